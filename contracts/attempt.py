@@ -1,0 +1,150 @@
+"""An attempt: one try at a job under one lease. Claim, sync and finish are its whole conversation."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from contracts.base import Tolerant, UtcDatetime
+from contracts.failure import Failure
+from contracts.job import HubDataset, JobSpec
+from contracts.record import Record
+from contracts.summary import Summary
+
+
+class AttemptStatus(StrEnum):
+    """Where an attempt stands."""
+
+    RUNNING = "running"  # claimed; the lease is renewed by each sync
+    SUCCEEDED = "succeeded"  # was running; adapter uploaded, no record missing
+    FAILED = "failed"  # was running; a Failure says why
+    CANCELLED = "cancelled"  # was running; the training process is gone
+    PAUSED = "paused"  # was running; a checkpoint was written
+    INTERRUPTED = "interrupted"  # was running; its worker was told to stop and handed the job back
+    LOST = "lost"  # was running; silent beyond the takeover time
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the attempt has ended."""
+        return self is not AttemptStatus.RUNNING
+
+
+class Wanted(StrEnum):
+    """What the server wants of a running attempt."""
+
+    CONTINUE = "continue"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class Device(Tolerant):
+    """What a worker computes on."""
+
+    kind: Literal["cuda", "cpu"] = "cpu"
+    name: str = ""
+    uuid: str | None = None
+    memory_bytes: int = 0
+    """Memory of the GPU, or of the host."""
+
+
+class WorkerInfo(Tolerant):
+    """What a worker says of itself, in hello and in each claim."""
+
+    worker_id: str = Field(min_length=1, max_length=200)
+    """Name that is stable over restarts: host and GPU."""
+    host: str = ""
+    pid: int = 0
+    queue: str = "default"
+    device: Device = Device()
+    models: list[str] | None = None
+    """Directories under its models root; null if it can also bring models from the hub."""
+    versions: dict[str, str] = {}
+
+
+class DatasetFile(Tolerant):
+    """An uploaded dataset as the worker downloads it: JSONL, one row a line."""
+
+    dataset_id: str
+    sha256: str
+    """Of the JSONL, in hexadecimal."""
+    bytes: int
+    rows: int
+
+
+class ClaimRequest(Tolerant):
+    """A worker asks for the best job that fits it."""
+
+    worker: WorkerInfo
+
+
+class Claim(Tolerant):
+    """A job given to a worker. The token goes out once and comes back with every later call."""
+
+    attempt_id: str
+    job_id: str
+    number: int = Field(ge=1)
+    """1 for the job's first attempt."""
+    token: str
+    spec: JobSpec
+    train: DatasetFile | HubDataset
+    eval: DatasetFile | HubDataset | None = None
+    sync_seconds: float
+    """Longest time between two syncs while there is nothing new."""
+    flush_seconds: float
+    """Longest time that a new record waits for its sync."""
+    lease_seconds: float
+
+
+class OutputChunk(Tolerant):
+    """A piece of what the training process printed, whole lines of UTF-8."""
+
+    offset: int = Field(ge=0)
+    """Bytes of output before it."""
+    text: str
+    bytes: int = Field(ge=0)
+    """Length in the output file; the next chunk begins at offset + bytes."""
+    at: UtcDatetime
+
+
+class SyncRequest(Tolerant):
+    """Keeps an attempt in touch: records up, wishes down. May be repeated freely."""
+
+    records: list[Record] = Field([], max_length=1000)
+    output: OutputChunk | None = None
+
+
+class SyncReply(Tolerant):
+    """What the server has and what it wants."""
+
+    wanted: Wanted
+    lease_seconds: float
+    acked_seq: int
+    """Every record up to this one is stored."""
+    acked_output: int
+    """Bytes of output stored."""
+
+
+class Outcome(Tolerant):
+    """How a training process ended; it writes this last."""
+
+    status: Literal["succeeded", "failed", "cancelled", "paused", "interrupted"]
+    failure: Failure | None = None
+    """Set exactly when status is `failed`."""
+    step: int = 0
+    """Last step done."""
+
+
+class FinishRequest(Tolerant):
+    """Ends an attempt. Refused with 409 `records_missing` while the server lacks a record up to last_seq."""
+
+    outcome: Outcome
+    summary: Summary | None = None
+    """Given exactly when the outcome is `succeeded`."""
+    last_seq: int = Field(ge=0)
+    """Number of the attempt's last record."""
+
+
+class FinishReply(Tolerant):
+    """What became of the job."""
+
+    job_status: str

@@ -1,0 +1,270 @@
+"""JobSpec, what a user asks for, and JobStatus, where the asking stands.
+
+A default job is the reference run: `{"model": …, "dataset": {"train": …}}` is a whole spec.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from contracts.base import Strict
+
+Auto = Literal["auto"]
+OnOffAuto = bool | Auto
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. Cancel and pause are requests beside the status, not states."""
+
+    QUEUED = "queued"  # submitted, or handed back; next: running, paused, cancelled
+    RUNNING = "running"  # an attempt holds it; next: any of the others
+    PAUSED = "paused"  # asked for; next: queued (resume), cancelled
+    SUCCEEDED = "succeeded"  # final: adapter and summary are there
+    FAILED = "failed"  # final: `error` says why
+    CANCELLED = "cancelled"  # final: the training process is gone
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no further change will come by itself."""
+        return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+class Phase(StrEnum):
+    """What a running attempt is doing."""
+
+    PLACING = "placing"
+    LOADING = "loading"
+    TOKENIZING = "tokenizing"
+    EVALUATING = "evaluating"
+    TRAINING = "training"
+    SAVING = "saving"
+    UPLOADING = "uploading"
+
+
+def _one_error(code: str, sentence: str) -> WrapValidator:
+    """Answer any failure of a union with one sentence, where pydantic would list one error per member."""
+
+    def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
+        try:
+            return inner(value)
+        except ValidationError as error:
+            raise PydanticCustomError(code, sentence) from error
+
+    return WrapValidator(validate)
+
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+EvalSize = Annotated[
+    Count | Share | Auto,
+    _one_error(
+        "count_share_or_auto",
+        "must be a count of rows from 1, a share between 0 and 1, or 'auto'",
+    ),
+]
+WarmupSteps = Annotated[
+    Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)],
+    _one_error("count_or_share", "must be a count of steps from 0, or a share of the run below 1"),
+]
+TargetModules = Annotated[
+    Literal["all-linear"]
+    | Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{1,100}$")]],
+        Field(min_length=1),
+    ],
+    _one_error(
+        "target_modules",
+        "must be 'all-linear' or a list of module names such as ['q_proj', 'v_proj']",
+    ),
+]
+OnOffAutoField = Annotated[OnOffAuto, _one_error("on_off_auto", "must be true, false or 'auto'")]
+TokenBudget = Annotated[
+    Annotated[int, Field(ge=16)] | Auto,
+    _one_error("count_or_auto", "must be a count of tokens from 16, or 'auto'"),
+]
+
+ModelName = Annotated[
+    str,
+    StringConstraints(
+        # One name or owner/name; each part begins with a letter or digit and never holds two dots in a row.
+        pattern=r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*(?:/[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*)?$",
+        max_length=200,
+    ),
+    _one_error(
+        "model_name", "must be a directory name or a hub id such as 'Qwen/Qwen2-0.5B-Instruct'"
+    ),
+]
+Revision = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=100)
+]
+DatasetId = Annotated[
+    str,
+    StringConstraints(pattern=r"^ds_[0-9a-f]{8,64}$"),
+    _one_error("dataset_id", "must be 'ds_…' as answered by POST /v1/datasets, or {\"hub\": …}"),
+]
+"""`ds_` and the beginning of the SHA-256 of the uploaded bytes, in hexadecimal."""
+
+
+class HubDataset(Strict):
+    """A dataset of the hub, which the worker brings and lays down as JSONL."""
+
+    hub: ModelName
+    """Repository on the hub, such as `silk-road/alpaca-data-gpt4-chinese`."""
+    config: str | None = Field(None, max_length=200)
+    """Configuration (subset) of the repository; null takes its default."""
+    split: str = Field("train", max_length=200)
+    """Split to read, `datasets` slicing such as `train[:1000]` included."""
+    revision: Revision | None = None
+    """Commit, tag or branch; null takes the newest commit and records which one it was."""
+
+
+def _dataset_kind(value: object) -> str:
+    return "(hub)" if isinstance(value, dict | HubDataset) else "(id)"
+
+
+DatasetSource = Annotated[
+    Annotated[DatasetId, Tag("(id)")] | Annotated[HubDataset, Tag("(hub)")],
+    Discriminator(_dataset_kind),
+]
+
+
+class DatasetSpec(Strict):
+    """Where the rows come from and how many of them are held out."""
+
+    train: DatasetSource
+    """`ds_…` as answered by POST /v1/datasets, or `{"hub": …}`."""
+    eval: DatasetSource | None = None
+    """A held-out dataset of its own; null holds out `eval_size` rows of `train`."""
+    eval_size: EvalSize = "auto"
+    """Rows held out: a count, a share below 1, or `auto`: min(2000, max(1, 2 % of the rows))."""
+
+
+class QuantizationSpec(Strict):
+    """How the frozen base weights are stored and computed with."""
+
+    type: Literal["nf4"] = "nf4"
+    """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
+    double_quant: OnOffAutoField = "auto"
+    """Quantise the blocks' scales as well: 0.4 bit a weight less, some more kernels. `auto`: by the model's size."""
+    compute_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Type of the matrix products. `auto`: bfloat16 where the hardware has it, else float32. float16 is not offered:
+    it overflows on Qwen2."""
+
+
+class LoraSpec(Strict):
+    """The low-rank adapter (arXiv:2106.09685)."""
+
+    rank: int = Field(64, ge=1, le=1024)
+    """Rank r of each update B·A."""
+    alpha: float = Field(128, gt=0, le=65536)
+    """Scale: the update is multiplied by alpha ÷ rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the adapter's inputs dropped while training."""
+    target_modules: TargetModules = "all-linear"
+    """`all-linear` (each linear layer but the head) or a list of module names."""
+
+
+class EarlyStopping(Strict):
+    """Stop when the evaluation loss no longer falls."""
+
+    patience: int = Field(3, ge=1, le=1000)
+    """Evaluations in a row without improvement after which training stops."""
+    min_delta: float = Field(0.0, ge=0, le=10)
+    """Fall in evaluation loss (nats per token) that counts as improvement."""
+
+
+class TrainingSpec(Strict):
+    """The recipe: batch, rate, length. `per_device_batch_size` × `gradient_accumulation_steps` samples an update."""
+
+    per_device_batch_size: int = Field(4, ge=1, le=1024)
+    """Samples of one accumulation step. Only the product with the next field matters to the result."""
+    gradient_accumulation_steps: int = Field(4, ge=1, le=4096)
+    """Accumulation steps of one optimizer update."""
+    learning_rate: float = Field(2e-4, gt=0, le=1)
+    """Peak learning rate of AdamW."""
+    lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup_steps: WarmupSteps = 0
+    """Optimizer steps over which the learning rate rises from 0: a count, or a share of the run below 1."""
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0, le=1e6)
+    """Gradients are scaled down to this global L2 norm."""
+    epochs: int = Field(1, ge=1, le=10_000)
+    """Passes over the training rows."""
+    max_steps: int | None = Field(None, ge=1, le=100_000_000)
+    """Optimizer steps after which the run ends, whatever `epochs` says; null lets `epochs` decide."""
+    max_length: int = Field(1024, ge=8, le=1_048_576)
+    """Tokens of one sample; longer ones are cut at the end, and dropped if no answer would be left."""
+    early_stopping: EarlyStopping | None = None
+    """Null trains to the end."""
+    seed: int = Field(42, ge=0, le=2**31 - 1)
+    """Decides the held-out rows, the order of rows, the adapter's first weights and dropout."""
+
+
+class EvaluationSpec(Strict):
+    """Evaluation between the one before training and the one after it."""
+
+    every_steps: int = Field(500, ge=1, le=100_000_000)
+    """Optimizer steps between evaluations."""
+
+
+class CheckpointSpec(Strict):
+    """What is kept for resuming."""
+
+    every_steps: int = Field(500, ge=1, le=100_000_000)
+    """Optimizer steps between checkpoints."""
+    keep: int = Field(2, ge=1, le=100)
+    """Newest checkpoints kept; the best one is kept besides."""
+    upload: Literal["always", "on_pause", "never"] = "always"
+    """When a checkpoint travels to the server's storage."""
+
+
+class EngineSpec(Strict):
+    """Choices that change speed and memory, never the effective batch."""
+
+    token_budget: TokenBudget = "auto"
+    """Tokens of one micro-batch; `auto` goes by the device."""
+    activation_checkpointing: OnOffAutoField = "auto"
+    """Recompute activations in the backward pass to save memory; `auto`: only when memory asks for it."""
+    dequantize_base: OnOffAutoField = "auto"
+    """Keep the NF4-rounded base weights in the compute type: faster, more memory. `auto`: off."""
+    compile: OnOffAutoField = "auto"
+    """Compile the decoder blocks with torch.compile. `auto`: off."""
+
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+LabelValue = Annotated[str, StringConstraints(max_length=512)]
+
+
+class JobSpec(Strict):
+    """One fine-tuning job. Strict: an unknown field is an error."""
+
+    model: ModelName
+    """A directory under the worker's models root, which wins, or a model id on the hub."""
+    model_revision: Revision | None = None
+    """Commit, tag or branch on the hub; null takes the newest commit and records which one it was."""
+    dataset: DatasetSpec
+    quantization: QuantizationSpec = QuantizationSpec()
+    lora: LoraSpec = LoraSpec()
+    training: TrainingSpec = TrainingSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    engine: EngineSpec = EngineSpec()
+    name: str | None = Field(None, max_length=200)
+    """For people; need not be unique."""
+    labels: dict[Label, LabelValue] = Field({}, max_length=16)
+    """For filtering: at most 16, keys to 64 characters, values to 512."""
+    priority: int = Field(0, ge=-1000, le=1000)
+    """Higher is claimed first; equal ones oldest first."""
+    queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
+    """The workers that listen to this queue may claim the job."""
+
+    @property
+    def effective_batch_size(self) -> int:
+        """Samples of one optimizer update."""
+        return self.training.per_device_batch_size * self.training.gradient_accumulation_steps

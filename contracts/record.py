@@ -1,0 +1,118 @@
+"""Records: the append-only lines of an attempt, in `records.jsonl` and in `sync`. (attempt, seq) is a record's key.
+
+A line is one JSON object whose last member, `crc32`, is the checksum of the line without it, so that a torn or
+damaged line is known as such by whoever reads the file.
+"""
+
+import zlib
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter
+
+from contracts.base import Tolerant, UtcDatetime
+from contracts.job import Phase
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class _Record(Tolerant):
+    seq: int = Field(ge=1)
+    """Place in the attempt's sequence, from 1, without a gap."""
+    at: UtcDatetime
+
+
+class MetricRecord(_Record):
+    """Named numbers at a step. A training step carries loss, learning_rate, grad_norm, epoch, tokens and seconds."""
+
+    type: Literal["metric"] = "metric"
+    step: int = Field(ge=0)
+    values: dict[str, float]
+    """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
+    `grad_norm`: global L2 norm before clipping · `epoch`: passes done, as a fraction · `tokens`: supervised tokens ·
+    `seconds`: duration of the step."""
+
+
+class EvalRecord(_Record):
+    """One whole evaluation."""
+
+    type: Literal["eval"] = "eval"
+    step: int = Field(ge=0)
+    """Steps trained when it was taken; 0 is the untrained base."""
+    loss: float
+    """Nats per supervised token over the whole evaluation split."""
+    tokens: int = Field(ge=0)
+    """Supervised tokens of the split."""
+    seconds: float = 0.0
+
+
+class CheckpointRecord(_Record):
+    """A checkpoint that lies whole on the worker's disk."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    step: int = Field(ge=0)
+    name: str
+    bytes: int = 0
+
+
+class PhaseRecord(_Record):
+    """The attempt enters a phase."""
+
+    type: Literal["phase"] = "phase"
+    phase: Phase
+    step: int = Field(0, ge=0)
+    total_steps: int | None = None
+    """Steps of the whole run, once known."""
+
+
+class LogRecord(_Record):
+    """A sentence for people."""
+
+    type: Literal["log"] = "log"
+    level: LogLevel = "info"
+    message: str
+    step: int | None = None
+    data: dict[str, Any] = {}
+
+
+class OtherRecord(_Record):
+    """A kind of record that this version does not know: kept, not understood."""
+
+    type: str
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in {"metric", "eval", "checkpoint", "phase", "log"} else "other"
+
+
+Record = Annotated[
+    Annotated[MetricRecord, Tag("metric")]
+    | Annotated[EvalRecord, Tag("eval")]
+    | Annotated[CheckpointRecord, Tag("checkpoint")]
+    | Annotated[PhaseRecord, Tag("phase")]
+    | Annotated[LogRecord, Tag("log")]
+    | Annotated[OtherRecord, Tag("other")],
+    Discriminator(_kind),
+]
+_ADAPTER: TypeAdapter[Record] = TypeAdapter(Record)
+_MARK = b',"crc32":"'
+
+
+class DamagedLine(ValueError):
+    """A line of records.jsonl is torn or altered."""
+
+
+def encode_line(record: Record) -> bytes:
+    """Return the record as one checksummed line, newline included."""
+    body = record.model_dump_json().encode()
+    return body[:-1] + _MARK + f"{zlib.crc32(body):08x}".encode() + b'"}\n'
+
+
+def decode_line(line: bytes) -> Record:
+    """Read one line. Raises DamagedLine unless it is whole and its checksum fits."""
+    text = line.rstrip(b"\n")
+    head, mark, tail = text.rpartition(_MARK)
+    body = head + b"}"
+    if not mark or not text.endswith(b'"}') or tail[:-2] != f"{zlib.crc32(body):08x}".encode():
+        raise DamagedLine(f"not a whole record: {text[:80]!r}")
+    return _ADAPTER.validate_json(body)

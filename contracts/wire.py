@@ -1,0 +1,26 @@
+"""Names on the wire: the task, the queues, the internal paths and headers."""
+
+TASK_NAME = "stepline.run_next"
+"""The one Celery task: a ring of the doorbell. It carries no job."""
+
+HELLO_PATH = "/internal/v1/workers"
+CLAIM_PATH = "/internal/v1/claim"
+SYNC_PATH = "/internal/v1/attempts/{attempt_id}/sync"
+FINISH_PATH = "/internal/v1/attempts/{attempt_id}/finish"
+UPLOAD_PATH = "/internal/v1/attempts/{attempt_id}/artifacts/{name}"
+DATASET_PATH = "/internal/v1/attempts/{attempt_id}/datasets/{dataset_id}"
+
+SHA256_HEADER = "X-Stepline-Sha256"
+"""SHA-256 of an uploaded or downloaded body, in hexadecimal."""
+SHOULD_RETRY_HEADER = "X-Should-Retry"
+"""`false` where a retry cannot help."""
+
+ADAPTER_ARTIFACT = "adapter.zip"
+SUMMARY_ARTIFACT = "summary.json"
+RECORDS_ARTIFACT = "records.jsonl"
+OUTPUT_ARTIFACT = "output.log"
+
+
+def celery_queue(queue: str) -> str:
+    """Return the Celery queue that rings for a job queue."""
+    return f"stepline.{queue}"

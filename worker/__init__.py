@@ -1,0 +1,1 @@
+"""Runs attempts. Never imports the server or a database."""
