@@ -122,6 +122,7 @@ class VerdictCode(StrEnum):
     PERPLEXITY_GOOD = "perplexity_good"
     PERPLEXITY_NEEDS_WORK = "perplexity_needs_work"
     NOT_OVERFITTED = "not_overfitted"
+    EVAL_BELOW_TRAIN = "eval_below_train"
     OVERFITTED = "overfitted"
     TRAINABLE_SHARE = "trainable_share"
     IMPROVED = "improved"
@@ -145,7 +146,7 @@ EXCELLENT_PERPLEXITY = 3.0
 GOOD_PERPLEXITY = 5.0
 """Below it a perplexity is good; from it on it needs work."""
 OVERFIT_RATIO = 1.1
-"""Evaluation loss above this multiple of the train loss is called overfitting."""
+"""Evaluation loss above this multiple of the train loss is called overfitting; within it either way, close."""
 
 
 def judge(summary: Summary) -> list[Verdict]:
@@ -176,6 +177,8 @@ def _overfitting(summary: Summary) -> Verdict:
     figures = {"train_loss": summary.train_loss, "eval_loss": summary.eval_loss}
     if summary.eval_loss > summary.train_loss * OVERFIT_RATIO:
         return Verdict(code=VerdictCode.OVERFITTED, level="warning", figures=figures)
+    if summary.eval_loss * OVERFIT_RATIO < summary.train_loss:
+        return Verdict(code=VerdictCode.EVAL_BELOW_TRAIN, level="good", figures=figures)
     return Verdict(code=VerdictCode.NOT_OVERFITTED, level="good", figures=figures)
 
 

@@ -1,0 +1,304 @@
+"""Summary → the boxed report (训练结果摘要) and Markdown, in Chinese and English.
+
+Only words and layout live here; every figure and verdict comes from contracts.summary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from wcwidth import center, ljust, width, wrap
+
+from contracts.failure import Language
+from contracts.summary import Summary, Verdict, VerdictCode
+
+COLUMNS = 64
+"""Columns of each line of the box, borders included, counted as a terminal does (wcwidth)."""
+_INSIDE = COLUMNS - 2
+_TEXT = _INSIDE - 4
+_SEPARATOR = " | "
+
+
+def render_report(summary: Summary, language: Language, zone: tzinfo | None = None) -> str:
+    """Return the boxed report; `zone` is that of the finishing time, this machine's by default."""
+    words = _WORDS[language]
+    lines = ["╔" + "═" * _INSIDE + "╗", "║" + center(_title(summary, words), _INSIDE) + "║"]
+    lines += ["╠" + "═" * _INSIDE + "╣", _row("")]
+    for heading, items in _sections(summary, words, zone):
+        lines.append(_row(heading))
+        for item in items:
+            lines += [_row(part) for part in wrap(item, _TEXT, subsequent_indent="  ")]
+        lines.append(_row(""))
+    lines.append("╚" + "═" * _INSIDE + "╝")
+    return "\n".join(lines) + "\n"
+
+
+def render_markdown(summary: Summary, language: Language, zone: tzinfo | None = None) -> str:
+    """Return the report as Markdown, the losses as a table."""
+    words = _WORDS[language]
+    parts = [f"# {_title(summary, words)}", ""]
+    for heading, items in _sections(summary, words, zone):
+        parts += [f"## {heading}", ""]
+        if heading == words.loss_heading:
+            parts += [f"| {words.step} | loss |", "|---:|---:|"]
+            parts += [f"| {point.step} | {point.loss:.4f} |" for point in summary.windows]
+        else:
+            parts += [f"- {item.removeprefix('• ')}" for item in items]
+        parts.append("")
+    return "\n".join(parts)
+
+
+@dataclass(frozen=True)
+class _Words:
+    title: str
+    run_heading: str
+    finished: str
+    duration: str
+    steps: str
+    metrics_heading: str
+    train_loss: str
+    eval_loss: str
+    perplexity: str
+    config_heading: str
+    model: str
+    batch: str
+    learning_rate: str
+    schedules: dict[str, str]
+    data: str
+    loss_heading: str
+    step: str
+    measured_heading: str
+    base: str
+    tuned: str
+    gain: str
+    layers: str
+    parameters: str
+    device: str
+    speed: str
+    verdict_heading: str
+    verdicts: dict[VerdictCode, str]
+    time_units: tuple[str, str, str]
+    """Hours, minutes, seconds, each with the blanks around it."""
+
+
+_WORDS: dict[Language, _Words] = {
+    "zh": _Words(
+        title="{model} QLoRA 训练结果摘要",
+        run_heading="📅 训练信息",
+        finished="• 完成时间: {at}",
+        duration="• 训练时长: {duration}",
+        steps="• 总步数: {steps}步",
+        metrics_heading="📊 训练指标",
+        train_loss="• 训练最终loss: {loss:.4f}",
+        eval_loss="• 验证loss: {loss:.4f}",
+        perplexity="• 困惑度(PPL): {perplexity}",
+        config_heading="⚙️ 训练配置",
+        model="• 模型: {model} + QLoRA",
+        batch="• Batch大小: {micro} × {accumulation} = {effective}",
+        learning_rate="• 学习率: {rate} ({schedule})",
+        schedules={"cosine": "cosine衰减", "linear": "线性衰减", "constant": "恒定"},
+        data="• 数据: {train}训练 + {eval}验证",
+        loss_heading="📈 Loss变化",
+        step="步",
+        measured_heading="🔍 实测",
+        base="• 训练前: loss {loss:.4f} | PPL {perplexity}",
+        tuned="• 训练后: loss {loss:.4f} | PPL {perplexity}",
+        gain="• 验证loss下降的95%置信区间: {low:.4f} 到 {high:.4f}",
+        layers="• 4位量化: {layers}个线性层 (NF4)",
+        parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
+        device="• 设备: {device}{memory}",
+        speed="• 速度: {tokens:,.0f} tokens/秒",
+        verdict_heading="🎯 评估",
+        verdicts={
+            VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: 优秀",
+            VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: 良好",
+            VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: 需要改进",
+            VerdictCode.NOT_OVERFITTED: "未过拟合: 训练/验证loss接近",
+            VerdictCode.EVAL_BELOW_TRAIN: "未过拟合: 验证loss低于训练全程均值",
+            VerdictCode.OVERFITTED: "过拟合: 验证loss {eval_loss:.4f} 明显高于训练loss {train_loss:.4f}",
+            VerdictCode.TRAINABLE_SHARE: "QLoRA限制: 仅训练{share:.2%}参数",
+            VerdictCode.IMPROVED: "优于基座: 验证loss下降{loss_fall:.4f}",
+            VerdictCode.NOT_IMPROVED: "与基座相比没有明确改进: 验证loss变化{loss_fall:.4f}",
+            VerdictCode.WORSE_THAN_BASE: "不如基座: 验证loss上升{loss_rise:.4f}",
+            VerdictCode.ROWS_TRUNCATED: "{rows:.0f}行数据超过最大长度被截断",
+            VerdictCode.ROWS_DROPPED: "{rows:.0f}行数据因截断后没有回答而被丢弃",
+            VerdictCode.ROWS_OVERLAP: "{rows:.0f}行验证数据也出现在训练数据中",
+        },
+        time_units=("小时", "分钟", "秒"),
+    ),
+    "en": _Words(
+        title="{model} QLoRA training summary",
+        run_heading="📅 Run",
+        finished="• Finished: {at}",
+        duration="• Training time: {duration}",
+        steps="• Steps: {steps}",
+        metrics_heading="📊 Metrics",
+        train_loss="• Train loss: {loss:.4f}",
+        eval_loss="• Eval loss: {loss:.4f}",
+        perplexity="• Perplexity (PPL): {perplexity}",
+        config_heading="⚙️ Configuration",
+        model="• Model: {model} + QLoRA",
+        batch="• Batch size: {micro} × {accumulation} = {effective}",
+        learning_rate="• Learning rate: {rate} ({schedule})",
+        schedules={"cosine": "cosine decay", "linear": "linear decay", "constant": "constant"},
+        data="• Data: {train} train + {eval} eval",
+        loss_heading="📈 Loss",
+        step="step",
+        measured_heading="🔍 Measured",
+        base="• Before: loss {loss:.4f} | PPL {perplexity}",
+        tuned="• After: loss {loss:.4f} | PPL {perplexity}",
+        gain="• Fall of the eval loss, 95% interval: {low:.4f} to {high:.4f}",
+        layers="• 4-bit: {layers} linear layers (NF4)",
+        parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
+        device="• Device: {device}{memory}",
+        speed="• Speed: {tokens:,.0f} tokens/s",
+        verdict_heading="🎯 Verdict",
+        verdicts={
+            VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: excellent",
+            VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: good",
+            VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: needs work",
+            VerdictCode.NOT_OVERFITTED: "Not overfitted: train and eval loss are close",
+            VerdictCode.EVAL_BELOW_TRAIN: "Not overfitted: eval loss is below the run's mean train loss",
+            VerdictCode.OVERFITTED: "Overfitted: eval loss {eval_loss:.4f} well above train loss {train_loss:.4f}",
+            VerdictCode.TRAINABLE_SHARE: "QLoRA's limit: only {share:.2%} of the parameters trained",
+            VerdictCode.IMPROVED: "Better than the base: eval loss fell by {loss_fall:.4f}",
+            VerdictCode.NOT_IMPROVED: "No clear gain over the base: eval loss changed by {loss_fall:.4f}",
+            VerdictCode.WORSE_THAN_BASE: "Worse than the base: eval loss rose by {loss_rise:.4f}",
+            VerdictCode.ROWS_TRUNCATED: "{rows:.0f} rows were cut at the maximum length",
+            VerdictCode.ROWS_DROPPED: "{rows:.0f} rows were dropped: no answer was left after cutting",
+            VerdictCode.ROWS_OVERLAP: "{rows:.0f} evaluation rows also stand in the training data",
+        },
+        time_units=(" h ", " min ", " s "),
+    ),
+}
+
+
+def _title(summary: Summary, words: _Words) -> str:
+    """Name the family, without its owner and its tuning: Qwen/Qwen2-0.5B-Instruct is Qwen2-0.5B."""
+    name = _short_name(summary)
+    for ending in ("-Instruct", "-Chat"):
+        name = name.removesuffix(ending)
+    room = _INSIDE - 2 - width(words.title.format(model=""))
+    return words.title.format(model=_shorten(name, room))
+
+
+def _sections(
+    summary: Summary, words: _Words, zone: tzinfo | None
+) -> Iterator[tuple[str, list[str]]]:
+    finished = summary.finished_at.astimezone(zone)
+    yield (
+        words.run_heading,
+        [
+            words.finished.format(at=f"{finished:%Y-%m-%d %H:%M}"),
+            words.duration.format(duration=_duration(summary.duration_seconds, words)),
+            words.steps.format(steps=summary.steps),
+        ],
+    )
+    yield (
+        words.metrics_heading,
+        [
+            words.train_loss.format(loss=summary.train_loss),
+            words.eval_loss.format(loss=summary.eval_loss),
+            words.perplexity.format(perplexity=_perplexity(summary.perplexity)),
+        ],
+    )
+    yield words.config_heading, _configuration(summary, words)
+    yield words.loss_heading, _window_lines(summary, words)
+    measured = list(_measured(summary, words))
+    if measured:
+        yield words.measured_heading, measured
+    yield words.verdict_heading, [f"• {_verdict(each, words)}" for each in summary.verdicts]
+
+
+def _configuration(summary: Summary, words: _Words) -> list[str]:
+    micro, accumulation = summary.per_device_batch_size, summary.gradient_accumulation_steps
+    return [
+        words.model.format(model=_short_name(summary)),
+        f"• LoRA rank: {summary.lora_rank} | alpha: {summary.lora_alpha:g}",
+        words.batch.format(micro=micro, accumulation=accumulation, effective=micro * accumulation),
+        words.learning_rate.format(
+            rate=_rate(summary.learning_rate),
+            schedule=words.schedules.get(summary.lr_scheduler, summary.lr_scheduler),
+        ),
+        words.data.format(train=_count(summary.train_rows), eval=_count(summary.eval_rows)),
+    ]
+
+
+def _window_lines(summary: Summary, words: _Words) -> list[str]:
+    """Set the windows three to a line, fewer where they would not fit."""
+    cells = [f"{words.step} {point.step}: {point.loss:.4f}" for point in summary.windows]
+    widest = max(map(width, cells), default=0)
+    per_line = max(1, min(3, (_TEXT + len(_SEPARATOR)) // (widest + len(_SEPARATOR))))
+    return [
+        _SEPARATOR.join(cells[start : start + per_line]) for start in range(0, len(cells), per_line)
+    ]
+
+
+def _measured(summary: Summary, words: _Words) -> Iterator[str]:
+    """Yield what the run measured besides; a figure that was not measured is left out."""
+    if summary.base_eval_loss is not None and summary.base_perplexity is not None:
+        before = _perplexity(summary.base_perplexity)
+        yield words.base.format(loss=summary.base_eval_loss, perplexity=before)
+        after = _perplexity(summary.perplexity)
+        yield words.tuned.format(loss=summary.eval_loss, perplexity=after)
+    if summary.improvement_interval is not None:
+        interval = summary.improvement_interval
+        yield words.gain.format(low=interval.low, high=interval.high)
+    if summary.quantized_layers is not None:
+        yield words.layers.format(layers=summary.quantized_layers)
+        yield words.parameters.format(
+            trainable=summary.trainable_parameters,
+            all=summary.all_parameters,
+            share=summary.trainable_share,
+        )
+    if summary.device is not None:
+        peak = summary.peak_memory_bytes
+        memory = "" if peak is None else f" | {peak / 1e9:.1f} GB"
+        yield words.device.format(device=summary.device, memory=memory)
+    if summary.tokens_per_second is not None:
+        yield words.speed.format(tokens=summary.tokens_per_second)
+
+
+def _verdict(verdict: Verdict, words: _Words) -> str:
+    figures: dict[str, float | str] = dict(verdict.figures)
+    if "perplexity" in verdict.figures:
+        figures["perplexity"] = _perplexity(verdict.figures["perplexity"])
+    if "loss_fall" in verdict.figures:
+        figures["loss_rise"] = -verdict.figures["loss_fall"]
+    return words.verdicts[verdict.code].format(**figures)
+
+
+def _row(text: str) -> str:
+    return "║" + ljust(f"  {text}", _INSIDE) + "║"
+
+
+def _short_name(summary: Summary) -> str:
+    return summary.model.rsplit("/", 1)[-1]
+
+
+def _shorten(text: str, columns: int) -> str:
+    return text if len(text) <= columns else text[: columns - 1] + "…"
+
+
+def _duration(seconds: float, words: _Words) -> str:
+    """Give the two largest units: 1小时52分钟, 3 min 20 s."""
+    whole = round(seconds)
+    parts = (whole // 3600, whole % 3600 // 60, whole % 60)
+    first = next((place for place, part in enumerate(parts) if part), 2)
+    shown = [
+        f"{parts[place]}{words.time_units[place]}" for place in range(first, min(first + 2, 3))
+    ]
+    return "".join(shown).strip()
+
+
+def _perplexity(value: float) -> str:
+    return f"{value:.2f}" if value < 1e6 else f"{value:.2e}"
+
+
+def _rate(value: float) -> str:
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def _count(rows: int) -> str:
+    return f"{rows // 1000}k" if rows and rows % 1000 == 0 else str(rows)

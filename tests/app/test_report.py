@@ -1,0 +1,150 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from wcwidth import width
+
+from app.report import render_markdown, render_report
+from contracts.failure import Language
+from contracts.summary import Summary
+from tests.factories import make_summary
+
+# The reference run's figures and its report, as its author's tool printed it (borders stripped).
+REFERENCE: dict[str, Any] = {
+    "model": "Qwen/Qwen2-0.5B-Instruct",
+    "finished_at": datetime(2025, 12, 29, 20, 21, tzinfo=UTC),
+    "duration_seconds": 6720.0,
+    "steps": 6250,
+    "train_loss": 1.6679,
+    "eval_loss": 1.6844,
+    "windows": [
+        {"step": 500 * (place + 1), "loss": loss}
+        for place, loss in enumerate(
+            [
+                1.7242,
+                1.7449,
+                1.7348,
+                1.7085,
+                1.6944,
+                1.6718,
+                1.6553,
+                1.6578,
+                1.6391,
+                1.611,
+                1.6138,
+                1.603,
+            ]
+        )
+    ],
+    "lora_rank": 64,
+    "lora_alpha": 128,
+    "per_device_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+    "learning_rate": 2e-4,
+    "lr_scheduler": "cosine",
+    "train_rows": 100_000,
+    "eval_rows": 2_000,
+    "trainable_parameters": 35_192_832,
+    "all_parameters": 529_225_600,
+}
+REFERENCE_REPORT = """\
+Qwen2-0.5B QLoRA 训练结果摘要
+
+📅 训练信息
+• 完成时间: 2025-12-29 20:21
+• 训练时长: 1小时52分钟
+• 总步数: 6250步
+
+📊 训练指标
+• 训练最终loss: 1.6679
+• 验证loss: 1.6844
+• 困惑度(PPL): 5.39
+
+⚙️ 训练配置
+• 模型: Qwen2-0.5B-Instruct + QLoRA
+• LoRA rank: 64 | alpha: 128
+• Batch大小: 4 × 4 = 16
+• 学习率: 2e-4 (cosine衰减)
+• 数据: 100k训练 + 2k验证
+
+📈 Loss变化
+步 500: 1.7242 | 步 1000: 1.7449 | 步 1500: 1.7348
+步 2000: 1.7085 | 步 2500: 1.6944 | 步 3000: 1.6718
+步 3500: 1.6553 | 步 4000: 1.6578 | 步 4500: 1.6391
+步 5000: 1.6110 | 步 5500: 1.6138 | 步 6000: 1.6030
+
+🎯 评估
+• PPL 5.39: 需要改进
+• 未过拟合: 训练/验证loss接近
+• QLoRA限制: 仅训练6.65%参数
+"""
+
+
+def inside(report: str) -> list[str]:
+    rows = [line for line in report.splitlines() if line.startswith("║")]
+    return [line.strip("║").strip() for line in rows]
+
+
+def test_reference_figures_give_the_reference_report_line_by_line() -> None:
+    report = render_report(Summary.model_validate(REFERENCE), "zh", UTC)
+
+    lines = inside(report)
+
+    assert [line for line in lines if line] == [x for x in REFERENCE_REPORT.splitlines() if x]
+    assert lines[1:] == [*REFERENCE_REPORT.splitlines()[1:], ""]
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "owner/" + "a-very-long-model-name-" * 4},
+        {"eval_loss": 800.0, "base_eval_loss": 2.0, "improvement_interval": {"low": -1, "high": 1}},
+        {"windows": [{"step": 100_000_000 + n, "loss": 123.4567} for n in range(7)]},
+        {
+            "quantized_layers": 168,
+            "device": "NVIDIA 一个名字很长的加速卡 with a long name 80GB SXM5 " * 2,
+            "peak_memory_bytes": 5_100_000_000,
+            "tokens_per_second": 39.1,
+            "truncated_rows": 3,
+            "dropped_rows": 2,
+            "overlapping_rows": 1,
+        },
+        {"windows": []},
+    ],
+)
+def test_every_line_is_64_columns_wide(language: Language, changes: dict[str, Any]) -> None:
+    report = render_report(make_summary(**changes), language)
+
+    assert {width(line) for line in report.splitlines()} == {64}
+
+
+def test_before_and_after_are_shown_when_the_base_was_measured() -> None:
+    lines = inside(render_report(make_summary(base_eval_loss=2.4, eval_loss=1.6), "en"))
+
+    assert "• Before: loss 2.4000 | PPL 11.02" in lines
+    assert "• After: loss 1.6000 | PPL 4.95" in lines
+
+
+@pytest.mark.parametrize(
+    ("seconds", "zh", "en"),
+    [
+        (6720, "1小时52分钟", "1 h 52 min"),
+        (200.4, "3分钟20秒", "3 min 20 s"),
+        (9, "9秒", "9 s"),
+        (0.2, "0秒", "0 s"),
+        (3600, "1小时0分钟", "1 h 0 min"),
+    ],
+)
+def test_durations_give_their_two_largest_units(seconds: float, zh: str, en: str) -> None:
+    summary = make_summary(duration_seconds=seconds)
+
+    assert f"• 训练时长: {zh}" in inside(render_report(summary, "zh"))
+    assert f"• Training time: {en}" in inside(render_report(summary, "en"))
+
+
+def test_markdown_holds_the_windows_as_a_table() -> None:
+    markdown = render_markdown(make_summary(), "en")
+
+    assert "| step | loss |\n|---:|---:|\n| 5 | 1.9000 |\n| 10 | 1.5000 |" in markdown
