@@ -7,7 +7,7 @@ from pydantic import Field
 
 from contracts.base import Tolerant, UtcDatetime
 from contracts.failure import Failure
-from contracts.job import HubDataset, JobSpec
+from contracts.job import HubDataset, JobSpec, Phase
 from contracts.record import Record
 from contracts.summary import Summary
 
@@ -111,6 +111,8 @@ class SyncRequest(Tolerant):
 
     records: list[Record] = Field([], max_length=1000)
     output: OutputChunk | None = None
+    phase: Phase | None = None
+    """What the supervisor itself is doing (placing, uploading); null while the training program's records say it."""
 
 
 class SyncReply(Tolerant):
