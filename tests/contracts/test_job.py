@@ -1,0 +1,103 @@
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from contracts import job
+from contracts.base import Strict
+from contracts.job import JobSpec, JobStatus
+from tests.factories import make_spec
+
+WHOLE = {"model": "Qwen/Qwen2-0.5B-Instruct", "dataset": {"train": "ds_0123abcd"}}
+
+
+def test_default_job_is_the_reference_run() -> None:
+    spec = JobSpec.model_validate(WHOLE)
+
+    assert (spec.lora.rank, spec.lora.alpha, spec.lora.target_modules) == (64, 128, "all-linear")
+    assert spec.effective_batch_size == 16
+    assert (spec.training.learning_rate, spec.training.lr_scheduler) == (2e-4, "cosine")
+    assert (spec.training.epochs, spec.training.max_steps) == (1, None)
+    assert spec.quantization.type == "nf4"
+
+
+def test_spec_survives_a_round_trip_through_json() -> None:
+    spec = make_spec(
+        dataset={"train": {"hub": "owner/rows", "split": "train[:10]"}, "eval_size": 0.5},
+        training={"warmup_steps": 0.03, "early_stopping": {"patience": 2}},
+    )
+
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "kind"),
+    [
+        ({"learning_rate": 1e-4}, ("learning_rate",), "extra_forbidden"),
+        ({"training": {"learning_rates": 1}}, ("training", "learning_rates"), "extra_forbidden"),
+        ({"training": {"learning_rate": "2e-4"}}, ("training", "learning_rate"), "float_type"),
+        ({"training": {"learning_rate": 0}}, ("training", "learning_rate"), "greater_than"),
+        (
+            {"training": {"learning_rate": float("nan")}},
+            ("training", "learning_rate"),
+            "finite_number",
+        ),
+        ({"training": {"epochs": True}}, ("training", "epochs"), "int_type"),
+        ({"training": {"warmup_steps": 1.5}}, ("training", "warmup_steps"), "count_or_share"),
+        ({"lora": {"rank": 0}}, ("lora", "rank"), "greater_than_equal"),
+        ({"lora": {"dropout": 1}}, ("lora", "dropout"), "less_than"),
+        ({"lora": {"target_modules": []}}, ("lora", "target_modules"), "target_modules"),
+        (
+            {"quantization": {"compute_dtype": "float16"}},
+            ("quantization", "compute_dtype"),
+            "literal_error",
+        ),
+        ({"model": "../../etc"}, ("model",), "model_name"),
+        ({"model": "a/b/c"}, ("model",), "model_name"),
+        ({"model": "a..b"}, ("model",), "model_name"),
+        ({"model": ""}, ("model",), "model_name"),
+        ({"dataset": {"train": "file-1"}}, ("dataset", "train", "(id)"), "dataset_id"),
+        (
+            {"dataset": {"train": "ds_0123abcd", "eval_size": 0}},
+            ("dataset", "eval_size"),
+            "count_share_or_auto",
+        ),
+        (
+            {"dataset": {"train": "ds_0123abcd", "eval_size": 1.5}},
+            ("dataset", "eval_size"),
+            "count_share_or_auto",
+        ),
+        ({"engine": {"token_budget": 1}}, ("engine", "token_budget"), "count_or_auto"),
+        ({"labels": {"": "x"}}, ("labels", "", "[key]"), "string_too_short"),
+        ({"queue": "Über"}, ("queue",), "string_pattern_mismatch"),
+    ],
+)
+def test_bad_field_is_named_once(change: dict[str, Any], place: tuple[str, ...], kind: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate(WHOLE | change)
+
+    assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [(place, kind)]
+
+
+def test_every_field_says_what_it_means() -> None:
+    """A field without a sentence would stand unexplained in the API's schema and in the form."""
+    parts = [
+        each for each in vars(job).values() if isinstance(each, type) and issubclass(each, Strict)
+    ]
+    silent = [
+        f"{part.__name__}.{name}"
+        for part in parts
+        for name, field in part.model_fields.items()
+        if not field.description
+        and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+    ]
+
+    assert silent == []
+
+
+def test_only_three_statuses_are_final() -> None:
+    assert [status for status in JobStatus if status.is_final] == [
+        "succeeded",
+        "failed",
+        "cancelled",
+    ]
