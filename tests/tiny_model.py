@@ -1,0 +1,85 @@
+"""A real but tiny Qwen2, made on the spot, and rows to train it on. About two seconds, no network."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2TokenizerFast
+
+from worker.training.template import QWEN2_TEMPLATE
+
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_SENTENCES = (
+    "What is the capital of France? The capital of France is Paris.",
+    "You are a helpful assistant. system user assistant",
+    "Write one sentence about the number 7. The number 7 is odd.",
+    "Count the apples: one apple, two apples, three apples, four apples.",
+    "请用一句话介绍北京。北京是中国的首都。",
+)
+
+
+def make_tiny_qwen2(directory: Path, seed: int = 0) -> Path:
+    """Write a 2-layer Qwen2ForCausalLM with tied embeddings, tokenizer and ChatML template; return its directory.
+
+    Every linear layer takes a LoRA of rank up to 64, and positions reach 2048.
+    """
+    tokenizer = _tokenizer()
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    Qwen2ForCausalLM(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def make_rows(count: int) -> list[dict[str, str]]:
+    """Return rows in Alpaca form, of ragged length, no two alike."""
+    return [
+        {
+            "instruction": f"Count the apples up to {row}." + " Please." * (row % 5),
+            "input": "" if row % 3 else "four apples",
+            "output": " ".join(f"apple {number}" for number in range(row % 7 + 1)) + f", {row}.",
+        }
+        for row in range(count)
+    ]
+
+
+def write_rows(path: Path, rows: list[Any]) -> Path:
+    """Write rows as JSONL, making folders as needed; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
+
+
+def _tokenizer() -> Any:
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    bpe.train_from_iterator(_SENTENCES, trainer)
+    bpe.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer = Qwen2TokenizerFast(
+        tokenizer_object=bpe,
+        pad_token="<|endoftext|>",
+        eos_token="<|im_end|>",
+        bos_token=None,
+        unk_token=None,
+        extra_special_tokens=["<|im_start|>"],
+    )
+    tokenizer.chat_template = QWEN2_TEMPLATE
+    return tokenizer

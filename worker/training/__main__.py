@@ -1,0 +1,66 @@
+"""Train one job: `python -m worker.training RUN_DIR`. Reads and writes that directory only; needs no network.
+
+Exit status 0 means that RUN_DIR/outcome.json says how the run ended, whether well or not.
+"""
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from contracts.run_dir import RunDir
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program and return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker.training", description=__doc__)
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("--parent-pid", type=int, help="die as soon as this parent process is gone")
+    options = parser.parse_args(arguments)
+    if options.parent_pid is not None:
+        die_with_parent(options.parent_pid)
+    run_dir = RunDir(options.run_dir.absolute())
+    if not run_dir.path.is_dir():
+        parser.error(f"{run_dir.path} is not a directory")
+    if run_dir.records.exists():
+        parser.error(f"{run_dir.path} has been run already: an attempt has a directory of its own")
+    go_offline()
+
+    # Only now: torch takes seconds to import, and the parent may die in them.
+    from worker.training.run import run_to_outcome  # noqa: PLC0415
+
+    outcome = run_to_outcome(run_dir, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    print(f"{outcome.status} after {outcome.step} steps", flush=True)
+    return 0
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process with the parent that started it (Linux)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent_pid:  # it died before the call
+        os._exit(113)
+
+
+def go_offline() -> None:
+    """Keep every library off the network, and off the output what is meant for other programs."""
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
+        TOKENIZERS_PARALLELISM="true",
+    )
+    # On some CPUs it advises a kernel for an inference layout that the engine forbids (see model.py).
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,288 @@
+"""The model: an NF4 base that is frozen, a LoRA adapter in float32 on top, and proofs of what the engine relies on.
+
+`prepare_model_for_kbit_training` is not called: it would hold the embeddings in float32 and freeze nothing that
+`get_peft_model` does not freeze.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, set_seed
+
+from contracts.failure import FailureReason
+from contracts.job import JobSpec, LoraSpec
+from worker.training.batches import MicroBatch
+from worker.training.device import Device
+from worker.training.errors import TrainingError
+from worker.training.model_files import count_parameters
+
+DOUBLE_QUANT_FROM = 3_000_000_000
+"""Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
+
+
+@dataclass(frozen=True)
+class TrainableModel:
+    """A base with its adapter, ready to train."""
+
+    peft_model: Any
+    body: Any
+    """The decoder without its head, LoRA layers included."""
+    head: nn.Linear
+    device: Device
+    double_quant: bool
+    quantized_layers: int
+    trainable_parameters: int
+    all_parameters: int
+    packs: bool
+    """Whether samples packed into one row stay apart."""
+    plain_head: bool
+    """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
+
+    @property
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """What is trained, in a fixed order."""
+        return [p for p in self.peft_model.parameters() if p.requires_grad]
+
+    @property
+    def config(self) -> Any:
+        """The base model's configuration."""
+        return self.peft_model.get_base_model().config
+
+    def hidden(self, batch: MicroBatch) -> Tensor:
+        """Return the last hidden states where a supervised token is predicted: [N, hidden]."""
+        with self._autocast():
+            states = _hidden_states(self.body, batch.input_ids, batch.position_ids)
+        return states[0].index_select(0, batch.places)
+
+    def logits(self, batch: MicroBatch) -> Tensor:
+        """Return the logits there through the model's own forward, for heads that are not plain: [N, vocabulary]."""
+        with self._autocast():
+            output = self.peft_model(
+                input_ids=batch.input_ids,
+                position_ids=batch.position_ids,
+                attention_mask=None,
+                use_cache=False,
+                logits_to_keep=batch.places,
+            )
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        # The float32 adapter multiplies in the compute type, as it does under transformers' Trainer.
+        if self.device.compute_dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.torch_device.type, dtype=self.device.compute_dtype)
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """Return the model's fast tokenizer."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED, f"its tokenizer cannot be loaded: {error}"
+        ) from error
+    if not tokenizer.is_fast:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
+        )
+    return tokenizer
+
+
+def load_model(
+    directory: Path, config: dict[str, Any], spec: JobSpec, device: Device
+) -> TrainableModel:
+    """Load the base in 4 bits, seed, and add the adapter. `config` is the directory's checked config.json."""
+    check_length(config, spec)
+    double_quant = _double_quant(directory, spec)
+    base = _load_base(directory, device, double_quant=double_quant)
+    quantized = list(_linear_4bit(base))
+    _keep_training_layout(quantized)
+    _check_quantized(quantized)
+    _check_targets(base, spec.lora)
+    base.name_or_path = base.config._name_or_path = spec.model  # no machine's path goes into what is saved
+    set_seed(spec.training.seed)
+    peft_model = get_peft_model(
+        base,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=spec.lora.rank,
+            lora_alpha=spec.lora.alpha,
+            lora_dropout=spec.lora.dropout,
+            target_modules=spec.lora.target_modules,
+        ),
+        autocast_adapter_dtype=True,  # float32: in bfloat16 most late updates round to nothing
+    )
+    trainable, total = peft_model.get_nb_trainable_parameters()
+    body, head = base.get_decoder(), base.get_output_embeddings()
+    packs, plain_head = _prove(base, body, head)
+    return TrainableModel(
+        peft_model=peft_model,
+        body=body,
+        head=head,
+        device=device,
+        double_quant=double_quant,
+        quantized_layers=len(quantized),
+        trainable_parameters=trainable,
+        all_parameters=total,
+        packs=packs,
+        plain_head=plain_head,
+    )
+
+
+def check_length(config: dict[str, Any], spec: JobSpec) -> None:
+    """Refuse samples longer than the model has positions for."""
+    positions = config.get("max_position_embeddings")
+    if isinstance(positions, int) and spec.training.max_length > positions:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            f"training.max_length is {spec.training.max_length}, but the model has {positions} positions",
+            evidence={
+                "max_length": spec.training.max_length,
+                "max_position_embeddings": positions,
+            },
+        )
+
+
+def _double_quant(directory: Path, spec: JobSpec) -> bool:
+    asked = spec.quantization.double_quant
+    if asked != "auto":
+        return asked
+    return count_parameters(directory) >= DOUBLE_QUANT_FROM
+
+
+def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
+    try:
+        base, info = AutoModelForCausalLM.from_pretrained(
+            directory,
+            quantization_config=BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=double_quant,
+                bnb_4bit_compute_dtype=device.compute_dtype,
+            ),
+            dtype=device.compute_dtype,
+            attn_implementation="sdpa",
+            device_map={"": device.torch_device},
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"the model cannot be loaded: {type(error).__name__}: {error}",
+        ) from error
+    wrong = [str(key) for kind in ("missing_keys", "mismatched_keys") for key in info[kind]]
+    if wrong:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"the weights file lacks weights of the architecture or has them in another shape: "
+            f"{', '.join(sorted(wrong)[:5])}",
+            evidence={"wrong_weights": len(wrong)},
+        )
+    base.config.use_cache = False  # with a cache, packed samples would see each other
+    base.requires_grad_(requires_grad=False)
+    return base
+
+
+def _linear_4bit(base: Any) -> Iterator[Any]:
+    return (m for m in base.modules() if isinstance(m, bitsandbytes.nn.Linear4bit))
+
+
+def _keep_training_layout(layers: list[Any]) -> None:
+    """Forbid bitsandbytes its inference layout for CPUs with AVX512-BF16.
+
+    The first evaluation would repack every layer in place, with its scales rounded to bfloat16, and later training
+    steps would get no gradient through those layers, with no more than a warning.
+    """
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+
+
+def _check_quantized(layers: list[Any]) -> None:
+    if not layers:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            "the architecture has no linear layer that can be held in 4 bits and given a LoRA",
+        )
+    unpacked = [layer for layer in layers if layer.weight.dtype is not torch.uint8]
+    if unpacked:
+        raise TrainingError(
+            FailureReason.DEVICE_UNUSABLE,
+            f"{len(unpacked)} of {len(layers)} layers were not packed into 4 bits",
+        )
+
+
+def _check_targets(base: Any, lora: LoraSpec) -> None:
+    linear = {n: m for n, m in base.named_modules() if isinstance(m, bitsandbytes.nn.Linear4bit)}
+    if lora.target_modules == "all-linear":
+        chosen = linear
+    else:
+        for target in lora.target_modules:
+            named = [n for n, _ in base.named_modules() if _matches(n, target)]
+            if not named or any(name not in linear for name in named):
+                known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+                raise TrainingError(
+                    FailureReason.SPEC_REFUSED,
+                    f"lora.target_modules: {target!r} "
+                    f"{'is not a 4-bit linear layer' if named else 'matches no layer'} of this model; it has {known}",
+                )
+        chosen = {n: m for n, m in linear.items() if any(_matches(n, t) for t in lora.target_modules)}
+    for name, layer in chosen.items():
+        smallest = min(layer.in_features, layer.out_features)
+        if lora.rank > smallest:
+            raise TrainingError(
+                FailureReason.SPEC_REFUSED,
+                f"lora.rank is {lora.rank}, larger than the smaller side ({smallest}) of {name}",
+                evidence={"rank": lora.rank, "layer": name, "smaller_side": smallest},
+            )
+
+
+def _matches(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
+
+
+@torch.no_grad()
+def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
+    """Return whether packed samples stay apart, and whether the logits are plainly head(hidden)."""
+    base.eval()
+    device = head.weight.device
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, head.weight.shape[0], (1, 16), generator=generator).to(device)
+    first = torch.arange(9, device=device)[None]
+    second = torch.arange(7, device=device)[None]
+    packed = _hidden_states(body, ids, torch.cat([first, second], dim=1))
+    alone = _hidden_states(body, ids[:, 9:], second)
+    packs = _close(packed[:, 9:], alone)
+    own = base(
+        input_ids=ids[:, 9:], position_ids=second, attention_mask=None, use_cache=False
+    ).logits
+    return packs, _close(head(alone.to(head.weight.dtype)), own)
+
+
+def _hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
+    # No mask, no cache, restarting positions: the one call in which packed samples do not see each other.
+    output = body(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
+    states: Tensor = output.last_hidden_state
+    return states
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    if found.shape != expected.shape:
+        return False
+    tolerance = 1e-3 if expected.dtype is torch.float32 else 5e-2
+    wrong = (found.float() - expected.float()).norm()
+    return bool(wrong <= tolerance * expected.float().norm())

@@ -1,0 +1,111 @@
+"""What a model's directory must and must not hold. Checked before anything of it is loaded; nothing of it is run."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from contracts.failure import FailureReason
+from worker.training.errors import TrainingError
+
+_CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}
+"""Each makes transformers fetch or run code that came with the model."""
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+
+
+def check_model_files(directory: Path) -> dict[str, Any]:
+    """Return the model's config.json. Raises TrainingError for a directory that must not be loaded."""
+    if not (directory / "config.json").is_file():
+        raise TrainingError(
+            FailureReason.MODEL_NOT_FOUND,
+            "the model directory holds no config.json: it is not a Hugging Face model",
+        )
+    config = _read_json(directory / "config.json")
+    for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
+        if (directory / name).is_file():
+            _check_no_code(name, _read_json(directory / name))
+    if config.get("quantization_config"):
+        raise _refused(
+            "config.json says that the weights are quantised already; give the unquantised model"
+        )
+    _check_weights(directory)
+    return config
+
+
+def count_parameters(directory: Path) -> int:
+    """Return the parameters that the checked weights files hold."""
+    total = 0
+    for shard in sorted(directory.glob("*.safetensors")):
+        with safe_open(shard, framework="pt") as weights:
+            total += sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118 - not a dict
+    return total
+
+
+def _check_no_code(name: str, value: Any) -> None:
+    found = sorted(set(_keys(value)) & _CODE_KEYS)
+    if found:
+        raise _refused(
+            f"{name} has {', '.join(found)}: the model brings code of its own, which is never run; use a "
+            "model of an architecture that transformers knows, without these keys"
+        )
+
+
+def _check_weights(directory: Path) -> None:
+    shards = sorted(directory.glob("*.safetensors"))
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        weight_map = _read_json(index).get("weight_map")
+        names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
+        missing = [name for name in names if not (directory / name).is_file()]
+        if missing or not names:
+            raise _refused(
+                f"{index.name} names weights that are not there: {', '.join(missing[:5]) or 'none at all'}"
+            )
+        shards = [directory / name for name in names]
+    if not shards:
+        pickles = sorted(p.name for p in directory.iterdir() if p.suffix in _PICKLES)
+        raise _refused(
+            f"the weights are pickles only ({', '.join(pickles[:5])}), which can run code when loaded; "
+            "convert them to safetensors"
+            if pickles
+            else "the model directory holds no *.safetensors weights"
+        )
+    for shard in shards:
+        _check_whole(shard)
+
+
+def _check_whole(shard: Path) -> None:
+    try:
+        with safe_open(shard, framework="pt") as weights:  # checks the header against the file's length
+            weights.keys()
+    except (SafetensorError, OSError) as error:
+        raise _refused(
+            f"{shard.name} is broken or cut short ({error}); copy the model again"
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise _refused(f"{path.name} is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise _refused(f"{path.name} does not hold a JSON object")
+    return value
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _keys(inner)
+
+
+def _refused(detail: str) -> TrainingError:
+    return TrainingError(FailureReason.MODEL_REFUSED, detail)

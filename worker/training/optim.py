@@ -1,0 +1,52 @@
+"""The optimizer, and the learning rate as a pure function of the step: equal to transformers' schedules."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch.nn import Parameter
+
+from contracts.job import TrainingSpec
+
+
+def build_optimizer(
+    parameters: Iterable[Parameter], training: TrainingSpec, device: torch.device
+) -> torch.optim.AdamW:
+    """Return AdamW over the adapter; its learning rate is set before each step."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=training.learning_rate,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=training.weight_decay,
+        fused=device.type == "cuda",
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate that the next update uses."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def warmup_steps(training: TrainingSpec, total_steps: int) -> int:
+    """Return the warm-up in steps: a count as it is, a share of the run rounded up."""
+    warmup = training.warmup_steps
+    return warmup if isinstance(warmup, int) else math.ceil(warmup * total_steps)
+
+
+def learning_rate(training: TrainingSpec, step: int, total_steps: int) -> float:
+    """Return the rate that optimizer step `step` (from 1) of `total_steps` uses.
+
+    With a warm-up the first step's rate is 0, and the peak is reached by step warmup + 1, as in transformers.
+    """
+    done = step - 1
+    warmup = warmup_steps(training, total_steps)
+    if done < warmup:
+        return training.learning_rate * done / warmup
+    if training.lr_scheduler == "constant":
+        return training.learning_rate
+    progress = (done - warmup) / max(1, total_steps - warmup)
+    if training.lr_scheduler == "linear":
+        return training.learning_rate * max(0.0, 1.0 - progress)
+    return training.learning_rate * max(0.0, 0.5 * (1.0 + math.cos(math.pi * progress)))

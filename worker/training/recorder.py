@@ -1,0 +1,117 @@
+"""Recorder: appends the attempt's records, numbered from 1, to records.jsonl. The only writer of that file."""
+
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from contracts.base import utc_now
+from contracts.job import Phase
+from contracts.record import (
+    CheckpointRecord,
+    EvalRecord,
+    LogLevel,
+    LogRecord,
+    MetricRecord,
+    PhaseRecord,
+    Record,
+    encode_line,
+)
+
+_FSYNC_SECONDS = 1.0
+
+
+class Recorder:
+    """One record is one write, so that a reader or a crash never sees two halves mixed; fsync about once a second."""
+
+    def __init__(self, path: Path, now: Callable[[], datetime] = utc_now) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._file = os.open(path, flags, 0o644)
+        self._now = now
+        self._seq = 0
+        self._synced_at = time.monotonic()
+        self._phase: Phase | None = None
+        self._phase_since = self._synced_at
+        self.phase_seconds: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        """Record named numbers at a step."""
+        self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
+
+    def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
+        """Record a whole evaluation taken after `step` steps."""
+        self._write(
+            EvalRecord(
+                seq=self._next(), at=self._now(), step=step, loss=loss, tokens=tokens, seconds=seconds
+            )
+        )
+
+    def checkpoint(self, step: int, name: str, size_bytes: int) -> None:
+        """Record a checkpoint that lies whole on disk."""
+        self._write(
+            CheckpointRecord(
+                seq=self._next(), at=self._now(), step=step, name=name, bytes=size_bytes
+            )
+        )
+
+    def phase(self, phase: Phase, step: int = 0, total_steps: int | None = None) -> None:
+        """Enter a phase; the time until the next one counts as its own."""
+        if phase is self._phase:
+            return
+        self._end_phase()
+        self._phase = phase
+        self._write(
+            PhaseRecord(
+                seq=self._next(), at=self._now(), phase=phase, step=step, total_steps=total_steps
+            )
+        )
+
+    def log(
+        self, message: str, level: LogLevel = "info", step: int | None = None, **data: Any
+    ) -> None:
+        """Say something to people, here and on the program's output."""
+        print(f"[{level}] {message}", flush=True)
+        self._write(
+            LogRecord(
+                seq=self._next(), at=self._now(), level=level, message=message, step=step, data=data
+            )
+        )
+
+    def close_phase(self) -> None:
+        """End the last phase, so that `phase_seconds` is complete."""
+        self._end_phase()
+        self._phase = None
+
+    def close(self) -> None:
+        """Flush everything to the disk and let go of the file."""
+        self.close_phase()
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _end_phase(self) -> None:
+        now = time.monotonic()
+        if self._phase is not None:
+            spent = self.phase_seconds.get(self._phase.value, 0.0)
+            self.phase_seconds[self._phase.value] = spent + now - self._phase_since
+        self._phase_since = now
+
+    def _next(self) -> int:
+        return self._seq + 1
+
+    def _write(self, record: Record) -> None:
+        line = encode_line(record)
+        written = os.write(self._file, line)
+        while written < len(line):  # a nearly full disk takes a part, then refuses the rest
+            written += os.write(self._file, line[written:])
+        self._seq = record.seq
+        if time.monotonic() - self._synced_at >= _FSYNC_SECONDS:
+            os.fsync(self._file)
+            self._synced_at = time.monotonic()

@@ -1,0 +1,44 @@
+"""Stop: looks, between micro-batches, whether someone wants the run to end: control.json or SIGTERM."""
+
+import signal
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from contracts.attempt import Wanted
+from contracts.run_dir import Control
+from worker.training.errors import StopRequested
+
+
+class Stop:
+    """Raises StopRequested from `check` once a stop is wanted. SIGTERM only sets a flag: no step is torn."""
+
+    def __init__(self, control: Path) -> None:
+        self._control = control
+        self._terminated = False
+
+    def listen(self) -> None:
+        """Take SIGTERM as the wish to hand the job back. Main thread only."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def check(self) -> None:
+        """Return at once, or raise StopRequested. A cancel outranks a pause, and a pause a SIGTERM."""
+        wanted = self._wanted()
+        if wanted is Wanted.CANCEL:
+            raise StopRequested("cancelled")
+        if wanted is Wanted.PAUSE:
+            raise StopRequested("paused")
+        if self._terminated:
+            raise StopRequested("interrupted")
+
+    def _wanted(self) -> Wanted:
+        try:
+            return Control.model_validate_json(self._control.read_bytes()).wanted
+        except FileNotFoundError:
+            return Wanted.CONTINUE
+        except ValidationError:
+            # A half-written file of someone without an atomic rename; it is read again in a moment.
+            return Wanted.CONTINUE
+
+    def _on_sigterm(self, _number: int, _frame: object) -> None:
+        self._terminated = True

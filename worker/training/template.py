@@ -1,0 +1,149 @@
+"""Conversations as text, with the places of the answers in it: the model's own chat template, byte for byte.
+
+The stock template of Qwen2 gets marks around what is trained; of any other template the answers' places are
+found by rendering the conversation turn by turn. A model without a template is trained on plain text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from contracts.dataset import Message
+from contracts.failure import FailureReason
+from worker.training.errors import TrainingError
+
+QWEN2_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}"
+    "{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The chat template that the Qwen2 instruct models ship."""
+
+QWEN2_MARKED_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}"
+    "{% endif %}"
+    "{{'<|im_start|>' + message['role'] + '\n'}}"
+    "{% if message['role'] == 'assistant' and message['content'] %}"
+    "{% generation %}{{message['content'] + '<|im_end|>'}}{% endgeneration %}"
+    "{% else %}{{message['content'] + '<|im_end|>'}}{% endif %}"
+    "{{'\n'}}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The same text with the answers and their end-of-turn tokens marked; an empty answer is not trained."""
+
+
+class Span(NamedTuple):
+    """Characters from `start` up to, without, `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as the model reads it, and the answers in it, end-of-turn tokens included."""
+
+    text: str
+    answers: list[Span]
+
+
+class Template:
+    """Renders conversations for one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.kind: Literal["qwen2", "own", "plain"] = "own"
+        if not tokenizer.chat_template:
+            self.kind = "plain"
+        elif tokenizer.chat_template == QWEN2_TEMPLATE:
+            self.kind = "qwen2"
+        if self.kind == "plain" and tokenizer.eos_token is None:
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                "the tokenizer has neither a chat template nor an end-of-text token",
+            )
+        self._ends = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+
+    @property
+    def reason(self) -> str:
+        """Why this way of rendering, for the summary."""
+        return {
+            "qwen2": "the stock template of Qwen2, with marks for the answers",
+            "own": "the model's own chat template; answers found turn by turn",
+            "plain": "the model has no chat template: turns on lines of their own, answers ended by "
+            "the end-of-text token",
+        }[self.kind]
+
+    @property
+    def adds_special_tokens(self) -> bool:
+        """Whether the tokenizer has to add what opens a text; a chat template writes it itself."""
+        return self.kind == "plain"
+
+    def render(self, messages: Sequence[Message]) -> Rendered:
+        """Return the text of one conversation and its answers' places."""
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        if self.kind == "plain":
+            return self._plain(turns)
+        return self._marked(turns) if self.kind == "qwen2" else self._turn_by_turn(turns)
+
+    def _marked(self, turns: list[dict[str, str]]) -> Rendered:
+        texts, spans = render_jinja_template(
+            [turns], chat_template=QWEN2_MARKED_TEMPLATE, return_assistant_tokens_mask=True
+        )
+        return Rendered(texts[0], [Span(start, end) for start, end in spans[0]])
+
+    def _turn_by_turn(self, turns: list[dict[str, str]]) -> Rendered:
+        text = self._apply(turns)
+        answers = []
+        for place, turn in enumerate(turns):
+            if turn["role"] != "assistant" or not turn["content"]:
+                continue
+            before = self._apply(turns[:place], add_generation_prompt=True)
+            through = self._apply(turns[: place + 1])
+            end = self._end_of_answer(through, len(before), turn["content"])
+            if not (through.startswith(before) and text.startswith(through[:end])):
+                raise TrainingError(
+                    FailureReason.MODEL_REFUSED,
+                    "the model's chat template writes a turn differently once other turns follow, so that "
+                    "what is trained would not be what the model sees when it answers; give the model "
+                    "directory a template that renders each turn on its own",
+                )
+            answers.append(Span(len(before), end))
+        return Rendered(text, answers)
+
+    def _end_of_answer(self, through: str, start: int, content: str) -> int:
+        """Return where the answer's end-of-turn token ends, or the answer where the template has none."""
+        after = through.find(content.strip(), start)
+        after = start if after < 0 else after + len(content.strip())
+        rest = through[after:]
+        gap = len(rest) - len(rest.lstrip())
+        for token in self._ends:
+            if rest.startswith(token, gap):
+                return after + gap + len(token)
+        return start + len(through[start:].rstrip())
+
+    def _plain(self, turns: list[dict[str, str]]) -> Rendered:
+        text, answers = "", []
+        for turn in turns:
+            start = len(text)
+            if turn["role"] == "assistant" and turn["content"]:
+                text += turn["content"] + self._tokenizer.eos_token
+                answers.append(Span(start, len(text)))
+            else:
+                text += turn["content"] + "\n"
+        return Rendered(text, answers)
+
+    def _apply(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+        return text
