@@ -1,0 +1,330 @@
+"""Our engine against plain transformers and TRL, on the same rows with the same masks in the same order.
+
+    python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl] [--updates 2] [--pairs 1]
+    python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
+
+Each side runs in a process of its own, in turn, pair by pair; medians are taken. The last line is JSON. Loading and
+evaluation are left out on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
+measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import venv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.peers.windows import Plan
+from contracts.job import JobSpec
+from contracts.record import MetricRecord, decode_line
+from contracts.run_dir import RunDir, write_model
+from contracts.summary import Summary
+
+PEERS_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-peers"
+TRL = "trl==1.16.0"
+
+
+@dataclass
+class Run:
+    """One process of one side."""
+
+    losses: list[float]
+    seconds: list[float]
+    tokens: list[int]
+    peak_bytes: int
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Real tokens ÷ seconds over all measured updates."""
+        return sum(self.tokens) / sum(self.seconds)
+
+
+@dataclass
+class Side:
+    """All runs of one side."""
+
+    name: str
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Median over the runs."""
+        return statistics.median(run.tokens_per_second for run in self.runs)
+
+    @property
+    def peak_bytes(self) -> float:
+        """Median over the runs."""
+        return statistics.median(run.peak_bytes for run in self.runs)
+
+
+def main() -> None:
+    """Run all sides in turn and print table and JSON."""
+    options = arguments()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = make_model(folder) if options.model == "make" else Path(options.model).resolve()
+        spec = make_spec(model, options)
+        summary, plan, ours = run_ours(folder / "plan", model, Path(options.data), spec)
+        plan_path = folder / "plan.json"
+        plan.save(plan_path)
+        sides = {"stepline": Side("stepline", [ours])}
+        sides |= {peer: Side(peer) for peer in options.peers}
+        for pair in range(options.pairs):
+            if pair:
+                again = run_ours(folder / f"ours-{pair}", model, Path(options.data), spec)[2]
+                sides["stepline"].runs.append(again)
+            for peer in options.peers:
+                sides[peer].runs.append(run_peer(peer, plan, plan_path, folder))
+    report(list(sides.values()), summary, tokens_per_second_limit(plan, summary))
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", required=True, help="a model directory, or 'make'")
+    parser.add_argument("--data", required=True, help="a dataset file (JSON or JSONL)")
+    parser.add_argument(
+        "--peers", default="trainer", type=lambda text: [x for x in text.split(",") if x]
+    )
+    parser.add_argument("--updates", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=1, help="runs of each side")
+    parser.add_argument("--max-length", type=int, default=1024)
+    parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument(
+        "--engine", type=json.loads, default={}, help="JSON for the spec's engine part"
+    )
+    parser.add_argument("--double-quant", action="store_true")
+    return parser.parse_args()
+
+
+def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
+    """Return the reference recipe over a few updates, with one row held out."""
+    return JobSpec.model_validate(
+        {
+            "model": model.name,
+            "dataset": {"train": "ds_00000000", "eval_size": 1},
+            "quantization": {"double_quant": options.double_quant},
+            "lora": {"rank": options.rank, "alpha": 2 * options.rank},
+            "training": {"max_steps": options.updates, "max_length": options.max_length},
+            "engine": options.engine,
+        }
+    )
+
+
+def run_ours(path: Path, model: Path, data: Path, spec: JobSpec) -> tuple[Summary, Plan, Run]:
+    """Run the training program over a fresh run directory."""
+    run_dir = RunDir(path)
+    run_dir.train_data.parent.mkdir(parents=True)
+    write_model(run_dir.spec, spec)
+    run_dir.model.symlink_to(model)
+    rows = read_rows(data)
+    run_dir.train_data.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    )
+    with run_dir.output.open("wb") as output:
+        peak = run_process([sys.executable, "-m", "worker.training", str(path)], output)
+    if not run_dir.summary.exists():
+        raise SystemExit(run_dir.output.read_text()[-4000:] + run_dir.outcome.read_text())
+    summary = Summary.model_validate_json(run_dir.summary.read_text())
+    plan = make_plan(run_dir, spec, summary)
+    records = [decode_line(line) for line in run_dir.records.read_bytes().splitlines()]
+    steps = [each for each in records if isinstance(each, MetricRecord) and "loss" in each.values]
+    on_gpu = torch.cuda.is_available()
+    return (
+        summary,
+        plan,
+        Run(
+            losses=[step.values["loss"] for step in steps],
+            seconds=[step.values["seconds"] for step in steps],
+            tokens=plan.tokens,
+            peak_bytes=(summary.peak_memory_bytes or 0) if on_gpu else peak,
+        ),
+    )
+
+
+def read_rows(data: Path) -> list[Any]:
+    """Return the rows of a JSON or JSONL file."""
+    text = data.read_text()
+    if text.lstrip().startswith("["):
+        rows: list[Any] = json.loads(text)
+        return rows
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
+    """Tokenize once more, as the training program did, and write down its windows for the peers."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not for --help
+
+    from worker.training.batches import Windows  # noqa: PLC0415
+    from worker.training.data import prepare  # noqa: PLC0415
+    from worker.training.template import load_template  # noqa: PLC0415
+
+    tokenizer = AutoTokenizer.from_pretrained(run_dir.model)
+    data = prepare(run_dir, spec, tokenizer, load_template(tokenizer))
+    windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
+    return Plan(
+        model=str(run_dir.model.resolve()),
+        windows=[
+            [
+                {
+                    "input_ids": sample.ids.tolist(),
+                    "labels": [
+                        int(token) if learned else -100
+                        for token, learned in zip(sample.ids, sample.supervised, strict=True)
+                    ],
+                }
+                for sample in windows.window(step)
+            ]
+            for step in range(1, summary.steps + 1)
+        ],
+        per_device_batch_size=spec.training.per_device_batch_size,
+        gradient_accumulation_steps=spec.training.gradient_accumulation_steps,
+        learning_rate=spec.training.learning_rate,
+        rank=spec.lora.rank,
+        alpha=spec.lora.alpha,
+        seed=spec.training.seed,
+        double_quant=bool(spec.quantization.double_quant),
+        compute_dtype=summary.choices["compute_dtype"]["value"],
+    )
+
+
+def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
+    """Run a peer over the plan; TRL's slow CPU path gets one update only."""
+    path, count = plan_path, len(plan.windows)
+    if peer == "trl" and not torch.cuda.is_available():
+        count = 1
+        path = folder / "plan-one.json"
+        Plan(**(plan.__dict__ | {"windows": plan.windows[:1]})).save(path)
+    result = folder / f"{peer}.json"
+    python = sys.executable if peer == "trainer" else str(peers_python())
+    with (folder / f"{peer}.log").open("wb") as output:
+        command = [python, "-m", "benchmarks.peers.trainer", peer, str(path), str(result)]
+        peak = run_process(command, output)
+    if not result.exists():
+        raise SystemExit((folder / f"{peer}.log").read_text()[-4000:])
+    figures = json.loads(result.read_text())
+    return Run(
+        losses=figures["losses"],
+        seconds=figures["seconds"],
+        tokens=plan.tokens[:count],
+        peak_bytes=figures["peak_device_bytes"] or peak,
+    )
+
+
+def run_process(command: list[str], output: Any) -> int:
+    """Run to the end; return the process's peak resident memory in bytes."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    _, _, usage = os.wait4(process.pid, 0)
+    return usage.ru_maxrss * 1024
+
+
+def peers_python() -> Path:
+    """Return the interpreter of the peers' environment, made on first use: TRL over our own packages."""
+    python = PEERS_ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        venv.create(PEERS_ENVIRONMENT, with_pip=True)
+        (site,) = (PEERS_ENVIRONMENT / "lib").glob("python*/site-packages")
+        (site / "stepline.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", TRL], check=True)
+    return python
+
+
+def make_model(folder: Path) -> Path:
+    """Make a Qwen2 with a small body and the full vocabulary (151,936), random weights."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
+
+    from tests.tiny_model import make_tiny_qwen2  # noqa: PLC0415
+
+    path = folder / "small-body-qwen2"
+    make_tiny_qwen2(path)
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=151_936,
+        hidden_size=256,
+        intermediate_size=1024,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(path)
+    return path
+
+
+def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
+    """Return the tokens per second if the update's matrix products ran at this machine's peak, and nothing else ran.
+
+    Per token: 2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the
+    adapter's, and 6 for each of the head's, on supervised tokens only (forward, its recomputation, input gradient).
+    """
+    config = json.loads((Path(plan.model) / "config.json").read_text())
+    head = config["vocab_size"] * config["hidden_size"]
+    embeddings = head if config.get("tie_word_embeddings") else 2 * head
+    adapter = summary.trainable_parameters
+    body = summary.all_parameters - adapter - embeddings
+    supervised = sum(label != -100 for row in plan.rows for label in row["labels"])
+    flops = 4 * body + 6 * adapter + 6 * head * supervised / sum(plan.tokens)
+    return peak_flops(plan.compute_dtype) / flops
+
+
+def peak_flops(compute_dtype: str) -> float:
+    """Return this machine's FLOP/s in a large matrix product, the best of five."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = 8192 if device == "cuda" else 2048
+    square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        square @ square
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
+def report(sides: list[Side], summary: Summary, limit: float) -> None:
+    """Print the table, the losses side by side, and JSON in the last line."""
+    ours = sides[0]
+    print(f"device: {summary.device}  choices: {json.dumps(summary.choices, ensure_ascii=False)}")
+    print(f"{'side':<10} {'tokens/s':>9} {'peak GB':>8}  losses")
+    for side in sides:
+        losses = " ".join(f"{loss:.4f}" for loss in side.runs[0].losses)
+        print(
+            f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
+        )
+    share = ours.tokens_per_second / limit
+    print(
+        f"limit by matrix products at peak: {limit:.1f} tokens/s, of which ours reaches {share:.0%}"
+    )
+    ratios = {"tokens_per_second_vs_limit": share}
+    for side in sides[1:]:
+        ratios[f"tokens_per_second_vs_{side.name}"] = (
+            ours.tokens_per_second / side.tokens_per_second
+        )
+        ratios[f"memory_vs_{side.name}"] = ours.peak_bytes / side.peak_bytes
+    result = {
+        side.name: {
+            "tokens_per_second": side.tokens_per_second,
+            "peak_bytes": side.peak_bytes,
+            "losses": side.runs[0].losses,
+        }
+        for side in sides
+    }
+    print(json.dumps(result | {"ratios": ratios}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Plain transformers Trainer, or TRL's SFTTrainer, over the windows of a plan.
+
+    python -m benchmarks.peers.trainer {trainer,trl} PLAN.json RESULT.json
+
+Both train what Stepline trains: NF4 base, fp32 LoRA on all linear layers, AdamW, cosine, clip 1.0, the same rows with the
+same masks in the same order. The Trainer pads each micro-batch to its longest row and builds the logits.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.utils.data import Dataset
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    DataCollatorForSeq2Seq,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+from benchmarks.peers.windows import Plan, save_result
+
+
+class Rows(Dataset[dict[str, list[int]]]):
+    """The plan's samples."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._rows = plan.rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> dict[str, list[int]]:
+        row = self._rows[place]
+        return row | {"attention_mask": [1] * len(row["input_ids"])}
+
+
+class Watch(TrainerCallback):
+    """Times each update and keeps its logged loss."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self._began = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Stop it, when the device is done."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self._began)
+
+    def on_log(self, *_: Any, logs: dict[str, float] | None = None, **__: Any) -> None:
+        """Keep the loss of the update."""
+        if logs and "loss" in logs:
+            self.losses.append(float(logs["loss"]))
+
+
+def main(kind: str, plan_path: Path, result_path: Path) -> None:
+    """Train the plan's windows and write the result."""
+    plan = Plan.load(plan_path)
+    on_cpu = not torch.cuda.is_available()
+    model = build_model(plan, on_cpu)
+    settings: dict[str, Any] = {
+        "output_dir": str(result_path.parent / f"{kind}-output"),
+        "per_device_train_batch_size": plan.per_device_batch_size,
+        "gradient_accumulation_steps": plan.gradient_accumulation_steps,
+        "learning_rate": plan.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "max_steps": len(plan.windows),
+        "max_grad_norm": 1.0,
+        "weight_decay": 0.0,
+        "optim": "adamw_torch" if on_cpu else "adamw_torch_fused",
+        "bf16": plan.compute_dtype == "bfloat16",
+        "gradient_checkpointing": False,
+        "train_sampling_strategy": "sequential",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": on_cpu,
+        "dataloader_pin_memory": not on_cpu,
+        "seed": plan.seed,
+    }
+    watch = Watch()
+    trainer = (make_trl if kind == "trl" else make_trainer)(plan, model, settings, watch)
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = (
+                parameter.data.float()
+            )  # TRL casts adapters to bf16: not the same training
+    trainer.train()
+    peak = 0 if on_cpu else torch.cuda.max_memory_allocated()
+    save_result(result_path, losses=watch.losses, seconds=watch.seconds, peak_device_bytes=peak)
+
+
+def build_model(plan: Plan, on_cpu: bool) -> Any:
+    """Load the base in NF4 and put a fresh LoRA on it."""
+    dtype = getattr(torch, plan.compute_dtype)
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=plan.double_quant,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    base = AutoModelForCausalLM.from_pretrained(
+        plan.model,
+        quantization_config=quantization,
+        dtype=dtype,
+        attn_implementation="sdpa",
+        device_map={"": "cpu" if on_cpu else 0},
+    )
+    base.config.use_cache = False
+    set_seed(plan.seed)
+    lora = LoraConfig(
+        r=plan.rank, lora_alpha=plan.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    return get_peft_model(base, lora)
+
+
+def make_trainer(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch) -> Any:
+    """Return a plain Trainer that pads to the longest."""
+    tokenizer = AutoTokenizer.from_pretrained(plan.model)
+    return Trainer(
+        model=model,
+        args=TrainingArguments(**settings),
+        train_dataset=Rows(plan),
+        data_collator=DataCollatorForSeq2Seq(tokenizer, padding="longest"),
+        callbacks=[watch],
+    )
+
+
+def make_trl(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch) -> Any:
+    """Return TRL's SFTTrainer in its best configuration: padding-free, its fused head and loss."""
+    import datasets  # noqa: PLC0415 - only this side needs them
+    from trl import SFTConfig, SFTTrainer  # noqa: PLC0415 - lives in the benchmark's own environment
+
+    return SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            **settings,
+            max_length=None,
+            padding_free=True,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=datasets.Dataset.from_list(plan.rows),
+        processing_class=AutoTokenizer.from_pretrained(plan.model),
+        callbacks=[watch],
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,46 @@
+"""The file that both sides of the engine benchmark read: windows of samples, already tokenized and masked."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a peer trains: `windows[u]` holds the samples of update u, each {input_ids, labels}."""
+
+    model: str
+    windows: list[list[dict[str, list[int]]]]
+    per_device_batch_size: int
+    gradient_accumulation_steps: int
+    learning_rate: float
+    rank: int
+    alpha: float
+    seed: int
+    double_quant: bool
+    compute_dtype: str
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON."""
+        path.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """Read a plan."""
+        return cls(**json.loads(path.read_text()))
+
+    @property
+    def rows(self) -> list[dict[str, list[int]]]:
+        """All samples in the order of training."""
+        return [row for window in self.windows for row in window]
+
+    @property
+    def tokens(self) -> list[int]:
+        """Real tokens of each update, prompts included, padding excluded."""
+        return [sum(len(row["input_ids"]) for row in window) for window in self.windows]
+
+
+def save_result(path: Path, **figures: Any) -> None:
+    """Write what a side measured of itself: losses and seconds per update, peak_device_bytes."""
+    path.write_text(json.dumps(figures))
