@@ -1,0 +1,134 @@
+"""The worker's Celery app and its one task. Runs as `python -m worker.celery_app`.
+
+A Celery message carries no job: it is a ring of the doorbell, answered by claiming over HTTP. So messages may be
+lost, doubled or forged, and acknowledgement, retries and results of Celery are all switched off.
+"""
+
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+from celery.worker import state
+
+from contracts.attempt import WorkerInfo
+from contracts.wire import TASK_NAME, celery_queue
+from worker.settings import Settings
+from worker.supervisor import alive
+from worker.supervisor.device import DeviceMissing
+from worker.supervisor.identity import describe_device, describe_worker
+from worker.supervisor.logs import configure_logging
+from worker.supervisor.run import run_next
+from worker.supervisor.server import Refused, Server, ServerAway
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings) -> Celery:
+    """Build the Celery app with its one task."""
+    app = Celery("stepline", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        task_ignore_result=True,
+        task_default_queue=celery_queue(settings.queue),
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        result_accept_content=["json"],
+        worker_pool="prefork",
+        worker_concurrency=1,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a long outage of the broker must not end a worker
+        broker_channel_error_retry=True,
+        broker_transport_options={
+            "socket_timeout": 10,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": not settings.broker_url.startswith("redis+socket:"),
+            "health_check_interval": 25,
+        },
+    )
+
+    @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]  # celery ships no types
+    def ring() -> None:
+        run_next(settings, os.environ)
+
+    return app
+
+
+def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> None:
+    """Tell the server again and again that this worker is there, until stopped. It never starts a job."""
+    token = settings.worker_token.get_secret_value()
+    last = ""
+    with Server(settings.server_url, token, 0, 0) as server:
+        while not stop.is_set():
+            alive.touch(settings.work_dir, worker.worker_id)
+            try:
+                server.hello(worker)
+                now = "heard"
+            except (ServerAway, Refused) as error:
+                now = f"{type(error).__name__}: {error}"
+            if now != last:
+                log.info("hello", answer=now)
+                last = now
+            # Until the server is there for the first time, it is looked for more often.
+            stop.wait(settings.hello_seconds if now == "heard" else min(2, settings.hello_seconds))
+
+
+def hand_back_jobs(**_: Any) -> None:
+    """Tell the busy pool process to stop, when this worker is told to: its job is handed back, not lost."""
+    for request in state.active_requests:
+        if request.worker_pid:
+            os.kill(request.worker_pid, signal.SIGTERM)
+
+
+def main() -> None:
+    """Start the worker: a main process for broker and hello, and one pool process that supervises training."""
+    configure_logging()
+    settings = Settings()
+    settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        worker = describe_worker(settings, os.environ)
+    except DeviceMissing as error:
+        raise SystemExit(f"stepline worker: {error}") from error
+    log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
+    app = create_app(settings)
+    hello = threading.Thread(
+        target=say_hello, args=(settings, worker, threading.Event()), daemon=True
+    )
+    # The pool is forked before the worker is ready, and only then may threads be started.
+    signals.setup_logging.connect(_keep_our_logging, weak=False)
+    signals.worker_ready.connect(lambda **_: hello.start(), weak=False)
+    signals.worker_shutting_down.connect(hand_back_jobs, weak=False)
+    app.worker_main(
+        [
+            "worker",
+            "--queues",
+            celery_queue(settings.queue),
+            "--hostname",
+            f"{os.getpid()}@{socket.gethostname()}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--quiet",
+        ]
+    )
+
+
+def _keep_our_logging(**_: Any) -> None:
+    """Connected to setup_logging, it keeps Celery from setting up its own."""
+
+
+if __name__ == "__main__":
+    main()

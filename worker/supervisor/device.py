@@ -1,0 +1,89 @@
+"""What this worker computes on, found without torch: NVML for a GPU, /proc for a CPU."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pynvml
+
+from contracts.attempt import Device
+
+
+class DeviceMissing(Exception):
+    """The device that the settings ask for is not there."""
+
+
+def find_device(wanted: Literal["auto", "cuda", "cpu"], environ: Mapping[str, str]) -> Device:
+    """Return the device of this worker: the first GPU that CUDA_VISIBLE_DEVICES leaves visible, or the CPU."""
+    if wanted == "cpu":
+        return _cpu()
+    try:
+        gpu = _gpu(environ.get("CUDA_VISIBLE_DEVICES"))
+    except pynvml.NVMLError as error:
+        if wanted == "cuda":
+            raise DeviceMissing(
+                f"STEPLINE_DEVICE is cuda, but NVML says: {error}. Check the NVIDIA driver."
+            ) from error
+        return _cpu()
+    if gpu is None:
+        if wanted == "cuda":
+            raise DeviceMissing("STEPLINE_DEVICE is cuda, but no GPU is visible to this worker.")
+        return _cpu()
+    return gpu
+
+
+def _gpu(visible: str | None) -> Device | None:
+    pynvml.nvmlInit()
+    try:
+        handle = _handle(visible)
+        if handle is None:
+            return None
+        return Device(
+            kind="cuda",
+            name=_text(pynvml.nvmlDeviceGetName(handle)),
+            uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
+            memory_bytes=_memory(handle),
+        )
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _handle(visible: str | None) -> Any:
+    if visible is None:
+        count = int(pynvml.nvmlDeviceGetCount())
+        return pynvml.nvmlDeviceGetHandleByIndex(0) if count else None
+    first = visible.split(",")[0].strip()
+    if first.isdigit():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(first))
+    if first.startswith(("GPU-", "MIG-")):
+        return pynvml.nvmlDeviceGetHandleByUUID(first)
+    return None  # empty, or -1: no GPU is meant to be seen
+
+
+def _memory(handle: Any) -> int:
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except pynvml.NVMLError:
+        return 0  # a GPU that shares the host's memory does not say
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _cpu() -> Device:
+    return Device(kind="cpu", name=_cpu_name(), memory_bytes=_host_memory())
+
+
+def _cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found.group(1) if found else os.uname().machine
+
+
+def _host_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,75 @@
+"""records.jsonl into batches by seq, from the last acknowledged one.
+
+The training program appends; the last line may be torn at any moment and is left for the next look. A whole
+line that is damaged, or out of sequence, ends what can be read: an attempt with such a line cannot succeed.
+"""
+
+from collections import deque
+from pathlib import Path
+
+from contracts.record import Record, decode_line
+
+BATCH = 500
+"""Records of one sync at most."""
+READ_BYTES = 1024 * 1024
+"""Bytes looked at in one go."""
+
+
+class Follow:
+    """Where one attempt's records stand: read, and acknowledged by the server."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._read_seq = 0
+        self._pending: deque[Record] = deque()
+        self.damage: str | None = None
+        """What is wrong with the file, once something is."""
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last record read; 0 before the first."""
+        return self._read_seq
+
+    def batch(self) -> list[Record]:
+        """Return the oldest records that are not acknowledged, at most 500; the same ones until they are."""
+        if len(self._pending) < BATCH:
+            self._read_more()
+        return [record for record, _ in zip(self._pending, range(BATCH), strict=False)]
+
+    def acknowledge(self, seq: int) -> None:
+        """Drop what the server has, up to seq. If it has less than was dropped before, read the file again."""
+        first_kept = self._read_seq - len(self._pending) + 1
+        if seq + 1 < first_kept:
+            self._offset, self._read_seq = 0, 0
+            self._pending.clear()
+            while self._read_seq < seq and self._read_more():
+                self._drop(seq)
+        self._drop(seq)
+
+    def _drop(self, seq: int) -> None:
+        while self._pending and self._pending[0].seq <= seq:
+            self._pending.popleft()
+
+    def _read_more(self) -> bool:
+        if self.damage is not None or not self._path.exists():
+            return False
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            block = file.read(READ_BYTES)
+        if b"\n" not in block and len(block) == READ_BYTES:
+            self.damage = f"after record {self._read_seq}: a line of more than {READ_BYTES} bytes"
+        lines = block.split(b"\n")[:-1]
+        for line in lines:
+            try:
+                record = decode_line(line)
+            except ValueError as error:  # damaged, or whole but no record of any kind
+                self.damage = f"after record {self._read_seq}: {error}"
+                return False
+            if record.seq != self._read_seq + 1:
+                self.damage = f"record {record.seq} stands after record {self._read_seq}"
+                return False
+            self._pending.append(record)
+            self._read_seq = record.seq
+            self._offset += len(line) + 1
+        return bool(lines)

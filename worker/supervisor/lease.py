@@ -1,0 +1,67 @@
+"""When to sync. Only the boot-time clock is used: it never jumps, and it counts the time a host was suspended.
+
+A holder that cannot reach the server goes on: its records wait on disk, and its token makes it harmless once
+another attempt has taken over. So this module paces the calls and never stops an attempt by itself.
+"""
+
+import random
+import time
+from collections.abc import Callable
+
+
+def boottime() -> float:
+    """Return seconds since boot, suspends included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """Paces the syncs of one attempt. Times are in seconds."""
+
+    def __init__(
+        self,
+        sync_seconds: float,
+        flush_seconds: float,
+        lease_seconds: float,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._sync_seconds = sync_seconds
+        self._flush_seconds = flush_seconds
+        self._lease_seconds = lease_seconds
+        self._clock = clock
+        self._renewed_at = clock()  # a claim is a first sync
+        self._tried_at = clock()
+        self._failures = 0
+        self._delay = 0.0
+
+    def is_due(self, has_news: bool) -> bool:
+        """Whether to sync now: soon if there is news, else by the slow beat; after failures with growing pauses."""
+        waited = self._clock() - self._tried_at
+        if self._failures:
+            return waited >= self._delay
+        return waited >= (self._flush_seconds if has_news else self._sync_seconds)
+
+    def trying(self) -> None:
+        """Note that a sync begins. A lease counts from here, not from the answer."""
+        self._tried_at = self._clock()
+
+    def renewed(self, lease_seconds: float) -> None:
+        """Note that the sync begun last was answered."""
+        self._renewed_at = self._tried_at
+        self._lease_seconds = lease_seconds
+        self._failures = 0
+
+    def failed(self) -> None:
+        """Note that the sync begun last was not answered: wait a little longer each time, up to the slow beat."""
+        self._failures += 1
+        pause = min(self._sync_seconds, self._flush_seconds * 2 ** min(self._failures, 10))
+        self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the server shows this attempt as unreachable by now."""
+        return self._clock() - self._renewed_at > self._lease_seconds
+
+    @property
+    def silent_seconds(self) -> float:
+        """Time since the last sync that was answered."""
+        return self._clock() - self._renewed_at

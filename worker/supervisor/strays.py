@@ -1,0 +1,39 @@
+"""Training processes of this worker that outlived their supervisor. There should be none; this makes sure.
+
+Such a process names the supervisor that started it on its command line, and has another parent now.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+def reap_strays(home: Path, proc: Path = Path("/proc")) -> list[int]:
+    """Kill orphaned training processes over run directories under home; return their process ids."""
+    strays = [int(entry.name) for entry in proc.iterdir() if _is_stray(entry, home)]
+    for pid in strays:
+        log.warning("killing a training process that outlived its supervisor", pid=pid)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return strays
+
+
+def _is_stray(entry: Path, home: Path) -> bool:
+    if not entry.name.isdigit():
+        return False
+    try:
+        arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+    except OSError:  # it has ended meanwhile, or is another user's
+        return False
+    if "--parent-pid" not in arguments[:-2]:
+        return False
+    place = arguments.index("--parent-pid")
+    started_by, run_dir = arguments[place + 1], arguments[place + 2]
+    return Path(run_dir).is_relative_to(home) and started_by != parent
