@@ -27,7 +27,7 @@ from worker.supervisor.server import Refused, Server, ServerAway
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings) -> Celery:
+def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
     """Build the Celery app with its one task."""
     app = Celery("stepline", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Celery:
 
     @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]  # celery ships no types
     def ring() -> None:
-        run_next(settings, os.environ)
+        run_next(settings, worker, os.environ)
 
     return app
 
@@ -103,7 +103,7 @@ def main() -> None:
     except DeviceMissing as error:
         raise SystemExit(f"stepline worker: {error}") from error
     log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
-    app = create_app(settings)
+    app = create_app(settings, worker)
     hello = threading.Thread(
         target=say_hello, args=(settings, worker, threading.Event()), daemon=True
     )

@@ -19,7 +19,7 @@ from worker.settings import Settings
 from worker.supervisor import child
 from worker.supervisor.deliver import deliver, failed, finish
 from worker.supervisor.gpu_lock import DeviceBusy, hold_device
-from worker.supervisor.identity import describe_worker, slot_name, slug
+from worker.supervisor.identity import slot_name, slug
 from worker.supervisor.models import PlacingFailed
 from worker.supervisor.place import Placer, tidy
 from worker.supervisor.reporter import Reporter
@@ -30,9 +30,8 @@ from worker.supervisor.strays import reap_strays
 log = structlog.get_logger(__name__)
 
 
-def run_next(settings: Settings, environ: Mapping[str, str]) -> int:
+def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str]) -> int:
     """Run jobs until there is none left or this worker is told to stop; return how many attempts ended here."""
-    worker = describe_worker(settings, environ)
     home = settings.work_dir.resolve() / "runs" / slug(worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
     reap_strays(home)

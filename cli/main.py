@@ -1,0 +1,69 @@
+"""The `stepline` command. Each part runs as a process of its own; this one only starts them."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from cli.data_dir import default_data_dir
+from cli.up import up
+
+MODULES = {
+    "serve": ("app.main", "server", "fastapi"),
+    "migrate": ("app.migrate", "server", "alembic"),
+    "worker": ("worker.celery_app", "worker", "httpx2"),
+    "doctor": ("worker.supervisor.doctor", "worker", "httpx2"),
+}
+"""Each command with its module, the extra that it needs and a package that tells whether it is installed."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command == "up":
+        return up(options.data_dir, options.host, options.port, options.models_dir)
+    _become(options.command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stepline", description="A REST service that runs QLoRA training jobs."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    start = commands.add_parser(
+        "up", help="start everything: API, worker and broker over SQLite; Ctrl-C stops it"
+    )
+    start.add_argument("--port", type=int, default=8000, help="port of the API (default: 8000)")
+    start.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    start.add_argument(
+        "--data-dir",
+        type=Path,
+        default=default_data_dir(os.environ),
+        help="where everything is kept (default: %(default)s)",
+    )
+    start.add_argument(
+        "--models-dir", type=Path, help="root of model directories (default: DATA_DIR/models)"
+    )
+    commands.add_parser("serve", help="run the API; settings from STEPLINE_… variables")
+    commands.add_parser("worker", help="run a worker; one per GPU")
+    commands.add_parser("migrate", help="bring the database to the newest schema")
+    commands.add_parser(
+        "doctor", help="say whether this machine can run a worker, and what is missing"
+    )
+    return parser
+
+
+def _become(command: str) -> NoReturn:
+    """Replace this process by the command's module."""
+    module, extra, package = MODULES[command]
+    if importlib.util.find_spec(package) is None:
+        sys.exit(f"stepline {command}: this needs more packages: pip install 'stepline[{extra}]'")
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606  # no shell is wanted
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,284 @@
+"""`stepline up`: API, worker and broker over SQLite, as processes under this one, until Ctrl-C.
+
+Order matters at both ends: the broker and the schema come before the API, the API before the worker; and the
+worker stops first, while the API can still take its job back.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cli import broker
+from cli.data_dir import DataDir, DataDirInUse
+from cli.part import Part
+
+READY_SECONDS = 60.0
+API_DEATHS = 3
+"""Deaths of the API within DEATHS_SECONDS after which everything is stopped."""
+DEATHS_SECONDS = 60.0
+LONGEST_BACKOFF_SECONDS = 30.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never a proxy to ourselves
+
+
+class CannotStart(Exception):
+    """Why `stepline up` does not start, for the person at the terminal."""
+
+
+class _Told:
+    """How often this process was told to stop: once is enough, twice is a hurry."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._count)
+
+    def _count(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the shape of a handler
+        self.times += 1
+
+    def to_stop(self) -> bool:
+        return self.times > 0
+
+    def to_hurry(self) -> bool:
+        return self.times > 1
+
+
+class _StoppedEarly(Exception):
+    """Told to stop while starting."""
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Where one `stepline up` lives."""
+
+    home: DataDir
+    host: str
+    port: int
+    models_dir: Path
+    unix_socket: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{_reachable(self.host)}:{self.port}"
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of every part. What `up` brings itself is not taken from ours."""
+        own = {
+            "STEPLINE_DATABASE_URL": f"sqlite:///{self.home.database}",
+            "STEPLINE_BROKER_URL": f"redis+socket://{self.unix_socket}",
+            "STEPLINE_DATA_DIR": str(self.home.files),
+            "STEPLINE_WORK_DIR": str(self.home.work),
+            "STEPLINE_MODELS_DIR": str(self.models_dir),
+            "STEPLINE_WORKER_TOKEN": self.home.worker_token(),
+            "STEPLINE_SERVER_URL": self.url,
+            "STEPLINE_HOST": self.host,
+            "STEPLINE_PORT": str(self.port),
+        }
+        return {"STEPLINE_TERM_SECONDS": "5"} | dict(environ) | own
+
+
+def up(data_dir: Path, host: str, port: int, models_dir: Path | None) -> int:
+    """Start everything, watch over it, and stop it when told to. Returns the exit status."""
+    told = _Told()
+    home = DataDir(data_dir.expanduser().resolve())
+    try:
+        _check_directory(models_dir)
+        _check_port(host, port)
+        valkey = broker.valkey_server()
+        home.create()
+        lock = home.lock(f"process {os.getpid()}, port {port}")
+    except DataDirInUse as error:
+        return _refuse(f"another `stepline up` already uses {home.path} ({error})")
+    except (CannotStart, broker.BrokerMissing) as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"cannot use the data directory {home.path}: {error}")
+    try:
+        site = _Site(
+            home,
+            host,
+            port,
+            models_dir.resolve() if models_dir else home.models,
+            broker.choose_socket(home.valkey),
+        )
+        return _run(site, valkey, told)
+    finally:
+        os.close(lock)
+
+
+def _run(site: _Site, valkey: Path, told: _Told) -> int:
+    configuration = broker.write_configuration(site.home.valkey, site.unix_socket)
+    environment = site.environment(os.environ)
+    parts = _parts(site.home, environment, [str(valkey), str(configuration)])
+    try:
+        _start(site, environment, parts, told)
+        _say(f"\nStepline is ready at {site.url}\n  data    {site.home.path}")
+        _say(f"  logs    {site.home.logs}\n  models  {site.models_dir}\n  stop    Ctrl-C")
+        return _watch(parts, told)
+    except _StoppedEarly:
+        return 0
+    except CannotStart as error:
+        return _refuse(str(error))
+    finally:
+        _stop(parts, told)
+        broker.forget_socket(site.home.valkey, site.unix_socket)
+
+
+def _reachable(host: str) -> str:
+    """Return the address under which this machine reaches what listens on host."""
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _check_directory(models_dir: Path | None) -> None:
+    if models_dir is not None and not models_dir.is_dir():
+        raise CannotStart(f"--models-dir: there is no directory {models_dir}")
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError) as error:
+        raise CannotStart(
+            f"cannot listen on {host} port {port} ({error}); choose another one with --port"
+        ) from error
+
+
+def _parts(home: DataDir, environment: dict[str, str], valkey: list[str]) -> dict[str, Part]:
+    """Return the parts in the order in which they start."""
+    python = [sys.executable, "-P", "-m"]
+    term, quit_ = signal.SIGTERM, signal.SIGQUIT
+    return {
+        "broker": Part("broker", valkey, environment, home.logs / "broker.log", [(term, 3)]),
+        "api": Part("api", [*python, "app.main"], environment, home.logs / "api.log", [(term, 5)]),
+        # SIGTERM lets it hand its job back; SIGQUIT does not wait for that.
+        "worker": Part(
+            "worker",
+            [*python, "worker.celery_app"],
+            environment,
+            home.logs / "worker.log",
+            [(term, 8), (quit_, 2)],
+        ),
+    }
+
+
+def _start(site: _Site, environment: dict[str, str], parts: dict[str, Part], told: _Told) -> None:
+    _say("Starting the broker, the API and a worker …")
+    parts["broker"].start()
+    _wait_until(lambda: broker.answers(site.unix_socket), parts["broker"], told)
+    _migrate(site.home, environment)
+    parts["api"].start()
+    _wait_until(lambda: _get(f"{site.url}/healthz") is not None, parts["api"], told)
+    parts["worker"].start()
+    _wait_until(lambda: _has_worker(site.url, parts["worker"].pid), parts["worker"], told)
+
+
+def _migrate(home: DataDir, environment: dict[str, str]) -> None:
+    log = home.logs / "migrate.log"
+    with log.open("wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "app.migrate"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            check=False,
+        )
+    if done.returncode != 0:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise CannotStart(f"the database could not be brought to the newest schema:\n{tail}")
+
+
+def _wait_until(is_ready: Callable[[], bool], part: Part, told: _Told) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while not is_ready():
+        if told.to_stop():
+            raise _StoppedEarly
+        if not part.is_running:
+            raise CannotStart(
+                f"{part.name} ended with {part.exit_code}; the end of {part.log}:\n{part.last_lines()}"
+            )
+        if time.monotonic() > end:
+            raise CannotStart(
+                f"{part.name} is not ready after {READY_SECONDS:.0f} s; the end of {part.log}:\n"
+                f"{part.last_lines()}"
+            )
+        time.sleep(0.05)
+
+
+def _get(url: str) -> Any:
+    """Return what the API answers, or None."""
+    try:
+        with _DIRECT.open(url, timeout=5) as response:
+            return json.load(response)
+    except (OSError, ValueError, urllib.error.URLError):
+        return None
+
+
+def _has_worker(url: str, pid: int) -> bool:
+    answer = _get(f"{url}/v1/workers")
+    return isinstance(answer, dict) and any(
+        worker.get("pid") == pid for worker in answer.get("data", [])
+    )
+
+
+def _watch(parts: dict[str, Part], told: _Told) -> int:
+    """Restart what dies, with growing pauses, until told to stop; give up if the API keeps dying."""
+    deaths: dict[str, list[float]] = {name: [] for name in parts}
+    due: dict[str, float] = {}
+    while not told.to_stop():
+        now = time.monotonic()
+        for name, part in parts.items():
+            if name in due:
+                if now >= due[name]:
+                    del due[name]
+                    part.start()
+            elif not part.is_running:
+                deaths[name] = [*(at for at in deaths[name] if now - at < DEATHS_SECONDS), now]
+                _say(
+                    f"{name} ended with {part.exit_code}; the end of {part.log}:\n{part.last_lines()}"
+                )
+                if name == "api" and len(deaths[name]) >= API_DEATHS:
+                    _say("The API keeps dying; stopping everything.")
+                    return 1
+                pause = min(2.0 ** (len(deaths[name]) - 1), LONGEST_BACKOFF_SECONDS)
+                _say(f"Starting {name} again in {pause:.0f} s.")
+                due[name] = now + pause
+        time.sleep(0.1)
+    return 0
+
+
+def _stop(parts: dict[str, Part], told: _Told) -> None:
+    if any(part.is_running for part in parts.values()):
+        _say("\nStopping … (a running job goes back to the queue; press Ctrl-C again to hurry)")
+    for part in reversed(parts.values()):
+        part.stop(told.to_hurry)
+
+
+def _refuse(message: str) -> int:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"stepline up: {message}\n")
+    return 1
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone; the work is not
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
