@@ -76,7 +76,9 @@ def supervised_tokens(samples: Sequence[Sample]) -> int:
     return sum(sample.supervised_tokens for sample in samples)
 
 
-def pack(samples: Sequence[Sample], token_budget: int, *, together: bool = True) -> list[MicroBatch]:
+def pack(
+    samples: Sequence[Sample], token_budget: int, *, together: bool = True
+) -> list[MicroBatch]:
     """Pack samples into few micro-batches of at most `token_budget` tokens; a longer sample stands alone.
 
     First-fit by falling length, so that the longest come first and memory shows its peak early. `together=False`

@@ -32,7 +32,9 @@ def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget
     if not model.device.is_cuda:
         return TokenBudget(CPU_TOKENS, "small micro-batches are fastest on a CPU")
     free, _ = torch.cuda.mem_get_info(model.device.torch_device)
-    room = int(free * _MEMORY_SHARE) - 12 * model.trainable_parameters  # gradients and AdamW's moments
+    room = (
+        int(free * _MEMORY_SHARE) - 12 * model.trainable_parameters
+    )  # gradients and AdamW's moments
     tokens = CUDA_MOST_TOKENS
     while tokens > _LEAST_TOKENS and memory_bytes(model, tokens) > room:
         tokens = int(tokens * 0.9)

@@ -105,7 +105,7 @@ def _four_bit_error(device: Device) -> float:
         weight.clone(), requires_grad=False, quant_type="nf4", compress_statistics=True
     )
     layer = layer.to(device.torch_device)
-    placed = inputs.to(device.torch_device, device.compute_dtype).requires_grad_()
+    placed = inputs.clone().to(device.torch_device, device.compute_dtype).requires_grad_()
     product = layer(placed)
     product.backward(torch.ones_like(product))
     if placed.grad is None:

@@ -56,9 +56,9 @@ def evaluate(
     for batch in pack(samples, token_budget, together=model.packs):
         between()
         nll = token_nll(model, batch.to(model.device.torch_device)).double().cpu()
-        row_nll += torch.zeros(len(samples), dtype=torch.float64).index_add_(
-            0, batch.rows, nll
-        ).numpy()
+        row_nll += (
+            torch.zeros(len(samples), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
+        )
     _check_finite(row_nll, step)
     row_tokens = np.array([sample.supervised_tokens for sample in samples], dtype=np.int64)
     return Evaluation(row_nll, row_tokens, time.monotonic() - started)

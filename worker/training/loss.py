@@ -21,10 +21,9 @@ _CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}
 def sum_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
     """Return the summed NLL of the batch's supervised tokens, in nats, ready for `backward`."""
     if not model.plain_head:
-        return functional.cross_entropy(
-            model.logits(batch).float(), batch.targets, reduction="sum"
-        )
-    total: Tensor = _ChunkedNll.apply(model.hidden(batch), model.head, batch.targets)
+        return functional.cross_entropy(model.logits(batch).float(), batch.targets, reduction="sum")
+    hidden = model.hidden(batch)
+    total: Tensor = _ChunkedNll.apply(hidden, model.head, batch.targets)  # type: ignore[no-untyped-call]  # torch's
     return total
 
 

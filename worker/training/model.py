@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -111,19 +112,9 @@ def load_model(
     _keep_training_layout(quantized)
     _check_quantized(quantized)
     _check_targets(base, spec.lora)
-    base.name_or_path = base.config._name_or_path = spec.model  # no machine's path goes into what is saved
+    base.name_or_path = base.config.name_or_path = spec.model  # no machine's path in what is saved
     set_seed(spec.training.seed)
-    peft_model = get_peft_model(
-        base,
-        LoraConfig(
-            task_type="CAUSAL_LM",
-            r=spec.lora.rank,
-            lora_alpha=spec.lora.alpha,
-            lora_dropout=spec.lora.dropout,
-            target_modules=spec.lora.target_modules,
-        ),
-        autocast_adapter_dtype=True,  # float32: in bfloat16 most late updates round to nothing
-    )
+    peft_model = _add_adapter(base, spec.lora)
     trainable, total = peft_model.get_nb_trainable_parameters()
     body, head = base.get_decoder(), base.get_output_embeddings()
     packs, plain_head = _prove(base, body, head)
@@ -240,7 +231,9 @@ def _check_targets(base: Any, lora: LoraSpec) -> None:
                     f"lora.target_modules: {target!r} "
                     f"{'is not a 4-bit linear layer' if named else 'matches no layer'} of this model; it has {known}",
                 )
-        chosen = {n: m for n, m in linear.items() if any(_matches(n, t) for t in lora.target_modules)}
+        chosen = {
+            n: m for n, m in linear.items() if any(_matches(n, t) for t in lora.target_modules)
+        }
     for name, layer in chosen.items():
         smallest = min(layer.in_features, layer.out_features)
         if lora.rank > smallest:
@@ -249,6 +242,23 @@ def _check_targets(base: Any, lora: LoraSpec) -> None:
                 f"lora.rank is {lora.rank}, larger than the smaller side ({smallest}) of {name}",
                 evidence={"rank": lora.rank, "layer": name, "smaller_side": smallest},
             )
+
+
+def _add_adapter(base: Any, lora: LoraSpec) -> Any:
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+    )
+    with warnings.catch_warnings():
+        # peft 0.21 asks transformers 5 for a property by its old name.
+        warnings.filterwarnings(
+            "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
+        )
+        # Adapter in float32: in bfloat16 most late updates would round to nothing.
+        return get_peft_model(base, config, autocast_adapter_dtype=True)
 
 
 def _matches(name: str, target: str) -> bool:

@@ -79,7 +79,9 @@ def _check_weights(directory: Path) -> None:
 
 def _check_whole(shard: Path) -> None:
     try:
-        with safe_open(shard, framework="pt") as weights:  # checks the header against the file's length
+        with safe_open(
+            shard, framework="pt"
+        ) as weights:  # checks the header against the file's length
             weights.keys()
     except (SafetensorError, OSError) as error:
         raise _refused(

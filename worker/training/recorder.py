@@ -50,7 +50,12 @@ class Recorder:
         """Record a whole evaluation taken after `step` steps."""
         self._write(
             EvalRecord(
-                seq=self._next(), at=self._now(), step=step, loss=loss, tokens=tokens, seconds=seconds
+                seq=self._next(),
+                at=self._now(),
+                step=step,
+                loss=loss,
+                tokens=tokens,
+                seconds=seconds,
             )
         )
 

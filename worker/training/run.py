@@ -29,11 +29,9 @@ from worker.training.summary import summarize
 from worker.training.template import Template
 
 
-def run_to_outcome(run_dir: RunDir, visible_gpus: str | None) -> Outcome:
+def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
     """Run the whole program; whatever happens, return how it ended. The outcome is written by then."""
     progress = Progress()
-    stop = Stop(run_dir.control)
-    stop.listen()
     with Recorder(run_dir.records) as recorder:
         outcome = _outcome(run_dir, visible_gpus, progress, recorder, stop)
     write_model(run_dir.outcome, outcome)
@@ -202,5 +200,6 @@ def _announce(run: Run, choices: dict[str, Any]) -> None:
     )
     if data.overlapping_rows:
         run.recorder.log(
-            f"{data.overlapping_rows} evaluation rows also stand in the training rows", level="warning"
+            f"{data.overlapping_rows} evaluation rows also stand in the training rows",
+            level="warning",
         )

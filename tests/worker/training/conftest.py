@@ -1,0 +1,50 @@
+"""What the training tests share: one tiny Qwen2 per session, one thread, no network."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.job import JobSpec
+from tests.factories import make_spec
+from tests.tiny_model import make_tiny_qwen2
+from worker.training.__main__ import prepare_environment
+from worker.training.device import choose_device
+from worker.training.model import TrainableModel, load_model, load_tokenizer
+from worker.training.model_files import check_model_files
+
+prepare_environment()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_model: Path) -> object:
+    return load_tokenizer(tiny_model)
+
+
+@pytest.fixture
+def load(tiny_model: Path) -> Callable[..., TrainableModel]:
+    """Load the tiny model on the CPU for a spec, with parts of it replaced."""
+
+    def load_tiny(directory: Path = tiny_model, **changes: object) -> TrainableModel:
+        spec = small_spec(**changes)
+        return load_model(
+            directory, check_model_files(directory), spec, choose_device("float32", None)
+        )
+
+    return load_tiny
+
+
+def small_spec(**changes: object) -> JobSpec:
+    """Return a spec that suits the tiny model."""
+    return make_spec(**({"lora": {"rank": 8, "alpha": 16}} | changes))

@@ -1,0 +1,386 @@
+"""The real program in a process of its own, on the tiny model."""
+
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from contracts.attempt import Outcome, Wanted
+from contracts.failure import FailureReason
+from contracts.record import EvalRecord, MetricRecord, PhaseRecord, Record, decode_line
+from contracts.run_dir import Control, RunDir, write_model
+from contracts.summary import Summary
+from tests.tiny_model import make_rows, write_rows
+from tests.worker.training import reference
+from tests.worker.training.conftest import small_spec
+from worker.training.run import run_to_outcome
+from worker.training.stop import Stop
+
+SPEC: dict[str, Any] = {
+    "dataset": {"train": "ds_00000000", "eval_size": 5},
+    "evaluation": {"every_steps": 2},
+    "training": {"per_device_batch_size": 4, "gradient_accumulation_steps": 2, "epochs": 1},
+}
+DEADLINE_SECONDS = 60
+
+# Plain peft 0.21 asks transformers 5 for a property by its old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+def lay_down(
+    path: Path, model: Path, rows: list[Any] | None = None, spec: dict[str, Any] | None = None
+) -> RunDir:
+    run_dir = RunDir(path)
+    write_rows(run_dir.train_data, make_rows(37) if rows is None else rows)
+    run_dir.model.symlink_to(model)
+    run_dir.spec.write_text(small_spec(**(SPEC | (spec or {}))).model_dump_json())
+    return run_dir
+
+
+def start(run_dir: RunDir, *options: str) -> subprocess.Popen[bytes]:
+    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with run_dir.output.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "worker.training", str(run_dir.path), *options],
+            stdout=output,
+            stderr=output,
+            env=environment,
+        )
+
+
+def run(run_dir: RunDir) -> Outcome:
+    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    return Outcome.model_validate_json(run_dir.outcome.read_bytes())
+
+
+def run_here(run_dir: RunDir) -> Outcome:
+    """Run in this process: for runs that end before they compute much."""
+    run_to_outcome(run_dir, Stop(run_dir.control))
+    return Outcome.model_validate_json(run_dir.outcome.read_bytes())
+
+
+def records(run_dir: RunDir) -> list[Record]:
+    if not run_dir.records.exists():
+        return []
+    whole = run_dir.records.read_bytes().rpartition(b"\n")[0]
+    return [decode_line(line) for line in whole.splitlines()]
+
+
+def losses(run_dir: RunDir) -> dict[int, float]:
+    return {r.step: r.values["loss"] for r in records(run_dir) if isinstance(r, MetricRecord)}
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert process.poll() is None, "the program ended early"
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    run_dir = lay_down(tmp_path_factory.mktemp("finished"), tiny_model)
+    outcome = run(run_dir)
+    assert outcome == Outcome(status="succeeded", step=4), run_dir.output.read_text()
+    return run_dir
+
+
+def summary_of(run_dir: RunDir) -> Summary:
+    return Summary.model_validate_json(run_dir.summary.read_bytes())
+
+
+def test_records_are_numbered_from_one_without_a_gap_and_each_step_has_one_loss(
+    finished: RunDir,
+) -> None:
+    found = records(finished)
+
+    assert [record.seq for record in found] == list(range(1, len(found) + 1))
+    assert [r.step for r in found if isinstance(r, MetricRecord)] == [1, 2, 3, 4]
+    assert [r.step for r in found if isinstance(r, EvalRecord)] == [0, 2, 4]
+    phases = [r.phase.value for r in found if isinstance(r, PhaseRecord)]
+    assert phases[:4] == ["loading", "tokenizing", "loading", "evaluating"]
+    assert phases[-1] == "saving"
+    first = next(r for r in found if isinstance(r, MetricRecord))
+    assert set(first.values) >= {"loss", "learning_rate", "grad_norm", "epoch", "tokens", "seconds"}
+
+
+def test_first_losses_equal_plain_transformers_and_peft(finished: RunDir, tiny_model: Path) -> None:
+    train, _ = reference.split(make_rows(37), seed=42, eval_count=5)
+
+    expected = reference.train_losses(tiny_model, train, seed=42, batch=8, steps=3, total=4)
+
+    found = losses(finished)
+    assert [found[1], found[2], found[3]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_saved_adapter_gives_the_same_eval_loss_in_plain_peft(
+    finished: RunDir, tiny_model: Path
+) -> None:
+    _, held_out = reference.split(make_rows(37), seed=42, eval_count=5)
+    summary = summary_of(finished)
+
+    assert summary.eval_loss == pytest.approx(
+        reference.eval_loss(tiny_model, finished.adapter, held_out), abs=1e-4
+    )
+    assert summary.base_eval_loss is not None
+    assert summary.base_eval_loss == pytest.approx(
+        reference.eval_loss(tiny_model, None, held_out), abs=1e-4
+    )
+    assert summary.eval_loss < summary.base_eval_loss
+
+
+def test_summary_says_what_was_measured(finished: RunDir) -> None:
+    summary = summary_of(finished)
+    metrics = [r for r in records(finished) if isinstance(r, MetricRecord)]
+    tokens = [r.values["tokens"] for r in metrics]
+
+    assert summary.perplexity == math.exp(summary.eval_loss)
+    assert summary.train_loss == pytest.approx(
+        sum(r.values["loss"] * r.values["tokens"] for r in metrics) / sum(tokens)
+    )
+    assert summary.supervised_tokens == sum(tokens)
+    assert (summary.train_rows, summary.eval_rows, summary.steps) == (32, 5, 4)
+    assert [point.step for point in summary.evaluations] == [0, 2, 4]
+    assert summary.quantized_layers == 14
+    assert summary.improvement_interval is not None
+    assert summary.base_eval_loss is not None
+    assert (
+        summary.improvement_interval.low
+        < summary.base_eval_loss - summary.eval_loss
+        < summary.improvement_interval.high
+    )
+    assert set(summary.phases) >= {"loading", "tokenizing", "training", "evaluating", "saving"}
+    assert summary.choices["compute_dtype"]["value"] == "float32"
+    assert summary.peak_memory_bytes
+    assert summary.tokens_per_second
+
+
+def test_saved_adapter_is_float32_with_the_stock_template_and_no_machine_path(
+    finished: RunDir, tiny_model: Path
+) -> None:
+    weights = load_file(finished.adapter / "adapter_model.safetensors")
+
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    config = json.loads((finished.adapter / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "tiny-qwen2"
+    assert (finished.adapter / "chat_template.jinja").read_text() == (
+        tiny_model / "chat_template.jinja"
+    ).read_text()
+    for path in finished.adapter.iterdir():
+        content = path.read_bytes()
+        assert str(finished.path).encode() not in content
+        assert str(tiny_model).encode() not in content
+
+
+def test_base_model_is_left_untouched(tiny_model: Path, tmp_path: Path) -> None:
+    def digests() -> dict[str, str]:
+        return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tiny_model.iterdir()}
+
+    before = digests()
+    run(lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 1}}))
+
+    assert digests() == before
+
+
+def test_same_spec_gives_the_same_losses_and_adapter(
+    finished: RunDir, tiny_model: Path, tmp_path: Path
+) -> None:
+    again = lay_down(tmp_path, tiny_model)
+
+    run(again)
+
+    assert losses(again) == losses(finished)
+    name = "adapter_model.safetensors"
+    assert (again.adapter / name).read_bytes() == (finished.adapter / name).read_bytes()
+
+
+ENDLESS = {"training": {"epochs": 10_000, "max_length": 512}, "evaluation": {"every_steps": 10**8}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"), [(Wanted.CANCEL, "cancelled"), (Wanted.PAUSE, "paused")]
+)
+def test_control_file_stops_the_run(
+    tiny_model: Path, tmp_path: Path, wanted: Wanted, status: str
+) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec=ENDLESS)
+    process = start(run_dir)
+    wait_for(lambda: losses(run_dir), process)
+
+    write_model(run_dir.control, Control(wanted=wanted))
+
+    assert process.wait(DEADLINE_SECONDS) == 0
+    outcome = Outcome.model_validate_json(run_dir.outcome.read_bytes())
+    assert outcome.status == status
+    assert outcome.step == max(losses(run_dir))
+    assert not run_dir.summary.exists()
+
+
+def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec=ENDLESS)
+    process = start(run_dir)
+    wait_for(lambda: losses(run_dir), process)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(DEADLINE_SECONDS) == 0
+    assert Outcome.model_validate_json(run_dir.outcome.read_bytes()).status == "interrupted"
+
+
+def test_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec=ENDLESS)
+    parent = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, subprocess, sys, time\n"
+            "child = subprocess.Popen([sys.executable, '-m', 'worker.training', sys.argv[1],"
+            " '--parent-pid', str(os.getpid())])\n"
+            "print(child.pid, flush=True)\n"
+            "time.sleep(600)",
+            str(run_dir.path),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    wait_for(lambda: losses(run_dir), parent)
+
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{child}").exists() and _is_running(child):
+        assert time.monotonic() < deadline, "the training program outlived its parent"
+        time.sleep(0.01)
+    assert not run_dir.outcome.exists()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def poisoned(model: Path, directory: Path) -> Path:
+    """Copy the model with a NaN in its last norm."""
+    copy = copy_model(model, directory)
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
+def copy_model(model: Path, directory: Path) -> Path:
+    directory.mkdir()
+    for path in model.iterdir():
+        (directory / path.name).write_bytes(path.read_bytes())
+    return directory
+
+
+def cut_short(model: Path, directory: Path) -> Path:
+    copy = copy_model(model, directory)
+    weights = (copy / "model.safetensors").read_bytes()
+    (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    return copy
+
+
+def without_config(model: Path, directory: Path) -> Path:
+    copy = copy_model(model, directory)
+    (copy / "config.json").unlink()
+    return copy
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A way to spoil a run, and how it should fail."""
+
+    model: Callable[[Path, Path], Path]
+    spec: dict[str, Any]
+    reason: FailureReason
+    told: str
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Bad(without_config, {}, FailureReason.MODEL_NOT_FOUND, "config.json"),
+        Bad(cut_short, {}, FailureReason.MODEL_REFUSED, "model.safetensors is broken or cut short"),
+        Bad(poisoned, {}, FailureReason.LOSS_NOT_FINITE, "evaluation rows"),
+        Bad(copy_model, {"lora": {"rank": 65}}, FailureReason.SPEC_REFUSED, "lora.rank is 65"),
+        Bad(
+            copy_model,
+            {"training": {"max_length": 4096}},
+            FailureReason.SPEC_REFUSED,
+            "training.max_length is 4096",
+        ),
+        Bad(
+            copy_model,
+            {"training": {"per_device_batch_size": 64}},
+            FailureReason.DATASET_TOO_SMALL,
+            "fewer than one update takes",
+        ),
+    ],
+    ids=lambda bad: bad.told,
+)
+def test_failure_is_typed_and_says_what_to_act_on(
+    tiny_model: Path, tmp_path: Path, bad: Bad
+) -> None:
+    (tmp_path / "run").mkdir()
+    model = bad.model(tiny_model, tmp_path / "model")
+
+    outcome = run_here(lay_down(tmp_path / "run", model, spec=bad.spec))
+
+    assert outcome.status == "failed"
+    assert outcome.failure is not None
+    assert outcome.failure.reason is bad.reason
+    assert bad.told in outcome.failure.detail
+
+
+def test_row_of_a_wrong_shape_fails_with_its_line(tiny_model: Path, tmp_path: Path) -> None:
+    rows = [*make_rows(20), {"question": "?"}, *make_rows(3)]
+
+    outcome = run_here(lay_down(tmp_path, tiny_model, rows=rows))
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.DATASET_INVALID
+    assert outcome.failure.evidence == {"line": 21}
+
+
+def test_unknown_error_is_a_crash_with_its_traceback(tiny_model: Path, tmp_path: Path) -> None:
+    run_dir = lay_down(tmp_path, tiny_model)
+    run_dir.adapter.write_text("a file stands where the adapter's directory should go")
+
+    outcome = run(run_dir)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.CRASHED
+    assert "Traceback" in outcome.failure.detail
+    assert "Traceback" in run_dir.output.read_text()
+
+
+def test_a_directory_is_run_once(finished: RunDir, tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "worker.training", str(finished.path)],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert process.returncode == 2
+    assert "has been run already" in process.stderr
