@@ -155,22 +155,7 @@ def _double_quant(directory: Path, spec: JobSpec) -> bool:
 
 def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
     try:
-        base, info = AutoModelForCausalLM.from_pretrained(
-            directory,
-            quantization_config=BitsAndBytesConfig(
-                load_in_4bit=True,
-                bnb_4bit_quant_type="nf4",
-                bnb_4bit_use_double_quant=double_quant,
-                bnb_4bit_compute_dtype=device.compute_dtype,
-            ),
-            dtype=device.compute_dtype,
-            attn_implementation="sdpa",
-            device_map={"": device.torch_device},
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
+        base, info = _from_pretrained(directory, device, double_quant=double_quant)
     except (ValueError, OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
@@ -187,6 +172,33 @@ def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
     base.config.use_cache = False  # with a cache, packed samples would see each other
     base.requires_grad_(requires_grad=False)
     return base
+
+
+def _from_pretrained(
+    directory: Path, device: Device, *, double_quant: bool, attention: str = "sdpa"
+) -> Any:
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            directory,
+            quantization_config=BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=double_quant,
+                bnb_4bit_compute_dtype=device.compute_dtype,
+            ),
+            dtype=device.compute_dtype,
+            # Said outright, so that a config.json cannot name a kernel to be fetched.
+            attn_implementation=attention,
+            device_map={"": device.torch_device},
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except ValueError as error:
+        if attention == "eager" or 'attn_implementation="eager"' not in str(error):
+            raise
+    return _from_pretrained(directory, device, double_quant=double_quant, attention="eager")
 
 
 def _linear_4bit(base: Any) -> Iterator[Any]:
@@ -215,6 +227,14 @@ def _check_quantized(layers: list[Any]) -> None:
             FailureReason.DEVICE_UNUSABLE,
             f"{len(unpacked)} of {len(layers)} layers were not packed into 4 bits",
         )
+    for layer in layers:  # transformers does not compare the shapes of what it quantises
+        shape = tuple(layer.weight.quant_state.shape)
+        if shape != (layer.out_features, layer.in_features):
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                f"the weights do not fit config.json: a linear layer of {layer.in_features} × {layer.out_features} "
+                f"got weights of {shape[1]} × {shape[0]}",
+            )
 
 
 def _check_targets(base: Any, lora: LoraSpec) -> None:

@@ -1,0 +1,191 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.failure import FailureReason
+from contracts.run_dir import RunDir
+from tests.tiny_model import make_rows, write_rows
+from tests.worker.training.conftest import small_spec
+from worker.training.data import Data, Sample, epoch_order, eval_rows_count, held_out, prepare
+from worker.training.errors import TrainingError
+from worker.training.template import Template
+
+
+def prepared(
+    path: Path, tokenizer: Any, rows: list[Any], eval_rows: list[Any] | None = None, **changes: Any
+) -> Data:
+    run_dir = RunDir(path)
+    write_rows(run_dir.train_data, rows)
+    if eval_rows is not None:
+        write_rows(run_dir.eval_data, eval_rows)
+    one_by_one = {"per_device_batch_size": 1, "gradient_accumulation_steps": 1}
+    training = one_by_one | changes.pop("training", {})
+    return prepare(
+        run_dir, small_spec(training=training, **changes), tokenizer, Template(tokenizer)
+    )
+
+
+def trained_text(sample: Sample, tokenizer: Any) -> str:
+    text: str = tokenizer.decode(sample.ids[sample.supervised])
+    return text
+
+
+def test_exactly_the_answer_and_its_end_of_turn_token_are_supervised(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    rows = make_rows(20)
+
+    data = prepared(tmp_path, tokenizer, rows, rows)
+
+    for row, sample in zip(rows, data.train, strict=True):
+        assert trained_text(sample, tokenizer) == row["output"] + "<|im_end|>"
+        assert row["instruction"] in tokenizer.decode(sample.ids)
+
+
+def test_every_answer_of_a_chat_is_supervised(tmp_path: Path, tokenizer: Any) -> None:
+    chat = {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "一"},
+            {"role": "assistant", "content": "二 🙂"},
+            {"role": "user", "content": "three"},
+            {"role": "assistant", "content": "four "},
+        ]
+    }
+
+    data = prepared(tmp_path, tokenizer, [chat], [chat])
+
+    assert trained_text(data.train[0], tokenizer) == "二 🙂<|im_end|>four <|im_end|>"
+    assert data.overlapping_rows == 1
+
+
+def test_tokens_equal_those_of_the_stock_template(tmp_path: Path, tokenizer: Any) -> None:
+    rows = make_rows(5)
+
+    data = prepared(tmp_path, tokenizer, rows, rows)
+
+    for row, sample in zip(rows, data.train, strict=True):
+        asked = row["instruction"] + ("\n" + row["input"] if row["input"] else "")
+        stock = tokenizer.apply_chat_template(
+            [{"role": "user", "content": asked}, {"role": "assistant", "content": row["output"]}],
+            return_dict=True,
+        )
+        assert sample.ids.tolist() == stock["input_ids"]
+
+
+def test_last_supervised_token_is_the_end_of_turn_even_when_padding_is_the_same_token(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    pad = tokenizer.pad_token
+    try:
+        tokenizer.pad_token = tokenizer.eos_token
+        data = prepared(tmp_path, tokenizer, make_rows(3), make_rows(3))
+    finally:
+        tokenizer.pad_token = pad
+
+    for sample in data.train:
+        assert sample.ids[sample.supervised][-1] == tokenizer.eos_token_id
+
+
+def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped_and_both_counted(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    long_answer = {"instruction": "Count.", "output": "apple " * 200}
+    long_prompt = {"instruction": "apple " * 200, "output": "No."}
+
+    data = prepared(
+        tmp_path,
+        tokenizer,
+        [*make_rows(3), long_answer, long_prompt],
+        make_rows(1),
+        training={"max_length": 128},
+    )
+
+    assert len(data.train) == 4
+    assert (data.truncated_rows, data.dropped_rows) == (2, 1)
+    assert max(len(sample) for sample in data.train) == 128
+    assert all(sample.supervised_tokens > 0 for sample in data.train)
+
+
+def test_first_token_is_never_supervised(tmp_path: Path, tokenizer: Any) -> None:
+    template = Template(tokenizer)
+    template.kind = "plain"
+    run_dir = RunDir(tmp_path)
+    write_rows(run_dir.train_data, [{"messages": [{"role": "assistant", "content": "apple"}]}] * 2)
+    spec = small_spec(training={"per_device_batch_size": 1, "gradient_accumulation_steps": 1})
+
+    data = prepare(run_dir, spec, tokenizer, template)
+
+    assert data.train[0].supervised.tolist()[0] is False
+    assert data.train[0].supervised_tokens == len(data.train[0]) - 1
+
+
+def test_order_of_rows_is_the_documented_function_of_seed_and_epoch() -> None:
+    assert epoch_order(42, 0, 8) == [2, 5, 6, 3, 7, 4, 0, 1]
+    assert epoch_order(42, 1, 8) != epoch_order(42, 0, 8)
+    assert epoch_order(7, 0, 8) != epoch_order(42, 0, 8)
+
+
+def test_rows_are_held_out_by_seed_and_keep_the_order_of_the_file(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    rows = make_rows(30)
+    chosen = held_out(42, 30, 4)
+
+    data = prepared(tmp_path, tokenizer, rows, dataset={"train": "ds_00000000", "eval_size": 4})
+
+    assert chosen == sorted(chosen)
+    assert [trained_text(s, tokenizer) for s in data.evaluation] == [
+        rows[number]["output"] + "<|im_end|>" for number in chosen
+    ]
+    kept = [row for number, row in enumerate(rows) if number not in chosen]
+    assert [trained_text(s, tokenizer) for s in data.train] == [
+        row["output"] + "<|im_end|>" for row in kept
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "expected"),
+    [
+        ("auto", 10, 1),
+        ("auto", 1000, 20),
+        ("auto", 100_000, 2000),
+        ("auto", 10**6, 2000),
+        (16, 100, 16),
+        (0.25, 100, 25),
+        (0.001, 100, 1),
+    ],
+)
+def test_eval_size_is_a_count_a_share_or_auto(size: Any, rows: int, expected: int) -> None:
+    assert eval_rows_count(size, rows) == expected
+
+
+def test_evaluation_rows_that_also_stand_in_training_are_counted(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    rows = make_rows(10)
+
+    data = prepared(
+        tmp_path, tokenizer, rows, [rows[3], rows[7], {"prompt": "?", "completion": "!"}]
+    )
+
+    assert data.overlapping_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "told"),
+    [
+        (make_rows(3), {"dataset": {"train": "ds_00000000", "eval_size": 3}}, "leaves none"),
+        (make_rows(3), {"training": {"per_device_batch_size": 4}}, "fewer than one update takes"),
+        (make_rows(9), {"training": {"max_length": 8}}, "had no answer left"),
+    ],
+)
+def test_too_few_rows_are_refused_with_what_to_change(
+    tmp_path: Path, tokenizer: Any, rows: list[Any], changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        prepared(tmp_path, tokenizer, rows, **changes)
+
+    assert caught.value.failure.reason is FailureReason.DATASET_TOO_SMALL
+    assert told in caught.value.failure.detail

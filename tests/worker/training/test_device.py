@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from contracts.failure import FailureReason
+from worker.training.device import Device, check_four_bit, choose_device
+from worker.training.errors import TrainingError
+
+
+def test_four_bit_product_on_this_device_is_right() -> None:
+    check_four_bit(choose_device("float32", None))
+    check_four_bit(choose_device("bfloat16", None))
+
+
+def test_device_that_cannot_compute_is_unusable_and_says_with_which_versions() -> None:
+    nowhere = Device(torch.device("meta"), "a device of nowhere", torch.float32, "test")
+
+    with pytest.raises(TrainingError) as caught:
+        check_four_bit(nowhere)
+
+    assert caught.value.failure.reason is FailureReason.DEVICE_UNUSABLE
+    assert "torch" in caught.value.failure.evidence
+    assert "bitsandbytes" in caught.value.failure.evidence
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
+def test_a_gpu_that_torch_cannot_use_is_never_replaced_by_the_cpu() -> None:
+    with pytest.raises(TrainingError) as caught:
+        choose_device("auto", "0")
+
+    assert caught.value.failure.reason is FailureReason.DEVICE_UNUSABLE
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
+def test_cpu_computes_in_float32_unless_it_has_matrix_units_for_bfloat16() -> None:
+    device = choose_device("auto", "")
+
+    has_units = torch.cpu.get_capabilities().get("amx_bf16", False)
+    assert device.compute_dtype is (torch.bfloat16 if has_units else torch.float32)

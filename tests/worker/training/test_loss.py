@@ -1,0 +1,148 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from transformers import Gemma2Config, Gemma2ForCausalLM
+
+from worker.training import loss
+from worker.training.batches import pack, supervised_tokens
+from worker.training.data import Sample
+from worker.training.loss import chunked_nll, sum_nll, token_nll
+from worker.training.model import TrainableModel
+
+Load = Callable[..., TrainableModel]
+
+
+def ragged_samples(count: int, vocabulary: int = 390) -> list[Sample]:
+    random = np.random.default_rng(0)
+    lengths = random.integers(5, 40, count)
+    return [
+        Sample(
+            random.integers(0, vocabulary, length).astype(np.int32),
+            np.arange(length) >= random.integers(1, length),
+        )
+        for length in lengths
+    ]
+
+
+def give_weight(model: TrainableModel) -> TrainableModel:
+    """Give the adapter's second halves values other than zero, so that every gradient is one."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.adapter_parameters:
+        parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_chunked_loss_and_its_gradient_equal_plain_cross_entropy(
+    monkeypatch: pytest.MonkeyPatch, with_bias: bool
+) -> None:
+    monkeypatch.setitem(loss._CHUNK_BYTES, "cpu", 16 * 4 * 300)
+    torch.manual_seed(0)
+    head = torch.nn.Linear(32, 300, bias=with_bias)
+    head.requires_grad_(requires_grad=False)
+    hidden = torch.randn(101, 32, requires_grad=True)
+    targets = torch.randint(0, 300, (101,))
+    expected = functional.cross_entropy(head(hidden), targets, reduction="none")
+    (slope,) = torch.autograd.grad(expected.sum(), hidden)
+
+    found, found_slope = chunked_nll(hidden.detach(), head, targets, gradient=True)
+
+    assert loss.chunk_tokens(head.weight) == 16
+    assert found_slope is not None
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found_slope, slope, rtol=1e-5, atol=1e-6)
+
+
+def test_no_supervised_token_is_a_loss_of_zero_not_nan() -> None:
+    nll, slope = chunked_nll(
+        torch.randn(0, 32),
+        torch.nn.Linear(32, 300),
+        torch.zeros(0, dtype=torch.long),
+        gradient=True,
+    )
+
+    assert nll.sum() == 0
+    assert slope is not None
+    assert slope.shape == (0, 32)
+
+
+@pytest.mark.parametrize("count", [16, 18])
+def test_loss_and_gradients_do_not_depend_on_the_micro_batches(load: Load, count: int) -> None:
+    model = give_weight(load())
+    samples = ragged_samples(count)
+
+    def update(batches: list[Any]) -> tuple[float, list[torch.Tensor]]:
+        model.peft_model.train()
+        model.peft_model.zero_grad()
+        total = 0.0
+        for batch in batches:
+            part = sum_nll(model, batch) / supervised_tokens(samples)
+            part.backward()  # type: ignore[no-untyped-call]  # torch types it so
+            total += part.item()
+        return total, [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
+
+    one_by_one, gradients = update(pack(samples, 16, together=False))
+    by_four, gradients_4 = update(
+        [b for i in range(0, count, 4) for b in pack(samples[i : i + 4], 4096)]
+    )
+    at_once, gradients_1 = update(pack(samples, 4096))
+    packed, gradients_p = update(pack(samples, 100))
+
+    assert [by_four, at_once, packed] == pytest.approx([one_by_one] * 3, rel=1e-5)
+    for others in (gradients_4, gradients_1, gradients_p):
+        for found, expected in zip(others, gradients, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_prompt_tokens_do_not_count(load: Load) -> None:
+    model = load()
+    (sample,) = ragged_samples(1)
+    (batch,) = pack([sample], 64)
+    (more,) = pack([Sample(sample.ids, np.arange(len(sample)) >= 1)], 64)
+
+    supervised = {int(place) for place in batch.places}
+    scored = dict(zip(more.places.tolist(), token_nll(model, more).tolist(), strict=True))
+
+    assert sum_nll(model, batch).item() == pytest.approx(sum(scored[p] for p in supervised))
+
+
+def test_head_that_caps_its_logits_is_scored_by_the_models_own_forward(
+    load: Load, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=64,
+        final_logit_softcapping=0.5,
+        sliding_window=64,
+        max_position_embeddings=2048,
+    )
+    Gemma2ForCausalLM(config).save_pretrained(tmp_path)
+    model = give_weight(load(directory=tmp_path))
+    samples = ragged_samples(4)
+    (batch,) = pack(samples, 4096)
+
+    found = sum_nll(model, batch)
+    found.backward()  # type: ignore[no-untyped-call]  # torch types it so
+
+    assert not model.plain_head
+    assert model.packs
+    expected = 0.0
+    for sample in samples:
+        ids = torch.from_numpy(sample.ids.astype(np.int64))
+        labels = ids.where(torch.from_numpy(sample.supervised), -100)
+        with torch.no_grad():
+            logits = model.peft_model(input_ids=ids[None], use_cache=False).logits[0]
+        expected += functional.cross_entropy(logits[:-1], labels[1:], reduction="sum").item()
+    assert found.item() == pytest.approx(expected, rel=1e-4)
+    assert all(p.grad is not None for p in model.adapter_parameters)

@@ -1,0 +1,205 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from contracts.failure import FailureReason
+from worker.training.batches import pack
+from worker.training.data import Sample
+from worker.training.errors import TrainingError
+from worker.training.evaluate import evaluate
+from worker.training.loss import sum_nll
+from worker.training.model import TrainableModel
+
+Load = Callable[..., TrainableModel]
+
+
+def ids(*lengths: int, seed: int = 0) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(0, 390, (length,), generator=generator) for length in lengths]
+
+
+def logits(model: TrainableModel, parts: list[torch.Tensor], **options: Any) -> torch.Tensor:
+    """Return the logits of parts packed into one row."""
+    positions = torch.cat([torch.arange(len(part)) for part in parts])
+    with torch.no_grad():
+        output = model.peft_model(
+            input_ids=torch.cat(parts)[None], position_ids=positions[None], **options
+        )
+    found: torch.Tensor = output.logits[0]
+    return found
+
+
+def test_base_is_packed_in_four_bits_and_frozen_and_only_the_adapter_trains_in_float32(
+    load: Load,
+) -> None:
+    model = load()
+
+    layers = [m for m in model.peft_model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+    assert len(layers) == model.quantized_layers == 14
+    assert {layer.weight.dtype for layer in layers} == {torch.uint8}
+    assert {layer.weight.quant_state.quant_type for layer in layers} == {"nf4"}
+    assert all("lora_" in n for n, p in model.peft_model.named_parameters() if p.requires_grad)
+    assert {p.dtype for p in model.adapter_parameters} == {torch.float32}
+    embeddings = model.peft_model.get_base_model().get_input_embeddings()
+    assert model.head.weight.data_ptr() == embeddings.weight.data_ptr()
+
+
+def test_parameters_are_counted_as_peft_counts_them_with_the_packed_ones_in_full(
+    load: Load,
+) -> None:
+    model = load()
+
+    assert model.trainable_parameters == sum(p.numel() for p in model.adapter_parameters)
+    assert model.all_parameters == 346_752 + model.trainable_parameters
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_packed_samples_do_not_see_each_other(load: Load, training: bool) -> None:
+    model = load()
+    model.peft_model.train(training)
+    first, second = ids(23, 31)
+    other, _ = ids(23, 1, seed=1)
+
+    alone = logits(model, [second], use_cache=False)
+    packed = logits(model, [first, second], use_cache=False)[23:]
+    with_other = logits(model, [other, second], use_cache=False)[23:]
+    with_cache = logits(model, [first, second], use_cache=True)[23:]
+    with_mask = logits(
+        model, [first, second], use_cache=False, attention_mask=torch.ones(1, 54, dtype=torch.long)
+    )[23:]
+
+    torch.testing.assert_close(packed, alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(with_other, alone, atol=1e-5, rtol=0)
+    assert (with_cache - alone).abs().max() > 1e-2  # the control: what must not be called
+    assert (with_mask - alone).abs().max() > 1e-2
+    assert model.packs
+
+
+def test_evaluation_does_not_repack_the_weights_and_gradients_flow_afterwards(load: Load) -> None:
+    model = load()
+    samples = [Sample(part.numpy().astype(np.int32), np.arange(24) >= 12) for part in ids(24, 24)]
+    (batch,) = pack(samples, 64)
+    model.peft_model.train()
+    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    before = [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
+
+    evaluate(model, samples, 64, step=0)
+
+    model.peft_model.train()
+    model.peft_model.zero_grad()
+    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    after = [p.grad for p in model.adapter_parameters if p.grad is not None]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_adapter_targets_every_linear_layer_but_the_head(load: Load) -> None:
+    model = load()
+
+    layers = {n.partition(".lora_A")[0].rpartition(".")[2] for n, _ in lora_a(model)}
+    assert layers == {
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    }
+    assert len(lora_a(model)) == 14
+
+
+def lora_a(model: TrainableModel) -> list[tuple[str, Any]]:
+    return [(n, p) for n, p in model.peft_model.named_parameters() if ".lora_A." in n]
+
+
+def test_named_targets_are_taken_as_named(load: Load) -> None:
+    model = load(lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]})
+
+    assert len(lora_a(model)) == 4
+
+
+@pytest.mark.parametrize(
+    ("lora", "told"),
+    [
+        ({"rank": 8, "target_modules": ["q_proj", "query"]}, "'query' matches no layer"),
+        ({"rank": 8, "target_modules": ["lm_head"]}, "'lm_head' is not a 4-bit linear layer"),
+        ({"rank": 8, "target_modules": ["embed_tokens"]}, "'embed_tokens' is not"),
+        ({"rank": 65}, "lora.rank is 65, larger than the smaller side (64)"),
+    ],
+)
+def test_lora_that_does_not_fit_the_model_is_refused(
+    load: Load, lora: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        load(lora=lora)
+
+    assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
+    assert told in caught.value.failure.detail
+
+
+def test_weights_that_lack_a_layer_are_refused(
+    load: Load, tiny_model: Path, tmp_path: Path
+) -> None:
+    copy = copied(tiny_model, tmp_path)
+    weights = load_file(copy / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=copy)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "model.layers.1.mlp.up_proj.weight" in caught.value.failure.detail
+
+
+def test_weights_of_another_shape_are_refused(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+    copy = copied(tiny_model, tmp_path)
+    config = json.loads((copy / "config.json").read_text()) | {"intermediate_size": 512}
+    (copy / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=copy)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+
+
+def test_unknown_architecture_is_refused(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+    copy = copied(tiny_model, tmp_path)
+    (copy / "config.json").write_text('{"model_type": "quantum_foam", "vocab_size": 3}')
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=copy)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "quantum_foam" in caught.value.failure.detail
+
+
+def test_another_architecture_is_trained_too(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+    config = LlamaConfig(
+        vocab_size=396,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=False,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+
+    model = load(directory=tmp_path)
+
+    assert (model.packs, model.plain_head, model.quantized_layers) == (True, True, 14)
+
+
+def copied(model: Path, directory: Path) -> Path:
+    for path in model.iterdir():
+        (directory / path.name).write_bytes(path.read_bytes())
+    return directory

@@ -1,0 +1,45 @@
+from typing import Any
+
+import pytest
+import torch
+from transformers import get_scheduler
+
+from contracts.job import TrainingSpec
+from worker.training.optim import build_optimizer, learning_rate, warmup_steps
+
+TOTAL = 50
+
+
+@pytest.mark.parametrize("warmup", [0, 7, 0.1])
+@pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
+def test_learning_rate_of_every_step_equals_transformers(kind: Any, warmup: float) -> None:
+    training = TrainingSpec(lr_scheduler=kind, warmup_steps=warmup, learning_rate=3e-4)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
+    theirs = "constant_with_warmup" if kind == "constant" else kind
+    schedule = get_scheduler(theirs, optimizer, warmup_steps(training, TOTAL), TOTAL)
+
+    for step in range(1, TOTAL + 1):
+        assert learning_rate(training, step, TOTAL) == pytest.approx(
+            optimizer.param_groups[0]["lr"], rel=1e-12
+        )
+        optimizer.step()
+        schedule.step()
+
+
+def test_share_of_warmup_is_rounded_up() -> None:
+    assert warmup_steps(TrainingSpec(warmup_steps=0.03), 101) == 4
+    assert warmup_steps(TrainingSpec(warmup_steps=5), 101) == 5
+
+
+def test_last_step_of_the_cosine_still_moves() -> None:
+    assert 0 < learning_rate(TrainingSpec(), 6250, 6250) < 1e-9
+
+
+def test_optimizer_keeps_float32_moments() -> None:
+    parameter = torch.nn.Parameter(torch.ones(4))
+    optimizer = build_optimizer([parameter], TrainingSpec(), torch.device("cpu"))
+    parameter.sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
+
+    optimizer.step()
+
+    assert optimizer.state[parameter]["exp_avg"].dtype is torch.float32

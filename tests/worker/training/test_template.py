@@ -1,0 +1,126 @@
+import itertools
+from typing import Any
+
+import pytest
+
+from contracts.dataset import Message
+from contracts.failure import FailureReason
+from worker.training.errors import TrainingError
+from worker.training.template import QWEN2_TEMPLATE, Rendered, Template
+
+TEXTS = [
+    "Hello",
+    "你好，世界 🙂",
+    "\n\nleading",
+    "trailing \n",
+    "a <|im_end|> inside",
+    "x",
+    "{{ y }}",
+]
+
+
+class OtherTokenizer:
+    """The tiny tokenizer with another chat template."""
+
+    def __init__(self, tokenizer: Any, chat_template: str | None) -> None:
+        self._tokenizer = tokenizer
+        self.chat_template = chat_template
+        self.eos_token = tokenizer.eos_token
+        self.all_special_tokens = tokenizer.all_special_tokens
+
+    def apply_chat_template(self, turns: Any, **options: Any) -> Any:
+        return self._tokenizer.apply_chat_template(
+            turns, chat_template=self.chat_template, **options
+        )
+
+
+def dialogs() -> list[list[Message]]:
+    """Return 200 dialogs with and without a system turn, of one to four rounds, some with empty turns."""
+    texts = itertools.cycle([*TEXTS, ""])
+    out = []
+    for number in range(200):
+        turns = [Message(role="system", content=next(texts))] if number % 3 == 0 else []
+        for _ in range(number % 4 + 1):
+            turns.append(Message(role="user", content=next(texts)))
+            turns.append(Message(role="assistant", content=next(texts)))
+        out.append(turns)
+    return out
+
+
+def answers(rendered: Rendered) -> list[str]:
+    return [rendered.text[start:end] for start, end in rendered.answers]
+
+
+def expected_answers(turns: list[Message]) -> list[str]:
+    return [t.content + "<|im_end|>" for t in turns if t.role == "assistant" and t.content]
+
+
+def test_marked_template_renders_what_the_stock_template_renders_byte_for_byte(
+    tokenizer: Any,
+) -> None:
+    template = Template(tokenizer)
+
+    for turns in dialogs():
+        stock = tokenizer.apply_chat_template([t.model_dump() for t in turns], tokenize=False)
+        assert template.render(turns).text == stock
+
+
+def test_each_answer_with_its_end_of_turn_token_is_marked_and_an_empty_one_is_not(
+    tokenizer: Any,
+) -> None:
+    template = Template(tokenizer)
+    assert template.kind == "qwen2"
+
+    for turns in dialogs():
+        assert answers(template.render(turns)) == expected_answers(turns)
+
+
+def test_another_template_is_marked_turn_by_turn(tokenizer: Any) -> None:
+    other = QWEN2_TEMPLATE.replace("You are a helpful assistant.", "You are someone else.")
+    template = Template(OtherTokenizer(tokenizer, other))
+    assert template.kind == "own"
+
+    for turns in dialogs():
+        rendered = template.render(turns)
+        assert "You are someone else." in rendered.text or turns[0].role == "system"
+        assert answers(rendered) == expected_answers(turns)
+
+
+def test_template_without_end_of_turn_token_trains_the_answer_alone(tokenizer: Any) -> None:
+    bare = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    template = Template(OtherTokenizer(tokenizer, bare))
+
+    rendered = template.render(
+        [Message(role="user", content="hi"), Message(role="assistant", content="Hello")]
+    )
+
+    assert answers(rendered) == ["Hello"]
+
+
+def test_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None:
+    forgetful = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] + '\n' }}"
+        "{{ m['content'] if loop.last or m['role'] == 'user' else '...' }}<|im_end|>{{ '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    template = Template(OtherTokenizer(tokenizer, forgetful))
+    turns = [Message(role=role, content="Hello") for role in ("user", "assistant") * 2]
+
+    with pytest.raises(TrainingError) as caught:
+        template.render(turns)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+
+
+def test_model_without_template_gets_plain_text_ended_by_the_end_of_text_token(
+    tokenizer: Any,
+) -> None:
+    template = Template(OtherTokenizer(tokenizer, None))
+
+    rendered = template.render(
+        [Message(role="user", content="What?"), Message(role="assistant", content="That.")]
+    )
+
+    assert template.kind == "plain"
+    assert rendered.text == "What?\nThat.<|im_end|>"
+    assert answers(rendered) == ["That.<|im_end|>"]
