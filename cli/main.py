@@ -22,9 +22,9 @@ MODULES = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(arguments)
-    if options.command == "up":
-        return up(options.data_dir, options.host, options.port, options.models_dir)
-    _become(options.command)
+    if options.command != "up":
+        _become(options.command)
+    return up(options.data_dir, options.host, options.port, options.models_dir)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
         queue=settings.queue,
         device=device,
         models=None if settings.hub else list_models(settings.models_dir),
-        versions=_versions(),
+        versions=installed_versions(),
     )
 
 
@@ -45,7 +45,8 @@ def describe_device(device: Device) -> str:
     return f"{device.kind} {device.name}{memory}".replace("  ", " ")
 
 
-def _versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what a run computes."""
     versions = {}
     for package in PACKAGES:
         try:

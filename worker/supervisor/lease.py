@@ -21,15 +21,12 @@ class Lease:
         self,
         sync_seconds: float,
         flush_seconds: float,
-        lease_seconds: float,
         clock: Callable[[], float] = boottime,
     ) -> None:
         self._sync_seconds = sync_seconds
         self._flush_seconds = flush_seconds
-        self._lease_seconds = lease_seconds
         self._clock = clock
-        self._renewed_at = clock()  # a claim is a first sync
-        self._tried_at = clock()
+        self._tried_at = clock()  # a claim is a first sync
         self._failures = 0
         self._delay = 0.0
 
@@ -41,13 +38,11 @@ class Lease:
         return waited >= (self._flush_seconds if has_news else self._sync_seconds)
 
     def trying(self) -> None:
-        """Note that a sync begins. A lease counts from here, not from the answer."""
+        """Note that a sync begins."""
         self._tried_at = self._clock()
 
-    def renewed(self, lease_seconds: float) -> None:
+    def renewed(self) -> None:
         """Note that the sync begun last was answered."""
-        self._renewed_at = self._tried_at
-        self._lease_seconds = lease_seconds
         self._failures = 0
 
     def failed(self) -> None:
@@ -55,13 +50,3 @@ class Lease:
         self._failures += 1
         pause = min(self._sync_seconds, self._flush_seconds * 2 ** min(self._failures, 10))
         self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
-
-    @property
-    def is_expired(self) -> bool:
-        """Whether the server shows this attempt as unreachable by now."""
-        return self._clock() - self._renewed_at > self._lease_seconds
-
-    @property
-    def silent_seconds(self) -> float:
-        """Time since the last sync that was answered."""
-        return self._clock() - self._renewed_at

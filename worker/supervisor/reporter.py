@@ -23,7 +23,7 @@ class Reporter:
         self._server = server
         self._follow = Follow(run_dir.records)
         self._output = Output(run_dir.output)
-        self._lease = Lease(claim.sync_seconds, claim.flush_seconds, claim.lease_seconds)
+        self._lease = Lease(claim.sync_seconds, claim.flush_seconds)
         self._phase: Phase | None = None
         self._phase_is_news = False
         self._was_away = False
@@ -88,7 +88,7 @@ class Reporter:
             if refusal.status in {401, 403, 404}:
                 raise Superseded(refusal.status, refusal.code, str(refusal)) from refusal
             raise
-        self._lease.renewed(reply.lease_seconds)
+        self._lease.renewed()
         self._follow.acknowledge(reply.acked_seq)
         self._output.acknowledge(reply.acked_output)
         self._phase_is_news = False

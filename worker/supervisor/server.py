@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx2
+from pydantic import BaseModel, ValidationError
 
 from contracts.attempt import (
     Claim,
@@ -33,6 +34,8 @@ from contracts.wire import (
     SYNC_PATH,
     UPLOAD_PATH,
 )
+
+M = TypeVar("M", bound=BaseModel)
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT = httpx2.Timeout(15, connect=5)
@@ -86,7 +89,7 @@ class Server:
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = httpx2.Client(
-            base_url=url, timeout=TIMEOUT, trust_env=not _is_loopback(httpx2.URL(url).host)
+            base_url=url, timeout=TIMEOUT, trust_env=not is_loopback(httpx2.URL(url).host)
         )
         self._worker_headers = {"Authorization": f"Bearer {worker_token}"}
         self._claim_patience_seconds = claim_patience_seconds
@@ -121,7 +124,7 @@ class Server:
                 CLAIM_PATH, headers=self._worker_headers | _JSON, content=body
             ),
         )
-        return None if response.status_code == 204 else Claim.model_validate_json(response.content)
+        return None if response.status_code == 204 else _read(Claim, response)
 
     def sync(self, claim: Claim, request: SyncRequest) -> SyncReply:
         """Send what is new, learn what is wanted. One try: the caller comes again."""
@@ -132,7 +135,7 @@ class Server:
                 content=request.model_dump_json(),
             )
         )
-        return SyncReply.model_validate_json(response.content)
+        return _read(SyncReply, response)
 
     def download(
         self, claim: Claim, dataset_id: str, sha256: str, path: Path, pulse: Callable[[], object]
@@ -201,7 +204,7 @@ class Server:
                 timeout=BULK_TIMEOUT,
             ),
         )
-        return FinishReply.model_validate_json(response.content)
+        return _read(FinishReply, response)
 
     def persist(self, action: Callable[[], None]) -> None:
         """Repeat an action until the server answers it, within the bound for results."""
@@ -243,11 +246,28 @@ class Server:
         raise _refusal(response)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a proxy of the environment must not be asked for this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 _JSON = {"Content-Type": "application/json"}
 
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
     return {"Authorization": f"Bearer {claim.token}"}
+
+
+def _read(model: type[M], response: httpx2.Response) -> M:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ServerAway(f"no answer of a server that we understand: {error}") from error
 
 
 def _refusal(response: httpx2.Response) -> ServerAway | Refused:
@@ -278,13 +298,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a proxy of the environment must not be asked for this host."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,0 +1,218 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.attempt import Device, Outcome
+from contracts.failure import FailureReason
+from contracts.run_dir import RunDir, write_model
+from worker.supervisor import child
+from worker.supervisor.gpu_lock import DeviceBusy, hold_device
+
+CPU = Device(kind="cpu")
+
+
+def _start(run_dir: RunDir, code: str, lock_fd: int, **environ: str) -> child.Child:
+    return child.start(run_dir, CPU, lock_fd, dict(os.environ) | environ, program=("-c", code))
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    path = tmp_path / "att_1"
+    path.mkdir()
+    return RunDir(path)
+
+
+@pytest.fixture
+def lock_fd(tmp_path: Path) -> int:
+    return os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+
+
+def test_the_child_sees_no_token_no_address_and_no_hub(run_dir: RunDir, lock_fd: int) -> None:
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    process = _start(
+        run_dir,
+        code,
+        lock_fd,
+        STEPLINE_WORKER_TOKEN="secret",
+        STEPLINE_SERVER_URL="http://x",
+        HF_TOKEN="hf_secret",
+        OMP_NUM_THREADS="1",
+    )
+
+    assert process.wait(10)
+    seen = json.loads(run_dir.output.read_text())
+    assert not {name for name in seen if name.startswith(("STEPLINE_", "HF_T"))}
+    assert seen["OMP_NUM_THREADS"] == "1"
+    assert seen["HF_HUB_OFFLINE"] == "1"
+    assert seen["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_the_child_is_told_its_parent_and_its_directory(run_dir: RunDir, lock_fd: int) -> None:
+    process = _start(
+        run_dir, "import sys, os; print(sys.argv[1:], os.getsid(0) == os.getpid())", lock_fd
+    )
+
+    assert process.wait(10)
+    expected = ["--parent-pid", str(os.getpid()), str(run_dir.path)]
+    assert run_dir.output.read_text() == f"{expected} True\n"
+
+
+def test_a_gpu_is_named_by_its_uuid() -> None:
+    device = Device(kind="cuda", uuid="GPU-12")
+
+    assert child.child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
+
+
+def test_what_the_child_started_ends_with_it(run_dir: RunDir, lock_fd: int) -> None:
+    code = (
+        "import subprocess, sys\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(p.pid, flush=True)"
+    )
+    process = _start(run_dir, code, lock_fd)
+
+    assert process.wait(10)
+    grandchild = int(run_dir.output.read_text())
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and _is_running(grandchild):
+        time.sleep(0.01)
+    assert not _is_running(grandchild)
+
+
+def test_the_lock_is_held_for_as_long_as_the_child_lives(run_dir: RunDir, tmp_path: Path) -> None:
+    with hold_device(tmp_path, "gpu") as descriptor:
+        process = _start(run_dir, "import time; time.sleep(60)", descriptor)
+    with pytest.raises(DeviceBusy), hold_device(tmp_path, "gpu", patience_seconds=0.2):
+        pass
+
+    process.kill()
+    assert process.wait(5)
+    with hold_device(tmp_path, "gpu", patience_seconds=1):
+        pass
+
+
+def test_its_own_words_say_how_it_ended(run_dir: RunDir, lock_fd: int) -> None:
+    write_model(run_dir.outcome, Outcome(status="succeeded", step=7))
+    process = _start(run_dir, "", lock_fd)
+    process.wait(10)
+
+    assert child.read_outcome(process, run_dir, None) == Outcome(status="succeeded", step=7)
+
+
+def test_a_child_that_handed_its_job_back_because_of_a_cancel_is_cancelled(
+    run_dir: RunDir, lock_fd: int
+) -> None:
+    write_model(run_dir.outcome, Outcome(status="interrupted", step=7))
+    process = _start(run_dir, "", lock_fd)
+    process.wait(10)
+
+    assert child.read_outcome(process, run_dir, "cancelled").status == "cancelled"
+
+
+def test_a_child_killed_because_it_was_told_to_end_has_not_failed(
+    run_dir: RunDir, lock_fd: int
+) -> None:
+    process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
+    process.kill()
+    process.wait(5)
+
+    assert child.read_outcome(process, run_dir, "interrupted") == Outcome(status="interrupted")
+
+
+def test_a_child_killed_from_outside_may_be_tried_again(run_dir: RunDir, lock_fd: int) -> None:
+    process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(5)
+
+    failure = child.read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is FailureReason.CHILD_KILLED
+    assert failure.reason.is_retryable
+    assert failure.evidence == {"exit_code": -9}
+
+
+def test_a_kill_with_a_rise_in_out_of_memory_kills_is_out_of_memory(
+    run_dir: RunDir, lock_fd: int
+) -> None:
+    process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
+    process.oom_kills -= 1
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(5)
+
+    failure = child.read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is FailureReason.OOM_HOST
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("import sys; print('the last words'); sys.exit(3)", "exited with 3"),
+        ("import os; print('the last words', flush=True); os.abort()", "died of signal 6"),
+        ("print('the last words')", "exited with 0"),
+    ],
+)
+def test_a_child_without_an_outcome_crashed(
+    run_dir: RunDir, lock_fd: int, code: str, seen: str
+) -> None:
+    process = _start(run_dir, code, lock_fd)
+    process.wait(10)
+
+    failure = child.read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is FailureReason.CRASHED
+    assert seen in failure.detail
+    assert "the last words" in failure.detail
+
+
+def test_a_damaged_outcome_is_a_crash(run_dir: RunDir, lock_fd: int) -> None:
+    run_dir.outcome.write_text("{")
+    process = _start(run_dir, "", lock_fd)
+    process.wait(10)
+
+    failure = child.read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is FailureReason.CRASHED
+
+
+def test_the_training_program_dies_with_its_supervisor(run_dir: RunDir, tmp_path: Path) -> None:
+    # A supervisor of its own, killed like one whose machine is short of memory.
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from contracts.attempt import Device\n"
+        "from contracts.run_dir import RunDir\n"
+        "from worker.supervisor import child\n"
+        f"fd = os.open({str(tmp_path / 'lock')!r}, os.O_RDWR | os.O_CREAT)\n"
+        "loop = 'import os,sys,time; from worker.supervisor.parent import die_with_parent;"
+        "die_with_parent(int(sys.argv[2])); print(os.getpid(), flush=True); time.sleep(60)'\n"
+        f"child.start(RunDir(Path({str(run_dir.path)!r})), Device(), fd, os.environ, ('-c', loop)).wait(60)"
+    )
+    supervisor = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 20
+    while not (run_dir.output.exists() and run_dir.output.read_text().endswith("\n")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    supervisor.kill()
+    supervisor.wait()
+
+    trainer = int(run_dir.output.read_text())
+    deadline = time.monotonic() + 1
+    while _is_running(trainer):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from contracts.failure import FailureReason
+from worker.supervisor.models import PlacingFailed, find_local, list_models, not_found
+
+
+def _model(root: Path, name: str) -> Path:
+    path = root / name
+    path.mkdir(parents=True)
+    (path / "config.json").write_text("{}")
+    return path
+
+
+def test_a_directory_under_the_root_is_found(tmp_path: Path) -> None:
+    path = _model(tmp_path, "tiny")
+    owned = _model(tmp_path, "Qwen/Qwen2-0.5B")
+
+    assert find_local(tmp_path, "tiny") == path
+    assert find_local(tmp_path, "Qwen/Qwen2-0.5B") == owned
+    assert list_models(tmp_path) == ["Qwen/Qwen2-0.5B", "tiny"]
+
+
+def test_what_is_no_model_is_not_found(tmp_path: Path) -> None:
+    _model(tmp_path, "Qwen/Qwen2-0.5B")
+
+    assert find_local(tmp_path, "Qwen") is None
+    assert find_local(tmp_path, "absent") is None
+    assert find_local(None, "tiny") is None
+    assert list_models(None) == []
+    assert list_models(tmp_path / "absent") == []
+
+
+def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
+    outside = _model(tmp_path, "outside")
+    root = tmp_path / "models"
+    root.mkdir()
+    (root / "tiny").symlink_to(outside)
+
+    with pytest.raises(PlacingFailed) as caught:
+        find_local(root, "tiny")
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+
+
+def test_a_file_linked_from_outside_the_root_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "models"
+    path = _model(root, "tiny")
+    (tmp_path / "secret").write_text("x")
+    (path / "model.safetensors").symlink_to(tmp_path / "secret")
+
+    with pytest.raises(PlacingFailed, match="is a link that leads out"):
+        find_local(root, "tiny")
+
+
+def test_links_within_the_root_are_followed(tmp_path: Path) -> None:
+    path = _model(tmp_path, "tiny")
+    (path / "model.safetensors").symlink_to(path / "config.json")
+    (tmp_path / "alias").symlink_to(path)
+
+    assert find_local(tmp_path, "alias") == path
+
+
+def test_a_missing_model_says_what_was_looked_for(tmp_path: Path) -> None:
+    failure = not_found("a/b", tmp_path, "the hub is switched off").failure
+
+    assert failure.reason is FailureReason.MODEL_NOT_FOUND
+    assert "'a/b'" in failure.detail
+    assert "the hub is switched off" in failure.detail
+    assert str(tmp_path) not in failure.detail

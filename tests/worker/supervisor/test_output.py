@@ -1,0 +1,53 @@
+from pathlib import Path
+
+from worker.supervisor.output import CHUNK_BYTES, LIVE_BYTES, Output, tail
+
+
+def test_only_whole_lines_are_sent_until_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "output.log"
+    path.write_bytes(b"one\ntwo\nthr")
+    output = Output(path)
+
+    first = output.chunk()
+    assert first is not None
+    assert (first.offset, first.text, first.bytes) == (0, "one\ntwo\n", 8)
+    output.acknowledge(8)
+    assert output.chunk() is None
+    last = output.chunk(whole=True)
+    assert last is not None
+    assert (last.offset, last.text, last.bytes) == (8, "thr", 3)
+
+
+def test_a_line_longer_than_a_chunk_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "output.log"
+    path.write_bytes(b"x" * (CHUNK_BYTES + 5))
+    chunk = Output(path).chunk()
+
+    assert chunk is not None
+    assert chunk.bytes == CHUNK_BYTES
+
+
+def test_bytes_count_and_not_letters(tmp_path: Path) -> None:
+    path = tmp_path / "output.log"
+    path.write_bytes("汉\n".encode() + b"\xff\n")
+    chunk = Output(path).chunk()
+
+    assert chunk is not None
+    assert (chunk.text, chunk.bytes) == ("汉\n\N{REPLACEMENT CHARACTER}\n", 6)
+
+
+def test_a_flood_of_output_stops_being_sent(tmp_path: Path) -> None:
+    path = tmp_path / "output.log"
+    path.write_bytes(b"line\n")
+    output = Output(path)
+    output.acknowledge(LIVE_BYTES)
+
+    assert output.chunk(whole=True) is None
+
+
+def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "output.log"
+    path.write_text("".join(f"line {number}\n" for number in range(100)))
+
+    assert tail(path, 2) == "line 98\nline 99"
+    assert tail(tmp_path / "absent") == ""

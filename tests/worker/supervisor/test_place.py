@@ -1,0 +1,117 @@
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.attempt import Claim
+from contracts.failure import FailureReason
+from contracts.job import JobSpec
+from contracts.run_dir import Placed, RunDir
+from tests.factories import make_spec
+from tests.worker.supervisor.builders import make_claim
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from worker.settings import Settings
+from worker.supervisor.models import PlacingFailed
+from worker.supervisor.place import Placer, tidy
+from worker.supervisor.server import Server
+from worker.supervisor.stopping import Stopped
+
+ROWS = b'{"prompt": "a", "completion": "b"}\n'
+
+
+def _claim(**changes: Any) -> Claim:
+    file = {"dataset_id": "ds_1", "sha256": hashlib.sha256(ROWS).hexdigest(), "bytes": 1, "rows": 1}
+    return make_claim(**{"train": file} | changes)
+
+
+def _place(
+    tmp_path: Path, claim: Claim, answer: Answer, pulse: Any = None, hub: bool = False
+) -> RunDir:
+    run_dir = RunDir(tmp_path / "runs" / claim.attempt_id)
+    settings = Settings(work_dir=tmp_path, models_dir=tmp_path / "models", hub=hub)
+    environ = dict(os.environ) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    with ScriptedServer(answer) as peer, Server(peer.url, "t", 5, 5) as server:
+        Placer(claim, server, settings, environ, pulse or (lambda: None)).place(run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "models" / "tiny-qwen2"
+    path.mkdir(parents=True)
+    (path / "config.json").write_text("{}")
+    return path
+
+
+def test_a_run_directory_holds_all_that_training_needs(tmp_path: Path, model: Path) -> None:
+    claim = _claim(eval=_claim().train)
+    run_dir = _place(tmp_path, claim, Answer(body=ROWS))
+
+    assert JobSpec.model_validate_json(run_dir.spec.read_text()) == claim.spec
+    assert run_dir.model.resolve() == model
+    assert run_dir.train_data.read_bytes() == ROWS
+    assert run_dir.eval_data.read_bytes() == ROWS
+    placed = Placed.model_validate_json(run_dir.placed.read_text())
+    assert (placed.attempt_id, placed.job_id, placed.model_revision) == ("att_1", "job_1", None)
+    assert run_dir.path.stat().st_mode & 0o777 == 0o700
+    everything = "".join(p.read_text() for p in run_dir.path.rglob("*") if p.is_file())
+    assert claim.token not in everything
+
+
+def test_a_model_that_is_nowhere_is_typed(tmp_path: Path) -> None:
+    with pytest.raises(PlacingFailed) as caught:
+        _place(tmp_path, _claim(), Answer(body=ROWS))
+
+    assert caught.value.failure.reason is FailureReason.MODEL_NOT_FOUND
+    assert "takes no models from the hub" in caught.value.failure.detail
+
+
+def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlacingFailed) as caught:
+        _place(tmp_path, _claim(spec=make_spec(model="a/b")), Answer(body=ROWS), hub=True)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_NOT_FOUND
+    assert "no directory 'a/b'" in caught.value.failure.detail
+    assert "the hub did not give it" in caught.value.failure.detail
+
+
+def test_a_dataset_that_the_server_no_longer_has_is_typed(tmp_path: Path, model: Path) -> None:
+    with pytest.raises(PlacingFailed) as caught:
+        _place(tmp_path, _claim(), refusal(404, "dataset_not_found"))
+
+    assert caught.value.failure.reason is FailureReason.DATASET_NOT_FOUND
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_a_dataset_of_the_hub_that_cannot_be_had_is_typed(
+    tmp_path: Path, model: Path, hub: bool
+) -> None:
+    with pytest.raises(PlacingFailed) as caught:
+        _place(tmp_path, _claim(train={"hub": "a/b"}), Answer(body=ROWS), hub=hub)
+
+    assert caught.value.failure.reason is FailureReason.DATASET_NOT_FOUND
+
+
+def test_a_cancel_ends_a_download_from_the_hub(tmp_path: Path) -> None:
+    def cancel() -> None:
+        raise Stopped("cancelled")
+
+    with pytest.raises(Stopped):
+        _place(tmp_path, _claim(spec=make_spec(model="a/b")), Answer(), pulse=cancel, hub=True)
+
+
+def test_only_the_newest_failed_runs_are_kept(tmp_path: Path) -> None:
+    for number in range(4):
+        path = tmp_path / f"att_{number}"
+        path.mkdir()
+        (path / "spec.json").write_text(json.dumps(number))
+        os.utime(path, (number, number))
+
+    tidy(RunDir(tmp_path / "att_3"), keep_run=True, kept_runs=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["att_2", "att_3"]
+
+    tidy(RunDir(tmp_path / "att_3"), keep_run=False, kept_runs=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["att_2"]

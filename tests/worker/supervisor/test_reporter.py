@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.attempt import Outcome, SyncReply, Wanted
+from contracts.failure import FailureReason
+from contracts.job import Phase
+from contracts.record import encode_line
+from contracts.run_dir import RunDir, write_model
+from tests.factories import make_metric, make_summary
+from tests.worker.supervisor.builders import make_claim
+from tests.worker.supervisor.scripted_server import Answer, Asked, ScriptedServer, refusal
+from worker.supervisor.deliver import deliver
+from worker.supervisor.reporter import Reporter
+from worker.supervisor.server import Server, Superseded
+
+QUICK = make_claim(flush_seconds=0.0, sync_seconds=10.0)
+
+
+def _synced(acked_seq: int, acked_output: int = 0, wanted: Wanted = Wanted.CONTINUE) -> Answer:
+    reply = SyncReply(
+        wanted=wanted, lease_seconds=45, acked_seq=acked_seq, acked_output=acked_output
+    )
+    return Answer(body=reply.model_dump_json().encode())
+
+
+def _seqs(asked: Asked) -> list[int]:
+    return [record["seq"] for record in json.loads(asked.body)["records"]]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path)
+
+
+def _record(run_dir: RunDir, *seqs: int) -> None:
+    with run_dir.records.open("ab") as file:
+        file.writelines(encode_line(make_metric(seq)) for seq in seqs)
+
+
+def test_what_the_server_wants_comes_back(run_dir: RunDir) -> None:
+    with (
+        ScriptedServer(_synced(0, wanted=Wanted.CANCEL)) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        reporter.enter(Phase.PLACING)
+
+        assert reporter.pulse() is Wanted.CANCEL
+    assert json.loads(peer.asked[0].body)["phase"] == "placing"
+
+
+def test_records_wait_while_the_server_is_away_and_go_once_it_is_back(run_dir: RunDir) -> None:
+    with (
+        ScriptedServer(refusal(503, "away"), refusal(500, "internal"), _synced(3)) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        _record(run_dir, 1)
+        assert reporter.pulse() is Wanted.CONTINUE
+        _record(run_dir, 2, 3)
+        reporter.pulse()
+        reporter.pulse()
+
+    assert [_seqs(asked) for asked in peer.asked] == [[1], [1, 2, 3], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "answer", [refusal(409, "attempt_superseded"), refusal(401, "unauthorized")]
+)
+def test_an_attempt_that_is_no_longer_ours_ends(run_dir: RunDir, answer: Answer) -> None:
+    with ScriptedServer(answer) as peer, Server(peer.url, "t", 5, 5) as server:
+        reporter = Reporter(QUICK, server, run_dir)
+        _record(run_dir, 1)
+        with pytest.raises(Superseded):
+            reporter.pulse()
+
+
+def test_a_finish_that_lacks_records_sends_them_again(run_dir: RunDir) -> None:
+    _record(run_dir, 1, 2, 3)
+    finished = Answer(body=b'{"job_status": "cancelled"}')
+    answers = [_synced(3), Answer(201), refusal(409, "records_missing")]
+    with (
+        # Synced to 3; the log uploaded; refused; the server admits to have 1; the rest again; finished.
+        ScriptedServer(*answers, _synced(1), _synced(3), finished) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        reply = deliver(QUICK, server, reporter, run_dir, Outcome(status="cancelled"))
+
+    assert reply.job_status == "cancelled"
+    syncs = [_seqs(asked) for asked in peer.asked if asked.path.endswith("/sync")]
+    assert syncs == [[1, 2, 3], [], [2, 3]]
+    assert json.loads(peer.asked[-1].body)["last_seq"] == 3
+
+
+def test_a_success_without_a_whole_summary_is_a_crash(run_dir: RunDir) -> None:
+    finished = Answer(body=b'{"job_status": "failed"}')
+    with ScriptedServer(_synced(0), finished) as peer, Server(peer.url, "t", 5, 5) as server:
+        reporter = Reporter(QUICK, server, run_dir)
+        deliver(QUICK, server, reporter, run_dir, Outcome(status="succeeded", step=4))
+
+    outcome = json.loads(peer.asked[-1].body)["outcome"]
+    assert outcome["failure"]["reason"] == FailureReason.CRASHED
+    assert outcome["step"] == 4
+
+
+def test_an_adapter_that_the_server_refuses_is_an_upload_failure(run_dir: RunDir) -> None:
+    write_model(run_dir.summary, make_summary())
+    run_dir.adapter.mkdir()
+    (run_dir.adapter / "adapter_config.json").write_text("{}")
+    finished = Answer(body=b'{"job_status": "queued"}')
+    with (
+        ScriptedServer(_synced(0), refusal(413, "too_large"), finished) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        deliver(QUICK, server, reporter, run_dir, Outcome(status="succeeded"))
+
+    assert json.loads(peer.asked[-1].body)["outcome"]["failure"]["reason"] == "upload_failed"
+
+
+def test_damaged_records_make_no_success(run_dir: RunDir) -> None:
+    write_model(run_dir.summary, make_summary())
+    _record(run_dir, 1, 3)
+    finished = Answer(body=b'{"job_status": "failed"}')
+    with (
+        ScriptedServer(_synced(1), Answer(201), finished) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        deliver(QUICK, server, reporter, run_dir, Outcome(status="succeeded"))
+
+    asked = json.loads(peer.asked[-1].body)
+    assert asked["outcome"]["failure"]["reason"] == "crashed"
+    assert asked["last_seq"] == 1

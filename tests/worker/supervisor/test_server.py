@@ -1,0 +1,174 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, WorkerInfo
+from tests.worker.supervisor.builders import make_claim
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from worker.supervisor.server import (
+    RecordsMissing,
+    Refused,
+    Server,
+    ServerAway,
+    Superseded,
+    is_loopback,
+)
+
+WORKER = WorkerInfo(worker_id="w")
+SYNCED = Answer(
+    body=b'{"wanted": "cancel", "lease_seconds": 45, "acked_seq": 3, "acked_output": 0}'
+)
+
+
+def _server(url: str) -> Server:
+    return Server(url, "worker-token", 60, 60, _no_wait)
+
+
+def _no_wait(_seconds: float) -> None: ...
+
+
+def test_a_claim_shows_the_workers_token_and_gives_nothing_when_there_is_nothing() -> None:
+    with ScriptedServer(Answer(204)) as peer, _server(peer.url) as server:
+        assert server.claim(WORKER) is None
+
+    assert peer.asked[0].path == "/internal/v1/claim"
+    assert peer.asked[0].headers["Authorization"] == "Bearer worker-token"
+    assert json.loads(peer.asked[0].body)["worker"]["worker_id"] == "w"
+
+
+def test_a_sync_shows_the_attempts_token() -> None:
+    with ScriptedServer(SYNCED) as peer, _server(peer.url) as server:
+        reply = server.sync(make_claim(), SyncRequest())
+
+    assert reply.wanted is Wanted.CANCEL
+    assert peer.asked[0].path == "/internal/v1/attempts/att_1/sync"
+    assert peer.asked[0].headers["Authorization"] == "Bearer secret-of-the-attempt"
+
+
+def test_a_server_that_is_away_is_tried_again_with_growing_pauses() -> None:
+    pauses: list[float] = []
+    answers = [
+        refusal(503, "database_away"),
+        Answer(cut=True),
+        refusal(429, "busy", Retry_After="3"),
+    ]
+    with (
+        ScriptedServer(*answers, Answer(204)) as peer,
+        Server(peer.url, "t", 60, 60, pauses.append) as server,
+    ):
+        assert server.claim(WORKER) is None
+
+    assert len(pauses) == 3
+    assert pauses[0] < pauses[1]
+    assert pauses[2] == 3
+
+
+def test_patience_has_an_end() -> None:
+    with Server("http://127.0.0.1:9", "t", 0, 0) as server, pytest.raises(ServerAway):
+        server.claim(WORKER)
+
+
+def test_a_sync_is_tried_once() -> None:
+    with (
+        ScriptedServer(refusal(503, "database_away")) as peer,
+        _server(peer.url) as server,
+        pytest.raises(ServerAway),
+    ):
+        server.sync(make_claim(), SyncRequest())
+    assert len(peer.asked) == 1
+
+
+def test_a_refusal_is_not_repeated() -> None:
+    with (
+        ScriptedServer(refusal(401, "unauthorized")) as peer,
+        _server(peer.url) as server,
+        pytest.raises(Refused, match="unauthorized"),
+    ):
+        server.claim(WORKER)
+    assert len(peer.asked) == 1
+
+
+def test_a_server_that_fails_again_and_again_is_given_up() -> None:
+    with (
+        ScriptedServer(refusal(500, "internal_error")) as peer,
+        _server(peer.url) as server,
+        pytest.raises(Refused),
+    ):
+        server.claim(WORKER)
+    assert len(peer.asked) == 5
+
+
+def test_a_server_that_says_not_to_retry_is_believed() -> None:
+    answer = refusal(503, "read_only", X_Should_Retry="false")
+    with ScriptedServer(answer) as peer, _server(peer.url) as server, pytest.raises(Refused):
+        server.claim(WORKER)
+    assert len(peer.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [("attempt_superseded", Superseded), ("records_missing", RecordsMissing)]
+)
+def test_conflicts_of_an_attempt_have_names(code: str, kind: type[Refused]) -> None:
+    request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
+    with (
+        ScriptedServer(refusal(409, code)) as peer,
+        _server(peer.url) as server,
+        pytest.raises(kind),
+    ):
+        server.finish(make_claim(), request)
+
+
+def test_an_upload_that_broke_off_is_sent_again_whole(tmp_path: Path) -> None:
+    path = tmp_path / "adapter.zip"
+    path.write_bytes(b"x" * 3_000_000)
+    beats: list[int] = []
+    with (
+        ScriptedServer(refusal(503, "away"), Answer(201)) as peer,
+        _server(peer.url) as server,
+    ):
+        server.upload(make_claim(), "adapter.zip", path, lambda: beats.append(1))
+
+    assert [len(asked.body) for asked in peer.asked] == [3_000_000] * 2
+    assert peer.asked[1].path == "/internal/v1/attempts/att_1/artifacts/adapter.zip"
+    assert (
+        peer.asked[1].headers["X-Stepline-Sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    )
+    assert len(beats) >= 6
+
+
+def test_a_download_is_repeated_until_its_hash_is_right(tmp_path: Path) -> None:
+    sha256 = hashlib.sha256(b"rows").hexdigest()
+    target = tmp_path / "train.jsonl"
+    with (
+        ScriptedServer(Answer(body=b"half"), Answer(body=b"rows")) as peer,
+        _server(peer.url) as server,
+    ):
+        server.download(make_claim(), "ds_1", sha256, target, lambda: None)
+
+    assert target.read_bytes() == b"rows"
+    assert peer.asked[0].path == "/internal/v1/attempts/att_1/datasets/ds_1"
+
+
+def test_what_an_upload_is_told_meanwhile_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "adapter.zip"
+    path.write_bytes(b"x" * 3_000_000)
+
+    def superseded() -> None:
+        raise Superseded(409, "attempt_superseded", "no")
+
+    with (
+        ScriptedServer(Answer(201)) as peer,
+        _server(peer.url) as server,
+        pytest.raises(Superseded),
+    ):
+        server.upload(make_claim(), "adapter.zip", path, superseded)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [("localhost", True), ("127.0.0.1", True), ("::1", True), ("10.0.0.1", False), ("api", False)],
+)
+def test_no_proxy_stands_between_us_and_ourselves(host: str, is_ours: bool) -> None:
+    assert is_loopback(host) is is_ours

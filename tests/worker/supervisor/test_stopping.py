@@ -1,0 +1,119 @@
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contracts.attempt import Device, Wanted
+from contracts.run_dir import Control, RunDir
+from worker.supervisor import child
+from worker.supervisor.stopping import (
+    StopFlag,
+    Stopped,
+    Stopping,
+    ended_as,
+    stop_on_sigterm,
+)
+
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path)
+
+
+@pytest.fixture
+def deaf(run_dir: RunDir) -> Iterator[child.Child]:
+    lock_fd = os.open(run_dir.path / "lock", os.O_RDWR | os.O_CREAT)
+    process = child.start(run_dir, Device(), lock_fd, os.environ, ("-c", DEAF))
+    while not run_dir.output.read_text():
+        assert not process.wait(0.02)
+    yield process
+    process.kill()
+    process.wait(5)
+    os.close(lock_fd)
+
+
+def test_a_cancel_is_asked_for_then_told_then_enforced(deaf: child.Child, run_dir: RunDir) -> None:
+    clock = Clock()
+    stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=20, clock=clock)
+
+    stopping.follow(Wanted.CANCEL, is_shutting_down=False)
+    control = Control.model_validate_json(run_dir.control.read_text())
+    assert control.wanted is Wanted.CANCEL
+    clock.now = 30
+    stopping.follow(Wanted.CANCEL, is_shutting_down=False)  # SIGTERM, to which it is deaf
+    clock.now = 49
+    stopping.follow(Wanted.CANCEL, is_shutting_down=False)
+    assert not deaf.wait(0.1)
+    clock.now = 50
+    stopping.follow(Wanted.CANCEL, is_shutting_down=False)
+    assert deaf.wait(5)
+    assert deaf.exit_code == -signal.SIGKILL
+
+
+def test_a_pause_taken_back_is_taken_back(deaf: child.Child, run_dir: RunDir) -> None:
+    clock = Clock()
+    stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=0, clock=clock)
+
+    stopping.follow(Wanted.PAUSE, is_shutting_down=False)
+    stopping.follow(Wanted.CONTINUE, is_shutting_down=False)
+    clock.now = 100
+    stopping.follow(Wanted.CONTINUE, is_shutting_down=False)
+    stopping.follow(Wanted.CONTINUE, is_shutting_down=False)
+
+    control = Control.model_validate_json(run_dir.control.read_text())
+    assert control.wanted is Wanted.CONTINUE
+    assert not deaf.wait(0.1)
+
+
+def test_a_shutdown_tells_at_once(deaf: child.Child, run_dir: RunDir) -> None:
+    clock = Clock()
+    stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=5, clock=clock)
+
+    stopping.follow(Wanted.CONTINUE, is_shutting_down=True)
+    clock.now = 5
+    stopping.follow(Wanted.CONTINUE, is_shutting_down=True)
+
+    assert deaf.wait(5)
+
+
+def test_sigterm_sets_the_flag_and_the_old_handler_comes_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_sigterm(grace_seconds=5) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_waiting_ends_with_the_grace() -> None:
+    stop = StopFlag(grace_seconds=0)
+    stop.set()
+
+    with pytest.raises(Stopped):
+        stop.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_shutting_down", "expected"),
+    [
+        (Wanted.CONTINUE, False, None),
+        (Wanted.CONTINUE, True, "interrupted"),
+        (Wanted.PAUSE, True, "paused"),
+        (Wanted.CANCEL, True, "cancelled"),
+    ],
+)
+def test_how_an_attempt_ends_that_was_told_to(
+    wanted: Wanted, is_shutting_down: bool, expected: str | None
+) -> None:
+    assert ended_as(wanted, is_shutting_down) == expected

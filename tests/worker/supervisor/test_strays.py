@@ -1,0 +1,32 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from worker.supervisor.strays import reap_strays
+
+SLEEP = "import time; time.sleep(60)"
+
+
+def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLEEP, "--parent-pid", str(parent_pid), str(run_dir)],
+        start_new_session=True,
+    )
+
+
+def test_only_orphans_of_this_worker_are_killed(tmp_path: Path) -> None:
+    home, other = tmp_path / "mine", tmp_path / "other"
+    own = _trainer(os.getpid(), home / "att_1")
+    # Their supervisor was process 1 by name, and is us by fact: what an orphan looks like.
+    stray = _trainer(1, home / "att_2")
+    foreign = _trainer(1, other / "att_3")
+    try:
+        assert reap_strays(home) == [stray.pid]
+        assert stray.wait(5) == -9
+        assert own.poll() is None
+        assert foreign.poll() is None
+    finally:
+        for process in (own, stray, foreign):
+            process.kill()
+            process.wait()

@@ -1,0 +1,165 @@
+"""Says whether this machine can run a worker, and what is missing: `python -m worker.supervisor.doctor`.
+
+It looks at what the worker would use, with the worker's own settings, and changes nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import httpx2
+from kombu import Connection
+from kombu.exceptions import KombuError, OperationalError
+
+from worker.settings import Settings
+from worker.supervisor.child import child_environment
+from worker.supervisor.device import DeviceMissing, find_device
+from worker.supervisor.identity import describe_device, installed_versions
+from worker.supervisor.models import list_models
+from worker.supervisor.server import is_loopback
+
+LOW_DISK_BYTES = 20 * 2**30
+"""Free space under the work directory below which checkpoints of a large adapter may not fit."""
+CHECK_SECONDS = 180
+"""Time that the 4-bit check may take; importing torch alone takes seconds."""
+HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    verdict: Literal["ok", "note", "bad"]
+    what: str
+
+
+def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything in turn."""
+    versions = installed_versions()
+    yield Finding("ok", "versions: " + ", ".join(f"{name} {at}" for name, at in versions.items()))
+    if "torch" not in versions or "bitsandbytes" not in versions:
+        yield Finding("bad", "torch or bitsandbytes is missing: pip install 'stepline[worker]'")
+    yield from _device(settings, environ)
+    yield _disk(settings.work_dir)
+    yield _models(settings)
+    yield _hub(settings, environ)
+    yield _server(settings)
+    yield _broker(settings)
+
+
+def main() -> int:
+    """Print what was found; exit 1 if something keeps a worker from working."""
+    bad = False
+    for finding in examine(Settings(), os.environ):
+        bad = bad or finding.verdict == "bad"
+        sys.stdout.write(f"{finding.verdict:4}  {finding.what}\n")
+        sys.stdout.flush()
+    sys.stdout.write(
+        "\nThis worker would not work.\n" if bad else "\nThis machine can run a worker.\n"
+    )
+    return 1 if bad else 0
+
+
+def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        device = find_device(settings.device, environ)
+    except DeviceMissing as error:
+        yield Finding("bad", f"device: {error}")
+        return
+    yield Finding("ok", f"device: {describe_device(device)}")
+    training = [sys.executable, "-m", "worker.training"]
+    environment = child_environment(device, environ)
+    with tempfile.TemporaryDirectory() as empty:
+        offers = subprocess.run(
+            [*training, "--help"], cwd=empty, env=environment, capture_output=True, check=False
+        )
+        if b"--check-device" not in offers.stdout:
+            yield Finding("note", "4-bit product: not checked; each job checks it before it loads")
+            return
+        try:
+            done = subprocess.run(
+                [*training, "--check-device"],
+                cwd=empty,
+                env=environment,
+                capture_output=True,
+                check=False,
+                timeout=CHECK_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            yield Finding("bad", f"4-bit product: no result after {CHECK_SECONDS} s")
+            return
+    said = (done.stdout + done.stderr).decode(errors="replace").strip()[-2000:]
+    if done.returncode:
+        yield Finding("bad", f"4-bit product: {said}")
+    else:
+        yield Finding("ok", f"4-bit product: {said}")
+
+
+def _disk(work_dir: Path) -> Finding:
+    place = next(path for path in (work_dir, *work_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    text = f"disk: {free / 2**30:.0f} GiB free under {work_dir}"
+    if not os.access(place, os.W_OK):
+        return Finding("bad", f"disk: {place} cannot be written to")
+    return Finding("ok" if free >= LOW_DISK_BYTES else "note", text)
+
+
+def _models(settings: Settings) -> Finding:
+    if settings.models_dir is None:
+        return Finding(
+            "note", "models: no models root (STEPLINE_MODELS_DIR); all come from the hub"
+        )
+    found = list_models(settings.models_dir)
+    if not found and not settings.hub:
+        return Finding(
+            "bad", f"models: none under {settings.models_dir}, and the hub is switched off"
+        )
+    return Finding("ok", f"models under {settings.models_dir}: {', '.join(found) or 'none'}")
+
+
+def _hub(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    if not settings.hub:
+        return Finding("note", "hub: switched off (STEPLINE_HUB)")
+    address = environ.get("HF_ENDPOINT") or HUB
+    try:
+        httpx2.head(address, timeout=10, follow_redirects=True)
+    except httpx2.HTTPError as error:
+        return Finding(
+            "note",
+            f"hub: {address} cannot be reached ({error}); models must lie under the models root",
+        )
+    return Finding("ok", f"hub: {address} answers")
+
+
+def _server(settings: Settings) -> Finding:
+    address = f"{settings.server_url.rstrip('/')}/healthz"
+    try:
+        direct = is_loopback(httpx2.URL(address).host)
+        status = httpx2.get(address, timeout=10, trust_env=not direct).status_code
+    except httpx2.HTTPError as error:
+        return Finding("bad", f"server: {settings.server_url} cannot be reached ({error})")
+    if status != 200:
+        return Finding("bad", f"server: {address} answers {status}")
+    if not settings.worker_token.get_secret_value():
+        return Finding("bad", "server: it answers, but STEPLINE_WORKER_TOKEN is not set")
+    return Finding("ok", f"server: {settings.server_url} answers")
+
+
+def _broker(settings: Settings) -> Finding:
+    try:
+        with Connection(settings.broker_url, connect_timeout=5) as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            address = connection.as_uri()
+    except (OSError, KombuError, OperationalError) as error:
+        return Finding("bad", f"broker: it cannot be reached ({error})")
+    return Finding("ok", f"broker: {address} answers")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
