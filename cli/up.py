@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -183,27 +182,27 @@ def _start(site: _Site, environment: dict[str, str], parts: dict[str, Part], tol
     _say("Starting the broker, the API and a worker …")
     parts["broker"].start()
     _wait_until(lambda: broker.answers(site.unix_socket), parts["broker"], told)
-    _migrate(site.home, environment)
+    _migrate(site.home, environment, told)
     parts["api"].start()
     _wait_until(lambda: _get(f"{site.url}/healthz") is not None, parts["api"], told)
     parts["worker"].start()
     _wait_until(lambda: _has_worker(site.url, parts["worker"].pid), parts["worker"], told)
 
 
-def _migrate(home: DataDir, environment: dict[str, str]) -> None:
-    log = home.logs / "migrate.log"
-    with log.open("wb") as file:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "app.migrate"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            check=False,
+def _migrate(home: DataDir, environment: dict[str, str], told: _Told) -> None:
+    program = [sys.executable, "-P", "-m", "app.migrate"]
+    part = Part("migrate", program, environment, home.logs / "migrate.log", [(signal.SIGTERM, 5)])
+    part.start()
+    while part.is_running and not told.to_stop():
+        time.sleep(0.02)
+    part.stop(told.to_hurry)
+    if told.to_stop():
+        raise _StoppedEarly
+    if part.exit_code != 0:
+        raise CannotStart(
+            f"the database could not be brought to the newest schema; the end of {part.log}:\n"
+            f"{part.last_lines()}"
         )
-    if done.returncode != 0:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-        raise CannotStart(f"the database could not be brought to the newest schema:\n{tail}")
 
 
 def _wait_until(is_ready: Callable[[], bool], part: Part, told: _Told) -> None:
