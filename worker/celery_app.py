@@ -19,7 +19,7 @@ from contracts.wire import TASK_NAME, celery_queue
 from worker.settings import Settings
 from worker.supervisor import alive
 from worker.supervisor.device import DeviceMissing
-from worker.supervisor.identity import describe_device, describe_worker
+from worker.supervisor.identity import describe_device, describe_worker, with_models_of_now
 from worker.supervisor.logs import configure_logging
 from worker.supervisor.run import run_next
 from worker.supervisor.server import Refused, Server, ServerAway
@@ -75,7 +75,7 @@ def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> 
         while not stop.is_set():
             alive.touch(settings.work_dir, worker.worker_id)
             try:
-                server.hello(worker)
+                server.hello(with_models_of_now(worker, settings))
                 now = "heard"
             except (ServerAway, Refused) as error:
                 now = f"{type(error).__name__}: {error}"
@@ -97,6 +97,10 @@ def main() -> None:
     """Start the worker: a main process for broker and hello, and one pool process that supervises training."""
     configure_logging()
     settings = Settings()
+    if not settings.worker_token.get_secret_value():
+        raise SystemExit(
+            "stepline worker: STEPLINE_WORKER_TOKEN is not set; give it the server's token"
+        )
     settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         worker = describe_worker(settings, os.environ)

@@ -18,15 +18,22 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
     """Return what this worker says of itself. Raises DeviceMissing."""
     device = find_device(settings.device, environ)
     host = socket.gethostname()
-    return WorkerInfo(
+    worker = WorkerInfo(
         worker_id=settings.worker_name or f"{host}-{device.uuid or 'cpu'}",
         host=host,
         pid=os.getpid(),
         queue=settings.queue,
         device=device,
-        models=None if settings.hub else list_models(settings.models_dir),
         versions=installed_versions(),
     )
+    return with_models_of_now(worker, settings)
+
+
+def with_models_of_now(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
+    """Return the worker with the models that lie under its root at this moment."""
+    if settings.hub:
+        return worker
+    return worker.model_copy(update={"models": list_models(settings.models_dir)})
 
 
 def slot_name(worker: WorkerInfo) -> str:

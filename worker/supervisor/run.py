@@ -19,7 +19,7 @@ from worker.settings import Settings
 from worker.supervisor import child
 from worker.supervisor.deliver import deliver, failed, finish
 from worker.supervisor.gpu_lock import DeviceBusy, hold_device
-from worker.supervisor.identity import slot_name, slug
+from worker.supervisor.identity import slot_name, slug, with_models_of_now
 from worker.supervisor.models import PlacingFailed
 from worker.supervisor.place import Placer, tidy
 from worker.supervisor.reporter import Reporter
@@ -70,7 +70,10 @@ class _Slot:
 
 def _run_all(slot: _Slot) -> int:
     ended = 0
-    while not slot.stop.is_set and (claim := slot.server.claim(slot.worker)) is not None:
+    while not slot.stop.is_set:
+        claim = slot.server.claim(with_models_of_now(slot.worker, slot.settings))
+        if claim is None:
+            break
         with structlog.contextvars.bound_contextvars(
             job_id=claim.job_id, attempt_id=claim.attempt_id
         ):

@@ -1,0 +1,49 @@
+"""One tiny model for all, and one running service for each module."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.service import Service
+from tests.tiny_model import make_rows, make_tiny_qwen2
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
+
+
+@pytest.fixture(scope="module")
+def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("service")) as running:
+        place_model(running, tiny_model)
+        yield running
+
+
+def place_model(service: Service, model: Path, name: str = "tiny-qwen2") -> Path:
+    """Put a copy of a model under the service's models root."""
+    return Path(shutil.copytree(model, service.models / name))
+
+
+def make_job(
+    service: Service, rows: int = 40, steps: int | None = None, **changes: Any
+) -> dict[str, Any]:
+    """Upload rows and return the spec of a small job on them: four samples a step, eight rows held out."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in make_rows(rows))
+    training = {
+        "per_device_batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "max_length": 128,
+        "max_steps": steps,
+        "epochs": 1 if steps is None else 10_000,
+    }
+    return {
+        "model": "tiny-qwen2",
+        "dataset": {"train": service.upload_dataset(lines), "eval_size": 8},
+        "lora": {"rank": 8, "alpha": 16},
+        "training": training,
+    } | changes

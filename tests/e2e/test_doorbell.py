@@ -1,0 +1,44 @@
+"""The broker is a doorbell: without it nothing is lost, and without a ring nothing starts."""
+
+import signal
+import time
+
+from tests.e2e.conftest import make_job
+from tests.e2e.service import Service
+
+
+def test_a_job_posted_while_the_broker_is_dead_starts_once_it_is_back(service: Service) -> None:
+    service.stop("broker", signal.SIGKILL)
+    spec = make_job(service, steps=1)
+
+    began = time.monotonic()
+    job_id = service.post_job(**spec)
+    assert time.monotonic() - began < 2
+    assert service.job(job_id)["status"] == "queued"
+    service.start_broker()
+
+    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
+
+
+def test_without_a_ring_no_job_starts_and_one_forged_ring_starts_exactly_one(
+    service: Service,
+) -> None:
+    service.stop("api")
+    service.start_api(STEPLINE_DOORBELL="false")
+    time.sleep(2.5)  # rings from before have expired by then
+    job_id = service.post_job(**make_job(service, steps=1))
+
+    deadline = time.monotonic() + 4  # eight sweeps, four hellos
+    while time.monotonic() < deadline:
+        assert service.job(job_id)["status"] == "queued"
+        time.sleep(0.1)
+    service.ring()
+    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
+    for _ in range(3):
+        service.ring()
+
+    later_id = service.post_job(**make_job(service, steps=1))
+    service.ring()
+    assert service.wait_for_end(later_id)["status"] == "succeeded", service.logs()
+    for each in (job_id, later_id):
+        assert len(service.get(f"/v1/jobs/{each}/attempts")["data"]) == 1

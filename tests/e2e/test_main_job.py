@@ -1,0 +1,105 @@
+"""A job from POST to its adapter, through every real part."""
+
+import io
+import json
+import math
+import time
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import make_job, place_model
+from tests.e2e.service import FINAL, Service, wait_for
+
+ENDLESS = 1_000_000
+
+
+def _steps(points: list[Any]) -> list[int]:
+    return [point["step"] for point in points]
+
+
+def test_a_job_runs_from_post_to_its_adapter(service: Service) -> None:
+    job_id = service.post_job(**make_job(service, rows=40))  # 32 train: 8 steps
+
+    job = service.wait_for_end(job_id)
+
+    assert job["status"] == "succeeded", service.logs()
+    points = service.losses(job_id)
+    assert _steps(points) == list(range(1, 9))
+    assert all(math.isfinite(point["loss"]) and point["loss"] > 0 for point in points)
+    summary = service.get(f"/v1/jobs/{job_id}/summary")
+    assert summary["steps"] == 8
+    assert summary["perplexity"] == pytest.approx(math.exp(summary["eval_loss"]))
+    attempts = service.get(f"/v1/jobs/{job_id}/attempts")["data"]
+    assert [attempt["status"] for attempt in attempts] == ["succeeded"]
+    adapter = service.client.get(f"/v1/jobs/{job_id}/artifacts/adapter.zip")
+    with zipfile.ZipFile(io.BytesIO(adapter.content)) as zipped:
+        assert zipped.testzip() is None
+        assert {"adapter_config.json", "adapter_model.safetensors"} <= set(zipped.namelist())
+        assert json.loads(zipped.read("adapter_config.json"))["r"] == 8
+    names = {item["name"] for item in service.get(f"/v1/jobs/{job_id}/artifacts")["data"]}
+    assert {"adapter.zip", "summary.json", "records.jsonl", "output.log"} <= names
+
+
+def test_nothing_is_left_of_a_job_that_succeeded(service: Service) -> None:
+    job_id = service.post_job(**make_job(service, steps=1))
+    service.wait_for_end(job_id)
+
+    runs = service.directory / "work" / "runs"
+    wait_for(lambda: not list(runs.glob("*/*/spec.json")), 5, lambda: str(list(runs.glob("*/*"))))
+    assert service.trainers() == []
+
+
+def test_each_loss_is_readable_within_two_seconds_of_its_step(service: Service) -> None:
+    job_id = service.post_job(**make_job(service, steps=150))
+    seen: dict[int, float] = {}
+
+    while service.job(job_id)["status"] not in FINAL:
+        now = datetime.now(UTC)
+        for point in service.losses(job_id):
+            at = datetime.fromisoformat(point["at"])
+            seen.setdefault(point["step"], (now - at).total_seconds())
+        time.sleep(0.1)
+
+    assert service.job(job_id)["status"] == "succeeded", service.logs()
+    assert _steps(service.losses(job_id)) == list(range(1, 151))
+    assert len(seen) > 50, "the job was over before it could be watched"
+    assert max(seen.values()) < 2
+
+
+def test_a_cancelled_job_stops_training_and_the_worker_goes_on(service: Service) -> None:
+    job_id = service.post_job(**make_job(service, steps=ENDLESS))
+    service.wait_for_step(job_id, 3)
+    follower = service.post_job(**make_job(service, steps=1))
+
+    assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code in {200, 202}
+    job = service.wait_for_end(job_id, 20)
+
+    assert job["status"] == "cancelled"
+    points = service.losses(job_id)
+    assert _steps(points) == list(range(1, len(points) + 1))
+    assert service.wait_for_end(follower)["status"] == "succeeded", service.logs()
+
+
+def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_goes_on(
+    service: Service, tiny_model: Path
+) -> None:
+    broken = place_model(service, tiny_model, "broken")
+    weights = next(broken.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    spec = make_job(service, steps=1)
+
+    missing_id = service.post_job(**spec | {"model": "nobody/nothing"})
+    broken_id = service.post_job(**spec | {"model": "broken"})
+    good_id = service.post_job(**spec)
+
+    missing = service.wait_for_end(missing_id)
+    assert (missing["status"], missing["error"]["code"]) == ("failed", "model_not_found")
+    assert missing["error"]["hint"]
+    assert "no directory 'nobody/nothing'" in missing["error"]["detail"]
+    broken_job = service.wait_for_end(broken_id)
+    assert (broken_job["status"], broken_job["error"]["code"]) == ("failed", "model_refused")
+    assert service.wait_for_end(good_id)["status"] == "succeeded", service.logs()
