@@ -169,10 +169,10 @@ def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
 
     from worker.training.batches import Windows  # noqa: PLC0415
     from worker.training.data import prepare  # noqa: PLC0415
-    from worker.training.template import load_template  # noqa: PLC0415
+    from worker.training.template import Template  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(run_dir.model)
-    data = prepare(run_dir, spec, tokenizer, load_template(tokenizer))
+    data = prepare(run_dir, spec, tokenizer, Template(tokenizer))
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
     return Plan(
         model=str(run_dir.model.resolve()),
