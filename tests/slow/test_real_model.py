@@ -63,7 +63,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     model, data = environment_path("STEPLINE_TEST_MODEL"), environment_path("STEPLINE_TEST_DATA")
     before = sha256(model / "model.safetensors")
     folder = tmp_path_factory.mktemp("real")
-    with Service(folder, models_dir=model.parent) as service:
+    settings = {"STEPLINE_MODELS_DIR": str(model.parent), "OMP_NUM_THREADS": str(os.cpu_count())}
+    with Service(folder / "service", **settings) as service:
         upload = json.loads(curl(f"{service.url}/v1/datasets", "-F", f"file=@{data}"))
         spec = {
             "model": model.name,
