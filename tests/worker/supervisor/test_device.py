@@ -1,0 +1,64 @@
+from collections.abc import Mapping
+
+import pynvml
+import pytest
+
+from worker.settings import Settings
+from worker.supervisor.device import DeviceMissing, find_device
+from worker.supervisor.identity import describe_worker, slot_name, slug
+
+
+def _has_gpu() -> bool:
+    try:
+        pynvml.nvmlInit()
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return False
+    return True
+
+
+def test_a_cpu_has_a_name_and_memory() -> None:
+    device = find_device("cpu", {})
+
+    assert device.kind == "cpu"
+    assert device.name
+    assert device.memory_bytes > 2**28
+
+
+@pytest.mark.skipif(_has_gpu(), reason="there is a GPU")
+def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_an_error() -> None:
+    assert find_device("auto", {}).kind == "cpu"
+    with pytest.raises(DeviceMissing, match="STEPLINE_DEVICE"):
+        find_device("cuda", {})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not _has_gpu(), reason="there is no GPU")
+@pytest.mark.parametrize("environ", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
+def test_a_gpu_is_named_by_its_driver(environ: Mapping[str, str]) -> None:
+    device = find_device("auto", environ)
+
+    assert device.kind == "cuda"
+    assert device.uuid is not None
+    assert find_device("cuda", {"CUDA_VISIBLE_DEVICES": device.uuid}) == device
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not _has_gpu(), reason="there is no GPU")
+def test_a_worker_that_may_see_no_gpu_takes_the_cpu() -> None:
+    assert find_device("auto", {"CUDA_VISIBLE_DEVICES": ""}).kind == "cpu"
+
+
+def test_a_worker_has_a_stable_name_and_a_slot() -> None:
+    settings = Settings(device="cpu", worker_name="north/1")
+    worker = describe_worker(settings, {})
+
+    assert worker.worker_id == "north/1"
+    assert slot_name(worker) == "cpu-north_1"
+    assert worker.versions["torch"]
+    assert describe_worker(Settings(device="cpu"), {}).worker_id.endswith("-cpu")
+
+
+def test_a_name_becomes_one_safe_part_of_a_path() -> None:
+    assert slug("../a b") == "_a_b"
+    assert slug("..") == "_"
