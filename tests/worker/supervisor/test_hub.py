@@ -81,7 +81,7 @@ class Hub:
                         "type": "file",
                         "path": file,
                         "size": len(content),
-                        "oid": hashlib.sha1(content).hexdigest(),
+                        "oid": hashlib.sha1(content, usedforsecurity=False).hexdigest(),
                     }
                     for file, content in files.items()
                 ]
@@ -96,7 +96,7 @@ class Hub:
                 if file in files:
                     if method == "GET":
                         self.downloaded.append(file)
-                    etag = hashlib.sha1(files[file]).hexdigest()
+                    etag = hashlib.sha1(files[file], usedforsecurity=False).hexdigest()
                     return 200, files[file], {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
                 return 404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
         return 404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"}
