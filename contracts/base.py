@@ -32,7 +32,14 @@ class Tolerant(BaseModel):
     )
 
 
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda value: value.astimezone(UTC))]
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from error
+
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 """A point in time, aware, in UTC."""
 
 

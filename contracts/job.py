@@ -142,6 +142,16 @@ class DatasetSpec(Strict):
     eval_size: EvalSize = "auto"
     """Rows held out: a count, a share below 1, or `auto`: min(2000, max(1, 2 % of the rows))."""
 
+    def held_out_rows(self, rows: int) -> int:
+        """Return how many of `rows` training rows are held out, 0 with an evaluation dataset of its own."""
+        if self.eval is not None:
+            return 0
+        if self.eval_size == "auto":
+            return min(2000, max(1, rows * 2 // 100))
+        if isinstance(self.eval_size, int):
+            return self.eval_size
+        return max(1, int(self.eval_size * rows))
+
 
 class QuantizationSpec(Strict):
     """How the frozen base weights are stored and computed with."""
@@ -197,7 +207,8 @@ class TrainingSpec(Strict):
     epochs: int = Field(1, ge=1, le=10_000)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1, le=100_000_000)
-    """Optimizer steps after which the run ends, whatever `epochs` says; null lets `epochs` decide."""
+    """Optimizer steps of the run, whatever `epochs` says (rows are gone over again until it is reached); null lets
+    `epochs` decide."""
     max_length: int = Field(1024, ge=8, le=1_048_576)
     """Tokens of one sample; longer ones are cut at the end, and dropped if no answer would be left."""
     early_stopping: EarlyStopping | None = None
@@ -268,3 +279,9 @@ class JobSpec(Strict):
     def effective_batch_size(self) -> int:
         """Samples of one optimizer update."""
         return self.training.per_device_batch_size * self.training.gradient_accumulation_steps
+
+    def total_steps(self, train_rows: int) -> int:
+        """Return the optimizer updates of a whole run over `train_rows` rows."""
+        if self.training.max_steps is not None:
+            return self.training.max_steps
+        return -(-train_rows // self.effective_batch_size) * self.training.epochs

@@ -1,0 +1,1 @@
+"""Files that an attempt uploaded and a user may download."""

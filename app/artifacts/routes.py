@@ -1,0 +1,32 @@
+"""Public routes of artifacts."""
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
+from app.artifacts import service
+from app.artifacts.service import ArtifactView
+from app.db import ReadSession
+from app.pages import Page
+from app.storage import StorageDep
+
+router = APIRouter(prefix="/v1/jobs/{job_id}/artifacts", tags=["artifacts"])
+
+
+@router.get("")
+def list_artifacts(job_id: str, session: ReadSession) -> Page[ArtifactView]:
+    """List what a job left to download."""
+    return Page(data=service.list_artifacts(session, job_id), has_more=False, cursor=None)
+
+
+@router.api_route("/{name}", methods=["GET", "HEAD"], response_class=FileResponse)
+def download_artifact(
+    job_id: str, name: str, session: ReadSession, storage: StorageDep
+) -> FileResponse:
+    """Download one artifact; ranges are honoured, and the ETag is its SHA-256."""
+    artifact = service.get_artifact(session, job_id, name)
+    return FileResponse(
+        storage.path(artifact.path),
+        filename=artifact.name,
+        media_type="application/octet-stream",
+        headers={"ETag": f'"{artifact.sha256}"'},
+    )

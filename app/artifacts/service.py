@@ -1,0 +1,136 @@
+"""Rules of artifacts: what a worker may upload, what a user sees and downloads."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.artifacts import store
+from app.attempts import lease
+from app.attempts.lease import Times
+from app.db import Database
+from app.errors import ArtifactNotFound, ChecksumMismatch, InvalidField, StorageUnavailable
+from app.history import store as history
+from app.jobs import service as jobs
+from app.jobs import store as job_rows
+from app.models import Artifact
+from app.storage import Draft, Storage
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_BLOCK_BYTES = 1024 * 1024
+
+
+class ArtifactView(BaseModel):
+    """An artifact as users see it."""
+
+    name: str
+    bytes: int
+    sha256: str
+    attempt: int
+    created_at: datetime
+
+
+def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
+    """Return a job's artifacts; of one name only the newest attempt's."""
+    jobs.require_job(session, job_id)
+    return [
+        ArtifactView(
+            name=artifact.name,
+            bytes=artifact.bytes,
+            sha256=artifact.sha256,
+            attempt=number,
+            created_at=artifact.created_at,
+        )
+        for artifact, number in store.list_of_job(session, job_id)
+    ]
+
+
+def get_artifact(session: Session, job_id: str, name: str) -> Artifact:
+    """Return a job's artifact. Raises ArtifactNotFound."""
+    jobs.require_job(session, job_id)
+    for artifact, _ in store.list_of_job(session, job_id):
+        if artifact.name == name:
+            return artifact
+    raise ArtifactNotFound(job=job_id, name=name[:100])
+
+
+async def receive_artifact(
+    database: Database,
+    storage: Storage,
+    times: Times,
+    *,
+    attempt_id: str,
+    token: str,
+    name: str,
+    announced_sha256: str,
+    body: AsyncIterator[bytes],
+) -> bool:
+    """Take in an upload and return whether it is new. No transaction is open while the bytes arrive."""
+    if _NAME.fullmatch(name) is None:
+        raise InvalidField("name", problem=f"name: {_NAME.pattern}", hint="")
+    job_id, stored_sha256 = await run_in_threadpool(
+        _begin, database, times, attempt_id=attempt_id, token=token, name=name
+    )
+    try:
+        with storage.draft() as draft:
+            await _write_all(draft, body)
+            if draft.sha256 != announced_sha256.lower():
+                raise ChecksumMismatch(actual=draft.sha256, announced=announced_sha256[:64])
+            if draft.sha256 == stored_sha256:
+                return False
+            path = storage.artifact(job_id, attempt_id, draft.sha256, name)
+            await run_in_threadpool(draft.keep, path)
+    except OSError as error:
+        raise StorageUnavailable from error
+    artifact = Artifact(
+        attempt_id=attempt_id, name=name, sha256=draft.sha256, bytes=draft.bytes, path=path
+    )
+    replaced = await run_in_threadpool(_end, database, times, token=token, artifact=artifact)
+    if replaced is not None:
+        await run_in_threadpool(storage.delete, replaced)
+    return True
+
+
+def _begin(
+    database: Database, times: Times, *, attempt_id: str, token: str, name: str
+) -> tuple[str, str | None]:
+    with database.writing() as session:
+        attempt, _ = lease.hold(session, attempt_id, token, times)
+        stored = store.find_of_attempt(session, attempt_id, name)
+        return attempt.job_id, stored.sha256 if stored else None
+
+
+async def _write_all(draft: Draft, body: AsyncIterator[bytes]) -> None:
+    block = bytearray()
+    async for chunk in body:
+        block += chunk
+        if len(block) >= _BLOCK_BYTES:
+            await run_in_threadpool(draft.write, bytes(block))
+            block.clear()
+    await run_in_threadpool(draft.write, bytes(block))
+
+
+def _end(database: Database, times: Times, *, token: str, artifact: Artifact) -> str | None:
+    """Point at the kept file, if the attempt is still current; return the path that nothing points at any more."""
+    with database.writing() as session:
+        attempt, now = lease.hold(session, artifact.attempt_id, token, times)
+        job_rows.lock_job(session, attempt.job_id)
+        before = store.find_of_attempt(session, attempt.id, artifact.name)
+        replaced = before.path if before is not None and before.path != artifact.path else None
+        if before is not None:
+            session.expunge(before)
+        artifact.created_at = now
+        store.save_artifact(session, artifact)
+        history.insert_event(
+            session,
+            attempt.job_id,
+            "artifact_uploaded",
+            now,
+            attempt=attempt.number,
+            name=artifact.name,
+            bytes=artifact.bytes,
+        )
+        return replaced

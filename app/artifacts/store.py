@@ -1,0 +1,36 @@
+"""SQL of artifacts."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.models import Artifact, Attempt
+
+
+def list_of_job(session: Session, job_id: str) -> Sequence[tuple[Artifact, int]]:
+    """Return a job's artifacts with their attempt's number; of one name only the newest attempt's."""
+    rows = session.execute(
+        select(Artifact, Attempt.number)
+        .join(Attempt, Attempt.id == Artifact.attempt_id)
+        .where(Attempt.job_id == job_id)
+        .order_by(Artifact.name, Attempt.number)
+    )
+    newest = {artifact.name: (artifact, number) for artifact, number in rows}
+    return list(newest.values())
+
+
+def find_of_attempt(session: Session, attempt_id: str, name: str) -> Artifact | None:
+    """Return an attempt's artifact of this name."""
+    return session.get(Artifact, (attempt_id, name))
+
+
+def save_artifact(session: Session, artifact: Artifact) -> None:
+    """Store an artifact in the place of an earlier one of its name; the attempt's row is held."""
+    session.execute(
+        delete(Artifact)
+        .where(Artifact.attempt_id == artifact.attempt_id, Artifact.name == artifact.name)
+        .execution_options(synchronize_session=False)
+    )
+    session.add(artifact)
+    session.flush()

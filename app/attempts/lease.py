@@ -1,0 +1,80 @@
+"""Lease rules for attempts: whose token it is, and until when silence is forgiven. By the database's clock."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from app.attempts import store
+from app.db import database_now
+from app.errors import AttemptSuperseded, InvalidToken
+from app.ids import is_id
+from app.models import Attempt
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long silence is forgiven, and how long a retry waits."""
+
+    lease_seconds: float
+    takeover_seconds: float
+    retry_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Times":
+        """Return the times of the settings."""
+        return cls(settings.lease_seconds, settings.takeover_seconds, settings.retry_seconds)
+
+    def lease_expires_at(self, now: datetime) -> datetime:
+        """Return when a holder heard of now is called unreachable."""
+        return now + timedelta(seconds=self.lease_seconds)
+
+    def takeover_at(self, now: datetime) -> datetime:
+        """Return when the attempt of a holder heard of now is lost."""
+        return now + timedelta(seconds=self.takeover_seconds)
+
+
+def new_token() -> str:
+    """Return a token that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def hold(session: Session, attempt_id: str, token: str, times: Times) -> tuple[Attempt, datetime]:
+    """Renew the lease of the running attempt and return it with the present moment.
+
+    Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
+    """
+    now = database_now(session)
+    if not is_id(attempt_id):
+        raise InvalidToken
+    token_sha256 = hash_token(token)
+    held = store.hold_attempt(
+        session,
+        attempt_id,
+        token_sha256,
+        now=now,
+        lease_expires_at=times.lease_expires_at(now),
+        takeover_at=times.takeover_at(now),
+    )
+    if held is None:
+        ended = get_ended(session, attempt_id, token)
+        raise AttemptSuperseded(attempt=attempt_id, status=ended.status.value)
+    return held, now
+
+
+def get_ended(session: Session, attempt_id: str, token: str) -> Attempt:
+    """Return an attempt whatever its status. Raises InvalidToken unless the token is its own."""
+    attempt = (
+        store.find_attempt(session, attempt_id, hash_token(token)) if is_id(attempt_id) else None
+    )
+    if attempt is None:
+        raise InvalidToken
+    return attempt

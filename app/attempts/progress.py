@@ -1,0 +1,102 @@
+"""What newly stored records say: how far the job is, and what people should know of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.models import Attempt, Job
+from contracts.job import Phase
+from contracts.record import (
+    CheckpointRecord,
+    EvalRecord,
+    LogRecord,
+    MetricRecord,
+    PhaseRecord,
+    Record,
+)
+
+PACE_WEIGHT = 0.1
+"""Weight of one step in the moving average of the steps' durations."""
+EVENT_LEVELS = {"warning", "error"}
+
+
+@dataclass(frozen=True)
+class News:
+    """What a batch of records changes."""
+
+    job: dict[str, Any] = field(default_factory=dict)
+    attempt: dict[str, Any] = field(default_factory=dict)
+    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    """(code, level, figures)."""
+
+
+def read_news(job: Job, attempt: Attempt, records: Sequence[Record]) -> News:
+    """Return what records that were not stored before say, in their order.
+
+    A record that arrives after later ones still becomes an event, but takes back no progress.
+    """
+    news = News()
+    pace = job.seconds_per_step
+    for record in sorted(records, key=lambda record: record.seq):
+        is_latest = record.seq > attempt.seen_seq
+        match record:
+            case MetricRecord():
+                first = news.attempt.get("first_step", attempt.first_step)
+                if "loss" in record.values and (first is None or record.step < first):
+                    news.attempt["first_step"] = record.step
+                if is_latest and "loss" in record.values:
+                    pace = _next_pace(pace, record.values.get("seconds"))
+                    news.attempt["last_step"] = record.step
+                    news.job.update(
+                        step=record.step,
+                        epoch=_finite(record.values.get("epoch")),
+                        last_loss=_finite(record.values["loss"]),
+                        seconds_per_step=pace,
+                    )
+            case PhaseRecord():
+                news.events.append(("phase", "info", {"phase": record.phase.value}))
+                if is_latest:
+                    news.job["phase"] = record.phase
+                    if record.total_steps is not None:
+                        news.job["total_steps"] = record.total_steps
+            case EvalRecord():
+                news.events.append(
+                    (
+                        "evaluated",
+                        "info",
+                        {"step": record.step, "loss": _finite(record.loss) or 0.0},
+                    )
+                )
+                if is_latest:
+                    news.job["eval_loss"] = _finite(record.loss)
+                    news.job["eval_seconds"] = _finite(record.seconds)
+            case CheckpointRecord():
+                news.events.append(
+                    ("checkpoint", "info", {"name": record.name, "step": record.step})
+                )
+                furthest = news.job.get("checkpoint_step", job.checkpoint_step)
+                news.job["checkpoint_step"] = max(furthest, record.step)
+            case LogRecord() if record.level in EVENT_LEVELS:
+                news.events.append(("log", record.level, {"message": record.message[:2000]}))
+            case _:
+                pass
+    return news
+
+
+def note_phase(job: Job, phase: Phase | None, news: News) -> None:
+    """Add the phase that the supervisor itself is in."""
+    if phase is not None and news.job.get("phase", job.phase) != phase:
+        news.job["phase"] = phase
+        news.events.append(("phase", "info", {"phase": phase.value}))
+
+
+def _next_pace(pace: float | None, seconds: float | None) -> float | None:
+    seconds = _finite(seconds)
+    if seconds is None or seconds < 0:
+        return pace
+    return seconds if pace is None else pace + PACE_WEIGHT * (seconds - pace)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

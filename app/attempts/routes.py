@@ -1,0 +1,128 @@
+"""Internal routes, for workers. Claiming needs the worker token; everything else the attempt's own."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
+from fastapi.responses import FileResponse
+
+from app.artifacts import service as artifacts
+from app.attempts import service
+from app.attempts.lease import Times
+from app.db import DatabaseDep, WriteSession, database_now
+from app.doorbell import DoorbellDep
+from app.errors import DatasetNotFound
+from app.storage import StorageDep
+from app.tokens import SettingsDep, TokenDep, require_worker
+from app.workers import store as workers
+from contracts.attempt import (
+    Claim,
+    ClaimRequest,
+    FinishReply,
+    FinishRequest,
+    SyncReply,
+    SyncRequest,
+    WorkerInfo,
+)
+from contracts.wire import (
+    CLAIM_PATH,
+    DATASET_PATH,
+    FINISH_PATH,
+    HELLO_PATH,
+    SHA256_HEADER,
+    SYNC_PATH,
+    UPLOAD_PATH,
+)
+
+router = APIRouter(tags=["internal"], include_in_schema=False)
+
+
+def _times(settings: SettingsDep) -> Times:
+    return Times.of(settings)
+
+
+TimesDep = Annotated[Times, Depends(_times)]
+
+
+@router.post(HELLO_PATH, status_code=204, dependencies=[Depends(require_worker)])
+def hello(worker: WorkerInfo, session: WriteSession) -> None:
+    """Note that a worker is there."""
+    workers.save_worker(session, worker, database_now(session))
+
+
+@router.post(CLAIM_PATH, response_model=Claim, dependencies=[Depends(require_worker)])
+def claim(request: ClaimRequest, session: WriteSession, settings: SettingsDep) -> Claim | Response:
+    """Give the worker the best job that fits it, or 204."""
+    return service.claim_next(session, request.worker, settings) or Response(status_code=204)
+
+
+@router.post(SYNC_PATH)
+def sync(
+    attempt_id: str, request: SyncRequest, token: TokenDep, session: WriteSession, times: TimesDep
+) -> SyncReply:
+    """Keep a running attempt in touch."""
+    return service.sync_attempt(session, attempt_id, token, request, times)
+
+
+@router.put(UPLOAD_PATH, status_code=201)
+async def upload(
+    *,
+    attempt_id: str,
+    name: str,
+    request: Request,
+    token: TokenDep,
+    database: DatabaseDep,
+    storage: StorageDep,
+    times: TimesDep,
+    sha256: Annotated[str, Header(alias=SHA256_HEADER)],
+) -> Response:
+    """Take in an artifact: 201, or 200 if it is there already."""
+    is_new = await artifacts.receive_artifact(
+        database,
+        storage,
+        times,
+        attempt_id=attempt_id,
+        token=token,
+        name=name,
+        announced_sha256=sha256,
+        body=request.stream(),
+    )
+    return Response(status_code=201 if is_new else 200)
+
+
+@router.post(FINISH_PATH)
+def finish(
+    *,
+    attempt_id: str,
+    request: FinishRequest,
+    token: TokenDep,
+    session: WriteSession,
+    times: TimesDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> FinishReply:
+    """End an attempt and settle its job."""
+    reply, queue = service.finish_attempt(session, attempt_id, token, request, times)
+    if queue is not None:
+        background.add_task(doorbell.ring, queue)
+    return reply
+
+
+@router.get(DATASET_PATH, response_class=FileResponse)
+def download_dataset(
+    *,
+    attempt_id: str,
+    dataset_id: str,
+    token: TokenDep,
+    session: WriteSession,
+    storage: StorageDep,
+    times: TimesDep,
+) -> FileResponse:
+    """Send the rows of a dataset that the attempt's job names."""
+    dataset = service.get_dataset(session, attempt_id, token, dataset_id, times)
+    if dataset is None:
+        raise DatasetNotFound(dataset=dataset_id[:100])
+    return FileResponse(
+        storage.path(dataset.path),
+        media_type="application/jsonl",
+        headers={SHA256_HEADER: dataset.sha256},
+    )

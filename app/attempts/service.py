@@ -1,0 +1,248 @@
+"""The conversation with a worker: claim, sync, finish; and what happens to an attempt that falls silent."""
+
+from sqlalchemy.orm import Session
+
+from app.artifacts import store as artifacts
+from app.attempts import lease, progress, store
+from app.attempts.lease import Times
+from app.datasets import store as datasets
+from app.db import database_now
+from app.errors import ArtifactsMissing, AttemptSuperseded, InvalidField, RecordsMissing
+from app.history import store as history
+from app.ids import new_id
+from app.jobs import settlement
+from app.jobs import store as jobs
+from app.models import Attempt, Dataset, Job, to_json
+from app.settings import Settings
+from app.workers import service as workers
+from app.workers import store as worker_rows
+from contracts.attempt import (
+    AttemptStatus,
+    Claim,
+    DatasetFile,
+    FinishReply,
+    FinishRequest,
+    OutputChunk,
+    SyncReply,
+    SyncRequest,
+    Wanted,
+    WorkerInfo,
+)
+from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
+from contracts.record import Record
+from contracts.wire import ADAPTER_ARTIFACT
+
+LARGEST_NUMBER = 2**53
+"""Steps, numbers of records and lengths beyond it are no honest ones."""
+
+
+def claim_next(session: Session, worker: WorkerInfo, settings: Settings) -> Claim | None:
+    """Give the worker the best job that fits it; None if there is none."""
+    now = database_now(session)
+    worker_rows.save_worker(session, worker, now)
+    only, without = workers.models_to_take(session, worker, now)
+    attempt_id = new_id("att")
+    job = jobs.mark_running(
+        session, worker.queue, attempt_id, now, only_models=only, except_models=without
+    )
+    if job is None:
+        return None
+    token, times = lease.new_token(), Times.of(settings)
+    attempt = Attempt(
+        id=attempt_id,
+        job_id=job.id,
+        number=job.attempt_number,
+        status=AttemptStatus.RUNNING,
+        token_sha256=lease.hash_token(token),
+        worker_id=worker.worker_id,
+        worker=to_json(worker),
+        started_at=now,
+        synced_at=now,
+        lease_expires_at=times.lease_expires_at(now),
+        takeover_at=times.takeover_at(now),
+    )
+    store.insert_attempt(session, attempt)
+    history.insert_event(
+        session,
+        job.id,
+        "attempt_started",
+        now,
+        attempt=attempt.number,
+        number=attempt.number,
+        worker=worker.worker_id,
+    )
+    spec = JobSpec.model_validate(job.spec)
+    return Claim(
+        attempt_id=attempt_id,
+        job_id=job.id,
+        number=attempt.number,
+        token=token,
+        spec=spec,
+        train=_describe(session, spec.dataset.train),
+        eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
+        sync_seconds=settings.sync_seconds,
+        flush_seconds=settings.flush_seconds,
+        lease_seconds=settings.lease_seconds,
+    )
+
+
+def sync_attempt(
+    session: Session, attempt_id: str, token: str, request: SyncRequest, times: Times
+) -> SyncReply:
+    """Renew the lease, store what is new, say what is wanted. A repeat stores nothing twice."""
+    attempt, now = lease.hold(session, attempt_id, token, times)
+    _check_numbers(request)
+    job = jobs.lock_job(session, attempt.job_id)
+    fresh = _store_records(session, attempt, request.records)
+    news = progress.read_news(job, attempt, fresh)
+    progress.note_phase(job, request.phase, news)
+    if fresh:
+        news.attempt["seen_seq"] = max(attempt.seen_seq, *(record.seq for record in fresh))
+        news.attempt["acked_seq"] = store.find_acked_seq(session, attempt)
+    if request.output is not None:
+        news.attempt["acked_output"] = _store_output(session, attempt, request.output)
+    if news.attempt:
+        attempt = store.update_attempt(session, attempt, news.attempt)
+    if news.job or fresh:
+        jobs.update_progress(session, attempt, news.job)
+    for code, level, figures in news.events:
+        history.insert_event(
+            session, job.id, code, now, attempt=attempt.number, level=level, **figures
+        )
+    return SyncReply(
+        wanted=Wanted.CONTINUE if job.cancel_requested_at is None else Wanted.CANCEL,
+        lease_seconds=times.lease_seconds,
+        acked_seq=attempt.acked_seq,
+        acked_output=attempt.acked_output,
+    )
+
+
+def finish_attempt(
+    session: Session, attempt_id: str, token: str, request: FinishRequest, times: Times
+) -> tuple[FinishReply, str | None]:
+    """End the attempt and settle its job; returns the answer, and the queue to ring if the job waits there again.
+
+    A repeat with the same outcome gets the same answer.
+    """
+    ended = lease.get_ended(session, attempt_id, token)
+    if ended.outcome is not None and ended.outcome["status"] == request.outcome.status:
+        return FinishReply(job_status=str(ended.settled_as)), None
+    attempt, now = lease.hold(session, attempt_id, token, times)
+    job = jobs.lock_job(session, attempt.job_id)
+    if attempt.acked_seq < request.last_seq:
+        raise RecordsMissing(
+            "last_seq",
+            attempt=attempt_id,
+            last_seq=request.last_seq,
+            acked_seq=attempt.acked_seq,
+        )
+    if request.outcome.status == "succeeded":
+        _check_success(session, attempt, request)
+    content = to_json(request.outcome)
+    if store.end_attempt(session, attempt, request.outcome, content, now) is None:
+        raise AttemptSuperseded(attempt=attempt_id, status="ended")
+    status = settlement.settle_outcome(
+        session,
+        attempt,
+        request.outcome,
+        request.summary,
+        job=job,
+        now=now,
+        retry_seconds=times.retry_seconds,
+    )
+    store.note_settlement(session, attempt, status)
+    is_waiting = status is JobStatus.QUEUED and job.not_before is None
+    return FinishReply(job_status=status.value), job.queue if is_waiting else None
+
+
+def lose_attempt(session: Session, attempt_id: str, times: Times) -> Job | None:
+    """End an attempt whose takeover time has come and settle its job; None if it spoke after all."""
+    now = database_now(session)
+    attempt = store.mark_lost(session, attempt_id, now)
+    if attempt is None:
+        return None
+    job = jobs.lock_job(session, attempt.job_id)
+    status = settlement.settle_loss(
+        session, attempt, job=job, now=now, retry_seconds=times.retry_seconds
+    )
+    store.note_settlement(session, attempt, status)
+    return job
+
+
+def get_dataset(
+    session: Session, attempt_id: str, token: str, dataset_id: str, times: Times
+) -> Dataset | None:
+    """Return a dataset that the attempt's job names."""
+    attempt, _ = lease.hold(session, attempt_id, token, times)
+    job = jobs.lock_job(session, attempt.job_id)
+    if dataset_id not in {job.train_dataset_id, job.eval_dataset_id}:
+        return None
+    return datasets.find_dataset(session, dataset_id)
+
+
+def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDataset:
+    if isinstance(source, HubDataset):
+        return source
+    dataset = datasets.find_dataset(session, source)
+    assert dataset is not None  # noqa: S101  # a foreign key holds it while the job has not ended
+    return DatasetFile(
+        dataset_id=dataset.id, sha256=dataset.sha256, bytes=dataset.bytes, rows=dataset.rows
+    )
+
+
+def _store_records(session: Session, attempt: Attempt, records: list[Record]) -> list[Record]:
+    """Store the records that are not there yet, and return those."""
+    by_seq = {record.seq: record for record in records}
+    if not by_seq:
+        return []
+    stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
+    fresh = [record for seq, record in sorted(by_seq.items()) if seq not in stored]
+    if fresh:
+        store.insert_records(session, [_row(attempt.id, record) for record in fresh])
+    return fresh
+
+
+def _row(attempt_id: str, record: Record) -> dict[str, object]:
+    content = to_json(record)
+    return {
+        "attempt_id": attempt_id,
+        "seq": content.pop("seq"),
+        "type": content.pop("type")[:50].replace("\0", "\ufffd"),
+        "step": content.pop("step", None),
+        "at": record.at,
+        "data": {key: value for key, value in content.items() if key != "at"},
+    }
+
+
+def _store_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> int:
+    """Store what a chunk adds to the output, and return how many bytes of it are there now.
+
+    A chunk behind a gap is left for the worker to send again; of one that begins with what is there, the rest is kept.
+    """
+    acked = attempt.acked_output
+    end = chunk.offset + chunk.bytes
+    if chunk.offset > acked or end <= acked:
+        return acked
+    text = chunk.text.replace("\0", "\ufffd")
+    if chunk.offset < acked:
+        text = text[store.find_output_length(session, attempt.id, chunk.offset) :]
+    added = OutputChunk(offset=acked, bytes=end - acked, text=text, at=chunk.at)
+    store.insert_output(session, attempt, added)
+    return end
+
+
+def _check_numbers(request: SyncRequest) -> None:
+    numbers = [record.seq for record in request.records]
+    numbers += [getattr(record, "step", None) or 0 for record in request.records]
+    numbers += [getattr(record, "total_steps", None) or 0 for record in request.records]
+    if request.output is not None:
+        numbers += [request.output.offset, request.output.bytes]
+    if max(numbers, default=0) > LARGEST_NUMBER:
+        raise InvalidField("records", problem=f"a number is above {LARGEST_NUMBER}", hint="")
+
+
+def _check_success(session: Session, attempt: Attempt, request: FinishRequest) -> None:
+    if request.summary is None:
+        raise ArtifactsMissing("summary", attempt=attempt.id, missing="summary")
+    if artifacts.find_of_attempt(session, attempt.id, ADAPTER_ARTIFACT) is None:
+        raise ArtifactsMissing(attempt=attempt.id, missing=ADAPTER_ARTIFACT)

@@ -1,0 +1,173 @@
+"""SQL of attempts. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.models import Attempt, Output, Record
+from contracts.attempt import AttemptStatus, Outcome, OutputChunk
+from contracts.job import JobStatus
+
+
+def insert_attempt(session: Session, attempt: Attempt) -> None:
+    """Store a new attempt."""
+    session.add(attempt)
+    session.flush()
+
+
+def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
+    """Return the attempt if the token is its own."""
+    return session.scalars(
+        select(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def hold_attempt(
+    session: Session,
+    attempt_id: str,
+    token_sha256: str,
+    *,
+    now: datetime,
+    lease_expires_at: datetime,
+    takeover_at: datetime,
+) -> Attempt | None:
+    """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
+    return _change(
+        session,
+        (
+            Attempt.id == attempt_id,
+            Attempt.token_sha256 == token_sha256,
+            Attempt.status == AttemptStatus.RUNNING,
+        ),
+        synced_at=now,
+        lease_expires_at=lease_expires_at,
+        takeover_at=takeover_at,
+    )
+
+
+def end_attempt(
+    session: Session, attempt: Attempt, outcome: Outcome, content: dict[str, Any], now: datetime
+) -> Attempt | None:
+    """Running → what the outcome says."""
+    return _change(
+        session,
+        (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
+        status=AttemptStatus(outcome.status),
+        ended_at=now,
+        outcome=content,
+    )
+
+
+def mark_lost(session: Session, attempt_id: str, now: datetime) -> Attempt | None:
+    """Running → lost, if it is still silent at this very moment."""
+    return _change(
+        session,
+        (
+            Attempt.id == attempt_id,
+            Attempt.status == AttemptStatus.RUNNING,
+            Attempt.takeover_at <= now,
+        ),
+        status=AttemptStatus.LOST,
+        ended_at=now,
+    )
+
+
+def note_settlement(session: Session, attempt: Attempt, status: JobStatus) -> None:
+    """Keep what the attempt's end made of its job, for a repeated finish."""
+    _change(session, (Attempt.id == attempt.id,), settled_as=status)
+
+
+def list_silent(session: Session, now: datetime) -> Sequence[str]:
+    """Return the running attempts whose takeover time has come."""
+    return session.scalars(
+        select(Attempt.id)
+        .where(Attempt.status == AttemptStatus.RUNNING, Attempt.takeover_at <= now)
+        .order_by(Attempt.takeover_at)
+    ).all()
+
+
+def extend_all(session: Session, takeover_at: datetime) -> None:
+    """Give every running attempt until then, at least."""
+    session.execute(
+        update(Attempt)
+        .where(Attempt.status == AttemptStatus.RUNNING, Attempt.takeover_at < takeover_at)
+        .values(takeover_at=takeover_at)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -> Collection[int]:
+    """Return which of these records are there."""
+    return set(
+        session.scalars(
+            select(Record.seq).where(
+                Record.attempt_id == attempt_id, Record.seq.between(min(seqs), max(seqs))
+            )
+        )
+    )
+
+
+def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Store new records; the attempt's row is held, so nobody else stores them meanwhile."""
+    session.execute(insert(Record), rows)
+
+
+def find_acked_seq(session: Session, attempt: Attempt) -> int:
+    """Return up to where the attempt's records are stored without a gap."""
+    acked = attempt.acked_seq
+    later = session.scalars(
+        select(Record.seq)
+        .where(Record.attempt_id == attempt.id, Record.seq > acked)
+        .order_by(Record.seq)
+    )
+    for seq in later:
+        if seq != acked + 1:
+            break
+        acked = seq
+    return acked
+
+
+def find_output_length(session: Session, attempt_id: str, from_offset: int) -> int:
+    """Return how many characters of output are stored from an offset on."""
+    length: int | None = session.scalar(
+        select(func.sum(func.length(Output.text))).where(
+            Output.attempt_id == attempt_id, Output.offset >= from_offset
+        )
+    )
+    return length or 0
+
+
+def insert_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> None:
+    """Store a piece of output that begins where the stored ones end."""
+    session.execute(
+        insert(Output).values(
+            attempt_id=attempt.id,
+            offset=chunk.offset,
+            bytes=chunk.bytes,
+            at=chunk.at,
+            text=chunk.text,
+        )
+    )
+
+
+def update_attempt(session: Session, attempt: Attempt, values: dict[str, Any]) -> Attempt:
+    """Note what of the attempt has arrived; its row is held."""
+    changed = _change(session, (Attempt.id == attempt.id,), **values)
+    return attempt if changed is None else changed
+
+
+def _change(
+    session: Session, where: Sequence[ColumnElement[bool]], **values: Any
+) -> Attempt | None:
+    return session.scalars(
+        update(Attempt)
+        .where(*where)
+        .values(**values)
+        .returning(Attempt)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).one_or_none()

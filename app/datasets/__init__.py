@@ -1,0 +1,1 @@
+"""Uploaded datasets: checked row by row, kept by content hash."""

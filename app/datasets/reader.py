@@ -1,0 +1,156 @@
+"""An uploaded file, read row by row: a JSON array or JSONL, UTF-8 with or without a byte order mark.
+
+Nothing is held whole in memory, and nothing that a file may hold makes this raise anything but RowError.
+"""
+
+import codecs
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from contracts.dataset import MAX_LINE_BYTES, RowError
+
+BLOCK_CHARACTERS = 256 * 1024
+_SPACE = " \t\r\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value of the file and where it begins: its number and its line, both from 1."""
+
+    number: int
+    line: int
+    value: Any
+
+
+def read_rows(file: BinaryIO) -> Iterator[Row | RowError]:
+    """Yield each row, or what is wrong with it. After an error that hides where the next row begins, the end."""
+    text = _Text(file)
+    try:
+        first = text.peek()
+        if first == "[":
+            yield from _read_array(text)
+        else:
+            yield from _read_lines(text)
+    except UnicodeDecodeError as error:
+        yield RowError(text.line, f"it is not UTF-8 ({error.reason})", "a file encoded in UTF-8")
+
+
+def _read_lines(text: "_Text") -> Iterator[Row | RowError]:
+    number = 0
+    while True:
+        line_number = text.line
+        line = text.take_line()
+        if line is None:
+            return
+        if not line.strip():
+            continue
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            yield RowError(line_number, f"it has more than {MAX_LINE_BYTES} bytes", "a shorter row")
+            return
+        try:
+            yield Row(number, line_number, json.loads(line))
+        except (ValueError, RecursionError) as error:
+            yield _not_json(line_number, error)
+
+
+def _read_array(text: "_Text") -> Iterator[Row | RowError]:
+    text.skip(1)
+    number = 0
+    while True:
+        character = text.peek()
+        if character == "]":
+            text.skip(1)
+            if text.peek() is not None:
+                yield RowError(text.line, "something follows the array", "nothing after the ]")
+            return
+        if number and character == ",":
+            text.skip(1)
+            character = text.peek()
+        elif number:
+            yield RowError(text.line, "a comma or ] is missing", "a JSON array of objects")
+            return
+        if character is None:
+            yield RowError(text.line, "the file ends within the array", "a JSON array of objects")
+            return
+        number += 1
+        line = text.line
+        found = text.take_value()
+        if isinstance(found, RowError):
+            yield found
+            return
+        yield Row(number, line, found[0])
+
+
+def _not_json(line: int, error: Exception) -> RowError:
+    said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+    return RowError(line, f"it is not JSON ({said})", "one JSON value")
+
+
+class _Text:
+    """The file's text in a window that moves on, and the line on which the window begins."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="strict")
+        self._json = json.JSONDecoder()
+        self._window = ""
+        self._at = 0
+        self._ended = False
+        self.line = 1
+
+    def peek(self) -> str | None:
+        """Return the next character that is not space, without taking it; None at the end."""
+        while True:
+            while self._at < len(self._window):
+                character = self._window[self._at]
+                if character not in _SPACE:
+                    return character
+                self.skip(1)
+            if not self._fill():
+                return None
+
+    def skip(self, count: int) -> None:
+        """Move on."""
+        self.line += self._window.count("\n", self._at, self._at + count)
+        self._at += count
+
+    def take_line(self) -> str | None:
+        """Return the next line without its end; None at the end. What is longer than a line may be comes cut."""
+        end = self._window.find("\n", self._at)
+        while end < 0 and len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
+            end = self._window.find("\n", self._at)
+        if end < 0 and self._at >= len(self._window):
+            return None
+        line = self._window[self._at :] if end < 0 else self._window[self._at : end]
+        self.skip(len(line) if end < 0 else len(line) + 1)
+        return line
+
+    def take_value(self) -> tuple[Any] | RowError:
+        """Return the next JSON value, in a tuple of one, or why there is none."""
+        while True:
+            try:
+                value, end = self._json.raw_decode(self._window, self._at)
+            except json.JSONDecodeError as error:
+                # The value may only be cut off by the window's end.
+                if len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
+                    continue
+                line = self.line + self._window.count("\n", self._at, error.pos)
+                return _not_json(line, error)
+            except (ValueError, RecursionError) as error:
+                return _not_json(self.line, error)
+            if end == len(self._window) and self._fill():
+                continue  # a number, or the like, may go on
+            self.skip(end - self._at)
+            return (value,)
+
+    def _fill(self) -> bool:
+        if self._ended:
+            return False
+        block = self._file.read(BLOCK_CHARACTERS)
+        self._ended = not block
+        self._window = self._window[self._at :] + self._decode.decode(block, final=not block)
+        self._at = 0
+        return True

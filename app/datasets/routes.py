@@ -1,0 +1,49 @@
+"""Public routes of datasets."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Query, Response, UploadFile
+
+from app.datasets import service
+from app.datasets.service import DatasetDetail, DatasetView, Deleted
+from app.db import DatabaseDep, ReadSession, WriteSession
+from app.pages import Page
+from app.storage import StorageDep
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+
+@router.post("", status_code=201)
+def upload_dataset(
+    file: UploadFile, response: Response, database: DatabaseDep, storage: StorageDep
+) -> DatasetDetail:
+    """Upload a JSON array or JSONL; 201, or 200 when the same bytes are there already."""
+    dataset, is_new = service.add_dataset(database, storage, file.file, file.filename or "")
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/datasets/{dataset.id}"
+    return dataset
+
+
+@router.get("")
+def list_datasets(
+    session: ReadSession,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Page[DatasetView]:
+    """List datasets, newest first."""
+    return service.list_datasets(session, cursor, limit)
+
+
+@router.get("/{dataset_id}")
+def get_dataset(dataset_id: str, session: ReadSession, storage: StorageDep) -> DatasetDetail:
+    """Return a dataset with its first rows."""
+    return service.get_dataset(session, storage, dataset_id)
+
+
+@router.delete("/{dataset_id}")
+def delete_dataset(
+    dataset_id: str, session: WriteSession, storage: StorageDep, background: BackgroundTasks
+) -> Deleted:
+    """Delete a dataset that no job needs any more."""
+    background.add_task(storage.delete, service.delete_dataset(session, dataset_id))
+    return Deleted(id=dataset_id)

@@ -1,0 +1,240 @@
+"""Rules of datasets: which files are taken, which name they get, when they may go."""
+
+import hashlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, BinaryIO, Literal
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from app.datasets import store
+from app.datasets.reader import Row, read_rows
+from app.db import Database, database_now
+from app.errors import (
+    DatasetEmpty,
+    DatasetInUse,
+    DatasetInvalid,
+    DatasetNotFound,
+    StorageUnavailable,
+)
+from app.ids import is_id
+from app.jobs import store as jobs
+from app.models import Dataset
+from app.pages import Page, decode_cursor, encode_cursor
+from app.storage import Draft, Storage
+from contracts.dataset import EXPECTED, RowError, parse_row
+
+TOLD_ERRORS = 5
+"""Faulty rows that an answer names."""
+COUNTED_ERRORS = 100
+"""Faulty rows after which the rest of the file is not looked at."""
+PREVIEWED_ROWS = 3
+PREVIEWED_CHARACTERS = 1000
+_BLOCK_BYTES = 1024 * 1024
+
+
+class DatasetView(BaseModel):
+    """A dataset as users see it."""
+
+    object: Literal["dataset"] = "dataset"
+    id: str
+    filename: str
+    rows: int
+    bytes: int
+    """Of the uploaded file."""
+    sha256: str
+    """Of the uploaded file."""
+    forms: dict[str, int]
+    """Rows of each form: alpaca, prompt, messages."""
+    created_at: datetime
+
+
+class Turn(BaseModel):
+    """One turn of a previewed row."""
+
+    role: str
+    content: str
+
+
+class Conversation(BaseModel):
+    """A previewed row."""
+
+    messages: list[Turn]
+
+
+class DatasetDetail(DatasetView):
+    """One dataset, with its first rows."""
+
+    preview: list[Conversation]
+    """As they are trained on; long texts are cut."""
+
+
+class Deleted(BaseModel):
+    """What was deleted."""
+
+    object: Literal["dataset"] = "dataset"
+    id: str
+    deleted: Literal[True] = True
+
+
+def add_dataset(
+    database: Database, storage: Storage, file: BinaryIO, filename: str
+) -> tuple[DatasetDetail, bool]:
+    """Check and store an uploaded file, and return it and whether it is new. No transaction is open meanwhile."""
+    sha256, length = _hash(file)
+    dataset_id = f"ds_{sha256[:24]}"
+    with database.reading() as session:
+        known = store.find_dataset(session, dataset_id)
+        if known is not None:
+            return _detail(known, storage), False
+    try:
+        with storage.draft() as draft:
+            file.seek(0)
+            forms = _write_rows(file, draft)
+            path = storage.dataset(dataset_id)
+            draft.keep(path)
+    except OSError as error:
+        raise StorageUnavailable from error
+    row = {
+        "id": dataset_id,
+        "filename": PurePath(filename.replace("\0", "").replace("\\", "/")).name[:255] or "file",
+        "upload_sha256": sha256,
+        "upload_bytes": length,
+        "sha256": draft.sha256,
+        "bytes": draft.bytes,
+        "rows": forms.total(),
+        "forms": dict(forms),
+        "path": path,
+    }
+    with database.writing() as session:
+        is_new = store.insert_dataset(session, row | {"created_at": database_now(session)})
+        detail = get_dataset(session, storage, dataset_id)
+    if not is_new:
+        storage.delete(path)
+    return detail, is_new
+
+
+def get_dataset(session: Session, storage: Storage, dataset_id: str) -> DatasetDetail:
+    """Return a dataset with its first rows. Raises DatasetNotFound."""
+    dataset = store.find_dataset(session, dataset_id) if is_id(dataset_id) else None
+    if dataset is None:
+        raise DatasetNotFound(dataset=dataset_id[:100])
+    return _detail(dataset, storage)
+
+
+def list_datasets(session: Session, cursor: str | None, limit: int) -> Page[DatasetView]:
+    """Return a page of datasets, newest first."""
+    below = decode_cursor(cursor, 1)[0] if cursor else None
+    rows = store.list_datasets(session, below, limit + 1)
+    page = rows[:limit]
+    return Page(
+        data=[DatasetView(**_fields(dataset)) for dataset in page],
+        has_more=len(rows) > limit,
+        cursor=encode_cursor(page[-1].number) if page else cursor,
+    )
+
+
+def delete_dataset(session: Session, dataset_id: str) -> str:
+    """Delete a dataset that no job needs any more, and return where its file lies, which may go after the commit.
+
+    Raises DatasetInUse.
+    """
+    dataset = store.lock_dataset(session, dataset_id) if is_id(dataset_id) else None
+    if dataset is None:
+        raise DatasetNotFound(dataset=dataset_id[:100])
+    user = jobs.find_user_of_dataset(session, dataset_id)
+    if user is not None:
+        raise DatasetInUse(dataset=dataset_id, job=user)
+    store.delete_dataset(session, dataset_id)
+    return dataset.path
+
+
+def _hash(file: BinaryIO) -> tuple[str, int]:
+    digest, length = hashlib.sha256(), 0
+    file.seek(0)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+        length += len(block)
+    return digest.hexdigest(), length
+
+
+def _write_rows(file: BinaryIO, draft: Draft) -> Counter[str]:
+    """Write the rows as JSONL and count them by form. Raises DatasetInvalid with the first faulty ones."""
+    forms: Counter[str] = Counter()
+    wrong: list[str] = []
+    for found in read_rows(file):
+        problem = found if isinstance(found, RowError) else _write_row(found, draft)
+        if problem is None:
+            assert isinstance(found, Row)  # noqa: S101  # what is no Row is a problem
+            forms[_form(found.value)] += 1
+            continue
+        number = f"row {found.number}, " if isinstance(found, Row) else ""
+        wrong.append(f"{number}line {problem.line}: {problem.problem}")
+        if len(wrong) >= COUNTED_ERRORS:
+            break
+    if wrong:
+        more = " …" if len(wrong) > TOLD_ERRORS else ""
+        raise DatasetInvalid(
+            "file",
+            count=len(wrong),
+            problems="; ".join(wrong[:TOLD_ERRORS]) + more,
+            expected=EXPECTED,
+        )
+    if not forms:
+        raise DatasetEmpty("file")
+    return forms
+
+
+def _write_row(row: Row, draft: Draft) -> RowError | None:
+    try:
+        parse_row(row.value, row.line)
+        draft.write(_encode(row.value) + b"\n")
+    except RowError as error:
+        return error
+    except RecursionError:
+        return RowError(row.line, "it is nested too deeply", EXPECTED)
+    return None
+
+
+def _encode(value: Any) -> bytes:
+    # Half of a surrogate pair can only stand in a column that is not trained on; UTF-8 cannot hold it.
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
+
+
+def _form(row: dict[str, Any]) -> str:
+    if "messages" in row:
+        return "messages"
+    return "prompt" if "prompt" in row else "alpaca"
+
+
+def _fields(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "id": dataset.id,
+        "filename": dataset.filename,
+        "rows": dataset.rows,
+        "bytes": dataset.upload_bytes,
+        "sha256": dataset.upload_sha256,
+        "forms": dataset.forms,
+        "created_at": dataset.created_at,
+    }
+
+
+def _detail(dataset: Dataset, storage: Storage) -> DatasetDetail:
+    return DatasetDetail(**_fields(dataset), preview=list(_preview(dataset, storage)))
+
+
+def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
+    with storage.path(dataset.path).open("rb") as file:
+        for number, line in enumerate(itertools.islice(file, PREVIEWED_ROWS), start=1):
+            turns = parse_row(json.loads(line), number)
+            yield Conversation(
+                messages=[
+                    Turn(role=turn.role, content=turn.content[:PREVIEWED_CHARACTERS])
+                    for turn in turns
+                ]
+            )

@@ -1,0 +1,38 @@
+"""SQL of datasets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.db import insert_missing
+from app.models import Dataset
+
+
+def find_dataset(session: Session, dataset_id: str) -> Dataset | None:
+    """Return the dataset, or None."""
+    return session.scalars(select(Dataset).where(Dataset.id == dataset_id)).one_or_none()
+
+
+def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
+    """Return the dataset, held against jobs that begin to use it."""
+    return session.scalars(
+        select(Dataset).where(Dataset.id == dataset_id).with_for_update()
+    ).one_or_none()
+
+
+def insert_dataset(session: Session, row: dict[str, Any]) -> bool:
+    """Store a dataset, and return whether it was new."""
+    return insert_missing(session, Dataset, [row]) == 1
+
+
+def delete_dataset(session: Session, dataset_id: str) -> None:
+    """Delete the dataset's row."""
+    session.execute(delete(Dataset).where(Dataset.id == dataset_id))
+
+
+def list_datasets(session: Session, below: int | None, limit: int) -> Sequence[Dataset]:
+    """Return datasets, newest first, uploaded before the one of number `below`."""
+    query = select(Dataset).order_by(Dataset.number.desc()).limit(limit)
+    return session.scalars(query if below is None else query.where(Dataset.number < below)).all()

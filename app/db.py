@@ -1,0 +1,153 @@
+"""The database: engines, sessions, its clock. One request is one transaction.
+
+On SQLite there is one writer connection, whose pool is the lock between threads, and `BEGIN IMMEDIATE` between
+processes; readers have connections of their own and never wait. On PostgreSQL both share one pool.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
+
+BUSY_SECONDS = 5
+"""How long SQLite waits for another process's write, and a thread for the one writer connection."""
+POSTGRESQL_OPTIONS = (
+    "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
+)
+
+
+class Database:
+    """The two ways in: `writing()` and `reading()`. Each is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _with_driver(make_url(url))
+        if self.is_sqlite:
+            self.writer, self.reader = _sqlite_engines(self.url)
+        else:
+            self.writer, self.reader = _postgresql_engines(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a transaction that commits at the end, unless an exception leaves it."""
+        with Session(self.writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a transaction that sees one moment of the database and changes nothing."""
+        with Session(self.reader, expire_on_commit=False) as session:
+            yield session
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def get_database(request: Request) -> Database:
+    """Return the server's database."""
+    database: Database = request.app.state.database
+    return database
+
+
+DatabaseDep = Annotated[Database, Depends(get_database)]
+
+
+def _write_session(database: DatabaseDep) -> Iterator[Session]:
+    with database.writing() as session:
+        yield session
+
+
+def _read_session(database: DatabaseDep) -> Iterator[Session]:
+    with database.reading() as session:
+        yield session
+
+
+# Function scope: the transaction has ended, committed or not, before the first byte of the answer leaves.
+WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
+ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
+
+
+def database_now(session: Session) -> datetime:
+    """Return the present moment by the database's clock, in UTC. The only clock that decides about leases."""
+    if session.get_bind().dialect.name == "sqlite":
+        text = session.scalar(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
+        return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return now.astimezone(UTC)
+
+
+def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet and return how many that were."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    target: Table = getattr(table, "__table__", table)
+    inserted = 0
+    for row in rows:
+        result = session.execute(dialect.insert(target).values(**row).on_conflict_do_nothing())
+        inserted += result.rowcount  # type: ignore[attr-defined]  # an insert's result is a CursorResult
+    return inserted
+
+
+def _with_driver(url: URL) -> URL:
+    if url.drivername in {"postgres", "postgresql"}:
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    writer = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS)
+    reader = create_engine(url, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS)
+    for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
+        event.listen(engine, "connect", _prepare_sqlite)
+        _begin_with(engine, begin)
+    return writer, reader
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = (
+        None  # the driver opens no transaction of its own; `begin` below does
+    )
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_with(engine: Engine, statement: str) -> None:
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+
+def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=BUSY_SECONDS,
+        connect_args={
+            "connect_timeout": 3,
+            "options": POSTGRESQL_OPTIONS,
+            "application_name": "stepline",
+        },
+    )
+    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine, reader

@@ -1,0 +1,125 @@
+"""The doorbell: a Celery message that says "there is work on this queue". The only file that imports celery.
+
+A ring carries no job, and nobody waits for it: a thread of its own publishes, so that a dead broker costs a logged
+warning and never a request. What is not rung now is rung by the sweep.
+"""
+
+import threading
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import structlog
+from celery import Celery
+from fastapi import Depends, Request
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.db import insert_missing
+from app.models import Bell
+from app.settings import Settings
+from contracts.wire import TASK_NAME, celery_queue
+
+log = structlog.get_logger(__name__)
+
+SOCKET_SECONDS = 2
+"""How long the broker may take to answer."""
+
+
+class Doorbell:
+    """Rings for workers, one publisher thread per server process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._is_silent = not settings.doorbell
+        self._expires_seconds = settings.ring_seconds
+        self._celery = _create_publisher(settings.broker_url)
+        self._waiting: set[str] = set()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self.state = "silenced" if self._is_silent else "not rung yet"
+        """How the last ring went, for people."""
+        self._thread = threading.Thread(target=self._publish, name="doorbell", daemon=True)
+
+    def start(self) -> None:
+        """Start publishing."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop publishing; rings still waiting are left to the next sweep."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout=1)
+
+    def ring(self, queue: str) -> None:
+        """Ring for the workers of a queue, soon. Call it after the commit; rings of one queue fall together."""
+        if self._is_silent:
+            return
+        with self._changed:
+            self._waiting.add(queue)
+            self._changed.notify()
+
+    def _publish(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if self._stopping:
+                    return
+                queue = self._waiting.pop()
+            try:
+                self._send(queue)
+                self.state = "ok"
+            except Exception as error:  # noqa: BLE001  # the thread's outer door: each transport has its own errors
+                self.state = f"unreachable ({type(error).__name__})"
+                log.warning("doorbell", queue=queue, error=f"{type(error).__name__}: {error}")
+
+    def _send(self, queue: str) -> None:
+        self._celery.send_task(
+            TASK_NAME,
+            queue=celery_queue(queue),
+            expires=self._expires_seconds,
+            ignore_result=True,
+            retry=True,
+            retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
+        )
+        log.info("doorbell", queue=queue)
+
+
+def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: float) -> bool:
+    """Take the right to ring a queue; of all processes one gets it, once an interval."""
+    if insert_missing(session, Bell, [{"queue": queue, "rung_at": now}]):
+        return True
+    taken = session.execute(
+        update(Bell)
+        .where(Bell.queue == queue, Bell.rung_at <= now - timedelta(seconds=interval_seconds))
+        .values(rung_at=now)
+        .returning(Bell.queue)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return taken is not None
+
+
+def get_doorbell(request: Request) -> Doorbell:
+    """Return the server's doorbell."""
+    doorbell: Doorbell = request.app.state.doorbell
+    return doorbell
+
+
+DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
+
+
+def _create_publisher(broker_url: str) -> Celery:
+    app = Celery("stepline", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        result_backend=None,
+        task_serializer="json",
+        accept_content=["json"],
+        broker_connection_timeout=SOCKET_SECONDS,
+        broker_transport_options={
+            "socket_timeout": SOCKET_SECONDS,
+            "socket_connect_timeout": SOCKET_SECONDS,
+            "socket_keepalive": not broker_url.startswith("redis+socket:"),
+            "max_retries": 1,
+        },
+    )
+    return app

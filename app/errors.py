@@ -1,0 +1,233 @@
+"""Every error that a caller can act on, and the one JSON shape all of them are answered in.
+
+`{"error": {"message", "type", "param", "code", "hint"?}}`; the sentences stand in messages.py.
+"""
+
+from typing import Any, ClassVar
+
+from fastapi.responses import JSONResponse
+
+from app import messages
+from contracts.failure import Language
+from contracts.wire import SHOULD_RETRY_HEADER
+
+
+class AppError(Exception):
+    """An answer that is not success. `figures` fill the message; `param` names the field at fault."""
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    retry_after_seconds: ClassVar[int | None] = None
+    """Given where trying the same again later can help."""
+
+    def __init__(self, param: str | None = None, **figures: object) -> None:
+        super().__init__(f"{self.code}: {figures}")
+        self.param = param
+        self.figures = figures
+
+
+class InvalidField(AppError):
+    """A field of the request cannot be used; `problem` says why, in the caller's language already."""
+
+    code, status = "invalid_field", 400
+
+
+class InvalidJson(AppError):
+    """The body is not JSON."""
+
+    code, status = "invalid_json", 400
+
+
+class InvalidBody(AppError):
+    """The body is not what this route takes."""
+
+    code, status = "invalid_body", 400
+
+
+class InvalidMultipart(AppError):
+    """An upload is not multipart/form-data with a file."""
+
+    code, status = "invalid_multipart", 400
+
+
+class BadCursor(AppError):
+    """A cursor that was not given out for this list."""
+
+    code, status = "bad_cursor", 400
+
+
+class UnknownDataset(AppError):
+    """A job names a dataset that is not there."""
+
+    code, status = "dataset_not_found", 400
+
+
+class NoTrainingRows(AppError):
+    """Holding out that many rows leaves none to train on."""
+
+    code, status = "no_training_rows", 400
+
+
+class UnknownModel(AppError):
+    """No live worker has the model, and none could bring it."""
+
+    code, status = "model_not_found", 400
+
+
+class DatasetInvalid(AppError):
+    """Rows of an uploaded file cannot be used."""
+
+    code, status = "dataset_invalid", 400
+
+
+class DatasetEmpty(AppError):
+    """An uploaded file holds no rows."""
+
+    code, status = "dataset_empty", 400
+
+
+class ChecksumMismatch(AppError):
+    """What arrived is not what was sent."""
+
+    code, status = "checksum_mismatch", 400
+
+
+class InvalidToken(AppError):
+    """The token opens nothing here."""
+
+    code, status = "invalid_token", 401
+
+
+class PathNotFound(AppError):
+    """No route has this path."""
+
+    code, status = "path_not_found", 404
+
+
+class JobNotFound(AppError):
+    """No job has this id."""
+
+    code, status = "job_not_found", 404
+
+
+class DatasetNotFound(AppError):
+    """No dataset has this id."""
+
+    code, status = "dataset_not_found", 404
+
+
+class ArtifactNotFound(AppError):
+    """The job has no artifact of this name."""
+
+    code, status = "artifact_not_found", 404
+
+
+class MethodNotAllowed(AppError):
+    """The path is right, the method is not."""
+
+    code, status = "method_not_allowed", 405
+
+
+class JobAlreadyEnded(AppError):
+    """What ended cannot be cancelled."""
+
+    code, status = "job_already_ended", 409
+
+
+class SummaryNotReady(AppError):
+    """There is no summary, or not yet."""
+
+    code, status = "summary_not_ready", 409
+
+
+class IdempotencyConflict(AppError):
+    """An Idempotency-Key came again with another body."""
+
+    code, status = "idempotency_conflict", 409
+
+
+class DatasetInUse(AppError):
+    """A job that has not ended needs the dataset."""
+
+    code, status = "dataset_in_use", 409
+
+
+class AttemptSuperseded(AppError):
+    """The attempt is no longer the current one; its process must stop."""
+
+    code, status = "attempt_superseded", 409
+
+
+class RecordsMissing(AppError):
+    """An attempt wants to end before all its records have arrived."""
+
+    code, status = "records_missing", 409
+    retry_after_seconds = 1
+
+
+class ArtifactsMissing(AppError):
+    """An attempt reports success without what success consists of."""
+
+    code, status = "artifacts_missing", 409
+
+
+class BodyTooLarge(AppError):
+    """The request's body is larger than this route takes."""
+
+    code, status = "body_too_large", 413
+
+
+class InternalError(AppError):
+    """Our fault; the log has the traceback under the request's id."""
+
+    code, status = "internal_error", 500
+
+
+class DatabaseUnavailable(AppError):
+    """The database cannot be reached or is too busy."""
+
+    code, status = "database_unavailable", 503
+    retry_after_seconds = 2
+
+
+class StorageUnavailable(AppError):
+    """The data directory cannot be written."""
+
+    code, status = "storage_unavailable", 503
+    retry_after_seconds = 10
+
+
+def error_body(error: AppError, language: Language) -> dict[str, Any]:
+    """Return the error in its JSON shape."""
+    words = messages.error_words(error.code, language, error.figures)
+    body: dict[str, Any] = {
+        "message": words.message,
+        "type": _type(error.status),
+        "param": error.param,
+        "code": error.code,
+    }
+    if words.hint:
+        body["hint"] = words.hint
+    return {"error": body}
+
+
+def error_response(
+    error: AppError, language: Language, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Return the error as an answer; says whether trying again can help."""
+    headers = dict(headers or {})
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    elif error.status < 500:
+        headers[SHOULD_RETRY_HEADER] = "false"
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(error_body(error, language), status_code=error.status, headers=headers)
+
+
+def _type(status: int) -> str:
+    if status >= 500:
+        return "server_error"
+    return {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}.get(
+        status, "invalid_request_error"
+    )

@@ -1,0 +1,127 @@
+"""What each kind of exception is answered with: always the one error shape, in the caller's language."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import sqlalchemy.exc
+import structlog
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from app import errors, messages
+from contracts.failure import Language
+from contracts.job import JobSpec
+
+log = structlog.get_logger(__name__)
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+SHOWN_PROBLEMS = 5
+"""Problems of one request that are told at once."""
+
+
+def get_language(request: Request) -> Language:
+    """Return the language to answer in."""
+    return messages.choose_language(request.headers.get("accept-language"))
+
+
+LanguageDep = Annotated[Language, Depends(get_language)]
+
+
+def install(app: FastAPI) -> None:
+    """Give the application its answers."""
+    app.add_exception_handler(errors.AppError, _on_app_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    for kind in (
+        sqlalchemy.exc.OperationalError,
+        sqlalchemy.exc.InterfaceError,
+        sqlalchemy.exc.TimeoutError,
+    ):
+        app.add_exception_handler(kind, _on_database_error)
+    app.add_exception_handler(sqlalchemy.exc.DataError, _on_unstorable_value)
+
+
+async def _on_app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.AppError)  # noqa: S101  # what it is registered for
+    return errors.error_response(error, get_language(request))
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
+    language = get_language(request)
+    return errors.error_response(_explain(error.errors(), language), language)
+
+
+def _explain(found: Sequence[Any], language: Language) -> errors.AppError:
+    first = found[0]
+    if first["type"] == "json_invalid":
+        return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
+    problems = messages.validation_problems(found, language)
+    if len(first["loc"]) == 1 and first["loc"][0] == "body":
+        return errors.InvalidBody(problem=problems[0].sentence)
+    told = [f"{p.param}: {p.sentence}" for p in problems[:SHOWN_PROBLEMS]]
+    if len(problems) > SHOWN_PROBLEMS:
+        told.append(f"… (+{len(problems) - SHOWN_PROBLEMS})")
+    return errors.InvalidField(
+        problems[0].param, problem="; ".join(told), hint=_hint(first, language)
+    )
+
+
+def _hint(error: Any, language: Language) -> str:
+    """Guess what a misspelt field of a JobSpec was meant to be."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    *parents, wrong = [str(part) for part in error["loc"][1:] if not str(part).startswith("(")]
+    model: Any = JobSpec
+    for part in parents:
+        field = model.model_fields.get(part)
+        model = field.annotation if field else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return ""
+    near = difflib.get_close_matches(wrong, model.model_fields, n=1)
+    if not near:
+        return ""
+    return f"您是不是要写 {near[0]}？" if language == "zh" else f"Did you mean {near[0]}?"
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    language = get_language(request)
+    path = request.url.path[:200]
+    match error.status_code:
+        case 404:
+            return errors.error_response(errors.PathNotFound(path=path), language)
+        case 405:
+            allowed = ", ".join(_allowed_methods(request))
+            refused = errors.MethodNotAllowed(path=path, method=request.method, allowed=allowed)
+            return errors.error_response(refused, language, {"Allow": allowed})
+        case 413:
+            return errors.error_response(errors.BodyTooLarge(limit=error.detail), language)
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        return errors.error_response(errors.InvalidMultipart(problem=error.detail), language)
+    return errors.error_response(errors.InvalidJson(problem=error.detail), language)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in routes)
+    ]
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    log.warning("database unavailable", error=str(error))
+    return errors.error_response(errors.DatabaseUnavailable(), get_language(request))
+
+
+async def _on_unstorable_value(request: Request, error: Exception) -> Response:
+    log.warning("a value cannot be stored", error=str(error))
+    refused = errors.InvalidBody(problem="a value is too long or cannot be stored")
+    return errors.error_response(refused, get_language(request))

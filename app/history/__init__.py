@@ -1,0 +1,1 @@
+"""What a job left behind while it ran: loss curve, events, logs."""

@@ -1,0 +1,98 @@
+"""Logs: what the training process printed and what it recorded for people, in one order."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.history import store
+from app.history.schemas import LogLine
+from app.models import Attempt
+from app.pages import Page, decode_cursor, encode_cursor
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a reader stands: in which attempt, after which record, in which chunk, after how many of its lines."""
+
+    attempt: int = 0
+    seq: int = 0
+    offset: int = 0
+    lines: int = 0
+
+
+def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> Page[LogLine]:
+    """Return a page of a job's log lines, oldest first, attempt by attempt."""
+    place = _Place(*decode_cursor(cursor, 4)) if cursor else _Place()
+    lines: list[LogLine] = []
+    for attempt in store.list_attempts(session, job_id):
+        if attempt.number < place.attempt:
+            continue
+        if attempt.number > place.attempt:
+            place = _Place(attempt.number)
+        for line, place_after in _read_attempt(session, attempt, place, limit - len(lines) + 1):
+            if len(lines) == limit:
+                return _page(lines, place, has_more=True)
+            lines.append(line)
+            place = place_after
+    return _page(lines, place, has_more=False)
+
+
+def read_whole(session: Session, job_id: str) -> Iterator[str]:
+    """Yield the text of every line of a job's logs."""
+    for attempt in store.list_attempts(session, job_id):
+        for line, _ in _read_attempt(session, attempt, _Place(attempt.number), None):
+            yield line.text
+
+
+def _page(lines: list[LogLine], place: _Place, has_more: bool) -> Page[LogLine]:
+    cursor = encode_cursor(place.attempt, place.seq, place.offset, place.lines)
+    return Page(data=lines, has_more=has_more, cursor=cursor)
+
+
+def _read_attempt(
+    session: Session, attempt: Attempt, start: _Place, limit: int | None
+) -> Iterator[tuple[LogLine, _Place]]:
+    """Yield an attempt's lines from a place on, by time, each with the place after it."""
+    place = start
+    merged = heapq.merge(
+        _recorded(session, attempt, start.seq, limit),
+        _printed(session, attempt, start, limit),
+        key=lambda item: item[0].at,
+    )
+    for line, seq, offset, lines in merged:
+        if line.source == "record":
+            place = _Place(attempt.number, seq, place.offset, place.lines)
+        else:
+            place = _Place(attempt.number, place.seq, offset, lines)
+        yield line, place
+
+
+def _recorded(
+    session: Session, attempt: Attempt, after_seq: int, limit: int | None
+) -> Iterator[tuple[LogLine, int, int, int]]:
+    for record in store.list_logs(session, attempt, after_seq, limit):
+        line = LogLine(
+            at=record.at,
+            attempt=attempt.number,
+            source="record",
+            level=str(record.data.get("level", "info")),
+            text=str(record.data.get("message", "")),
+        )
+        yield line, record.seq, 0, 0
+
+
+def _printed(
+    session: Session, attempt: Attempt, start: _Place, limit: int | None
+) -> Iterator[tuple[LogLine, int, int, int]]:
+    # The first chunk may have been read to its end: one more than lines are wanted.
+    chunks = None if limit is None else limit + 1
+    for chunk in store.list_output(session, attempt.id, start.offset, chunks):
+        skipped = start.lines if chunk.offset == start.offset else 0
+        for number, text in enumerate(chunk.text.splitlines(), start=1):
+            if number > skipped:
+                line = LogLine(
+                    at=chunk.at, attempt=attempt.number, source="output", level=None, text=text
+                )
+                yield line, 0, chunk.offset, number

@@ -1,0 +1,100 @@
+"""Public routes of a job's history."""
+
+import json
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import PlainTextResponse
+
+from app.db import ReadSession
+from app.handlers import LanguageDep
+from app.history import service
+from app.history.schemas import AttemptView, EventView, LogLine, LossPage
+from app.negotiation import choose_format
+from app.pages import Page
+from app.report import render_markdown, render_report
+from contracts.summary import Summary
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
+
+Cursor = Annotated[str | None, Query(max_length=200)]
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+Format = Annotated[str | None, Query(max_length=20)]
+
+
+@router.get("/loss", response_model=LossPage)
+def get_loss(
+    *,
+    job_id: str,
+    session: ReadSession,
+    since: Cursor = None,
+    limit: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+    accept: Accept = None,
+    format: Format = None,  # noqa: A002  # the parameter's public name
+) -> Response:
+    """Return the loss of every step, one clean line over all attempts; JSON or CSV."""
+    kind = choose_format(accept, format, {"json": "application/json", "csv": "text/csv"})
+    page = service.get_loss(session, job_id, since, limit)
+    if kind == "csv":
+        return PlainTextResponse(service.loss_csv(page), media_type="text/csv")
+    return Response(json.dumps(page, allow_nan=False), media_type="application/json")
+
+
+@router.get("/events")
+def list_events(
+    job_id: str,
+    session: ReadSession,
+    language: LanguageDep,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Page[EventView]:
+    """Return what happened to a job, oldest first."""
+    return service.list_events(session, job_id, cursor, limit, language)
+
+
+@router.get("/logs", response_model=Page[LogLine])
+def list_logs(
+    *,
+    job_id: str,
+    session: ReadSession,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    accept: Accept = None,
+    format: Format = None,  # noqa: A002  # the parameter's public name
+) -> Response:
+    """Return what the training process printed and recorded; as plain text, all of it."""
+    kind = choose_format(accept, format, {"json": "application/json", "text": "text/plain"})
+    if kind == "text":
+        lines = service.get_whole_log(session, job_id)
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
+    page = service.list_logs(session, job_id, cursor, limit)
+    return Response(page.model_dump_json(), media_type="application/json")
+
+
+@router.get("/attempts")
+def list_attempts(job_id: str, session: ReadSession, language: LanguageDep) -> Page[AttemptView]:
+    """Return a job's attempts, first to newest."""
+    views = service.list_attempts(session, job_id, language)
+    return Page(data=views, has_more=False, cursor=None)
+
+
+@router.get("/summary", response_model=Summary)
+def get_summary(
+    *,
+    job_id: str,
+    session: ReadSession,
+    language: LanguageDep,
+    lang: Literal["en", "zh"] | None = None,
+    accept: Accept = None,
+    format: Format = None,  # noqa: A002  # the parameter's public name
+) -> Response:
+    """Return the final report: JSON, the boxed text, or Markdown."""
+    offered = {"json": "application/json", "text": "text/plain", "markdown": "text/markdown"}
+    kind = choose_format(accept, format, offered)
+    summary = service.get_summary(session, job_id, language)
+    if kind == "text":
+        return PlainTextResponse(render_report(summary, lang or language))
+    if kind == "markdown":
+        text = render_markdown(summary, lang or language)
+        return PlainTextResponse(text, media_type="text/markdown")
+    return Response(summary.model_dump_json(), media_type="application/json")

@@ -1,0 +1,124 @@
+"""Reading a job's history: loss, events, logs, attempts, and the summary."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db import database_now
+from app.errors import SummaryNotReady
+from app.history import curve, logs, store
+from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
+from app.jobs import service as jobs
+from app.messages import event_words
+from app.models import Attempt
+from app.pages import Page, decode_cursor, encode_cursor
+from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
+from contracts.failure import Language
+from contracts.summary import Summary
+
+CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt", "at")
+
+
+def get_loss(session: Session, job_id: str, since: str | None, limit: int | None) -> dict[str, Any]:
+    """Return a page of the loss curve (LossPage, as plain data)."""
+    jobs.require_job(session, job_id)
+    return curve.read_curve(session, job_id, since, limit)
+
+
+def loss_csv(page: dict[str, Any]) -> str:
+    """Return the page's points as CSV; what was not finite is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(page["data"])
+    return text.getvalue()
+
+
+def list_events(
+    session: Session, job_id: str, cursor: str | None, limit: int, language: Language
+) -> Page[EventView]:
+    """Return a page of a job's events, oldest first."""
+    jobs.require_job(session, job_id)
+    after = decode_cursor(cursor, 1)[0] if cursor else 0
+    rows = store.list_events(session, job_id, after, limit + 1)
+    page = rows[:limit]
+    return Page(
+        data=[
+            EventView(
+                id=f"evt_{event.id}",
+                at=event.at,
+                level=event.level,
+                code=event.code,
+                message=event_words(event.code, language, event.data),
+                attempt=event.attempt,
+                data=event.data,
+            )
+            for event in page
+        ],
+        has_more=len(rows) > limit,
+        cursor=encode_cursor(page[-1].id) if page else encode_cursor(after),
+    )
+
+
+def list_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> Page[LogLine]:
+    """Return a page of a job's log lines, oldest first."""
+    jobs.require_job(session, job_id)
+    return logs.read_logs(session, job_id, cursor, limit)
+
+
+def get_whole_log(session: Session, job_id: str) -> Iterator[str]:
+    """Return every line of a job's logs."""
+    jobs.require_job(session, job_id)
+    return logs.read_whole(session, job_id)
+
+
+def list_attempts(session: Session, job_id: str, language: Language) -> list[AttemptView]:
+    """Return a job's attempts, first to newest."""
+    jobs.require_job(session, job_id)
+    now = database_now(session)
+    views = []
+    for attempt in store.list_attempts(session, job_id):
+        worker = WorkerInfo.model_validate(attempt.worker)
+        is_running = attempt.status is AttemptStatus.RUNNING
+        views.append(
+            AttemptView(
+                id=attempt.id,
+                number=attempt.number,
+                status=attempt.status,
+                unreachable=is_running and attempt.lease_expires_at < now,
+                worker=attempt.worker_id,
+                device=worker.device.name or worker.device.kind,
+                started_at=attempt.started_at,
+                synced_at=attempt.synced_at,
+                ended_at=attempt.ended_at,
+                first_step=attempt.first_step,
+                last_step=attempt.last_step,
+                error=_error(attempt, language),
+            )
+        )
+    return views
+
+
+def get_summary(session: Session, job_id: str, language: Language) -> Summary:
+    """Return the summary of a job that succeeded. Raises SummaryNotReady."""
+    job, content = jobs.get_with_summary(session, job_id, language)
+    if content is None:
+        raise SummaryNotReady(job=job_id, status=job.status.value)
+    return Summary.model_validate(content)
+
+
+def _error(attempt: Attempt, language: Language) -> AttemptError | None:
+    outcome = Outcome.model_validate(attempt.outcome) if attempt.outcome else None
+    if outcome is None or outcome.failure is None:
+        return None
+    reason = outcome.failure.reason
+    return AttemptError(
+        code=reason.value,
+        message=reason.message(language),
+        hint=reason.hint(language),
+        detail=outcome.failure.detail,
+        step=outcome.failure.step,
+    )

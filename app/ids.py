@@ -1,0 +1,16 @@
+"""Ids: a prefix people can recognise in a log, and enough randomness that nobody guesses one."""
+
+import re
+import secrets
+
+_SHAPE = re.compile(r"[a-z]{2,8}_[0-9a-z]{1,64}")
+
+
+def new_id(prefix: str) -> str:
+    """Return `prefix_` and 24 random hexadecimal digits."""
+    return f"{prefix}_{secrets.token_hex(12)}"
+
+
+def is_id(text: str) -> bool:
+    """Whether the text has the shape of an id; what has not names nothing and never reaches the database."""
+    return _SHAPE.fullmatch(text) is not None

@@ -1,0 +1,1 @@
+"""The public room of jobs: submit, list, get, cancel."""

@@ -1,0 +1,47 @@
+"""Idempotency keys: the same POST twice makes one job."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from app.db import insert_missing
+from app.errors import IdempotencyConflict
+from app.jobs.schemas import StoredAnswer
+from app.models import IdempotencyKey
+
+KEPT = timedelta(hours=24)
+
+
+def reserve_key(session: Session, key: str, fingerprint: str, now: datetime) -> StoredAnswer | None:
+    """Take a key for the transaction at hand, or return the answer that was given under it.
+
+    Raises IdempotencyConflict if that was to another body. A rival with the same key waits until this transaction ends.
+    """
+    session.execute(
+        delete(IdempotencyKey).where(
+            IdempotencyKey.key == key, IdempotencyKey.created_at <= now - KEPT
+        )
+    )
+    row = {"key": key, "fingerprint": fingerprint, "answer": {}, "created_at": now}
+    if insert_missing(session, IdempotencyKey, [row]):
+        return None
+    stored = session.scalars(select(IdempotencyKey).where(IdempotencyKey.key == key)).one()
+    if stored.fingerprint != fingerprint:
+        raise IdempotencyConflict("Idempotency-Key", job=stored.answer.get("id", "?"))
+    return stored.answer
+
+
+def keep_answer(session: Session, key: str, answer: StoredAnswer) -> None:
+    """Store what is answered under a reserved key."""
+    session.execute(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.key == key)
+        .values(answer=answer)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def forget_old_keys(session: Session, now: datetime) -> None:
+    """Delete what is no longer kept."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= now - KEPT))

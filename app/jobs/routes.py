@@ -1,0 +1,118 @@
+"""Public routes of jobs."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from app.db import DatabaseDep, ReadSession, WriteSession
+from app.doorbell import DoorbellDep
+from app.errors import InvalidField
+from app.handlers import LanguageDep
+from app.jobs import service, waiting
+from app.jobs.schemas import JobFilter, JobView, Plan
+from app.pages import Page
+from contracts.base import UtcDatetime
+from contracts.job import JobSpec, JobStatus
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", pattern=r"^[\x20-\x7e]+$", max_length=255)
+]
+
+
+@router.post("", status_code=201, response_model=JobView | Plan)
+def create_job(
+    *,
+    spec: JobSpec,
+    session: WriteSession,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+    dry_run: bool = False,
+    key: IdempotencyKey = None,
+) -> Response:
+    """Submit a job. With an Idempotency-Key the same request again answers the same job; dry_run only checks."""
+    if dry_run:
+        plan = service.plan_job(session, spec)
+        return Response(plan.model_dump_json(), media_type="application/json")
+    answer, is_new = service.submit_job(session, spec, key)
+    if is_new:
+        background.add_task(doorbell.ring, spec.queue)
+    location = {"Location": f"/v1/jobs/{answer['id']}"}
+    return JSONResponse(answer, status_code=201, headers=location)
+
+
+@router.get("")
+def list_jobs(
+    *,
+    session: ReadSession,
+    language: LanguageDep,
+    status: Annotated[list[JobStatus], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
+    label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
+    created_after: UtcDatetime | None = None,
+    created_before: UtcDatetime | None = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Page[JobView]:
+    """List jobs, newest first; `label` is `key:value`, and all that are given must fit."""
+    chosen = JobFilter(
+        statuses=status,
+        labels=_labels(label),
+        created_after=created_after,
+        created_before=created_before,
+    )
+    return service.list_jobs(session, chosen, cursor, limit, language)
+
+
+@router.get("/{job_id}", response_model=JobView)
+async def get_job(
+    *,
+    request: Request,
+    job_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    wait: Annotated[float, Query(ge=0, le=60)] = 0,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return a job. `wait` holds the answer up to that many seconds, until something about the job changes."""
+
+    def read() -> bytes:
+        with database.reading() as session:
+            return service.get_job(session, job_id, language).model_dump_json().encode()
+
+    body = await run_in_threadpool(read)
+    if wait > 0 and not _differs(body, if_none_match):
+        await waiting.wait_for_change(database, job_id, wait, request.app.state.stopping)
+        body = await run_in_threadpool(read)
+    headers = {"ETag": _etag(body), "Vary": "Accept-Language", "Cache-Control": "no-cache"}
+    if if_none_match is not None and not _differs(body, if_none_match):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, session: WriteSession, language: LanguageDep) -> JobView:
+    """Cancel a job: at once if it waits, else as soon as its worker has heard of it and stopped."""
+    return service.cancel_job(session, job_id, language)
+
+
+def _labels(given: list[str]) -> dict[str, str]:
+    pairs = [text.partition(":") for text in given]
+    if any(not key or not colon or "\0" in key + value for key, colon, value in pairs):
+        raise InvalidField("label", problem="label: key:value", hint="")
+    return {key: value for key, _, value in pairs}
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _differs(body: bytes, if_none_match: str | None) -> bool:
+    """Whether the caller holds another state of the job; without a state nobody can say so."""
+    if if_none_match is None:
+        return False
+    held = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return _etag(body) not in held and "*" not in held

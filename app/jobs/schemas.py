@@ -1,0 +1,84 @@
+"""What users see of a job."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from contracts.job import JobSpec, JobStatus, Phase
+
+
+class Progress(BaseModel):
+    """How far a job is."""
+
+    step: int
+    """Optimizer steps done."""
+    total_steps: int | None
+    epoch: float | None
+    """Passes over the training rows, as a fraction."""
+    percent: float | None
+
+
+class JobError(BaseModel):
+    """Why a job failed, in the caller's language."""
+
+    code: str
+    message: str
+    hint: str
+    detail: str = ""
+    """What the worker saw."""
+    step: int | None = None
+
+
+class JobView(BaseModel):
+    """A job as users see it."""
+
+    object: Literal["job"] = "job"
+    id: str
+    name: str | None
+    status: JobStatus
+    phase: Phase | None
+    """What the running attempt is doing."""
+    progress: Progress
+    eta_seconds: float | None
+    """Time left by the recent steps' durations; null while unknown."""
+    queue_position: int | None
+    """1 is claimed next; null unless queued."""
+    last_loss: float | None
+    eval_loss: float | None
+    attempt: int
+    """Number of the newest attempt; 0 before the first."""
+    unreachable: bool
+    """Whether the worker has been silent for longer than its lease."""
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    labels: dict[str, str]
+    error: JobError | None
+    spec: JobSpec
+
+
+class Plan(BaseModel):
+    """What a job would do; nothing is stored."""
+
+    object: Literal["plan"] = "plan"
+    valid: Literal[True] = True
+    spec: JobSpec
+    """With every default filled in."""
+    train_rows: int | None
+    """Null for a dataset of the hub, which the server does not read."""
+    eval_rows: int | None
+    steps: int | None
+
+
+class JobFilter(BaseModel):
+    """Which jobs to list."""
+
+    statuses: list[JobStatus]
+    labels: dict[str, str]
+    created_after: datetime | None
+    created_before: datetime | None
+
+
+StoredAnswer = dict[str, Any]

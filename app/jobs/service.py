@@ -1,0 +1,234 @@
+"""The rules of jobs: what is accepted, what users see, when a job may be cancelled."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.datasets import store as datasets
+from app.db import database_now
+from app.errors import (
+    InvalidField,
+    JobAlreadyEnded,
+    JobNotFound,
+    NoTrainingRows,
+    UnknownDataset,
+    UnknownModel,
+)
+from app.history import store as history
+from app.ids import is_id, new_id
+from app.jobs import idempotency, store
+from app.jobs.schemas import JobError, JobFilter, JobView, Plan, Progress, StoredAnswer
+from app.models import Dataset, Job, to_json
+from app.pages import Page, decode_cursor, encode_cursor
+from app.workers import service as workers
+from contracts.failure import Failure, Language
+from contracts.job import DatasetSource, JobSpec, JobStatus, Phase
+
+
+def plan_job(session: Session, spec: JobSpec) -> Plan:
+    """Check a spec against what is there and say what it would do. Raises an AppError that names the field."""
+    _refuse_nul(spec)
+    train = _find_rows(session, spec.dataset.train, "dataset.train")
+    separate = None
+    if spec.dataset.eval is not None:
+        separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
+    _check_model(session, spec)
+    eval_rows = separate.rows if separate else None
+    if train is None:
+        return Plan(spec=spec, train_rows=None, eval_rows=eval_rows, steps=None)
+    held_out = spec.dataset.held_out_rows(train.rows)
+    train_rows = train.rows - held_out
+    if train_rows < 1:
+        raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=train.rows)
+    return Plan(
+        spec=spec,
+        train_rows=train_rows,
+        eval_rows=eval_rows if spec.dataset.eval is not None else held_out,
+        steps=spec.total_steps(train_rows),
+    )
+
+
+def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[StoredAnswer, bool]:
+    """Store a job and return what to answer, and whether it is new."""
+    now = database_now(session)
+    if key is not None:
+        fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+        given = idempotency.reserve_key(session, key, fingerprint, now)
+        if given is not None:
+            return given, False
+    plan_job(session, spec)
+    job = _insert(session, spec, now)
+    answer = to_json(get_job(session, job.id, "en"))
+    if key is not None:
+        idempotency.keep_answer(session, key, answer)
+    return answer, True
+
+
+def get_job(session: Session, job_id: str, language: Language) -> JobView:
+    """Return a job as users see it. Raises JobNotFound."""
+    return _view(_get_row(session, job_id), database_now(session), language)
+
+
+def require_job(session: Session, job_id: str) -> None:
+    """Raise JobNotFound unless there is such a job."""
+    if not is_id(job_id) or store.find_state(session, job_id) is None:
+        raise JobNotFound(job=job_id[:100])
+
+
+def get_with_summary(
+    session: Session, job_id: str, language: Language
+) -> tuple[JobView, dict[str, Any] | None]:
+    """Return a job and the summary that its last attempt left, if there is one. Raises JobNotFound."""
+    row = _get_row(session, job_id)
+    return _view(row, database_now(session), language), row[0].summary
+
+
+def list_jobs(
+    session: Session, chosen: JobFilter, cursor: str | None, limit: int, language: Language
+) -> Page[JobView]:
+    """Return a page of jobs, newest first."""
+    below = decode_cursor(cursor, 1)[0] if cursor else None
+    now = database_now(session)
+    rows = store.list_jobs(session, chosen, below, limit + 1)
+    page = rows[:limit]
+    return Page(
+        data=[_view(row, now, language) for row in page],
+        has_more=len(rows) > limit,
+        cursor=encode_cursor(page[-1][0].number) if page else cursor,
+    )
+
+
+def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
+    """Cancel at once what no process holds, else ask for it. Raises JobAlreadyEnded."""
+    now = database_now(session)
+    job, _, _ = _get_row(session, job_id)
+    if store.mark_cancelled_before_start(session, job.id, now):
+        history.insert_event(session, job.id, "job_cancelled", now)
+    elif store.mark_cancel_requested(session, job.id, now):
+        history.insert_event(session, job.id, "cancel_requested", now, attempt=job.attempt_number)
+    view = get_job(session, job_id, language)
+    if view.status.is_final and view.status is not JobStatus.CANCELLED:
+        raise JobAlreadyEnded(job=job_id, status=view.status.value)
+    return view
+
+
+def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
+    job = Job(
+        id=new_id("job"),
+        status=JobStatus.QUEUED,
+        spec=to_json(spec),
+        model=spec.model,
+        queue=spec.queue,
+        priority=spec.priority,
+        train_dataset_id=_upload_id(spec.dataset.train),
+        eval_dataset_id=_upload_id(spec.dataset.eval),
+        created_at=now,
+    )
+    try:
+        store.insert_job(session, job, spec.labels)
+    except IntegrityError as error:
+        # The dataset was there a moment ago; its deletion won.
+        raise UnknownDataset("dataset.train", dataset=spec.dataset.train) from error
+    history.insert_event(session, job.id, "job_created", now)
+    session.flush()
+    return job
+
+
+def _get_row(session: Session, job_id: str) -> store.JobRow:
+    row = store.find_job(session, job_id) if is_id(job_id) else None
+    if row is None:
+        raise JobNotFound(job=job_id[:100])
+    return row
+
+
+def _upload_id(source: DatasetSource | None) -> str | None:
+    return source if isinstance(source, str) else None
+
+
+def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset | None:
+    if not isinstance(source, str):
+        return None
+    dataset = datasets.find_dataset(session, source)
+    if dataset is None:
+        raise UnknownDataset(param, dataset=source)
+    return dataset
+
+
+def _check_model(session: Session, spec: JobSpec) -> None:
+    known = workers.known_models(session, spec.queue, database_now(session))
+    if known is not None and spec.model not in known:
+        raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
+
+
+def _refuse_nul(spec: JobSpec) -> None:
+    texts = [
+        ("name", spec.name or ""),
+        *((f"labels.{key}", key + value) for key, value in spec.labels.items()),
+    ]
+    for where in ("train", "eval"):
+        source = getattr(spec.dataset, where)
+        if source is not None and not isinstance(source, str):
+            texts.append((f"dataset.{where}.config", source.config or ""))
+            texts.append((f"dataset.{where}.split", source.split))
+    for param, text in texts:
+        if "\0" in text:
+            safe = param.replace("\0", "")
+            raise InvalidField(safe, problem=f"{safe}: NUL", hint="")
+
+
+def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
+    job, lease_expires_at, place = row
+    spec = JobSpec.model_validate(job.spec)
+    return JobView(
+        id=job.id,
+        name=spec.name,
+        status=job.status,
+        phase=job.phase,
+        progress=Progress(
+            step=job.step,
+            total_steps=job.total_steps,
+            epoch=job.epoch,
+            percent=round(100 * job.step / job.total_steps, 2) if job.total_steps else None,
+        ),
+        eta_seconds=_eta_seconds(job, spec),
+        queue_position=place,
+        last_loss=job.last_loss,
+        eval_loss=job.eval_loss,
+        attempt=job.attempt_number,
+        unreachable=lease_expires_at is not None and lease_expires_at < now,
+        cancel_requested_at=job.cancel_requested_at,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        labels=spec.labels,
+        error=_error(job, language),
+        spec=spec,
+    )
+
+
+def _eta_seconds(job: Job, spec: JobSpec) -> float | None:
+    """Steps left at the recent pace, and the evaluations between and after them."""
+    if job.total_steps is None or job.seconds_per_step is None:
+        return None
+    if job.phase not in {Phase.TRAINING, Phase.EVALUATING}:
+        return None
+    every = spec.evaluation.every_steps
+    evaluations = (job.total_steps - 1) // every - job.step // every + 1
+    left = (job.total_steps - job.step) * job.seconds_per_step
+    return round(left + max(1, evaluations) * (job.eval_seconds or 0.0), 1)
+
+
+def _error(job: Job, language: Language) -> JobError | None:
+    if job.failure is None:
+        return None
+    failure = Failure.model_validate(job.failure)
+    return JobError(
+        code=failure.reason.value,
+        message=failure.reason.message(language),
+        hint=failure.reason.hint(language),
+        detail=failure.detail,
+        step=failure.step,
+    )

@@ -1,0 +1,257 @@
+"""SQL of jobs. Each transition is one UPDATE that says from which status it may start; None means it may not."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from app.jobs.schemas import JobFilter
+from app.models import Attempt, Job, JobLabel, to_json
+from contracts.failure import Failure
+from contracts.job import JobStatus, Phase
+from contracts.summary import Summary
+
+JobRow = tuple[Job, datetime | None, int | None]
+"""A job, when its lease runs out, its place in the queue."""
+
+
+def insert_job(session: Session, job: Job, labels: dict[str, str]) -> None:
+    """Store a new job."""
+    session.add(job)
+    session.flush()
+    session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in labels.items())
+    session.flush()
+
+
+def find_job(session: Session, job_id: str) -> JobRow | None:
+    """Return the job with its lease and place, or None."""
+    row = session.execute(_rows().where(Job.id == job_id)).one_or_none()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def lock_job(session: Session, job_id: str) -> Job:
+    """Return an attempt's job, held until the transaction ends, so that what is decided on it stays true."""
+    return session.scalars(
+        select(Job)
+        .where(Job.id == job_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def find_state(session: Session, job_id: str) -> tuple[int, bool] | None:
+    """Return the number of the job's last change and whether it has ended."""
+    row = session.execute(select(Job.version, Job.status).where(Job.id == job_id)).one_or_none()
+    return None if row is None else (row[0], row[1].is_final)
+
+
+def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int) -> list[JobRow]:
+    """Return jobs, newest first, submitted before the job of number `below`."""
+    query = _rows().order_by(Job.number.desc()).limit(limit)
+    if below is not None:
+        query = query.where(Job.number < below)
+    if chosen.statuses:
+        query = query.where(Job.status.in_(chosen.statuses))
+    if chosen.created_after is not None:
+        query = query.where(Job.created_at > chosen.created_after)
+    if chosen.created_before is not None:
+        query = query.where(Job.created_at < chosen.created_before)
+    for key, value in chosen.labels.items():
+        labelled = select(JobLabel.job_id).where(JobLabel.key == key, JobLabel.value == value)
+        query = query.where(Job.id.in_(labelled))
+    return [(job, lease, place) for job, lease, place in session.execute(query)]
+
+
+def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
+    """Return the id of a job that needs the dataset and has not ended."""
+    return session.scalar(
+        select(Job.id)
+        .where(
+            or_(Job.train_dataset_id == dataset_id, Job.eval_dataset_id == dataset_id),
+            Job.status.in_([status for status in JobStatus if not status.is_final]),
+        )
+        .limit(1)
+    )
+
+
+def list_waiting_queues(session: Session, now: datetime) -> Sequence[str]:
+    """Return the queues that hold a job which could be claimed now."""
+    return session.scalars(
+        select(Job.queue).where(_is_claimable(now)).distinct().order_by(Job.queue)
+    ).all()
+
+
+def mark_running(
+    session: Session,
+    queue: str,
+    attempt_id: str,
+    now: datetime,
+    *,
+    only_models: Sequence[str] | None = None,
+    except_models: Sequence[str] = (),
+) -> Job | None:
+    """Queued → running: give the best waiting job to an attempt. The one statement decides between rivals."""
+    best = (
+        select(Job.number)
+        .where(_is_claimable(now), Job.queue == queue)
+        .order_by(Job.priority.desc(), Job.number)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if only_models is not None:
+        best = best.where(Job.model.in_(only_models))
+    if except_models:
+        best = best.where(Job.model.not_in(except_models))
+    return _move(
+        session,
+        (Job.number == best.scalar_subquery(), _is_claimable(now)),
+        status=JobStatus.RUNNING,
+        attempt_number=Job.attempt_number + 1,
+        current_attempt_id=attempt_id,
+        started_at=func.coalesce(Job.started_at, now),
+        phase=Phase.PLACING,
+        seconds_per_step=None,
+    )
+
+
+def mark_cancel_requested(session: Session, job_id: str, now: datetime) -> Job | None:
+    """Note on a running job that it is to be cancelled; its status changes when the process is gone."""
+    return _move(
+        session,
+        (
+            Job.id == job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.cancel_requested_at.is_(None),
+        ),
+        cancel_requested_at=now,
+    )
+
+
+def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
+    """Queued or paused → cancelled: no process holds it."""
+    return _move(
+        session,
+        (Job.id == job_id, Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])),
+        status=JobStatus.CANCELLED,
+        cancel_requested_at=now,
+        ended_at=now,
+    )
+
+
+def mark_cancelled(session: Session, attempt: Attempt, now: datetime) -> Job | None:
+    """Running → cancelled: the process is gone."""
+    return _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
+
+
+def mark_succeeded(
+    session: Session, attempt: Attempt, summary: Summary, now: datetime
+) -> Job | None:
+    """Running → succeeded."""
+    return _end(
+        session,
+        attempt,
+        status=JobStatus.SUCCEEDED,
+        ended_at=now,
+        eval_loss=summary.eval_loss,
+        summary=to_json(summary),
+    )
+
+
+def mark_failed(session: Session, attempt: Attempt, failure: Failure, now: datetime) -> Job | None:
+    """Running → failed."""
+    return _end(
+        session,
+        attempt,
+        status=JobStatus.FAILED,
+        ended_at=now,
+        failure=to_json(failure),
+    )
+
+
+def mark_paused(session: Session, attempt: Attempt) -> Job | None:
+    """Running → paused: a checkpoint was written."""
+    return _end(session, attempt, status=JobStatus.PAUSED)
+
+
+def mark_queued_again(
+    session: Session, attempt: Attempt, not_before: datetime | None
+) -> Job | None:
+    """Running → queued: the attempt ended, the job goes on, unless its end has been asked for."""
+    return _end(
+        session,
+        attempt,
+        Job.cancel_requested_at.is_(None),
+        status=JobStatus.QUEUED,
+        not_before=not_before,
+    )
+
+
+def count_loss(session: Session, job: Job) -> int:
+    """Count a loss of the job's worker and return how many there were in a row without a new checkpoint."""
+    losses = 1 if job.checkpoint_step > job.lost_checkpoint_step else job.losses + 1
+    session.execute(
+        update(Job)
+        .where(Job.id == job.id)
+        .values(losses=losses, lost_checkpoint_step=Job.checkpoint_step)
+    )
+    return losses
+
+
+def update_progress(session: Session, attempt: Attempt, values: dict[str, Any]) -> None:
+    """Note how far the running attempt is; nothing happens if it is no longer the current one."""
+    _move(session, (Job.id == attempt.job_id, Job.current_attempt_id == attempt.id), **values)
+
+
+def _is_claimable(now: datetime) -> ColumnElement[bool]:
+    return (Job.status == JobStatus.QUEUED) & or_(Job.not_before.is_(None), Job.not_before <= now)
+
+
+def _end(
+    session: Session, attempt: Attempt, *where: ColumnElement[bool], **values: Any
+) -> Job | None:
+    return _move(
+        session,
+        (
+            Job.id == attempt.job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.current_attempt_id == attempt.id,
+            *where,
+        ),
+        current_attempt_id=None,
+        phase=None,
+        **values,
+    )
+
+
+def _move(session: Session, where: Sequence[ColumnElement[bool]], **values: Any) -> Job | None:
+    return session.scalars(
+        update(Job)
+        .where(*where)
+        .values(version=Job.version + 1, **values)
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).one_or_none()
+
+
+def _rows() -> Any:
+    ahead = aliased(Job)
+    place = (
+        select(func.count() + 1)
+        .where(
+            ahead.status == JobStatus.QUEUED,
+            ahead.queue == Job.queue,
+            or_(
+                ahead.priority > Job.priority,
+                (ahead.priority == Job.priority) & (ahead.number < Job.number),
+            ),
+        )
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    return select(
+        Job,
+        Attempt.lease_expires_at,
+        case((Job.status == JobStatus.QUEUED, place), else_=None).label("place"),
+    ).outerjoin(Attempt, Attempt.id == Job.current_attempt_id)

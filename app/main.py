@@ -1,0 +1,144 @@
+"""The server's front door: reads the settings, builds the parts, hands over. Runs as `python -m app.main`."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import handlers, health
+from app.artifacts import routes as artifacts
+from app.attempts import routes as attempts
+from app.datasets import routes as datasets
+from app.db import Database
+from app.doorbell import Doorbell
+from app.edge import REQUEST_ID_HEADER, Edge
+from app.history import routes as history
+from app.jobs import routes as jobs
+from app.logs import configure_logging
+from app.migrate import missing_migrations
+from app.settings import Settings
+from app.storage import Storage
+from app.sweep import Sweeper
+from app.workers import routes as workers
+
+log = structlog.get_logger(__name__)
+
+SHUTDOWN_SECONDS = 3
+"""How long answers under way may take once the server was told to stop."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application and its parts. The database must have been migrated."""
+    app = FastAPI(
+        title="Stepline",
+        version="0.1.0",
+        description="QLoRA training jobs over HTTP.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = settings
+    app.state.database = Database(settings.database_url)
+    app.state.storage = Storage(settings.data_dir)
+    app.state.doorbell = Doorbell(settings)
+    app.state.stopping = asyncio.Event()
+    for room in (jobs, history, artifacts, datasets, workers, attempts, health):
+        app.include_router(room.router)
+    handlers.install(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Location", "Retry-After", REQUEST_ID_HEADER],
+        )
+    app.add_middleware(Edge, max_upload_bytes=settings.max_upload_bytes)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    state.storage.prepare()
+    state.doorbell.start()
+    sweeper = Sweeper(state.database, state.settings, state.doorbell)
+    sweeping = asyncio.create_task(sweeper.run(state.stopping))
+    try:
+        yield
+    finally:
+        state.stopping.set()
+        await sweeping
+        state.doorbell.stop()
+        state.database.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which tells the application at once that it is to stop, so that long polls end."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Handle SIGINT and SIGTERM; called in the event loop's thread."""
+        self._stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def main() -> int:
+    """Serve until told to stop."""
+    configure_logging()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        return _refuse("; ".join(_setting_problem(e) for e in error.errors()))
+    app = create_app(settings)
+    try:
+        problem = missing_migrations(app.state.database)
+    except SQLAlchemyError as error:
+        problem = f"the database cannot be reached: {str(error).splitlines()[0]}"
+    if problem is not None:
+        return _refuse(problem)
+    if not settings.worker_token.get_secret_value():
+        log.warning("STEPLINE_WORKER_TOKEN is not set: no worker is let in")
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    with contextlib.suppress(
+        KeyboardInterrupt
+    ):  # uvicorn raises the signal again when it has stopped
+        _Server(config, app.state.stopping).run()
+    return 0
+
+
+def _setting_problem(error: object) -> str:
+    assert isinstance(error, dict)  # noqa: S101  # pydantic's ErrorDetails is a dict
+    name = "_".join(str(part) for part in error["loc"]).upper()
+    said = str(error["msg"]).removeprefix("Value error, ")
+    return f"STEPLINE_{name}: {said}" if name else said
+
+
+def _refuse(problem: str) -> int:
+    sys.stderr.write(f"stepline serve: {problem}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

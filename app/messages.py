@@ -1,0 +1,327 @@
+"""What the server says to people, in English and Chinese: errors, events, and pydantic's complaints.
+
+A sentence stands here once per language. `{names}` are figures given by whoever raises or records it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.failure import Language
+
+
+@dataclass(frozen=True)
+class Words:
+    """A message and what to do about it, in one language."""
+
+    message: str
+    hint: str = ""
+
+
+def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
+    """Return an error's message and hint."""
+    words = ERRORS[code][language]
+    return Words(words.message.format_map(figures), words.hint.format_map(figures))
+
+
+def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
+    """Return an event's sentence; an event of another version is shown by its code."""
+    if code not in EVENTS:
+        return code
+    try:
+        return EVENTS[code][language].format_map(figures)
+    except (KeyError, ValueError, TypeError):
+        return code
+
+
+def choose_language(accept_language: str | None) -> Language:
+    """Return the language that an Accept-Language header prefers; English unless it asks for Chinese first."""
+    best: tuple[float, Language] = (0.0, "en")
+    for part in (accept_language or "")[:500].split(","):
+        tag, _, parameters = part.partition(";")
+        found = re.search(r"q=([01](?:\.[0-9]{0,3})?)", parameters)
+        weight = float(found[1]) if found else 1.0
+        name = tag.strip().lower().split("-")[0]
+        if weight > best[0] and name == "zh":
+            best = (weight, "zh")
+        elif weight > best[0] and name in {"en", "*"}:
+            best = (weight, "en")
+    return best[1]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One field that cannot be used, and why."""
+
+    param: str | None
+    sentence: str
+
+
+def validation_problems(errors: Sequence[Any], language: Language) -> list[Problem]:
+    """Return pydantic's errors with dotted paths and in the caller's language."""
+    return [Problem(_dotted(error["loc"]), _complaint(error, language)) for error in errors]
+
+
+def _dotted(location: Sequence[str | int]) -> str | None:
+    # The first part says where the value stood (body, query …); parts in brackets are the tags of unions.
+    parts = [str(part) for part in location[1:] if not str(part).startswith(("(", "function-"))]
+    return ".".join(parts) or None
+
+
+def _complaint(error: Mapping[str, Any], language: Language) -> str:
+    kind, said = error["type"], str(error["msg"]).removeprefix("Value error, ")
+    if language == "en":
+        return said[:1].lower() + said[1:] if said.startswith("Input") else said
+    template = COMPLAINTS_ZH.get(kind)
+    return template.format_map(_Figures(error.get("ctx") or {})) if template else said
+
+
+class _Figures(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def _both(en: str, zh: str, hint_en: str = "", hint_zh: str = "") -> dict[Language, Words]:
+    return {"en": Words(en, hint_en), "zh": Words(zh, hint_zh)}
+
+
+ERRORS: dict[str, dict[Language, Words]] = {
+    "invalid_field": _both("{problem}", "{problem}", "{hint}", "{hint}"),
+    "invalid_json": _both(
+        "The body is not valid JSON: {problem}.",
+        "请求体不是合法的 JSON：{problem}。",
+        "Send one JSON object in UTF-8.",
+        "请发送一个 UTF-8 编码的 JSON 对象。",
+    ),
+    "invalid_body": _both(
+        "The body cannot be used: {problem}.",
+        "请求体无法使用：{problem}。",
+        "Send a JSON object with the header Content-Type: application/json.",
+        "请发送 JSON 对象，并带上请求头 Content-Type: application/json。",
+    ),
+    "invalid_multipart": _both(
+        "The upload cannot be read: {problem}.",
+        "无法读取上传内容：{problem}。",
+        "Send the file as multipart/form-data in a part named `file`: curl -F file=@rows.json",
+        "请以 multipart/form-data 上传，文件字段名为 file：curl -F file=@rows.json",
+    ),
+    "bad_cursor": _both(
+        "The cursor is not one that this list gave out.",
+        "该游标不是此列表给出的。",
+        "Use the `cursor` of the previous answer unchanged, or leave it out to start over.",
+        "请原样使用上一次返回的 cursor，或省略它从头开始。",
+    ),
+    "dataset_not_found": _both(
+        "There is no dataset {dataset}.",
+        "数据集 {dataset} 不存在。",
+        "Upload the file with POST /v1/datasets and use the id that it answers.",
+        "请先用 POST /v1/datasets 上传文件，并使用返回的 id。",
+    ),
+    "no_training_rows": _both(
+        "dataset.eval_size {eval_size} leaves no row to train on: the dataset has {rows}.",
+        "dataset.eval_size 为 {eval_size} 时没有可训练的行：数据集共有 {rows} 行。",
+        "Lower dataset.eval_size, or upload more rows.",
+        "请减小 dataset.eval_size，或上传更多数据。",
+    ),
+    "model_not_found": _both(
+        "No worker knows the model {model}, and none can bring it from the hub.",
+        "没有工作节点拥有模型 {model}，也无法从 hub 下载。",
+        "Models there are: {models}.",
+        "现有模型：{models}。",
+    ),
+    "dataset_invalid": _both(
+        "{count} of the rows looked at cannot be used. {problems}",
+        "检查过的数据中有 {count} 行无法使用。{problems}",
+        "Expected: {expected}.",
+        "要求：{expected}。",
+    ),
+    "dataset_empty": _both(
+        "The file holds no rows.",
+        "文件中没有数据行。",
+        "Upload a JSON array of objects, or JSONL with one object a line.",
+        "请上传由对象组成的 JSON 数组，或每行一个对象的 JSONL。",
+    ),
+    "checksum_mismatch": _both(
+        "The body's SHA-256 is {actual}, announced was {announced}.",
+        "请求体的 SHA-256 为 {actual}，与声明的 {announced} 不符。",
+        "Send the file again.",
+        "请重新发送文件。",
+    ),
+    "invalid_token": _both(
+        "The token is missing or not valid here.",
+        "缺少令牌，或令牌在此无效。",
+        "Send Authorization: Bearer …; a worker's STEPLINE_WORKER_TOKEN must equal the server's.",
+        "请发送 Authorization: Bearer …；工作节点与服务器的 STEPLINE_WORKER_TOKEN 必须一致。",
+    ),
+    "path_not_found": _both(
+        "There is nothing at {path}.",
+        "路径 {path} 不存在。",
+        "/openapi.json lists every path.",
+        "/openapi.json 列出了所有路径。",
+    ),
+    "job_not_found": _both("There is no job {job}.", "任务 {job} 不存在。"),
+    "artifact_not_found": _both(
+        "Job {job} has no artifact {name}.",
+        "任务 {job} 没有产物 {name}。",
+        "GET /v1/jobs/{job}/artifacts lists what there is.",
+        "GET /v1/jobs/{job}/artifacts 列出了现有产物。",
+    ),
+    "method_not_allowed": _both(
+        "{path} does not take {method}.",
+        "{path} 不支持 {method}。",
+        "It takes {allowed}.",
+        "它支持 {allowed}。",
+    ),
+    "job_already_ended": _both(
+        "Job {job} has already ended ({status}).",
+        "任务 {job} 已经结束（{status}）。",
+    ),
+    "summary_not_ready": _both(
+        "Job {job} has no summary: it is {status}.",
+        "任务 {job} 没有总结：当前状态为 {status}。",
+        "A summary is there once the job has succeeded.",
+        "任务成功后才有总结。",
+    ),
+    "idempotency_conflict": _both(
+        "This Idempotency-Key was used for a request with another body, which made {job}.",
+        "该 Idempotency-Key 已用于另一个不同的请求（任务 {job}）。",
+        "Use a new key for a new request; a key is kept for 24 hours.",
+        "新的请求请使用新的键；每个键保留 24 小时。",
+    ),
+    "dataset_in_use": _both(
+        "Dataset {dataset} is needed by {job}, which has not ended.",
+        "数据集 {dataset} 正被未结束的任务 {job} 使用。",
+        "Wait for the job's end or cancel it.",
+        "请等待任务结束或先取消任务。",
+    ),
+    "attempt_superseded": _both(
+        "Attempt {attempt} is no longer current ({status}).",
+        "尝试 {attempt} 已不再有效（{status}）。",
+        "Stop the training process and claim again.",
+        "请停止训练进程并重新领取任务。",
+    ),
+    "records_missing": _both(
+        "Attempt {attempt} has records up to {last_seq}, but only those up to {acked_seq} have arrived.",
+        "尝试 {attempt} 的记录到 {last_seq} 为止，但只收到了前 {acked_seq} 条。",
+        "acked_seq={acked_seq}",
+        "acked_seq={acked_seq}",
+    ),
+    "artifacts_missing": _both(
+        "Attempt {attempt} reports success without {missing}.",
+        "尝试 {attempt} 报告成功，但缺少 {missing}。",
+        "Upload it, then finish again.",
+        "请先上传，再结束。",
+    ),
+    "body_too_large": _both(
+        "The body is larger than the {limit} bytes taken here.",
+        "请求体超过了此处允许的 {limit} 字节。",
+    ),
+    "internal_error": _both(
+        "Something went wrong on our side. Request {request_id}.",
+        "服务器内部出错。请求编号 {request_id}。",
+        "The server's log has the details under this number.",
+        "服务器日志中有该编号的详细信息。",
+    ),
+    "database_unavailable": _both(
+        "The database cannot be reached at the moment.",
+        "数据库暂时无法访问。",
+        "Nothing is lost; try again in a few seconds.",
+        "没有数据丢失；请几秒后重试。",
+    ),
+    "storage_unavailable": _both(
+        "The server's storage cannot be written at the moment.",
+        "服务器存储暂时无法写入。",
+        "Check free space and permissions of STEPLINE_DATA_DIR.",
+        "请检查 STEPLINE_DATA_DIR 的剩余空间与权限。",
+    ),
+}
+
+EVENTS: dict[str, dict[Language, str]] = {
+    "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
+    "attempt_started": {
+        "en": "Attempt {number} started on {worker}.",
+        "zh": "第 {number} 次尝试在 {worker} 上开始。",
+    },
+    "phase": {"en": "Phase: {phase}.", "zh": "阶段：{phase}。"},
+    "evaluated": {
+        "en": "Evaluated at step {step}: loss {loss:.4f}.",
+        "zh": "第 {step} 步评估：loss {loss:.4f}。",
+    },
+    "checkpoint": {
+        "en": "Checkpoint {name} written at step {step}.",
+        "zh": "第 {step} 步写入检查点 {name}。",
+    },
+    "log": {"en": "{message}", "zh": "{message}"},
+    "cancel_requested": {"en": "Cancel requested.", "zh": "已请求取消。"},
+    "attempt_lost": {
+        "en": "Attempt {number} on {worker} is lost: no sign of life for {silent_seconds} s.",
+        "zh": "第 {number} 次尝试（{worker}）失联：{silent_seconds} 秒没有响应。",
+    },
+    "attempt_failed": {
+        "en": "Attempt {number} failed at step {step}: {reason}. {detail}",
+        "zh": "第 {number} 次尝试在第 {step} 步失败：{reason}。{detail}",
+    },
+    "attempt_interrupted": {
+        "en": "The worker was told to stop and handed the job back at step {step}.",
+        "zh": "工作节点被要求停止，在第 {step} 步交还了任务。",
+    },
+    "job_requeued": {
+        "en": "Queued again; the next attempt may start in {wait_seconds} s.",
+        "zh": "已重新排队；{wait_seconds} 秒后可开始下一次尝试。",
+    },
+    "artifact_uploaded": {
+        "en": "Artifact {name} uploaded ({bytes} bytes).",
+        "zh": "产物 {name} 已上传（{bytes} 字节）。",
+    },
+    "job_succeeded": {"en": "Job succeeded.", "zh": "任务成功。"},
+    "job_failed": {"en": "Job failed: {reason}.", "zh": "任务失败：{reason}。"},
+    "job_cancelled": {"en": "Job cancelled.", "zh": "任务已取消。"},
+    "job_paused": {"en": "Job paused at step {step}.", "zh": "任务在第 {step} 步暂停。"},
+}
+
+COMPLAINTS_ZH: dict[str, str] = {
+    "missing": "缺少该字段",
+    "extra_forbidden": "没有这个字段",
+    "json_invalid": "不是合法的 JSON：{error}",
+    "json_type": "应为 JSON",
+    "model_type": "应为对象",
+    "model_attributes_type": "应为对象",
+    "dict_type": "应为对象",
+    "list_type": "应为数组",
+    "string_type": "应为字符串",
+    "string_unicode": "含有无法用 UTF-8 表示的字符",
+    "string_too_short": "至少需要 {min_length} 个字符",
+    "string_too_long": "最多 {max_length} 个字符",
+    "string_pattern_mismatch": "应符合格式 {pattern}",
+    "int_type": "应为整数",
+    "int_parsing": "应为整数",
+    "int_parsing_size": "整数过大",
+    "int_from_float": "应为整数，不能带小数",
+    "float_type": "应为数字",
+    "float_parsing": "应为数字",
+    "finite_number": "应为有限的数字",
+    "bool_type": "应为 true 或 false",
+    "bool_parsing": "应为 true 或 false",
+    "literal_error": "应为 {expected}",
+    "enum": "应为 {expected}",
+    "greater_than": "应大于 {gt}",
+    "greater_than_equal": "应不小于 {ge}",
+    "less_than": "应小于 {lt}",
+    "less_than_equal": "应不大于 {le}",
+    "too_short": "至少需要 {min_length} 项",
+    "too_long": "最多 {max_length} 项",
+    "datetime_type": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "datetime_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "datetime_from_date_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
+    "nul_character": "不能含有 NUL 字符",
+    "count_share_or_auto": "应为不小于 1 的行数、0 到 1 之间的比例，或 'auto'",
+    "count_or_share": "应为不小于 0 的步数，或小于 1 的比例",
+    "target_modules": "应为 'all-linear' 或模块名列表，例如 ['q_proj', 'v_proj']",
+    "on_off_auto": "应为 true、false 或 'auto'",
+    "count_or_auto": "应为不小于 16 的 token 数，或 'auto'",
+    "model_name": "应为模型目录名或 hub 上的模型名，例如 'Qwen/Qwen2-0.5B-Instruct'",
+    "dataset_id": "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
+    "label_filter": "应写作 key:value",
+}

@@ -1,0 +1,70 @@
+"""Brings the database to the newest schema. Runs as `python -m app.migrate`."""
+
+import functools
+import importlib.util
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from app.db import Database
+from app.settings import Settings
+
+
+def migrate(database: Database, revision: str = "head") -> None:
+    """Upgrade the schema, in one transaction."""
+    with database.writer.begin() as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def missing_migrations(database: Database) -> str | None:
+    """Say in one sentence what keeps this version from using the database; None if nothing does."""
+    with database.reader.connect() as connection:
+        context = MigrationContext.configure(connection)
+        found = set(context.get_current_heads())
+    wanted = _newest()
+    if found == wanted:
+        return None
+    there = ", ".join(sorted(found)) or "empty"
+    return (
+        f"the database is at schema {there}, this version needs {', '.join(sorted(wanted))}: "
+        "run `stepline migrate` first"
+    )
+
+
+@functools.cache
+def _newest() -> set[str]:
+    return set(ScriptDirectory.from_config(_config()).get_heads())
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _scripts() -> Path:
+    found = importlib.util.find_spec("migrations")
+    if found is None or found.origin is None:
+        raise RuntimeError("the package `migrations` is not installed")
+    return Path(found.origin).parent
+
+
+def main() -> int:
+    """Migrate the database of STEPLINE_DATABASE_URL."""
+    database = Database(Settings().database_url)
+    try:
+        migrate(database)
+    finally:
+        database.close()
+    sys.stdout.write("The database has the newest schema.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

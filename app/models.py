@@ -1,0 +1,338 @@
+"""All tables. The rules about them live in the rooms; each change of a status is one guarded UPDATE in a store."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from contracts.attempt import AttemptStatus
+from contracts.job import JobStatus, Phase
+
+
+def to_json(model: BaseModel) -> dict[str, Any]:
+    """Return a contract model as a JSON column holds it; non-finite floats become strings."""
+    content: dict[str, Any] = json.loads(model.model_dump_json())
+    return content
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time in UTC. SQLite, which knows no zones, holds it naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times: nobody could say what they mean."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back what was put in, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def _enum(kind: type[StrEnum]) -> Enum:
+    return Enum(
+        kind, native_enum=False, length=20, values_callable=lambda values: [v.value for v in values]
+    )
+
+
+class Base(DeclarativeBase):
+    """What all tables share: named constraints, so that a migration can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: UtcTime,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
+        float: Double,
+        JobStatus: _enum(JobStatus),
+        AttemptStatus: _enum(AttemptStatus),
+        Phase: _enum(Phase),
+    }
+
+
+_QUEUED = text("status = 'queued'")
+_RUNNING = text("status = 'running'")
+_BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
+
+
+class Dataset(Base):
+    """An uploaded dataset. Its rows lie as JSONL in the data directory."""
+
+    __tablename__ = "datasets"
+
+    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    """Order of upload."""
+    id: Mapped[str] = mapped_column(String(80), unique=True)
+    filename: Mapped[str] = mapped_column(String(255))
+    upload_sha256: Mapped[str] = mapped_column(String(64))
+    upload_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the stored JSONL, as `bytes` is its length."""
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    rows: Mapped[int] = mapped_column(BigInteger)
+    forms: Mapped[dict[str, Any]]
+    """Rows of each form: alpaca, prompt, messages."""
+    path: Mapped[str] = mapped_column(String(400))
+    """Below the data directory."""
+    created_at: Mapped[datetime]
+
+
+class Job(Base):
+    """What a user asked for, and how far it is."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(
+            "ix_jobs_waiting",
+            "queue",
+            "priority",
+            "number",
+            postgresql_where=_QUEUED,
+            sqlite_where=_QUEUED,
+        ),
+        Index("ix_jobs_status_number", "status", "number"),
+    )
+
+    number: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    """Order of submission; equal priorities are claimed by it."""
+    id: Mapped[str] = mapped_column(String(80), unique=True)
+    status: Mapped[JobStatus]
+    version: Mapped[int] = mapped_column(default=1)
+    """Counts every change that a reader can see."""
+    spec: Mapped[dict[str, Any]]
+    model: Mapped[str] = mapped_column(String(200))
+    queue: Mapped[str] = mapped_column(String(50))
+    priority: Mapped[int]
+    train_dataset_id: Mapped[str | None] = mapped_column(
+        ForeignKey("datasets.id", ondelete="SET NULL"), index=True
+    )
+    eval_dataset_id: Mapped[str | None] = mapped_column(
+        ForeignKey("datasets.id", ondelete="SET NULL"), index=True
+    )
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    """Not claimed earlier than this: the wait after a loss."""
+    cancel_requested_at: Mapped[datetime | None]
+
+    attempt_number: Mapped[int] = mapped_column(default=0)
+    """Attempts so far."""
+    current_attempt_id: Mapped[str | None] = mapped_column(String(80))
+    losses: Mapped[int] = mapped_column(default=0)
+    """Losses in a row without a new checkpoint between them."""
+    checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Step of the furthest checkpoint that any attempt wrote."""
+    lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
+    """checkpoint_step at the last loss."""
+
+    phase: Mapped[Phase | None]
+    step: Mapped[int] = mapped_column(BigInteger, default=0)
+    total_steps: Mapped[int | None] = mapped_column(BigInteger)
+    epoch: Mapped[float | None]
+    last_loss: Mapped[float | None]
+    eval_loss: Mapped[float | None]
+    seconds_per_step: Mapped[float | None]
+    """Moving average of the recent steps' durations."""
+    eval_seconds: Mapped[float | None]
+    """Duration of the last evaluation."""
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class JobLabel(Base):
+    """A job's labels, for filtering."""
+
+    __tablename__ = "job_labels"
+    __table_args__ = (Index("ix_job_labels_key_value", "key", "value"),)
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(512))
+
+
+class Attempt(Base):
+    """One try at a job under one lease."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("job_id", "number"),
+        Index(
+            "ix_attempts_running",
+            "takeover_at",
+            postgresql_where=_RUNNING,
+            sqlite_where=_RUNNING,
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    status: Mapped[AttemptStatus]
+    token_sha256: Mapped[str] = mapped_column(String(64))
+    worker_id: Mapped[str] = mapped_column(String(200), index=True)
+    worker: Mapped[dict[str, Any]]
+    """The worker's own words at the claim."""
+    started_at: Mapped[datetime]
+    synced_at: Mapped[datetime]
+    """Last sign of life."""
+    lease_expires_at: Mapped[datetime]
+    """From here on it is shown as unreachable."""
+    takeover_at: Mapped[datetime]
+    """From here on it is lost."""
+    ended_at: Mapped[datetime | None]
+    seen_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Highest record stored."""
+    acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Every record up to this one is stored."""
+    acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Bytes of output stored, without a gap."""
+    first_step: Mapped[int | None] = mapped_column(BigInteger)
+    """The first step it trained; from there on its points replace those of earlier attempts."""
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+    outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    settled_as: Mapped[JobStatus | None]
+    """What its end made of the job."""
+
+
+class Record(Base):
+    """One record of an attempt, stored once."""
+
+    __tablename__ = "records"
+    __table_args__ = (Index("ix_records_attempt_id_type_seq", "attempt_id", "type", "seq"),)
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    type: Mapped[str] = mapped_column(String(50))
+    step: Mapped[int | None] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+    """Its other fields."""
+
+
+class Output(Base):
+    """A piece of what a training process printed."""
+
+    __tablename__ = "output_chunks"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    offset: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Event(Base):
+    """What a person should know happened. Kept as code and figures, worded when read."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(_BigId, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    attempt: Mapped[int | None]
+    at: Mapped[datetime]
+    code: Mapped[str] = mapped_column(String(50))
+    level: Mapped[str] = mapped_column(String(10))
+    data: Mapped[dict[str, Any]]
+
+
+class Artifact(Base):
+    """A file that an attempt uploaded."""
+
+    __tablename__ = "artifacts"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(String(400))
+    """Below the data directory."""
+    created_at: Mapped[datetime]
+
+
+class Worker(Base):
+    """A worker that has said hello."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    queue: Mapped[str] = mapped_column(String(200), index=True)
+    info: Mapped[dict[str, Any]]
+    """Its WorkerInfo."""
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+
+
+class IdempotencyKey(Base):
+    """The answer that was given to a POST, for as long as its key is kept."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the request's body."""
+    answer: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Leader(Base):
+    """Who does a task that one process at a time may do."""
+
+    __tablename__ = "leaders"
+
+    task: Mapped[str] = mapped_column(String(50), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(80))
+    beat_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class Bell(Base):
+    """When a queue was last rung."""
+
+    __tablename__ = "bells"
+
+    queue: Mapped[str] = mapped_column(String(50), primary_key=True)
+    rung_at: Mapped[datetime]

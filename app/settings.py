@@ -1,0 +1,66 @@
+"""Settings of the server process, read from the environment once, in main. Names begin with STEPLINE_."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [origin.strip() for origin in value.split(",") if origin.strip()]
+    return value
+
+
+class Settings(BaseSettings):
+    """What the server has to be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STEPLINE_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    database_url: str = "sqlite:///stepline-data/stepline.db"
+    """SQLAlchemy address: `sqlite:///file` or `postgresql+psycopg://user:password@host/database`."""
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    """Valkey or Redis, where the doorbell rings."""
+    data_dir: Path = Path("stepline-data")
+    """Where uploads and artifacts lie."""
+    worker_token: SecretStr = SecretStr("")
+    """What a worker shows to say hello and claim; while it is empty no worker is let in."""
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    """Origins of web clients elsewhere, separated by commas; none by default."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    doorbell: bool = True
+    """Whether the server rings for workers."""
+    max_upload_bytes: int = Field(2 * 1024**3, ge=1)
+    """Largest dataset or artifact that is taken in."""
+
+    flush_seconds: float = Field(0.5, gt=0)
+    """Longest time that a worker holds back a new record."""
+    sync_seconds: float = Field(10, gt=0)
+    """Longest time between two syncs of a worker with nothing new."""
+    lease_seconds: float = Field(45, gt=0)
+    """Silence after which an attempt is shown as unreachable."""
+    takeover_seconds: float = Field(180, gt=0)
+    """Silence after which an attempt is lost and its job queued again."""
+    sweep_seconds: float = Field(10, gt=0)
+    """Time between two sweeps."""
+    ring_seconds: float = Field(30, gt=0)
+    """Time after which a queue with waiting jobs is rung again; also the life of a ring."""
+    retry_seconds: float = Field(10, ge=0)
+    """Wait before a lost or killed attempt's job is taken again; doubled at each further loss."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.flush_seconds <= self.sync_seconds < self.lease_seconds < self.takeover_seconds:
+            raise ValueError(
+                "the times must be in this order: STEPLINE_FLUSH_SECONDS <= STEPLINE_SYNC_SECONDS < "
+                "STEPLINE_LEASE_SECONDS < STEPLINE_TAKEOVER_SECONDS"
+            )
+        if self.sweep_seconds >= self.lease_seconds:
+            raise ValueError("STEPLINE_SWEEP_SECONDS must be below STEPLINE_LEASE_SECONDS")
+        return self

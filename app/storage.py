@@ -1,0 +1,112 @@
+"""Files below the data directory: written aside, synced, renamed; never changed once they have their name."""
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from fastapi import Depends, Request
+
+LEFT_SECONDS = 24 * 3600
+"""Age after which a file aside is nobody's any more; another process may be writing younger ones."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The data directory."""
+
+    root: Path
+
+    def prepare(self) -> None:
+        """Make its directories and clear what was left half written long ago."""
+        for directory in (self._aside, self.root / "datasets", self.root / "artifacts"):
+            directory.mkdir(parents=True, exist_ok=True)
+        for leftover in self._aside.iterdir():
+            if leftover.stat().st_mtime < time.time() - LEFT_SECONDS:
+                leftover.unlink(missing_ok=True)
+
+    def path(self, relative: str) -> Path:
+        """Return where a stored file lies."""
+        return self.root / relative
+
+    def dataset(self, dataset_id: str) -> str:
+        """Return a new place for a dataset's rows, below the root; deleting an older one cannot touch it."""
+        return f"datasets/{dataset_id}-{uuid.uuid4().hex[:8]}.jsonl"
+
+    def artifact(self, job_id: str, attempt_id: str, sha256: str, name: str) -> str:
+        """Return the place of an artifact, below the root; another content has another place."""
+        return f"artifacts/{job_id}/{attempt_id}/{sha256[:16]}-{name}"
+
+    @contextmanager
+    def draft(self) -> Iterator["Draft"]:
+        """Open a file aside, which is gone at the end unless it was kept."""
+        path = self._aside / uuid.uuid4().hex
+        with path.open("xb") as file:
+            draft = Draft(self, path, file)
+            try:
+                yield draft
+            finally:
+                path.unlink(missing_ok=True)
+
+    def delete(self, relative: str) -> None:
+        """Delete a stored file; it may be gone already."""
+        self.path(relative).unlink(missing_ok=True)
+
+    def check_writable(self) -> None:
+        """Raise OSError unless a file can be written and synced."""
+        with self.draft() as draft:
+            draft.write(b"x")
+            os.fsync(draft.file.fileno())
+
+    @property
+    def _aside(self) -> Path:
+        return self.root / "aside"
+
+
+class Draft:
+    """A file that is being written aside."""
+
+    def __init__(self, storage: Storage, path: Path, file: BinaryIO) -> None:
+        self.file = file
+        self.bytes = 0
+        self._storage = storage
+        self._path = path
+        self._digest = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def write(self, content: bytes) -> None:
+        """Append."""
+        self.file.write(content)
+        self._digest.update(content)
+        self.bytes += len(content)
+
+    def keep(self, relative: str) -> None:
+        """Give the file its name below the root, on the disk for sure."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        target = self._storage.path(relative)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._path.replace(target)
+        directory = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def get_storage(request: Request) -> Storage:
+    """Return the server's data directory."""
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+StorageDep = Annotated[Storage, Depends(get_storage)]

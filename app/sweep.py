@@ -1,0 +1,89 @@
+"""The sweep: what acts without a request. Attempts that fell silent, and queues that nobody rang for.
+
+A task in the server's lifespan; its work is done in a thread, and by one process at a time.
+"""
+
+import asyncio
+import contextlib
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from app.attempts import service as attempts
+from app.attempts import store as attempt_rows
+from app.attempts.lease import Times
+from app.db import Database, database_now
+from app.doorbell import Doorbell, is_ring_due
+from app.ids import new_id
+from app.jobs import idempotency
+from app.jobs import store as jobs
+from app.leader import lead
+from app.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+TASK = "sweep"
+TERMS = 3
+"""Sweeps that a leader may miss before another process takes over."""
+
+
+class Sweeper:
+    """Sweeps again and again, as one of perhaps several server processes."""
+
+    def __init__(self, database: Database, settings: Settings, doorbell: Doorbell) -> None:
+        self._database = database
+        self._settings = settings
+        self._doorbell = doorbell
+        self._times = Times.of(settings)
+        self._holder = new_id("sweep")
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Sweep until told to stop."""
+        while not stopping.is_set():
+            try:
+                await run_in_threadpool(self.sweep_once)
+            except Exception:
+                # An outer door: the next sweep comes anyway, and the database may be back by then.
+                log.exception("sweep failed")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), self._settings.sweep_seconds)
+
+    def sweep_once(self) -> None:
+        """Do all that is due, unless another process does it."""
+        if not self._lead():
+            return
+        for attempt_id in self._silent_attempts():
+            with self._database.writing() as session:
+                job = attempts.lose_attempt(session, attempt_id, self._times)
+            if job is not None:
+                log.warning("attempt lost", job_id=job.id, attempt_id=attempt_id)
+        for queue in self._queues_to_ring():
+            self._doorbell.ring(queue)
+
+    def _lead(self) -> bool:
+        with self._database.writing() as session:
+            now = database_now(session)
+            term_seconds = TERMS * self._settings.sweep_seconds
+            silent_seconds = lead(session, TASK, self._holder, now, term_seconds)
+            if silent_seconds is None:
+                return False
+            if silent_seconds > self._settings.lease_seconds:
+                # Nobody was there to be heard by: the silence since then was ours.
+                attempt_rows.extend_all(session, self._times.takeover_at(now))
+                log.info("leases extended", silent_seconds=silent_seconds)
+            idempotency.forget_old_keys(session, now)
+        return True
+
+    def _silent_attempts(self) -> list[str]:
+        with self._database.reading() as session:
+            return list(attempt_rows.list_silent(session, database_now(session)))
+
+    def _queues_to_ring(self) -> list[str]:
+        with self._database.reading() as session:
+            waiting = jobs.list_waiting_queues(session, database_now(session))
+        due = []
+        for queue in waiting:
+            with self._database.writing() as session:
+                if is_ring_due(session, queue, database_now(session), self._settings.ring_seconds):
+                    due.append(queue)
+        return due

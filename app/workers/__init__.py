@@ -1,0 +1,1 @@
+"""Who has said hello, and who is still there."""

@@ -1,0 +1,17 @@
+"""Public routes of workers."""
+
+from fastapi import APIRouter
+
+from app.db import ReadSession, database_now
+from app.pages import Page
+from app.workers import service
+from app.workers.service import WorkerView
+
+router = APIRouter(prefix="/v1/workers", tags=["workers"])
+
+
+@router.get("")
+def list_workers(session: ReadSession) -> Page[WorkerView]:
+    """List every worker that has said hello."""
+    views = service.list_workers(session, database_now(session))
+    return Page(data=views, has_more=False, cursor=None)

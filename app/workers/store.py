@@ -1,0 +1,51 @@
+"""SQL of workers."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.db import insert_missing
+from app.models import Attempt, Worker, to_json
+from contracts.attempt import AttemptStatus, WorkerInfo
+
+LIVE_SECONDS = 60
+"""A worker says hello about every 20 seconds; after this long without one it is not counted on."""
+
+
+def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
+    """Note that a worker is there, and what it says of itself."""
+    seen = {"queue": info.queue, "info": to_json(info), "last_seen_at": now}
+    found = session.execute(
+        update(Worker)
+        .where(Worker.id == info.worker_id)
+        .values(**seen)
+        .returning(Worker.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if found is None:
+        insert_missing(session, Worker, [{"id": info.worker_id, "first_seen_at": now, **seen}])
+
+
+def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:
+    """Return every worker with the job that it runs."""
+    rows = session.execute(
+        select(Worker, Attempt.job_id)
+        .outerjoin(
+            Attempt,
+            (Attempt.worker_id == Worker.id) & (Attempt.status == AttemptStatus.RUNNING),
+        )
+        .order_by(Worker.id, Attempt.started_at)
+    )
+    return list({worker.id: (worker, job_id) for worker, job_id in rows}.values())
+
+
+def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
+    """Return what the live workers of a queue say of themselves."""
+    rows = session.scalars(
+        select(Worker.info).where(
+            Worker.queue == queue, Worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)
+        )
+    )
+    return [WorkerInfo.model_validate(info) for info in rows]

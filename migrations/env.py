@@ -1,0 +1,39 @@
+"""How Alembic reaches the database: over the connection it is given, or STEPLINE_DATABASE_URL from a shell."""
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from app.db import Database
+from app.models import Base
+from app.settings import Settings
+
+LOCK_NUMBER = 7_316_453
+"""Any number: two migrations of one PostgreSQL database wait for each other by it."""
+
+
+def run(connection: Connection) -> None:
+    """Run the migrations that were asked for."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
+        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": LOCK_NUMBER})
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transactional_ddl=True,  # on SQLite as well: our connections begin for themselves
+        compare_type=True,
+        compare_server_default=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    database = Database(Settings().database_url)
+    with database.writer.begin() as own:
+        run(own)
+    database.close()
