@@ -117,6 +117,7 @@ def main() -> None:
     signals.worker_shutting_down.connect(hand_back_jobs, weak=False)
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--queues",
             celery_queue(settings.queue),
@@ -125,7 +126,6 @@ def main() -> None:
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",
-            "--quiet",
         ]
     )
 

@@ -128,7 +128,7 @@ class Service:
     def start_worker(self, name: str = "worker", **settings: str) -> Part:
         settings = {"STEPLINE_WORKER_NAME": name} | settings
         part = self._start(name, [sys.executable, "-m", "worker.celery_app"], settings)
-        wait_for(lambda: self._has_said_hello(part.pid), 30, part.last_lines)
+        wait_for(lambda: self._has_said_hello(part), 30, part.last_lines)
         return part
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> None:
@@ -158,8 +158,9 @@ class Service:
         except httpx2.TransportError:
             return False
 
-    def _has_said_hello(self, pid: int) -> bool:
-        return any(worker["pid"] == pid for worker in self.get("/v1/workers")["data"])
+    def _has_said_hello(self, part: Part) -> bool:
+        assert part.is_running, part.last_lines()
+        return any(worker["pid"] == part.pid for worker in self.get("/v1/workers")["data"])
 
     # Talking to it
 
