@@ -20,17 +20,24 @@ _PR_SET_PDEATHSIG = 1
 def main(arguments: list[str]) -> int:
     """Run the program and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker.training", description=__doc__)
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", nargs="?")
+    parser.add_argument(
+        "--check-device", action="store_true", help="only check that the device computes in 4 bits"
+    )
     parser.add_argument("--parent-pid", type=int, help="die as soon as this parent process is gone")
     options = parser.parse_args(arguments)
     if options.parent_pid is not None:
         die_with_parent(options.parent_pid)
+    prepare_environment()
+    if options.check_device:
+        return check_device()
+    if options.run_dir is None:
+        parser.error("RUN_DIR is missing")
     run_dir = RunDir(options.run_dir.absolute())
     if not run_dir.path.is_dir():
         parser.error(f"{run_dir.path} is not a directory")
     if run_dir.records.exists():
         parser.error(f"{run_dir.path} has been run already: an attempt has a directory of its own")
-    prepare_environment()
     stop = Stop(run_dir.control)
     stop.listen()
 
@@ -39,6 +46,21 @@ def main(arguments: list[str]) -> int:
 
     outcome = run_to_outcome(run_dir, stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
     print(f"{outcome.status} after {outcome.step} steps", flush=True)
+    return 0
+
+
+def check_device() -> int:
+    """Say whether this machine's device can compute in 4 bits; the exit status says it too."""
+    from worker.training.device import check_four_bit, choose_device  # noqa: PLC0415 - as above
+    from worker.training.errors import TrainingError  # noqa: PLC0415 - as above
+
+    try:
+        device = choose_device("auto", os.environ.get("CUDA_VISIBLE_DEVICES"))
+        check_four_bit(device)
+    except TrainingError as error:
+        print(error.failure.detail)
+        return 1
+    print(f"{device.name} computes in 4 bits, in {device.compute_dtype}: {device.compute_reason}")
     return 0
 
 

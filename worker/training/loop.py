@@ -1,59 +1,22 @@
 """The training loop. `train` tells the whole story in order; what it calls next door is named after what it does."""
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.summary import EvalPoint
-from worker.training.batches import Windows, pack, supervised_tokens
-from worker.training.data import Data, Sample
-from worker.training.errors import TrainingError
+from worker.training import snapshot
+from worker.training.batches import pack, supervised_tokens
+from worker.training.data import Sample
+from worker.training.early_stopping import is_stale
 from worker.training.evaluate import Evaluation, evaluate
 from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel
+from worker.training.memory import within_memory
 from worker.training.optim import learning_rate, set_learning_rate
-from worker.training.recorder import Recorder
-from worker.training.stop import Stop
-
-
-@dataclass
-class Progress:
-    """How far the run has come, and the sums behind every mean that it reports."""
-
-    step: int = 0
-    """Optimizer steps done."""
-    step_nll: list[float] = field(default_factory=list)
-    """Summed NLL of each step's window, in nats."""
-    step_tokens: list[int] = field(default_factory=list)
-    """Supervised tokens of each step's window."""
-    tokens: int = 0
-    """Tokens trained on, prompts included."""
-    training_seconds: float = 0.0
-    """Time spent in steps alone."""
-    evaluations: list[EvalPoint] = field(default_factory=list)
-    base_evaluation: Evaluation | None = None
-
-
-@dataclass
-class Run:
-    """All parts of one run."""
-
-    spec: JobSpec
-    data: Data
-    model: TrainableModel
-    optimizer: torch.optim.Optimizer
-    windows: Windows
-    total_steps: int
-    token_budget: int
-    recorder: Recorder
-    stop: Stop
-    progress: Progress
+from worker.training.state import BestAdapter, Run
 
 
 def count_steps(spec: JobSpec, steps_per_epoch: int) -> int:
@@ -62,24 +25,28 @@ def count_steps(spec: JobSpec, steps_per_epoch: int) -> int:
 
 
 def train(run: Run) -> None:
-    """Train to the last step. Leaves only by finishing, by StopRequested or by TrainingError."""
+    """Train to the last step, from wherever the run stands. Else leaves by StopRequested or TrainingError only."""
     parameters, progress, training = run.model.adapter_parameters, run.progress, run.spec.training
-    while progress.step < run.total_steps:
+    run.remember_generators()
+    _evaluate_if_due(run)  # before training, or where an attempt ended before its evaluation
+    while progress.step < run.total_steps and not is_stale(
+        progress.evaluations, training.early_stopping
+    ):
         run.recorder.phase(Phase.TRAINING, progress.step, run.total_steps)
         started = time.monotonic()
         step = progress.step + 1
 
         window = run.windows.window(step)  # fetch
-        rate = learning_rate(training, step, run.total_steps)
         nll, tokens = _accumulate(run, window)  # forward, backward
         gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients).item()
-        _check_finite(step, nll / tokens, norm)  # check
-        torch.nn.utils.clip_grads_with_norm_(  # clip
-            parameters, training.max_grad_norm, torch.tensor(norm)
-        )
+        norm = torch.nn.utils.get_total_norm(gradients)
+        run.watchdog.check_gradient(step, nll / tokens, norm.item())  # check
+        torch.nn.utils.clip_grads_with_norm_(parameters, training.max_grad_norm, norm)  # clip
+        rate = learning_rate(training, step, run.total_steps)
         set_learning_rate(run.optimizer, rate)
         run.optimizer.step()  # step
+        run.watchdog.check_adapter(step)
+        run.remember_generators()
 
         seconds = time.monotonic() - started
         progress.step = step
@@ -92,26 +59,61 @@ def train(run: Run) -> None:
             {
                 "loss": nll / tokens,
                 "learning_rate": rate,
-                "grad_norm": norm,
+                "grad_norm": norm.item(),
                 "epoch": run.windows.epochs_done(step),
                 "tokens": tokens,
                 "seconds": seconds,
             },
         )
-        if step % run.spec.evaluation.every_steps == 0 and step < run.total_steps:
-            measure(run)  # evaluate
+        _evaluate_if_due(run)  # evaluate
+        if step % run.spec.checkpoint.every_steps == 0 and step < run.total_steps:
+            save_checkpoint(run)  # save
 
 
 def measure(run: Run) -> Evaluation:
-    """Evaluate the adapter as it stands, and record it."""
-    step = run.progress.step
-    run.recorder.phase(Phase.EVALUATING, step, run.total_steps)
-    result = evaluate(
-        run.model, run.data.evaluation, run.token_budget, step=step, between=run.stop.check
-    )
-    run.recorder.evaluation(step, result.loss, result.tokens, result.seconds)
-    run.progress.evaluations.append(EvalPoint(step=step, loss=result.loss))
+    """Evaluate the adapter as it stands and record it; at once if that has been done."""
+    progress = run.progress
+    if progress.latest is not None and progress.is_evaluated():
+        return progress.latest
+    run.recorder.phase(Phase.EVALUATING, progress.step, run.total_steps)
+    result = score(run)
+    if not progress.is_evaluated():  # else an attempt before this one has recorded it
+        run.recorder.evaluation(progress.step, result.loss, result.tokens, result.seconds)
+        progress.evaluations.append(EvalPoint(step=progress.step, loss=result.loss))
+    progress.latest = result
+    if progress.step == 0:
+        progress.base_evaluation = result
+    if run.spec.training.early_stopping is not None:
+        _keep_if_best(run, result.loss)
     return result
+
+
+def score(run: Run) -> Evaluation:
+    """Evaluate without recording."""
+    samples, step = run.data.evaluation, run.progress.step
+    return within_memory(
+        run,
+        samples,
+        lambda budget: evaluate(run.model, samples, budget, step=step, between=run.between),
+    )
+
+
+def save_checkpoint(run: Run) -> None:
+    """Save a checkpoint of the last whole step, unless that is done or there is none."""
+    step = run.progress.step
+    if step == run.last_saved_step:
+        return
+    run.recorder.phase(Phase.SAVING, step, run.total_steps)
+    saved = run.checkpoints.save(snapshot.take(run))
+    run.last_saved_step = step
+    run.recorder.checkpoint(step, saved.path.name, saved.bytes)
+
+
+def _evaluate_if_due(run: Run) -> None:
+    progress = run.progress
+    due = progress.step % run.spec.evaluation.every_steps == 0 and progress.step < run.total_steps
+    if due and not progress.is_evaluated():
+        measure(run)
 
 
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
@@ -121,23 +123,23 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
     """
     tokens = supervised_tokens(window)
     device = run.model.device.torch_device
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    run.model.peft_model.train()
-    run.optimizer.zero_grad(set_to_none=True)
-    for batch in pack(window, run.token_budget, together=run.model.packs):
-        run.stop.check()
-        nll: Tensor = sum_nll(run.model, batch.to(device))
-        (nll / tokens).backward()  # type: ignore[no-untyped-call]  # torch types it so
-        total += nll.detach()
-    return total.item(), tokens
+
+    def gradients(token_budget: int) -> float:
+        run.model.peft_model.train()
+        run.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), dtype=torch.float64, device=device)
+        for batch in pack(window, token_budget, together=run.model.packs):
+            run.between()
+            nll: Tensor = sum_nll(run.model, batch.to(device))
+            (nll / tokens).backward()  # type: ignore[no-untyped-call]  # torch types it so
+            total += nll.detach()
+        return total.item()
+
+    return within_memory(run, window, gradients), tokens
 
 
-def _check_finite(step: int, loss: float, norm: float) -> None:
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    raise TrainingError(
-        FailureReason.LOSS_NOT_FINITE,
-        f"step {step}: loss {loss}, gradient norm {norm}; the adapter was left as the step before made it",
-        step=step,
-        evidence={"loss": str(loss), "grad_norm": str(norm)},
-    )
+def _keep_if_best(run: Run, loss: float) -> None:
+    best = run.progress.best
+    if best is None or loss < best.loss:
+        weights = {name: p.detach().cpu().clone() for name, p in run.adapter().items()}
+        run.progress.best = BestAdapter(run.progress.step, loss, weights)

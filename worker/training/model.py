@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -77,6 +78,10 @@ class TrainableModel:
         logits: Tensor = output.logits[0]
         return logits
 
+    def checkpoint_activations(self) -> None:
+        """Keep one activation per layer and recompute the others in the backward pass."""
+        self.peft_model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+
     def _autocast(self) -> AbstractContextManager[object]:
         # The float32 adapter multiplies in the compute type, as it does under transformers' Trainer.
         if self.device.compute_dtype is torch.float32:
@@ -112,11 +117,16 @@ def load_model(
     _keep_training_layout(quantized)
     _check_quantized(quantized)
     _check_targets(base, spec.lora)
+    if spec.engine.dequantize_base is True:
+        base = base.dequantize(dtype=device.compute_dtype)
+        base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # no machine's path in what is saved
     set_seed(spec.training.seed)
     peft_model = _add_adapter(base, spec.lora)
     trainable, total = peft_model.get_nb_trainable_parameters()
     body, head = base.get_decoder(), base.get_output_embeddings()
+    if spec.engine.compile is True:
+        _compile(body)
     packs, plain_head = _prove(base, body, head)
     return TrainableModel(
         peft_model=peft_model,
@@ -283,6 +293,22 @@ def _add_adapter(base: Any, lora: LoraSpec) -> Any:
 
 def _matches(name: str, target: str) -> bool:
     return name == target or name.endswith(f".{target}")
+
+
+def _compile(body: Any) -> None:
+    layers = getattr(body, "layers", None)
+    if layers is None:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            "engine.compile: this architecture has no list of decoder layers to compile; set it to false",
+        )
+    if not (shutil.which("gcc") or shutil.which("g++") or shutil.which("clang")):
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            "engine.compile: torch.compile needs a C compiler, and this worker has none; set it to false",
+        )
+    for layer in layers:
+        layer.compile(dynamic=True)
 
 
 @torch.no_grad()

@@ -34,7 +34,7 @@ class Recorder:
         self._synced_at = time.monotonic()
         self._phase: Phase | None = None
         self._phase_since = self._synced_at
-        self.phase_seconds: dict[str, float] = {}
+        self._phase_seconds: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +71,8 @@ class Recorder:
         """Enter a phase; the time until the next one counts as its own."""
         if phase is self._phase:
             return
-        self._end_phase()
-        self._phase = phase
+        self._phase_seconds = self.phase_seconds()
+        self._phase, self._phase_since = phase, time.monotonic()
         self._write(
             PhaseRecord(
                 seq=self._next(), at=self._now(), phase=phase, step=step, total_steps=total_steps
@@ -90,23 +90,18 @@ class Recorder:
             )
         )
 
-    def close_phase(self) -> None:
-        """End the last phase, so that `phase_seconds` is complete."""
-        self._end_phase()
-        self._phase = None
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the seconds spent in each phase so far, the running one included."""
+        seconds = dict(self._phase_seconds)
+        if self._phase is not None:
+            spent = seconds.get(self._phase.value, 0.0)
+            seconds[self._phase.value] = spent + time.monotonic() - self._phase_since
+        return seconds
 
     def close(self) -> None:
         """Flush everything to the disk and let go of the file."""
-        self.close_phase()
         os.fsync(self._file)
         os.close(self._file)
-
-    def _end_phase(self) -> None:
-        now = time.monotonic()
-        if self._phase is not None:
-            spent = self.phase_seconds.get(self._phase.value, 0.0)
-            self.phase_seconds[self._phase.value] = spent + now - self._phase_since
-        self._phase_since = now
 
     def _next(self) -> int:
         return self._seq + 1

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +15,43 @@ from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run_dir import Placed, RunDir, write_model
+from worker.training import checkpoint, snapshot
 from worker.training import data as rows
-from worker.training.batches import Windows
-from worker.training.budget import TokenBudget, choose_token_budget
-from worker.training.device import Device, check_four_bit, choose_device
+from worker.training.batches import Windows, pack
+from worker.training.budget import choose_token_budget
+from worker.training.checkpoint import Checkpoints
+from worker.training.choices import explain_choices
+from worker.training.device import check_four_bit, choose_device
 from worker.training.errors import DETAIL_CHARACTERS, StopRequested, TrainingError
-from worker.training.loop import Progress, Run, count_steps, measure, train
-from worker.training.model import DOUBLE_QUANT_FROM, TrainableModel, load_model, load_tokenizer
+from worker.training.evaluate import Evaluation
+from worker.training.loop import count_steps, measure, save_checkpoint, score, train
+from worker.training.loss import sum_nll
+from worker.training.memory import within_memory
+from worker.training.model import TrainableModel, load_model, load_tokenizer
 from worker.training.model_files import check_model_files
 from worker.training.optim import build_optimizer
 from worker.training.recorder import Recorder
+from worker.training.state import Progress, Run
 from worker.training.stop import Stop
 from worker.training.summary import summarize
 from worker.training.template import Template
+from worker.training.watchdog import Watchdog
 
 
 def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
     """Run the whole program; whatever happens, return how it ended. The outcome is written by then."""
     progress = Progress()
     with Recorder(run_dir.records) as recorder:
-        outcome = _outcome(run_dir, visible_gpus, progress, recorder, stop)
-    write_model(run_dir.outcome, outcome)
+        try:
+            _run(run_dir, stop, recorder, progress, visible_gpus)
+            outcome = Outcome(status="succeeded", step=progress.step)
+        except StopRequested as request:
+            outcome = Outcome(status=request.status, step=progress.step)
+        except Exception as error:  # noqa: BLE001 - the outer door: every error becomes an outcome
+            traceback.print_exc()
+            outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
+    _write_outcome(run_dir, outcome)
     return outcome
-
-
-def _outcome(
-    run_dir: RunDir, visible_gpus: str | None, progress: Progress, recorder: Recorder, stop: Stop
-) -> Outcome:
-    try:
-        _run(run_dir, visible_gpus, progress, recorder, stop)
-    except StopRequested as request:
-        return Outcome(status=request.status, step=progress.step)
-    except Exception as error:  # noqa: BLE001 - the outer door: every error becomes an outcome
-        traceback.print_exc()
-        return Outcome(status="failed", failure=failure_of(error), step=progress.step)
-    return Outcome(status="succeeded", step=progress.step)
 
 
 def failure_of(error: Exception) -> Failure:
@@ -56,10 +59,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, TrainingError):
         return error.failure
     reason = FailureReason.CRASHED
-    text = str(error)
     if isinstance(error, torch.OutOfMemoryError):
         reason = FailureReason.OOM_GPU
-    elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in text:
+    elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         reason = FailureReason.OOM_HOST
     elif _says_disk_full(error):
         reason = FailureReason.DISK_FULL
@@ -74,8 +76,22 @@ def _says_disk_full(error: Exception) -> bool:
     return os.strerror(errno.ENOSPC) in str(error)
 
 
+def _write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
+    try:
+        write_model(run_dir.outcome, outcome)
+    except OSError:
+        # A full disk: what is only half written makes room for the few bytes that say so.
+        for aside in (*run_dir.path.glob("*.tmp"), *run_dir.checkpoints.glob("*.tmp")):
+            shutil.rmtree(aside, ignore_errors=True)
+        write_model(run_dir.outcome, outcome)
+
+
 def _run(
-    run_dir: RunDir, visible_gpus: str | None, progress: Progress, recorder: Recorder, stop: Stop
+    run_dir: RunDir,
+    stop: Stop,
+    recorder: Recorder,
+    progress: Progress,
+    visible_gpus: str | None,
 ) -> None:
     spec, placed = _read_spec(run_dir), _read_placed(run_dir)
 
@@ -95,8 +111,6 @@ def _run(
     model = load_model(run_dir.model, config, spec, device)
     budget = choose_token_budget(spec.engine.token_budget, model)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
-    stop.check()
-
     run = Run(
         spec=spec,
         data=data,
@@ -105,20 +119,58 @@ def _run(
         windows=windows,
         total_steps=count_steps(spec, windows.per_epoch),
         token_budget=budget.tokens,
+        checkpoints=Checkpoints(run_dir.checkpoints, spec.checkpoint.keep),
         recorder=recorder,
         stop=stop,
+        watchdog=Watchdog(model.adapter_parameters),
         progress=progress,
     )
-    choices = _choices(spec, device, model, template, budget)
-    _announce(run, choices)
-    progress.base_evaluation = measure(run)
-    train(run)
-    final = measure(run)
+    if spec.engine.activation_checkpointing is True:
+        run.checkpointing_activations = True
+        model.checkpoint_activations()
+    _try_largest_batch(run)
+    _resume(run, run_dir.resume)
+    _announce(run)
+    stop.check()
+
+    final = _train(run, _hang_handler(run_dir, progress))
 
     recorder.phase(Phase.SAVING, progress.step, run.total_steps)
     save_adapter(model, tokenizer, run_dir.adapter)
-    recorder.close_phase()
+    choices = explain_choices(run, template, budget)
     write_model(run_dir.summary, summarize(run, placed, final, choices))
+
+
+def _train(run: Run, on_hang: Callable[[Failure], None]) -> Evaluation:
+    """Train under the watchdog's eyes. Leave the adapter to keep in the model, and return its evaluation."""
+    ended = run.watchdog.watch(on_hang)
+    try:
+        train(run)
+        final = measure(run)
+        best = run.progress.best
+        if best is not None and best.loss < final.loss:
+            snapshot.put_adapter(run, best.weights)
+            run.recorder.log(
+                f"the adapter of step {best.step} is kept: it has the lowest eval loss"
+            )
+            final = score(run)
+    except StopRequested as request:
+        _save_before_leaving(run, request)
+        raise
+    finally:
+        ended.set()
+    return final
+
+
+def _save_before_leaving(run: Run, request: StopRequested) -> None:
+    if request.status == "cancelled":
+        return
+    try:
+        save_checkpoint(run)
+    except (TrainingError, OSError) as error:
+        if request.status == "paused":  # what is paused must be there to go on from
+            raise
+        run.recorder.log(f"no checkpoint could be saved before leaving: {error}", "error")
 
 
 def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
@@ -128,16 +180,69 @@ def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None
     model.peft_model.save_pretrained(aside, save_embedding_layers=False)
     tokenizer.save_pretrained(aside)
     for path in (*aside.iterdir(), aside):
-        _fsync(path)
+        checkpoint.sync(path)
     aside.replace(directory)
 
 
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _try_largest_batch(run: Run) -> None:
+    """Compute the fullest micro-batch once, so that memory runs out now, if at all, and the budget fits."""
+    if not run.model.device.is_cuda:
+        return
+    samples = sorted(run.data.train, key=len, reverse=True)[: run.spec.effective_batch_size]
+    run.remember_generators()
+
+    def compute(token_budget: int) -> None:
+        run.model.peft_model.train()
+        batch = pack(samples, token_budget, together=run.model.packs)[0]
+        sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # torch's
+        run.optimizer.zero_grad(set_to_none=True)
+
+    within_memory(run, samples, compute)
+    run.rewind_generators()
+
+
+def _resume(run: Run, place: Path) -> None:
+    if not place.exists():
+        return
+    newest = checkpoint.find_newest(place)
+    if newest is None:
+        run.recorder.log("no whole checkpoint to resume from: starting from step 0", "warning")
+        return
+    changed = snapshot.restore(run, checkpoint.load(newest))
+    run.last_saved_step = run.progress.step
+    run.recorder.log(
+        f"resumed from the checkpoint of step {run.progress.step}", step=run.progress.step
+    )
+    if changed:
+        run.recorder.log(
+            f"this attempt differs from the one before, so that last digits may differ: {'; '.join(changed)}",
+            "warning",
+        )
+
+
+def _hang_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], None]:
+    def end(failure: Failure) -> None:
+        # The main thread hangs, so that nothing can be unwound: say why, and go.
+        print(failure.detail, flush=True)
+        stamped = failure.model_copy(update={"step": progress.step + 1})
+        _write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
+        os._exit(0)
+
+    return end
+
+
+def _announce(run: Run) -> None:
+    data, model = run.data, run.model
+    run.recorder.log(
+        f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
+        f"({data.truncated_rows} cut, {data.dropped_rows} dropped); {run.total_steps} steps on {model.device.name}; "
+        f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trained, "
+        f"{model.quantized_layers} layers are held in 4 bits, {run.token_budget} tokens a micro-batch"
+    )
+    if data.overlapping_rows:
+        run.recorder.log(
+            f"{data.overlapping_rows} evaluation rows also stand in the training rows", "warning"
+        )
 
 
 def _read_spec(run_dir: RunDir) -> JobSpec:
@@ -154,52 +259,3 @@ def _read_placed(run_dir: RunDir) -> Placed:
         return Placed.model_validate_json(run_dir.placed.read_bytes())
     except FileNotFoundError:
         return Placed()
-
-
-def _choices(
-    spec: JobSpec, device: Device, model: TrainableModel, template: Template, budget: TokenBudget
-) -> dict[str, Any]:
-    double_reason = "asked for by quantization.double_quant"
-    if spec.quantization.double_quant == "auto":
-        double_reason = f"by the model's size: on from {DOUBLE_QUANT_FROM:,} parameters"
-    return {
-        "compute_dtype": _choice(
-            str(device.compute_dtype).removeprefix("torch."), device.compute_reason
-        ),
-        "double_quant": _choice(model.double_quant, double_reason),
-        "token_budget": _choice(budget.tokens, budget.reason),
-        "packing": _choice(
-            model.packs,
-            "packed samples stay apart in this architecture"
-            if model.packs
-            else "this architecture mixes packed samples: one sample a micro-batch",
-        ),
-        "chunked_head": _choice(
-            model.plain_head,
-            "logits are head × hidden state: no tensor of all logits is made"
-            if model.plain_head
-            else "the model caps or scales its logits: they are computed by its own forward",
-        ),
-        "chat_template": _choice(template.kind, template.reason),
-        "cpu_threads": _choice(torch.get_num_threads(), "torch's own"),
-    }
-
-
-def _choice(value: str | float | bool, reason: str) -> dict[str, Any]:
-    return {"value": value, "reason": reason}
-
-
-def _announce(run: Run, choices: dict[str, Any]) -> None:
-    data, model = run.data, run.model
-    run.recorder.log(
-        f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
-        f"({data.truncated_rows} cut, {data.dropped_rows} dropped); {run.total_steps} steps on {model.device.name}; "
-        f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trained, "
-        f"{model.quantized_layers} layers are held in 4 bits",
-        choices=choices,
-    )
-    if data.overlapping_rows:
-        run.recorder.log(
-            f"{data.overlapping_rows} evaluation rows also stand in the training rows",
-            level="warning",
-        )

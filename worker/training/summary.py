@@ -8,7 +8,7 @@ from contracts.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
 from worker.training.device import library_versions, peak_memory_bytes
 from worker.training.evaluate import Evaluation, improvement_interval
-from worker.training.loop import Progress, Run
+from worker.training.state import Progress, Run
 
 
 def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, Any]) -> Summary:
@@ -46,7 +46,7 @@ def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, An
         tokens_per_second=progress.tokens / progress.training_seconds,
         peak_memory_bytes=peak_memory_bytes(model.device),
         device=model.device.name,
-        phases=dict(run.recorder.phase_seconds),
+        phases=run.phase_seconds(),
         quantized_layers=model.quantized_layers,
         choices=choices,
         versions=library_versions(),
@@ -68,5 +68,5 @@ def window_losses(progress: Progress, total_steps: int) -> list[WindowLoss]:
 
 
 def _duration_seconds(run: Run) -> float:
-    seconds = run.recorder.phase_seconds
+    seconds = run.phase_seconds()
     return sum(seconds.get(phase, 0.0) for phase in ("training", "evaluating", "saving"))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -19,75 +18,25 @@ from safetensors.torch import load_file, save_file
 
 from contracts.attempt import Outcome, Wanted
 from contracts.failure import FailureReason
-from contracts.record import EvalRecord, MetricRecord, PhaseRecord, Record, decode_line
+from contracts.record import EvalRecord, MetricRecord, PhaseRecord
 from contracts.run_dir import Control, RunDir, write_model
-from contracts.summary import Summary
-from tests.tiny_model import make_rows, write_rows
+from tests.tiny_model import make_rows
 from tests.worker.training import reference
-from tests.worker.training.conftest import small_spec
-from worker.training.run import run_to_outcome
-from worker.training.stop import Stop
-
-SPEC: dict[str, Any] = {
-    "dataset": {"train": "ds_00000000", "eval_size": 5},
-    "evaluation": {"every_steps": 2},
-    "training": {"per_device_batch_size": 4, "gradient_accumulation_steps": 2, "epochs": 1},
-}
-DEADLINE_SECONDS = 60
+from tests.worker.training.run_directory import (
+    DEADLINE_SECONDS,
+    lay_down,
+    losses,
+    outcome_of,
+    records,
+    run,
+    run_here,
+    start,
+    summary_of,
+    wait_for,
+)
 
 # Plain peft 0.21 asks transformers 5 for a property by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-
-
-def lay_down(
-    path: Path, model: Path, rows: list[Any] | None = None, spec: dict[str, Any] | None = None
-) -> RunDir:
-    run_dir = RunDir(path)
-    write_rows(run_dir.train_data, make_rows(37) if rows is None else rows)
-    run_dir.model.symlink_to(model)
-    run_dir.spec.write_text(small_spec(**(SPEC | (spec or {}))).model_dump_json())
-    return run_dir
-
-
-def start(run_dir: RunDir, *options: str) -> subprocess.Popen[bytes]:
-    environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with run_dir.output.open("wb") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "worker.training", str(run_dir.path), *options],
-            stdout=output,
-            stderr=output,
-            env=environment,
-        )
-
-
-def run(run_dir: RunDir) -> Outcome:
-    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
-    return Outcome.model_validate_json(run_dir.outcome.read_bytes())
-
-
-def run_here(run_dir: RunDir) -> Outcome:
-    """Run in this process: for runs that end before they compute much."""
-    run_to_outcome(run_dir, Stop(run_dir.control))
-    return Outcome.model_validate_json(run_dir.outcome.read_bytes())
-
-
-def records(run_dir: RunDir) -> list[Record]:
-    if not run_dir.records.exists():
-        return []
-    whole = run_dir.records.read_bytes().rpartition(b"\n")[0]
-    return [decode_line(line) for line in whole.splitlines()]
-
-
-def losses(run_dir: RunDir) -> dict[int, float]:
-    return {r.step: r.values["loss"] for r in records(run_dir) if isinstance(r, MetricRecord)}
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert process.poll() is None, "the program ended early"
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +45,6 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunD
     outcome = run(run_dir)
     assert outcome == Outcome(status="succeeded", step=4), run_dir.output.read_text()
     return run_dir
-
-
-def summary_of(run_dir: RunDir) -> Summary:
-    return Summary.model_validate_json(run_dir.summary.read_bytes())
 
 
 def test_records_are_numbered_from_one_without_a_gap_and_each_step_has_one_loss(
@@ -190,7 +135,7 @@ def test_base_model_is_left_untouched(tiny_model: Path, tmp_path: Path) -> None:
         return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tiny_model.iterdir()}
 
     before = digests()
-    run(lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 1}}))
+    run_here(lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 1}}))
 
     assert digests() == before
 
@@ -200,7 +145,7 @@ def test_same_spec_gives_the_same_losses_and_adapter(
 ) -> None:
     again = lay_down(tmp_path, tiny_model)
 
-    run(again)
+    run_here(again)
 
     assert losses(again) == losses(finished)
     name = "adapter_model.safetensors"
@@ -223,7 +168,7 @@ def test_control_file_stops_the_run(
     write_model(run_dir.control, Control(wanted=wanted))
 
     assert process.wait(DEADLINE_SECONDS) == 0
-    outcome = Outcome.model_validate_json(run_dir.outcome.read_bytes())
+    outcome = outcome_of(run_dir)
     assert outcome.status == status
     assert outcome.step == max(losses(run_dir))
     assert not run_dir.summary.exists()
@@ -237,7 +182,7 @@ def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(DEADLINE_SECONDS) == 0
-    assert Outcome.model_validate_json(run_dir.outcome.read_bytes()).status == "interrupted"
+    assert outcome_of(run_dir).status == "interrupted"
 
 
 def test_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:

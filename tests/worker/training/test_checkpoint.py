@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.failure import FailureReason
+from contracts.summary import EvalPoint
+from worker.training.checkpoint import (
+    Checkpoints,
+    CheckpointState,
+    Snapshot,
+    find_newest,
+    is_whole,
+    load,
+)
+from worker.training.errors import TrainingError
+
+
+def snapshot(step: int, eval_loss: float | None = None) -> Snapshot:
+    evaluations = [] if eval_loss is None else [EvalPoint(step=step, loss=eval_loss)]
+    state = CheckpointState(
+        step=step,
+        identity={"model": "tiny"},
+        circumstances={"cpu_threads": 1},
+        token_budget=384,
+        tokens=10,
+        training_seconds=1 / 3,
+        phase_seconds={},
+        evaluations=evaluations,
+    )
+    return Snapshot(state, {"adapter.a": torch.full((100,), float(step))})
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_what_was_saved_is_loaded_bit_for_bit(tmp_path: Path) -> None:
+    saved = Checkpoints(tmp_path, keep=2).save(snapshot(3, 1 / 7))
+
+    loaded = load(saved.path)
+
+    assert loaded.state == snapshot(3, 1 / 7).state
+    assert torch.equal(loaded.tensors["adapter.a"], torch.full((100,), 3.0))
+    assert saved.bytes == sum(path.stat().st_size for path in saved.path.iterdir())
+    assert names(tmp_path) == ["step-00000003"]
+
+
+def test_newest_and_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+
+    for step, loss in ((1, 2.0), (2, 1.5), (3, None), (4, 1.8), (5, 1.7), (6, None)):
+        checkpoints.save(snapshot(step, loss))
+
+    assert names(tmp_path) == ["step-00000002", "step-00000005", "step-00000006"]
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
+def test_cut_or_missing_file_makes_the_one_before_the_newest(tmp_path: Path, name: str) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    checkpoints.save(snapshot(1))
+    for step, spoil in ((2, lambda p: p.write_bytes(p.read_bytes()[:-1])), (3, Path.unlink)):
+        spoil(checkpoints.save(snapshot(step)).path / name)
+
+    newest = find_newest(tmp_path)
+
+    assert newest is not None
+    assert newest.name == "step-00000001"
+
+
+def test_altered_byte_is_noticed(tmp_path: Path) -> None:
+    path = Checkpoints(tmp_path, keep=1).save(snapshot(1)).path
+    tensors = path / "tensors.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+
+    assert not is_whole(path)
+
+
+def test_what_was_being_written_when_the_power_failed_is_never_taken(tmp_path: Path) -> None:
+    whole = Checkpoints(tmp_path, keep=1).save(snapshot(1)).path
+    whole.rename(tmp_path / "step-00000001.tmp")
+
+    assert find_newest(tmp_path) is None
+
+
+def test_a_single_checkpoint_is_found_as_well_as_a_directory_of_them(tmp_path: Path) -> None:
+    path = Checkpoints(tmp_path, keep=1).save(snapshot(4)).path
+
+    assert find_newest(path) == path
+    assert find_newest(tmp_path) == path
+    assert find_newest(tmp_path / "nowhere") is None
+
+
+def test_disk_without_room_is_refused_before_anything_is_written_or_removed(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, keep=1).save(snapshot(1))
+
+    with pytest.raises(TrainingError) as caught:
+        Checkpoints(tmp_path, keep=1, free_bytes=lambda _: 100).save(snapshot(2))
+
+    assert caught.value.failure.reason is FailureReason.DISK_FULL
+    assert caught.value.failure.evidence == {"needed_bytes": 480, "free_bytes": 100}
+    assert names(tmp_path) == ["step-00000001"]
+
+
+def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    checkpoints.save(snapshot(1))
+
+    checkpoints.save(snapshot(1, 2.5))
+
+    newest = find_newest(tmp_path)
+    assert newest is not None
+    assert load(newest).state.evaluations == [EvalPoint(step=1, loss=2.5)]

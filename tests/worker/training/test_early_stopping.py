@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from contracts.job import EarlyStopping
+from contracts.record import EvalRecord, LogRecord
+from contracts.summary import EvalPoint
+from tests.tiny_model import make_rows
+from tests.worker.training.run_directory import lay_down, records, run_here, summary_of
+from tests.worker.training.test_resume import StopAt
+from worker.training.early_stopping import is_stale
+
+
+def points(*losses: float) -> list[EvalPoint]:
+    return [EvalPoint(step=step, loss=loss) for step, loss in enumerate(losses)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "stale"),
+    [
+        ((), False),
+        ((3.0, 2.0, 1.0), False),
+        ((3.0, 2.0, 2.0), False),
+        ((3.0, 2.0, 2.0, 2.1), True),
+        ((3.0, 2.0, 2.05, 1.95), True),
+        ((3.0, 2.0, 2.05, 1.85), False),
+    ],
+)
+def test_two_evaluations_without_a_fall_of_a_tenth_end_the_run(
+    losses: tuple[float, ...], stale: bool
+) -> None:
+    assert is_stale(points(*losses), EarlyStopping(patience=2, min_delta=0.1)) is stale
+    assert not is_stale(points(*losses), None)
+
+
+SPEC = {
+    "training": {
+        "per_device_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "epochs": 20,
+        "learning_rate": 0.3,  # much too high: the loss rises
+        "early_stopping": {"patience": 3},
+    },
+    "evaluation": {"every_steps": 2},
+    "checkpoint": {"every_steps": 4},
+}
+
+
+def test_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), SPEC)
+
+    outcome = run_here(run_dir)
+
+    assert outcome.status == "succeeded", outcome.failure
+    summary = summary_of(run_dir)
+    best = min(summary.evaluations, key=lambda point: point.loss)
+    assert outcome.step < 80
+    assert outcome.step == best.step + 6
+    assert summary.eval_loss == best.loss
+    assert summary.choices["adapter"]["value"] == best.step
+    assert any(
+        "lowest eval loss" in r.message for r in records(run_dir) if isinstance(r, LogRecord)
+    )
+
+
+def test_best_adapter_outlives_a_resume(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "straight").mkdir()
+    straight = lay_down(tmp_path / "straight", tiny_model, make_rows(37), SPEC)
+    run_here(straight)
+    (tmp_path / "first").mkdir()
+    first = lay_down(tmp_path / "first", tiny_model, make_rows(37), SPEC)
+    (tmp_path / "second").mkdir()
+    second = lay_down(tmp_path / "second", tiny_model, make_rows(37), SPEC)
+    second.resume.symlink_to(first.checkpoints)
+
+    assert run_here(first, StopAt(18)).status == "interrupted"
+    assert any(isinstance(r, EvalRecord) and r.step > 0 for r in records(first))
+    assert run_here(second).status == "succeeded"
+
+    assert summary_of(second).eval_loss == summary_of(straight).eval_loss
+    assert summary_of(second).choices["adapter"] == summary_of(straight).choices["adapter"]

@@ -1,0 +1,81 @@
+"""The switches of spec.engine change speed and memory, not the numbers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import bitsandbytes
+import pytest
+import torch
+
+from tests.worker.training.test_loss import give_weight, ragged_samples
+from worker.training.batches import pack
+from worker.training.budget import choose_token_budget, memory_bytes
+from worker.training.loss import sum_nll
+from worker.training.model import TrainableModel
+
+Load = Callable[..., TrainableModel]
+
+
+def loss_and_gradients(model: TrainableModel) -> tuple[float, list[torch.Tensor]]:
+    model.peft_model.train()
+    total = 0.0
+    for batch in pack(ragged_samples(8), 128):
+        part = sum_nll(model, batch)
+        part.backward()  # type: ignore[no-untyped-call]  # torch types it so
+        total += part.item()
+    return total, [p.grad for p in model.adapter_parameters if p.grad is not None]
+
+
+def test_recomputed_activations_give_the_same_bits_with_dropout_too(load: Load) -> None:
+    lora = {"rank": 8, "dropout": 0.1}
+    kept, recomputed = give_weight(load(lora=lora)), give_weight(load(lora=lora))
+    recomputed.checkpoint_activations()
+    torch.manual_seed(3)
+    expected, gradients = loss_and_gradients(kept)
+    torch.manual_seed(3)
+
+    found, found_gradients = loss_and_gradients(recomputed)
+
+    assert found == expected
+    assert all(torch.equal(a, b) for a, b in zip(found_gradients, gradients, strict=True))
+
+
+def test_base_dequantised_once_keeps_the_values_rounded_to_nf4(load: Load) -> None:
+    packed = give_weight(load())
+    dequantised = give_weight(load(engine={"dequantize_base": True}))
+    assert not any(
+        isinstance(m, bitsandbytes.nn.Linear4bit) for m in dequantised.peft_model.modules()
+    )
+    assert dequantised.quantized_layers == packed.quantized_layers
+    assert dequantised.all_parameters == packed.all_parameters
+    expected, gradients = loss_and_gradients(packed)
+
+    found, found_gradients = loss_and_gradients(dequantised)
+
+    assert found == pytest.approx(expected, rel=1e-6)
+    for a, b in zip(found_gradients, gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+def test_compiled_blocks_give_the_same_loss(load: Load) -> None:
+    expected, _ = loss_and_gradients(give_weight(load()))
+
+    found, _ = loss_and_gradients(give_weight(load(engine={"compile": True})))
+
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("asked", "tokens"), [(77, 77), ("auto", 384)])
+def test_token_budget_is_what_was_asked_or_suits_a_cpu(load: Load, asked: Any, tokens: int) -> None:
+    budget = choose_token_budget(asked, load())
+
+    assert budget.tokens == tokens
+    assert budget.reason
+
+
+def test_estimate_of_memory_grows_with_the_tokens(load: Load) -> None:
+    model = load()
+
+    assert memory_bytes(model, 8192) > 2 * (memory_bytes(model, 4096) - memory_bytes(model, 0))

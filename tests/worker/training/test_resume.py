@@ -1,0 +1,282 @@
+"""Killed at any moment and resumed, a run is the one that was never killed, bit for bit."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from contracts.attempt import Wanted
+from contracts.failure import FailureReason
+from contracts.job import Phase
+from contracts.record import CheckpointRecord, EvalRecord, LogRecord, PhaseRecord
+from contracts.run_dir import Control, RunDir, write_model
+from tests.tiny_model import make_rows
+from tests.worker.training.run_directory import (
+    DEADLINE_SECONDS,
+    lay_down,
+    losses,
+    outcome_of,
+    records,
+    run_here,
+    start,
+    summary_of,
+    wait_for,
+)
+from worker.training.checkpoint import find_newest
+from worker.training.errors import StopRequested
+from worker.training.state import Run
+from worker.training.stop import Stop
+
+STEPS_PER_EPOCH = 8
+TOTAL = 24
+ROWS = make_rows(33)
+
+
+def spec_with(dropout: float) -> dict[str, Any]:
+    return {
+        "dataset": {"train": "ds_00000000", "eval_size": 3},
+        "training": {"per_device_batch_size": 2, "gradient_accumulation_steps": 2, "epochs": 3},
+        "lora": {"rank": 8, "alpha": 16, "dropout": dropout},
+        "evaluation": {"every_steps": 6},
+        "checkpoint": {"every_steps": 3},
+        "engine": {"token_budget": 128},
+    }
+
+
+Straight = Callable[[float], RunDir]
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    """Return the run that was never killed."""
+    done: dict[float, RunDir] = {}
+
+    def run_straight(dropout: float) -> RunDir:
+        if dropout not in done:
+            done[dropout] = lay_down(
+                tmp_path_factory.mktemp("straight"), tiny_model, ROWS, spec_with(dropout)
+            )
+            assert run_here(done[dropout]).status == "succeeded"
+        return done[dropout]
+
+    return run_straight
+
+
+def resumed_from(killed: RunDir, path: Path, model: Path, dropout: float) -> RunDir:
+    """Lay down the next attempt, with the checkpoints of the one before."""
+    path.mkdir()
+    run_dir = lay_down(path, model, ROWS, spec_with(dropout))
+    run_dir.resume.symlink_to(killed.checkpoints)
+    return run_dir
+
+
+def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
+    merged: dict[int, float] = {}
+    evaluations: dict[int, float] = {}
+    for attempt in attempts:
+        merged |= losses(attempt)
+        evaluations |= {r.step: r.loss for r in records(attempt) if isinstance(r, EvalRecord)}
+    assert merged == losses(expected)
+    assert list(merged) == sorted(merged) == list(range(1, TOTAL + 1))
+    assert evaluations == {r.step: r.loss for r in records(expected) if isinstance(r, EvalRecord)}
+    name = "adapter_model.safetensors"
+    assert (attempts[-1].adapter / name).read_bytes() == (expected.adapter / name).read_bytes()
+    found, straight = summary_of(attempts[-1]), summary_of(expected)
+    for field in (
+        "train_loss",
+        "eval_loss",
+        "base_eval_loss",
+        "windows",
+        "evaluations",
+        "improvement_interval",
+        "supervised_tokens",
+        "steps",
+    ):
+        assert getattr(found, field) == getattr(straight, field), field
+
+
+@pytest.mark.parametrize(("dropout", "kill_at"), [(0.05, 4), (0.0, 11), (0.05, 11)])
+def test_killed_run_resumes_bit_for_bit(
+    straight: Straight, tiny_model: Path, tmp_path: Path, dropout: float, kill_at: int
+) -> None:
+    (tmp_path / "killed").mkdir()
+    killed = lay_down(tmp_path / "killed", tiny_model, ROWS, spec_with(dropout))
+    process = start(killed)
+    wait_for(lambda: max(losses(killed), default=0) >= kill_at, process)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+    assert not killed.outcome.exists()
+
+    resumed = resumed_from(killed, tmp_path / "resumed", tiny_model, dropout)
+    assert run_here(resumed).status == "succeeded"
+
+    assert 1 < min(losses(resumed)) <= max(losses(killed)) + 1
+    assert_same_run([killed, resumed], straight(dropout))
+
+
+class StopAt(Stop):
+    """Wants a stop in the middle of a step: at the n-th look."""
+
+    def __init__(self, looks: int, status: Any = "interrupted") -> None:
+        super().__init__(Path("/nonexistent"))
+        self._looks = looks
+        self._status = status
+
+    def check(self) -> None:
+        self._looks -= 1
+        if self._looks == 0:
+            raise StopRequested(self._status)
+
+
+def interrupted(path: Path, model: Path, dropout: float, looks: int = 40) -> RunDir:
+    path.mkdir()
+    run_dir = lay_down(path, model, ROWS, spec_with(dropout))
+    assert run_here(run_dir, StopAt(looks)).status == "interrupted"
+    return run_dir
+
+
+def test_stop_in_the_middle_of_an_update_saves_the_last_whole_step(
+    straight: Straight, tiny_model: Path, tmp_path: Path
+) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.05)
+    step = outcome_of(first).step
+    saved = [r for r in records(first) if isinstance(r, CheckpointRecord)]
+    assert saved[-1].step == step == max(losses(first))
+    assert saved[-1].name == f"step-{step:08d}"
+
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.05)
+    run_here(second)
+
+    assert min(losses(second)) == step + 1
+    assert_same_run([first, second], straight(0.05))
+
+
+class StopInEvaluation(Stop):
+    """Wants a stop while the run evaluates between two steps."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        super().__init__(run_dir.control)
+        self._run_dir = run_dir
+
+    def check(self) -> None:
+        last = records(self._run_dir)[-1]
+        if isinstance(last, PhaseRecord) and last.phase is Phase.EVALUATING and last.step > 0:
+            raise StopRequested("interrupted")
+
+
+def test_stop_in_the_middle_of_an_evaluation_takes_it_after_the_resume(
+    straight: Straight, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "first").mkdir()
+    first = lay_down(tmp_path / "first", tiny_model, ROWS, spec_with(0.0))
+    assert run_here(first, StopInEvaluation(first)).step == 6
+    assert [r.step for r in records(first) if isinstance(r, EvalRecord)] == [0]
+
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.0)
+    run_here(second)
+
+    assert_same_run([first, second], straight(0.0))
+
+
+def test_without_the_generators_states_dropout_would_differ(
+    straight: Straight, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.05)
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.05)
+    monkeypatch.setattr(Run, "rewind_generators", lambda _: torch.manual_seed(0))
+
+    run_here(second)
+
+    assert {**losses(first), **losses(second)} != losses(straight(0.05))
+
+
+def test_cut_newest_checkpoint_falls_back_to_the_one_before(
+    straight: Straight, tiny_model: Path, tmp_path: Path
+) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.0)
+    newest = find_newest(first.checkpoints)
+    assert newest is not None
+    tensors = newest / "tensors.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-100])
+    before = find_newest(first.checkpoints)
+    assert before is not None
+    assert before != newest
+
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.0)
+    run_here(second)
+
+    assert min(losses(second)) == int(before.name.removeprefix("step-")) + 1
+    assert_same_run([first, second], straight(0.0))
+
+
+def test_without_a_whole_checkpoint_the_run_starts_anew_and_says_so(
+    straight: Straight, tiny_model: Path, tmp_path: Path
+) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    run_dir.resume.mkdir()
+
+    run_here(run_dir)
+
+    assert_same_run([run_dir], straight(0.0))
+    logs = [r for r in records(run_dir) if isinstance(r, LogRecord)]
+    assert any("no whole checkpoint" in log.message and log.level == "warning" for log in logs)
+
+
+def test_checkpoint_of_another_run_is_refused_with_what_differs(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.0)
+    (tmp_path / "other").mkdir()
+    changed = spec_with(0.0)
+    changed["training"] |= {"max_steps": 30}
+    other = lay_down(tmp_path / "other", tiny_model, ROWS, changed)
+    other.resume.symlink_to(first.checkpoints)
+
+    outcome = run_here(other)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.SPEC_REFUSED
+    assert outcome.failure.evidence == {"different": "training, total_steps"}
+
+
+def test_budget_and_threads_of_the_attempt_before_are_adopted(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.0)
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.0)
+    second.spec.write_text(
+        second.spec.read_text().replace('"token_budget":128', '"token_budget":64')
+    )
+    torch.set_num_threads(2)
+    try:
+        run_here(second)
+        threads = torch.get_num_threads()
+    finally:
+        torch.set_num_threads(1)
+
+    assert threads == 1
+    assert summary_of(second).choices["token_budget"]["value"] == 128
+
+
+def test_pause_saves_a_checkpoint_and_cancel_does_not(tiny_model: Path, tmp_path: Path) -> None:
+    for status in ("paused", "cancelled"):
+        (tmp_path / status).mkdir()
+        spec = spec_with(0.0) | {"checkpoint": {"every_steps": 1000}}
+        run_dir = lay_down(tmp_path / status, tiny_model, ROWS, spec)
+
+        assert run_here(run_dir, StopAt(40, status)).status == status
+
+        assert run_dir.checkpoints.exists() == (status == "paused")
+
+
+def test_pause_before_the_first_step_needs_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    write_model(run_dir.control, Control(wanted=Wanted.PAUSE))
+
+    outcome = run_here(run_dir)
+
+    assert (outcome.status, outcome.step) == ("paused", 0)
+    assert not run_dir.checkpoints.exists()

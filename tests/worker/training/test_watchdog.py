@@ -1,0 +1,124 @@
+import math
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from contracts.failure import Failure, FailureReason
+from tests.tiny_model import make_rows
+from tests.worker.training.run_directory import lay_down, losses, run_here
+from worker.training.checkpoint import find_newest
+from worker.training.errors import TrainingError
+from worker.training.watchdog import FROZEN_STEPS, ZERO_STEPS, Watchdog
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])
+def test_loss_or_gradient_that_is_not_finite_ends_the_run_at_once(loss: float, norm: float) -> None:
+    with pytest.raises(TrainingError) as caught:
+        Watchdog([torch.zeros(1)]).check_gradient(7, loss, norm)
+
+    assert caught.value.failure.reason is FailureReason.LOSS_NOT_FINITE
+    assert caught.value.failure.step == 7
+    assert caught.value.failure.evidence == {"loss": str(loss), "grad_norm": str(norm)}
+
+
+def test_only_many_zeros_in_a_row_end_the_run() -> None:
+    watchdog = Watchdog([torch.zeros(1)])
+    for step in range(1, ZERO_STEPS):
+        watchdog.check_gradient(step, 0.0, 0.0)
+    watchdog.check_gradient(ZERO_STEPS, 0.1, 1.0)
+    for step in range(ZERO_STEPS + 1, 2 * ZERO_STEPS):
+        watchdog.check_gradient(step, 0.0, 0.0)
+
+    with pytest.raises(TrainingError) as caught:
+        watchdog.check_gradient(2 * ZERO_STEPS, 0.0, 0.0)
+
+    assert caught.value.failure.reason is FailureReason.LOSS_ZERO
+
+
+def test_one_changed_weight_is_enough_not_to_be_frozen() -> None:
+    adapter = [torch.zeros(10), torch.zeros(10)]
+    watchdog = Watchdog(adapter)
+    adapter[1][3] = 1e-30
+
+    for step in range(1, FROZEN_STEPS + 2):
+        watchdog.check_adapter(step)
+
+
+def test_rate_too_small_to_change_a_float32_weight_is_found_out(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    spec = {
+        "training": {
+            "per_device_batch_size": 2,
+            "gradient_accumulation_steps": 1,
+            "epochs": 3,
+            "learning_rate": 1e-60,
+        },
+        "evaluation": {"every_steps": 1000},
+    }
+    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), spec)
+
+    outcome = run_here(run_dir)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.ADAPTER_FROZEN
+    assert outcome.failure.step == FROZEN_STEPS
+
+
+def test_run_that_blows_up_stops_with_the_last_good_checkpoint_kept(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    spec = {
+        "training": {
+            "per_device_batch_size": 4,
+            "gradient_accumulation_steps": 1,
+            "epochs": 50,
+            "learning_rate": 1.0,
+            "weight_decay": 0.0,
+            "lr_scheduler": "constant",
+        },
+        "lora": {"rank": 8, "alpha": 65536},
+        "evaluation": {"every_steps": 1000},
+        "checkpoint": {"every_steps": 1},
+    }
+    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), spec)
+
+    outcome = run_here(run_dir)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.LOSS_NOT_FINITE
+    assert outcome.failure.step == outcome.step + 1
+    assert all(math.isfinite(loss) for loss in losses(run_dir).values())
+    newest = find_newest(run_dir.checkpoints)
+    assert newest is not None
+    tensors = load_file(newest / "tensors.safetensors")
+    assert all(t.isfinite().all() for name, t in tensors.items() if name.startswith("adapter."))
+
+
+def test_hang_is_told_with_the_place_where_the_program_stands() -> None:
+    told: list[Failure] = []
+    seen = threading.Event()
+
+    def on_hang(failure: Failure) -> None:
+        told.append(failure)
+        seen.set()
+
+    Watchdog([torch.zeros(1)]).watch(on_hang, limit_seconds=0.05)
+
+    assert seen.wait(10)
+    assert told[0].reason is FailureReason.NO_PROGRESS
+    assert "seen.wait(10)" in told[0].detail
+
+
+def test_signs_of_life_keep_the_watchdog_quiet() -> None:
+    told: list[Failure] = []
+    watchdog = Watchdog([torch.zeros(1)])
+
+    ended = watchdog.watch(told.append, limit_seconds=30.0)
+    watchdog.beat()
+    ended.set()
+
+    assert told == []

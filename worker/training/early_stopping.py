@@ -1,0 +1,19 @@
+"""Early stopping: a rule over the evaluations so far, and nothing else."""
+
+from collections.abc import Sequence
+
+from contracts.job import EarlyStopping
+from contracts.summary import EvalPoint
+
+
+def is_stale(evaluations: Sequence[EvalPoint], rule: EarlyStopping | None) -> bool:
+    """Return whether the last `patience` evaluations brought no fall of more than `min_delta` below the best."""
+    if rule is None:
+        return False
+    best, without_improvement = float("inf"), 0
+    for point in evaluations:
+        if point.loss < best - rule.min_delta:
+            best, without_improvement = point.loss, 0
+        else:
+            without_improvement += 1
+    return without_improvement >= rule.patience

@@ -1,0 +1,152 @@
+"""A run as a snapshot and back: adapter, optimizer, generators, position, and the sums behind every mean.
+
+The learning rate needs no state: it is a function of the step. Nothing in a run draws from Python's or NumPy's
+global generators once the adapter is made, so that torch's are the only ones kept.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from contracts.failure import FailureReason
+from worker.training.batches import PACKING_VERSION
+from worker.training.checkpoint import CheckpointState, Snapshot
+from worker.training.device import Device, library_versions
+from worker.training.errors import TrainingError
+from worker.training.evaluate import Evaluation
+from worker.training.state import BestAdapter, Run
+
+
+def take(run: Run) -> Snapshot:
+    """Return the run as it stood after its last optimizer step, a torn update left out."""
+    progress = run.progress
+    tensors: dict[str, Tensor] = {f"adapter.{name}": value for name, value in run.adapter().items()}
+    for number, values in run.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{key}": value for key, value in values.items()}
+    tensors |= {f"generator.{name}": state for name, state in run.generators.items()}
+    tensors["step_nll"] = torch.tensor(progress.step_nll, dtype=torch.float64)
+    tensors["step_tokens"] = torch.tensor(progress.step_tokens, dtype=torch.int64)
+    if progress.base_evaluation is not None:
+        tensors["base.row_nll"] = torch.from_numpy(progress.base_evaluation.row_nll)
+        tensors["base.row_tokens"] = torch.from_numpy(progress.base_evaluation.row_tokens)
+    if progress.best is not None:
+        tensors |= {f"best.{name}": value for name, value in progress.best.weights.items()}
+    state = CheckpointState(
+        step=progress.step,
+        identity=identity(run),
+        circumstances=circumstances(run.model.device),
+        token_budget=run.token_budget,
+        tokens=progress.tokens,
+        best_step=None if progress.best is None else progress.best.step,
+        training_seconds=progress.training_seconds,
+        phase_seconds=run.phase_seconds(),
+        evaluations=progress.evaluations,
+    )
+    # Copies: the run may go on while they are written.
+    return Snapshot(state, {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})
+
+
+def restore(run: Run, snapshot: Snapshot) -> list[str]:
+    """Put the run where the snapshot was taken. Return what had to change, so that bits may differ from here on."""
+    _check_identity(identity(run), snapshot.state.identity)
+    changed = _adopt_circumstances(run, snapshot.state)
+    state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
+    put_adapter(run, _part(tensors, "adapter."))
+    _restore_optimizer(run.optimizer, tensors)
+    progress.step = state.step
+    progress.step_nll = tensors["step_nll"].tolist()
+    progress.step_tokens = tensors["step_tokens"].tolist()
+    progress.tokens = state.tokens
+    progress.training_seconds = state.training_seconds
+    progress.evaluations = list(state.evaluations)
+    progress.earlier_phase_seconds = dict(state.phase_seconds)
+    if "base.row_nll" in tensors:
+        progress.base_evaluation = Evaluation(
+            tensors["base.row_nll"].numpy().astype(np.float64),
+            tensors["base.row_tokens"].numpy().astype(np.int64),
+            seconds=0.0,
+        )
+    if state.best_step is not None:
+        loss = next(point.loss for point in state.evaluations if point.step == state.best_step)
+        progress.best = BestAdapter(state.best_step, loss, _part(tensors, "best."))
+    run.generators = _part(tensors, "generator.")
+    run.rewind_generators()  # last: building the model and its adapter drew from them
+    return changed
+
+
+def put_adapter(run: Run, weights: dict[str, Tensor]) -> None:
+    """Give the adapter other weights, by name."""
+    with torch.no_grad():
+        for name, parameter in run.adapter().items():
+            parameter.copy_(weights[name])
+
+
+def identity(run: Run) -> dict[str, str]:
+    """Return what makes two attempts the same run, by the name of the field that says so."""
+    spec = run.spec
+    return {
+        "model": spec.model,
+        "model_revision": str(spec.model_revision),
+        "rows": run.data.digest,
+        "training": spec.training.model_dump_json(exclude={"early_stopping"}),
+        "lora": spec.lora.model_dump_json(),
+        "quantization": spec.quantization.model_dump_json(),
+        "total_steps": str(run.total_steps),
+        "adapter": _shape_digest(run.model.adapter_parameters),
+    }
+
+
+def circumstances(device: Device) -> dict[str, str | int]:
+    """Return what bit-equal numbers depend on besides the run itself."""
+    versions = library_versions()
+    return {
+        "packing_version": PACKING_VERSION,
+        "cpu_threads": torch.get_num_threads(),
+        "device": device.torch_device.type,
+        "compute_dtype": str(device.compute_dtype),
+        **{f"{name} version": versions[name] for name in ("torch", "bitsandbytes")},
+    }
+
+
+def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
+    different = [name for name, value in own.items() if theirs.get(name) != value]
+    if different:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            f"the checkpoint belongs to another run: {', '.join(different)} differ; submit a new job instead",
+            evidence={"different": ", ".join(different)},
+        )
+
+
+def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
+    run.token_budget = state.token_budget
+    threads = state.circumstances.get("cpu_threads")
+    if isinstance(threads, int):
+        torch.set_num_threads(threads)
+    own = circumstances(run.model.device)
+    return [
+        f"{name}: {theirs} → {own.get(name)}"
+        for name, theirs in state.circumstances.items()
+        if own.get(name) != theirs
+    ]
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def _shape_digest(parameters: list[nn.Parameter]) -> str:
+    shapes = ";".join(str(tuple(parameter.shape)) for parameter in parameters)
+    return hashlib.sha256(shapes.encode()).hexdigest()

@@ -1,0 +1,101 @@
+"""Run, all parts of one run in one place, and Progress, how far it has come. What a checkpoint holds comes from here."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from contracts.job import JobSpec
+from contracts.summary import EvalPoint
+from worker.training.batches import Windows
+from worker.training.checkpoint import Checkpoints
+from worker.training.data import Data
+from worker.training.evaluate import Evaluation
+from worker.training.model import TrainableModel
+from worker.training.recorder import Recorder
+from worker.training.stop import Stop
+from worker.training.watchdog import Watchdog
+
+
+@dataclass(frozen=True)
+class BestAdapter:
+    """The adapter with the lowest evaluation loss so far; kept for early stopping."""
+
+    step: int
+    loss: float
+    weights: dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far the run has come, over all its attempts, and the sums behind every mean that it reports."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    step_nll: list[float] = field(default_factory=list)
+    """Summed NLL of each step's window, in nats."""
+    step_tokens: list[int] = field(default_factory=list)
+    """Supervised tokens of each step's window."""
+    tokens: int = 0
+    """Tokens trained on, prompts included."""
+    training_seconds: float = 0.0
+    """Time spent in steps alone."""
+    evaluations: list[EvalPoint] = field(default_factory=list)
+    base_evaluation: Evaluation | None = None
+    latest: Evaluation | None = None
+    """The newest evaluation; that of this very step if the last of `evaluations` is."""
+    best: BestAdapter | None = None
+    earlier_phase_seconds: dict[str, float] = field(default_factory=dict)
+    """Seconds that the attempts before this one spent in each phase, up to the checkpoint."""
+
+    def is_evaluated(self) -> bool:
+        """Whether the adapter as it stands has been evaluated."""
+        return bool(self.evaluations) and self.evaluations[-1].step == self.step
+
+
+@dataclass
+class Run:
+    """All parts of one run."""
+
+    spec: JobSpec
+    data: Data
+    model: TrainableModel
+    optimizer: torch.optim.Optimizer
+    windows: Windows
+    total_steps: int
+    token_budget: int
+    checkpoints: Checkpoints
+    recorder: Recorder
+    stop: Stop
+    watchdog: Watchdog
+    progress: Progress
+    checkpointing_activations: bool = False
+    generators: dict[str, Tensor] = field(default_factory=dict)
+    """States of torch's random generators after the last optimizer step."""
+    last_saved_step: int = 0
+
+    def between(self) -> None:
+        """Called between micro-batches: shows a sign of life, and raises StopRequested if a stop is wanted."""
+        self.watchdog.beat()
+        self.stop.check()
+
+    def remember_generators(self) -> None:
+        """Keep the generators' states: this is a boundary between two steps."""
+        self.generators = {"cpu": torch.get_rng_state()}
+        if self.model.device.is_cuda:
+            self.generators["cuda"] = torch.cuda.get_rng_state(self.model.device.torch_device)
+
+    def rewind_generators(self) -> None:
+        """Take the generators back to the last boundary."""
+        torch.set_rng_state(self.generators["cpu"])
+        if "cuda" in self.generators and self.model.device.is_cuda:
+            torch.cuda.set_rng_state(self.generators["cuda"], self.model.device.torch_device)
+
+    def adapter(self) -> dict[str, torch.nn.Parameter]:
+        """Return the adapter's weights by name."""
+        return {n: p for n, p in self.model.peft_model.named_parameters() if p.requires_grad}
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the seconds spent in each phase, over all attempts."""
+        now, before = self.recorder.phase_seconds(), self.progress.earlier_phase_seconds
+        return {name: now.get(name, 0.0) + before.get(name, 0.0) for name in {**before, **now}}

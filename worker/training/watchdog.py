@@ -1,0 +1,100 @@
+"""Watchdog: a run that has gone wrong stops and says why, before it spoils the adapter or holds the device for ever."""
+
+import hashlib
+import math
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from contracts.failure import Failure, FailureReason
+from worker.training.errors import DETAIL_CHARACTERS, TrainingError
+
+ZERO_STEPS = 10
+"""Steps in a row with a loss of exactly zero that end a run: nothing real is predicted with certainty."""
+FROZEN_STEPS = 20
+"""Steps of an attempt after which the adapter must have changed."""
+HANG_SECONDS = 1800.0
+"""Longest time between two micro-batches. The slowest known, 16 long rows on two cores, takes about two minutes."""
+
+
+class Watchdog:
+    """Judges each step, and waits in a thread for a sign of life between micro-batches."""
+
+    def __init__(self, adapter: Sequence[Tensor]) -> None:
+        self._adapter = adapter
+        self._first_digest = _digest(adapter)
+        self._steps = 0
+        self._zeros = 0
+        self._last_beat = time.monotonic()
+
+    def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
+        """Judge a step before the optimizer makes it."""
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise TrainingError(
+                FailureReason.LOSS_NOT_FINITE,
+                f"step {step}: loss {loss}, gradient norm {grad_norm}; the adapter was left as the step before made it",
+                step=step,
+                evidence={"loss": str(loss), "grad_norm": str(grad_norm)},
+            )
+        self._zeros = self._zeros + 1 if loss == 0 else 0
+        if self._zeros >= ZERO_STEPS:
+            raise TrainingError(
+                FailureReason.LOSS_ZERO,
+                f"the loss was exactly zero in steps {step - ZERO_STEPS + 1} to {step}",
+                step=step,
+                evidence={"steps": ZERO_STEPS},
+            )
+
+    def check_adapter(self, step: int) -> None:
+        """Judge the adapter after the optimizer's step."""
+        self._steps += 1
+        if self._steps == FROZEN_STEPS and _digest(self._adapter) == self._first_digest:
+            raise TrainingError(
+                FailureReason.ADAPTER_FROZEN,
+                f"not one weight of the adapter has changed in the {FROZEN_STEPS} steps up to step {step}",
+                step=step,
+                evidence={"steps": FROZEN_STEPS},
+            )
+
+    def beat(self) -> None:
+        """Give a sign of life."""
+        self._last_beat = time.monotonic()
+
+    def watch(
+        self, on_hang: Callable[[Failure], None], limit_seconds: float = HANG_SECONDS
+    ) -> threading.Event:
+        """Call `on_hang`, in a thread, once no sign of life has come for too long. Set the event returned to stop."""
+        watched, ended = threading.get_ident(), threading.Event()
+
+        def wait() -> None:
+            while not ended.wait(min(1.0, limit_seconds / 4)):
+                silent = time.monotonic() - self._last_beat
+                if silent > limit_seconds:
+                    on_hang(_hang(watched, silent, limit_seconds))
+                    return
+
+        self.beat()
+        threading.Thread(target=wait, name="watchdog", daemon=True).start()
+        return ended
+
+
+def _hang(thread: int, silent_seconds: float, limit_seconds: float) -> Failure:
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to another thread's stack
+    stack = "".join(traceback.format_stack(frame)) if frame else ""
+    detail = f"no micro-batch ended for {silent_seconds:.0f} s; the program stood here:\n{stack}"
+    return Failure(
+        reason=FailureReason.NO_PROGRESS,
+        detail=detail[-DETAIL_CHARACTERS:],
+        evidence={"silent_seconds": silent_seconds, "limit_seconds": limit_seconds},
+    )
+
+
+def _digest(tensors: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
