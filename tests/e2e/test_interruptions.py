@@ -5,11 +5,15 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import make_job
 from tests.e2e.service import Service, wait_for
 from tests.processes import find_processes
 
 ENDLESS = 1_000_000
+WORN = 4
+"""Attempts after which a job has been disturbed enough: three losses end it."""
 
 
 def _attempts(service: Service, job_id: str) -> list[Any]:
@@ -17,75 +21,77 @@ def _attempts(service: Service, job_id: str) -> list[Any]:
     return sorted(attempts, key=lambda attempt: int(attempt["number"]))
 
 
-def _cancel(service: Service, job_id: str) -> None:
-    service.client.post(f"/v1/jobs/{job_id}/cancel")
-    assert service.wait_for_end(job_id, 20)["status"] == "cancelled"
+def _status_of(service: Service, job_id: str, number: int) -> str:
+    return str(_attempts(service, job_id)[number - 1]["status"])
 
 
-def test_a_worker_told_to_stop_hands_its_job_back(service: Service) -> None:
-    job_id = service.post_job(**make_job(service, steps=ENDLESS))
-    service.wait_for_step(job_id, 2)
+def _wait_until_trained(service: Service, job_id: str, attempt: int) -> None:
+    service.wait_for_job(
+        job_id, lambda job: job["attempt"] == attempt and job["progress"]["step"] >= 2
+    )
+
+
+@pytest.fixture
+def running(service: Service) -> tuple[str, int]:
+    """A job that trains until it is disturbed, and the number of its attempt. Each test leaves it running again."""
+    jobs = service.get("/v1/jobs", status="running")["data"]
+    fresh = [job for job in jobs if job["attempt"] < WORN]
+    if fresh:
+        job_id, attempt = fresh[0]["id"], fresh[0]["attempt"]
+    else:
+        for job in jobs:
+            service.cancel(job["id"])
+        job_id, attempt = service.post_job(**make_job(service, steps=ENDLESS)), 1
+    _wait_until_trained(service, job_id, attempt)
+    return job_id, attempt
+
+
+def test_a_worker_told_to_stop_hands_its_job_back(
+    service: Service, running: tuple[str, int]
+) -> None:
+    job_id, attempt = running
 
     service.stop("worker", signal.SIGTERM)
 
     assert service.trainers() == []
-    job = service.job(job_id)
-    assert job["status"] == "queued"
-    assert [each["status"] for each in _attempts(service, job_id)] == ["interrupted"]
+    assert service.job(job_id)["status"] == "queued"
+    assert _status_of(service, job_id, attempt) == "interrupted"
     service.start_worker()
-    service.wait_for_job(job_id, lambda job: job["attempt"] == 2 and job["progress"]["step"] >= 2)
-    _cancel(service, job_id)
+    _wait_until_trained(service, job_id, attempt + 1)
 
 
-def test_a_training_process_killed_from_outside_is_tried_again(service: Service) -> None:
-    job_id = service.post_job(**make_job(service, steps=ENDLESS))
-    service.wait_for_step(job_id, 2)
+def test_a_training_process_killed_from_outside_is_tried_again(
+    service: Service, running: tuple[str, int]
+) -> None:
+    job_id, attempt = running
     [trainer] = service.trainers()
 
     os.kill(trainer, signal.SIGKILL)
 
-    service.wait_for_job(job_id, lambda job: job["attempt"] == 2 and job["status"] == "running")
-    first = _attempts(service, job_id)[0]
-    assert first["status"] == "failed"
-    _cancel(service, job_id)
-
-
-def test_an_outage_of_the_server_costs_no_training_and_no_record(service: Service) -> None:
-    job_id = service.post_job(**make_job(service, steps=400))
-    service.wait_for_step(job_id, 2)
-    [trainer] = service.trainers()
-
-    service.stop("api", signal.SIGKILL)
-    time.sleep(1)
-    assert service.trainers() == [trainer]
-    service.start_api()
-
-    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
-    assert [point["step"] for point in service.losses(job_id)] == list(range(1, 401))
-    assert len(_attempts(service, job_id)) == 1
+    _wait_until_trained(service, job_id, attempt + 1)
+    failed = _attempts(service, job_id)[attempt - 1]
+    assert failed["status"] == "failed"
+    assert "child_killed" in str(failed)
 
 
 def test_a_killed_worker_takes_its_training_with_it_and_another_takes_over(
-    service: Service,
+    service: Service, running: tuple[str, int]
 ) -> None:
-    job_id = service.post_job(**make_job(service, steps=ENDLESS))
-    service.wait_for_step(job_id, 2)
-    trainers = service.trainers()
-    assert len(trainers) == 1
+    job_id, attempt = running
 
     os.kill(service.parts["worker"].pid, signal.SIGKILL)
 
     wait_for(lambda: not service.trainers(), 1, service.logs)
     service.parts["worker"].stop(lambda: True)
     service.start_worker()
-    service.wait_for_job(job_id, lambda job: job["attempt"] == 2 and job["status"] == "running")
-    assert _attempts(service, job_id)[0]["status"] == "lost"
-    _cancel(service, job_id)
+    _wait_until_trained(service, job_id, attempt + 1)
+    assert _status_of(service, job_id, attempt) == "lost"
 
 
-def test_an_attempt_that_was_taken_over_stops_when_it_wakes(service: Service) -> None:
-    job_id = service.post_job(**make_job(service, steps=ENDLESS))
-    service.wait_for_step(job_id, 2)
+def test_an_attempt_that_was_taken_over_stops_when_it_wakes(
+    service: Service, running: tuple[str, int]
+) -> None:
+    job_id, attempt = running
     [sleeper] = service.trainers()
     frozen = [
         pid
@@ -96,11 +102,33 @@ def test_an_attempt_that_was_taken_over_stops_when_it_wakes(service: Service) ->
         os.kill(pid, signal.SIGSTOP)
 
     service.start_worker("second")
-    service.wait_for_job(job_id, lambda job: job["attempt"] == 2 and job["progress"]["step"] >= 2)
+    _wait_until_trained(service, job_id, attempt + 1)
     for pid in frozen:
         os.kill(pid, signal.SIGCONT)
 
     wait_for(lambda: sleeper not in service.trainers(), 10, service.logs)
-    assert [each["status"] for each in _attempts(service, job_id)] == ["lost", "running"]
-    _cancel(service, job_id)
+    assert _status_of(service, job_id, attempt) == "lost"
+    assert _status_of(service, job_id, attempt + 1) == "running"
+    service.cancel(job_id)
     service.stop("second")
+
+
+def test_an_outage_of_server_and_broker_costs_no_training_and_no_record(service: Service) -> None:
+    for job in service.get("/v1/jobs", status="running")["data"]:
+        service.cancel(job["id"])
+    job_id = service.post_job(**make_job(service, steps=300))
+    service.wait_for_step(job_id, 2)
+    [trainer] = service.trainers()
+
+    service.stop("broker", signal.SIGKILL)
+    service.stop("api", signal.SIGKILL)
+    time.sleep(1)
+    assert service.trainers() == [trainer]
+    service.start_broker()
+    service.start_api()
+
+    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
+    assert [point["step"] for point in service.losses(job_id)] == list(range(1, 301))
+    assert len(_attempts(service, job_id)) == 1
+    later_id = service.post_job(**make_job(service, steps=1))
+    assert service.wait_for_end(later_id)["status"] == "succeeded", service.logs()

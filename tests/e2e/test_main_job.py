@@ -42,12 +42,7 @@ def test_a_job_runs_from_post_to_its_adapter(service: Service) -> None:
         assert json.loads(zipped.read("adapter_config.json"))["r"] == 8
     names = {item["name"] for item in service.get(f"/v1/jobs/{job_id}/artifacts")["data"]}
     assert {"adapter.zip", "summary.json", "records.jsonl", "output.log"} <= names
-
-
-def test_nothing_is_left_of_a_job_that_succeeded(service: Service) -> None:
-    job_id = service.post_job(**make_job(service, steps=1))
-    service.wait_for_end(job_id)
-
+    # Nothing is left of a job that succeeded.
     runs = service.directory / "work" / "runs"
     wait_for(lambda: not list(runs.glob("*/*/spec.json")), 5, lambda: str(list(runs.glob("*/*"))))
     assert service.trainers() == []
@@ -75,8 +70,7 @@ def test_a_cancelled_job_stops_training_and_the_worker_goes_on(service: Service)
     service.wait_for_step(job_id, 3)
     follower = service.post_job(**make_job(service, steps=1))
 
-    assert service.client.post(f"/v1/jobs/{job_id}/cancel").status_code in {200, 202}
-    job = service.wait_for_end(job_id, 20)
+    job = service.cancel(job_id)
 
     assert job["status"] == "cancelled"
     points = service.losses(job_id)
