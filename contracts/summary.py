@@ -79,6 +79,11 @@ class Summary(Tolerant):
     """Over all steps."""
     tokens_per_second: float | None = None
     """Tokens trained on, prompts included, per second of training."""
+    samples_per_second: float | None = None
+    padding_share: float | None = None
+    """Share of padding among the tokens computed."""
+    flops_utilisation: float | None = None
+    """Share of the device's peak that the model's own operations reached; null where the peak is not known."""
     peak_memory_bytes: int | None = None
     device: str | None = None
     phases: dict[str, float] = {}

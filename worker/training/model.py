@@ -42,6 +42,8 @@ class TrainableModel:
     device: Device
     double_quant: bool
     quantized_layers: int
+    linear_parameters: int
+    """Of the layers held in 4 bits."""
     trainable_parameters: int
     all_parameters: int
     packs: bool
@@ -135,6 +137,7 @@ def load_model(
         device=device,
         double_quant=double_quant,
         quantized_layers=len(quantized),
+        linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
         trainable_parameters=trainable,
         all_parameters=total,
         packs=packs,

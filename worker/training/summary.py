@@ -8,6 +8,7 @@ from contracts.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
 from worker.training.device import library_versions, peak_memory_bytes
 from worker.training.evaluate import Evaluation, improvement_interval
+from worker.training.flops import training_flops, utilisation
 from worker.training.state import Progress, Run
 
 
@@ -44,6 +45,13 @@ def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, An
         overlapping_rows=data.overlapping_rows,
         supervised_tokens=sum(progress.step_tokens),
         tokens_per_second=progress.tokens / progress.training_seconds,
+        samples_per_second=_samples(run) / progress.training_seconds,
+        padding_share=0.0,  # samples are packed end to end
+        flops_utilisation=utilisation(
+            model,
+            training_flops(model, progress.tokens, sum(progress.step_tokens)),
+            progress.training_seconds,
+        ),
         peak_memory_bytes=peak_memory_bytes(model.device),
         device=model.device.name,
         phases=run.phase_seconds(),
@@ -65,6 +73,10 @@ def window_losses(progress: Progress, total_steps: int) -> list[WindowLoss]:
         )
         for end in range(width, progress.step + 1, width)
     ]
+
+
+def _samples(run: Run) -> float:
+    return run.windows.epochs_done(run.progress.step) * len(run.data.train)
 
 
 def _duration_seconds(run: Run) -> float:

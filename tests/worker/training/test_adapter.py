@@ -1,0 +1,84 @@
+"""What becomes of the adapter: it learns in small steps, stops where it should, and can be merged."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.job import TrainingSpec
+from tests.worker.training.test_loss import give_weight, ragged_samples
+from worker.training.batches import pack, supervised_tokens
+from worker.training.data import Sample
+from worker.training.loss import sum_nll
+from worker.training.model import TrainableModel
+from worker.training.optim import build_optimizer
+
+Load = Callable[..., TrainableModel]
+
+
+def fit(model: TrainableModel, samples: list[Sample], steps: int, rate: float) -> float:
+    optimizer = build_optimizer(
+        model.adapter_parameters, TrainingSpec(learning_rate=rate), torch.device("cpu")
+    )
+    loss = torch.zeros(())
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model.peft_model.train()
+        (batch,) = pack(samples, 4096)
+        loss = sum_nll(model, batch) / supervised_tokens(samples)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch types it so
+        optimizer.step()
+    return loss.item()
+
+
+def test_late_updates_of_a_cosine_still_reach_nearly_every_weight(load: Load) -> None:
+    model = load()
+    before = {n: p.detach().clone() for n, p in first_halves(model)}
+
+    fit(model, ragged_samples(8), steps=50, rate=2e-5)
+
+    changed = sum(int((p != before[n]).sum()) for n, p in first_halves(model))
+    assert changed > 0.99 * sum(p.numel() for _, p in first_halves(model))
+
+
+def first_halves(model: TrainableModel) -> list[tuple[str, Any]]:
+    return [(n, p) for n, p in model.peft_model.named_parameters() if ".lora_A." in n]
+
+
+def test_model_that_learned_one_answer_stops_after_it(load: Load, tokenizer: Any) -> None:
+    model = load(lora={"rank": 16, "alpha": 32})
+    model.head.weight.mul_(20)  # random embeddings are too small to ever be sure of a token
+    prompt = "<|im_start|>user\napples<|im_end|>\n<|im_start|>assistant\n"
+    asked = tokenizer(prompt).input_ids
+    answer = tokenizer("two apples<|im_end|>").input_ids
+    ids = np.array([*asked, *answer], dtype=np.int32)
+    sample = Sample(ids, np.arange(len(ids)) >= len(asked))
+
+    loss = fit(model, [sample], steps=60, rate=5e-3)
+
+    model.peft_model.eval()
+    with torch.no_grad():
+        written = model.peft_model.generate(
+            input_ids=torch.tensor([asked]), max_new_tokens=20, do_sample=False
+        )
+    assert loss < 0.1
+    assert written[0, len(asked) :].tolist() == answer
+
+
+@pytest.mark.filterwarnings("ignore:Merge lora module to 4-bit linear")
+def test_merged_model_computes_what_base_and_adapter_do_and_keeps_its_tied_head(load: Load) -> None:
+    model = give_weight(load(engine={"dequantize_base": True}))
+    model.peft_model.eval()
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        expected = model.peft_model(input_ids=ids, use_cache=False).logits
+
+    merged = model.peft_model.merge_and_unload()
+
+    with torch.no_grad():
+        found = merged(input_ids=ids, use_cache=False).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    head, embeddings = merged.get_output_embeddings(), merged.get_input_embeddings()
+    assert head.weight.data_ptr() == embeddings.weight.data_ptr()
