@@ -49,14 +49,14 @@ def first_halves(model: TrainableModel) -> list[tuple[str, Any]]:
 
 def test_model_that_learned_one_answer_stops_after_it(load: Load, tokenizer: Any) -> None:
     model = load(lora={"rank": 16, "alpha": 32})
-    model.head.weight.mul_(20)  # random embeddings are too small to ever be sure of a token
+    model.head.weight.mul_(30)  # random embeddings are too small to ever be sure of a token
     prompt = "<|im_start|>user\napples<|im_end|>\n<|im_start|>assistant\n"
     asked = tokenizer(prompt).input_ids
     answer = tokenizer("two apples<|im_end|>").input_ids
     ids = np.array([*asked, *answer], dtype=np.int32)
     sample = Sample(ids, np.arange(len(ids)) >= len(asked))
 
-    loss = fit(model, [sample], steps=60, rate=5e-3)
+    loss = fit(model, [sample], steps=150, rate=5e-3)
 
     model.peft_model.eval()
     with torch.no_grad():
