@@ -1,17 +1,21 @@
 """The switches of spec.engine change speed and memory, not the numbers."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bitsandbytes
 import pytest
 import torch
 
+from tests.worker.training.conftest import small_spec
 from tests.worker.training.test_loss import give_weight, ragged_samples
 from worker.training.batches import pack
 from worker.training.budget import choose_token_budget, memory_bytes
+from worker.training.device import choose_device
 from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel
+from worker.training.model import TrainableModel, load_model
+from worker.training.model_files import check_model_files
 
 Load = Callable[..., TrainableModel]
 
@@ -55,6 +59,23 @@ def test_base_dequantised_once_keeps_the_values_rounded_to_nf4(load: Load) -> No
     assert found == pytest.approx(expected, rel=1e-6)
     for a, b in zip(found_gradients, gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_compute_keeps_the_adapter_in_float32_and_the_loss_close(
+    tiny_model: Path, load: Load
+) -> None:
+    device = choose_device("bfloat16", None)
+    spec = small_spec(quantization={"compute_dtype": "bfloat16"})
+    model = give_weight(load_model(tiny_model, check_model_files(tiny_model), spec, device))
+    expected, _ = loss_and_gradients(give_weight(load()))
+
+    found, gradients = loss_and_gradients(model)
+
+    assert model.head.weight.dtype is torch.bfloat16
+    assert {p.dtype for p in model.adapter_parameters} == {torch.float32}
+    assert {g.dtype for g in gradients} == {torch.float32}
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert (model.packs, model.plain_head) == (True, True)
 
 
 @pytest.mark.slow
