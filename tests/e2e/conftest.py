@@ -32,8 +32,17 @@ def place_model(service: Service, model: Path, name: str = "tiny-qwen2") -> Path
 def make_job(
     service: Service, rows: int = 40, steps: int | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """Upload rows and return the spec of a small job on them: four samples a step, eight rows held out."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in make_rows(rows))
+    """Upload rows and return the spec of a small job on them."""
+    return spec_of_job(service.upload_dataset(tiny_rows(rows)), steps) | changes
+
+
+def tiny_rows(count: int) -> str:
+    """Return rows as JSONL."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in make_rows(count))
+
+
+def spec_of_job(dataset: str, steps: int | None) -> dict[str, Any]:
+    """Return a small spec: four samples a step, eight rows held out; no number of steps is one epoch."""
     training = {
         "per_device_batch_size": 2,
         "gradient_accumulation_steps": 2,
@@ -43,7 +52,7 @@ def make_job(
     }
     return {
         "model": "tiny-qwen2",
-        "dataset": {"train": service.upload_dataset(lines), "eval_size": 8},
+        "dataset": {"train": dataset, "eval_size": 8},
         "lora": {"rank": 8, "alpha": 16},
         "training": training,
-    } | changes
+    }

@@ -1,0 +1,69 @@
+"""`stepline up` as a person meets it: a process at a terminal. For the tests of the command and of the whole."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.ports import find_free_port
+from tests.processes import MARK, wait_until_gone
+
+STOP_SECONDS = 15
+"""Ctrl-C ends everything within seconds; this is what a crowded machine may take."""
+
+
+@dataclass
+class Up:
+    """One running command, and what it printed."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    home: Path
+    printed: Path
+
+    @property
+    def said(self) -> str:
+        return self.printed.read_text()
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 60
+        while "Stepline is ready" not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.05)
+
+    def get(self, path: str) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return int(answer.status)
+
+    def wait_until_nothing_is_left(self) -> None:
+        wait_until_gone(str(self.home), self.home, STOP_SECONDS)
+
+
+@contextmanager
+def running_up(tmp_path: Path, port: int | None = None, home: Path | None = None) -> Iterator[Up]:
+    home = home or tmp_path / "data"
+    port = port or find_free_port()
+    printed = tmp_path / f"printed-{time.monotonic_ns()}"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("STEPLINE_")
+    } | {MARK: str(home), "STEPLINE_HUB": "false"}
+    with printed.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up", "--port", str(port), "--data-dir", str(home)],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield Up(process, port, home, printed)
+    finally:
+        process.kill()
+        process.wait()
