@@ -93,10 +93,11 @@ def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any
     """Insert the rows whose key is not there yet and return how many that were."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     target: Table = getattr(table, "__table__", table)
+    key = next(iter(target.primary_key))
     inserted = 0
     for row in rows:
-        result = session.execute(dialect.insert(target).values(**row).on_conflict_do_nothing())
-        inserted += result.rowcount  # type: ignore[attr-defined]  # an insert's result is a CursorResult
+        statement = dialect.insert(target).values(**row).on_conflict_do_nothing().returning(key)
+        inserted += session.execute(statement).first() is not None
     return inserted
 
 

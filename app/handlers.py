@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app import errors, messages
+from app import complaints, errors, messages
 from contracts.failure import Language
 from contracts.job import JobSpec
 
@@ -61,7 +61,7 @@ def _explain(found: Sequence[Any], language: Language) -> errors.AppError:
     first = found[0]
     if first["type"] == "json_invalid":
         return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
-    problems = messages.validation_problems(found, language)
+    problems = complaints.validation_problems(found, language)
     if len(first["loc"]) == 1 and first["loc"][0] == "body":
         return errors.InvalidBody(problem=problems[0].sentence)
     told = [f"{p.param}: {p.sentence}" for p in problems[:SHOWN_PROBLEMS]]

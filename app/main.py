@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+import threading
 from collections.abc import AsyncIterator
 from types import FrameType
 
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.data_dir)
     app.state.doorbell = Doorbell(settings)
-    app.state.stopping = asyncio.Event()
+    app.state.stopping = threading.Event()
     for room in (jobs, history, artifacts, datasets, workers, attempts, health):
         app.include_router(room.router)
     handlers.install(app)
@@ -73,12 +74,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.storage.prepare()
     state.doorbell.start()
     sweeper = Sweeper(state.database, state.settings, state.doorbell)
-    sweeping = asyncio.create_task(sweeper.run(state.stopping))
+    sweeping = asyncio.create_task(sweeper.run())
     try:
         yield
     finally:
-        state.stopping.set()
-        await sweeping
+        sweeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeping
         state.doorbell.stop()
         state.database.close()
 
@@ -86,12 +88,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 class _Server(uvicorn.Server):
     """Uvicorn, which tells the application at once that it is to stop, so that long polls end."""
 
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
         super().__init__(config)
         self._stopping = stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle SIGINT and SIGTERM; called in the event loop's thread."""
+        """Handle SIGINT and SIGTERM."""
         self._stopping.set()
         super().handle_exit(sig, frame)
 

@@ -1,12 +1,11 @@
-"""What the server says to people, in English and Chinese: errors, events, and pydantic's complaints.
+"""What the server says to people, in English and Chinese: errors and events. What pydantic says is in complaints.py.
 
 A sentence stands here once per language. `{names}` are figures given by whoever raises or records it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from contracts.failure import Language
 
@@ -48,38 +47,6 @@ def choose_language(accept_language: str | None) -> Language:
         elif weight > best[0] and name in {"en", "*"}:
             best = (weight, "en")
     return best[1]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One field that cannot be used, and why."""
-
-    param: str | None
-    sentence: str
-
-
-def validation_problems(errors: Sequence[Any], language: Language) -> list[Problem]:
-    """Return pydantic's errors with dotted paths and in the caller's language."""
-    return [Problem(_dotted(error["loc"]), _complaint(error, language)) for error in errors]
-
-
-def _dotted(location: Sequence[str | int]) -> str | None:
-    # The first part says where the value stood (body, query …); parts in brackets are the tags of unions.
-    parts = [str(part) for part in location[1:] if not str(part).startswith(("(", "function-"))]
-    return ".".join(parts) or None
-
-
-def _complaint(error: Mapping[str, Any], language: Language) -> str:
-    kind, said = error["type"], str(error["msg"]).removeprefix("Value error, ")
-    if language == "en":
-        return said[:1].lower() + said[1:] if said.startswith("Input") else said
-    template = COMPLAINTS_ZH.get(kind)
-    return template.format_map(_Figures(error.get("ctx") or {})) if template else said
-
-
-class _Figures(dict[str, object]):
-    def __missing__(self, key: str) -> str:
-        return "…"
 
 
 def _both(en: str, zh: str, hint_en: str = "", hint_zh: str = "") -> dict[Language, Words]:
@@ -278,50 +245,4 @@ EVENTS: dict[str, dict[Language, str]] = {
     "job_failed": {"en": "Job failed: {reason}.", "zh": "任务失败：{reason}。"},
     "job_cancelled": {"en": "Job cancelled.", "zh": "任务已取消。"},
     "job_paused": {"en": "Job paused at step {step}.", "zh": "任务在第 {step} 步暂停。"},
-}
-
-COMPLAINTS_ZH: dict[str, str] = {
-    "missing": "缺少该字段",
-    "extra_forbidden": "没有这个字段",
-    "json_invalid": "不是合法的 JSON：{error}",
-    "json_type": "应为 JSON",
-    "model_type": "应为对象",
-    "model_attributes_type": "应为对象",
-    "dict_type": "应为对象",
-    "list_type": "应为数组",
-    "string_type": "应为字符串",
-    "string_unicode": "含有无法用 UTF-8 表示的字符",
-    "string_too_short": "至少需要 {min_length} 个字符",
-    "string_too_long": "最多 {max_length} 个字符",
-    "string_pattern_mismatch": "应符合格式 {pattern}",
-    "int_type": "应为整数",
-    "int_parsing": "应为整数",
-    "int_parsing_size": "整数过大",
-    "int_from_float": "应为整数，不能带小数",
-    "float_type": "应为数字",
-    "float_parsing": "应为数字",
-    "finite_number": "应为有限的数字",
-    "bool_type": "应为 true 或 false",
-    "bool_parsing": "应为 true 或 false",
-    "literal_error": "应为 {expected}",
-    "enum": "应为 {expected}",
-    "greater_than": "应大于 {gt}",
-    "greater_than_equal": "应不小于 {ge}",
-    "less_than": "应小于 {lt}",
-    "less_than_equal": "应不大于 {le}",
-    "too_short": "至少需要 {min_length} 项",
-    "too_long": "最多 {max_length} 项",
-    "datetime_type": "应为日期时间，例如 2026-01-31T08:00:00Z",
-    "datetime_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
-    "datetime_from_date_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
-    "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
-    "nul_character": "不能含有 NUL 字符",
-    "count_share_or_auto": "应为不小于 1 的行数、0 到 1 之间的比例，或 'auto'",
-    "count_or_share": "应为不小于 0 的步数，或小于 1 的比例",
-    "target_modules": "应为 'all-linear' 或模块名列表，例如 ['q_proj', 'v_proj']",
-    "on_off_auto": "应为 true、false 或 'auto'",
-    "count_or_auto": "应为不小于 16 的 token 数，或 'auto'",
-    "model_name": "应为模型目录名或 hub 上的模型名，例如 'Qwen/Qwen2-0.5B-Instruct'",
-    "dataset_id": "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
-    "label_filter": "应写作 key:value",
 }

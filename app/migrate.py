@@ -18,7 +18,7 @@ from app.settings import Settings
 def migrate(database: Database, revision: str = "head") -> None:
     """Upgrade the schema, in one transaction."""
     with database.writer.begin() as connection:
-        command.upgrade(_config(connection), revision)
+        command.upgrade(alembic_config(connection), revision)
 
 
 def missing_migrations(database: Database) -> str | None:
@@ -38,10 +38,11 @@ def missing_migrations(database: Database) -> str | None:
 
 @functools.cache
 def _newest() -> set[str]:
-    return set(ScriptDirectory.from_config(_config()).get_heads())
+    return set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
-def _config(connection: Connection | None = None) -> Config:
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Return the configuration under which Alembic's commands run over a connection."""
     config = Config()
     config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
     config.attributes["connection"] = connection

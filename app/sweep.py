@@ -4,7 +4,6 @@ A task in the server's lifespan; its work is done in a thread, and by one proces
 """
 
 import asyncio
-import contextlib
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -37,16 +36,15 @@ class Sweeper:
         self._times = Times.of(settings)
         self._holder = new_id("sweep")
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Sweep until told to stop."""
-        while not stopping.is_set():
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
             try:
                 await run_in_threadpool(self.sweep_once)
             except Exception:
                 # An outer door: the next sweep comes anyway, and the database may be back by then.
                 log.exception("sweep failed")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), self._settings.sweep_seconds)
+            await asyncio.sleep(self._settings.sweep_seconds)
 
     def sweep_once(self) -> None:
         """Do all that is due, unless another process does it."""

@@ -69,7 +69,7 @@ def _read_array(text: "_Text") -> Iterator[Row | RowError]:
         if number and character == ",":
             text.skip(1)
             character = text.peek()
-        elif number:
+        elif number and character is not None:
             yield RowError(text.line, "a comma or ] is missing", "a JSON array of objects")
             return
         if character is None:

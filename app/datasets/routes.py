@@ -7,6 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Response, UploadFile
 from app.datasets import service
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
 from app.db import DatabaseDep, ReadSession, WriteSession
+from app.handlers import LanguageDep
 from app.pages import Page
 from app.storage import StorageDep
 
@@ -15,10 +16,17 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 @router.post("", status_code=201)
 def upload_dataset(
-    file: UploadFile, response: Response, database: DatabaseDep, storage: StorageDep
+    *,
+    file: UploadFile,
+    response: Response,
+    database: DatabaseDep,
+    storage: StorageDep,
+    language: LanguageDep,
 ) -> DatasetDetail:
     """Upload a JSON array or JSONL; 201, or 200 when the same bytes are there already."""
-    dataset, is_new = service.add_dataset(database, storage, file.file, file.filename or "")
+    dataset, is_new = service.add_dataset(
+        database, storage, file.file, file.filename or "", language
+    )
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return dataset

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from app import complaints
 from app.datasets import store
 from app.datasets.reader import Row, read_rows
 from app.db import Database, database_now
@@ -28,6 +29,7 @@ from app.models import Dataset
 from app.pages import Page, decode_cursor, encode_cursor
 from app.storage import Draft, Storage
 from contracts.dataset import EXPECTED, RowError, parse_row
+from contracts.failure import Language
 
 TOLD_ERRORS = 5
 """Faulty rows that an answer names."""
@@ -83,7 +85,7 @@ class Deleted(BaseModel):
 
 
 def add_dataset(
-    database: Database, storage: Storage, file: BinaryIO, filename: str
+    database: Database, storage: Storage, file: BinaryIO, filename: str, language: Language
 ) -> tuple[DatasetDetail, bool]:
     """Check and store an uploaded file, and return it and whether it is new. No transaction is open meanwhile."""
     sha256, length = _hash(file)
@@ -95,7 +97,7 @@ def add_dataset(
     try:
         with storage.draft() as draft:
             file.seek(0)
-            forms = _write_rows(file, draft)
+            forms = _write_rows(file, draft, language)
             path = storage.dataset(dataset_id)
             draft.keep(path)
     except OSError as error:
@@ -163,7 +165,7 @@ def _hash(file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), length
 
 
-def _write_rows(file: BinaryIO, draft: Draft) -> Counter[str]:
+def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str]:
     """Write the rows as JSONL and count them by form. Raises DatasetInvalid with the first faulty ones."""
     forms: Counter[str] = Counter()
     wrong: list[str] = []
@@ -173,8 +175,8 @@ def _write_rows(file: BinaryIO, draft: Draft) -> Counter[str]:
             assert isinstance(found, Row)  # noqa: S101  # what is no Row is a problem
             forms[_form(found.value)] += 1
             continue
-        number = f"row {found.number}, " if isinstance(found, Row) else ""
-        wrong.append(f"{number}line {problem.line}: {problem.problem}")
+        number = found.number if isinstance(found, Row) else None
+        wrong.append(complaints.row_problem(problem, number, language))
         if len(wrong) >= COUNTED_ERRORS:
             break
     if wrong:
@@ -183,7 +185,7 @@ def _write_rows(file: BinaryIO, draft: Draft) -> Counter[str]:
             "file",
             count=len(wrong),
             problems="; ".join(wrong[:TOLD_ERRORS]) + more,
-            expected=EXPECTED,
+            expected=complaints.expected_rows(language),
         )
     if not forms:
         raise DatasetEmpty("file")

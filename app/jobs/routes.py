@@ -79,18 +79,19 @@ async def get_job(
 ) -> Response:
     """Return a job. `wait` holds the answer up to that many seconds, until something about the job changes."""
 
-    def read() -> bytes:
+    def read() -> JobView:
         with database.reading() as session:
-            return service.get_job(session, job_id, language).model_dump_json().encode()
+            return service.get_job(session, job_id, language)
 
-    body = await run_in_threadpool(read)
-    if wait > 0 and not _differs(body, if_none_match):
-        await waiting.wait_for_change(database, job_id, wait, request.app.state.stopping)
-        body = await run_in_threadpool(read)
-    headers = {"ETag": _etag(body), "Vary": "Accept-Language", "Cache-Control": "no-cache"}
-    if if_none_match is not None and not _differs(body, if_none_match):
+    job = await run_in_threadpool(read)
+    if wait > 0 and not job.status.is_final and not _differs(job, if_none_match):
+        stopping = request.app.state.stopping
+        await waiting.wait_for_change(database, job_id, job.version, wait, stopping)
+        job = await run_in_threadpool(read)
+    headers = {"ETag": _etag(job), "Vary": "Accept-Language", "Cache-Control": "no-cache"}
+    if if_none_match is not None and not _differs(job, if_none_match):
         return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(job.model_dump_json(), media_type="application/json", headers=headers)
 
 
 @router.post("/{job_id}/cancel")
@@ -106,13 +107,13 @@ def _labels(given: list[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _etag(body: bytes) -> str:
-    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+def _etag(job: JobView) -> str:
+    return f'"{hashlib.sha256(job.model_dump_json().encode()).hexdigest()[:32]}"'
 
 
-def _differs(body: bytes, if_none_match: str | None) -> bool:
+def _differs(job: JobView, if_none_match: str | None) -> bool:
     """Whether the caller holds another state of the job; without a state nobody can say so."""
     if if_none_match is None:
         return False
     held = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return _etag(body) not in held and "*" not in held
+    return _etag(job) not in held and "*" not in held

@@ -37,6 +37,8 @@ class JobView(BaseModel):
     id: str
     name: str | None
     status: JobStatus
+    version: int
+    """Counts the job's changes."""
     phase: Phase | None
     """What the running attempt is doing."""
     progress: Progress

@@ -74,7 +74,7 @@ def get_job(session: Session, job_id: str, language: Language) -> JobView:
 
 def require_job(session: Session, job_id: str) -> None:
     """Raise JobNotFound unless there is such a job."""
-    if not is_id(job_id) or store.find_state(session, job_id) is None:
+    if not is_id(job_id) or store.find_version(session, job_id) is None:
         raise JobNotFound(job=job_id[:100])
 
 
@@ -186,6 +186,7 @@ def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
         id=job.id,
         name=spec.name,
         status=job.status,
+        version=job.version,
         phase=job.phase,
         progress=Progress(
             step=job.step,

@@ -41,10 +41,9 @@ def lock_job(session: Session, job_id: str) -> Job:
     ).one()
 
 
-def find_state(session: Session, job_id: str) -> tuple[int, bool] | None:
-    """Return the number of the job's last change and whether it has ended."""
-    row = session.execute(select(Job.version, Job.status).where(Job.id == job_id)).one_or_none()
-    return None if row is None else (row[0], row[1].is_final)
+def find_version(session: Session, job_id: str) -> int | None:
+    """Return the number of the job's last change."""
+    return session.scalar(select(Job.version).where(Job.id == job_id))
 
 
 def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int) -> list[JobRow]:

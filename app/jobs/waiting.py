@@ -1,12 +1,12 @@
 """Long polls: an answer that waits for something to happen, without holding a thread or a connection."""
 
 import asyncio
+import threading
 import time
 
 from starlette.concurrency import run_in_threadpool
 
 from app.db import Database
-from app.errors import JobNotFound
 from app.jobs import store
 
 LOOK_SECONDS = 0.25
@@ -14,25 +14,17 @@ LOOK_SECONDS = 0.25
 
 
 async def wait_for_change(
-    database: Database, job_id: str, seconds: float, stopping: asyncio.Event
+    database: Database, job_id: str, version: int, seconds: float, stopping: threading.Event
 ) -> None:
-    """Return when the job has changed, has ended, the time is over, or the server stops."""
+    """Return when the job is no longer at this version, the time is over, or the server stops."""
 
-    def look() -> tuple[int, bool]:
+    def look() -> int | None:
         with database.reading() as session:
-            state = store.find_state(session, job_id)
-        if state is None:
-            raise JobNotFound(job=job_id)
-        return state
+            return store.find_version(session, job_id)
 
     give_up_at = time.monotonic() + seconds
-    version, has_ended = await run_in_threadpool(look)
-    first = version
-    while version == first and not has_ended and not stopping.is_set():
+    while await run_in_threadpool(look) == version and not stopping.is_set():
         left = give_up_at - time.monotonic()
         if left <= 0:
             return
-        try:
-            await asyncio.wait_for(stopping.wait(), min(LOOK_SECONDS, left))
-        except TimeoutError:
-            version, has_ended = await run_in_threadpool(look)
+        await asyncio.sleep(min(LOOK_SECONDS, left))

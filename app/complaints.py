@@ -1,0 +1,131 @@
+"""What is wrong with a value, told to people: pydantic's errors and those of dataset rows, in English and Chinese."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from contracts.dataset import EXPECTED, RowError
+from contracts.failure import Language
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One field that cannot be used, and why."""
+
+    param: str | None
+    sentence: str
+
+
+def validation_problems(errors: Sequence[Any], language: Language) -> list[Problem]:
+    """Return pydantic's errors with dotted paths and in the caller's language."""
+    return [Problem(_dotted(error["loc"]), _complaint(error, language)) for error in errors]
+
+
+def _dotted(location: Sequence[str | int]) -> str | None:
+    # The first part says where the value stood (body, query …); parts in brackets are the tags of unions.
+    parts = [str(part) for part in location[1:] if not str(part).startswith(("(", "function-"))]
+    return ".".join(parts) or None
+
+
+def _complaint(error: Mapping[str, Any], language: Language) -> str:
+    kind, said = error["type"], str(error["msg"]).removeprefix("Value error, ")
+    if language == "en":
+        return said[:1].lower() + said[1:] if said.startswith("Input") else said
+    template = COMPLAINTS_ZH.get(kind)
+    return template.format_map(_Figures(error.get("ctx") or {})) if template else said
+
+
+class _Figures(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def row_problem(error: RowError, number: int | None, language: Language) -> str:
+    """Return where a row stands and what is wrong with it. `number` is its place among the rows, if that is known."""
+    if language == "zh":
+        row = f"第 {number} 条，" if number is not None else ""
+        return f"{row}第 {error.line} 行：{_row_problem_zh(error)}"
+    row = f"row {number}, " if number is not None else ""
+    return f"{row}line {error.line}: {error.problem}"
+
+
+def expected_rows(language: Language) -> str:
+    """Return what rows should be like."""
+    return EXPECTED_ZH if language == "zh" else EXPECTED
+
+
+def _row_problem_zh(error: RowError) -> str:
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        first = cause.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}：{_complaint(first, 'zh')}"
+    for pattern, template in ROW_PROBLEMS_ZH:
+        found = pattern.match(error.problem)
+        if found:
+            return template.format(*found.groups())
+    return error.problem
+
+
+EXPECTED_ZH = "每行为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并以助手的回答结尾"
+ROW_PROBLEMS_ZH: list[tuple[re.Pattern[str], str]] = [
+    (re.compile(r"an? (\w+) stands where an object should"), "此处应为对象，而不是 {0}"),
+    (re.compile(r"its keys \((.*)\) fit no known form"), "其键（{0}）不符合任何已知格式"),
+    (re.compile(r"there is no answer of the assistant"), "没有助手的回答"),
+    (re.compile(r"a system turn stands after the first turn"), "system 消息只能在第一条"),
+    (re.compile(r"it has more than (\d+) bytes"), "超过 {0} 字节"),
+    (re.compile(r"it is not JSON \((.*)\)"), "不是合法的 JSON（{0}）"),
+    (re.compile(r"it is not UTF-8 \((.*)\)"), "不是 UTF-8 编码（{0}）"),
+    (re.compile(r"it is nested too deeply"), "嵌套过深"),
+    (re.compile(r"something follows the array"), "数组之后还有内容"),
+    (re.compile(r"a comma or \] is missing"), "缺少逗号或 ]"),
+    (re.compile(r"the file ends within the array"), "文件在数组中间结束"),
+]
+
+COMPLAINTS_ZH: dict[str, str] = {
+    "missing": "缺少该字段",
+    "extra_forbidden": "没有这个字段",
+    "json_invalid": "不是合法的 JSON：{error}",
+    "json_type": "应为 JSON",
+    "model_type": "应为对象",
+    "model_attributes_type": "应为对象",
+    "dict_type": "应为对象",
+    "list_type": "应为数组",
+    "string_type": "应为字符串",
+    "string_unicode": "含有无法用 UTF-8 表示的字符",
+    "string_too_short": "至少需要 {min_length} 个字符",
+    "string_too_long": "最多 {max_length} 个字符",
+    "string_pattern_mismatch": "应符合格式 {pattern}",
+    "int_type": "应为整数",
+    "int_parsing": "应为整数",
+    "int_parsing_size": "整数过大",
+    "int_from_float": "应为整数，不能带小数",
+    "float_type": "应为数字",
+    "float_parsing": "应为数字",
+    "finite_number": "应为有限的数字",
+    "bool_type": "应为 true 或 false",
+    "bool_parsing": "应为 true 或 false",
+    "literal_error": "应为 {expected}",
+    "enum": "应为 {expected}",
+    "greater_than": "应大于 {gt}",
+    "greater_than_equal": "应不小于 {ge}",
+    "less_than": "应小于 {lt}",
+    "less_than_equal": "应不大于 {le}",
+    "too_short": "至少需要 {min_length} 项",
+    "too_long": "最多 {max_length} 项",
+    "datetime_type": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "datetime_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "datetime_from_date_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
+    "nul_character": "不能含有 NUL 字符",
+    "count_share_or_auto": "应为不小于 1 的行数、0 到 1 之间的比例，或 'auto'",
+    "count_or_share": "应为不小于 0 的步数，或小于 1 的比例",
+    "target_modules": "应为 'all-linear' 或模块名列表，例如 ['q_proj', 'v_proj']",
+    "on_off_auto": "应为 true、false 或 'auto'",
+    "count_or_auto": "应为不小于 16 的 token 数，或 'auto'",
+    "model_name": "应为模型目录名或 hub 上的模型名，例如 'Qwen/Qwen2-0.5B-Instruct'",
+    "dataset_id": "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
+    "label_filter": "应写作 key:value",
+}

@@ -1,0 +1,113 @@
+"""Fixtures of the server's tests: both databases, a client, and a worker that plays its part over HTTP."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from app.db import Database
+from app.main import create_app
+from app.migrate import migrate
+from app.settings import Settings
+from tests.app.player import TOKEN, Player
+from tests.postgres import Postgres
+
+# Plain tracebacks: the pretty ones show every local variable and take seconds.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+)
+
+KINDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "stepline.db"
+    database = Database(f"sqlite:///{path}")
+    migrate(database)
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: Postgres) -> str:
+    """A migrated PostgreSQL database, to be copied."""
+    name = postgres.create_database()
+    database = Database(postgres.url(name))
+    migrate(database)
+    database.close()
+    return name
+
+
+@pytest.fixture(params=KINDS)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database without a schema, once for each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/stepline.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a migrated database of its own, once for each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "stepline.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    name = server.create_database(request.getfixturevalue("migrated_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a server without a broker."""
+    return Settings(
+        database_url=database_url,
+        data_dir=tmp_path / "files",
+        worker_token=TOKEN,
+        doorbell=False,
+        max_upload_bytes=1_000_000,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[FastAPI]:
+    """The application, without its lifespan: no sweep comes unless a test makes one."""
+    app = create_app(settings)
+    app.state.storage.prepare()
+    yield app
+    app.state.database.close()
+
+
+@pytest.fixture
+def database(app: FastAPI) -> Database:
+    """The application's database."""
+    found: Database = app.state.database
+    return found
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """Speaks to the application."""
+    # Not entered: that would start the lifespan.
+    client = TestClient(app)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def player(client: TestClient) -> Player:
+    """Plays users and workers."""
+    return Player(client)

@@ -1,0 +1,98 @@
+import hashlib
+
+import pytest
+from sqlalchemy import update
+
+from app.db import Database
+from app.models import Job
+from app.settings import Settings
+from tests.app.player import Player
+
+
+def test_an_artifact_comes_back_as_it_was_sent(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    content = bytes(range(256)) * 20_000
+    sha256 = hashlib.sha256(content).hexdigest()
+
+    assert player.put_artifact(claim, content=content[:700_000]).status_code == 201
+    assert player.put_artifact(claim, "output.log", b"log").status_code == 201
+
+    listed = player.get(f"/v1/jobs/{job}/artifacts")["data"]
+    assert [(item["name"], item["bytes"]) for item in listed] == [
+        ("adapter.zip", 700_000),
+        ("output.log", 3),
+    ]
+    sha256 = hashlib.sha256(content[:700_000]).hexdigest()
+    whole = player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip")
+    assert whole.content == content[:700_000]
+    assert whole.headers["etag"] == f'"{sha256}"'
+    assert whole.headers["content-disposition"] == 'attachment; filename="adapter.zip"'
+
+    part = player.client.get(
+        f"/v1/jobs/{job}/artifacts/adapter.zip", headers={"Range": "bytes=100-199"}
+    )
+    assert (part.status_code, part.content) == (206, content[100:200])
+    head = player.client.head(f"/v1/jobs/{job}/artifacts/adapter.zip")
+    assert (head.status_code, head.headers["content-length"]) == (200, "700000")
+
+
+def test_a_repeated_upload_is_harmless_and_another_replaces_it(
+    player: Player, settings: Settings
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    codes = [player.put_artifact(claim, content=c).status_code for c in (b"one", b"one", b"two")]
+
+    assert codes == [201, 200, 201]
+    assert player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip").content == b"two"
+    stored = [path for path in (settings.data_dir / "artifacts").rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in stored] == [b"two"]
+
+
+def test_what_arrives_damaged_is_not_kept(player: Player, settings: Settings) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    response = player.put_artifact(claim, sha256="0" * 64)
+
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "checksum_mismatch")
+    assert player.get(f"/v1/jobs/{job}/artifacts")["data"] == []
+    assert list((settings.data_dir / "aside").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["..", ".hidden", "a b", "a%2Fb", "%00", "x" * 101, "..%2f..%2fx"])
+def test_a_name_is_never_a_path(player: Player, name: str) -> None:
+    player.submit()
+
+    assert player.put_artifact(player.claim(), name).status_code in {400, 404, 405}
+
+
+def test_an_upload_above_the_limit_is_refused(player: Player, settings: Settings) -> None:
+    player.submit()
+
+    response = player.put_artifact(player.claim(), content=b"x" * (settings.max_upload_bytes + 1))
+
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+    assert list((settings.data_dir / "aside").iterdir()) == []
+
+
+def test_of_one_name_the_newest_attempts_counts(player: Player, database: Database) -> None:
+    job = player.submit()
+    first = player.claim()
+    player.put_artifact(first, content=b"old")
+    player.finish(first, "interrupted")
+    with database.writing() as session:
+        session.execute(update(Job).values(not_before=None))
+    player.put_artifact(player.claim(), content=b"new")
+
+    assert player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip").content == b"new"
+    assert [item["attempt"] for item in player.get(f"/v1/jobs/{job}/artifacts")["data"]] == [2]
+
+
+def test_what_is_not_there_is_not_found(player: Player) -> None:
+    job = player.submit()
+
+    for path in (f"{job}/artifacts/adapter.zip", "job_none/artifacts/x", "job_none/artifacts"):
+        assert player.client.get(f"/v1/jobs/{path}").status_code == 404

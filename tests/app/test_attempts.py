@@ -1,0 +1,418 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.db import Database, database_now
+from app.models import Attempt, Job, Record
+from contracts.attempt import AttemptStatus, Claim
+from contracts.base import utc_now
+from contracts.failure import FailureReason
+from contracts.job import Phase
+from contracts.record import CheckpointRecord, EvalRecord, LogRecord, PhaseRecord
+from contracts.wire import CLAIM_PATH, DATASET_PATH, HELLO_PATH, SHA256_HEADER, SYNC_PATH
+from tests.app.player import Player
+from tests.factories import make_metric
+
+
+def make_checkpoint(seq: int, step: int) -> CheckpointRecord:
+    return CheckpointRecord(seq=seq, at=utc_now(), step=step, name=f"step-{step}")
+
+
+def make_ready(database: Database) -> None:
+    """Let the wait after a loss be over."""
+    with database.writing() as session:
+        session.execute(update(Job).values(not_before=None))
+
+
+def test_a_claim_carries_all_that_a_worker_needs(player: Player, database: Database) -> None:
+    train, held_out = player.upload(12), player.upload(4, "e")
+    job = player.submit(dataset={"train": train, "eval": held_out})
+
+    claim = player.claim()
+
+    assert (claim.job_id, claim.number) == (job, 1)
+    assert claim.spec.dataset.train == train
+    assert claim.train.rows == 12  # type: ignore[union-attr]  # uploaded, not of the hub
+    assert claim.eval is not None
+    assert (claim.lease_seconds, claim.sync_seconds, claim.flush_seconds) == (45, 10, 0.5)
+    with database.reading() as session:
+        stored = session.scalars(select(Attempt)).one()
+    assert claim.token not in stored.token_sha256
+    seen = player.job(job)
+    assert (seen["status"], seen["phase"], seen["attempt"]) == ("running", "placing", 1)
+    assert seen["started_at"] is not None
+
+
+def test_only_the_worker_token_lets_in(player: Player) -> None:
+    for path, body in (
+        (CLAIM_PATH, {"worker": {"worker_id": "w"}}),
+        (HELLO_PATH, {"worker_id": "w"}),
+    ):
+        for header in ("", "Bearer wrong", "Basic abc", "Bearer ", "Bearer \xff\xfe"):
+            headers = [(b"Authorization", header.encode("latin-1"))] if header else []
+            response = player.client.post(path, json=body, headers=headers)
+            assert response.status_code == 401
+            assert response.json()["error"]["code"] == "invalid_token"
+            assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_job_goes_to_a_worker_that_has_its_model(player: Player) -> None:
+    job = player.submit(model="rare")
+    player.hello(worker_id="has-it", models=["rare"])
+
+    assert player.ask(worker_id="lacks-it", models=["common"]).status_code == 204
+    assert player.claim(worker_id="has-it", models=["rare"]).job_id == job
+
+
+def test_a_job_whose_model_nobody_has_is_taken_to_fail_with_a_reason(player: Player) -> None:
+    job = player.submit(model="nowhere")
+
+    assert player.claim(worker_id="lacks-it", models=["common"]).job_id == job
+
+
+def test_a_worker_without_the_hub_leaves_what_another_can_bring(player: Player) -> None:
+    player.submit(model="on-the-hub")
+    player.hello(worker_id="online", models=None)
+
+    assert player.ask(worker_id="offline", models=["common"]).status_code == 204
+    assert player.ask(worker_id="online", models=None).status_code == 200
+
+
+def test_records_are_stored_once_however_often_they_come(
+    player: Player, database: Database
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    records = [make_metric(n, loss=3.0 - n / 10) for n in range(1, 6)]
+
+    assert player.sync(claim, *records[:3]).acked_seq == 3
+    assert player.sync(claim, *records[1:5]).acked_seq == 5
+    assert player.sync(claim, *records, *records).acked_seq == 5
+
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Record)) == 5
+    assert [point["step"] for point in player.get(f"/v1/jobs/{job}/loss")["data"]] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+    assert player.job(job)["last_loss"] == 2.5
+
+
+def test_records_behind_a_gap_wait_for_it_to_close(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    assert player.sync(claim, make_metric(1), make_metric(4)).acked_seq == 1
+    assert len(player.get(f"/v1/jobs/{job}/loss")["data"]) == 1
+    assert player.finish(claim, "cancelled", last_seq=4).status_code == 409
+
+    assert player.sync(claim, make_metric(3), make_metric(2, loss=9.0)).acked_seq == 4
+    assert len(player.get(f"/v1/jobs/{job}/loss")["data"]) == 4
+    seen = player.job(job)
+    assert (seen["progress"]["step"], seen["last_loss"]) == (4, 2.0), "late ones take nothing back"
+    assert player.finish(claim, "cancelled", last_seq=4).status_code == 200
+
+
+def test_progress_phase_and_time_left_follow_the_records(player: Player) -> None:
+    job = player.submit(evaluation={"every_steps": 4})
+    claim = player.claim()
+    at = utc_now()
+
+    assert player.job(job)["eta_seconds"] is None
+    player.sync(claim, phase=Phase.PLACING)
+    player.sync(
+        claim,
+        PhaseRecord(seq=1, at=at, phase=Phase.TRAINING, total_steps=10),
+        EvalRecord(seq=2, at=at, step=0, loss=2.5, tokens=10, seconds=3.0),
+        make_metric(3, step=1, seconds=2.0, epoch=0.1, loss=1.75),
+        make_metric(4, step=2, seconds=2.0, epoch=0.2, loss=1.5),
+    )
+
+    seen = player.job(job)
+    assert seen["phase"] == "training"
+    assert seen["progress"] == {"step": 2, "total_steps": 10, "epoch": 0.2, "percent": 20.0}
+    assert (seen["last_loss"], seen["eval_loss"]) == (1.5, 2.5)
+    assert seen["eta_seconds"] == 8 * 2.0 + 3 * 3.0, "evaluations at 4, 8 and the end"
+
+
+def test_what_people_should_know_becomes_an_event(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    at = utc_now()
+
+    player.sync(
+        claim,
+        PhaseRecord(seq=1, at=at, phase=Phase.LOADING),
+        LogRecord(seq=2, at=at, message="a detail"),
+        LogRecord(seq=3, at=at, level="warning", message="3 rows were dropped {x}"),
+        EvalRecord(seq=4, at=at, step=0, loss=math.nan, tokens=1),
+        make_checkpoint(5, 10),
+    )
+
+    english = player.get(f"/v1/jobs/{job}/events")["data"]
+    response = player.client.get(f"/v1/jobs/{job}/events", headers={"Accept-Language": "zh-CN"})
+    assert [event["code"] for event in english] == [
+        "job_created",
+        "attempt_started",
+        "phase",
+        "log",
+        "evaluated",
+        "checkpoint",
+    ]
+    assert english[3]["message"] == "3 rows were dropped {x}"
+    assert english[3]["level"] == "warning"
+    assert response.json()["data"][0]["message"] == "任务已提交。"
+
+
+def test_numbers_that_are_not_finite_are_kept_as_such(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    player.sync(claim, make_metric(1, loss=math.nan, grad_norm=math.inf), make_metric(2))
+
+    page = player.get(f"/v1/jobs/{job}/loss")
+    assert [point["loss"] for point in page["data"]] == [None, 2.0]
+    assert page["data"][0]["grad_norm"] is None
+    assert page["nonfinite"] == [1]
+
+
+def test_output_is_stored_once_and_without_a_gap(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    assert player.print(claim, 0, "one\ntwo\n").acked_output == 8
+    assert player.print(claim, 0, "one\ntwo\n").acked_output == 8
+    assert player.print(claim, 20, "later\n").acked_output == 8
+    assert player.print(claim, 0, "one\ntwo\n三\0\n").acked_output == 13
+
+    text = player.client.get(f"/v1/jobs/{job}/logs", headers={"Accept": "text/plain"}).text
+    assert text == "one\ntwo\n三\ufffd\n"
+
+
+def test_a_bad_token_or_a_finished_attempt_may_write_nothing(player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+    stranger = claim.model_copy(update={"token": "wrong"})
+    nobody = claim.model_copy(update={"attempt_id": "att_" + "0" * 24})
+
+    for wrong in (stranger, nobody, claim.model_copy(update={"attempt_id": "%00"})):
+        assert player.send_sync(wrong).status_code == 401
+        assert player.put_artifact(wrong).status_code == 401
+        assert player.finish(wrong, "cancelled").status_code == 401
+
+    player.finish(claim, "interrupted")
+    for late in (
+        player.send_sync(claim),
+        player.put_artifact(claim),
+        player.finish(claim, "failed"),
+    ):
+        assert late.status_code == 409
+        assert late.json()["error"]["code"] == "attempt_superseded"
+        assert late.headers["x-should-retry"] == "false"
+
+
+def test_a_dataset_goes_only_to_the_attempt_that_needs_it(player: Player) -> None:
+    wanted, other = player.upload(3), player.upload(3, "other")
+    player.submit(dataset={"train": wanted})
+    claim = player.claim()
+
+    def download(dataset: str, token: str) -> tuple[int, bytes, str | None]:
+        path = DATASET_PATH.format(attempt_id=claim.attempt_id, dataset_id=dataset)
+        response = player.client.get(path, headers={"Authorization": f"Bearer {token}"})
+        return response.status_code, response.content, response.headers.get(SHA256_HEADER)
+
+    status, content, sha256 = download(wanted, claim.token)
+    assert status == 200
+    assert len(content.splitlines()) == 3
+    assert sha256 == claim.train.sha256  # type: ignore[union-attr]  # uploaded, not of the hub
+    assert download(other, claim.token)[0] == 404
+    assert download(wanted, "wrong")[0] == 401
+
+
+def test_success_needs_its_summary_its_adapter_and_every_record(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    missing = player.finish(claim, "succeeded", last_seq=1)
+    assert missing.status_code == 409
+    assert missing.json()["error"]["code"] == "records_missing"
+    assert missing.json()["error"]["hint"] == "acked_seq=0"
+    assert "x-should-retry" not in missing.headers
+    player.sync(claim, make_metric(1))
+    assert player.finish(claim, "succeeded", 1).json()["error"]["code"] == "artifacts_missing"
+
+    player.succeed(claim, last_seq=1)
+    assert player.finish(claim, "succeeded", 1).json() == {"job_status": "succeeded"}
+    seen = player.job(job)
+    assert (seen["status"], seen["eval_loss"], seen["phase"]) == ("succeeded", 1.6, None)
+    assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["status"] == "succeeded"
+
+
+def test_a_typed_failure_reaches_the_user_in_their_language(player: Player) -> None:
+    job = player.submit()
+
+    status = player.fail(player.claim(), FailureReason.OOM_GPU, detail="tried 3 GiB", step=7)
+
+    assert status == "failed"
+    english = player.job(job)["error"]
+    chinese = player.client.get(f"/v1/jobs/{job}", headers={"Accept-Language": "zh"}).json()[
+        "error"
+    ]
+    assert english["code"] == chinese["code"] == "oom_gpu"
+    assert english["message"] == "The GPU ran out of memory."
+    assert chinese["message"] == "显存不足。"
+    assert (english["detail"], english["step"]) == ("tried 3 GiB", 7)
+    assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["error"]["code"] == "oom_gpu"
+
+
+def test_a_killed_child_is_tried_again_after_a_wait_and_not_for_ever(
+    player: Player, database: Database
+) -> None:
+    job = player.submit()
+
+    for expected, wait in (("queued", 10), ("queued", 20)):
+        assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == expected
+        assert player.ask().status_code == 204, "the wait after a loss"
+        with database.reading() as session:
+            not_before = session.scalars(select(Job.not_before)).one()
+            assert not_before is not None
+            left = (not_before - database_now(session)).total_seconds()
+        assert wait - 5 < left <= wait
+        make_ready(database)
+    assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == "failed"
+
+    assert player.job(job)["error"]["code"] == "attempts_exhausted"
+    assert [a["status"] for a in player.get(f"/v1/jobs/{job}/attempts")["data"]] == ["failed"] * 3
+
+
+def test_a_new_checkpoint_starts_the_count_of_losses_anew(
+    player: Player, database: Database
+) -> None:
+    player.submit()
+
+    # A checkpoint in attempt 3 lies between the losses 2 and 3; the same step again in attempt 4 is no new one.
+    for checkpoint_step, expected in (
+        (0, "queued"),
+        (0, "queued"),
+        (50, "queued"),
+        (50, "queued"),
+        (0, "failed"),
+    ):
+        claim = player.claim()
+        if checkpoint_step:
+            player.sync(claim, make_checkpoint(1, checkpoint_step))
+        assert player.fail(claim, FailureReason.CHILD_KILLED) == expected
+        make_ready(database)
+
+
+def test_a_job_handed_back_waits_at_its_old_place_uncharged(
+    player: Player, database: Database
+) -> None:
+    dataset = {"train": player.upload()}
+    first = player.submit(dataset=dataset)
+    player.submit(dataset=dataset)
+
+    for _ in range(4):
+        claim = player.claim()
+        assert claim.job_id == first
+        assert player.finish(claim, "interrupted", step=3).json() == {"job_status": "queued"}
+        assert player.job(first)["queue_position"] == 1
+    with database.reading() as session:
+        assert session.scalar(select(Job.losses).where(Job.id == first)) == 0
+
+
+@pytest.mark.parametrize("ending", ["interrupted", "failed"])
+def test_a_job_to_be_cancelled_is_not_queued_again(player: Player, ending: str) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.client.post(f"/v1/jobs/{job}/cancel")
+
+    if ending == "failed":
+        assert player.fail(claim, FailureReason.CHILD_KILLED) == "cancelled"
+    else:
+        assert player.finish(claim, ending).json() == {"job_status": "cancelled"}
+    assert player.job(job)["status"] == "cancelled"
+
+
+def test_each_sync_renews_the_lease_and_silence_shows(player: Player, database: Database) -> None:
+    job = player.submit()
+    claim = player.claim()
+    with database.writing() as session:
+        past = database_now(session) - timedelta(seconds=1)
+        session.execute(update(Attempt).values(lease_expires_at=past))
+    assert player.job(job)["unreachable"] is True
+    assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["unreachable"] is True
+
+    player.sync(claim)
+
+    assert player.job(job)["unreachable"] is False
+
+
+def test_numbers_beyond_reason_are_refused(player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+    for seq, step in ((10**30, 1), (1, 10**30)):
+        body = {
+            "records": [
+                {
+                    "type": "metric",
+                    "seq": seq,
+                    "step": step,
+                    "at": "2026-01-01T00:00:00Z",
+                    "values": {},
+                }
+            ]
+        }
+        response = player.client.post(
+            SYNC_PATH.format(attempt_id=claim.attempt_id),
+            json=body,
+            headers={"Authorization": f"Bearer {claim.token}"},
+        )
+        assert response.status_code == 400
+
+
+def test_rival_workers_get_each_job_once(player: Player, database: Database) -> None:
+    jobs, rivals = 200, 4
+    with database.writing() as session:
+        now = database_now(session)
+        spec = make_spec_json()
+        session.add_all(
+            Job(
+                id=f"job_{n:024d}",
+                status="queued",
+                spec=spec,
+                model="m",
+                queue="default",
+                priority=n % 3,
+                created_at=now,
+            )
+            for n in range(jobs)
+        )
+
+    def take_all(worker_id: str) -> list[Claim]:
+        taken = []
+        while (response := player.ask(worker_id=worker_id)).status_code == 200:
+            taken.append(Claim.model_validate_json(response.content))
+        assert response.status_code == 204
+        return taken
+
+    with ThreadPoolExecutor(rivals) as pool:
+        taken = [claim for claims in pool.map(take_all, "abcd") for claim in claims]
+
+    assert len(taken) == jobs
+    assert len({claim.job_id for claim in taken}) == jobs
+    with database.reading() as session:
+        running = session.scalar(
+            select(func.count()).where(Attempt.status == AttemptStatus.RUNNING)
+        )
+    assert running == jobs
+
+
+def make_spec_json() -> dict[str, object]:
+    return {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}

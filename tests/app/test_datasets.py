@@ -1,0 +1,225 @@
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from app.datasets.reader import Row, read_rows
+from app.settings import Settings
+from contracts.dataset import RowError
+from tests.app.player import Player
+
+ALPACA = {"instruction": "问", "input": "", "output": "答", "id": 7}
+PROMPT = {"prompt": "p", "completion": "c"}
+CHAT = {"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]}
+
+
+def upload(
+    player: Player, content: bytes | str, name: str = "rows.json"
+) -> tuple[int, dict[str, object]]:
+    data = content.encode() if isinstance(content, str) else content
+    response = player.client.post("/v1/datasets", files={"file": (name, data)})
+    body: dict[str, object] = response.json()
+    return response.status_code, body.get("error", body)  # type: ignore[return-value]  # a dict either way
+
+
+def jsonl(*rows: object) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def test_an_array_and_jsonl_hold_the_same_rows(player: Player, settings: Settings) -> None:
+    rows = [ALPACA, PROMPT, CHAT]
+    for content in (
+        json.dumps(rows),
+        json.dumps(rows, indent=2, ensure_ascii=False),
+        "\ufeff" + json.dumps(rows),
+        jsonl(*rows),
+        "\ufeff" + jsonl(*rows),
+        "\n" + jsonl(*rows).replace("\n", "\r\n\r\n").rstrip(),
+    ):
+        status, dataset = upload(player, content)
+        assert status == 201
+        assert dataset["rows"] == 3
+        assert dataset["forms"] == {"alpaca": 1, "prompt": 1, "messages": 1}
+        assert dataset["bytes"] == len(content.encode())
+        sha256 = hashlib.sha256(content.encode()).hexdigest()
+        assert (dataset["sha256"], dataset["id"]) == (sha256, f"ds_{sha256[:24]}")
+        assert dataset["preview"][0] == {  # type: ignore[index]  # a list
+            "messages": [
+                {"role": "user", "content": "问"},
+                {"role": "assistant", "content": "答"},
+            ]
+        }
+    stored = list((settings.data_dir / "datasets").iterdir())
+    assert len(stored) == 6
+    for path in stored:
+        assert [json.loads(line) for line in path.read_text().splitlines()] == rows
+
+
+def test_the_same_bytes_again_are_the_same_dataset(player: Player, settings: Settings) -> None:
+    first = upload(player, jsonl(ALPACA), "one.jsonl")
+    again = upload(player, jsonl(ALPACA), "two.jsonl")
+
+    assert (first[0], again[0]) == (201, 200)
+    assert first[1] == again[1]
+    assert len(list((settings.data_dir / "datasets").iterdir())) == 1
+    assert list((settings.data_dir / "aside").iterdir()) == []
+
+
+def test_faulty_rows_are_named_with_their_line_and_what_was_expected(player: Player) -> None:
+    good = jsonl(ALPACA)
+    for content, *expected in (
+        (good + '{"instruction": "x"}\n', "row 2, line 2: output", "Field required"),
+        (good + "\n[1]\n", "row 2, line 3: a list stands where an object should"),
+        (good + '{"question": "x"}\n', "row 2, line 2: its keys (question) fit no known form"),
+        (good + '{"prompt": "x", "completion": \n', "line 2: it is not JSON"),
+        (good + '{"messages": [{"role": "robot", "content": "x"}]}', "line 2: messages.0.role"),
+        (good + '{"instruction": 5, "output": "x"}', "line 2: instruction"),
+        ('[\n {"instruction": "a", "output": "b"},\n 3\n]', "row 2, line 3: a number stands"),
+        ('[\n {"instruction": "a",\n "output" "b"}]', "line 3: it is not JSON"),
+        ('[{"instruction": "a", "output": "b"}', "the file ends within the array"),
+        ('[{"instruction": "a", "output": "b"} {}]', "a comma or ] is missing"),
+        ('[{"instruction": "a", "output": "b"}] x', "something follows the array"),
+        ('{\n "instruction": "a"\n}', "line 1: it is not JSON"),
+        ('"text"', "a string stands where an object should"),
+    ):
+        status, error = upload(player, content)
+        assert status == 400
+        assert (error["code"], error["param"]) == ("dataset_invalid", "file")
+        for words in expected:
+            assert words in str(error["message"])
+        assert "{prompt, completion}" in str(error["hint"])
+
+
+def test_many_faulty_rows_are_counted_and_the_first_are_told(player: Player) -> None:
+    _, error = upload(player, jsonl(*[{"n": n} for n in range(30)]))
+
+    message = str(error["message"])
+    assert message.startswith("30 of the rows")
+    assert message.count("line") == 5
+
+
+def test_a_file_without_rows_is_called_empty(player: Player) -> None:
+    for content in ("", " \n\n", "[]", " [ ] ", "\ufeff"):
+        status, error = upload(player, content)
+        assert (status, error["code"], error["param"]) == (400, "dataset_empty", "file")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe[\x00]\x00",
+        b'{"instruction": "\xe9", "output": "x"}',
+        b'[{"instruction": "\xe9", "output": "x"}]',
+        b'{"instruction": "\\ud800", "output": "x"}',
+        b'{"instruction": "x", "output": "y", "n": ' + b"9" * 5000 + b"}",
+        b'[{"n": ' + b"9" * 5000 + b"}]",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"prompt": "x", "completion": "y", "n": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b"\x00\x00",
+        b'{"instruction": "x" "output"}',
+        b"PK\x03\x04",
+    ],
+)
+def test_hostile_files_are_refused_like_any_other(player: Player, content: bytes) -> None:
+    status, error = upload(player, content)
+
+    assert (status, error["code"]) == (400, "dataset_invalid")
+
+
+def test_odd_values_in_columns_that_are_not_trained_on_do_no_harm(player: Player) -> None:
+    status, dataset = upload(
+        player,
+        '{"instruction": "a\\u0000b", "output": "c", "x": "\\ud800", "y": NaN, "z": 1e999}\n',
+        "../../etc/passwd",
+    )
+
+    assert status == 201
+    assert dataset["filename"] == "passwd"
+    assert player.get(f"/v1/datasets/{dataset['id']}") == dataset
+
+
+def test_a_file_above_the_limit_is_not_taken(player: Player, settings: Settings) -> None:
+    status, error = upload(player, b" " * (settings.max_upload_bytes + 100_000))
+
+    assert (status, error["code"]) == (413, "body_too_large")
+    assert list((settings.data_dir / "aside").iterdir()) == []
+
+
+def test_a_body_that_is_no_upload_says_how_to_send_one(player: Player) -> None:
+    for response in (
+        player.client.post("/v1/datasets"),
+        player.client.post("/v1/datasets", json=[ALPACA]),
+        player.client.post("/v1/datasets", data={"file": "text"}),
+        player.client.post("/v1/datasets", files={"data": ("x", b"x")}),
+        player.client.post(
+            "/v1/datasets", content=b"x", headers={"Content-Type": "multipart/form-data"}
+        ),
+        player.client.post(
+            "/v1/datasets",
+            content=b"--b\r\nbroken",
+            headers={"Content-Type": "multipart/form-data; boundary=b"},
+        ),
+    ):
+        assert response.status_code == 400
+        assert set(response.json()["error"]) >= {"message", "type", "param", "code"}
+
+
+def test_datasets_are_listed_newest_first(player: Player) -> None:
+    ids = [player.upload(1, mark=str(n)) for n in range(3)]
+
+    first = player.get("/v1/datasets", limit=2)
+    second = player.get("/v1/datasets", limit=2, cursor=first["cursor"])
+
+    assert [row["id"] for page in (first, second) for row in page["data"]] == ids[::-1]
+    assert (first["has_more"], second["has_more"]) == (True, False)
+
+
+def test_a_dataset_goes_when_no_job_needs_it(player: Player, settings: Settings) -> None:
+    dataset, held_out = player.upload(), player.upload(3, "e")
+    job = player.submit(dataset={"train": dataset, "eval": held_out})
+
+    for used in (dataset, held_out):
+        refused = player.client.delete(f"/v1/datasets/{used}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "dataset_in_use")
+        assert job in refused.json()["error"]["message"]
+
+    player.client.post(f"/v1/jobs/{job}/cancel")
+    assert player.client.delete(f"/v1/datasets/{dataset}").json()["deleted"] is True
+    assert player.client.get(f"/v1/datasets/{dataset}").status_code == 404
+    assert player.client.delete(f"/v1/datasets/{dataset}").status_code == 404
+    assert player.job(job)["spec"]["dataset"]["train"] == dataset
+    assert not list(Path(settings.data_dir / "datasets").glob(f"{dataset}*"))
+    assert player.upload() == dataset
+
+
+def read(content: bytes) -> list[Row | RowError]:
+    return list(read_rows(io.BytesIO(content)))
+
+
+def test_rows_that_cross_the_edges_of_blocks_come_whole() -> None:
+    rows = [{"n": n, "text": "x汉" * (n * 997 % 50_000)} for n in range(60)]
+
+    for content in (json.dumps(rows), json.dumps(rows, ensure_ascii=False, indent=1), jsonl(*rows)):
+        found = read(content.encode())
+        assert [row.value for row in found if isinstance(row, Row)] == rows
+        assert [row.number for row in found if isinstance(row, Row)] == list(range(1, 61))
+
+
+def test_an_endless_row_is_given_up() -> None:
+    for content in (b'["' + b"x" * 6_000_000, b'{"a": "' + b"x" * 6_000_000):
+        found = read(content)
+        assert len(found) == 1
+        assert isinstance(found[0], RowError)
+
+
+@hypothesis_settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=200) | st.text(alphabet='[]{}",:\n 1a\\', max_size=60).map(str.encode))
+def test_whatever_a_file_holds_reading_it_ends_without_another_error(content: bytes) -> None:
+    for found in read(content):
+        assert isinstance(found, Row | RowError)

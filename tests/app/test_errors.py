@@ -1,0 +1,427 @@
+import re
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx2 import Response
+from sqlalchemy import text
+from starlette.testclient import TestClient
+
+from app import errors, messages
+from app.complaints import COMPLAINTS_ZH, row_problem
+from app.db import Database
+from app.errors import AppError
+from app.main import create_app
+from app.settings import Settings
+from contracts.dataset import RowError, parse_json, parse_row
+from tests.app.player import TOKEN, Player
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, AppError) and kind is not AppError
+]
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+def check_shape(response: Response) -> dict[str, Any]:
+    body = response.json()
+    assert set(body) == {"error"}
+    error: dict[str, Any] = body["error"]
+    assert (
+        {"message", "type", "param", "code"}
+        <= set(error)
+        <= {"message", "type", "param", "code", "hint"}
+    )
+    assert error["message"]
+    assert error["code"] in messages.ERRORS
+    assert error["param"] is None or error["param"]
+    assert "detail" not in body
+    assert re.fullmatch(r"[A-Za-z0-9._:-]+", response.headers["x-request-id"])
+    if response.status_code in {400, 401, 404, 405, 413}:
+        assert response.headers["x-should-retry"] == "false"
+    return error
+
+
+def figures_of(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_error_speaks_both_languages_of_the_same_figures(kind: type[AppError]) -> None:
+    english, chinese = messages.ERRORS[kind.code]["en"], messages.ERRORS[kind.code]["zh"]
+
+    assert figures_of(english.message) == figures_of(chinese.message)
+    assert bool(english.hint) == bool(chinese.hint)
+    assert CHINESE.search(chinese.message) or kind.code == "invalid_field"
+    assert not CHINESE.search(english.message + english.hint)
+
+
+def test_every_event_speaks_both_languages_of_the_same_figures() -> None:
+    for code, words in messages.EVENTS.items():
+        assert figures_of(words["en"]) == figures_of(words["zh"]), code
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        (None, "en"),
+        ("", "en"),
+        ("zh", "zh"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("en-US,en;q=0.9,zh;q=0.8", "en"),
+        ("fr, zh;q=0.5", "zh"),
+        ("zh;q=0.1, en;q=0.2", "en"),
+        ("zh;q=0", "en"),
+        ("zh;q=banana, ,;;;", "zh"),
+        ("*", "en"),
+    ],
+)
+def test_the_language_is_the_one_preferred(header: str | None, language: str) -> None:
+    assert messages.choose_language(header) == language
+
+
+@pytest.mark.parametrize(
+    ("row", "chinese"),
+    [
+        (3, "此处应为对象"),
+        ({"a": 1}, "不符合任何已知格式"),
+        ({"instruction": 1, "output": "x"}, "应为字符串"),
+        ({"messages": [{"role": "user", "content": "x"}]}, "没有助手的回答"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "应为"),
+        (
+            {"messages": [{"role": r, "content": "x"} for r in ("user", "assistant", "system")]},
+            "system 消息",
+        ),
+        ({"instruction": "a", "output": "b", "history": [["x"]]}, "history"),
+    ],
+)
+def test_faulty_rows_are_told_in_chinese(row: object, chinese: str) -> None:
+    with pytest.raises(RowError) as found:
+        parse_row(row, 5)
+
+    told = row_problem(found.value, 4, "zh")
+    assert told.startswith("第 4 条，第 5 行：")
+    assert chinese in told
+
+
+def test_a_line_that_is_not_json_is_told_in_chinese() -> None:
+    with pytest.raises(RowError) as found:
+        parse_json(b"{", 1)
+
+    assert "不是合法的 JSON" in row_problem(found.value, None, "zh")
+
+
+@pytest.mark.parametrize(
+    ("spec", "param", "chinese"),
+    [
+        ({"modle": "x"}, "model", "缺少该字段"),
+        ({"trainng": {}}, "trainng", "没有这个字段"),
+        ({"training": {"epochs": 0}}, "training.epochs", "应不小于 1"),
+        ({"training": {"epochs": "1"}}, "training.epochs", "应为整数"),
+        ({"training": {"learning_rate": 2}}, "training.learning_rate", "应不大于 1"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate", "应为有限"),
+        ({"training": {"warmup_steps": -1}}, "training.warmup_steps", "应为不小于 0 的步数"),
+        ({"lora": {"rank": None}}, "lora.rank", "应为整数"),
+        ({"lora": {"target_modules": []}}, "lora.target_modules", "all-linear"),
+        ({"lora": []}, "lora", "应为对象"),
+        ({"quantization": {"type": "int8"}}, "quantization.type", "nf4"),
+        ({"dataset": {"train": "x"}}, "dataset.train", "ds_"),
+        ({"dataset": {"train": {"hub": "a b"}}}, "dataset.train.hub", "模型"),
+        ({"dataset": {"train": {"hub": "a", "x": 1}}}, "dataset.train.x", "没有这个字段"),
+        ({"dataset": {"train": "ds_00000000", "eval_size": 1.5}}, "dataset.eval_size", "比例"),
+        ({"model": "../etc"}, "model", "模型"),
+        ({"model": 5}, "model", "模型"),
+        ({"labels": {"k": 1}}, "labels.k", "应为字符串"),
+        ({"labels": {str(n): "" for n in range(17)}}, "labels", "最多 16 项"),
+        ({"name": "x" * 201}, "name", "最多 200 个字符"),
+        ({"name": "a\0b"}, "name", "NUL"),
+        ({"labels": {"k\0": "v"}}, "labels.k", "NUL"),
+        ({"queue": "No Queue"}, "queue", "格式"),
+        ({"priority": 10**30}, "priority", "应不大于 1000"),
+        ({"engine": {"compile": "yes"}}, "engine.compile", "true"),
+        ({"engine": {"token_budget": 3}}, "engine.token_budget", "token"),
+    ],
+)
+def test_a_bad_field_is_named_in_both_languages(
+    player: Player, spec: dict[str, Any], param: str, chinese: str
+) -> None:
+    body = spec if "modle" in spec else {"model": "m", "dataset": {"train": "ds_00000000"}} | spec
+    for language in ("en", "zh"):
+        content = json_with_nan(body)
+        response = player.client.post(
+            "/v1/jobs",
+            content=content,
+            headers={"Accept-Language": language, "Content-Type": "application/json"},
+        )
+        error = check_shape(response)
+        assert response.status_code == 400
+        assert (error["code"], error["param"]) == ("invalid_field", param)
+        assert (chinese in error["message"]) or language == "en"
+        if language == "en":
+            assert not CHINESE.search(str(error))
+
+
+def json_with_nan(body: object) -> bytes:
+    import json  # noqa: PLC0415  # the client's own encoder refuses NaN
+
+    return json.dumps(body).encode()
+
+
+def test_a_misspelt_field_is_guessed(player: Player) -> None:
+    base = {"model": "m", "dataset": {"train": "ds_00000000"}}
+    for extra, guess in (
+        ({"trainng": {}}, "training"),
+        ({"training": {"learning_rte": 1}}, "learning_rate"),
+        ({"training": {"num_train_epochs": 1}}, ""),
+    ):
+        error = player.client.post("/v1/jobs", json=base | extra).json()["error"]
+        assert error.get("hint", "") == (f"Did you mean {guess}?" if guess else "")
+
+
+HOSTILE_BODIES: list[tuple[bytes, str]] = [
+    (b"", "application/json"),
+    (b"{", "application/json"),
+    (b"null", "application/json"),
+    (b"[]", "application/json"),
+    (b'"x"', "application/json"),
+    (b"1" * 5000, "application/json"),
+    (b"\xff\xfe", "application/json"),
+    (b'{"model": "\xff"}', "application/json"),
+    (b"[" * 100_000, "application/json"),
+    (b'{"a":' * 50_000, "application/json"),
+    (b'{"model": "\\ud800", "dataset": {"train": "ds_00000000"}}', "application/json"),
+    (b'{"model": "m", "dataset": {"train": "ds_00000000"}, "name": "\\ud800"}', "application/json"),
+    (b'{"\\ud800": 1}', "application/json"),
+    (b'{"model": "m\\u0000", "dataset": {"train": "ds_00000000"}}', "application/json"),
+    (
+        b'{"model": "m", "dataset": {"train": "ds_00000000"}, "priority": ' + b"9" * 4000 + b"}",
+        "application/json",
+    ),
+    (
+        b'{"model": "m", "dataset": {"train": "ds_00000000"}, "training": {"seed": 1e400}}',
+        "application/json",
+    ),
+    (b'{"worker": {"worker_id": "\\u0000"}}', "application/json"),
+    (b'{"worker_id": "\\u0000x", "queue": "\\u0000"}', "application/json"),
+    (b'{"worker_id": "x", "queue": "' + b"q" * 5000 + b'"}', "application/json"),
+    (b'{"records": [{"type": "metric", "seq": 0}]}', "application/json"),
+    (b'{"records": [{"type": {}, "seq": 1}]}', "application/json"),
+    (b'{"records": "x", "output": 5}', "application/json"),
+    (b'{"outcome": {"status": "succeeded"}, "last_seq": -1}', "application/json"),
+    (b'{"outcome": {"status": "eaten"}, "last_seq": 0}', "application/json"),
+    (b"model=m", "application/x-www-form-urlencoded"),
+    (b"{}", "text/plain"),
+    (b"{}", ""),
+    (b"x", "multipart/form-data; boundary=b"),
+    (b"x" * 2_000_000, "application/json"),
+]
+HOSTILE_IDS = [
+    "none",
+    "job_",
+    "job_" + "0" * 24,
+    "%00",
+    "job_%00",
+    "%ff%fe",
+    "..",
+    "%2e%2e",
+    "job_" + "a" * 5000,
+    "汉",
+    "job_1'--",
+    "{job_id}",
+]
+HOSTILE_QUERIES = [
+    "cursor=x",
+    "cursor=%00",
+    "cursor=OTk5OTk5OTk5OTk5OTk5OTk5OTk5",
+    "cursor=LTE",
+    "cursor=%ff",
+    "since=x",
+    "since=MS4y4",
+    "limit=0",
+    "limit=-1",
+    "limit=x",
+    "limit=1e3",
+    "limit=" + "9" * 5000,
+    "status=eaten",
+    "label=x",
+    "label=:",
+    "label=%00:x",
+    "created_after=x",
+    "created_after=2026-01-01",
+    "created_after=0001-01-01T00:00:00%2B14:00",
+    "created_after=9999-12-31T23:59:59-14:00",
+    "created_before=99999999999999999999",
+    "wait=61",
+    "wait=-1",
+    "wait=nan",
+    "wait=inf",
+    "format=xml",
+    "lang=fr",
+    "dry_run=maybe",
+    "cursor=" + "x" * 5000,
+    "%00=%00",
+]
+
+
+def all_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
+    """Every path and method, the internal ones included."""
+    for path, methods in app.openapi()["paths"].items():
+        for method in methods:
+            yield method.upper(), path
+    for path in ("workers", "claim", "attempts/{attempt_id}/sync", "attempts/{attempt_id}/finish"):
+        yield "POST", f"/internal/v1/{path}"
+    yield "PUT", "/internal/v1/attempts/{attempt_id}/artifacts/{name}"
+    yield "GET", "/internal/v1/attempts/{attempt_id}/datasets/{dataset_id}"
+
+
+def test_whatever_comes_in_every_route_answers_in_one_shape(app: FastAPI, player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+    job, dataset = claim.job_id, str(claim.spec.dataset.train)
+    real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id, "name": "x"}
+
+    def ask(method: str, path: str, token: str, body: bytes = b"", kind: str = "") -> None:
+        headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": kind} if kind else {})
+        response = player.client.request(method, path, content=body, headers=headers)
+        assert response.status_code < 500, (method, path, body[:80], response.text)
+        if response.status_code >= 400 and method != "HEAD":
+            check_shape(response)
+
+    for method, path in all_routes(app):
+        token = TOKEN if path.endswith(("/workers", "/claim")) else claim.token
+        for bad in HOSTILE_IDS:
+            if "{" in path:
+                ask(method, re.sub(r"\{\w+\}", bad, path), token)
+        place = re.sub(r"\{(\w+)\}", lambda found: real[found[1]], path)
+        if method == "GET":
+            for query in HOSTILE_QUERIES:
+                ask(method, f"{place}?{query}", token)
+        elif method != "DELETE":
+            for body, kind in HOSTILE_BODIES:
+                ask(method, place, token, body, kind)
+        if method != "GET":
+            ask(method, place, "wrong")
+    assert player.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/jobs/", "/v2/jobs", "/v1/nothing", "/%00", "/docs"]
+)
+def test_an_unknown_path_is_not_found(player: Player, path: str) -> None:
+    response = player.client.get(path)
+
+    assert response.status_code == 404
+    assert check_shape(response)["code"] == "path_not_found"
+
+
+def test_a_wrong_method_is_told_the_right_ones(player: Player) -> None:
+    for method, path, allowed in (
+        ("PUT", "/v1/jobs", "GET, POST"),
+        ("POST", "/v1/jobs/job_x", "GET"),
+        ("GET", "/v1/jobs/job_x/cancel", "POST"),
+        ("PATCH", "/v1/datasets/ds_x", "GET, DELETE"),
+        ("DELETE", "/healthz", "GET"),
+    ):
+        response = player.client.request(method, path)
+        assert response.status_code == 405
+        assert response.headers["allow"] == allowed
+        assert check_shape(response)["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "naïve", "a\tb"])
+def test_an_unusable_idempotency_key_is_refused(player: Player, key: str) -> None:
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    body = {"model": "m", "dataset": {"train": player.upload()}}
+
+    response = player.client.post("/v1/jobs", json=body, headers=headers)
+
+    assert response.status_code == 400
+    assert check_shape(response)["param"] == "Idempotency-Key"
+
+
+def test_a_bug_is_answered_in_the_shape_and_logged_under_its_number(
+    app: FastAPI, client: TestClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @app.get("/bug")
+    def bug() -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    response = client.get("/bug", headers={"X-Request-Id": "mine-1"})
+
+    error = check_shape(response)
+    assert (response.status_code, error["code"]) == (500, "internal_error")
+    assert response.headers["x-request-id"] == "mine-1"
+    assert "mine-1" in error["message"]
+    assert "a bug of ours" not in response.text
+    assert "a bug of ours" in capsys.readouterr().out
+
+
+def test_an_unsafe_request_id_is_replaced(client: TestClient) -> None:
+    response = client.get("/healthz", headers={"X-Request-Id": 'x" onclick='})
+
+    assert response.headers["x-request-id"].startswith("req_")
+
+
+def test_a_database_away_is_said_with_a_time_to_come_again(
+    settings: Settings, tmp_path: Any
+) -> None:
+    away = settings.model_copy(
+        update={"database_url": f"postgresql://postgres@/none?host={tmp_path}"}
+    )
+    app = create_app(away)
+    app.state.storage.prepare()
+    client = TestClient(app)
+
+    for response in (
+        client.get("/v1/jobs"),
+        client.get("/v1/jobs/job_x?wait=1"),
+        client.get("/v1/workers"),
+    ):
+        error = check_shape(response)
+        assert (response.status_code, error["code"]) == (503, "database_unavailable")
+        assert response.headers["retry-after"] == "2"
+        assert "x-should-retry" not in response.headers
+    assert client.get("/healthz").status_code == 200
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+    assert ready.json()["database"].startswith("unreachable")
+
+
+def test_readiness_looks_at_schema_and_storage(
+    client: TestClient, database: Database, settings: Settings
+) -> None:
+    assert client.get("/readyz").json()["ready"] is True
+
+    with database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert "stepline migrate" in response.json()["database"]
+
+
+def test_other_origins_are_let_in_only_when_named(settings: Settings) -> None:
+    def ask(given: Settings) -> str | None:
+        app = create_app(given)
+        response = TestClient(app).get("/healthz", headers={"Origin": "https://a.example"})
+        return response.headers.get("access-control-allow-origin")
+
+    assert ask(settings) is None
+    named = settings.model_copy(update={"cors_origins": ["https://a.example"]})
+    assert ask(named) == "https://a.example"
+
+
+def test_every_complaint_of_the_spec_has_its_chinese() -> None:
+    custom = {
+        "count_share_or_auto",
+        "count_or_share",
+        "target_modules",
+        "on_off_auto",
+        "count_or_auto",
+        "model_name",
+        "dataset_id",
+    }
+
+    assert custom <= set(COMPLAINTS_ZH)

@@ -1,0 +1,217 @@
+import csv
+import io
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from app.db import Database
+from app.history.schemas import LossPage
+from app.models import Job
+from contracts.attempt import Claim, OutputChunk
+from contracts.base import utc_now
+from contracts.record import LogRecord
+from tests.app.player import Player
+from tests.factories import make_metric
+
+
+def train(player: Player, claim: Claim, steps: Sequence[int], loss: float) -> None:
+    player.sync(claim, *[make_metric(n, step, loss=loss) for n, step in enumerate(steps, start=1)])
+
+
+def hand_back(player: Player, database: Database, claim: Claim) -> Claim:
+    player.finish(claim, "interrupted")
+    with database.writing() as session:
+        session.execute(update(Job).values(not_before=None))
+    return player.claim()
+
+
+def test_every_step_is_there_with_its_figures(player: Player) -> None:
+    job = player.submit()
+    train(player, player.claim(), range(1, 1001), loss=1.5)
+
+    page = player.get(f"/v1/jobs/{job}/loss")
+
+    LossPage.model_validate(page)
+    assert [point["step"] for point in page["data"]] == list(range(1, 1001))
+    point = page["data"][41]
+    assert (point["loss"], point["learning_rate"], point["grad_norm"]) == (1.5, 2e-4, 1.0)
+    assert (point["epoch"], point["attempt"]) == (0.1, 1)
+    assert (page["has_more"], page["rewind_to_step"], page["nonfinite"]) == (False, None, [])
+
+
+def test_the_newest_attempt_wins_from_the_step_it_started_at(
+    player: Player, database: Database
+) -> None:
+    job = player.submit()
+    first = player.claim()
+    train(player, first, range(1, 11), loss=1.0)
+    second = hand_back(player, database, first)
+    train(player, second, range(6, 9), loss=2.0)
+    third = hand_back(player, database, second)
+    train(player, third, range(8, 13), loss=3.0)
+
+    line = player.get(f"/v1/jobs/{job}/loss")["data"]
+
+    assert [point["step"] for point in line] == list(range(1, 13))
+    assert [point["attempt"] for point in line] == [1] * 5 + [2] * 2 + [3] * 5
+    assert [point["loss"] for point in line] == [1.0] * 5 + [2.0] * 2 + [3.0] * 5
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_a_reader_with_a_cursor_holds_the_same_line_in_the_end(
+    player: Player, database: Database, limit: int
+) -> None:
+    job = player.submit()
+    held: dict[int, object] = {}
+    cursor = None
+
+    def read() -> None:
+        nonlocal cursor
+        while True:
+            query = {"limit": limit} | ({"since": cursor} if cursor else {})
+            page = player.get(f"/v1/jobs/{job}/loss", **query)
+            if page["rewind_to_step"] is not None:
+                for step in [step for step in held if step > page["rewind_to_step"]]:
+                    del held[step]
+            held.update({point["step"]: point for point in page["data"]})
+            cursor = page["cursor"]
+            if not page["has_more"]:
+                return
+
+    read()
+    claim = player.claim()
+    for steps in (range(1, 8), range(4, 6), range(3, 5), range(5, 6)):
+        train(player, claim, steps, loss=steps.start)
+        read()
+        claim = hand_back(player, database, claim)
+    read()
+
+    whole = player.get(f"/v1/jobs/{job}/loss")["data"]
+    assert list(held.values()) == whole
+    assert [point["step"] for point in whole] == [1, 2, 3, 4, 5]
+
+
+def test_a_page_that_crosses_into_a_new_attempt_says_so(player: Player, database: Database) -> None:
+    job = player.submit()
+    first = player.claim()
+    train(player, first, range(1, 5), loss=1.0)
+    cursor = player.get(f"/v1/jobs/{job}/loss")["cursor"]
+    train(player, hand_back(player, database, first), range(3, 6), loss=2.0)
+
+    page = player.get(f"/v1/jobs/{job}/loss", since=cursor)
+
+    assert page["rewind_to_step"] == 2
+    assert [point["step"] for point in page["data"]] == [3, 4, 5]
+    again = player.get(f"/v1/jobs/{job}/loss", since=page["cursor"])
+    assert (again["data"], again["rewind_to_step"]) == ([], None)
+    assert again["cursor"] == page["cursor"]
+
+
+def test_the_curve_comes_as_csv(player: Player) -> None:
+    job = player.submit()
+    player.sync(player.claim(), make_metric(1, loss=float("nan")), make_metric(2, loss=1.25))
+
+    for response in (
+        player.client.get(f"/v1/jobs/{job}/loss", headers={"Accept": "text/csv"}),
+        player.client.get(f"/v1/jobs/{job}/loss?format=csv"),
+    ):
+        assert response.headers["content-type"].startswith("text/csv")
+        rows = list(csv.DictReader(io.StringIO(response.text)))
+        assert [(row["step"], row["loss"]) for row in rows] == [("1", ""), ("2", "1.25")]
+
+
+def test_events_are_read_on_from_a_cursor(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    first = player.get(f"/v1/jobs/{job}/events", limit=1)
+    player.finish(claim, "cancelled")
+    rest = player.get(f"/v1/jobs/{job}/events", cursor=first["cursor"])
+    end = player.get(f"/v1/jobs/{job}/events", cursor=rest["cursor"])
+
+    assert first["has_more"] is True
+    codes = [event["code"] for page in (first, rest) for event in page["data"]]
+    assert codes == ["job_created", "attempt_started", "job_cancelled"]
+    assert (end["data"], end["cursor"]) == ([], rest["cursor"])
+
+
+def test_logs_join_what_was_printed_and_what_was_recorded(
+    player: Player, database: Database
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    start = utc_now()
+
+    def printed(offset: int, text: str, seconds: int) -> OutputChunk:
+        at = start + timedelta(seconds=seconds)
+        return OutputChunk(offset=offset, text=text, bytes=len(text.encode()), at=at)
+
+    player.sync(claim, output=printed(0, "one\ntwo\n", 0))
+    player.sync(claim, LogRecord(seq=1, at=start + timedelta(seconds=1), message="recorded"))
+    player.sync(claim, output=printed(8, "three\n", 2))
+    player.sync(hand_back(player, database, claim), output=printed(0, "four", 3))
+
+    expected = ["one", "two", "recorded", "three", "four"]
+    whole = player.get(f"/v1/jobs/{job}/logs")["data"]
+    assert [line["text"] for line in whole] == expected
+    assert [line["attempt"] for line in whole] == [1, 1, 1, 1, 2]
+    assert [line["source"] for line in whole].count("record") == 1
+    text = player.client.get(f"/v1/jobs/{job}/logs", headers={"Accept": "text/plain"}).text
+    assert text.splitlines() == expected
+
+    for limit in (1, 2, 3):
+        read: list[str] = []
+        page = player.get(f"/v1/jobs/{job}/logs", limit=limit)
+        while True:
+            read += [line["text"] for line in page["data"]]
+            if not page["has_more"]:
+                break
+            page = player.get(f"/v1/jobs/{job}/logs", limit=limit, cursor=page["cursor"])
+        assert read == expected
+
+
+def test_new_lines_follow_an_old_cursor(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.print(claim, 0, "one\n")
+    cursor = player.get(f"/v1/jobs/{job}/logs")["cursor"]
+
+    player.print(claim, 4, "two\n")
+
+    page = player.get(f"/v1/jobs/{job}/logs", cursor=cursor)
+    assert [line["text"] for line in page["data"]] == ["two"]
+
+
+def test_a_summary_comes_in_three_forms_and_two_languages(player: Player) -> None:
+    job = player.submit()
+    player.succeed(player.claim())
+
+    def read(query: str = "", **headers: str) -> str:
+        response = player.client.get(f"/v1/jobs/{job}/summary{query}", headers=headers)
+        assert response.status_code == 200
+        return response.text
+
+    summary = player.get(f"/v1/jobs/{job}/summary")
+    assert summary["eval_loss"] == 1.6
+    assert round(summary["perplexity"], 2) == 4.95
+    assert summary["verdicts"][0]["code"] == "perplexity_good"
+    assert "训练结果摘要" in read("?lang=zh", Accept="text/plain")
+    assert "训练结果摘要" in read(Accept="text/plain", **{"Accept-Language": "zh-CN,zh;q=0.9"})
+    assert "训练结果摘要" not in read("?lang=en&format=text")
+    assert read("?format=text").splitlines()[0].startswith("╔")
+    assert "# " in read(Accept="text/markdown")
+
+
+def test_before_the_end_there_is_no_summary_and_a_reason(player: Player) -> None:
+    job = player.submit()
+    for status in ("queued", "running", "cancelled"):
+        if status == "running":
+            claim = player.claim()
+        if status == "cancelled":
+            player.finish(claim, "cancelled")
+        response = player.client.get(f"/v1/jobs/{job}/summary")
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (409, "summary_not_ready")
+        assert status in error["message"]

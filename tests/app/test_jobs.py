@@ -1,0 +1,269 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import func, select, update
+
+from app.db import Database, database_now
+from app.jobs.idempotency import KEPT, forget_old_keys
+from app.models import IdempotencyKey, Job
+from contracts.job import JobSpec
+from tests.app.player import Player
+from tests.factories import make_metric, make_spec
+
+
+def test_a_submitted_job_is_whole_and_found_where_the_answer_says(player: Player) -> None:
+    dataset = player.upload(50)
+
+    response = player.post_job(dataset={"train": dataset}, name="first", labels={"team": "nlp"})
+
+    job = response.json()
+    assert response.status_code == 201
+    assert response.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert player.job(job["id"]) == job
+    assert job["status"] == "queued"
+    assert job["queue_position"] == 1
+    assert job["labels"] == {"team": "nlp"}
+    expected = make_spec(dataset={"train": dataset}, name="first", labels={"team": "nlp"})
+    assert JobSpec.model_validate(job["spec"]) == expected
+
+
+def test_a_dry_run_says_what_would_happen_and_stores_nothing(player: Player) -> None:
+    dataset = player.upload(100)
+    body = {"model": "m", "dataset": {"train": dataset}, "training": {"epochs": 3}}
+
+    response = player.client.post("/v1/jobs?dry_run=true", json=body)
+
+    plan = response.json()
+    assert response.status_code == 200
+    assert plan["valid"] is True
+    assert (plan["train_rows"], plan["eval_rows"], plan["steps"]) == (98, 2, 21)
+    assert plan["spec"]["lora"]["rank"] == 64
+    assert player.get("/v1/jobs")["data"] == []
+
+
+def test_a_plan_counts_the_rows_of_an_evaluation_dataset(player: Player) -> None:
+    body = {"model": "m", "dataset": {"train": player.upload(32), "eval": player.upload(7, "e")}}
+
+    plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
+
+    assert (plan["train_rows"], plan["eval_rows"], plan["steps"]) == (32, 7, 2)
+
+
+def test_rows_of_the_hub_are_not_counted(player: Player) -> None:
+    body = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
+
+    plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
+
+    assert (plan["train_rows"], plan["eval_rows"], plan["steps"]) == (None, None, None)
+
+
+def test_what_cannot_be_trained_is_refused_with_its_field(player: Player) -> None:
+    dataset = player.upload(10)
+    for spec, param, code in (
+        ({"train": "ds_" + "0" * 24}, "dataset.train", "dataset_not_found"),
+        ({"train": dataset, "eval": "ds_" + "0" * 24}, "dataset.eval", "dataset_not_found"),
+        ({"train": dataset, "eval_size": 10}, "dataset.eval_size", "no_training_rows"),
+        ({"train": dataset, "eval_size": 10**40}, "dataset.eval_size", "no_training_rows"),
+        ({"train": "my-file"}, "dataset.train", "invalid_field"),
+        ({"train": {"hub": "../x"}}, "dataset.train.hub", "invalid_field"),
+    ):
+        response = player.post_job(dataset=spec)
+        error = response.json()["error"]
+        assert (response.status_code, error["param"], error["code"]) == (400, param, code)
+
+
+def test_a_model_that_no_live_worker_has_is_refused(player: Player) -> None:
+    assert player.post_job(model="unknown").status_code == 201, "without workers nobody can say"
+
+    player.hello(models=["tiny-qwen2", "other"])
+    refused = player.post_job(model="unknown")
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "model"
+    assert "other, tiny-qwen2" in refused.json()["error"]["hint"]
+    assert player.post_job(model="tiny-qwen2").status_code == 201
+    assert player.post_job(model="unknown", queue="elsewhere").status_code == 201
+
+    player.hello(worker_id="worker-2", models=None)
+    assert player.post_job(model="unknown").status_code == 201, "this one can ask the hub"
+
+
+def test_one_key_and_body_make_one_job(player: Player) -> None:
+    dataset = {"train": player.upload()}
+    key = {"Idempotency-Key": "abc"}
+
+    first = player.post_job(key, dataset=dataset)
+    again = player.post_job(key, dataset=dataset)
+    other = player.post_job(key, dataset=dataset, name="other")
+
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert other.status_code == 409
+    assert other.json()["error"]["code"] == "idempotency_conflict"
+    assert first.json()["id"] in other.json()["error"]["message"]
+    assert len(player.get("/v1/jobs")["data"]) == 1
+
+
+def test_a_key_is_forgotten_after_a_day(player: Player, database: Database) -> None:
+    dataset = {"train": player.upload()}
+    first = player.post_job({"Idempotency-Key": "abc"}, dataset=dataset).json()
+    with database.writing() as session:
+        session.execute(update(IdempotencyKey).values(created_at=database_now(session) - KEPT))
+
+    second = player.post_job({"Idempotency-Key": "abc"}, dataset=dataset).json()
+    assert second["id"] != first["id"]
+
+    with database.writing() as session:
+        forget_old_keys(session, database_now(session) + KEPT)
+        assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0
+
+
+def test_rivals_with_one_key_make_one_job(player: Player) -> None:
+    dataset = {"train": player.upload()}
+
+    with ThreadPoolExecutor(8) as pool:
+        posts = [
+            pool.submit(player.post_job, {"Idempotency-Key": "k"}, dataset=dataset)
+            for _ in range(8)
+        ]
+    answers = [post.result() for post in posts]
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(player.get("/v1/jobs")["data"]) == 1
+
+
+def test_lists_are_pages_newest_first(player: Player) -> None:
+    dataset = {"train": player.upload()}
+    ids = [player.submit(dataset=dataset) for _ in range(5)]
+
+    first = player.get("/v1/jobs", limit=2)
+    second = player.get("/v1/jobs", limit=2, cursor=first["cursor"])
+    player.submit(dataset=dataset)  # what comes meanwhile moves nothing
+    third = player.get("/v1/jobs", limit=2, cursor=second["cursor"])
+
+    seen = [job["id"] for page in (first, second, third) for job in page["data"]]
+    assert seen == ids[::-1]
+    assert [page["has_more"] for page in (first, second, third)] == [True, True, False]
+    assert first["object"] == "list"
+
+
+def test_lists_can_be_narrowed(player: Player) -> None:
+    dataset = {"train": player.upload()}
+    one = player.submit(dataset=dataset, labels={"team": "a", 'odd"key': "x:y"})
+    two = player.submit(dataset=dataset, labels={"team": "b"})
+    player.client.post(f"/v1/jobs/{two}/cancel")
+    middle = player.job(two)["created_at"]
+
+    def found(**query: object) -> list[str]:
+        return [job["id"] for job in player.get("/v1/jobs", **query)["data"]]
+
+    assert found(status="queued") == [one]
+    assert found(status=["queued", "cancelled"]) == [two, one]
+    assert found(label="team:b") == [two]
+    assert found(label=["team:a", 'odd"key:x:y']) == [one]
+    assert found(label=["team:a", "team:b"]) == [two]
+    assert found(created_before=middle) == [one]
+    assert found(created_after=middle) == []
+
+
+def test_the_queue_goes_by_priority_then_age(player: Player) -> None:
+    dataset = {"train": player.upload()}
+    low = player.submit(dataset=dataset, priority=-1)
+    old = player.submit(dataset=dataset)
+    young = player.submit(dataset=dataset)
+    high = player.submit(dataset=dataset, priority=5)
+    player.submit(dataset=dataset, queue="elsewhere")
+
+    places = [player.job(job)["queue_position"] for job in (high, old, young, low)]
+    claimed = [player.claim(worker_id=f"w{n}").job_id for n in range(4)]
+
+    assert places == [1, 2, 3, 4]
+    assert claimed == [high, old, young, low]
+    assert player.job(high)["queue_position"] is None
+    assert player.ask().status_code == 204
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_again(player: Player) -> None:
+    job = player.submit()
+
+    answers = [player.client.post(f"/v1/jobs/{job}/cancel") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert {answer.json()["status"] for answer in answers} == {"cancelled"}
+    assert player.job(job)["ended_at"] is not None
+    assert player.ask().status_code == 204
+
+
+def test_a_running_job_is_cancelled_when_its_process_is_gone(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    assert player.sync(claim).wanted == "continue"
+
+    for _ in range(2):
+        assert player.client.post(f"/v1/jobs/{job}/cancel").json()["status"] == "running"
+    assert player.job(job)["cancel_requested_at"] is not None
+    assert player.sync(claim).wanted == "cancel"
+
+    assert player.finish(claim, "cancelled").json() == {"job_status": "cancelled"}
+    assert player.job(job)["status"] == "cancelled"
+    codes = [event["code"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
+    assert codes.count("cancel_requested") == 1
+
+
+def test_a_job_that_ended_by_itself_cannot_be_cancelled(player: Player) -> None:
+    job = player.submit()
+    player.succeed(player.claim())
+
+    response = player.client.post(f"/v1/jobs/{job}/cancel")
+
+    assert response.status_code == 409
+    assert response.json()["error"]["code"] == "job_already_ended"
+    assert response.headers["x-should-retry"] == "false"
+
+
+def test_an_unchanged_job_is_not_sent_again(player: Player) -> None:
+    job = player.submit()
+    first = player.client.get(f"/v1/jobs/{job}")
+    etag = first.headers["etag"]
+
+    same = player.client.get(f"/v1/jobs/{job}", headers={"If-None-Match": f'"x", W/{etag}'})
+    assert (same.status_code, same.content) == (304, b"")
+
+    player.claim()
+    changed = player.client.get(f"/v1/jobs/{job}", headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag
+
+
+def test_a_long_poll_answers_at_the_next_change(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    held = {"If-None-Match": player.client.get(f"/v1/jobs/{job}").headers["etag"]}
+
+    with ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(player.client.get, f"/v1/jobs/{job}?wait=20", headers=held)
+        player.sync(claim, make_metric(1))
+        assert polled.result(15).json()["progress"]["step"] == 1
+
+
+def test_a_long_poll_ends_with_its_time_or_with_the_job(player: Player) -> None:
+    job = player.submit()
+
+    began = time.monotonic()
+    assert player.client.get(f"/v1/jobs/{job}?wait=0.3").status_code == 200
+    assert 0.3 <= time.monotonic() - began < 5
+
+    player.client.post(f"/v1/jobs/{job}/cancel")
+    began = time.monotonic()
+    assert player.client.get(f"/v1/jobs/{job}?wait=30").json()["status"] == "cancelled"
+    assert time.monotonic() - began < 5
+
+
+def test_a_rolled_back_submission_leaves_nothing(player: Player, database: Database) -> None:
+    refused = player.post_job({"Idempotency-Key": "k"}, dataset={"train": "ds_" + "0" * 24})
+
+    assert refused.status_code == 400
+    with database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0
+        assert session.scalar(select(func.count()).select_from(Job)) == 0

@@ -1,0 +1,43 @@
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"flush_seconds": 11},
+        {"sync_seconds": 45},
+        {"lease_seconds": 180},
+        {"lease_seconds": 200},
+        {"sweep_seconds": 45},
+        {"sync_seconds": 0},
+    ],
+)
+def test_times_out_of_order_are_refused(times: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        Settings.model_validate(times)
+
+
+def test_times_scaled_down_together_are_fine() -> None:
+    Settings(
+        flush_seconds=0.02,
+        sync_seconds=0.5,
+        lease_seconds=2.25,
+        takeover_seconds=9,
+        sweep_seconds=0.5,
+        ring_seconds=1.5,
+    )
+
+
+def test_origins_are_split_and_empty_variables_count_as_unset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEPLINE_CORS_ORIGINS", "https://a.example, https://b.example,")
+    monkeypatch.setenv("STEPLINE_PORT", "")
+
+    settings = Settings()
+
+    assert settings.cors_origins == ["https://a.example", "https://b.example"]
+    assert settings.port == 8000

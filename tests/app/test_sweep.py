@@ -1,0 +1,200 @@
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from app.attempts import service as attempts
+from app.attempts.lease import Times
+from app.db import Database, database_now
+from app.doorbell import Doorbell
+from app.models import Attempt, Bell, Job, Leader
+from app.settings import Settings
+from app.sweep import Sweeper
+from contracts.base import utc_now
+from contracts.record import CheckpointRecord
+from tests.app.player import Player
+
+
+class Bellringer(Doorbell):
+    """Writes down its rings."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.rung: list[str] = []
+
+    def ring(self, queue: str) -> None:
+        self.rung.append(queue)
+
+
+@pytest.fixture
+def bell(settings: Settings) -> Bellringer:
+    return Bellringer(settings)
+
+
+@pytest.fixture
+def sweeper(database: Database, settings: Settings, bell: Bellringer) -> Sweeper:
+    """A sweeper that has swept before."""
+    sweeper = Sweeper(database, settings, bell)
+    sweeper.sweep_once()
+    return sweeper
+
+
+def silence(database: Database, seconds: float = 181) -> None:
+    """Let the running attempts have been silent for so long."""
+    shift = timedelta(seconds=seconds)
+    with database.writing() as session:
+        for attempt in session.scalars(select(Attempt).where(Attempt.ended_at.is_(None))):
+            attempt.synced_at -= shift
+            attempt.lease_expires_at -= shift
+            attempt.takeover_at -= shift
+
+
+def end_waits(database: Database) -> None:
+    with database.writing() as session:
+        session.execute(update(Job).values(not_before=None))
+
+
+def test_a_silent_attempt_is_lost_and_its_job_goes_on(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    silence(database, 100)
+    sweeper.sweep_once()
+    assert player.job(job)["unreachable"] is True
+    assert player.job(job)["status"] == "running", "unreachable is not yet lost"
+
+    silence(database, 81)
+    sweeper.sweep_once()
+    assert player.job(job)["status"] == "queued"
+    assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["status"] == "lost"
+    codes = [event["code"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
+    assert codes[-2:] == ["attempt_lost", "job_requeued"]
+    assert player.send_sync(claim).json()["error"]["code"] == "attempt_superseded"
+    assert player.ask().status_code == 204, "the wait after a loss"
+
+    end_waits(database)
+    second = player.claim()
+    assert second.number == 2
+    player.succeed(second)
+    assert player.finish(claim, "succeeded").status_code == 409, "a late end changes nothing"
+
+
+def test_a_sync_at_the_last_moment_keeps_the_attempt(
+    player: Player, database: Database, settings: Settings
+) -> None:
+    player.submit()
+    claim = player.claim()
+    silence(database)
+
+    player.sync(claim)  # between the sweep's look and its blow
+
+    with database.writing() as session:
+        assert attempts.lose_attempt(session, claim.attempt_id, Times.of(settings)) is None
+    player.sync(claim)
+
+
+def test_loss_after_loss_without_a_checkpoint_ends_the_job(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    job = player.submit()
+
+    for checkpoint, expected in (
+        (0, "queued"),
+        (0, "queued"),
+        (5, "queued"),
+        (5, "queued"),
+        (5, "failed"),
+    ):
+        claim = player.claim()
+        if checkpoint:
+            record = CheckpointRecord(seq=1, at=utc_now(), step=checkpoint, name="c")
+            player.sync(claim, record)
+        silence(database)
+        sweeper.sweep_once()
+        assert player.job(job)["status"] == expected
+        end_waits(database)
+
+    error = player.job(job)["error"]
+    assert error["code"] == "attempts_exhausted"
+    assert "silent" in error["detail"]
+
+
+def test_a_lost_attempt_that_was_to_be_cancelled_is_cancelled(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    job = player.submit()
+    player.claim()
+    player.client.post(f"/v1/jobs/{job}/cancel")
+
+    silence(database)
+    sweeper.sweep_once()
+
+    assert player.job(job)["status"] == "cancelled"
+
+
+def test_after_its_own_downtime_the_server_waits_for_everyone(
+    player: Player, database: Database, sweeper: Sweeper
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    silence(database, 3600)
+    with database.writing() as session:
+        session.execute(update(Leader).values(beat_at=database_now(session) - timedelta(hours=1)))
+
+    sweeper.sweep_once()
+    sweeper.sweep_once()
+    assert player.job(job)["status"] == "running"
+    player.sync(claim)
+
+    silence(database, 181)
+    sweeper.sweep_once()
+    assert player.job(job)["status"] == "queued", "one window, not one after the other"
+
+
+def test_of_two_servers_one_sweeps_until_it_is_gone(
+    player: Player, database: Database, settings: Settings, sweeper: Sweeper, bell: Bellringer
+) -> None:
+    other = Sweeper(database, settings, bell)
+    job = player.submit()
+    player.claim()
+    silence(database)
+
+    other.sweep_once()
+    assert player.job(job)["status"] == "running", "the other leads"
+
+    with database.writing() as session:
+        session.execute(update(Leader).values(expires_at=database_now(session)))
+    other.sweep_once()
+    assert player.job(job)["status"] == "queued"
+
+
+def test_a_waiting_queue_is_rung_once_an_interval(
+    player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
+) -> None:
+    player.submit(queue="a")
+    player.submit(queue="b")
+    sweeper.sweep_once()
+    sweeper.sweep_once()
+    assert sorted(bell.rung) == ["a", "b"]
+
+    with database.writing() as session:
+        past = database_now(session) - timedelta(seconds=31)
+        session.execute(update(Bell).where(Bell.queue == "a").values(rung_at=past))
+    sweeper.sweep_once()
+    assert sorted(bell.rung) == ["a", "a", "b"]
+
+
+def test_nobody_is_rung_for_jobs_that_wait_or_run(
+    player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
+) -> None:
+    player.submit()
+    player.claim()
+    silence(database)
+    sweeper.sweep_once()
+    assert bell.rung == [], "the job waits after its loss"
+
+    end_waits(database)
+    sweeper.sweep_once()
+    assert bell.rung == ["default"]

