@@ -110,8 +110,12 @@ def _with_driver(url: URL) -> URL:
 def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    writer = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS)
-    reader = create_engine(url, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS)
+    writer = create_engine(
+        url, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS
+    )
+    reader = create_engine(
+        url, hide_parameters=True, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS
+    )
     for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
         event.listen(engine, "connect", _prepare_sqlite)
         _begin_with(engine, begin)
@@ -140,6 +144,7 @@ def _begin_with(engine: Engine, statement: str) -> None:
 def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
     engine = create_engine(
         url,
+        hide_parameters=True,  # logs are not for users' data
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=30,

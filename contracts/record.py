@@ -82,7 +82,14 @@ class OtherRecord(_Record):
 
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return kind if kind in {"metric", "eval", "checkpoint", "phase", "log"} else "other"
+    known = (
+        "metric",
+        "eval",
+        "checkpoint",
+        "phase",
+        "log",
+    )  # no set: what came may not be hashable
+    return kind if kind in known else "other"
 
 
 Record = Annotated[

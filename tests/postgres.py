@@ -41,12 +41,17 @@ class Postgres:
         """Drop a database, whoever is connected."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def execute(self, statement: str) -> None:
+    def cut_connections(self, name: str) -> None:
+        """End every connection to a database, as a restart would."""
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        self.execute(cut, name)
+
+    def execute(self, statement: str, *values: str) -> None:
         """Run one statement outside of any transaction."""
         with psycopg.connect(
             host=str(self.directory), user="postgres", dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(statement.encode())
+            connection.execute(statement.encode(), values)
 
 
 @contextmanager

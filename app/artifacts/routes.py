@@ -18,7 +18,8 @@ def list_artifacts(job_id: str, session: ReadSession) -> Page[ArtifactView]:
     return Page(data=service.list_artifacts(session, job_id), has_more=False, cursor=None)
 
 
-@router.api_route("/{name}", methods=["GET", "HEAD"], response_class=FileResponse)
+@router.head("/{name}", response_class=FileResponse, include_in_schema=False)
+@router.get("/{name}", response_class=FileResponse)
 def download_artifact(
     job_id: str, name: str, session: ReadSession, storage: StorageDep
 ) -> FileResponse:

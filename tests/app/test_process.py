@@ -1,0 +1,360 @@
+"""The server as its users run it: a process of its own, real sockets, a real broker."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
+from redis import Redis
+from sqlalchemy import select
+
+from app.db import Database
+from app.migrate import migrate
+from app.models import Bell
+from cli import broker
+from contracts.wire import TASK_NAME, celery_queue
+from tests.app.player import TOKEN
+from tests.ports import find_free_port
+from tests.postgres import Postgres
+
+SPEC = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
+FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
+
+
+class Server:
+    """One server process, which dies with the test."""
+
+    def __init__(self, directory: Path, database_url: str, **settings: object) -> None:
+        self.port = find_free_port()
+        self.log = directory / "server.log"
+        self._environment = os.environ | {
+            "STEPLINE_DATABASE_URL": database_url,
+            "STEPLINE_DATA_DIR": str(directory / "files"),
+            "STEPLINE_WORKER_TOKEN": TOKEN,
+            "STEPLINE_PORT": str(self.port),
+            "STEPLINE_DOORBELL": "false",
+            **{f"STEPLINE_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self.client = httpx2.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=30, trust_env=False
+        )
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.main"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(httpx2.TransportError):
+                if self.client.get("/healthz").status_code == 200:
+                    return
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Send a signal and return the seconds until the end."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=20)
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def post(self, **changes: Any) -> httpx2.Response:
+        return self.client.post("/v1/jobs", json=SPEC | changes)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@contextlib.contextmanager
+def running(directory: Path, database_url: str, **settings: object) -> Iterator[Server]:
+    server = Server(directory, database_url, **settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/stepline.db"
+    database = Database(url)
+    migrate(database)
+    database.close()
+    return url
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Path]:
+    """A real broker's socket."""
+    directory = tmp_path / "valkey"
+    directory.mkdir()
+    unix_socket = broker.choose_socket(directory)
+    configuration = broker.write_configuration(directory, unix_socket)
+    with subprocess.Popen(
+        [broker.valkey_server(), configuration], stdout=subprocess.DEVNULL
+    ) as server:
+        deadline = time.monotonic() + 20
+        while not broker.answers(unix_socket):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield unix_socket
+        server.terminate()
+    broker.forget_socket(directory, unix_socket)
+
+
+def wait_for_rings(unix_socket: Path, queue: str, count: int, seconds: float = 15) -> list[Any]:
+    with Redis(unix_socket_path=str(unix_socket)) as redis:
+        deadline = time.monotonic() + seconds
+        while redis.llen(celery_queue(queue)) < count:
+            assert time.monotonic() < deadline, "nobody rang"
+            time.sleep(0.02)
+        return [json.loads(ring) for ring in redis.lrange(celery_queue(queue), 0, -1)]
+
+
+def test_the_server_never_imports_what_trains(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom app.main import create_app\nfrom app.settings import Settings\n"
+        f"create_app(Settings(database_url='sqlite:///{tmp_path}/x.db', worker_token='t')).openapi()\n"
+        "print(*sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
+
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "fastapi" in loaded
+    assert loaded.isdisjoint(FORBIDDEN)
+
+
+def test_it_starts_with_little_work_and_stops_at_once(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as server:
+        spent = psutil.Process(server.process.pid).cpu_times()
+        job = server.post().json()["id"]
+        polls = ThreadPoolExecutor(4)
+        waiting = [polls.submit(server.client.get, f"/v1/jobs/{job}?wait=60") for _ in range(4)]
+        while len(psutil.Process(server.process.pid).net_connections()) < 5:  # it listens, and four
+            time.sleep(0.01)
+
+        seconds = server.stop()
+
+        assert spent.user + spent.system < 4, "seconds of CPU time, on whatever machine"
+        assert seconds < 3
+        for poll in waiting:
+            with contextlib.suppress(httpx2.TransportError):
+                assert poll.result().status_code == 200
+        polls.shutdown()
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_every_log_line_is_one_json_object_with_the_requests_number(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    with running(tmp_path, sqlite_url) as server:
+        answer = server.client.get("/v1/jobs", headers={"X-Request-Id": "mine"})
+        server.stop()
+
+    lines = server.log_lines()
+    assert len(lines) == len(server.log.read_text().splitlines())
+    request = next(line for line in lines if line.get("path") == "/v1/jobs")
+    assert (request["request_id"], request["status"]) == ("mine", 200)
+    assert answer.headers["x-request-id"] == "mine"
+    assert TOKEN not in server.log.read_text()
+
+
+def test_what_was_answered_can_be_read_by_the_next_request(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url) as server:
+
+        def write_and_read(_: int) -> int:
+            job = server.post().json()["id"]
+            return server.client.get(f"/v1/jobs/{job}").status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(write_and_read, range(80))) == {200}
+
+
+def test_what_was_answered_survives_a_kill(tmp_path: Path, sqlite_url: str) -> None:
+    server = Server(tmp_path, sqlite_url)
+    server.start()
+    answered: list[str] = []
+
+    def post_until_it_is_gone() -> None:
+        with contextlib.suppress(httpx2.TransportError):
+            while True:
+                answered.append(server.post().json()["id"])
+
+    threads = [threading.Thread(target=post_until_it_is_gone) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while len(answered) < 40:
+        time.sleep(0.01)
+    server.process.kill()
+    server.process.wait()
+    for thread in threads:
+        thread.join()
+
+    server.start()
+    try:
+        for job in answered:
+            assert server.client.get(f"/v1/jobs/{job}").status_code == 200
+    finally:
+        server.close()
+
+
+def test_posting_is_quick_while_the_broker_hangs(tmp_path: Path, sqlite_url: str) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()  # takes connections, never answers
+        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        with running(tmp_path, sqlite_url, doorbell="true", broker_url=url) as server:
+            began = time.monotonic()
+            codes = [server.post(queue=f"q{n}").status_code for n in range(10)]
+            seconds = time.monotonic() - began
+
+            assert codes == [201] * 10
+            assert seconds < 5, "one hanging ring alone takes longer"
+            assert server.stop() < 5
+
+
+def test_a_submission_rings_at_once_and_rings_expire(
+    tmp_path: Path, sqlite_url: str, valkey: Path
+) -> None:
+    settings = {"doorbell": "true", "broker_url": f"redis+socket://{valkey}"}
+    with running(tmp_path, sqlite_url, **settings) as server:
+        server.post(queue="q1")
+        ring = wait_for_rings(valkey, "q1", 1)[0]
+
+        assert ring["headers"]["task"] == TASK_NAME
+        assert ring["headers"]["expires"] is not None
+        assert ring["headers"]["ignore_result"] is True
+        readiness = server.client.get("/readyz").json()
+        assert (readiness["ready"], readiness["broker"]) == (True, "ok")
+
+
+def test_a_silenced_doorbell_rings_for_nobody(
+    tmp_path: Path, sqlite_url: str, valkey: Path
+) -> None:
+    settings = {
+        "doorbell": "false",
+        "broker_url": f"redis+socket://{valkey}",
+        "sweep_seconds": 0.05,
+        "ring_seconds": 0.05,
+    }
+    with running(tmp_path, sqlite_url, **settings) as server:
+        server.post(queue="q1")
+        database = Database(sqlite_url)
+        rung_at: set[datetime] = set()
+        while len(rung_at) < 3:  # the sweep has taken its right to ring, again and again
+            with database.reading() as session:
+                rung_at.update(session.scalars(select(Bell.rung_at)))
+        database.close()
+
+        with Redis(unix_socket_path=str(valkey)) as redis:
+            assert redis.llen(celery_queue("q1")) == 0
+
+
+def test_jobs_posted_while_the_broker_was_away_are_rung_for_later(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    directory = tmp_path / "later"
+    directory.mkdir()
+    unix_socket = broker.choose_socket(directory)
+    settings = {
+        "doorbell": "true",
+        "broker_url": f"redis+socket://{unix_socket}",
+        "sweep_seconds": 0.1,
+        "ring_seconds": 0.5,
+    }
+    with running(tmp_path, sqlite_url, **settings) as server:
+        assert server.post(queue="q1").status_code == 201
+        deadline = time.monotonic() + 10
+        while not any(line["event"] == "doorbell" for line in server.log_lines()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert "unreachable" in server.client.get("/readyz").json()["broker"]
+
+        configuration = broker.write_configuration(directory, unix_socket)
+        with subprocess.Popen(
+            [broker.valkey_server(), configuration], stdout=subprocess.DEVNULL
+        ) as valkey:
+            try:
+                wait_for_rings(unix_socket, "q1", 1)
+            finally:
+                valkey.terminate()
+    broker.forget_socket(directory, unix_socket)
+
+
+def test_a_large_body_without_a_length_is_cut_off(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url, max_upload_bytes=1_000_000) as server:
+
+        def endless() -> Iterator[bytes]:
+            for _ in range(100):
+                yield b"x" * 65_536
+
+        response = server.client.post(
+            "/v1/jobs", content=endless(), headers={"Content-Type": "application/json"}
+        )
+
+        assert response.status_code == 413
+        assert response.json()["error"]["code"] == "body_too_large"
+
+
+def test_settings_out_of_order_stop_the_start_with_a_sentence(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    for name, value, said in (
+        ("LEASE_SECONDS", "5", "STEPLINE_SYNC_SECONDS"),
+        ("PORT", "x", "STEPLINE_PORT"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "app.main"],
+            env=os.environ | {"STEPLINE_DATABASE_URL": sqlite_url, f"STEPLINE_{name}": value},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_cut_connections_to_postgresql_cost_no_request(
+    tmp_path: Path, postgres: Postgres, migrated_template: str
+) -> None:
+    name = postgres.create_database(migrated_template)
+    with running(tmp_path, postgres.url(name)) as server:
+        job = server.post().json()["id"]
+        postgres.cut_connections(name)
+
+        assert server.client.get(f"/v1/jobs/{job}").status_code == 200
+        assert server.post().status_code == 201
+        server.stop()
+    postgres.drop_database(name)
