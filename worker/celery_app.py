@@ -60,7 +60,7 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
         },
     )
 
-    @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]  # celery ships no types
+    @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def ring() -> None:
         run_next(settings, worker, os.environ)
 

@@ -21,11 +21,12 @@ def service(
     postgres.drop_database(name)
 
 
-def test_jobs_run_one_after_the_other(service: Service) -> None:
-    first = service.post_job(**make_job(service, steps=5))
-    second = service.post_job(**make_job(service, steps=3))
+def test_a_job_runs_and_the_same_rows_may_be_uploaded_again(service: Service) -> None:
+    spec = make_job(service, steps=5)
+    assert make_job(service, steps=5) == spec
 
-    assert service.wait_for_end(first)["status"] == "succeeded", service.logs()
-    assert service.wait_for_end(second)["status"] == "succeeded", service.logs()
-    assert [point["step"] for point in service.losses(first)] == [1, 2, 3, 4, 5]
-    assert service.get(f"/v1/jobs/{second}/summary")["steps"] == 3
+    job_id = service.post_job(**spec)
+
+    assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
+    assert [point["step"] for point in service.losses(job_id)] == [1, 2, 3, 4, 5]
+    assert service.get(f"/v1/jobs/{job_id}/summary")["steps"] == 5
