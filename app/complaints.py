@@ -119,7 +119,6 @@ COMPLAINTS_ZH: dict[str, str] = {
     "datetime_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
     "datetime_from_date_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
     "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
-    "nul_character": "不能含有 NUL 字符",
     "count_share_or_auto": "应为不小于 1 的行数、0 到 1 之间的比例，或 'auto'",
     "count_or_share": "应为不小于 0 的步数，或小于 1 的比例",
     "target_modules": "应为 'all-linear' 或模块名列表，例如 ['q_proj', 'v_proj']",
@@ -127,5 +126,4 @@ COMPLAINTS_ZH: dict[str, str] = {
     "count_or_auto": "应为不小于 16 的 token 数，或 'auto'",
     "model_name": "应为模型目录名或 hub 上的模型名，例如 'Qwen/Qwen2-0.5B-Instruct'",
     "dataset_id": "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
-    "label_filter": "应写作 key:value",
 }

@@ -4,11 +4,12 @@ On SQLite there is one writer connection, whose pool is the lock between threads
 processes; readers have connections of their own and never wait. On PostgreSQL both share one pool.
 """
 
+import fcntl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
@@ -28,6 +29,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _with_driver(make_url(url))
+        self._lock: IO[bytes] | None = None
         if self.is_sqlite:
             self.writer, self.reader = _sqlite_engines(self.url)
         else:
@@ -50,10 +52,26 @@ class Database:
         with Session(self.reader, expire_on_commit=False) as session:
             yield session
 
+    def take_alone(self) -> bool:
+        """Make sure that no other server uses the same SQLite file; False if one does.
+
+        SQLite below 3.51.3 can damage a WAL that two processes write to.
+        """
+        if not self.is_sqlite or not self.url.database:
+            return True
+        self._lock = Path(f"{self.url.database}.lock").open("wb")  # noqa: SIM115  # held as long as this lives
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection and let the file go."""
         self.writer.dispose()
         self.reader.dispose()
+        if self._lock is not None:
+            self._lock.close()
 
 
 def get_database(request: Request) -> Database:

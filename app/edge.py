@@ -60,6 +60,7 @@ class Edge:
                     path=scope["path"],
                     status=reply.status,
                     milliseconds=round((time.perf_counter() - began) * 1000, 1),
+                    **_ids(scope),
                 )
 
     def _limit(self, scope: Scope) -> int:
@@ -80,13 +81,20 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._request_id
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self._request_id
+            headers["x-content-type-options"] = "nosniff"
         await self._send(message)
 
 
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
     return given if _SAFE_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+
+
+def _ids(scope: Scope) -> dict[str, str]:
+    found = scope.get("path_params") or {}
+    return {name: str(found[name])[:100] for name in ("job_id", "attempt_id") if name in found}
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -3,9 +3,10 @@
 `{"error": {"message", "type", "param", "code", "hint"?}}`; the sentences stand in messages.py.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from app import messages
 from contracts.failure import Language
@@ -27,7 +28,7 @@ class AppError(Exception):
 
 
 class InvalidField(AppError):
-    """A field of the request cannot be used; `problem` says why, in the caller's language already."""
+    """Fields do not fit their schema; `problem` says why, in the caller's language already."""
 
     code, status = "invalid_field", 400
 
@@ -54,6 +55,36 @@ class BadCursor(AppError):
     """A cursor that was not given out for this list."""
 
     code, status = "bad_cursor", 400
+
+
+class NulCharacter(AppError):
+    """A text holds a NUL character, which no database keeps."""
+
+    code, status = "nul_character", 400
+
+
+class BadLabelFilter(AppError):
+    """A label filter that is not key:value."""
+
+    code, status = "bad_label_filter", 400
+
+
+class UnknownFormat(AppError):
+    """A format that this route does not offer."""
+
+    code, status = "unknown_format", 400
+
+
+class BadArtifactName(AppError):
+    """A name that no artifact may have."""
+
+    code, status = "bad_artifact_name", 400
+
+
+class NumberTooLarge(AppError):
+    """A number beyond reason."""
+
+    code, status = "number_too_large", 400
 
 
 class UnknownDataset(AppError):
@@ -197,18 +228,37 @@ class StorageUnavailable(AppError):
     retry_after_seconds = 10
 
 
-def error_body(error: AppError, language: Language) -> dict[str, Any]:
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str
+    """For people, in the language of Accept-Language (English or Chinese)."""
+    type: str
+    param: str | None
+    """Dotted path of the field at fault."""
+    code: str
+    """For programs; stable."""
+    hint: str | None = None
+    """What to try."""
+
+
+class ErrorBody(BaseModel):
+    """The one shape of every error."""
+
+    error: ErrorDetail
+
+
+def error_body(error: AppError, language: Language) -> ErrorBody:
     """Return the error in its JSON shape."""
     words = messages.error_words(error.code, language, error.figures)
-    body: dict[str, Any] = {
-        "message": words.message,
-        "type": _type(error.status),
-        "param": error.param,
-        "code": error.code,
-    }
-    if words.hint:
-        body["hint"] = words.hint
-    return {"error": body}
+    detail = ErrorDetail(
+        message=words.message,
+        type=_type(error.status),
+        param=error.param,
+        code=error.code,
+        hint=words.hint or None,
+    )
+    return ErrorBody(error=detail)
 
 
 def error_response(
@@ -222,7 +272,10 @@ def error_response(
         headers[SHOULD_RETRY_HEADER] = "false"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(error_body(error, language), status_code=error.status, headers=headers)
+    body = error_body(error, language).model_dump()
+    if body["error"]["hint"] is None:
+        del body["error"]["hint"]
+    return JSONResponse(body, status_code=error.status, headers=headers)
 
 
 def _type(status: int) -> str:

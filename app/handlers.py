@@ -92,6 +92,8 @@ def _hint(error: Any, language: Language) -> str:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
     language = get_language(request)
+    if isinstance(error.__cause__, OSError):  # the upload could not be laid down
+        return errors.error_response(errors.StorageUnavailable(), language)
     path = request.url.path[:200]
     match error.status_code:
         case 404:

@@ -21,6 +21,7 @@ from app.datasets import routes as datasets
 from app.db import Database
 from app.doorbell import Doorbell
 from app.edge import REQUEST_ID_HEADER, Edge
+from app.errors import ErrorBody
 from app.history import routes as history
 from app.jobs import routes as jobs
 from app.logs import configure_logging
@@ -47,6 +48,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
@@ -110,6 +112,10 @@ def main() -> int:
         problem = missing_migrations(app.state.database)
     except SQLAlchemyError as error:
         problem = f"the database cannot be reached: {str(error).splitlines()[0]}"
+    if problem is None and not app.state.database.take_alone():
+        problem = (
+            "another server already uses this SQLite database; several servers need PostgreSQL"
+        )
     if problem is not None:
         return _refuse(problem)
     if not settings.worker_token.get_secret_value():

@@ -73,6 +73,32 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Send the file as multipart/form-data in a part named `file`: curl -F file=@rows.json",
         "请以 multipart/form-data 上传，文件字段名为 file：curl -F file=@rows.json",
     ),
+    "nul_character": _both(
+        "{field} holds a NUL character.",
+        "{field} 含有 NUL 字符。",
+    ),
+    "bad_label_filter": _both(
+        "A label filter is written key:value.",
+        "标签筛选应写作 key:value。",
+        "For example ?label=team:nlp; several may be given.",
+        "例如 ?label=team:nlp，可以给出多个。",
+    ),
+    "unknown_format": _both(
+        "There is no format {format} here.",
+        "此处没有格式 {format}。",
+        "Formats there are: {offered}.",
+        "可用格式：{offered}。",
+    ),
+    "bad_artifact_name": _both(
+        "No artifact can have this name.",
+        "产物不能使用这个名称。",
+        "Use up to 100 letters, digits, dots, dashes and underscores, the first a letter or digit.",
+        "请使用最多 100 个字母、数字、点、连字符和下划线，并以字母或数字开头。",
+    ),
+    "number_too_large": _both(
+        "{field} is larger than {limit}.",
+        "{field} 大于 {limit}。",
+    ),
     "bad_cursor": _both(
         "The cursor is not one that this list gave out.",
         "该游标不是此列表给出的。",

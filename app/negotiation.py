@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping
 
-from app.errors import InvalidField
+from app.errors import UnknownFormat
 
 
 def choose_format(accept: str | None, wanted: str | None, offered: Mapping[str, str]) -> str:
     """Return the name of the wanted format. `offered` maps names to media types, the default first."""
     if wanted is not None:
         if wanted not in offered:
-            names = ", ".join(offered)
-            raise InvalidField("format", problem=f"format: {names}", hint="")
+            raise UnknownFormat("format", format=wanted, offered=", ".join(offered))
         return wanted
     default = next(iter(offered))
     best = (0.0, default)

@@ -12,7 +12,7 @@ from app.artifacts import store
 from app.attempts import lease
 from app.attempts.lease import Times
 from app.db import Database
-from app.errors import ArtifactNotFound, ChecksumMismatch, InvalidField, StorageUnavailable
+from app.errors import ArtifactNotFound, BadArtifactName, ChecksumMismatch, StorageUnavailable
 from app.history import store as history
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
@@ -70,7 +70,7 @@ async def receive_artifact(
 ) -> bool:
     """Take in an upload and return whether it is new. No transaction is open while the bytes arrive."""
     if _NAME.fullmatch(name) is None:
-        raise InvalidField("name", problem=f"name: {_NAME.pattern}", hint="")
+        raise BadArtifactName("name")
     job_id, stored_sha256 = await run_in_threadpool(
         _begin, database, times, attempt_id=attempt_id, token=token, name=name
     )

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
 from fastapi.responses import FileResponse
 
@@ -33,6 +34,8 @@ from contracts.wire import (
     UPLOAD_PATH,
 )
 
+log = structlog.get_logger(__name__)
+
 router = APIRouter(tags=["internal"], include_in_schema=False)
 
 
@@ -52,7 +55,12 @@ def hello(worker: WorkerInfo, session: WriteSession) -> None:
 @router.post(CLAIM_PATH, response_model=Claim, dependencies=[Depends(require_worker)])
 def claim(request: ClaimRequest, session: WriteSession, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it, or 204."""
-    return service.claim_next(session, request.worker, settings) or Response(status_code=204)
+    given = service.claim_next(session, request.worker, settings)
+    if given is None:
+        return Response(status_code=204)
+    ids = {"job_id": given.job_id, "attempt_id": given.attempt_id}
+    log.info("job claimed", worker_id=request.worker.worker_id, **ids)
+    return given
 
 
 @router.post(SYNC_PATH)
@@ -102,6 +110,7 @@ def finish(
 ) -> FinishReply:
     """End an attempt and settle its job."""
     reply, queue = service.finish_attempt(session, attempt_id, token, request, times)
+    log.info("attempt ended", attempt_id=attempt_id, job_status=reply.job_status)
     if queue is not None:
         background.add_task(doorbell.ring, queue)
     return reply

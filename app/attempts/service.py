@@ -7,7 +7,7 @@ from app.attempts import lease, progress, store
 from app.attempts.lease import Times
 from app.datasets import store as datasets
 from app.db import database_now
-from app.errors import ArtifactsMissing, AttemptSuperseded, InvalidField, RecordsMissing
+from app.errors import ArtifactsMissing, AttemptSuperseded, NumberTooLarge, RecordsMissing
 from app.history import store as history
 from app.ids import new_id
 from app.jobs import settlement
@@ -238,7 +238,7 @@ def _check_numbers(request: SyncRequest) -> None:
     if request.output is not None:
         numbers += [request.output.offset, request.output.bytes]
     if max(numbers, default=0) > LARGEST_NUMBER:
-        raise InvalidField("records", problem=f"a number is above {LARGEST_NUMBER}", hint="")
+        raise NumberTooLarge("records", field="records", limit=LARGEST_NUMBER)
 
 
 def _check_success(session: Session, attempt: Attempt, request: FinishRequest) -> None:

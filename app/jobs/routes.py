@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.db import DatabaseDep, ReadSession, WriteSession
 from app.doorbell import DoorbellDep
-from app.errors import InvalidField
+from app.errors import BadLabelFilter
 from app.handlers import LanguageDep
 from app.jobs import service, waiting
 from app.jobs.schemas import JobFilter, JobView, Plan
@@ -103,7 +103,7 @@ def cancel_job(job_id: str, session: WriteSession, language: LanguageDep) -> Job
 def _labels(given: list[str]) -> dict[str, str]:
     pairs = [text.partition(":") for text in given]
     if any(not key or not colon or "\0" in key + value for key, colon, value in pairs):
-        raise InvalidField("label", problem="label: key:value", hint="")
+        raise BadLabelFilter("label")
     return {key: value for key, _, value in pairs}
 
 

@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from app.datasets import store as datasets
 from app.db import database_now
 from app.errors import (
-    InvalidField,
     JobAlreadyEnded,
     JobNotFound,
     NoTrainingRows,
+    NulCharacter,
     UnknownDataset,
     UnknownModel,
 )
@@ -25,7 +25,7 @@ from app.models import Dataset, Job, to_json
 from app.pages import Page, decode_cursor, encode_cursor
 from app.workers import service as workers
 from contracts.failure import Failure, Language
-from contracts.job import DatasetSource, JobSpec, JobStatus, Phase
+from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus, Phase
 
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
@@ -104,7 +104,8 @@ def list_jobs(
 def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
     """Cancel at once what no process holds, else ask for it. Raises JobAlreadyEnded."""
     now = database_now(session)
-    job, _, _ = _get_row(session, job_id)
+    _get_row(session, job_id)
+    job = store.lock_job(session, job_id)  # nothing moves it between the two tries
     if store.mark_cancelled_before_start(session, job.id, now):
         history.insert_event(session, job.id, "job_cancelled", now)
     elif store.mark_cancel_requested(session, job.id, now):
@@ -164,19 +165,17 @@ def _check_model(session: Session, spec: JobSpec) -> None:
 
 
 def _refuse_nul(spec: JobSpec) -> None:
-    texts = [
-        ("name", spec.name or ""),
-        *((f"labels.{key}", key + value) for key, value in spec.labels.items()),
-    ]
-    for where in ("train", "eval"):
-        source = getattr(spec.dataset, where)
-        if source is not None and not isinstance(source, str):
-            texts.append((f"dataset.{where}.config", source.config or ""))
-            texts.append((f"dataset.{where}.split", source.split))
-    for param, text in texts:
+    """Refuse what PostgreSQL cannot hold. Names and ids have patterns that leave no NUL through."""
+    texts = {"name": spec.name or ""}
+    for key, value in spec.labels.items():
+        texts[f"labels.{key}".replace("\0", "")] = key + value
+    for where, source in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
+        if isinstance(source, HubDataset):
+            texts[f"dataset.{where}.config"] = source.config or ""
+            texts[f"dataset.{where}.split"] = source.split
+    for field, text in texts.items():
         if "\0" in text:
-            safe = param.replace("\0", "")
-            raise InvalidField(safe, problem=f"{safe}: NUL", hint="")
+            raise NulCharacter(field, field=field)
 
 
 def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:

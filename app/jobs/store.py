@@ -32,7 +32,7 @@ def find_job(session: Session, job_id: str) -> JobRow | None:
 
 
 def lock_job(session: Session, job_id: str) -> Job:
-    """Return an attempt's job, held until the transaction ends, so that what is decided on it stays true."""
+    """Return a job that is there, held until the transaction ends, so that what is decided on it stays true."""
     return session.scalars(
         select(Job)
         .where(Job.id == job_id)

@@ -137,8 +137,6 @@ def test_a_line_that_is_not_json_is_told_in_chinese() -> None:
         ({"labels": {"k": 1}}, "labels.k", "应为字符串"),
         ({"labels": {str(n): "" for n in range(17)}}, "labels", "最多 16 项"),
         ({"name": "x" * 201}, "name", "最多 200 个字符"),
-        ({"name": "a\0b"}, "name", "NUL"),
-        ({"labels": {"k\0": "v"}}, "labels.k", "NUL"),
         ({"queue": "No Queue"}, "queue", "格式"),
         ({"priority": 10**30}, "priority", "应不大于 1000"),
         ({"engine": {"compile": "yes"}}, "engine.compile", "true"),
@@ -168,6 +166,30 @@ def json_with_nan(body: object) -> bytes:
     import json  # noqa: PLC0415  # the client's own encoder refuses NaN
 
     return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize(
+    ("spec", "param"),
+    [
+        ({"name": "a\0b"}, "name"),
+        ({"labels": {"k\0": "v"}}, "labels.k"),
+        ({"labels": {"k": "\0"}}, "labels.k"),
+        ({"dataset": {"train": {"hub": "x", "split": "\0"}}}, "dataset.train.split"),
+        (
+            {"dataset": {"train": "ds_00000000", "eval": {"hub": "x", "config": "\0"}}},
+            "dataset.eval.config",
+        ),
+    ],
+)
+def test_a_nul_character_is_refused_where_it_stands(
+    player: Player, spec: dict[str, Any], param: str
+) -> None:
+    body = {"model": "m", "dataset": {"train": {"hub": "x"}}} | spec
+
+    response = player.client.post("/v1/jobs", json=body)
+
+    error = check_shape(response)
+    assert (response.status_code, error["code"], error["param"]) == (400, "nul_character", param)
 
 
 def test_a_misspelt_field_is_guessed(player: Player) -> None:

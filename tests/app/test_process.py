@@ -179,6 +179,8 @@ def test_every_log_line_is_one_json_object_with_the_requests_number(
 ) -> None:
     with running(tmp_path, sqlite_url) as server:
         answer = server.client.get("/v1/jobs", headers={"X-Request-Id": "mine"})
+        job = server.post().json()["id"]
+        server.client.get(f"/v1/jobs/{job}")
         server.stop()
 
     lines = server.log_lines()
@@ -186,6 +188,7 @@ def test_every_log_line_is_one_json_object_with_the_requests_number(
     request = next(line for line in lines if line.get("path") == "/v1/jobs")
     assert (request["request_id"], request["status"]) == ("mine", 200)
     assert answer.headers["x-request-id"] == "mine"
+    assert any(line.get("job_id") == job for line in lines)
     assert TOKEN not in server.log.read_text()
 
 
@@ -344,6 +347,21 @@ def test_settings_out_of_order_stop_the_start_with_a_sentence(
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_second_server_is_refused_the_same_sqlite_file(tmp_path: Path, sqlite_url: str) -> None:
+    with running(tmp_path, sqlite_url):
+        done = subprocess.run(
+            [sys.executable, "-m", "app.main"],
+            env=os.environ | {"STEPLINE_DATABASE_URL": sqlite_url, "STEPLINE_PORT": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.returncode == 2
+    assert "another server already uses this SQLite database" in done.stderr
 
 
 def test_cut_connections_to_postgresql_cost_no_request(
