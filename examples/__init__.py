@@ -1,0 +1,1 @@
+"""Sample data, clients of the HTTP API, and the demo."""

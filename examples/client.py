@@ -1,0 +1,153 @@
+"""A client of the HTTP API on the standard library alone: upload a dataset, submit a job, follow it, download.
+
+    python examples/client.py http://127.0.0.1:8000 examples/alpaca.json examples/first_job.json OUT_DIR
+
+The dataset's id is put into the job's `dataset.train`. Copy this file wherever you need it: it imports nothing of ours.
+"""
+
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+FINAL = ("succeeded", "failed", "cancelled", "paused")
+
+
+class ApiError(Exception):
+    """An answer of the API that is not a success: what its error says, and its HTTP status."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        try:
+            error = json.loads(body)["error"]
+            text = " ".join(filter(None, [error["message"], error.get("hint")]))
+        except (ValueError, KeyError, TypeError):
+            text = body.decode(errors="replace")[:500]
+        super().__init__(f"{status}: {text}")
+        self.status = status
+
+
+class Client:
+    """Talks to one service. Never through a proxy when the service is on this machine."""
+
+    def __init__(self, url: str, timeout_seconds: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        self._timeout_seconds = timeout_seconds
+        local = "//127.0.0.1" in self.url or "//localhost" in self.url
+        proxies = [urllib.request.ProxyHandler({})] if local else []
+        self._opener = urllib.request.build_opener(*proxies)
+
+    def upload(self, file: Path) -> str:
+        """Upload a dataset, JSON or JSONL; return its id. The same bytes again give the same id."""
+        boundary = uuid.uuid4().hex
+        head = (
+            f"--{boundary}\r\nContent-Disposition: form-data; "
+            f'name="file"; filename="{file.name}"\r\n\r\n'
+        )
+        body = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        kind = f"multipart/form-data; boundary={boundary}"
+        return str(self._json("POST", "/v1/datasets", body, {"Content-Type": kind})["id"])
+
+    def submit(self, spec: dict[str, Any]) -> str:
+        """Submit a job; return its id. The key makes a repeat of this very call harmless."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
+        return str(self._json("POST", "/v1/jobs", json.dumps(spec).encode(), headers)["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return where a job stands."""
+        return self._json("GET", f"/v1/jobs/{job_id}")
+
+    def follow(
+        self, job_id: str, seconds: float = 1.0
+    ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Yield the job and all of its loss points so far, about every `seconds`, until it has ended."""
+        points: list[dict[str, Any]] = []
+        since = ""
+        while True:
+            job = self.job(job_id)  # before the losses, so that the last ones come with the end
+            page = self._json("GET", f"/v1/jobs/{job_id}/loss?since={since}")
+            if page.get("rewind_to_step") is not None:  # a new attempt began again from there
+                points = [point for point in points if point["step"] <= page["rewind_to_step"]]
+            points += page["data"]
+            since = page["cursor"] or since
+            yield job, points
+            if job["status"] in FINAL:
+                return
+            time.sleep(seconds)
+
+    def report(self, job_id: str, language: str = "en") -> str:
+        """Return the boxed report of a job that succeeded, in `en` or `zh`."""
+        path = f"/v1/jobs/{job_id}/summary?lang={language}"
+        body: bytes = self._open("GET", path, headers={"Accept": "text/plain"}).read()
+        return body.decode()
+
+    def summary(self, job_id: str) -> dict[str, Any]:
+        """Return the figures of a job that succeeded."""
+        return self._json("GET", f"/v1/jobs/{job_id}/summary")
+
+    def download(self, job_id: str, name: str, target: Path) -> None:
+        """Download one artifact, such as `adapter.zip`."""
+        with (
+            self._open("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as answer,
+            target.open("wb") as file,
+        ):
+            while block := answer.read(1 << 20):
+                file.write(block)
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        answer: dict[str, Any] = json.load(self._open(method, path, body, headers))
+        return answer
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
+        request = urllib.request.Request(  # noqa: S310  # the address is the caller's own
+            self.url + path, body, headers or {}, method=method
+        )
+        try:
+            return self._opener.open(request, timeout=self._timeout_seconds)
+        except urllib.error.HTTPError as error:
+            raise ApiError(error.code, error.read()) from error
+
+
+def main(url: str, dataset: Path, job: Path, out_dir: Path) -> int:
+    """Carry one job from a file of rows to a downloaded adapter; return the exit status."""
+    client = Client(url)
+    spec = json.loads(job.read_text(encoding="utf-8"))
+    spec["dataset"]["train"] = client.upload(dataset)
+    job_id = client.submit(spec)
+    print(f"{job_id} for {spec['dataset']['train']}")
+    shown = 0
+    for _, points in client.follow(job_id):
+        for point in points[shown:]:
+            print(f"step {point['step']}: loss {point['loss']}")
+        shown = len(points)
+    state = client.job(job_id)
+    if state["status"] != "succeeded":
+        print(f"{state['status']}: {state['error']}", file=sys.stderr)
+        return 1
+    out_dir.mkdir(parents=True, exist_ok=True)
+    client.download(job_id, "adapter.zip", out_dir / "adapter.zip")
+    print(client.report(job_id))
+    print(f"The adapter is in {out_dir / 'adapter.zip'}.")
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])))

@@ -1,0 +1,28 @@
+#!/bin/sh
+# The same as client.py in shell, with curl: upload a dataset, submit a job, follow it, download the adapter.
+#   examples/client.sh http://127.0.0.1:8000 examples/alpaca.json examples/first_job.json OUT_DIR
+# The job file's "ds_…" becomes the id of the uploaded dataset. Needs curl and sed.
+set -eu
+[ $# -eq 4 ] || { sed -n '2,4s/^# //p' "$0"; exit 2; }
+url=${1%/} dataset=$2 job=$3 out_dir=$4
+
+# field NAME: the first string of that name in a JSON answer; in a job's answer those of the job come first
+field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
+
+dataset_id=$(curl -sS --fail-with-body "$url/v1/datasets" -F "file=@$dataset" | field id)
+job_id=$(sed "s/ds_[^\"]*/$dataset_id/" "$job" |
+  curl -sS --fail-with-body "$url/v1/jobs" -H 'Content-Type: application/json' -d @- | field id)
+echo "$job_id for $dataset_id"
+
+while :; do
+  status=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id" | field status)
+  last=$(curl -sS --fail-with-body -H 'Accept: text/csv' "$url/v1/jobs/$job_id/loss" | tail -n 1)
+  echo "$status: $last"
+  case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac
+  sleep 1
+done
+
+mkdir -p "$out_dir"
+curl -sS --fail-with-body -o "$out_dir/adapter.zip" "$url/v1/jobs/$job_id/artifacts/adapter.zip"
+curl -sS --fail-with-body -H 'Accept: text/plain' "$url/v1/jobs/$job_id/summary?lang=en"
+echo "The adapter is in $out_dir/adapter.zip."

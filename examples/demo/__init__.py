@@ -1,0 +1,1 @@
+"""The demo behind ./script/demo: its texts, its base model, and the run from nothing to the report."""

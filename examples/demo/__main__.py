@@ -1,0 +1,181 @@
+"""The demo, from nothing to the boxed report: base model, service, job, live losses, report. Run by ./script/demo."""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cli.part import Part
+from examples.client import ApiError, Client
+from examples.demo.language import Language, choose_language, say
+from examples.demo.progress import Progress
+from examples.demo.tickets import TICKETS_FILE
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+JOB_FILE = HERE / "job.json"
+READY_SECONDS = 60.0
+
+
+class DemoFailed(Exception):
+    """Why the demo ends without its report, for the person at the terminal."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; return the exit status."""
+    options = _parser().parse_args(arguments)
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that cannot show a sign is no reason to stop
+    language = choose_language(os.environ)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return run(options.data_dir.resolve(), options.port, options.once, language)
+    except (DemoFailed, ApiError, urllib.error.URLError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print()
+        return 130 if options.once else 0
+
+
+def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int:
+    """Do the four steps; keep the service until Ctrl-C unless `once`. Returns the exit status."""
+    models_dir = data_dir / "models"
+    models_dir.mkdir(parents=True, exist_ok=True)
+    print(say(language, "base"), flush=True)
+    _make_base_model(models_dir)
+    url = f"http://127.0.0.1:{_choose_port(port)}"
+    service = _service(data_dir, models_dir, url)
+    print(say(language, "service", log=_short(service.log)), flush=True)
+    try:
+        client = Client(url)
+        service.start()
+        _wait_until_ready(client, service, language)
+        succeeded = _run_job(client, service, data_dir, language)
+        if not once:
+            print(say(language, "address", url=url), flush=True)
+            while service.is_running:
+                time.sleep(0.2)
+        return 0 if succeeded else 1
+    finally:
+        service.stop(lambda: False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="script/demo", description="Everything once, on this machine."
+    )
+    parser.add_argument("--once", action="store_true", help="stop after the report")
+    parser.add_argument("--port", type=int, help="port of the API (default: 8000 if it is free)")
+    parser.add_argument(
+        "--data-dir", type=Path, default=ROOT / ".demo", help="where all is kept (default: .demo)"
+    )
+    return parser
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the shape of a handler
+    raise KeyboardInterrupt
+
+
+def _make_base_model(models_dir: Path) -> None:
+    # A process of its own, so that torch's memory is free again when the job begins.
+    program = [sys.executable, "-m", "examples.demo.base_model", str(models_dir)]
+    done = subprocess.run(program, cwd=ROOT, check=False)
+    if done.returncode:
+        raise DemoFailed(f"The base model could not be made (exit status {done.returncode}).")
+
+
+def _choose_port(port: int | None) -> int:
+    if port is not None:
+        return port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 8000))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
+    home = data_dir / "service"
+    home.mkdir(exist_ok=True)
+    port = url.rpartition(":")[2]
+    program = [sys.executable, "-P", "-m", "cli.main", "up", "--port", port]
+    program += ["--data-dir", str(home), "--models-dir", str(models_dir)]
+    return Part("up", program, os.environ, data_dir / "up.log", [(signal.SIGTERM, 20)])
+
+
+def _wait_until_ready(client: Client, service: Part, language: Language) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while "Stepline is ready" not in service.last_lines(6):
+        _check(service, language)
+        if time.monotonic() > end:
+            raise DemoFailed(
+                say(language, "not_ready", seconds=round(READY_SECONDS), log=service.log)
+            )
+        time.sleep(0.1)
+
+
+def _check(service: Part, language: Language) -> None:
+    if not service.is_running:
+        raise DemoFailed(say(language, "service_ended", tail=service.last_lines()))
+
+
+def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
+    """Upload, submit, follow, report. Returns whether the job did what it should."""
+    print(say(language, "submit"), flush=True)
+    print(f"      $ curl -s {client.url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
+    dataset_id = client.upload(TICKETS_FILE)
+    print(f"      {dataset_id}")
+    spec = json.loads(JOB_FILE.read_text(encoding="utf-8"))
+    spec["dataset"]["train"] = dataset_id
+    job_file = data_dir / "job.json"
+    job_file.write_text(json.dumps(spec, indent=2) + "\n")
+    kind = "'Content-Type: application/json'"
+    print(f"      $ curl -s {client.url}/v1/jobs -H {kind} -d @{_short(job_file)}")
+    job_id = client.submit(spec)
+    print(f"      {job_id}\n{say(language, 'train')}", flush=True)
+    progress = Progress(language)
+    job: dict[str, Any] = {}
+    for job, points in client.follow(job_id):
+        progress.show(job, points)
+        _check(service, language)
+    if job["status"] != "succeeded":
+        error = job["error"] or {}
+        text = " ".join(filter(None, (error.get(key) for key in ("message", "detail", "hint"))))
+        raise DemoFailed(say(language, "failed", job=job_id, status=job["status"], error=text))
+    return _report(client, job_id, language)
+
+
+def _report(client: Client, job_id: str, language: Language) -> bool:
+    """Print the report. Returns whether held-out perplexity at least halved."""
+    summary = client.summary(job_id)
+    before, after = summary["base_perplexity"], summary["perplexity"]
+    halved = bool(after * 2 <= before)
+    other = "en" if language == "zh" else "zh"
+    url = f"{client.url}/v1/jobs/{job_id}/summary?format=text&lang={other}"
+    print(f"\n{client.report(job_id, language).rstrip()}\n")
+    name = "halved" if halved else "not_halved"
+    print(say(language, name, before=f"{before:.2f}", after=f"{after:.2f}"))
+    print(say(language, "report", url=url), flush=True)
+    return halved
+
+
+def _short(path: Path) -> str:
+    """Return the path as it is typed here, if it lies below this directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What the demo says, in English and Chinese."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Language = Literal["en", "zh"]
+
+SENTENCES: dict[str, tuple[str, str]] = {
+    "base": (
+        "[1/4] A small Qwen2, trained briefly in full on plain text (kept for the next time)",
+        "[1/4] 现做一个小型 Qwen2，先在普通文本上做简短的全量训练（下次直接使用）",
+    ),
+    "service": (
+        "[2/4] The service: API, broker and worker ({log})",
+        "[2/4] 启动服务：API、消息代理与工作节点（{log}）",
+    ),
+    "submit": (
+        "[3/4] A task that the base has never seen: upload it, POST the job",
+        "[3/4] 基座模型没见过的任务：上传数据，提交作业",
+    ),
+    "train": ("[4/4] QLoRA on the 4-bit base", "[4/4] 在 4 位量化的基座上做 QLoRA"),
+    "step": ("step", "步"),
+    "eta": ("left", "剩余"),
+    "report": ("This report in Chinese: {url}", "英文报告：{url}"),
+    "address": (
+        "The service is at {url} (API description: {url}/docs). Ctrl-C stops it.",
+        "服务地址：{url}（接口文档：{url}/docs）。按 Ctrl-C 停止。",
+    ),
+    "halved": (
+        "Held-out perplexity: {before} before, {after} after.",
+        "留出集困惑度：训练前 {before}，训练后 {after}。",
+    ),
+    "not_halved": (
+        "Held-out perplexity went from {before} to {after}: it did not halve.",
+        "留出集困惑度从 {before} 到 {after}，没有减半。",
+    ),
+    "failed": ("The job {job} ended as {status}: {error}", "作业 {job} 结束于 {status}：{error}"),
+    "service_ended": (
+        "The service ended by itself; the end of its log:\n{tail}",
+        "服务自行结束，日志末尾：\n{tail}",
+    ),
+    "not_ready": (
+        "The service is not ready after {seconds} s; see {log}",
+        "服务 {seconds} 秒后仍未就绪，见 {log}",
+    ),
+    "queued": ("queued", "排队"),
+    "placing": ("placing", "准备"),
+    "loading": ("loading", "加载"),
+    "tokenizing": ("tokenizing", "分词"),
+    "evaluating": ("evaluating", "评估"),
+    "training": ("training", "训练"),
+    "saving": ("saving", "保存"),
+    "uploading": ("uploading", "上传"),
+}
+
+
+def choose_language(environ: Mapping[str, str]) -> Language:
+    """Return the language of the terminal by the usual variables."""
+    chosen = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
+    return "zh" if chosen.startswith("zh") else "en"
+
+
+def say(language: Language, sentence: str, **figures: object) -> str:
+    """Return a sentence by its name."""
+    return SENTENCES[sentence][language == "zh"].format(**figures)

@@ -1,0 +1,73 @@
+"""Progress: what a person sees of a running job. One line in place on a terminal, and a lasting line now and then."""
+
+import shutil
+import sys
+from typing import Any
+
+from wcwidth import wcswidth
+
+from examples.demo.language import Language, say
+
+BARS = "▁▂▃▄▅▆▇█"
+LASTING_LINES = 10
+"""Lines that stay, over the whole run."""
+
+
+class Progress:
+    """Shows one job."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+        self._live = sys.stdout.isatty()
+        self._lasting = ""
+
+    def show(self, job: dict[str, Any], points: list[dict[str, Any]]) -> None:
+        """Show where the job stands."""
+        phase = job["phase"] or job["status"]
+        if phase not in {"training", "evaluating"} or not points:
+            name = phase if job["status"] in {"queued", "running"} else None
+            mark = phase
+            line = say(self._language, name) if name else ""
+        else:
+            line = self._training_line(job, points)
+            total = job["progress"]["total_steps"] or 0
+            mark = str(points[-1]["step"] * LASTING_LINES // max(total, 1))
+        if mark != self._lasting and line:
+            self._lasting = mark
+            self._print(line, end="\n")
+        elif self._live and line:
+            self._print(line, end="")
+
+    def _training_line(self, job: dict[str, Any], points: list[dict[str, Any]]) -> str:
+        progress, last = job["progress"], points[-1]
+        parts = [
+            say(self._language, job["phase"]),
+            f"{say(self._language, 'step')} {last['step']}/{progress['total_steps']}",
+            f"loss {last['loss']:.4f}" if last["loss"] is not None else "loss -",
+            draw_curve([point["loss"] for point in points if point["loss"] is not None]),
+        ]
+        if job["eta_seconds"]:
+            minutes, seconds = divmod(round(job["eta_seconds"]), 60)
+            parts.append(f"{say(self._language, 'eta')} {minutes}:{seconds:02d}")
+        return "  ".join(parts)
+
+    def _print(self, line: str, end: str) -> None:
+        columns = shutil.get_terminal_size().columns - 1
+        while self._live and wcswidth(line) > columns:
+            line = line[:-1]
+        clear = "\r\x1b[K" if self._live else ""
+        print(f"{clear}      {line}", end=end, flush=True)
+
+
+def draw_curve(losses: list[float], columns: int = 24) -> str:
+    """Return the losses as a small bar chart, each bar the mean of an equal share of the steps."""
+    if not losses:
+        return ""
+    columns = min(columns, len(losses))
+    edges = [index * len(losses) // columns for index in range(columns + 1)]
+    means = [
+        sum(losses[start:end]) / (end - start)
+        for start, end in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    top = max(means) or 1.0
+    return "".join(BARS[min(len(BARS) - 1, int(mean / top * len(BARS)))] for mean in means)
