@@ -208,6 +208,12 @@ class BodyTooLarge(AppError):
     code, status = "body_too_large", 413
 
 
+class RangeNotSatisfiable(AppError):
+    """The Range header asks for what the file does not have."""
+
+    code, status = "range_not_satisfiable", 416
+
+
 class InternalError(AppError):
     """Our fault; the log has the traceback under the request's id."""
 

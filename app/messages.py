@@ -210,6 +210,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "The body is larger than the {limit} bytes taken here.",
         "请求体超过了此处允许的 {limit} 字节。",
     ),
+    "range_not_satisfiable": _both(
+        "The file does not have this range.",
+        "文件中没有所请求的范围。",
+        "Write it as Range: bytes=first-last, within the file's length.",
+        "请写作 Range: bytes=起始-结束，并且不超出文件长度。",
+    ),
     "internal_error": _both(
         "Something went wrong on our side. Request {request_id}.",
         "服务器内部出错。请求编号 {request_id}。",

@@ -1,11 +1,11 @@
 """Public routes of artifacts."""
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
 
 from app.artifacts import service
 from app.artifacts.service import ArtifactView
 from app.db import ReadSession
+from app.files import StoredFile
 from app.pages import Page
 from app.storage import StorageDep
 
@@ -18,14 +18,14 @@ def list_artifacts(job_id: str, session: ReadSession) -> Page[ArtifactView]:
     return Page(data=service.list_artifacts(session, job_id), has_more=False, cursor=None)
 
 
-@router.head("/{name}", response_class=FileResponse, include_in_schema=False)
-@router.get("/{name}", response_class=FileResponse)
+@router.head("/{name}", response_class=StoredFile, include_in_schema=False)
+@router.get("/{name}", response_class=StoredFile)
 def download_artifact(
     job_id: str, name: str, session: ReadSession, storage: StorageDep
-) -> FileResponse:
+) -> StoredFile:
     """Download one artifact; ranges are honoured, and the ETag is its SHA-256."""
     artifact = service.get_artifact(session, job_id, name)
-    return FileResponse(
+    return StoredFile(
         storage.path(artifact.path),
         filename=artifact.name,
         media_type="application/octet-stream",

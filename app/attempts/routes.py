@@ -4,7 +4,6 @@ from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
-from fastapi.responses import FileResponse
 
 from app.artifacts import service as artifacts
 from app.attempts import service
@@ -12,6 +11,7 @@ from app.attempts.lease import Times
 from app.db import DatabaseDep, WriteSession, database_now
 from app.doorbell import DoorbellDep
 from app.errors import DatasetNotFound
+from app.files import StoredFile
 from app.storage import StorageDep
 from app.tokens import SettingsDep, TokenDep, require_worker
 from app.workers import store as workers
@@ -116,7 +116,7 @@ def finish(
     return reply
 
 
-@router.get(DATASET_PATH, response_class=FileResponse)
+@router.get(DATASET_PATH, response_class=StoredFile)
 def download_dataset(
     *,
     attempt_id: str,
@@ -125,12 +125,12 @@ def download_dataset(
     session: WriteSession,
     storage: StorageDep,
     times: TimesDep,
-) -> FileResponse:
+) -> StoredFile:
     """Send the rows of a dataset that the attempt's job names."""
     dataset = service.get_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:
         raise DatasetNotFound(dataset=dataset_id[:100])
-    return FileResponse(
+    return StoredFile(
         storage.path(dataset.path),
         media_type="application/jsonl",
         headers={SHA256_HEADER: dataset.sha256},

@@ -37,6 +37,17 @@ def test_an_artifact_comes_back_as_it_was_sent(player: Player) -> None:
     assert (head.status_code, head.headers["content-length"]) == (200, "700000")
 
 
+@pytest.mark.parametrize("wanted", ["bytes=99-", "bytes=5-2", "bytes=x", "lines=1-2", "bytes=-"])
+def test_a_range_that_is_not_there_is_refused_in_the_one_shape(player: Player, wanted: str) -> None:
+    job = player.submit()
+    player.put_artifact(player.claim())
+
+    response = player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip", headers={"Range": wanted})
+
+    assert response.status_code == 416
+    assert response.json()["error"]["code"] == "range_not_satisfiable"
+
+
 def test_a_repeated_upload_is_harmless_and_another_replaces_it(
     player: Player, settings: Settings
 ) -> None:

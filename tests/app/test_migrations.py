@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 import sys
@@ -76,3 +77,10 @@ def test_a_server_refuses_a_database_that_is_not_migrated(empty_url: str, tmp_pa
     assert done.returncode == 2
     assert "run `stepline migrate` first" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_migration_is_part_of_the_installed_package() -> None:
+    found = importlib.util.find_spec("migrations.versions")
+
+    assert found is not None
+    assert found.origin is not None, "without __init__.py a wheel leaves the directory out"
