@@ -24,7 +24,7 @@ from worker.supervisor.logs import configure_logging
 from worker.supervisor.run import run_next
 from worker.supervisor.server import Refused, Server, ServerAway
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here
 
 
 def create_app(settings: Settings, worker: WorkerInfo) -> Celery:

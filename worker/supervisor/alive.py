@@ -1,8 +1,10 @@
 """Whether a worker of this machine is alive, for health checks: `python -m worker.supervisor.alive`.
 
-A worker has no HTTP. Its main process touches a file at each hello; here its age is looked at.
+A worker has no HTTP. Its main process touches a file at each hello; here its age is looked at. Work directories may
+be shared between hosts, so each host has files of its own.
 """
 
+import socket
 import sys
 import time
 from pathlib import Path
@@ -15,24 +17,28 @@ OLDEST_SECONDS = 90.0
 
 def touch(work_dir: Path, worker_id: str) -> None:
     """Say that the worker's main process is alive."""
-    path = work_dir / "alive" / slug(worker_id)
+    path = _directory(work_dir) / slug(worker_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 
 
 def newest_age_seconds(work_dir: Path, now: float) -> float | None:
-    """Return how long ago a worker last said that it is alive; None if none ever did."""
-    times = [path.stat().st_mtime for path in (work_dir / "alive").glob("*")]
+    """Return how long ago a worker of this host last said that it is alive; None if none ever did."""
+    times = [path.stat().st_mtime for path in _directory(work_dir).glob("*")]
     return now - max(times) if times else None
 
 
 def main() -> int:
-    """Exit 0 if a worker under STEPLINE_WORK_DIR is alive."""
+    """Exit 0 if a worker of this host under STEPLINE_WORK_DIR is alive."""
     age = newest_age_seconds(Settings().work_dir, time.time())
     if age is None or age > OLDEST_SECONDS:
         sys.stderr.write(f"no sign of life for {'ever' if age is None else f'{age:.0f} s'}\n")
         return 1
     return 0
+
+
+def _directory(work_dir: Path) -> Path:
+    return work_dir / "alive" / slug(socket.gethostname())
 
 
 if __name__ == "__main__":

@@ -39,5 +39,6 @@ def configure_logging(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    logging.captureWarnings(capture=True)
     for chatty in ("httpx2", "httpcore2", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

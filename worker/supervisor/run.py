@@ -96,11 +96,14 @@ def _run_attempt(slot: _Slot, claim: Claim) -> None:
         log.info("delivered", job_status=reply.job_status)
     except Superseded as refusal:
         log.warning("the attempt is no longer ours", reason=str(refusal))
-    except (Refused, ServerAway, Stopped) as error:
+    except (ServerAway, Stopped) as error:
         log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
+    except Refused as refusal:
+        log.error("the server refused the attempt's words", reason=str(refusal))  # noqa: TRY400  # known; no traceback
+        _give_up(slot, claim, reporter, f"The server refused what the worker said: {refusal}")
     except Exception:
         log.exception("the supervisor failed while delivering")
-        _give_up(slot, claim, reporter)
+        _give_up(slot, claim, reporter, f"In the supervisor:\n{traceback.format_exc()}")
     finally:
         tidy(run_dir, keep_run, slot.settings.kept_runs)
 
@@ -147,10 +150,9 @@ def _follow(slot: _Slot, run_dir: RunDir, reporter: Reporter) -> Outcome:
     return child.read_outcome(process, run_dir, ended_as(wanted, was_stopped))
 
 
-def _give_up(slot: _Slot, claim: Claim, reporter: Reporter) -> None:
+def _give_up(slot: _Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
     """Say at least that the attempt failed, so that its job does not wait for a takeover."""
-    outcome = failed(FailureReason.CRASHED, f"In the supervisor:\n{traceback.format_exc()}")
     try:
-        finish(claim, slot.server, reporter, outcome)
+        finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
     except (Refused, ServerAway, Stopped) as error:
         log.error("could not finish", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback

@@ -1,0 +1,27 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from worker.supervisor import alive
+
+
+def test_a_worker_that_said_hello_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+
+    alive.touch(tmp_path, "a/worker")
+
+    assert alive.main() == 0
+
+
+def test_silence_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+    assert alive.main() == 1
+    alive.touch(tmp_path, "w")
+    for path in tmp_path.rglob("w"):
+        os.utime(path, (1, 1))
+
+    assert alive.main() == 1
+    assert "no sign of life" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""What becomes of attempts that never train. Those that do are told in tests/e2e."""
+
+import json
+import os
+from pathlib import Path
+
+from contracts.attempt import SyncReply, Wanted, WorkerInfo
+from tests.worker.supervisor.builders import make_claim
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from worker.settings import Settings
+from worker.supervisor.gpu_lock import hold_device
+from worker.supervisor.identity import slot_name
+from worker.supervisor.run import run_next
+
+WORKER = WorkerInfo(worker_id="w")
+# Its model is nowhere, so that it fails while it is placed.
+CLAIMED = Answer(body=make_claim(flush_seconds=10).model_dump_json().encode())
+SYNCED = Answer(
+    body=SyncReply(wanted=Wanted.CONTINUE, lease_seconds=45, acked_seq=0, acked_output=0)
+    .model_dump_json()
+    .encode()
+)
+FINISHED = Answer(body=b'{"job_status": "failed"}')
+NOTHING = Answer(204)
+
+
+def _run(peer: ScriptedServer, tmp_path: Path) -> int:
+    settings = Settings(
+        server_url=peer.url, worker_token="token", work_dir=tmp_path, hub=False, kept_runs=0
+    )
+    return run_next(settings, WORKER, os.environ)
+
+
+def _asked(peer: ScriptedServer) -> list[str]:
+    return [asked.path.rpartition("/")[2] for asked in peer.asked]
+
+
+def test_a_job_that_cannot_be_placed_fails_and_the_next_one_is_claimed(tmp_path: Path) -> None:
+    answers = (CLAIMED, SYNCED, FINISHED, CLAIMED, SYNCED, FINISHED, NOTHING)
+    with ScriptedServer(*answers) as peer:
+        assert _run(peer, tmp_path) == 2
+
+    assert _asked(peer) == ["claim", "sync", "finish", "claim", "sync", "finish", "claim"]
+    outcome = json.loads(peer.asked[2].body)["outcome"]
+    assert outcome["failure"]["reason"] == "model_not_found"
+
+
+def test_an_attempt_whose_words_are_refused_ends_all_the_same(tmp_path: Path) -> None:
+    with ScriptedServer(CLAIMED, refusal(400, "invalid_field"), FINISHED, NOTHING) as peer:
+        assert _run(peer, tmp_path) == 1
+
+    outcome = json.loads(peer.asked[2].body)["outcome"]
+    assert outcome["failure"]["reason"] == "crashed"
+    assert "invalid_field" in outcome["failure"]["detail"]
+
+
+def test_an_attempt_that_was_taken_over_says_nothing_more(tmp_path: Path) -> None:
+    with ScriptedServer(CLAIMED, refusal(409, "attempt_superseded"), NOTHING) as peer:
+        _run(peer, tmp_path)
+
+    assert _asked(peer) == ["claim", "sync", "claim"]
+
+
+def test_a_ring_while_the_server_refuses_us_ends_quietly(tmp_path: Path) -> None:
+    with ScriptedServer(refusal(401, "unauthorized")) as peer:
+        assert _run(peer, tmp_path) == 0
+
+
+def test_a_device_in_use_claims_nothing(tmp_path: Path) -> None:
+    with (
+        ScriptedServer(NOTHING) as peer,
+        hold_device(tmp_path / "locks", slot_name(WORKER)),
+    ):
+        assert _run(peer, tmp_path) == 0
+
+    assert peer.asked == []
