@@ -29,22 +29,22 @@ def read_curve(
     for attempt, before_step in _pieces(attempts):
         if attempt.number < number:
             continue
-        room = None if limit is None else limit - len(points) + 1
+        room = None if limit is None else limit - len(points)
         after_seq = seq if attempt.number == number else 0
-        rows = store.list_metrics(session, attempt, after_seq, before_step, room)
-        found = [
-            (row_seq, _point(step, at, data, attempt.number))
-            for row_seq, step, at, data in rows
-            if "loss" in data.get("values", {})
-        ]
-        if limit is not None and len(found) > limit - len(points):
-            found = found[: limit - len(points)]
-            has_more = True
-        if found:
+        rows = store.list_metrics(
+            session, attempt, after_seq, before_step, None if room is None else room + 1
+        )
+        if room is not None and len(rows) > room:
+            rows, has_more = rows[:room], True
+        if rows:
             if since is not None and attempt.number > number > 0:
                 rewind_to_step = _lower(rewind_to_step, (attempt.first_step or 1) - 1)
-            points += [point for _, point in found]
-            number, seq = attempt.number, found[-1][0]
+            points += [
+                _point(step, at, data["values"], attempt.number)
+                for _, step, at, data in rows
+                if "loss" in data["values"]
+            ]
+            number, seq = attempt.number, rows[-1][0]
         if has_more:
             break
     return {
@@ -71,8 +71,7 @@ def _lower(one: int | None, other: int) -> int:
     return other if one is None else min(one, other)
 
 
-def _point(step: int, at: datetime, data: dict[str, Any], attempt: int) -> Point:
-    values = data["values"]
+def _point(step: int, at: datetime, values: dict[str, Any], attempt: int) -> Point:
     return {
         "step": step,
         "loss": _finite(values.get("loss")),

@@ -11,7 +11,7 @@ from app.history.schemas import LossPage
 from app.models import Job
 from contracts.attempt import Claim, OutputChunk
 from contracts.base import utc_now
-from contracts.record import LogRecord
+from contracts.record import LogRecord, MetricRecord
 from tests.app.player import Player
 from tests.factories import make_metric
 
@@ -107,6 +107,23 @@ def test_a_page_that_crosses_into_a_new_attempt_says_so(player: Player, database
     again = player.get(f"/v1/jobs/{job}/loss", since=page["cursor"])
     assert (again["data"], again["rewind_to_step"]) == ([], None)
     assert again["cursor"] == page["cursor"]
+
+
+def test_metrics_without_a_loss_end_no_page_early(player: Player) -> None:
+    job = player.submit()
+    others = [
+        MetricRecord(seq=seq, at=utc_now(), step=seq, values={"gpu_memory": 1.0})
+        for seq in range(1, 10)
+    ]
+    player.sync(player.claim(), *others, make_metric(10), make_metric(11))
+
+    page = player.get(f"/v1/jobs/{job}/loss", limit=2)
+    steps = [point["step"] for point in page["data"]]
+    while page["has_more"]:
+        page = player.get(f"/v1/jobs/{job}/loss", limit=2, since=page["cursor"])
+        steps += [point["step"] for point in page["data"]]
+
+    assert steps == [10, 11]
 
 
 def test_the_curve_comes_as_csv(player: Player) -> None:
