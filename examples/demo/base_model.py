@@ -10,7 +10,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from examples.demo.general_text import Row, general_rows
 from worker.training.template import QWEN2_TEMPLATE
@@ -26,6 +27,9 @@ MODEL_NAME = "stepline-demo-qwen2"
 END_OF_TEXT, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Qwen2's rule for where words end."""
+
+Say = Callable[[int, int, float, float], None]
+"""Told of each step: its number, how many there are, its loss, and the seconds so far."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,18 @@ class Recipe:
     key_value_heads: int = 2
     block_tokens: int = 256
     batch_blocks: int = 8
-    steps: int = 300
+    steps: int = 200
     learning_rate: float = 3e-3
     """Peak of AdamW's rate, after 20 steps; falls linearly."""
 
 
 def main() -> None:
     """Make the model under the directory that the command line names."""
-    print(make_base_model(Path(sys.argv[1]), Recipe(), _say))
+    disable_progress_bar()
+    print(f"      {make_base_model(Path(sys.argv[1]), Recipe(), _say)}")
 
 
-def make_base_model(models_dir: Path, recipe: Recipe, say: Any = print) -> Path:
+def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
     """Return the model's directory; make it first unless one of this recipe is there."""
     target = models_dir / MODEL_NAME
     rows = list(general_rows(recipe.seed, recipe.scenes))
@@ -113,7 +118,7 @@ def _blocks(rows: list[Row], tokenizer: Any, recipe: Recipe) -> torch.Tensor:
     return torch.tensor(ids[:whole]).view(-1, recipe.block_tokens)
 
 
-def _train(blocks: torch.Tensor, tokenizer: Any, recipe: Recipe, say: Any) -> Any:
+def _train(blocks: torch.Tensor, tokenizer: Any, recipe: Recipe, say: Say) -> Any:
     torch.manual_seed(recipe.seed)
     model = Qwen2ForCausalLM(
         Qwen2Config(
@@ -159,8 +164,8 @@ def _batches(blocks: torch.Tensor, recipe: Recipe) -> Iterator[torch.Tensor]:
 
 
 def _say(step: int, steps: int, loss: float, seconds: float) -> None:
-    if step % 20 == 0 or step in {1, steps}:
-        print(f"step {step} of {steps}: loss {loss:.3f}, {seconds:.0f} s", flush=True)
+    if step % (steps // 5) == 0 or step == 1:
+        print(f"      step {step}/{steps}  loss {loss:.3f}  {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Progress: what a person sees of a running job. One line in place on a terminal, and a lasting line now and then."""
 
+import itertools
 import shutil
 import sys
 from typing import Any
@@ -65,9 +66,6 @@ def draw_curve(losses: list[float], columns: int = 24) -> str:
         return ""
     columns = min(columns, len(losses))
     edges = [index * len(losses) // columns for index in range(columns + 1)]
-    means = [
-        sum(losses[start:end]) / (end - start)
-        for start, end in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    means = [sum(losses[start:end]) / (end - start) for start, end in itertools.pairwise(edges)]
     top = max(means) or 1.0
     return "".join(BARS[min(len(BARS) - 1, int(mean / top * len(BARS)))] for mean in means)

@@ -1,0 +1,119 @@
+"""The demo: its texts, what it shows, and, as a slow proof, the whole of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wcwidth import wcswidth
+
+from contracts.dataset import parse_row
+from examples.demo.general_text import general_rows
+from examples.demo.language import SENTENCES, choose_language
+from examples.demo.progress import draw_curve
+from examples.demo.tickets import COUNT, SEED, TICKETS_FILE, ticket_rows
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_the_bundled_tickets_are_what_their_generator_writes() -> None:
+    bundled = [json.loads(line) for line in TICKETS_FILE.read_text(encoding="utf-8").splitlines()]
+
+    assert bundled == list(ticket_rows(SEED, COUNT))
+
+
+def test_no_ticket_stands_twice_so_that_none_held_out_is_trained_on() -> None:
+    conversations = [
+        tuple((turn.role, turn.content) for turn in parse_row(row, 1))
+        for row in ticket_rows(SEED, COUNT)
+    ]
+
+    assert len(set(conversations)) == COUNT
+
+
+def test_the_base_has_never_seen_an_answer_of_the_task() -> None:
+    answers = {row["output"] for row in ticket_rows(SEED, COUNT)}
+    first_words = {answer[:4] for answer in answers}
+
+    general = "\n".join(text for row in general_rows(seed=7, count=2_000) for text in row.texts)
+
+    assert len(answers) == 16
+    assert [word for word in first_words if word in general] == []
+
+
+def test_the_general_text_is_the_same_each_time_and_holds_both_languages() -> None:
+    texts = [text for row in general_rows(seed=1, count=40) for text in row.texts]
+
+    assert texts == [text for row in general_rows(seed=1, count=40) for text in row.texts]
+    assert any("买" in text for text in texts)
+    assert any("bought" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "de_DE.UTF-8", "LC_MESSAGES": "zh_TW"}, "zh"),
+    ],
+)
+def test_the_terminal_chooses_the_language(environ: dict[str, str], language: str) -> None:
+    assert choose_language(environ) == language
+
+
+def test_every_sentence_has_the_same_blanks_in_both_languages() -> None:
+    blanks = {
+        name: [{part.split("}")[0] for part in text.split("{")[1:]} for text in pair]
+        for name, pair in SENTENCES.items()
+    }
+
+    assert [name for name, (english, chinese) in blanks.items() if english != chinese] == []
+
+
+def test_the_curve_falls_with_the_losses() -> None:
+    curve = draw_curve([8.0 - step / 100 for step in range(800)])
+
+    assert len(curve) == 24
+    assert curve[0] == "█"
+    assert curve[-1] == "▁"
+    assert list(curve) == sorted(curve, reverse=True)
+    assert draw_curve([]) == ""
+    assert draw_curve([1.0]) == "█"
+
+
+@pytest.mark.slow
+def test_the_demo_halves_perplexity_and_leaves_nothing_running(tmp_path: Path) -> None:
+    environment = dict(os.environ) | {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "utf-8"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.demo", "--once", "--data-dir", str(tmp_path / "demo")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1_800,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    box = [line for line in done.stdout.splitlines() if line[:1] in "╔║╠╚" and line]
+    assert len(box) > 20
+    assert {wcswidth(line) for line in box} == {64}
+    assert "训练结果摘要" in done.stdout
+    assert find_running_from(tmp_path) == []
+
+
+def find_running_from(directory: Path) -> list[str]:
+    """Return the command lines of processes that name the directory."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(directory) in command:
+            found.append(command)
+    return found

@@ -1,0 +1,91 @@
+"""The files under examples/ are what they say: jobs, datasets, and clients that work."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contracts.dataset import parse_row, read_jsonl
+from contracts.job import JobSpec
+from examples.client import ApiError, Client
+from tests.e2e.service import Service
+from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.mark.parametrize("job", ["first_job.json", "demo/job.json"])
+def test_every_job_is_a_valid_spec(job: str) -> None:
+    JobSpec.model_validate_json((EXAMPLES / job).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("dataset", ["alpaca.json", "prompt_completion.jsonl", "messages.jsonl"])
+def test_every_row_of_the_sample_datasets_is_a_conversation(dataset: str) -> None:
+    text = (EXAMPLES / dataset).read_bytes()
+    rows = json.loads(text) if dataset.endswith(".json") else _values(text)
+
+    conversations = [parse_row(row, line) for line, row in enumerate(rows, start=1)]
+
+    assert len(conversations) >= 3
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(tmp_path_factory.mktemp("service")) as running:
+        make_tiny_qwen2(running.models / "tiny-qwen2")
+        yield running
+
+
+@pytest.mark.parametrize("client", ["client.py", "client.sh"])
+def test_the_client_carries_a_job_from_rows_to_an_adapter(
+    service: Service, client: str, tmp_path: Path
+) -> None:
+    if client == "client.sh" and not shutil.which("curl"):
+        pytest.skip("this machine has no curl")
+    program = [str(EXAMPLES / client)] if client.endswith(".sh") else [sys.executable, "-I"]
+    program += [] if client.endswith(".sh") else [str(EXAMPLES / client)]
+    files = [write_rows(tmp_path / "rows.jsonl", make_rows(24)), _small_job(tmp_path / "job.json")]
+
+    done = subprocess.run(
+        [*program, service.url, *map(str, files), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr + service.logs()
+    assert "╚" in done.stdout
+    with zipfile.ZipFile(tmp_path / "out" / "adapter.zip") as adapter:
+        assert "adapter_config.json" in adapter.namelist()
+
+
+def test_the_client_says_what_the_service_refused(service: Service) -> None:
+    spec = {"model": "tiny-qwen2", "dataset": {"train": "ds_00000000"}}
+
+    with pytest.raises(ApiError, match="ds_00000000") as refused:
+        Client(service.url).submit(spec)
+
+    assert refused.value.status == 400
+
+
+def _values(text: bytes) -> list[Any]:
+    return [value for _, value in read_jsonl(text.splitlines())]
+
+
+def _small_job(path: Path) -> Path:
+    spec = {
+        "model": "tiny-qwen2",
+        "dataset": {"train": "ds_00000000", "eval_size": 8},
+        "lora": {"rank": 8, "alpha": 16},
+        "training": {"max_length": 128},
+    }
+    path.write_text(json.dumps(spec, indent=2))
+    return path
