@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
 from examples.demo.progress import draw_curve
 from examples.demo.tickets import COUNT, SEED, TICKETS_FILE, ticket_rows
+from tests.processes import MARK, find_processes
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -86,7 +88,8 @@ def test_the_curve_falls_with_the_losses() -> None:
 
 @pytest.mark.slow
 def test_the_demo_halves_perplexity_and_leaves_nothing_running(tmp_path: Path) -> None:
-    environment = dict(os.environ) | {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    mark = uuid.uuid4().hex
+    environment = os.environ | {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "utf-8", MARK: mark}
 
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo", "--once", "--data-dir", str(tmp_path / "demo")],
@@ -103,17 +106,4 @@ def test_the_demo_halves_perplexity_and_leaves_nothing_running(tmp_path: Path) -
     assert len(box) > 20
     assert {wcswidth(line) for line in box} == {64}
     assert "训练结果摘要" in done.stdout
-    assert find_running_from(tmp_path) == []
-
-
-def find_running_from(directory: Path) -> list[str]:
-    """Return the command lines of processes that name the directory."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if str(directory) in command:
-            found.append(command)
-    return found
+    assert find_processes(mark, tmp_path) == {}
