@@ -33,6 +33,8 @@ def _dotted(location: Sequence[str | int]) -> str | None:
 def _complaint(error: Mapping[str, Any], language: Language) -> str:
     kind, said = error["type"], str(error["msg"]).removeprefix("Value error, ")
     if language == "en":
+        if kind in COMPLAINTS_EN:
+            return COMPLAINTS_EN[kind]
         return said[:1].lower() + said[1:] if said.startswith("Input") else said
     template = COMPLAINTS_ZH.get(kind)
     return template.format_map(_Figures(error.get("ctx") or {})) if template else said
@@ -69,6 +71,11 @@ def _row_problem_zh(error: RowError) -> str:
     return error.problem
 
 
+COMPLAINTS_EN = {
+    "extra_forbidden": "there is no such field; check its spelling and the part it stands in",
+    "missing": "this field is required",
+}
+"""Where pydantic's own sentence does not say what to do."""
 EXPECTED_ZH = "每行为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并以助手的回答结尾"
 ROW_PROBLEMS_ZH: list[tuple[re.Pattern[str], str]] = [
     (re.compile(r"an? (\w+) stands where an object should"), "此处应为对象，而不是 {0}"),

@@ -4,6 +4,7 @@ A task in the server's lifespan; its work is done in a thread, and by one proces
 """
 
 import asyncio
+import math
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -68,7 +69,8 @@ class Sweeper:
             if silent_seconds > self._settings.lease_seconds:
                 # Nobody was there to be heard by: the silence since then was ours.
                 attempt_rows.extend_all(session, self._times.takeover_at(now))
-                log.info("leases extended", silent_seconds=silent_seconds)
+                if math.isfinite(silent_seconds):  # not on a new database
+                    log.info("leases extended", silent_seconds=silent_seconds)
             idempotency.forget_old_keys(session, now)
         return True
 

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     hub: bool = True
     """Whether models and datasets may come from the hub."""
 
-    hello_seconds: float = Field(20, gt=0)
+    hello_seconds: float = Field(20, gt=0, le=30)
     """Time between two hellos of an idle worker."""
     poll_seconds: float = Field(0.1, gt=0)
     """Time between two looks at a running attempt's files."""

@@ -219,11 +219,13 @@ def load_base(finished: Finished) -> Any:
         dtype=torch.float32,
         device_map={"": "cpu"},
     )
-    for layer in base.modules():
-        if isinstance(layer, Linear4bit):
-            # On a CPU with AVX512-BF16 the first forward without gradients would repack the weights
-            # with scales rounded to bf16: another base.
-            layer.support_avx512bf16_for_cpu = False
+    layers = [module for module in base.modules() if isinstance(module, Linear4bit)]
+    assert len(layers) == 168
+    assert all(layer.weight.dtype is torch.uint8 for layer in layers)
+    for layer in layers:
+        # On a CPU with AVX512-BF16 the first forward without gradients would repack the weights
+        # with scales rounded to bf16: another base (docs/numbers.md).
+        layer.support_avx512bf16_for_cpu = False
     return base
 
 
