@@ -171,6 +171,8 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
             "connect_timeout": 3,
             "options": POSTGRESQL_OPTIONS,
             "application_name": "stepline",
+            # A database made without a locale is SQL_ASCII: unasked, psycopg would give bytes for text.
+            "client_encoding": "utf8",
         },
     )
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
