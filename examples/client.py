@@ -61,6 +61,10 @@ class Client:
         """Return where a job stands."""
         return self._json("GET", f"/v1/jobs/{job_id}")
 
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        """Cancel a job; return where it stands. It is `cancelled` once its process is gone."""
+        return self._json("POST", f"/v1/jobs/{job_id}/cancel")
+
     def follow(
         self, job_id: str, seconds: float = 1.0
     ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:

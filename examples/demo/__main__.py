@@ -1,6 +1,7 @@
 """The demo, from nothing to the boxed report: base model, service, job, live losses, report. Run by ./script/demo."""
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print()
-        return 130 if options.once else 0
+        return 130
 
 
 def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int:
@@ -62,8 +63,7 @@ def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int
         succeeded = _run_job(client, service, data_dir, language)
         if not once:
             print(say(language, "address", url=url), flush=True)
-            while service.is_running:
-                time.sleep(0.2)
+            _wait_for_ctrl_c(service, language)
         return 0 if succeeded else 1
     finally:
         service.stop(lambda: False)
@@ -111,10 +111,12 @@ def _choose_port(port: int | None) -> int:
 def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
     home = data_dir / "service"
     home.mkdir(exist_ok=True)
+    log = data_dir / "up.log"
+    log.unlink(missing_ok=True)  # it tells when this service is ready, not an earlier one
     port = url.rpartition(":")[2]
     program = [sys.executable, "-P", "-m", "cli.main", "up", "--port", port]
     program += ["--data-dir", str(home), "--models-dir", str(models_dir)]
-    return Part("up", program, os.environ, data_dir / "up.log", [(signal.SIGTERM, 20)])
+    return Part("up", program, os.environ, log, [(signal.SIGTERM, 20)])
 
 
 def _wait_until_ready(service: Part, language: Language) -> None:
@@ -133,6 +135,13 @@ def _check(service: Part, language: Language) -> None:
         raise DemoFailed(say(language, "service_ended", tail=service.last_lines()))
 
 
+def _wait_for_ctrl_c(service: Part, language: Language) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            _check(service, language)
+            time.sleep(0.2)
+
+
 def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
     """Upload, submit, follow, report. Returns whether the job did what it should."""
     print(say(language, "submit"), flush=True)
@@ -149,9 +158,13 @@ def _run_job(client: Client, service: Part, data_dir: Path, language: Language) 
     print(f"      {job_id}\n{say(language, 'train')}", flush=True)
     progress = Progress(language)
     job: dict[str, Any] = {}
-    for job, points in client.follow(job_id):
-        progress.show(job, points)
-        _check(service, language)
+    try:
+        for job, points in client.follow(job_id):
+            progress.show(job, points)
+            _check(service, language)
+    except KeyboardInterrupt:
+        client.cancel(job_id)  # else the next demo would begin with it
+        raise
     if job["status"] != "succeeded":
         error = job["error"] or {}
         text = " ".join(filter(None, (error.get(key) for key in ("message", "detail", "hint"))))
