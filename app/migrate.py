@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 from alembic import command
@@ -10,9 +11,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from app.db import Database
 from app.settings import Settings
+
+PATIENCE_SECONDS = 60.0
+"""How long a database that does not answer yet is waited for: it is often started at the same moment."""
+_PAUSE_SECONDS = 0.5
 
 
 def migrate(database: Database, revision: str = "head") -> None:
@@ -56,10 +62,29 @@ def _scripts() -> Path:
     return Path(found.origin).parent
 
 
+def wait_until_answering(database: Database, patience_seconds: float) -> None:
+    """Return once the database takes connections. Raises its own OperationalError after so long."""
+    give_up_at = time.monotonic() + patience_seconds
+    told = False
+    while True:
+        try:
+            with database.reader.connect():
+                return
+        except OperationalError as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            if not told:
+                sys.stderr.write(f"Waiting for the database: {error.orig}\n")
+                sys.stderr.flush()
+                told = True
+        time.sleep(_PAUSE_SECONDS)
+
+
 def main() -> int:
     """Migrate the database of STEPLINE_DATABASE_URL."""
     database = Database(Settings().database_url)
     try:
+        wait_until_answering(database, PATIENCE_SECONDS)
         migrate(database)
     finally:
         database.close()

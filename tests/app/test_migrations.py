@@ -12,6 +12,7 @@ from sqlalchemy import inspect
 from app.db import Database
 from app.migrate import alembic_config, migrate, missing_migrations
 from app.models import Base
+from tests.postgres import Postgres
 
 
 def test_models_and_migrations_agree_after_each_way_up(empty_url: str) -> None:
@@ -57,6 +58,33 @@ def test_migrating_runs_from_anywhere_and_again(empty_url: str, tmp_path: Path) 
     database = Database(empty_url)
     assert missing_migrations(database) is None
     database.close()
+
+
+def test_migrating_waits_for_a_database_that_is_still_starting(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    place = tmp_path / "socket"
+    name = postgres.create_database()
+    url = f"postgresql+psycopg://postgres@/{name}?host={place}"
+    migrating = subprocess.Popen(
+        [sys.executable, "-m", "app.migrate"],
+        env=os.environ | {"STEPLINE_DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert migrating.stderr is not None
+        assert migrating.stderr.readline().startswith("Waiting for the database:")
+
+        place.symlink_to(postgres.directory)
+
+        _, complaints = migrating.communicate(timeout=60)
+        assert migrating.returncode == 0, complaints
+    finally:
+        migrating.kill()
+        migrating.wait()
+        postgres.drop_database(name)
 
 
 def test_a_server_refuses_a_database_that_is_not_migrated(empty_url: str, tmp_path: Path) -> None:
