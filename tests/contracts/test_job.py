@@ -5,7 +5,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts import job
 from contracts.base import Strict
-from contracts.job import JobSpec, JobStatus
+from contracts.job import DatasetSpec, JobSpec, JobStatus
 from tests.factories import make_spec
 
 WHOLE = {"model": "Qwen/Qwen2-0.5B-Instruct", "dataset": {"train": "ds_0123abcd"}}
@@ -101,3 +101,19 @@ def test_only_three_statuses_are_final() -> None:
         "failed",
         "cancelled",
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "expected"),
+    [
+        ("auto", 10, 1),
+        ("auto", 1000, 20),
+        ("auto", 100_000, 2000),
+        ("auto", 10**6, 2000),
+        (16, 100, 16),
+        (0.25, 100, 25),
+        (0.001, 100, 1),
+    ],
+)
+def test_eval_size_is_a_count_a_share_or_auto(size: Any, rows: int, expected: int) -> None:
+    assert DatasetSpec(train="ds_01234567", eval_size=size).held_out_rows(rows) == expected

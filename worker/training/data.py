@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from contracts.dataset import Message, RowError, parse_row, read_jsonl
 from contracts.failure import FailureReason
-from contracts.job import Auto, JobSpec
+from contracts.job import JobSpec
 from contracts.run_dir import RunDir
 from worker.training.errors import TrainingError
 from worker.training.template import Rendered, Span, Template
@@ -91,13 +91,6 @@ def held_out(seed: int, rows: int, count: int) -> list[int]:
     return sorted(_ordered(f"{seed}:eval", rows)[:count])
 
 
-def eval_rows_count(eval_size: float | Auto, rows: int) -> int:
-    """Return how many of `rows` rows are held out: a count, a share below 1, or `auto`."""
-    if eval_size == "auto":
-        return min(2000, max(1, rows * 2 // 100))
-    return eval_size if isinstance(eval_size, int) else max(1, int(eval_size * rows))
-
-
 def _ordered(prefix: str, rows: int) -> list[int]:
     keys = [hashlib.sha256(f"{prefix}:{row}".encode("ascii")).digest() for row in range(rows)]
     return sorted(range(rows), key=keys.__getitem__)
@@ -122,7 +115,7 @@ def _read(path: Path) -> list[Conversation]:
 def _hold_out(
     rows: list[Conversation], spec: JobSpec
 ) -> tuple[list[Conversation], list[Conversation]]:
-    count = eval_rows_count(spec.dataset.eval_size, len(rows))
+    count = spec.dataset.held_out_rows(len(rows))
     if count >= len(rows):
         raise TrainingError(
             FailureReason.DATASET_TOO_SMALL,

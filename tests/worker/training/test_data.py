@@ -7,7 +7,7 @@ from contracts.failure import FailureReason
 from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
-from worker.training.data import Data, Sample, epoch_order, eval_rows_count, held_out, prepare
+from worker.training.data import Data, Sample, epoch_order, held_out, prepare
 from worker.training.errors import TrainingError
 from worker.training.template import Template
 
@@ -143,22 +143,6 @@ def test_rows_are_held_out_by_seed_and_keep_the_order_of_the_file(
     assert [trained_text(s, tokenizer) for s in data.train] == [
         row["output"] + "<|im_end|>" for row in kept
     ]
-
-
-@pytest.mark.parametrize(
-    ("size", "rows", "expected"),
-    [
-        ("auto", 10, 1),
-        ("auto", 1000, 20),
-        ("auto", 100_000, 2000),
-        ("auto", 10**6, 2000),
-        (16, 100, 16),
-        (0.25, 100, 25),
-        (0.001, 100, 1),
-    ],
-)
-def test_eval_size_is_a_count_a_share_or_auto(size: Any, rows: int, expected: int) -> None:
-    assert eval_rows_count(size, rows) == expected
 
 
 def test_evaluation_rows_that_also_stand_in_training_are_counted(
