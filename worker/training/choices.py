@@ -9,6 +9,12 @@ from worker.training.model import DOUBLE_QUANT_FROM
 from worker.training.state import Run
 from worker.training.template import Template
 
+_ATTENTION = {
+    "flash_attention_2": "a varlen kernel is installed: packed samples need no mask",
+    "sdpa": "packed samples are kept apart by a block-diagonal mask; no varlen kernel for this device is installed",
+    "eager": "the architecture has no other",
+}
+
 
 def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[str, Any]:
     """Return {choice: {value, reason}} for the summary."""
@@ -20,6 +26,7 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             if run.token_budget == budget.tokens
             else f"{budget.tokens} to begin with ({budget.reason}); changed by a resume or by memory",
         ),
+        "attention": _choice(run.model.attention, _ATTENTION[run.model.attention]),
         "packing": _choice(
             run.model.packs,
             "packed samples stay apart in this architecture"

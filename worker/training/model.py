@@ -19,6 +19,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, set_seed
+from transformers.utils import is_flash_attn_2_available
 
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, LoraSpec
@@ -29,6 +30,8 @@ from worker.training.model_files import count_parameters
 
 DOUBLE_QUANT_FROM = 3_000_000_000
 """Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
+
+_VARLEN = "flash_attention_2"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class TrainableModel:
     """Of the layers held in 4 bits."""
     trainable_parameters: int
     all_parameters: int
+    attention: str
+    """Name of transformers' attention: flash_attention_2 (a varlen kernel), sdpa or eager."""
     packs: bool
     """Whether samples packed into one row stay apart."""
     plain_head: bool
@@ -130,6 +135,9 @@ def load_model(
     if spec.engine.compile is True:
         _compile(body)
     packs, plain_head = _prove(base, body, head)
+    if not packs and _attention_of(base) == _VARLEN:
+        base.set_attn_implementation("sdpa")
+        packs, plain_head = _prove(base, body, head)
     return TrainableModel(
         peft_model=peft_model,
         body=body,
@@ -140,6 +148,7 @@ def load_model(
         linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
         trainable_parameters=trainable,
         all_parameters=total,
+        attention=_attention_of(base),
         packs=packs,
         plain_head=plain_head,
     )
@@ -187,31 +196,45 @@ def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
     return base
 
 
-def _from_pretrained(
-    directory: Path, device: Device, *, double_quant: bool, attention: str = "sdpa"
-) -> Any:
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            directory,
-            quantization_config=BitsAndBytesConfig(
-                load_in_4bit=True,
-                bnb_4bit_quant_type="nf4",
-                bnb_4bit_use_double_quant=double_quant,
-                bnb_4bit_compute_dtype=device.compute_dtype,
-            ),
-            dtype=device.compute_dtype,
-            # Said outright, so that a config.json cannot name a kernel to be fetched.
-            attn_implementation=attention,
-            device_map={"": device.torch_device},
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except ValueError as error:
-        if attention == "eager" or 'attn_implementation="eager"' not in str(error):
-            raise
-    return _from_pretrained(directory, device, double_quant=double_quant, attention="eager")
+def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> Any:
+    *preferred, last = attentions(device, varlen_installed=is_flash_attn_2_available())
+    for attention in preferred:
+        try:
+            return _load(directory, device, double_quant=double_quant, attention=attention)
+        except ValueError as error:
+            if not any(words in str(error) for words in ("attn_implementation", "Flash Attention")):
+                raise  # else: this architecture lacks that attention
+    return _load(directory, device, double_quant=double_quant, attention=last)
+
+
+def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
+    """Return the attentions to try, best first. A varlen kernel needs no dense mask, but bfloat16 on a GPU."""
+    varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
+    return [*([_VARLEN] if varlen else []), "sdpa", "eager"]
+
+
+def _attention_of(base: Any) -> str:
+    return str(base.config._attn_implementation)  # noqa: SLF001  # transformers has no public name for it
+
+
+def _load(directory: Path, device: Device, *, double_quant: bool, attention: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(
+        directory,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=double_quant,
+            bnb_4bit_compute_dtype=device.compute_dtype,
+        ),
+        dtype=device.compute_dtype,
+        # Said outright, so that a config.json cannot name a kernel to be fetched.
+        attn_implementation=attention,
+        device_map={"": device.torch_device},
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
 
 
 def _linear_4bit(base: Any) -> Iterator[Any]:

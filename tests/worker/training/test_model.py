@@ -13,10 +13,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from contracts.failure import FailureReason
 from worker.training.batches import pack
 from worker.training.data import Sample
+from worker.training.device import Device
 from worker.training.errors import TrainingError
 from worker.training.evaluate import evaluate
 from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel
+from worker.training.model import TrainableModel, attentions
 
 Load = Callable[..., TrainableModel]
 
@@ -180,6 +181,23 @@ def test_unknown_architecture_is_refused(load: Load, tiny_model: Path, tmp_path:
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
     assert "quantum_foam" in caught.value.failure.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "compute_dtype", "installed", "expected"),
+    [
+        ("cuda", torch.bfloat16, True, ["flash_attention_2", "sdpa", "eager"]),
+        ("cuda", torch.bfloat16, False, ["sdpa", "eager"]),
+        ("cuda", torch.float32, True, ["sdpa", "eager"]),
+        ("cpu", torch.bfloat16, True, ["sdpa", "eager"]),
+    ],
+)
+def test_varlen_kernel_is_tried_first_where_it_is_installed_and_can_compute(
+    kind: str, compute_dtype: torch.dtype, installed: bool, expected: list[str]
+) -> None:
+    device = Device(torch.device(kind), kind, compute_dtype, "")
+
+    assert attentions(device, varlen_installed=installed) == expected
 
 
 def test_another_architecture_is_trained_too(load: Load, tiny_model: Path, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_summary_says_what_was_measured(finished: RunDir) -> None:
     )
     assert set(summary.phases) >= {"loading", "tokenizing", "training", "evaluating", "saving"}
     assert summary.choices["compute_dtype"]["value"] == "float32"
+    assert summary.choices["attention"]["value"] == "sdpa"
     assert summary.peak_memory_bytes
     assert summary.tokens_per_second
 
