@@ -26,15 +26,13 @@ class TokenBudget:
 
 
 def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget:
-    """Return the budget asked for, or one that suits the device."""
+    """Return the budget asked for, or one that suits the device, whose memory gradients and moments have taken already."""
     if asked != "auto":
         return TokenBudget(asked, "asked for by engine.token_budget")
     if not model.device.is_cuda:
         return TokenBudget(CPU_TOKENS, "small micro-batches are fastest on a CPU")
     free, _ = torch.cuda.mem_get_info(model.device.torch_device)
-    room = (
-        int(free * _MEMORY_SHARE) - 12 * model.trainable_parameters
-    )  # gradients and AdamW's moments
+    room = int(free * _MEMORY_SHARE)
     tokens = CUDA_MOST_TOKENS
     while tokens > _LEAST_TOKENS and memory_bytes(model, tokens) > room:
         tokens = int(tokens * 0.9)

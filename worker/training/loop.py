@@ -126,7 +126,7 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
 
     def gradients(token_budget: int) -> float:
         run.model.peft_model.train()
-        run.optimizer.zero_grad(set_to_none=True)
+        run.optimizer.zero_grad(set_to_none=False)  # their memory is kept
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in pack(window, token_budget, together=run.model.packs):
             run.between()

@@ -1,7 +1,7 @@
 """The optimizer, and the learning rate as a pure function of the step: equal to transformers' schedules."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch.nn import Parameter
@@ -12,15 +12,34 @@ from contracts.job import TrainingSpec
 def build_optimizer(
     parameters: Iterable[Parameter], training: TrainingSpec, device: torch.device
 ) -> torch.optim.AdamW:
-    """Return AdamW over the adapter; its learning rate is set before each step."""
-    return torch.optim.AdamW(
-        parameters,
+    """Return AdamW over the adapter, with its memory taken; its learning rate is set before each step."""
+    adapter = list(parameters)
+    optimizer = torch.optim.AdamW(
+        adapter,
         lr=training.learning_rate,
         betas=(0.9, 0.999),
         eps=1e-8,
         weight_decay=training.weight_decay,
         fused=device.type == "cuda",
     )
+    _reserve(optimizer, adapter)
+    return optimizer
+
+
+def _reserve(optimizer: torch.optim.AdamW, adapter: Sequence[Parameter]) -> None:
+    """Make gradients and moments now, all zero, as the first update would make them.
+
+    Made then, between activations, they would lie all over the heap and leave holes that nothing large fits into; and
+    a GPU's free memory would be measured without them.
+    """
+    for parameter in adapter:
+        parameter.grad = torch.zeros_like(parameter)
+        on_device = parameter.device if optimizer.defaults["fused"] else torch.device("cpu")
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=on_device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -109,13 +109,14 @@ def _run(
 
     recorder.phase(Phase.LOADING)
     model = load_model(run_dir.model, config, spec, device)
+    optimizer = build_optimizer(model.adapter_parameters, spec.training, device.torch_device)
     budget = choose_token_budget(spec.engine.token_budget, model)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
     run = Run(
         spec=spec,
         data=data,
         model=model,
-        optimizer=build_optimizer(model.adapter_parameters, spec.training, device.torch_device),
+        optimizer=optimizer,
         windows=windows,
         total_steps=count_steps(spec, windows.per_epoch),
         token_budget=budget.tokens,
@@ -195,7 +196,7 @@ def _try_largest_batch(run: Run) -> None:
         run.model.peft_model.train()
         batch = pack(samples, token_budget, together=run.model.packs)[0]
         sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # torch's
-        run.optimizer.zero_grad(set_to_none=True)
+        run.optimizer.zero_grad(set_to_none=False)  # their memory is kept
 
     within_memory(run, samples, compute)
     run.rewind_generators()

@@ -43,3 +43,38 @@ def test_optimizer_keeps_float32_moments() -> None:
     optimizer.step()
 
     assert optimizer.state[parameter]["exp_avg"].dtype is torch.float32
+
+
+def test_reserved_memory_changes_no_bit_of_an_update() -> None:
+    torch.manual_seed(0)
+    ours, plain = (torch.nn.Parameter(torch.ones(8)) for _ in range(2))
+    training = TrainingSpec(weight_decay=0.1)
+    optimizer = build_optimizer([ours], training, torch.device("cpu"))
+    reference = torch.optim.AdamW([plain], lr=training.learning_rate, weight_decay=0.1)
+
+    for _ in range(3):
+        noise = torch.randn(8)
+        optimizer.zero_grad(set_to_none=False)
+        reference.zero_grad()
+        for parameter in (ours, plain):
+            (parameter * noise).sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
+        optimizer.step()
+        reference.step()
+
+    assert torch.equal(ours, plain)
+    state, expected = optimizer.state[ours], reference.state[plain]
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+    assert state["step"].dtype is expected["step"].dtype
+
+
+def test_memory_of_gradients_is_the_same_from_update_to_update() -> None:
+    parameter = torch.nn.Parameter(torch.ones(4))
+    optimizer = build_optimizer([parameter], TrainingSpec(), torch.device("cpu"))
+    assert parameter.grad is not None
+    place = parameter.grad.data_ptr()
+
+    optimizer.zero_grad(set_to_none=False)
+    parameter.sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
+
+    assert parameter.grad.data_ptr() == place
