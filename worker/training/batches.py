@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worker.training.data import Sample, epoch_order
 
-PACKING_VERSION = 1
+PACKING_VERSION = 2
 """Raised whenever the same window would be packed otherwise: a resumed run could not be bit-exact."""
 
 
@@ -81,8 +81,9 @@ def pack(
 ) -> list[MicroBatch]:
     """Pack samples into few micro-batches of at most `token_budget` tokens; a longer sample stands alone.
 
-    First-fit by falling length, so that the longest come first and memory shows its peak early. `together=False`
-    gives each sample a micro-batch of its own, for models that cannot keep packed samples apart.
+    First-fit by falling length; then the fullest micro-batch comes first, so that memory shows its peak early and what
+    it leaves free fits those that follow. `together=False` gives each sample a micro-batch of its own, for models that
+    cannot keep packed samples apart.
     """
     bins: list[list[int]] = []
     room: list[int] = []
@@ -95,7 +96,8 @@ def pack(
         else:
             bins[fit].append(row)
             room[fit] -= length
-    return [_lay_out(samples, rows) for rows in bins]
+    fullest_first = sorted(range(len(bins)), key=room.__getitem__)
+    return [_lay_out(samples, bins[place]) for place in fullest_first]
 
 
 def _lay_out(samples: Sequence[Sample], rows: Sequence[int]) -> MicroBatch:

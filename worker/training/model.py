@@ -24,6 +24,7 @@ from transformers.utils import is_flash_attn_2_available
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, LoraSpec
 from worker.training.batches import MicroBatch
+from worker.training.cpu_linear import share_weights
 from worker.training.device import Device
 from worker.training.errors import TrainingError
 from worker.training.model_files import count_parameters
@@ -124,6 +125,8 @@ def load_model(
     _keep_training_layout(quantized)
     _check_quantized(quantized)
     _check_targets(base, spec.lora)
+    if spec.engine.dequantize_base is not True and not device.is_cuda:
+        share_weights(quantized)
     if spec.engine.dequantize_base is True:
         base = base.dequantize(dtype=device.compute_dtype)
         base.requires_grad_(requires_grad=False)

@@ -56,6 +56,12 @@ def test_packing_keeps_every_token_once_within_the_budget() -> None:
     assert len(batches) == 3  # 79 tokens do not fit into two
 
 
+def test_fullest_micro_batch_comes_first() -> None:
+    batches = pack(samples(60, 50, 50), 100)
+
+    assert [batch.tokens for batch in batches] == [100, 60]
+
+
 def test_sample_longer_than_the_budget_stands_alone() -> None:
     batches = pack(samples(5, 100, 6), token_budget=16)
 
