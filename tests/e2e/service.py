@@ -81,8 +81,8 @@ class Service:
         )
         self.client = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
         self.parts: dict[str, Part] = {}
-        self.api_program = ("-m", "app.main")
-        self.worker_program = ("-m", "worker.celery_app")
+        self.api_program: tuple[str, ...] = ("-m", "app.main")
+        self.worker_program: tuple[str, ...] = ("-m", "worker.celery_app")
 
     @property
     def url(self) -> str:

@@ -67,6 +67,7 @@ class Cluster(Service):
         self.cuts: list[Cut] = []
         self.acknowledged: list[str] = []
         self.expected: dict[str, str] = {}
+        self._last_verdict = Verdict()
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -88,6 +89,15 @@ class Cluster(Service):
             self.links[name] = FaultProxy(("127.0.0.1", self.port))
         road = {"STEPLINE_SERVER_URL": f"http://127.0.0.1:{self.links[name].port}"}
         return super().start_worker(name, **(road | settings))
+
+    def start_skewed_worker(self, name: str, seconds: float) -> None:
+        """Start a worker whose wall clock is wrong by so much."""
+        honest = self.worker_program
+        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), honest[-1])
+        try:
+            self.start_worker(name)
+        finally:
+            self.worker_program = honest
 
     # What a user does
 
@@ -133,11 +143,12 @@ class Cluster(Service):
 
     def verdict(self, seconds: float = 90) -> Verdict:
         """Wait until every acknowledged job has ended, and check everything that was seen so far."""
-        return check(self.history(seconds))
+        self._last_verdict = check(self.history(seconds))
+        return self._last_verdict
 
     def told(self) -> str:
-        """Return what the checker finds and the ends of the logs, for a failed test."""
-        return f"{self.verdict()}\n{self.logs()}"
+        """Return what the checker found and the ends of the logs, for a failed test."""
+        return f"{self._last_verdict}\n{self.logs()}"
 
     def history(self, seconds: float = 90) -> History:
         """Bring the service to rest and return its history."""

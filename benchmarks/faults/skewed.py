@@ -1,0 +1,40 @@
+"""Runs a module as a process whose wall clock is wrong: `python -m benchmarks.faults.skewed SECONDS MODULE`.
+
+There is no library that does this to Python from outside, so the places that read the wall clock are given another one:
+time.time, celery's, and contracts.base.utc_now, through which all our own code asks.
+"""
+
+import datetime as real
+import runpy
+import sys
+import time
+from typing import Any
+
+
+def skew(seconds: float) -> None:
+    """Shift the wall clock of this process. Must come before what reads it is imported."""
+    offset = real.timedelta(seconds=seconds)
+    true_time = time.time
+
+    class Skewed(real.datetime):
+        """Tells the time wrong."""
+
+        @classmethod
+        def now(cls, tz: real.tzinfo | None = None) -> Any:
+            """Return the wrong moment, as an ordinary datetime."""
+            return real.datetime.now(tz) + offset
+
+    time.time = lambda: true_time() + seconds
+
+    from celery.app import base as celery_base  # noqa: PLC0415  # after the clock is wrong
+    from celery.worker import request  # noqa: PLC0415
+
+    from contracts import base  # noqa: PLC0415
+
+    celery_base.datetime = request.datetime = Skewed
+    base.utc_now = lambda: Skewed.now(real.UTC)
+
+
+if __name__ == "__main__":
+    skew(float(sys.argv[1]))
+    runpy.run_module(sys.argv[2], run_name="__main__", alter_sys=True)
