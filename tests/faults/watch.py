@@ -57,6 +57,11 @@ class Watch:
         """Return the whole records of every attempt that ever began to train."""
         return {path.name: read_points(path.read_bytes()) for path in self._archive.iterdir()}
 
+    def checkpointed(self) -> set[str]:
+        """Return the attempts that have a whole checkpoint on their worker's disk now."""
+        found = self._runs.glob("*/att_*/checkpoints/step-*/manifest.json")
+        return {path.parents[2].name for path in found if path.parent.suffix != ".tmp"}
+
     def _look_on(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
             self.look()
