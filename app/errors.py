@@ -153,6 +153,18 @@ class ArtifactNotFound(AppError):
     code, status = "artifact_not_found", 404
 
 
+class AttemptNotFound(AppError):
+    """The job has no ended attempt of this number."""
+
+    code, status = "attempt_not_found", 404
+
+
+class CheckpointFileNotFound(AppError):
+    """No checkpoint of the job has this file, or none that is on offer."""
+
+    code, status = "checkpoint_file_not_found", 404
+
+
 class MethodNotAllowed(AppError):
     """The path is right, the method is not."""
 
@@ -220,6 +232,13 @@ class RecordsMissing(AppError):
     retry_after_seconds = 1
 
 
+class CheckpointUntold(AppError):
+    """A checkpoint is offered before its record has arrived."""
+
+    code, status = "checkpoint_untold", 409
+    retry_after_seconds = 1
+
+
 class ArtifactsMissing(AppError):
     """An attempt reports success without what success consists of."""
 
@@ -256,6 +275,13 @@ class StorageUnavailable(AppError):
 
     code, status = "storage_unavailable", 503
     retry_after_seconds = 10
+
+
+class StorageFull(AppError):
+    """A disk of the server is full: the data directory's, or the database's."""
+
+    code, status = "storage_full", 507
+    retry_after_seconds = 30
 
 
 class ErrorDetail(BaseModel):

@@ -224,6 +224,22 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "acked_seq={acked_seq}",
         "acked_seq={acked_seq}",
     ),
+    "checkpoint_untold": _both(
+        "The record of the checkpoint of step {step} of attempt {attempt} has not arrived.",
+        "尚未收到尝试 {attempt} 第 {step} 步检查点的记录。",
+        "Sync the records, then offer it again.",
+        "请先同步记录，再重新提交。",
+    ),
+    "attempt_not_found": _both(
+        "Job {job} has no ended attempt {number}.",
+        "任务 {job} 没有已结束的第 {number} 次尝试。",
+    ),
+    "checkpoint_file_not_found": _both(
+        "No checkpoint here has the file {sha256}.",
+        "没有检查点包含文件 {sha256}。",
+        "Offer the checkpoint first; one that was pruned is gone.",
+        "请先提交检查点；已清理的检查点不复存在。",
+    ),
     "artifacts_missing": _both(
         "Attempt {attempt} reports success without {missing}.",
         "尝试 {attempt} 报告成功，但缺少 {missing}。",
@@ -258,6 +274,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Check free space and permissions of STEPLINE_DATA_DIR.",
         "请检查 STEPLINE_DATA_DIR 的剩余空间与权限。",
     ),
+    "storage_full": _both(
+        "A disk of the server is full.",
+        "服务器磁盘已满。",
+        "Nothing was half written. Free space where STEPLINE_DATA_DIR and the database lie; deleting jobs frees some.",
+        "没有写入一半的数据。请清理 STEPLINE_DATA_DIR 与数据库所在磁盘；删除任务可释放空间。",
+    ),
 }
 
 EVENTS: dict[str, dict[Language, str]] = {
@@ -275,6 +297,30 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "Checkpoint {name} written at step {step}.",
         "zh": "第 {step} 步写入检查点 {name}。",
     },
+    "checkpoint_stored": {
+        "en": "The checkpoint of step {step} is in the server's storage ({bytes} bytes).",
+        "zh": "第 {step} 步的检查点已存入服务器（{bytes} 字节）。",
+    },
+    "checkpoint_delayed": {
+        "en": "The checkpoint of step {step} could not be uploaded yet and is tried again: {reason}",
+        "zh": "第 {step} 步的检查点暂时无法上传，将会重试：{reason}",
+    },
+    "checkpoint_not_uploaded": {
+        "en": "The checkpoint of step {step} stays on the worker's disk only: {reason}",
+        "zh": "第 {step} 步的检查点只保留在工作节点的磁盘上：{reason}",
+    },
+    "checkpoint_damaged": {
+        "en": "The checkpoint of step {step} (attempt {of_attempt}) is damaged and is passed over: {reason}",
+        "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
+    },
+    "resuming": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), {source}.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，{source}）。",
+    },
+    "starting_over": {
+        "en": "No checkpoint could be used: starting from the first step.",
+        "zh": "没有可用的检查点：从第一步开始。",
+    },
     "log": {"en": "{message}", "zh": "{message}"},
     "cancel_requested": {"en": "Cancel requested.", "zh": "已请求取消。"},
     "pause_requested": {"en": "Pause requested.", "zh": "已请求暂停。"},
@@ -287,6 +333,14 @@ EVENTS: dict[str, dict[Language, str]] = {
     "attempt_lost": {
         "en": "Attempt {number} on {worker} is lost: no sign of life for {silent_seconds} s.",
         "zh": "第 {number} 次尝试（{worker}）失联：{silent_seconds} 秒没有响应。",
+    },
+    "attempt_abandoned": {
+        "en": "Attempt {number} is lost: its worker {worker} came back without it.",
+        "zh": "第 {number} 次尝试已丢失：工作节点 {worker} 重新上线，但已不再运行它。",
+    },
+    "attempt_unheard": {
+        "en": "Attempt {number} never began: {worker} did not hear that it was given the job.",
+        "zh": "第 {number} 次尝试没有开始：{worker} 未收到分配的任务。",
     },
     "attempt_failed": {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",

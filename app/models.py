@@ -211,10 +211,10 @@ class Attempt(Base):
     worker_id: Mapped[str] = mapped_column(String(200), index=True)
     worker: Mapped[dict[str, Any]]
     """The worker's own words at the claim."""
-    claim_id: Mapped[str | None] = mapped_column(String(100))
-    """What the worker called its claim: the same again gives this attempt again."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
-    """The device's lock under which it trains."""
+    """The device's lock under which it trains, and"""
+    slot_turn: Mapped[int | None] = mapped_column(BigInteger)
+    """the lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt is over."""
     started_at: Mapped[datetime]
     synced_at: Mapped[datetime]
     """Last sign of life."""
@@ -346,6 +346,9 @@ class Worker(Base):
     queue: Mapped[str] = mapped_column(String(200), index=True)
     info: Mapped[dict[str, Any]]
     """Its WorkerInfo."""
+    slot_id: Mapped[str | None] = mapped_column(String(100))
+    slot_turn: Mapped[int | None] = mapped_column(BigInteger)
+    """The latest turn of its device's lock that was heard of; what was sent in an earlier one came late."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

@@ -100,6 +100,20 @@ def settle_loss(
     return _retry(session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds)
 
 
+def settle_unheard(session: Session, attempt: Attempt, *, job: Job, now: datetime) -> JobStatus:
+    """Apply the end of an attempt whose worker never heard of it: it costs nothing."""
+    _note(
+        session,
+        attempt,
+        "attempt_unheard",
+        now,
+        level="warning",
+        number=attempt.number,
+        worker=attempt.worker_id,
+    )
+    return _go_on(session, attempt, job=job, step=0, now=now)
+
+
 def _retry(
     session: Session,
     attempt: Attempt,

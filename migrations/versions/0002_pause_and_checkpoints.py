@@ -15,8 +15,9 @@ depends_on: str | None = None
 def upgrade() -> None:
     # Each is one ADD COLUMN, which neither database copies the table for.
     op.add_column("jobs", sa.Column("pause_requested_at", sa.DateTime(timezone=True)))
-    op.add_column("attempts", sa.Column("claim_id", sa.String(length=100)))
-    op.add_column("attempts", sa.Column("slot_id", sa.String(length=100)))
+    for table in ("attempts", "workers"):
+        op.add_column(table, sa.Column("slot_id", sa.String(length=100)))
+        op.add_column(table, sa.Column("slot_turn", sa.BigInteger()))
     op.add_column(
         "attempts",
         sa.Column("acked_note", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -65,6 +66,7 @@ def downgrade() -> None:
     op.drop_table("checkpoint_blobs")
     op.drop_table("checkpoints")
     op.drop_column("attempts", "acked_note")
-    op.drop_column("attempts", "slot_id")
-    op.drop_column("attempts", "claim_id")
+    for table in ("attempts", "workers"):
+        op.drop_column(table, "slot_turn")
+        op.drop_column(table, "slot_id")
     op.drop_column("jobs", "pause_requested_at")
