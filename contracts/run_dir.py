@@ -72,6 +72,11 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
+    def outbox(self) -> Path:
+        """Checkpoints on their way to the server: links, so that the program may prune its own meanwhile."""
+        return self.path / "outbox"
+
+    @property
     def adapter(self) -> Path:
         """The trained adapter, as peft saves it, with its tokenizer."""
         return self.path / "adapter"
@@ -103,6 +108,8 @@ class Placed(Tolerant):
     train_revision: str | None = None
     """Commit of the hub that the training rows are."""
     eval_revision: str | None = None
+    spool_bytes: int | None = None
+    """Length of records.jsonl beyond which metrics are thinned; null: none."""
 
 
 class Control(Tolerant):

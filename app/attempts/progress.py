@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.models import Attempt, Job
+from contracts.attempt import Note
 from contracts.job import Phase
 from contracts.record import (
     CheckpointRecord,
@@ -19,6 +20,8 @@ from contracts.record import (
 PACE_WEIGHT = 0.1
 """Weight of one step in the moving average of the steps' durations."""
 EVENT_LEVELS = {"warning", "error"}
+_RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
+"""Names that no figure of an event can have."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,24 @@ def read_news(job: Job, attempt: Attempt, records: Sequence[Record]) -> News:
             case _:
                 pass
     return news
+
+
+def read_notes(attempt: Attempt, notes: Sequence[Note], news: News) -> dict[str, Any]:
+    """Add the supervisor's notes that are new, and return what of the attempt they change."""
+    fresh = {note.number: note for note in notes if note.number > attempt.acked_note}
+    acked = attempt.acked_note
+    while acked + 1 in fresh:
+        acked += 1
+        note = fresh[acked]
+        figures = {
+            key[:50].replace("\0", ""): value[:500].replace("\0", "")
+            if isinstance(value, str)
+            else value
+            for key, value in note.figures.items()
+            if key not in _RESERVED
+        }
+        news.events.append((note.code.replace("\0", ""), note.level, figures))
+    return {} if acked == attempt.acked_note else {"acked_note": acked}
 
 
 def note_phase(job: Job, phase: Phase | None, news: News) -> None:
