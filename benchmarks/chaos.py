@@ -77,7 +77,9 @@ class Load:
         """Submit what is missing, if the server can be reached."""
         try:
             listed = self._cluster.client.get("/v1/jobs", params={"limit": 100}, timeout=5)
-            open_jobs = {j["id"] for j in listed.json()["data"] if j["status"] in {"queued", "running"}}
+            open_jobs = {
+                j["id"] for j in listed.json()["data"] if j["status"] in {"queued", "running"}
+            }
             for _ in range(self._jobs_at_once - len(open_jobs)):
                 self.submit(timeout=5)
         except (httpx2.TransportError, KeyError, ValueError):
@@ -130,12 +132,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=10.0, help="of faults; the rest comes on top")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of faults; the rest comes on top"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60, help="of each job")
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
-    parser.add_argument("--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite")
+    parser.add_argument(
+        "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
+    )
     parser.add_argument("--build", help="no_fence, early_ack or no_spool")
     parser.add_argument("--keep", type=Path, help="directory for the logs of a run that went wrong")
     return parser.parse_args()

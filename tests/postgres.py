@@ -23,8 +23,9 @@ NOBODY = 65534
 class Postgres:
     """A server, reached over a unix socket in its directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, fsync: bool) -> None:
         self.directory = directory
+        self._fsync = fsync
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -39,7 +40,8 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, after a crash as well, and wait until it answers. It dies with the thread that starts it."""
-        settings = {"listen_addresses": "", "fsync": "off", "max_connections": "200"}
+        fsync = "on" if self._fsync else "off"
+        settings = {"listen_addresses": "", "fsync": fsync, "max_connections": "200"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -101,8 +103,11 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Run a server as long as the block lasts; it dies with this process in any case."""
+def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
+    """Run a server as long as the block lasts; it dies with this process in any case.
+
+    Without fsync it survives its own crash, though not the machine's, and is faster.
+    """
     directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
     try:
         if os.geteuid() == 0:
@@ -119,7 +124,7 @@ def running_postgres() -> Iterator[Postgres]:
             capture_output=True,
             cwd=directory,
         )
-        postgres = Postgres(directory)
+        postgres = Postgres(directory, fsync=fsync)
         postgres.start()
         try:
             yield postgres

@@ -80,10 +80,10 @@ def no_spool() -> str:
 
     def note_away(self: Any, reason: str) -> None:
         honest_note(self, reason)
-        self._follow._pending.clear()
+        self._follow._pending.clear()  # noqa: SLF001
 
     def acknowledge(self: Any, seq: int) -> None:
-        self._drop(max(seq, self._read_seq - len(self._pending)))
+        self._pending.clear()  # what was sent is forgotten, whatever has arrived
         self.acked = seq
 
     reporter.Reporter._note_away = note_away  # noqa: SLF001

@@ -113,22 +113,20 @@ def _is_excused(history: History, sighting: Sighting) -> bool:
 
 
 def _late_writes(history: History) -> Iterator[str]:
-    """Nothing is accepted from an attempt that has ended."""
-    last = {}
+    """Nothing is accepted from an attempt that has ended: it stays as it was, and is not heard.
+
+    Its history may still grow: what it could not send, the next attempt may hand in under its own token.
+    """
+    ended: dict[str, str] = {}
     for seen in history.observations:
-        before = last.get(seen.attempt_id)
-        if before is not None and before.status != "running" and seen != before:
-            if (seen.status, seen.seen_seq) != (before.status, before.seen_seq):
-                yield f"{seen.attempt_id} was {before.status} and took in more: {before}, {seen}"
-        last[seen.attempt_id] = seen
+        before = ended.get(seen.attempt_id)
+        if before is not None and seen.status != before:
+            yield f"{seen.attempt_id} was {before} and is {seen.status}"
+        if seen.status != "running":
+            ended[seen.attempt_id] = seen.status
     for attempt in history.attempts:
         if attempt.ended_at is not None and attempt.synced_at > attempt.ended_at:
             yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} and was heard at {attempt.synced_at}"
-        before = last.get(attempt.id)
-        if before is not None and before.status != "running":
-            stored = attempt.stored[-1].seq if attempt.stored else 0
-            if stored > before.seen_seq:
-                yield f"{attempt.id} was {before.status} with record {before.seen_seq} and has {stored} now"
 
 
 def _lost_points(history: History) -> Iterator[str]:
@@ -141,10 +139,13 @@ def _lost_points(history: History) -> Iterator[str]:
         acked = max(attempt.acked_seq, acknowledged[attempt.id])
         for seq in sorted(set(range(1, acked + 1)) - stored):
             yield f"record {seq} of {attempt.id} was acknowledged and is not stored"
+        for seq in sorted(set(range(acked + 1, max(stored, default=0))) - stored):
+            if attempt.ended_at is not None:
+                yield f"record {seq} of {attempt.id} is missing among what is stored"
         if attempt.ended_at is None or attempt.status in UNSENT:
             continue
         for point in history.produced.get(attempt.id, []):
-            if point.seq not in stored and point.seq > acked:
+            if point.seq > max(stored, default=0):
                 yield f"record {point.seq} of {attempt.id} ({attempt.status}) was produced and is not stored"
     for job in history.jobs:
         yield from _holes(job)
@@ -180,4 +181,3 @@ def _by_job(history: History) -> dict[str, list[AttemptRow]]:
     for attempt in sorted(history.attempts, key=lambda attempt: attempt.number):
         jobs[attempt.job_id].append(attempt)
     return jobs
-

@@ -135,6 +135,8 @@ class Nemesis:
     # Servers
 
     def _kill_api(self) -> bool:
+        if self._busy_worker() is None:
+            return False
         self._cluster.stop("api", signal.SIGKILL)
         self._rest(self._random.uniform(0, 3))
         self._cluster.start_api()
@@ -212,77 +214,6 @@ class Nemesis:
             self._outages = [0.1, 0.3, 1.3]
             self._random.shuffle(self._outages)
         return self._outages.pop() * float(self._cluster.environment["STEPLINE_TAKEOVER_SECONDS"])
-
-    def _restart_api(self) -> bool:
-        self._cluster.restart_api(signal.SIGTERM)
-        return True
-
-    def _kill_broker(self) -> bool:
-        self._cluster.stop("broker", signal.SIGKILL)
-        self._rest(self._random.uniform(0, 3))
-        self._cluster.start_broker()
-        return True
-
-    def _flush_broker(self) -> bool:
-        try:
-            with Redis(port=self._cluster.broker_link.port) as redis:
-                redis.flushall()
-        except RedisError:
-            return False
-        return True
-
-    def _crash_database(self) -> bool:
-        postgres = self._cluster.postgres
-        assert postgres is not None
-        postgres.stop(signal.SIGQUIT)
-        self._rest(self._random.uniform(0, 2))
-        postgres.start()
-        return True
-
-    def _cut_database(self) -> bool:
-        link = self._cluster.database_link
-        assert link is not None
-        link.set(self._random.choice(["refuse", "reset", "blackhole"]))
-        self._rest(self._random.uniform(0.5, 3))
-        link.set("pass")
-        return True
-
-    def mend(self) -> None:
-        """Bring every part back, so that what is left can come to rest."""
-        cluster = self._cluster
-        with ExitStack() as rest:
-            if cluster.postgres is not None and not cluster.postgres.is_running:
-                cluster.postgres.start()
-            if not cluster.parts["broker"].is_running:
-                cluster.start_broker()
-            if not cluster.parts["api"].is_running:
-                cluster.start_api()
-            for link in cluster.all_links():
-                rest.callback(link.set, "pass")
-                link.forget()
-        for worker in self._workers:
-            if not cluster.parts[worker].is_running:
-                cluster.start_worker(worker)
-            cluster.resume(worker)
-
-    # Whom, and how long
-
-    def _busy_worker(self) -> str | None:
-        """Return a worker whose attempt is past its first checkpoint, if there is one."""
-        checkpointed = self._cluster.watch.checkpointed()
-        busy = sorted(
-            {
-                training.worker
-                for training in find_trainings(self._cluster.runs).values()
-                if training.attempt_id in checkpointed and training.worker in self._workers
-            }
-        )
-        return self._random.choice(busy) if busy else None
-
-    def _outage_seconds(self) -> float:
-        """Return how long a worker is away: mostly less than the takeover time, now and then more."""
-        takeover = float(self._cluster.environment["STEPLINE_TAKEOVER_SECONDS"])
-        return self._random.choice([0.1, 0.3, 0.3, 1.2]) * takeover
 
     def _rest(self, seconds: float) -> None:
         time.sleep(seconds)

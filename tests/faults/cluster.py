@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-
 from benchmarks.faults.checker import Verdict, check
 from benchmarks.faults.history import Cut, History
 from cli.part import Part
@@ -44,9 +43,7 @@ TWENTIETH = {
 class Cluster(Service):
     """A Service with a fault proxy on every road and a watch over it."""
 
-    def __init__(
-        self, directory: Path, postgres: Postgres | None = None, **settings: str
-    ) -> None:
+    def __init__(self, directory: Path, postgres: Postgres | None = None, **settings: str) -> None:
         self.postgres = postgres
         self.database_name = postgres.create_database() if postgres else None
         super().__init__(directory, None, **(TWENTIETH | settings))
@@ -93,7 +90,7 @@ class Cluster(Service):
     def start_skewed_worker(self, name: str, seconds: float) -> None:
         """Start a worker whose wall clock is wrong by so much."""
         honest = self.worker_program
-        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), honest[-1])
+        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), *honest[1:])
         try:
             self.start_worker(name)
         finally:

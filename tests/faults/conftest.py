@@ -1,7 +1,5 @@
 """One cluster for each database, shared by all tests of this room; each test finds and leaves it in order."""
 
-import signal
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path

@@ -40,7 +40,11 @@ def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_st
         cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
         cluster.links["worker"].set("pass")
 
-    wait_for(lambda: cluster.find_training() in {None} or cluster.find_training() != training, 30, cluster.logs)
+    wait_for(
+        lambda: cluster.find_training() != training,
+        30,
+        cluster.logs,
+    )
     cluster.wait_for_job(job_id, lambda job: job["progress"]["step"] >= 1)
     cluster.cancel(job_id)
     assert cluster.verdict().is_clean, cluster.told()

@@ -112,7 +112,9 @@ class Watch:
         stored: dict[str, list[Point]] = {}
         with self._engine.connect() as connection:
             chosen = select(Record.attempt_id, Record.seq, Record.type, Record.step, Record.data)
-            for attempt_id, seq, kind, step, data in connection.execute(chosen.order_by(Record.seq)):
+            for attempt_id, seq, kind, step, data in connection.execute(
+                chosen.order_by(Record.seq)
+            ):
                 point = Point.stored({"seq": seq, "type": kind, "step": step} | data)
                 stored.setdefault(attempt_id, []).append(point)
             rows = connection.execute(select(*Attempt.__table__.columns)).mappings().all()
