@@ -313,9 +313,13 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "The checkpoint of step {step} (attempt {of_attempt}) is damaged and is passed over: {reason}",
         "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
     },
-    "resuming": {
-        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), {source}.",
-        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，{source}）。",
+    "resuming_local": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), still on this worker's disk.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，仍在本工作节点的磁盘上）。",
+    },
+    "resuming_stored": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), from the server's storage.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，取自服务器存储）。",
     },
     "starting_over": {
         "en": "No checkpoint could be used: starting from the first step.",

@@ -47,4 +47,4 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(86_400, ge=0)
     """How long the results of an attempt are kept on trying to reach the server."""
     kept_runs: int = Field(5, ge=0)
-    """Run directories of failed attempts kept for inspection, newest first."""
+    """Run directories kept of attempts that failed, or whose jobs may go on here from a checkpoint."""

@@ -3,6 +3,7 @@
 A checkpoint is stored when the row says so, which is when each of its files has a row, and so lies whole on the disk.
 """
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
@@ -144,6 +145,12 @@ def offer_checkpoint(
     checkpoint.files = [to_json(file) for file in offer.files]
     checkpoint.origin = to_json(offer.origin)
     checkpoint.bytes = total_bytes
+    if (
+        checkpoint.eval_loss is None
+        and offer.eval_loss is not None
+        and math.isfinite(offer.eval_loss)
+    ):
+        checkpoint.eval_loss = offer.eval_loss  # evaluated by the attempt before it, perhaps
     held = {blob.sha256: blob.bytes for blob in store.list_blobs(session, job.id)}
     missing = [file.sha256 for file in offer.files if held.get(file.sha256) != file.bytes]
     if missing:

@@ -26,9 +26,15 @@ def _status_of(service: Service, job_id: str, number: int) -> str:
 
 
 def _wait_until_trained(service: Service, job_id: str, attempt: int) -> None:
-    service.wait_for_job(
-        job_id, lambda job: job["attempt"] == attempt and job["progress"]["step"] >= 2
-    )
+    def is_trained(job: Any) -> bool:
+        # The progress of the attempt before is shown until this one has some of its own.
+        return (
+            job["attempt"] == attempt
+            and job["phase"] in {"training", "evaluating"}
+            and job["progress"]["step"] >= 2
+        )
+
+    service.wait_for_job(job_id, is_trained)
 
 
 @pytest.fixture
