@@ -11,6 +11,7 @@ from contracts.job import Phase
 from contracts.record import (
     CheckpointRecord,
     EvalRecord,
+    GapRecord,
     LogRecord,
     MetricRecord,
     PhaseRecord,
@@ -80,11 +81,23 @@ def read_news(job: Job, attempt: Attempt, records: Sequence[Record]) -> News:
                 )
                 furthest = news.job.get("checkpoint_step", job.checkpoint_step)
                 news.job["checkpoint_step"] = max(furthest, record.step)
-            case LogRecord() if record.level in EVENT_LEVELS:
-                news.events.append(("log", record.level, {"message": record.message[:2000]}))
+            case GapRecord() | LogRecord():
+                news.events.extend(_told(record))
             case _:
                 pass
     return news
+
+
+def _told(record: GapRecord | LogRecord) -> list[tuple[str, str, dict[str, Any]]]:
+    if isinstance(record, LogRecord):
+        is_event = record.level in EVENT_LEVELS
+        return [("log", record.level, {"message": record.message[:2000]})] if is_event else []
+    if record.number & (
+        record.number - 1
+    ):  # the gaps 1, 2, 4, 8 … are told, so that they do not flood
+        return []
+    figures = record.model_dump(include={"first_step", "last_step", "total"})
+    return [("record_gap", "warning", figures)]
 
 
 def read_notes(attempt: Attempt, notes: Sequence[Note], news: News) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Placer:
                 model_revision=model.revision,
                 train_revision=train_revision,
                 eval_revision=eval_revision,
+                spool_bytes=self._settings.spool_bytes,
             ),
         )
 
