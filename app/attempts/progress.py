@@ -108,14 +108,18 @@ def read_notes(attempt: Attempt, notes: Sequence[Note], news: News) -> dict[str,
         acked += 1
         note = fresh[acked]
         figures = {
-            key[:50].replace("\0", ""): value[:500].replace("\0", "")
-            if isinstance(value, str)
-            else value
+            key[:50].replace("\0", ""): _storable(value)
             for key, value in note.figures.items()
             if key not in _RESERVED
         }
         news.events.append((note.code.replace("\0", ""), note.level, figures))
     return {} if acked == attempt.acked_note else {"acked_note": acked}
+
+
+def _storable(value: str | float | None) -> str | float | None:
+    if isinstance(value, str):
+        return value[:500].replace("\0", "")
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note_phase(job: Job, phase: Phase | None, news: News) -> None:

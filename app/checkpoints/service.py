@@ -120,7 +120,7 @@ def note_checkpoints(
     for record in told:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
     if told:
-        _prune(session, job, attempt)  # nothing stored goes by what is only told
+        _prune(session, job, attempt)  # a file that loses its row here is left to the sweep
 
 
 def offer_checkpoint(
