@@ -21,7 +21,13 @@ _BATCH = 500
 def remove_leftovers(
     database: Database, storage: Storage, age_seconds: float = AGE_SECONDS
 ) -> list[str]:
-    """Delete the stored files that have been nobody's for so long, and return where they lay."""
+    """Delete the stored files that have been nobody's for so long, and return where they lay.
+
+    In a data directory that was last used with another database, whose files these may be, nothing is deleted.
+    """
+    if not storage.belongs_to(database.url.render_as_string(hide_password=True)):
+        log.warning("the data directory belongs to another database; nothing is cleared in it")
+        return []
     removed = []
     old = storage.list_old(age_seconds)
     while paths := list(islice(old, _BATCH)):

@@ -297,6 +297,12 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "Checkpoint {name} written at step {step}.",
         "zh": "第 {step} 步写入检查点 {name}。",
     },
+    "record_gap": {
+        "en": "{total} metrics so far are not recorded, lately between steps {first_step} and {last_step}: "
+        "the worker's spool (STEPLINE_SPOOL_BYTES) is nearly full.",
+        "zh": "至今有 {total} 条指标未记录，最近为第 {first_step} 至 {last_step} 步："
+        "工作节点的记录缓存（STEPLINE_SPOOL_BYTES）将满。",
+    },
     "checkpoint_stored": {
         "en": "The checkpoint of step {step} is in the server's storage ({bytes} bytes).",
         "zh": "第 {step} 步的检查点已存入服务器（{bytes} 字节）。",
@@ -313,9 +319,13 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "The checkpoint of step {step} (attempt {of_attempt}) is damaged and is passed over: {reason}",
         "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
     },
-    "resuming": {
-        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), {source}.",
-        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，{source}）。",
+    "resuming_local": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), still on this worker's disk.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，仍在本工作节点的磁盘上）。",
+    },
+    "resuming_stored": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), from the server's storage.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，取自服务器存储）。",
     },
     "starting_over": {
         "en": "No checkpoint could be used: starting from the first step.",

@@ -69,6 +69,13 @@ class Storage:
         for kind in ("artifacts", "checkpoints"):
             shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
 
+    def belongs_to(self, database: str) -> bool:
+        """Whether these files are those of this database; the first one to ask has them."""
+        owner = self.root / "owner"
+        with contextlib.suppress(FileExistsError), owner.open("x") as file:
+            file.write(database)
+        return owner.read_text() == database
+
     def list_old(self, older_than_seconds: float) -> Iterator[str]:
         """Yield the stored files, below the root, that are older than that, and remove directories left empty."""
         before = time.time() - older_than_seconds

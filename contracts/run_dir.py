@@ -13,6 +13,7 @@ from pydantic import Field
 
 from contracts.attempt import Wanted
 from contracts.base import Tolerant
+from contracts.checkpoint import Origin
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,15 @@ class Placed(Tolerant):
     eval_revision: str | None = None
     spool_bytes: int | None = None
     """Length of records.jsonl beyond which metrics are thinned; null: none."""
+
+    @property
+    def origin(self) -> Origin:
+        """What those that go on from this attempt's checkpoints take as well."""
+        return Origin(
+            model_revision=self.model_revision,
+            train_revision=self.train_revision,
+            eval_revision=self.eval_revision,
+        )
 
 
 class Control(Tolerant):

@@ -359,7 +359,8 @@ def _store_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> int
 def _check_numbers(records: Sequence[Record], output: OutputChunk | None = None) -> None:
     numbers = [record.seq for record in records]
     numbers += [getattr(record, "step", None) or 0 for record in records]
-    numbers += [getattr(record, "total_steps", None) or 0 for record in records]
+    for name in ("total_steps", "first_step", "last_step", "total", "number"):
+        numbers += [number for r in records if isinstance(number := getattr(r, name, None), int)]
     if output is not None:
         numbers += [output.offset, output.bytes]
     if max(numbers, default=0) > LARGEST_NUMBER:

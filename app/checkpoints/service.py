@@ -3,6 +3,7 @@
 A checkpoint is stored when the row says so, which is when each of its files has a row, and so lies whole on the disk.
 """
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
@@ -119,7 +120,7 @@ def note_checkpoints(
     for record in told:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
     if told:
-        _prune(session, job, attempt)  # nothing stored goes by what is only told
+        _prune(session, job, attempt)  # a file that loses its row here is left to the sweep
 
 
 def offer_checkpoint(
@@ -144,6 +145,12 @@ def offer_checkpoint(
     checkpoint.files = [to_json(file) for file in offer.files]
     checkpoint.origin = to_json(offer.origin)
     checkpoint.bytes = total_bytes
+    if (
+        checkpoint.eval_loss is None
+        and offer.eval_loss is not None
+        and math.isfinite(offer.eval_loss)
+    ):
+        checkpoint.eval_loss = offer.eval_loss  # evaluated by the attempt before it, perhaps
     held = {blob.sha256: blob.bytes for blob in store.list_blobs(session, job.id)}
     missing = [file.sha256 for file in offer.files if held.get(file.sha256) != file.bytes]
     if missing:

@@ -5,8 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from httpx2 import Response
-from starlette.testclient import TestClient
+from httpx2 import Client, Response
 
 from contracts.attempt import (
     Claim,
@@ -42,7 +41,7 @@ WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"
 class Player:
     """Each call answers what the server said; those with a promise in their name check it."""
 
-    def __init__(self, client: TestClient) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
 
     # A user

@@ -250,5 +250,10 @@ def test_files_that_no_row_names_are_swept_and_those_with_a_row_stay(
             past = path.stat().st_mtime - AGE_SECONDS - 1
             os.utime(path, (past, past))
 
+    owner = settings.data_dir / "owner"
+    ours = owner.read_text()
+    owner.write_text("postgresql+psycopg://elsewhere")
+    assert sweep() == [], "they may be another database's"
+    owner.write_text(ours)
     assert sweep() == ["checkpoints/job_gone/0123-4567"]
     assert player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip").status_code == 200

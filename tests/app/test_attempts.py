@@ -11,7 +11,7 @@ from contracts.attempt import AttemptStatus, Claim
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
-from contracts.record import CheckpointRecord, EvalRecord, LogRecord, PhaseRecord
+from contracts.record import CheckpointRecord, EvalRecord, GapRecord, LogRecord, PhaseRecord
 from contracts.wire import CLAIM_PATH, DATASET_PATH, HELLO_PATH, SHA256_HEADER, SYNC_PATH
 from tests.app.player import Player
 from tests.factories import make_metric
@@ -485,3 +485,21 @@ def test_another_worker_of_the_same_turn_ends_nothing(player: Player) -> None:
     player.hello(worker_id="worker-2", idle={"slot": "s", "turn": 2})
 
     assert player.job(job)["status"] == "running"
+
+
+def test_metrics_that_a_full_spool_left_out_become_an_event_and_do_not_flood(
+    player: Player,
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    gaps = [
+        GapRecord(seq=n, at=utc_now(), first_step=n, last_step=n, count=1, number=n, total=n)
+        for n in range(1, 10)
+    ]
+
+    assert player.sync(claim, *gaps).acked_seq == 9
+
+    told = [e for e in player.get(f"/v1/jobs/{job}/events")["data"] if e["code"] == "record_gap"]
+    assert [event["data"]["total"] for event in told] == [1, 2, 4, 8]
+    assert told[0]["level"] == "warning"
+    assert told[0]["message"].startswith("1 metrics so far are not recorded")

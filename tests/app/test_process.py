@@ -40,6 +40,8 @@ FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worke
 class Server:
     """One server process, which dies with the test."""
 
+    program: tuple[str, ...] = (sys.executable, "-m", "app.main")
+
     def __init__(self, directory: Path, database_url: str, **settings: object) -> None:
         self.port = find_free_port()
         self.log = directory / "server.log"
@@ -58,7 +60,7 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.main"],
+                self.program,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
