@@ -48,7 +48,11 @@ class Postgres:
                 [
                     *_as_nobody(),
                     _program("postgres"),
-                    *("-D", self.directory / "data", "-k", self.directory, *options),
+                    "-D",
+                    self.directory / "data",
+                    "-k",
+                    self.directory,
+                    *options,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -343,8 +343,11 @@ def test_jobs_attempts_and_leases_are_as_the_model_says(
     sweeper = Sweeper(database, settings, Doorbell(settings))
     dataset = player.upload()
 
+    def machine() -> RuleBasedStateMachine:
+        return Machine(player, database, sweeper, dataset)
+
     run_state_machine_as_test(
-        lambda: Machine(player, database, sweeper, dataset),
+        machine,  # type: ignore[arg-type]  # a factory serves as well, says its documentation
         settings=limits(
             max_examples=examples,
             stateful_step_count=40,
