@@ -8,6 +8,7 @@ import pytest
 
 from contracts.wire import CLAIM_PATH
 from tests.e2e.conftest import make_job
+from tests.e2e.service import wait_for
 from tests.faults.cluster import Cluster
 from tests.faults.databases import on_postgresql_first, on_sqlite_first, slow_on_both
 from tests.faults.proxy import FaultProxy
@@ -23,8 +24,8 @@ def test_lost_answers_to_syncs_uploads_and_the_finish_change_nothing(cluster: Cl
 
     job_id = post(cluster, 30)
 
+    wait_for(lambda: link.dropped_replies - before == 8, 90, cluster.logs)
     assert cluster.verdict().is_clean, cluster.told()
-    assert link.dropped_replies - before == 8
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -45,7 +46,7 @@ def test_a_lost_answer_to_a_claim_costs_no_job(cluster: Cluster) -> None:
 def test_a_submission_repeated_with_its_key_after_a_lost_answer_is_one_job(
     cluster: Cluster,
 ) -> None:
-    spec = make_job(cluster, steps=1)
+    spec = make_job(cluster, steps=1) | {"queue": "nobody"}
     key = {"Idempotency-Key": f"key-{len(cluster.acknowledged)}"}
     with (
         FaultProxy(("127.0.0.1", cluster.port)) as link,
@@ -58,15 +59,10 @@ def test_a_submission_repeated_with_its_key_after_a_lost_answer_is_one_job(
         again = client.post("/v1/jobs", json=spec, headers=key).json()["id"]
 
     assert first == again
-    cluster.acknowledged.append(first)
-    assert [job["id"] for job in cluster.get("/v1/jobs", status="queued")["data"]] in (
-        [],
-        [first],
-    )
-    assert cluster.verdict().is_clean, cluster.told()
+    assert [job["id"] for job in cluster.get("/v1/jobs", status="queued")["data"]] == [first]
 
 
-@on_sqlite_first
+@slow_on_both
 def test_fifty_forged_rings_start_one_attempt(cluster: Cluster) -> None:
     cluster.start_worker("second")
     job_id = post(cluster, 30)

@@ -53,7 +53,7 @@ def test_a_worker_killed_before_it_hears_of_its_claim_costs_no_job(cluster: Clus
     claim.release()
 
     assert cluster.verdict().is_clean, cluster.told()
-    assert statuses(cluster, job_id) == ["lost", "succeeded"]
+    assert statuses(cluster, job_id) == ["interrupted", "succeeded"]
 
 
 @on_postgresql_first
