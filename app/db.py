@@ -5,6 +5,7 @@ processes; readers have connections of their own and never wait. On PostgreSQL b
 """
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ BUSY_SECONDS = 5
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
+
+_POSTGRESQL_DISK_FULL = "53100"
 
 
 class Database:
@@ -105,6 +108,14 @@ def database_now(session: Session) -> datetime:
         return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now.astimezone(UTC)
+
+
+def says_disk_full(error: Exception) -> bool:
+    """Whether the database refused because its disk is full."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
 
 
 def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import handlers, health
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
+from app.checkpoints import routes as checkpoints
 from app.datasets import routes as datasets
 from app.db import Database
 from app.doorbell import Doorbell
@@ -55,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.storage = Storage(settings.data_dir)
     app.state.doorbell = Doorbell(settings)
     app.state.stopping = threading.Event()
-    for room in (jobs, history, artifacts, datasets, workers, attempts, health):
+    for room in (jobs, history, artifacts, checkpoints, datasets, workers, attempts, health):
         app.include_router(room.router)
     handlers.install(app)
     if settings.cors_origins:

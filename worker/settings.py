@@ -46,5 +46,7 @@ class Settings(BaseSettings):
     """How long a claim is tried while the server cannot be reached; the doorbell rings again later."""
     patience_seconds: float = Field(86_400, ge=0)
     """How long the results of an attempt are kept on trying to reach the server."""
+    spool_bytes: int = Field(1024**3, ge=10_000)
+    """Length of an attempt's records on disk at most; nearly there, metrics are thinned and the gaps are told."""
     kept_runs: int = Field(5, ge=0)
-    """Run directories of failed attempts kept for inspection, newest first."""
+    """Run directories kept of attempts that failed, or whose jobs may go on here from a checkpoint."""

@@ -27,6 +27,13 @@ def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attemp
     ).one_or_none()
 
 
+def list_of_job(session: Session, job_id: str) -> Sequence[Attempt]:
+    """Return a job's attempts, first to newest."""
+    return session.scalars(
+        select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)
+    ).all()
+
+
 def hold_attempt(
     session: Session,
     attempt_id: str,
@@ -75,6 +82,41 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> Attempt | Non
         status=AttemptStatus.LOST,
         ended_at=now,
     )
+
+
+def mark_over(session: Session, attempt: Attempt, status: AttemptStatus, now: datetime) -> bool:
+    """Running → lost or interrupted: its own worker says that nothing of it runs any more."""
+    ended = _change(
+        session,
+        (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
+        status=status,
+        ended_at=now,
+    )
+    return ended is not None
+
+
+def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
+    """Return the running attempts of a worker; more than one only if it has been away."""
+    return session.scalars(
+        select(Attempt)
+        .where(Attempt.worker_id == worker_id, Attempt.status == AttemptStatus.RUNNING)
+        .order_by(Attempt.started_at)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def find_earlier(session: Session, job_id: str, number: int) -> Attempt | None:
+    """Return an ended attempt of the job, held until the transaction ends."""
+    return session.scalars(
+        select(Attempt)
+        .where(
+            Attempt.job_id == job_id,
+            Attempt.number == number,
+            Attempt.status != AttemptStatus.RUNNING,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
 
 
 def note_settlement(session: Session, attempt: Attempt, status: JobStatus) -> None:

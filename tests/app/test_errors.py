@@ -342,7 +342,7 @@ def test_an_unknown_path_is_not_found(player: Player, path: str) -> None:
 def test_a_wrong_method_is_told_the_right_ones(player: Player) -> None:
     for method, path, allowed in (
         ("PUT", "/v1/jobs", "GET, POST"),
-        ("POST", "/v1/jobs/job_x", "GET"),
+        ("POST", "/v1/jobs/job_x", "GET, DELETE"),
         ("GET", "/v1/jobs/job_x/cancel", "POST"),
         ("PATCH", "/v1/datasets/ds_x", "GET, DELETE"),
         ("DELETE", "/healthz", "GET"),

@@ -9,6 +9,7 @@ from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.supervisor.follow import Follow
 from worker.supervisor.lease import Lease
+from worker.supervisor.notes import Notes
 from worker.supervisor.output import Output
 from worker.supervisor.server import Refused, Server, ServerAway, Superseded
 
@@ -24,6 +25,8 @@ class Reporter:
         self._follow = Follow(run_dir.records)
         self._output = Output(run_dir.output)
         self._lease = Lease(claim.sync_seconds, claim.flush_seconds)
+        self.notes = Notes()
+        """What this attempt's supervisor tells people."""
         self._phase: Phase | None = None
         self._phase_is_news = False
         self._was_away = False
@@ -77,7 +80,10 @@ class Reporter:
 
     def _news(self, whole: bool) -> SyncRequest:
         return SyncRequest(
-            records=self._follow.batch(), output=self._output.chunk(whole), phase=self._phase
+            records=self._follow.batch(),
+            output=self._output.chunk(whole),
+            phase=self._phase,
+            notes=self.notes.pending(),
         )
 
     def _sync(self, request: SyncRequest) -> None:
@@ -91,6 +97,7 @@ class Reporter:
         self._lease.renewed()
         self._follow.acknowledge(reply.acked_seq)
         self._output.acknowledge(reply.acked_output)
+        self.notes.acknowledge(reply.acked_note)
         self._phase_is_news = False
         if reply.wanted is not self.wanted:
             log.info("the server wants something else", wanted=reply.wanted)
@@ -107,4 +114,4 @@ class Reporter:
 
 
 def _is_news(request: SyncRequest) -> bool:
-    return bool(request.records) or request.output is not None
+    return bool(request.records) or request.output is not None or bool(request.notes)
