@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import handlers, health
+from app import handlers, health, page
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
 from app.datasets import routes as datasets
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="QLoRA training jobs over HTTP.",
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # its page loads scripts from elsewhere; ours is a part of the page
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
@@ -55,7 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.storage = Storage(settings.data_dir)
     app.state.doorbell = Doorbell(settings)
     app.state.stopping = threading.Event()
-    for room in (jobs, history, artifacts, datasets, workers, attempts, health):
+    app.state.page = page.Page(page.BUILD_DIR)
+    for room in (jobs, history, artifacts, datasets, workers, attempts, health, page):
         app.include_router(room.router)
     handlers.install(app)
     if settings.cors_origins:
