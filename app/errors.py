@@ -160,9 +160,33 @@ class MethodNotAllowed(AppError):
 
 
 class JobAlreadyEnded(AppError):
-    """What ended cannot be cancelled."""
+    """What ended cannot be cancelled, paused or resumed; what succeeded cannot be retried."""
 
     code, status = "job_already_ended", 409
+
+
+class CancelPending(AppError):
+    """The job is being cancelled, which outranks everything else."""
+
+    code, status = "cancel_pending", 409
+
+
+class JobPaused(AppError):
+    """A paused job is resumed, not retried."""
+
+    code, status = "job_paused", 409
+
+
+class JobRunning(AppError):
+    """A process holds the job."""
+
+    code, status = "job_running", 409
+
+
+class DatasetGone(AppError):
+    """A job cannot run again: its dataset has been deleted."""
+
+    code, status = "dataset_gone", 409
 
 
 class SummaryNotReady(AppError):

@@ -170,6 +170,30 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Job {job} has already ended ({status}).",
         "任务 {job} 已经结束（{status}）。",
     ),
+    "cancel_pending": _both(
+        "Job {job} is being cancelled.",
+        "任务 {job} 正在取消。",
+        "Wait until it is cancelled; then POST /v1/jobs/{job}/retry starts it again.",
+        "请等待取消完成；之后可用 POST /v1/jobs/{job}/retry 重新开始。",
+    ),
+    "job_paused": _both(
+        "Job {job} is paused.",
+        "任务 {job} 已暂停。",
+        "POST /v1/jobs/{job}/resume lets it go on.",
+        "请用 POST /v1/jobs/{job}/resume 继续。",
+    ),
+    "job_running": _both(
+        "Job {job} is running.",
+        "任务 {job} 正在运行。",
+        "Cancel or pause it first, and wait until it has stopped.",
+        "请先取消或暂停，并等待其停止。",
+    ),
+    "dataset_gone": _both(
+        "Dataset {dataset} of job {job} has been deleted.",
+        "任务 {job} 的数据集 {dataset} 已被删除。",
+        "Upload the same file again: it gets the same id, and the job can be retried.",
+        "请重新上传同一文件：它会得到相同的 id，之后即可重试该任务。",
+    ),
     "summary_not_ready": _both(
         "Job {job} has no summary: it is {status}.",
         "任务 {job} 没有总结：当前状态为 {status}。",
@@ -253,6 +277,13 @@ EVENTS: dict[str, dict[Language, str]] = {
     },
     "log": {"en": "{message}", "zh": "{message}"},
     "cancel_requested": {"en": "Cancel requested.", "zh": "已请求取消。"},
+    "pause_requested": {"en": "Pause requested.", "zh": "已请求暂停。"},
+    "pause_withdrawn": {
+        "en": "The request to pause was taken back.",
+        "zh": "已撤回暂停请求。",
+    },
+    "job_resumed": {"en": "Resumed: queued again.", "zh": "已恢复：重新排队。"},
+    "job_retried": {"en": "Retried: queued again.", "zh": "已重试：重新排队。"},
     "attempt_lost": {
         "en": "Attempt {number} on {worker} is lost: no sign of life for {silent_seconds} s.",
         "zh": "第 {number} 次尝试（{worker}）失联：{silent_seconds} 秒没有响应。",

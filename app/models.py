@@ -151,6 +151,8 @@ class Job(Base):
     not_before: Mapped[datetime | None]
     """Not claimed earlier than this: the wait after a loss."""
     cancel_requested_at: Mapped[datetime | None]
+    pause_requested_at: Mapped[datetime | None]
+    """Asked for while it runs; taken back by resume, gone once it is paused."""
 
     attempt_number: Mapped[int] = mapped_column(default=0)
     """Attempts so far."""
@@ -209,6 +211,10 @@ class Attempt(Base):
     worker_id: Mapped[str] = mapped_column(String(200), index=True)
     worker: Mapped[dict[str, Any]]
     """The worker's own words at the claim."""
+    claim_id: Mapped[str | None] = mapped_column(String(100))
+    """What the worker called its claim: the same again gives this attempt again."""
+    slot_id: Mapped[str | None] = mapped_column(String(100))
+    """The device's lock under which it trains."""
     started_at: Mapped[datetime]
     synced_at: Mapped[datetime]
     """Last sign of life."""
@@ -223,6 +229,8 @@ class Attempt(Base):
     """Every record up to this one is stored."""
     acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
     """Bytes of output stored, without a gap."""
+    acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Every note of its supervisor up to this one has become an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
     """The first step it trained; from there on its points replace those of earlier attempts."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
@@ -287,6 +295,42 @@ class Artifact(Base):
     )
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(String(400))
+    """Below the data directory."""
+    created_at: Mapped[datetime]
+
+
+class Checkpoint(Base):
+    """A checkpoint that an attempt wrote: on its worker's disk, and here once it is stored."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("attempt_id", "step"),)
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
+    step: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(100))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    eval_loss: Mapped[float | None]
+    """Taken at this very step."""
+    created_at: Mapped[datetime]
+    stored_at: Mapped[datetime | None]
+    """Since when every file of it is in the server's storage; null: only on the worker's disk."""
+    files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """CheckpointFile of each file, once it is offered."""
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Commits of the hub that its attempt trained on (Origin)."""
+
+
+class CheckpointBlob(Base):
+    """A file of a job's checkpoints, held once however many of them have it."""
+
+    __tablename__ = "checkpoint_blobs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(String(400))
     """Below the data directory."""

@@ -110,7 +110,7 @@ def sync_attempt(
             session, job.id, code, now, attempt=attempt.number, level=level, **figures
         )
     return SyncReply(
-        wanted=Wanted.CONTINUE if job.cancel_requested_at is None else Wanted.CANCEL,
+        wanted=_wanted(job),
         lease_seconds=times.lease_seconds,
         acked_seq=attempt.acked_seq,
         acked_output=attempt.acked_output,
@@ -178,6 +178,12 @@ def get_dataset(
     if dataset_id not in {job.train_dataset_id, job.eval_dataset_id}:
         return None
     return datasets.find_dataset(session, dataset_id)
+
+
+def _wanted(job: Job) -> Wanted:
+    if job.cancel_requested_at is not None:
+        return Wanted.CANCEL
+    return Wanted.CONTINUE if job.pause_requested_at is None else Wanted.PAUSE
 
 
 def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDataset:

@@ -53,12 +53,22 @@ class JobView(BaseModel):
     unreachable: bool
     """Whether the worker has been silent for longer than its lease."""
     cancel_requested_at: datetime | None
+    pause_requested_at: datetime | None
+    """Set from the request to pause until the running attempt has ended with a checkpoint."""
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
     labels: dict[str, str]
     error: JobError | None
     spec: JobSpec
+
+
+class DeletedJob(BaseModel):
+    """A job that is gone, with everything about it."""
+
+    object: Literal["job"] = "job"
+    id: str
+    deleted: Literal[True] = True
 
 
 class Plan(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.jobs.schemas import JobFilter
@@ -33,12 +33,19 @@ def find_job(session: Session, job_id: str) -> JobRow | None:
 
 def lock_job(session: Session, job_id: str) -> Job:
     """Return a job that is there, held until the transaction ends, so that what is decided on it stays true."""
+    job = find_and_lock(session, job_id)
+    assert job is not None  # noqa: S101  # an attempt of it is held, and a running job is not deleted
+    return job
+
+
+def find_and_lock(session: Session, job_id: str) -> Job | None:
+    """Return the job, held until the transaction ends, or None."""
     return session.scalars(
         select(Job)
         .where(Job.id == job_id)
         .with_for_update()
         .execution_options(populate_existing=True)
-    ).one()
+    ).one_or_none()
 
 
 def find_version(session: Session, job_id: str) -> int | None:
@@ -125,7 +132,82 @@ def mark_cancel_requested(session: Session, job_id: str, now: datetime) -> Job |
             Job.cancel_requested_at.is_(None),
         ),
         cancel_requested_at=now,
+        pause_requested_at=None,  # a cancel outranks it
     )
+
+
+def mark_pause_requested(session: Session, job_id: str, now: datetime) -> Job | None:
+    """Note on a running job that it is to be paused; its status changes when its attempt has ended."""
+    return _move(
+        session,
+        (
+            Job.id == job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.cancel_requested_at.is_(None),
+            Job.pause_requested_at.is_(None),
+        ),
+        pause_requested_at=now,
+    )
+
+
+def mark_pause_withdrawn(session: Session, job_id: str) -> Job | None:
+    """Take the request to pause back from a running job."""
+    return _move(
+        session,
+        (
+            Job.id == job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.pause_requested_at.is_not(None),
+        ),
+        pause_requested_at=None,
+    )
+
+
+def mark_paused_before_start(session: Session, job_id: str) -> Job | None:
+    """Queued → paused: no process holds it."""
+    return _move(
+        session,
+        (Job.id == job_id, Job.status == JobStatus.QUEUED),
+        status=JobStatus.PAUSED,
+        not_before=None,
+    )
+
+
+def mark_resumed(session: Session, job_id: str) -> Job | None:
+    """Paused → queued."""
+    return _move(
+        session, (Job.id == job_id, Job.status == JobStatus.PAUSED), status=JobStatus.QUEUED
+    )
+
+
+def mark_retried(
+    session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
+) -> Job | None:
+    """Failed or cancelled → queued, with its losses forgiven."""
+    return _move(
+        session,
+        (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
+        status=JobStatus.QUEUED,
+        train_dataset_id=train_dataset_id,
+        eval_dataset_id=eval_dataset_id,
+        not_before=None,
+        ended_at=None,
+        cancel_requested_at=None,
+        failure=None,
+        losses=0,
+        lost_checkpoint_step=Job.checkpoint_step,
+    )
+
+
+def delete_job(session: Session, job_id: str) -> bool:
+    """Delete a job that no process holds, with all that hangs on it; False if one does."""
+    deleted = session.execute(
+        delete(Job)
+        .where(Job.id == job_id, Job.status != JobStatus.RUNNING)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return deleted is not None
 
 
 def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
@@ -220,6 +302,7 @@ def _end(
         ),
         current_attempt_id=None,
         phase=None,
+        pause_requested_at=None,
         **values,
     )
 
