@@ -160,7 +160,7 @@ function Tiles({ live, job }: { live: LiveJob; job: Job }) {
   return (
     <dl class="tiles">
       <Tile name={say("step")} value={`${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`} below={job.attempt > 1 ? `${say("attempt")} ${job.attempt}` : ""} />
-      <Tile name={say("epoch")} value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)} below={`/ ${job.spec.training?.max_steps ? "—" : (job.spec.training?.epochs ?? 1)}`} />
+      <Tile name={say("epoch")} value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)} below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`} />
       <Tile name={say("train_loss")} value={figure(loss.last()?.value ?? job.last_loss)} below={best ? say("best", { value: figure(best.value), step: count(best.step) }) : ""} />
       <Tile
         name={say("eval_loss")}

@@ -53,7 +53,8 @@ export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
 
   const lowest = LEVELS.indexOf(level);
   const wanted = text.toLowerCase();
-  const fitting = lines.filter(
+  const recorded = new Set(lines.map((line) => (line.source === "record" ? line.text : "")));
+  const fitting = lines.filter((line) => !isEcho(line, recorded)).filter(
     (line) => (lowest < 0 || LEVELS.indexOf(line.level ?? "") >= lowest) && (!wanted || line.text.toLowerCase().includes(wanted)),
   );
   const shown = fitting.slice(-SHOWN_LINES);
@@ -97,4 +98,10 @@ export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
       </div>
     </Card>
   );
+}
+
+/** What the training records it prints as well, as `[level] sentence`; once is enough. */
+function isEcho(line: LogLine, recorded: Set<string>): boolean {
+  const printed = line.source === "output" ? /^\[\w+\] (.*)$/s.exec(line.text) : null;
+  return printed !== null && recorded.has(printed[1]!);
 }
