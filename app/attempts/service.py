@@ -8,6 +8,7 @@ from app.attempts.lease import Times
 from app.datasets import store as datasets
 from app.db import database_now
 from app.errors import ArtifactsMissing, AttemptSuperseded, NumberTooLarge, RecordsMissing
+from app.history import blocks
 from app.history import store as history
 from app.ids import new_id
 from app.jobs import settlement
@@ -98,7 +99,8 @@ def sync_attempt(
     progress.note_phase(job, request.phase, news)
     if fresh:
         news.attempt["seen_seq"] = max(attempt.seen_seq, *(record.seq for record in fresh))
-        news.attempt["acked_seq"] = store.find_acked_seq(session, attempt)
+        news.attempt["acked_seq"] = acked_seq = store.find_acked_seq(session, attempt)
+        news.attempt["folded_seq"] = blocks.fold(session, attempt, acked_seq)
     if request.output is not None:
         news.attempt["acked_output"] = _store_output(session, attempt, request.output)
     if news.attempt:
