@@ -7,7 +7,7 @@ truth: what is not folded yet, and the edges of a range, are read from them.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ FAN = 16
 MOST_AT_ONCE = 32
 """Blocks written in one sync at most; what an older version left unfolded is made up for bit by bit."""
 LONGEST_NAME = 100
+EVALUATION, PACE = "eval_loss", "tokens_per_second"
+"""Series that no metric record carries by itself."""
 SYSTEM = "sys."
 """Begins the names of what the supervisor samples; a training record cannot carry one."""
 
@@ -38,20 +40,24 @@ def width(level: int) -> int:
     return int(FAN**level)
 
 
-def values_of(kind: str, data: Mapping[str, Any]) -> dict[str, float]:
-    """Return what a stored record of a kind says, by series."""
+def values_of(
+    kind: str, data: Mapping[str, Any], only: Collection[str] | None = None
+) -> dict[str, float]:
+    """Return what a stored record of a kind says, by series; of some series only, if they are given."""
     if kind == "eval":
-        return {"eval_loss": float(data["loss"])}
+        return {EVALUATION: float(data["loss"])} if only is None or EVALUATION in only else {}
     if kind != "metric":
         return {}
+    stored = data["values"]
     values = {
-        name: float(value)
-        for name, value in data["values"].items()
+        name: float(stored[name])
+        for name in (stored if only is None else stored.keys() & only)
         if len(name) <= LONGEST_NAME and not name.startswith(SYSTEM)
     }
-    tokens, seconds = values.get("tokens"), values.get("seconds")
-    if tokens is not None and seconds:
-        values.setdefault("tokens_per_second", tokens / seconds)
+    if (only is None or PACE in only) and PACE not in stored:
+        tokens, seconds = stored.get("tokens"), stored.get("seconds")
+        if tokens is not None and seconds:
+            values[PACE] = float(tokens) / float(seconds)
     return values
 
 
@@ -76,12 +82,13 @@ def read_records(
     *,
     before_step: int | None = None,
     limit: int | None = None,
+    only: Collection[str] | None = None,
 ) -> Iterator[tuple[int, int, datetime, dict[str, float]]]:
     """Yield (seq, step, at, values by series) of the metric and eval records between two others."""
     for seq, kind, step, at, data in store.list_numbers(
         session, attempt_id, after_seq, last_seq, before_step=before_step, limit=limit
     ):
-        yield seq, step, at, values_of(kind, data)
+        yield seq, step, at, values_of(kind, data, only)
 
 
 def by_series(
@@ -92,7 +99,7 @@ def by_series(
     for seq, step, at, values in records:
         moment = at.timestamp()
         for name, value in values.items():
-            series[name].append(Point(seq, step, moment, value))
+            series[name].append((seq, step, moment, value))
     return series
 
 
@@ -100,7 +107,7 @@ def _fold_records(session: Session, attempt_id: str, number: int) -> None:
     first = number * LENGTH
     rows = []
     for name, points in by_series(read_records(session, attempt_id, first, first + LENGTH)).items():
-        steps = [point.step for point in points]
+        steps = [step for _, step, _, _ in points]
         rows.append(
             {
                 "name": name,

@@ -57,11 +57,11 @@ def read_curve(
 def read_sampled(session: Session, job_id: str, max_points: int) -> dict[str, Any]:
     """Return a LossPage of at most max_points points, chosen by their loss, with all their figures."""
     attempts = on_line(store.list_attempts(session, job_id))
-    series = Reader(session, attempts).read("loss", Bounds(), max_points)
+    series = Reader(session, attempts, ("loss",)).read("loss", Bounds(), max_points)
     by_number = {attempt.number: attempt for attempt in attempts}
     points: list[Point] = []
     for number, attempt in by_number.items():
-        seqs = [point.seq for of, point in series.points if of == number]
+        seqs = [seq for of, (seq, *_) in series.points if of == number]
         points += [
             _point(step, at, data["values"], number)
             for step, at, data in store.list_by_seq(session, attempt.id, seqs)

@@ -98,7 +98,7 @@ def columns_of(
 
 
 def _plot(session: Session, attempts: Sequence[Attempt], wanted: Wanted) -> dict[str, Any]:
-    reader = Reader(session, on_line(attempts))
+    reader = Reader(session, on_line(attempts), wanted.names)
     names = reader.names()
     shown = names if wanted.names is None else wanted.names
     return {
@@ -166,7 +166,7 @@ def _series(series: Series, wanted: Wanted) -> dict[str, Any]:
 
 
 def _plain(point: Point, is_sampled: bool) -> tuple[int, float, float]:
-    value = point.value
+    _, step, at, value = point
     if is_sampled and math.isfinite(value):
         value = float(f"{value:.{DIGITS}g}")
-    return point.step, point.at, value
+    return step, at, value

@@ -1,20 +1,14 @@
 """Points of a series: how they are thinned on a grid that does not move, and how a block of them is packed."""
 
-import math
 import struct
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from math import isfinite
 
+Point = tuple[int, int, float, float]
+"""(number of its record within the attempt, over which the grid lies; step; seconds since 1970; value).
 
-class Point(NamedTuple):
-    """One value of a series."""
-
-    seq: int
-    """Number of its record within the attempt; the grid lies over it."""
-    step: int
-    at: float
-    """Seconds since 1970."""
-    value: float
+A plain tuple: a plot looks at thousands, a sync at a thousand more.
+"""
 
 
 def thin(points: Iterable[Point], width: int) -> list[Point]:
@@ -25,21 +19,24 @@ def thin(points: Iterable[Point], width: int) -> list[Point]:
     """
     kept: list[Point] = []
     bucket = -1
-    chosen: dict[str, Point] = {}
+    low: Point | None = None
+    high: Point | None = None
+    odd: Point | None = None
     for point in points:
-        number = (point.seq - 1) // width
+        seq, _, _, value = point
+        number = (seq - 1) // width
         if number != bucket:
-            kept += _in_order(chosen)
-            bucket, chosen = number, {}
-        if not math.isfinite(point.value):
-            chosen.setdefault("odd", point)
-        elif "low" not in chosen:
-            chosen["low"] = chosen["high"] = point
-        elif point.value < chosen["low"].value:
-            chosen["low"] = point
-        elif point.value > chosen["high"].value:
-            chosen["high"] = point
-    return kept + _in_order(chosen)
+            kept += _in_order(low, high, odd)
+            bucket, low, high, odd = number, None, None, None
+        if not isfinite(value):
+            odd = odd or point
+        elif low is None or high is None:
+            low = high = point
+        elif value < low[3]:
+            low = point
+        elif value > high[3]:
+            high = point
+    return kept + _in_order(low, high, odd)
 
 
 def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
@@ -53,8 +50,8 @@ def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
 
 def weigh(points: Iterable[Point], width: int) -> int:
     """Return how many points thinning may keep at most: it only grows as points are added."""
-    buckets = {(point.seq - 1) // width for point in points}
-    odd = {(point.seq - 1) // width for point in points if not math.isfinite(point.value)}
+    buckets = {(point[0] - 1) // width for point in points}
+    odd = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
     return 2 * len(buckets) + len(odd)
 
 
@@ -70,8 +67,8 @@ def unpack(data: bytes) -> list[Point]:
     count = len(data) // 32
     numbers = struct.unpack(f"<{count}q{count}q{count}d{count}d", data)
     columns = (numbers[start : start + count] for start in range(0, 4 * count, count))
-    return list(map(Point._make, zip(*columns, strict=True)))
+    return list(zip(*columns, strict=True))
 
 
-def _in_order(chosen: dict[str, Point]) -> list[Point]:
-    return sorted(set(chosen.values()))
+def _in_order(*chosen: Point | None) -> list[Point]:
+    return sorted({point for point in chosen if point is not None})

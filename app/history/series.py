@@ -4,7 +4,7 @@ What is drawn from blocks and what is drawn from records is the same, point by p
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
@@ -64,9 +64,12 @@ class _Search:
 class Reader:
     """Reads series of some attempts in one transaction; records are read and decoded once for all of them."""
 
-    def __init__(self, session: Session, attempts: Sequence[Attempt]) -> None:
+    def __init__(
+        self, session: Session, attempts: Sequence[Attempt], only: Collection[str] | None = None
+    ) -> None:
         self._session = session
         self._attempts = attempts
+        self._only = only
         self._records: dict[tuple[str, int, int], dict[str, list[Point]]] = {}
         self._samples: dict[str, dict[str, list[Point]]] = {}
         self._evaluated_from: dict[str, int] | None = None
@@ -75,7 +78,11 @@ class Reader:
         """Return the names of all series that the attempts hold."""
         found = store.list_names(self._session, [attempt.id for attempt in self._attempts])
         for attempt in self._attempts:
-            found |= self._unfolded(attempt).keys()
+            for _, kind, _, _, data in store.list_numbers(
+                self._session, attempt.id, attempt.folded_seq, attempt.acked_seq
+            ):
+                if kind == "eval" or not found.issuperset((*data["values"], blocks.PACE)):
+                    found |= blocks.values_of(kind, data).keys()
         found |= store.list_sample_names(self._session, [attempt.id for attempt in self._attempts])
         return sorted(found)
 
@@ -172,7 +179,9 @@ class Reader:
     def _read(self, attempt: Attempt, after_seq: int, last_seq: int) -> dict[str, list[Point]]:
         key = (attempt.id, after_seq, last_seq)
         if key not in self._records:
-            records = blocks.read_records(self._session, attempt.id, after_seq, last_seq)
+            records = blocks.read_records(
+                self._session, attempt.id, after_seq, last_seq, only=self._only
+            )
             self._records[key] = blocks.by_series(records)
         return self._records[key]
 
@@ -205,7 +214,7 @@ def _level(span: int, max_points: int) -> int:
 
 
 def _within(points: Sequence[Point], bounds: tuple[int, int]) -> list[Point]:
-    return [point for point in points if bounds[0] <= point.step < bounds[1]]
+    return [point for point in points if bounds[0] <= point[1] < bounds[1]]
 
 
 def _numbered(pieces: Sequence[Piece], found: Sequence[_Found]) -> list[tuple[int, Point]]:

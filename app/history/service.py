@@ -48,10 +48,11 @@ def get_window_means(
 def draw_loss(session: Session, job_id: str) -> str:
     """Return the loss as a chart for a terminal."""
     job = jobs.get_row(session, job_id)
-    reader = Reader(session, on_line(store.list_attempts(session, job_id)))
+    names = ("loss", "eval_loss")
+    reader = Reader(session, on_line(store.list_attempts(session, job_id)), names)
     train, evaluations = (
-        [(point.step, point.value) for _, point in reader.read(name, Bounds(), 1000).points]
-        for name in ("loss", "eval_loss")
+        [(step, value) for _, (_, step, _, value) in reader.read(name, Bounds(), 1000).points]
+        for name in names
     )
     return draw_chart(job_id, job.status.value, train, evaluations)
 
