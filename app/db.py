@@ -5,6 +5,7 @@ processes; readers have connections of their own and never wait. On PostgreSQL b
 """
 
 import fcntl
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,16 @@ BUSY_SECONDS = 5
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
+
+
+class WrittenJson(str):
+    """JSON as text, for a JSON column: it is stored as it stands."""
+
+    __slots__ = ()
+
+
+def _write_json(value: object) -> str:
+    return value if isinstance(value, WrittenJson) else json.dumps(value)
 
 
 class Database:
@@ -129,7 +140,12 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     writer = create_engine(
-        url, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS
+        url,
+        hide_parameters=True,
+        json_serializer=_write_json,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
     )
     reader = create_engine(
         url, hide_parameters=True, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS
@@ -163,6 +179,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
     engine = create_engine(
         url,
         hide_parameters=True,  # logs are not for users' data
+        json_serializer=_write_json,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=30,

@@ -1,13 +1,16 @@
 """The conversation with a worker: claim, sync, finish; and what happens to an attempt that falls silent."""
 
+from collections.abc import Collection
+
 from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
 from app.attempts import lease, progress, store
 from app.attempts.lease import Times
 from app.datasets import store as datasets
-from app.db import database_now
+from app.db import WrittenJson, database_now
 from app.errors import ArtifactsMissing, AttemptSuperseded, NumberTooLarge, RecordsMissing
+from app.history import blocks
 from app.history import store as history
 from app.ids import new_id
 from app.jobs import settlement
@@ -32,6 +35,8 @@ from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
 from contracts.record import Record
 from contracts.wire import ADAPTER_ARTIFACT
 
+IN_COLUMNS = {"seq", "type", "step", "at"}
+"""Fields of a record that have columns of their own."""
 LARGEST_NUMBER = 2**53
 """Steps, numbers of records and lengths beyond it are no honest ones."""
 
@@ -98,7 +103,10 @@ def sync_attempt(
     progress.note_phase(job, request.phase, news)
     if fresh:
         news.attempt["seen_seq"] = max(attempt.seen_seq, *(record.seq for record in fresh))
-        news.attempt["acked_seq"] = store.find_acked_seq(session, attempt)
+        news.attempt["acked_seq"] = acked_seq = store.find_acked_seq(
+            session, attempt, [record.seq for record in fresh]
+        )
+        news.attempt["folded_seq"] = blocks.fold(session, attempt, acked_seq)
     if request.output is not None:
         news.attempt["acked_output"] = _store_output(session, attempt, request.output)
     if news.attempt:
@@ -201,7 +209,10 @@ def _store_records(session: Session, attempt: Attempt, records: list[Record]) ->
     by_seq = {record.seq: record for record in records}
     if not by_seq:
         return []
-    stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
+    if min(by_seq) > attempt.seen_seq:
+        stored: Collection[int] = ()  # nothing so far has come
+    else:
+        stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
     fresh = [record for seq, record in sorted(by_seq.items()) if seq not in stored]
     if fresh:
         store.insert_records(session, [_row(attempt.id, record) for record in fresh])
@@ -209,14 +220,14 @@ def _store_records(session: Session, attempt: Attempt, records: list[Record]) ->
 
 
 def _row(attempt_id: str, record: Record) -> dict[str, object]:
-    content = to_json(record)
+    # Thousands of them come in a second: the record is written as JSON once, not read and written again.
     return {
         "attempt_id": attempt_id,
-        "seq": content.pop("seq"),
-        "type": content.pop("type")[:50].replace("\0", "\ufffd"),
-        "step": content.pop("step", None),
+        "seq": record.seq,
+        "type": record.type[:50].replace("\0", "\ufffd"),
+        "step": getattr(record, "step", None),
         "at": record.at,
-        "data": {key: value for key, value in content.items() if key != "at"},
+        "data": WrittenJson(record.model_dump_json(exclude=IN_COLUMNS)),
     }
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.models import Attempt, Output, Record
+from app.models import Attempt, Base, Output, Record
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk
 from contracts.job import JobStatus
+
+_INSERT_RECORDS = insert(Base.metadata.tables[Record.__tablename__])
 
 
 def insert_attempt(session: Session, attempt: Attempt) -> None:
@@ -114,12 +116,14 @@ def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -
 
 def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store new records; the attempt's row is held, so nobody else stores them meanwhile."""
-    session.execute(insert(Record), rows)
+    session.execute(_INSERT_RECORDS, rows)
 
 
-def find_acked_seq(session: Session, attempt: Attempt) -> int:
-    """Return up to where the attempt's records are stored without a gap."""
-    acked = attempt.acked_seq
+def find_acked_seq(session: Session, attempt: Attempt, fresh: Sequence[int]) -> int:
+    """Return up to where the attempt's records are stored without a gap, `fresh` being the ones stored just now."""
+    acked: int = attempt.acked_seq
+    if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
+        return acked + len(fresh)  # the usual case needs no look at what is stored
     later = session.scalars(
         select(Record.seq)
         .where(Record.attempt_id == attempt.id, Record.seq > acked)

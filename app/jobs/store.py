@@ -31,6 +31,11 @@ def find_job(session: Session, job_id: str) -> JobRow | None:
     return None if row is None else (row[0], row[1], row[2])
 
 
+def find_plain(session: Session, job_id: str) -> Job | None:
+    """Return the job by itself, or None."""
+    return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
+
+
 def lock_job(session: Session, job_id: str) -> Job:
     """Return a job that is there, held until the transaction ends, so that what is decided on it stays true."""
     job = find_and_lock(session, job_id)
