@@ -63,6 +63,10 @@ def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int
     query = _rows().order_by(Job.number.desc()).limit(limit)
     if below is not None:
         query = query.where(Job.number < below)
+    if chosen.search:
+        texts = (Job.spec["name"].as_string(), Job.model, Job.id)
+        fits = [text.icontains(chosen.search, autoescape=True) for text in texts]
+        query = query.where(or_(*fits))
     if chosen.statuses:
         query = query.where(Job.status.in_(chosen.statuses))
     if chosen.created_after is not None:

@@ -3,6 +3,8 @@ import { signal } from "@preact/signals";
 import { language } from "./preferences";
 import type { components } from "./schema";
 
+export type { components };
+
 type Schemas = components["schemas"];
 export type Job = Schemas["JobView"];
 export type JobSpec = Schemas["JobSpec"];
