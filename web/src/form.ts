@@ -23,17 +23,19 @@ const DATASETS = ["dataset.train", "dataset.eval"];
 /** Every field, in the schema's order. */
 export function fieldsOf(document: Document): Field[] {
   const fields: Field[] = [];
-  const walk = (schema: Schema, prefix: string): void => {
+  const walk = (schema: Schema, prefix: string, inOptional: boolean): void => {
     for (const [name, raw] of Object.entries(schema.properties ?? {})) {
       const path = prefix + name;
       const whole = resolve(document, raw);
       const choices = (whole.anyOf ?? whole.oneOf ?? [whole]).map((one) => resolve(document, one));
       const inner = choices.find((one) => one.properties);
-      if (inner && !DATASETS.includes(path)) walk(inner, `${path}.`);
-      else fields.push(makeField(path, whole, choices, schema.required?.includes(name) ?? false));
+      const isOptional = choices.some((one) => one.type === "null");
+      if (inner && !DATASETS.includes(path)) walk(inner, `${path}.`, isOptional || inOptional);
+      // What stands in an object that is null unless asked for has no default of its own.
+      else fields.push(makeField(path, inOptional ? { ...whole, default: null } : whole, choices, schema.required?.includes(name) ?? false));
     }
   };
-  walk(document.components.schemas.JobSpec!, "");
+  walk(document.components.schemas.JobSpec!, "", false);
   return fields;
 }
 

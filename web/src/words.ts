@@ -104,6 +104,7 @@ const words = {
   no_points_hint: ["The first loss appears here by itself.", "第一个损失值会自动出现在这里。"],
 
   events: ["Events", "事件"],
+  phase: ["Phase: {phase}", "阶段：{phase}"],
   no_events: ["Nothing has happened yet.", "暂无事件。"],
   log: ["Log", "日志"],
   follow: ["Follow", "跟随"],

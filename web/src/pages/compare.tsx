@@ -163,8 +163,8 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
               (job.id === baseline ? (
                 <span class="label">{say("baseline")}</span>
               ) : (
-                <button type="button" class="plain small" aria-label={say("make_baseline", { name: nameOf(job) })} title={say("make_baseline", { name: nameOf(job) })} onClick={() => setQuery({ baseline: job.id })}>
-                  ⌖
+                <button type="button" class="small" aria-label={say("make_baseline", { name: nameOf(job) })} title={say("make_baseline", { name: nameOf(job) })} onClick={() => setQuery({ baseline: job.id })}>
+                  {say("baseline")}
                 </button>
               ))}
           </th>

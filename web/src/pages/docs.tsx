@@ -18,7 +18,7 @@ export function DocsPage() {
       const operation = methods[method];
       if (!operation) continue;
       const room = operation.tags?.[0] ?? "";
-      rooms.set(room, [...(rooms.get(room) ?? []), [method.toUpperCase(), path, operation.description ?? operation.summary ?? ""]]);
+      rooms.set(room, [...(rooms.get(room) ?? []), [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")]]);
     }
   }
   return (

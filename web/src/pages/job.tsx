@@ -6,6 +6,7 @@ import { LiveJob } from "../live";
 import { language } from "../preferences";
 import { AskButton, Card, CopyButton, Progress, Status, useClock, useKeys } from "../parts/controls";
 import { Configuration } from "../parts/configuration";
+import { Boxed } from "../parts/boxed";
 import { LogPanel, useLog } from "../parts/log";
 import { LossChart } from "../parts/loss-chart";
 import { go } from "../router";
@@ -46,7 +47,7 @@ function Shown({ live, job }: { live: LiveJob; job: Job }) {
         <div class="grow">
           <h1>{job.name ?? job.id}</h1>
           <p class="note">
-            <code>{job.id}</code> · {job.spec.model} · {clock(job.created_at)}
+            <code>{job.id}</code> · {job.spec.model} · {clock(job.created_at)}{" "}
             {Object.entries(job.labels).map(([key, value]) => (
               <span key={key} class="label">
                 {key}:{value}
@@ -60,7 +61,7 @@ function Shown({ live, job }: { live: LiveJob; job: Job }) {
       {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
       <Progress job={job} />
       <Tiles live={live} job={job} />
-      <LossChart live={live} />
+      <LossChart live={live} ended={isFinal(job)} />
       <div class="columns">
         <Events live={live} />
         <LogPanel live={live} lines={lines} />
@@ -133,7 +134,7 @@ function Failure({ job, lines }: { job: Job; lines: LogLine[] }) {
       )}
       {error.detail && <pre class="detail">{error.detail}</pre>}
       {lines.length > 0 && (
-        <details>
+        <details open>
           <summary>{say("last_lines")}</summary>
           <pre class="detail">{lines.slice(-20).map((line) => line.text).join("\n")}</pre>
         </details>
@@ -216,7 +217,7 @@ function Events({ live }: { live: LiveJob }) {
         {[...events].reverse().map((event) => (
           <li key={event.id} class={event.level}>
             <time>{clock(event.at, true)}</time>
-            <span>{event.message}</span>
+            <span>{event.code === "phase" && typeof event.data.phase === "string" ? say("phase", { phase: sayName(event.data.phase) }) : event.message}</span>
           </li>
         ))}
       </ol>
@@ -240,9 +241,7 @@ function Report({ live }: { live: LiveJob }) {
         </>
       }
     >
-      <pre class="report" tabIndex={0} aria-label={say("report_width")}>
-        {text}
-      </pre>
+      <Boxed text={text} label={say("report_width")} />
     </Card>
   );
 }

@@ -188,7 +188,7 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
       <td class="name">
         <a href={`/jobs/${job.id}`}>{name}</a>
         <small>
-          {job.spec.model} · {datasetName(job)}
+          {job.spec.model} · {datasetName(job)}{" "}
           {Object.entries(job.labels).map(([key, value]) => (
             <span key={key} class="label">
               {key}:{value}

@@ -44,7 +44,7 @@ function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range 
   return wanted && detail?.key === key ? detail.curve : live.value;
 }
 
-export function LossChart({ live }: { live: LiveJob }) {
+export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
   const drawn = live.drawn.value;
   const range = wantedRange();
   const rangeKey = range ? `${range.from}-${range.to}` : "";
@@ -117,9 +117,9 @@ export function LossChart({ live }: { live: LiveJob }) {
     >
       <Readout curve={curve} lines={lines} step={cursor} />
       {loss.length === 0 && curve.of("eval_loss").length === 0 ? (
-        <div class="empty">
+        <div class="empty small">
           <b>{say("no_points")}</b>
-          <span>{say("no_points_hint")}</span>
+          {!ended && <span>{say("no_points_hint")}</span>}
         </div>
       ) : (
         <>
@@ -175,7 +175,7 @@ function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line[] {
     width: 2,
   });
   const evals = positive(curve.of("eval_loss"), isLog);
-  lines.push({ name: say("eval_loss"), series: new Series([...evals.step], [...evals.value]), color: "--eval", dots: true });
+  lines.push({ name: say("eval_loss"), series: new Series([...evals.step], [...evals.value]), color: "--eval", width: 1.25, dots: true });
   return lines;
 }
 
