@@ -111,7 +111,9 @@ def sync_attempt(
         news.attempt["acked_output"] = _store_output(session, attempt, request.output)
     if news.attempt:
         attempt = store.update_attempt(session, attempt, news.attempt)
-    if news.job or fresh:
+    if request.samples:
+        store.insert_samples(session, attempt, request.samples)
+    if news.job or fresh or request.samples:
         jobs.update_progress(session, attempt, news.job)
     for code, level, figures in news.events:
         history.insert_event(
@@ -252,6 +254,7 @@ def _check_numbers(request: SyncRequest) -> None:
     numbers = [record.seq for record in request.records]
     numbers += [getattr(record, "step", None) or 0 for record in request.records]
     numbers += [getattr(record, "total_steps", None) or 0 for record in request.records]
+    numbers += [sample.seq for sample in request.samples]
     if request.output is not None:
         numbers += [request.output.offset, request.output.bytes]
     if max(numbers, default=0) > LARGEST_NUMBER:

@@ -1,5 +1,6 @@
 """SQL of attempts. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.models import Attempt, Base, Output, Record
-from contracts.attempt import AttemptStatus, Outcome, OutputChunk
+from app.db import insert_missing
+from app.history.blocks import LONGEST_NAME, SYSTEM
+from app.models import Attempt, Base, Output, Record, Sample
+from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
 
 _INSERT_RECORDS = insert(Base.metadata.tables[Record.__tablename__])
@@ -157,6 +160,30 @@ def insert_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> Non
             text=chunk.text,
         )
     )
+
+
+def insert_samples(session: Session, attempt: Attempt, samples: Sequence[SystemSample]) -> None:
+    """Store samples that are not there yet, at the last step that is known."""
+    rows = [
+        {
+            "attempt_id": attempt.id,
+            "seq": sample.seq,
+            "step": attempt.last_step,
+            "at": sample.at,
+            "data": chosen,
+        }
+        for sample in samples
+        if (chosen := _finite_system_values(sample.values))
+    ]
+    insert_missing(session, Sample, rows)
+
+
+def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in values.items()
+        if name.startswith(SYSTEM) and len(name) <= LONGEST_NAME and math.isfinite(value)
+    }
 
 
 def update_attempt(session: Session, attempt: Attempt, values: dict[str, Any]) -> Attempt:

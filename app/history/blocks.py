@@ -52,13 +52,17 @@ def values_of(
     values = {
         name: float(stored[name])
         for name in (stored if only is None else stored.keys() & only)
-        if len(name) <= LONGEST_NAME and not name.startswith(SYSTEM)
+        if _is_storable(name)
     }
     if (only is None or PACE in only) and PACE not in stored:
         tokens, seconds = stored.get("tokens"), stored.get("seconds")
         if tokens is not None and seconds:
             values[PACE] = float(tokens) / float(seconds)
     return values
+
+
+def _is_storable(name: str) -> bool:
+    return len(name) <= LONGEST_NAME and not name.startswith(SYSTEM) and "\0" not in name
 
 
 def fold(session: Session, attempt: Attempt, acked_seq: int) -> int:

@@ -26,6 +26,12 @@ class Place:
         """Read a cursor; the beginning if there is none. Raises BadCursor."""
         return cls(*decode_cursor(cursor, 4, param)) if cursor else cls()
 
+    def covers(self, other: "Place") -> bool:
+        """Whether a reader here has everything that one at the other place has."""
+        mine, others = (self.attempt, self.seq), (other.attempt, other.seq)
+        is_on = mine > others or (mine == others and self.sample >= other.sample)
+        return is_on and self.event >= other.event
+
     def encode(self) -> str:
         """Return the cursor."""
         return encode_cursor(self.attempt, self.seq, self.sample, self.event)

@@ -23,6 +23,8 @@ class Batch:
     rewind_to_step: int | None
     """Set when the batch crosses into this attempt: what is held beyond the step is replaced."""
     rows: list[Row] = field(default_factory=list)
+    place: Place = field(default_factory=Place)
+    """Where a reader stands who has it."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def read_news(
             seq=records[-1][0] if records else place_in.seq,
             sample=samples[-1][0] if samples else place_in.sample,
         )
+        batch.place = place
         if has_more or left == 0:
             return News(batches, place, has_more=has_more or _is_behind(place, attempts, until))
     return News(batches, place, has_more=False)

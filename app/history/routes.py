@@ -3,13 +3,15 @@
 import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from app.db import DatabaseDep, ReadSession
 from app.handlers import LanguageDep
 from app.history import service
 from app.history.export import csv_lines, ndjson_lines
+from app.history.frames import find_end
+from app.history.line import Place
 from app.history.metrics import Wanted
 from app.history.schemas import (
     AttemptView,
@@ -20,6 +22,7 @@ from app.history.schemas import (
     WindowPage,
 )
 from app.history.series import FAR
+from app.history.stream import StreamResponse, Streams
 from app.negotiation import choose_format
 from app.pages import Page
 from app.report import render_markdown, render_report
@@ -30,6 +33,15 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 Cursor = Annotated[str | None, Query(max_length=200)]
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 Format = Annotated[str | None, Query(max_length=20)]
+NOW = "now"
+"""In place of a cursor of the stream: nothing of what has been."""
+
+
+def _find_end(job_id: str, session: ReadSession) -> tuple[Place, bool]:
+    return find_end(session, job_id)
+
+
+EndDep = Annotated[tuple[Place, bool], Depends(_find_end)]
 MaxPoints = Annotated[int, Query(ge=10, le=100_000)]
 
 
@@ -94,6 +106,39 @@ def get_metrics(
         return Response(status_code=304, headers=headers)
     body = json.dumps(answer, allow_nan=False, separators=(",", ":"))
     return Response(body, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        204: {"description": "The job has ended, and Last-Event-ID is its end."},
+    },
+)
+async def stream_job(
+    *,
+    job_id: str,
+    request: Request,
+    end: EndDep,
+    language: LanguageDep,
+    since: Cursor = None,
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+) -> Response:
+    """Stream what happens to a job as Server-Sent Events, from its start or from a place on, until it has ended."""
+    place, has_ended = end
+    begin = (
+        None
+        if since == NOW and not last_event_id
+        else Place.decode(last_event_id or since, "since")
+    )
+    if last_event_id and has_ended and begin is not None and begin.covers(place):
+        return Response(status_code=204)
+    streams: Streams = request.app.state.streams
+    return StreamResponse(
+        streams.listen(job_id, begin, place, language),
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
 
 
 @router.get("/events")

@@ -17,7 +17,7 @@ from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
 from app.history.series import Bounds, Reader
 from app.jobs import service as jobs
 from app.messages import event_words
-from app.models import Attempt
+from app.models import Attempt, Event
 from app.pages import Page, decode_cursor, encode_cursor
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
@@ -96,20 +96,22 @@ def list_events(
     rows = store.list_events(session, job_id, after, limit + 1)
     page = rows[:limit]
     return Page(
-        data=[
-            EventView(
-                id=f"evt_{event.id}",
-                at=event.at,
-                level=event.level,
-                code=event.code,
-                message=event_words(event.code, language, event.data),
-                attempt=event.attempt,
-                data=event.data,
-            )
-            for event in page
-        ],
+        data=[event_view(event, language) for event in page],
         has_more=len(rows) > limit,
         cursor=encode_cursor(page[-1].id) if page else encode_cursor(after),
+    )
+
+
+def event_view(event: Event, language: Language) -> EventView:
+    """Return an event as users see it."""
+    return EventView(
+        id=f"evt_{event.id}",
+        at=event.at,
+        level=event.level,
+        code=event.code,
+        message=event_words(event.code, language, event.data),
+        attempt=event.attempt,
+        data=event.data,
     )
 
 

@@ -124,7 +124,7 @@ def list_last_samples(session: Session, attempt_ids: Sequence[str]) -> dict[str,
         .where(Sample.attempt_id.in_(attempt_ids))
         .group_by(Sample.attempt_id)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def list_sample_names(session: Session, attempt_ids: Sequence[str]) -> set[str]:

@@ -58,6 +58,12 @@ def find_version(session: Session, job_id: str) -> int | None:
     return session.scalar(select(Job.version).where(Job.id == job_id))
 
 
+def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of the last changes of some jobs."""
+    query = select(Job.id, Job.version).where(Job.id.in_(job_ids))
+    return dict(session.execute(query).all())
+
+
 def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int) -> list[JobRow]:
     """Return jobs, newest first, submitted before the job of number `below`."""
     query = _rows().order_by(Job.number.desc()).limit(limit)

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
+from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.run_dir import RunDir
@@ -26,6 +27,7 @@ from worker.supervisor.reporter import Reporter
 from worker.supervisor.server import Refused, Server, ServerAway, Superseded
 from worker.supervisor.stopping import StopFlag, Stopped, Stopping, ended_as, stop_on_sigterm
 from worker.supervisor.strays import reap_strays
+from worker.supervisor.system import System
 
 log = structlog.get_logger(__name__)
 
@@ -140,9 +142,11 @@ def _follow(slot: _Slot, run_dir: RunDir, reporter: Reporter) -> Outcome:
     stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
     wanted, was_stopped = Wanted.CONTINUE, False
     try:
-        while not process.wait(settings.poll_seconds):
-            wanted, was_stopped = reporter.pulse(), slot.stop.is_set
-            stopping.follow(wanted, was_stopped)
+        with System(slot.worker.device, process.pid, settings.system_seconds) as system:
+            while not process.wait(settings.poll_seconds):
+                reporter.note_system(system.look(), utc_now())
+                wanted, was_stopped = reporter.pulse(), slot.stop.is_set
+                stopping.follow(wanted, was_stopped)
     finally:
         process.kill()  # superseded, or an error here: it must not go on alone
         process.wait(settings.term_seconds)
