@@ -87,7 +87,9 @@ for _path in PATHS:
 
 
 def _read(path: Path) -> _File:
-    return _file(path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream")
+    return _file(
+        path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    )
 
 
 def _file(content: bytes, media_type: str) -> _File:

@@ -141,5 +141,3 @@ def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
         visitor.context.close()
     assert [error for visitor in visitors for error in visitor.errors] == []
     assert [url for visitor in visitors for url in visitor.strangers] == []
-
-

@@ -31,6 +31,7 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
     visitor = visit()
     page = visitor.go(f"/jobs/{site.running}")
     page.evaluate("window.untouched = true")
+    expect(page.locator(".job")).to_have_attribute("data-source", "stream")
     before = assert_equal_to_the_api(visitor, site)["series"]["loss"]["step"]
 
     visitor.wait_for_points(len(before) + 20)
@@ -48,6 +49,19 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
     assert shown[0] == 0
     expect(page.locator(".charts canvas")).to_have_count(3)
     page.wait_for_function("/^\\d+% · \\d+\\.\\d+ · running$/.test(document.title)")
+
+
+def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    visitor.page.route("**/stream*", lambda route: route.abort())
+    page = visitor.go(f"/jobs/{site.running}")
+    held = len(assert_equal_to_the_api(visitor, site)["series"]["loss"]["step"])
+
+    visitor.wait_for_points(held + 10)
+
+    expect(page.locator(".job")).to_have_attribute("data-source", "polls")
+    assert_equal_to_the_api(visitor, site)
 
 
 def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Site) -> None:
