@@ -87,6 +87,8 @@ const words = {
   chart_loss: ["Train and eval loss by step", "训练与评估损失（按步）"],
   chart_rate: ["Learning rate", "学习率"],
   chart_norm: ["Gradient norm", "梯度范数"],
+  gpu_load: ["GPU load", "GPU 利用率"],
+  cpu_load: ["Processor load", "CPU 利用率"],
   smoothing: ["Smoothing", "平滑"],
   log_scale: ["Log scale", "对数坐标"],
   whole_run: ["Whole run", "全程"],

@@ -1,6 +1,7 @@
 // One job: what it is doing, its curve, what happened, its log, its configuration and, at the end, its report.
 import { useEffect, useState } from "preact/hooks";
 import { call, getText, isFinal, type Job, type LogLine } from "../api";
+import type { Curve, Series } from "../curve";
 import { bytes, clock, count, duration, figure, NONE } from "../format";
 import { LiveJob } from "../live";
 import { language } from "../preferences";
@@ -152,7 +153,7 @@ function Tiles({ live, job }: { live: LiveJob; job: Job }) {
   const bestEval = evals.lowest();
   const summary = live.summary.value;
   const lastEval = evals.last()?.value ?? job.eval_loss;
-  const speed = recentSpeed(curve.of("tokens").value, curve.of("seconds").value);
+  const speed = recentSpeed(curve);
   const end = job.ended_at ? Date.parse(job.ended_at) : now;
   const elapsed = job.started_at ? Math.max(0, (end - Date.parse(job.started_at)) / 1000) : null;
   const eta = job.status === "running" ? job.eta_seconds : null;
@@ -192,12 +193,16 @@ function Tile({ name, value, below }: { name: string; value: string; below: stri
   );
 }
 
-function recentSpeed(tokens: (number | null)[], seconds: (number | null)[]): { tokens: number; step: number } | null {
-  const [lastTokens, lastSeconds] = [tokens.slice(-30), seconds.slice(-30)];
-  const sum = (list: (number | null)[]): number => list.reduce<number>((all, one) => all + (one ?? 0), 0);
-  const time = sum(lastSeconds);
-  if (!time) return null;
-  return { tokens: sum(lastTokens) / time, step: time / lastSeconds.length };
+/** Medians of the newest steps: a thinned curve holds their extremes, which would pull a mean. */
+function recentSpeed(curve: Curve): { tokens: number; step: number } | null {
+  const [tokens, step] = [median(curve.of("tokens_per_second")), median(curve.of("seconds"))];
+  return tokens === null || step === null ? null : { tokens, step };
+}
+
+function median(series: Series): number | null {
+  const newest = series.value.slice(-31).filter((one): one is number => one !== null);
+  newest.sort((one, other) => one - other);
+  return newest[Math.floor(newest.length / 2)] ?? null;
 }
 
 function memoryOf(live: LiveJob): { used: number; total: number | null } | null {

@@ -181,7 +181,7 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
   const { step, total_steps } = job.progress;
   const name = job.name ?? shortId(job.id);
   return (
-    <tr class={marked ? "marked" : ""} aria-selected={marked}>
+    <tr class={marked ? "marked" : ""} aria-current={marked ? "true" : undefined}>
       <td>
         <input type="checkbox" checked={chosen} onChange={toggle} aria-label={say("choose_to_compare", { name })} />
       </td>

@@ -2,7 +2,7 @@
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Curve, Series, smooth } from "../curve";
-import { count, figure, rate } from "../format";
+import { bytes, count, figure, rate } from "../format";
 import { type Range, readCurve } from "../history";
 import type { LiveJob } from "../live";
 import { query, setQuery } from "../router";
@@ -58,6 +58,8 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
   const lines = useMemo(() => makeLines(curve, smoothing, isLog), [curve, drawn, smoothing, isLog, rangeKey, say("raw")]);
   const rates = useMemo(() => oneLine(curve, "learning_rate", say("chart_rate"), "--rate"), [curve, drawn, say("raw")]);
   const norms = useMemo(() => oneLine(curve, "grad_norm", say("chart_norm"), "--norm"), [curve, drawn, say("raw")]);
+
+  const machine = useMemo(() => machineLines(curve), [curve, drawn, say("raw")]);
 
   const onRange = (to: Range | null): void => setQuery({ from: to && String(to.from), to: to && String(to.to) });
   const setSmoothing = (to: number): void => setQuery({ smooth: to === SMOOTHING ? null : String(to) });
@@ -144,6 +146,12 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
               <figcaption>{say("chart_norm")}</figcaption>
               <Plot label={say("chart_norm")} lines={norms} height={130} range={range} format={axisFigure} onRange={onRange} onCursor={setCursor} together={live.id} />
             </figure>
+            {machine.map(({ line, format }) => (
+              <figure key={line.name}>
+                <figcaption>{line.name}</figcaption>
+                <Plot label={line.name} lines={[line]} height={110} range={range} format={format} onRange={onRange} onCursor={setCursor} together={live.id} />
+              </figure>
+            ))}
           </div>
           <p class="note">
             {isThin
@@ -198,6 +206,20 @@ function joinGhosts(ghosts: Series[], isLog: boolean): Series {
 function oneLine(curve: Curve, name: string, label: string, color: string): Line[] {
   const held = curve.of(name);
   return [{ name: label, series: new Series([...held.step], [...held.value]), color, width: 1.5 }];
+}
+
+/** What the machine was doing: its GPU, or its processor where there is none. */
+function machineLines(curve: Curve): { line: Line; format: (value: number) => string }[] {
+  const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
+  const load = first("sys.gpu_percent", "sys.cpu_percent");
+  const memory = first("sys.gpu_memory_bytes", "sys.process_rss_bytes");
+  const lines: { line: Line; format: (value: number) => string }[] = [];
+  if (load) {
+    const name = say(load === "sys.gpu_percent" ? "gpu_load" : "cpu_load");
+    lines.push({ line: oneLine(curve, load, name, "--muted")[0]!, format: (value) => `${Math.round(value)} %` });
+  }
+  if (memory) lines.push({ line: oneLine(curve, memory, say("memory"), "--muted")[0]!, format: bytes });
+  return lines;
 }
 
 const axisFigure = (value: number): string => {
