@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import handlers, health
+from app import examples, handlers, health
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
 from app.datasets import routes as datasets
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.doorbell = Doorbell(settings)
     app.state.stopping = threading.Event()
     app.state.streams = Streams(app.state.database)
-    for room in (jobs, history, artifacts, datasets, workers, attempts, health):
+    for room in (jobs, history, artifacts, datasets, workers, attempts, health, examples):
         app.include_router(room.router)
     handlers.install(app)
     if settings.cors_origins:
