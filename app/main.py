@@ -14,7 +14,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import handlers, health, page
+from app import examples, handlers, health, page
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
 from app.datasets import routes as datasets
@@ -58,7 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.stopping = threading.Event()
     app.state.streams = Streams(app.state.database)
     app.state.page = page.Page(page.BUILD_DIR)
-    for room in (jobs, history, artifacts, datasets, workers, attempts, health, page):
+    rooms = (jobs, history, artifacts, datasets, workers, attempts, health, examples, page)
+    for room in rooms:
         app.include_router(room.router)
     handlers.install(app)
     if settings.cors_origins:

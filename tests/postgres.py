@@ -55,8 +55,8 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Run a server as long as the block lasts; it dies with this process in any case."""
+def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
+    """Run a server as long as the block lasts; it dies with this process in any case. Tests need no fsync."""
     directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
     try:
         if os.geteuid() == 0:
@@ -73,7 +73,11 @@ def running_postgres() -> Iterator[Postgres]:
             capture_output=True,
             cwd=directory,
         )
-        settings = {"listen_addresses": "", "fsync": "off", "max_connections": "200"}
+        settings = {
+            "listen_addresses": "",
+            "fsync": "on" if fsync else "off",
+            "max_connections": "200",
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (directory / "log").open("wb") as log:
             server = subprocess.Popen(

@@ -1,6 +1,8 @@
 """A reader of Server-Sent Events for tests: it collects what a stream says in a thread of its own."""
 
+import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +31,8 @@ class Reader:
         self.status: int | None = None
         self._url, self._headers = url, headers or {}
         self._client = httpx2.Client(timeout=60, trust_env=False)
+        self._socket: socket.socket | None = None
+        self._is_cut = False
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:
@@ -40,11 +44,12 @@ class Reader:
 
     def cut(self) -> None:
         """Cut the connection."""
-        self._stop = True
-        self._client.close()
+        self._is_cut = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it
         self._thread.join(timeout=20)
-
-    _stop = False
+        self._client.close()
 
     @property
     def last_id(self) -> str | None:
@@ -69,10 +74,12 @@ class Reader:
     def _read(self) -> None:
         try:
             with self._client.stream("GET", self._url, headers=self._headers) as response:
+                network = response.extensions["network_stream"]
+                self._socket = network.get_extra_info("socket")
                 self.status = response.status_code
                 fields: dict[str, str] = {}
                 for line in response.iter_lines():
-                    if self._stop:
+                    if self._is_cut:
                         return
                     if line:
                         name, _, value = line.partition(": ")
@@ -82,7 +89,7 @@ class Reader:
                         data = json.loads(fields["data"])
                         self.said.append(Said(fields["event"], data, fields.get("id")))
                     fields = {}
-            self.has_ended = True
+            self.has_ended = not self._is_cut
         except (httpx2.TransportError, httpx2.StreamError, RuntimeError, OSError):
             pass  # cut by the test, or by a server that died
 

@@ -293,6 +293,8 @@ def test_bad_questions_are_refused_with_the_field(player: Player) -> None:
     ):
         response = player.client.get(f"/v1/jobs/{job}/metrics?{query}")
         assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    with_id = player.client.get(f"/v1/jobs/{job}/stream", headers={"Last-Event-ID": "x"})
+    assert (with_id.status_code, with_id.json()["error"]["code"]) == (400, "bad_cursor")
     for path in ("metrics", "metrics?format=csv", "loss?format=text", "stream"):
         assert player.client.get(f"/v1/jobs/job_none/{path}").status_code == 404
 
@@ -375,3 +377,28 @@ def test_the_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None
     assert [row for row, line in enumerate(body) if line.endswith("E")] == [
         round((3.0 - 1 / 500 - 2.5) / (3.0 - 1 / 500 - (3.0 - 999 / 500)) * 17)
     ]
+
+
+def test_samples_of_the_machine_stand_beside_the_records(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    def sample(seq: int, **values: float) -> dict[str, Any]:
+        named = {f"sys.{name}": value for name, value in values.items()}
+        return {"seq": seq, "at": utc_now(), "values": named}
+
+    player.sync(claim, samples=[sample(1, cpu_percent=10.0)])
+    player.sync(claim, make_metric(1), make_metric(2))
+    odd = {"seq": 4, "at": utc_now(), "values": {"loss": 9.0, "sys.gpu_percent": float("nan")}}
+    for _ in range(2):  # a repeat stores nothing twice
+        reply = player.sync(claim, samples=[sample(3, cpu_percent=30.0, celsius=50.0), odd])
+    version = player.job(job)["version"]
+
+    assert reply.acked_seq == 2
+    answer = metrics(player, job)
+    assert drawn(answer, "sys.cpu_percent") == [(0, 10.0), (2, 30.0)]
+    assert drawn(answer, "sys.celsius") == [(2, 50.0)]
+    assert "sys.gpu_percent" not in answer["names"]
+    assert [step for step, _ in drawn(answer)] == [1, 2]
+    assert player.finish(claim, "cancelled", last_seq=2).status_code == 200
+    assert player.job(job)["version"] > version

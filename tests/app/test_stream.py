@@ -207,14 +207,3 @@ def test_a_listener_that_reads_nothing_holds_up_nobody(server: Server, player: P
             listener.wait(lambda it, least=start: len(it.losses()) > least)  # type: ignore[misc]
 
         assert len(listener.losses()) == 6000
-
-
-def test_there_is_no_stream_of_what_is_not_there(server: Server) -> None:
-    missing = server.client.get("/v1/jobs/job_none/stream")
-    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "job_not_found")
-
-
-def test_a_cursor_of_something_else_is_refused(server: Server, player: Player) -> None:
-    job = player.submit()
-    answer = server.client.get(f"/v1/jobs/{job}/stream", headers={"Last-Event-ID": "x"})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_cursor")
