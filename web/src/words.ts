@@ -69,7 +69,7 @@ const words = {
   step: ["Step", "步"],
   epoch: ["Epoch", "轮次"],
   train_loss: ["Train loss", "训练损失"],
-  best: ["best {value} @ {step}", "最低 {value}（第 {step} 步）"],
+  best: ["min {value} @ {step}", "最低 {value} @ {step}"],
   eval_loss: ["Eval loss", "评估损失"],
   perplexity_of: ["perplexity {value}", "困惑度 {value}"],
   speed: ["Tokens / s", "词元/秒"],
