@@ -5,6 +5,7 @@ processes; readers have connections of their own and never wait. On PostgreSQL b
 """
 
 import fcntl
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,16 @@ POSTGRESQL_OPTIONS = (
 )
 
 _POSTGRESQL_DISK_FULL = "53100"
+
+
+class WrittenJson(str):
+    """JSON as text, for a JSON column: it is stored as it stands."""
+
+    __slots__ = ()
+
+
+def _write_json(value: object) -> str:
+    return value if isinstance(value, WrittenJson) else json.dumps(value)
 
 
 class Database:
@@ -140,7 +151,12 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     writer = create_engine(
-        url, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS
+        url,
+        hide_parameters=True,
+        json_serializer=_write_json,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
     )
     reader = create_engine(
         url, hide_parameters=True, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS
@@ -174,6 +190,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
     engine = create_engine(
         url,
         hide_parameters=True,  # logs are not for users' data
+        json_serializer=_write_json,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=30,

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -227,6 +228,8 @@ class Attempt(Base):
     """Highest record stored."""
     acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Every record up to this one is stored."""
+    folded_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Records up to this one are in curve blocks as well; a multiple of a block's length."""
     acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
     """Bytes of output stored, without a gap."""
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
@@ -254,6 +257,47 @@ class Record(Base):
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
     """Its other fields."""
+
+
+class CurveBlock(Base):
+    """A series over a fixed run of an attempt's records, thinned; made from the records, which stay the truth."""
+
+    __tablename__ = "curve_blocks"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    """Of the series."""
+    level: Mapped[int] = mapped_column(primary_key=True)
+    """1 is the finest."""
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Place among the blocks of its level, from 0."""
+    total: Mapped[int] = mapped_column(BigInteger)
+    """Points of the series in these records, before thinning."""
+    first_step: Mapped[int] = mapped_column(BigInteger)
+    """Smallest step."""
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    """Largest step."""
+    points: Mapped[bytes] = mapped_column(LargeBinary)
+    """What is kept, packed by app.history.points."""
+
+
+class Sample(Base):
+    """What a supervisor measured of its machine at a moment of an attempt."""
+
+    __tablename__ = "samples"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Place among the attempt's samples, from 1; apart from its records."""
+    step: Mapped[int | None] = mapped_column(BigInteger)
+    """Last step that was known when it came; null before the first."""
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+    """Values by name."""
 
 
 class Output(Base):

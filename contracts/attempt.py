@@ -158,11 +158,24 @@ class EarlierReply(Tolerant):
     acked_seq: int
 
 
+class SystemSample(Tolerant):
+    """What the supervisor measured of its machine. Apart from the records, which the training program numbers."""
+
+    seq: int = Field(ge=1)
+    """Place among the attempt's samples, from 1; one that is lost leaves a gap, and nobody waits for it."""
+    at: UtcDatetime
+    values: dict[str, float]
+    """By name: `sys.cpu_percent` of all processors · `sys.process_rss_bytes` of the training process ·
+    `sys.host_memory_bytes` in use · `sys.gpu_percent` · `sys.gpu_memory_bytes` in use · `sys.gpu_power_watts` ·
+    `sys.gpu_celsius`. What cannot be measured is left out."""
+
+
 class SyncRequest(Tolerant):
     """Keeps an attempt in touch: records up, wishes down. May be repeated freely."""
 
     records: list[Record] = Field([], max_length=1000)
     output: OutputChunk | None = None
+    samples: list[SystemSample] = Field([], max_length=1000)
     phase: Phase | None = None
     """What the supervisor itself is doing (placing, uploading); null while the training program's records say it."""
     notes: list[Note] = Field([], max_length=100)

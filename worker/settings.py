@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Time between two hellos of an idle worker."""
     poll_seconds: float = Field(0.1, gt=0)
     """Time between two looks at a running attempt's files."""
+    system_seconds: float = Field(5, gt=0)
+    """Time between two measurements of GPU, processors and memory while a job trains."""
     control_seconds: float = Field(30, ge=0)
     """Time a training program has to follow a cancel or pause before it gets SIGTERM."""
     term_seconds: float = Field(20, ge=0)

@@ -1,6 +1,6 @@
 """The conversation with a worker: claim, sync, finish; and what happens to an attempt that falls silent."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -10,7 +10,7 @@ from app.attempts import lease, progress, store
 from app.attempts.lease import Times
 from app.checkpoints import service as checkpoints
 from app.datasets import store as datasets
-from app.db import database_now
+from app.db import WrittenJson, database_now
 from app.errors import (
     ArtifactsMissing,
     AttemptNotFound,
@@ -18,6 +18,7 @@ from app.errors import (
     NumberTooLarge,
     RecordsMissing,
 )
+from app.history import blocks
 from app.history import store as history
 from app.ids import new_id
 from app.jobs import settlement
@@ -36,6 +37,7 @@ from contracts.attempt import (
     OutputChunk,
     SyncReply,
     SyncRequest,
+    SystemSample,
     Wanted,
     WorkerInfo,
 )
@@ -43,6 +45,8 @@ from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
 from contracts.record import Record
 from contracts.wire import ADAPTER_ARTIFACT
 
+IN_COLUMNS = {"seq", "type", "step", "at"}
+"""Fields of a record that have columns of their own."""
 LARGEST_NUMBER = 2**53
 """Steps, numbers of records and lengths beyond it are no honest ones."""
 
@@ -121,20 +125,21 @@ def sync_attempt(
 ) -> SyncReply:
     """Renew the lease, store what is new, say what is wanted. A repeat stores nothing twice."""
     attempt, now = lease.hold(session, attempt_id, token, times)
-    _check_numbers(request.records, request.output)
+    _check_numbers(request.records, request.output, request.samples)
     job = jobs.lock_job(session, attempt.job_id)
     fresh = _store_records(session, attempt, request.records)
     news = progress.read_news(job, attempt, fresh)
     progress.note_phase(job, request.phase, news)
     if fresh:
-        news.attempt["seen_seq"] = max(attempt.seen_seq, *(record.seq for record in fresh))
-        news.attempt["acked_seq"] = store.find_acked_seq(session, attempt)
+        news.attempt.update(_count_in(session, attempt, fresh))
     if request.output is not None:
         news.attempt["acked_output"] = _store_output(session, attempt, request.output)
     news.attempt.update(progress.read_notes(attempt, request.notes, news))
     if news.attempt:
         attempt = store.update_attempt(session, attempt, news.attempt)
-    if news.job or fresh:
+    if request.samples:
+        store.insert_samples(session, attempt, request.samples)
+    if news.job or fresh or request.samples:
         jobs.update_progress(session, attempt, news.job)
     for code, level, figures in news.events:
         history.insert_event(
@@ -225,8 +230,7 @@ def take_earlier(
     if not fresh:
         return earlier.acked_seq
     news = progress.read_news(job, earlier, fresh)
-    news.attempt["seen_seq"] = max(earlier.seen_seq, *(record.seq for record in fresh))
-    news.attempt["acked_seq"] = store.find_acked_seq(session, earlier)
+    news.attempt.update(_count_in(session, earlier, fresh))
     earlier = store.update_attempt(session, earlier, news.attempt)
     if "checkpoint_step" in news.job:
         jobs.update_progress(session, current, {"checkpoint_step": news.job["checkpoint_step"]})
@@ -235,6 +239,16 @@ def take_earlier(
             session, job.id, code, now, attempt=earlier.number, level=level, **figures
         )
     return earlier.acked_seq
+
+
+def _count_in(session: Session, attempt: Attempt, fresh: Sequence[Record]) -> dict[str, int]:
+    """Fold new records into the attempt's curve, and return how far it is stored now."""
+    acked_seq = store.find_acked_seq(session, attempt, [record.seq for record in fresh])
+    return {
+        "seen_seq": max(attempt.seen_seq, *(record.seq for record in fresh)),
+        "acked_seq": acked_seq,
+        "folded_seq": blocks.fold(session, attempt, acked_seq),
+    }
 
 
 def get_dataset(
@@ -320,7 +334,10 @@ def _store_records(session: Session, attempt: Attempt, records: list[Record]) ->
     by_seq = {record.seq: record for record in records}
     if not by_seq:
         return []
-    stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
+    if min(by_seq) > attempt.seen_seq:
+        stored: Collection[int] = ()  # nothing so far has come
+    else:
+        stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
     fresh = [record for seq, record in sorted(by_seq.items()) if seq not in stored]
     if fresh:
         store.insert_records(session, [_row(attempt.id, record) for record in fresh])
@@ -328,14 +345,14 @@ def _store_records(session: Session, attempt: Attempt, records: list[Record]) ->
 
 
 def _row(attempt_id: str, record: Record) -> dict[str, object]:
-    content = to_json(record)
+    # Thousands of them come in a second: the record is written as JSON once, not read and written again.
     return {
         "attempt_id": attempt_id,
-        "seq": content.pop("seq"),
-        "type": content.pop("type")[:50].replace("\0", "\ufffd"),
-        "step": content.pop("step", None),
+        "seq": record.seq,
+        "type": record.type[:50].replace("\0", "\ufffd"),
+        "step": getattr(record, "step", None),
         "at": record.at,
-        "data": {key: value for key, value in content.items() if key != "at"},
+        "data": WrittenJson(record.model_dump_json(exclude=IN_COLUMNS)),
     }
 
 
@@ -356,11 +373,16 @@ def _store_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> int
     return end
 
 
-def _check_numbers(records: Sequence[Record], output: OutputChunk | None = None) -> None:
+def _check_numbers(
+    records: Sequence[Record],
+    output: OutputChunk | None = None,
+    samples: Sequence[SystemSample] = (),
+) -> None:
     numbers = [record.seq for record in records]
     numbers += [getattr(record, "step", None) or 0 for record in records]
     for name in ("total_steps", "first_step", "last_step", "total", "number"):
         numbers += [number for r in records if isinstance(number := getattr(r, name, None), int)]
+    numbers += [sample.seq for sample in samples]
     if output is not None:
         numbers += [output.offset, output.bytes]
     if max(numbers, default=0) > LARGEST_NUMBER:

@@ -1,5 +1,6 @@
 """SQL of attempts. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
 
+import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,9 +8,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.models import Attempt, Output, Record
-from contracts.attempt import AttemptStatus, Outcome, OutputChunk
+from app.db import insert_missing
+from app.history.blocks import LONGEST_NAME, SYSTEM
+from app.models import Attempt, Base, Output, Record, Sample
+from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
+
+_INSERT_RECORDS = insert(Base.metadata.tables[Record.__tablename__])
 
 
 def insert_attempt(session: Session, attempt: Attempt) -> None:
@@ -156,12 +161,14 @@ def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -
 
 def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store new records; the attempt's row is held, so nobody else stores them meanwhile."""
-    session.execute(insert(Record), rows)
+    session.execute(_INSERT_RECORDS, rows)
 
 
-def find_acked_seq(session: Session, attempt: Attempt) -> int:
-    """Return up to where the attempt's records are stored without a gap."""
-    acked = attempt.acked_seq
+def find_acked_seq(session: Session, attempt: Attempt, fresh: Sequence[int]) -> int:
+    """Return up to where the attempt's records are stored without a gap, `fresh` being the ones stored just now."""
+    acked: int = attempt.acked_seq
+    if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
+        return acked + len(fresh)  # the usual case needs no look at what is stored
     later = session.scalars(
         select(Record.seq)
         .where(Record.attempt_id == attempt.id, Record.seq > acked)
@@ -195,6 +202,30 @@ def insert_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> Non
             text=chunk.text,
         )
     )
+
+
+def insert_samples(session: Session, attempt: Attempt, samples: Sequence[SystemSample]) -> None:
+    """Store samples that are not there yet, at the last step that is known."""
+    rows = [
+        {
+            "attempt_id": attempt.id,
+            "seq": sample.seq,
+            "step": attempt.last_step,
+            "at": sample.at,
+            "data": chosen,
+        }
+        for sample in samples
+        if (chosen := _finite_system_values(sample.values))
+    ]
+    insert_missing(session, Sample, rows)
+
+
+def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in values.items()
+        if name.startswith(SYSTEM) and len(name) <= LONGEST_NAME and math.isfinite(value)
+    }
 
 
 def update_attempt(session: Session, attempt: Attempt, values: dict[str, Any]) -> Attempt:

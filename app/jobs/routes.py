@@ -51,6 +51,7 @@ def list_jobs(
     *,
     session: ReadSession,
     language: LanguageDep,
+    search: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[list[JobStatus], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
     label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
     created_after: UtcDatetime | None = None,
@@ -60,6 +61,7 @@ def list_jobs(
 ) -> Page[JobView]:
     """List jobs, newest first; `label` is `key:value`, and all that are given must fit."""
     chosen = JobFilter(
+        search=search.strip().replace("\0", ""),
         statuses=status,
         labels=_labels(label),
         created_after=created_after,

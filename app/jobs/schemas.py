@@ -87,6 +87,8 @@ class Plan(BaseModel):
 class JobFilter(BaseModel):
     """Which jobs to list."""
 
+    search: str
+    """Part of the name, the model or the id, in any case; empty fits all."""
     statuses: list[JobStatus]
     labels: dict[str, str]
     created_after: datetime | None

@@ -76,6 +76,14 @@ def get_job(session: Session, job_id: str, language: Language) -> JobView:
     return _view(_get_row(session, job_id), database_now(session), language)
 
 
+def get_row(session: Session, job_id: str) -> Job:
+    """Return a job as it is stored. Raises JobNotFound."""
+    job = store.find_plain(session, job_id) if is_id(job_id) else None
+    if job is None:
+        raise JobNotFound(job=job_id[:100])
+    return job
+
+
 def require_job(session: Session, job_id: str) -> None:
     """Raise JobNotFound unless there is such a job."""
     if not is_id(job_id) or store.find_version(session, job_id) is None:

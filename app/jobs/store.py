@@ -31,6 +31,11 @@ def find_job(session: Session, job_id: str) -> JobRow | None:
     return None if row is None else (row[0], row[1], row[2])
 
 
+def find_plain(session: Session, job_id: str) -> Job | None:
+    """Return the job by itself, or None."""
+    return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
+
+
 def lock_job(session: Session, job_id: str) -> Job:
     """Return a job that is there, held until the transaction ends, so that what is decided on it stays true."""
     job = find_and_lock(session, job_id)
@@ -53,11 +58,21 @@ def find_version(session: Session, job_id: str) -> int | None:
     return session.scalar(select(Job.version).where(Job.id == job_id))
 
 
+def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of the last changes of some jobs."""
+    query = select(Job.id, Job.version).where(Job.id.in_(job_ids))
+    return dict(session.execute(query).all())
+
+
 def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int) -> list[JobRow]:
     """Return jobs, newest first, submitted before the job of number `below`."""
     query = _rows().order_by(Job.number.desc()).limit(limit)
     if below is not None:
         query = query.where(Job.number < below)
+    if chosen.search:
+        texts = (Job.spec["name"].as_string(), Job.model, Job.id)
+        fits = [text.icontains(chosen.search, autoescape=True) for text in texts]
+        query = query.where(or_(*fits))
     if chosen.statuses:
         query = query.where(Job.status.in_(chosen.statuses))
     if chosen.created_after is not None:

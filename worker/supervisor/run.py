@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
+from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.run_dir import RunDir
@@ -27,6 +28,7 @@ from worker.supervisor.reporter import Reporter
 from worker.supervisor.server import Refused, Server, ServerAway, Superseded
 from worker.supervisor.stopping import StopFlag, Stopped, Stopping, ended_as, stop_on_sigterm
 from worker.supervisor.strays import reap_strays
+from worker.supervisor.system import System
 from worker.supervisor.uploads import Uploads
 
 log = structlog.get_logger(__name__)
@@ -164,9 +166,11 @@ def _follow(
     wanted, was_stopped = Wanted.CONTINUE, False
     started()
     try:
-        while not process.wait(settings.poll_seconds):
-            wanted, was_stopped = reporter.pulse(), slot.stop.is_set
-            stopping.follow(wanted, was_stopped)
+        with System(slot.worker.device, process.pid, settings.system_seconds) as system:
+            while not process.wait(settings.poll_seconds):
+                reporter.note_system(system.look(), utc_now())
+                wanted, was_stopped = reporter.pulse(), slot.stop.is_set
+                stopping.follow(wanted, was_stopped)
     finally:
         process.kill()  # superseded, or an error here: it must not go on alone
         while not process.wait(settings.term_seconds):
