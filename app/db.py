@@ -88,7 +88,7 @@ class Database:
             self._lock.close()
 
 
-def get_database(request: Request) -> Database:
+async def get_database(request: Request) -> Database:
     """Return the server's database."""
     database: Database = request.app.state.database
     return database
@@ -112,12 +112,16 @@ WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
 ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
 
 
+_SQLITE_NOW = select(func.strftime("%Y-%m-%d %H:%M:%f", "now"))
+_POSTGRESQL_NOW = select(func.clock_timestamp())
+
+
 def database_now(session: Session) -> datetime:
     """Return the present moment by the database's clock, in UTC. The only clock that decides about leases."""
     if session.get_bind().dialect.name == "sqlite":
-        text = session.scalar(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
+        text = session.scalar(_SQLITE_NOW)
         return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
-    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    now: datetime = session.scalars(_POSTGRESQL_NOW).one()
     return now.astimezone(UTC)
 
 

@@ -109,7 +109,7 @@ def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: f
     return taken is not None
 
 
-def get_doorbell(request: Request) -> Doorbell:
+async def get_doorbell(request: Request) -> Doorbell:
     """Return the server's doorbell."""
     doorbell: Doorbell = request.app.state.doorbell
     return doorbell

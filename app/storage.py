@@ -137,7 +137,7 @@ class Draft:
             os.close(directory)
 
 
-def get_storage(request: Request) -> Storage:
+async def get_storage(request: Request) -> Storage:
     """Return the server's data directory."""
     storage: Storage = request.app.state.storage
     return storage

@@ -1,12 +1,14 @@
 """SQL of attempts. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
 
+import functools
 import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.db import insert_missing
 from app.history.blocks import LONGEST_NAME, SYSTEM
@@ -14,6 +16,23 @@ from app.models import Attempt, Base, Output, Record, Sample
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
 
+# What every sync does is put together once: building a statement takes longer than running it.
+_AS_IT_STANDS = {"synchronize_session": False, "populate_existing": True}
+_HOLD = (
+    update(Attempt)
+    .where(
+        Attempt.id == bindparam("attempt"),
+        Attempt.token_sha256 == bindparam("token"),
+        Attempt.status == AttemptStatus.RUNNING,
+    )
+    .values(
+        synced_at=bindparam("now"),
+        lease_expires_at=bindparam("lease"),
+        takeover_at=bindparam("takeover"),
+    )
+    .returning(Attempt)
+    .execution_options(**_AS_IT_STANDS)
+)
 _INSERT_RECORDS = insert(Base.metadata.tables[Record.__tablename__])
 
 
@@ -49,17 +68,14 @@ def hold_attempt(
     takeover_at: datetime,
 ) -> Attempt | None:
     """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
-    return _change(
-        session,
-        (
-            Attempt.id == attempt_id,
-            Attempt.token_sha256 == token_sha256,
-            Attempt.status == AttemptStatus.RUNNING,
-        ),
-        synced_at=now,
-        lease_expires_at=lease_expires_at,
-        takeover_at=takeover_at,
-    )
+    held = {
+        "attempt": attempt_id,
+        "token": token_sha256,
+        "now": now,
+        "lease": lease_expires_at,
+        "takeover": takeover_at,
+    }
+    return session.scalars(_HOLD, held).one_or_none()
 
 
 def end_attempt(
@@ -230,8 +246,20 @@ def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
 
 def update_attempt(session: Session, attempt: Attempt, values: dict[str, Any]) -> Attempt:
     """Note what of the attempt has arrived; its row is held."""
-    changed = _change(session, (Attempt.id == attempt.id,), **values)
+    statement = _progress(tuple(sorted(values)))
+    changed = session.scalars(statement, {"attempt": attempt.id} | values).one_or_none()
     return attempt if changed is None else changed
+
+
+@functools.cache
+def _progress(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return (
+        update(Attempt)
+        .where(Attempt.id == bindparam("attempt"))
+        .values({name: bindparam(name) for name in names})
+        .returning(Attempt)
+        .execution_options(**_AS_IT_STANDS)
+    )
 
 
 def _change(

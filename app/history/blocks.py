@@ -86,13 +86,12 @@ def read_records(
     *,
     before_step: int | None = None,
     limit: int | None = None,
-    only: Collection[str] | None = None,
 ) -> Iterator[tuple[int, int, datetime, dict[str, float]]]:
     """Yield (seq, step, at, values by series) of the metric and eval records between two others."""
     for seq, kind, step, at, data in store.list_numbers(
         session, attempt_id, after_seq, last_seq, before_step=before_step, limit=limit
     ):
-        yield seq, step, at, values_of(kind, data, only)
+        yield seq, step, at, values_of(kind, data)
 
 
 def by_series(

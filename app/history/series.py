@@ -70,7 +70,8 @@ class Reader:
         self._session = session
         self._attempts = attempts
         self._only = only
-        self._records: dict[tuple[str, int, int], dict[str, list[Point]]] = {}
+        self._tails: dict[str, Sequence[store.NumbersRow]] = {}
+        self._records: dict[tuple[str, int], dict[str, list[Point]]] = {}
         self._samples: dict[str, dict[str, list[Point]]] = {}
         self._evaluated_from: dict[str, int] | None = None
 
@@ -78,9 +79,7 @@ class Reader:
         """Return the names of all series that the attempts hold."""
         found = store.list_names(self._session, [attempt.id for attempt in self._attempts])
         for attempt in self._attempts:
-            for _, kind, _, _, data in store.list_numbers(
-                self._session, attempt.id, attempt.folded_seq, attempt.acked_seq
-            ):
+            for _, kind, _, _, data in self._unfolded_rows(attempt):
                 if kind == "eval" or not found.issuperset((*data["values"], blocks.PACE)):
                     found |= blocks.values_of(kind, data).keys()
         found |= store.list_sample_names(self._session, [attempt.id for attempt in self._attempts])
@@ -172,20 +171,32 @@ class Reader:
                 inner = row.number * blocks.FAN
                 self._add_blocks(found, search, level - 1, inner, inner + blocks.FAN)
 
-    def _block(self, attempt: Attempt, number: int) -> dict[str, list[Point]]:
-        return self._read(attempt, number * blocks.LENGTH, (number + 1) * blocks.LENGTH)
+    def _unfolded_rows(self, attempt: Attempt) -> Sequence[store.NumbersRow]:
+        if attempt.id not in self._tails:
+            self._tails[attempt.id] = store.list_numbers(
+                self._session, attempt.id, attempt.folded_seq, attempt.acked_seq
+            )
+        return self._tails[attempt.id]
 
     def _unfolded(self, attempt: Attempt) -> dict[str, list[Point]]:
-        return self._read(attempt, attempt.folded_seq, attempt.acked_seq)
-
-    def _read(self, attempt: Attempt, after_seq: int, last_seq: int) -> dict[str, list[Point]]:
-        key = (attempt.id, after_seq, last_seq)
+        key = (attempt.id, -1)
         if key not in self._records:
-            records = blocks.read_records(
-                self._session, attempt.id, after_seq, last_seq, only=self._only
-            )
-            self._records[key] = blocks.by_series(records)
+            self._records[key] = self._by_series(self._unfolded_rows(attempt))
         return self._records[key]
+
+    def _block(self, attempt: Attempt, number: int) -> dict[str, list[Point]]:
+        key = (attempt.id, number)
+        if key not in self._records:
+            first = number * blocks.LENGTH
+            rows = store.list_numbers(self._session, attempt.id, first, first + blocks.LENGTH)
+            self._records[key] = self._by_series(rows)
+        return self._records[key]
+
+    def _by_series(self, rows: Sequence[store.NumbersRow]) -> dict[str, list[Point]]:
+        return blocks.by_series(
+            (seq, step, at, blocks.values_of(kind, data, self._only))
+            for seq, kind, step, at, data in rows
+        )
 
     def _sampled(self, attempt: Attempt) -> dict[str, list[Point]]:
         if attempt.id not in self._samples:

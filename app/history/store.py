@@ -9,6 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.models import Attempt, CurveBlock, Event, Output, Record, Sample
 
+NumbersRow = tuple[int, str, int, datetime, dict[str, Any]]
+"""(seq, type, step, at, data) of a record that carries numbers."""
+
 
 def insert_event(
     session: Session,
@@ -80,8 +83,8 @@ def list_numbers(
     *,
     before_step: int | None = None,
     limit: int | None = None,
-) -> Sequence[tuple[int, str, int, datetime, dict[str, Any]]]:
-    """Return (seq, type, step, at, data) of an attempt's metric and eval records between two others."""
+) -> Sequence[NumbersRow]:
+    """Return the rows of an attempt's metric and eval records between two others."""
     query = select(Record.seq, Record.type, Record.step, Record.at, Record.data).where(
         Record.attempt_id == attempt_id,
         Record.seq > after_seq,

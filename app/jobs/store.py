@@ -1,10 +1,11 @@
 """SQL of jobs. Each transition is one UPDATE that says from which status it may start; None means it may not."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.jobs.schemas import JobFilter
@@ -13,6 +14,13 @@ from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
 
+_LOCK = (
+    select(Job)
+    .where(Job.id == bindparam("job"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+"""Put together once: every sync begins with it."""
 JobRow = tuple[Job, datetime | None, int | None]
 """A job, when its lease runs out, its place in the queue."""
 
@@ -45,12 +53,7 @@ def lock_job(session: Session, job_id: str) -> Job:
 
 def find_and_lock(session: Session, job_id: str) -> Job | None:
     """Return the job, held until the transaction ends, or None."""
-    return session.scalars(
-        select(Job)
-        .where(Job.id == job_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    return session.scalars(_LOCK, {"job": job_id}).one_or_none()
 
 
 def find_version(session: Session, job_id: str) -> int | None:
@@ -297,7 +300,19 @@ def count_loss(session: Session, job: Job) -> int:
 
 def update_progress(session: Session, attempt: Attempt, values: dict[str, Any]) -> None:
     """Note how far the running attempt is; nothing happens if it is no longer the current one."""
-    _move(session, (Job.id == attempt.job_id, Job.current_attempt_id == attempt.id), **values)
+    statement = _progress(tuple(sorted(values)))
+    held = {"job": attempt.job_id, "attempt": attempt.id}
+    session.execute(statement, held | values)
+
+
+@functools.cache
+def _progress(names: tuple[str, ...]) -> Update:
+    return (
+        update(Job)
+        .where(Job.id == bindparam("job"), Job.current_attempt_id == bindparam("attempt"))
+        .values({"version": Job.version + 1} | {name: bindparam(name) for name in names})
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _is_claimable(now: datetime) -> ColumnElement[bool]:
