@@ -28,7 +28,12 @@ def _ask(service: Service, job_id: str, action: str) -> Any:
 
 
 def _codes(service: Service, job_id: str) -> list[str]:
-    return [event["code"] for event in service.get(f"/v1/jobs/{job_id}/events", limit=100)["data"]]
+    page = service.get(f"/v1/jobs/{job_id}/events", limit=100)
+    codes = [event["code"] for event in page["data"]]
+    while page["has_more"]:
+        page = service.get(f"/v1/jobs/{job_id}/events", limit=100, cursor=page["cursor"])
+        codes += [event["code"] for event in page["data"]]
+    return codes
 
 
 def _pause(service: Service, job_id: str) -> Any:
