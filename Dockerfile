@@ -2,8 +2,9 @@
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python -m venv /opt/stepline
+RUN python -m venv /opt/stepline && python -m venv .venv
 COPY . .
+RUN ./script/page
 RUN /opt/stepline/bin/pip install --quiet -c constraints.txt ".[server]"
 
 FROM python:3.11-slim-bookworm

@@ -5,6 +5,8 @@ processes; readers have connections of their own and never wait. On PostgreSQL b
 """
 
 import fcntl
+import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +24,18 @@ BUSY_SECONDS = 5
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
+
+_POSTGRESQL_DISK_FULL = "53100"
+
+
+class WrittenJson(str):
+    """JSON as text, for a JSON column: it is stored as it stands."""
+
+    __slots__ = ()
+
+
+def _write_json(value: object) -> str:
+    return value if isinstance(value, WrittenJson) else json.dumps(value)
 
 
 class Database:
@@ -74,7 +88,7 @@ class Database:
             self._lock.close()
 
 
-def get_database(request: Request) -> Database:
+async def get_database(request: Request) -> Database:
     """Return the server's database."""
     database: Database = request.app.state.database
     return database
@@ -98,13 +112,25 @@ WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
 ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
 
 
+_SQLITE_NOW = select(func.strftime("%Y-%m-%d %H:%M:%f", "now"))
+_POSTGRESQL_NOW = select(func.clock_timestamp())
+
+
 def database_now(session: Session) -> datetime:
     """Return the present moment by the database's clock, in UTC. The only clock that decides about leases."""
     if session.get_bind().dialect.name == "sqlite":
-        text = session.scalar(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
+        text = session.scalar(_SQLITE_NOW)
         return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
-    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    now: datetime = session.scalars(_POSTGRESQL_NOW).one()
     return now.astimezone(UTC)
+
+
+def says_disk_full(error: Exception) -> bool:
+    """Whether the database refused because its disk is full."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
 
 
 def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -129,7 +155,12 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     writer = create_engine(
-        url, hide_parameters=True, pool_size=1, max_overflow=0, pool_timeout=BUSY_SECONDS
+        url,
+        hide_parameters=True,
+        json_serializer=_write_json,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
     )
     reader = create_engine(
         url, hide_parameters=True, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS
@@ -163,6 +194,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
     engine = create_engine(
         url,
         hide_parameters=True,  # logs are not for users' data
+        json_serializer=_write_json,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=30,

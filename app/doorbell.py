@@ -2,8 +2,12 @@
 
 A ring carries no job, and nobody waits for it: a thread of its own publishes, so that a dead broker costs a logged
 warning and never a request. What is not rung now is rung by the sweep.
+
+Rings do not pile up behind a long job: few of them wait at a time, and the broker forgets a queue that was not rung
+for a while. By its clock, not by an expiry in the message: a worker whose clock is ahead would take none at all.
 """
 
+import math
 import threading
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -23,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 SOCKET_SECONDS = 2
 """How long the broker may take to answer."""
+MOST_RINGS = 100
+"""Rings of one queue that wait at a time; more would wake nobody who is not woken already."""
 
 
 class Doorbell:
@@ -73,14 +79,19 @@ class Doorbell:
                 log.warning("doorbell", queue=queue, error=f"{type(error).__name__}: {error}")
 
     def _send(self, queue: str) -> None:
-        self._celery.send_task(
-            TASK_NAME,
-            queue=celery_queue(queue),
-            expires=self._expires_seconds,
-            ignore_result=True,
-            retry=True,
-            retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
-        )
+        name = celery_queue(queue)
+        with self._celery.producer_pool.acquire(block=True) as producer:
+            broker = producer.channel.client
+            if broker.llen(name) < MOST_RINGS:
+                self._celery.send_task(
+                    TASK_NAME,
+                    queue=name,
+                    producer=producer,
+                    ignore_result=True,
+                    retry=True,
+                    retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
+                )
+            broker.pexpire(name, math.ceil(1000 * self._expires_seconds))
         log.info("doorbell", queue=queue)
 
 
@@ -98,7 +109,7 @@ def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: f
     return taken is not None
 
 
-def get_doorbell(request: Request) -> Doorbell:
+async def get_doorbell(request: Request) -> Doorbell:
     """Return the server's doorbell."""
     doorbell: Doorbell = request.app.state.doorbell
     return doorbell

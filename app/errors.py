@@ -153,6 +153,18 @@ class ArtifactNotFound(AppError):
     code, status = "artifact_not_found", 404
 
 
+class AttemptNotFound(AppError):
+    """The job has no ended attempt of this number."""
+
+    code, status = "attempt_not_found", 404
+
+
+class CheckpointFileNotFound(AppError):
+    """No checkpoint of the job has this file, or none that is on offer."""
+
+    code, status = "checkpoint_file_not_found", 404
+
+
 class MethodNotAllowed(AppError):
     """The path is right, the method is not."""
 
@@ -160,9 +172,33 @@ class MethodNotAllowed(AppError):
 
 
 class JobAlreadyEnded(AppError):
-    """What ended cannot be cancelled."""
+    """What ended cannot be cancelled, paused or resumed; what succeeded cannot be retried."""
 
     code, status = "job_already_ended", 409
+
+
+class CancelPending(AppError):
+    """The job is being cancelled, which outranks everything else."""
+
+    code, status = "cancel_pending", 409
+
+
+class JobPaused(AppError):
+    """A paused job is resumed, not retried."""
+
+    code, status = "job_paused", 409
+
+
+class JobRunning(AppError):
+    """A process holds the job."""
+
+    code, status = "job_running", 409
+
+
+class DatasetGone(AppError):
+    """A job cannot run again: its dataset has been deleted."""
+
+    code, status = "dataset_gone", 409
 
 
 class SummaryNotReady(AppError):
@@ -193,6 +229,13 @@ class RecordsMissing(AppError):
     """An attempt wants to end before all its records have arrived."""
 
     code, status = "records_missing", 409
+    retry_after_seconds = 1
+
+
+class CheckpointUntold(AppError):
+    """A checkpoint is offered before its record has arrived."""
+
+    code, status = "checkpoint_untold", 409
     retry_after_seconds = 1
 
 
@@ -232,6 +275,13 @@ class StorageUnavailable(AppError):
 
     code, status = "storage_unavailable", 503
     retry_after_seconds = 10
+
+
+class StorageFull(AppError):
+    """A disk of the server is full: the data directory's, or the database's."""
+
+    code, status = "storage_full", 507
+    retry_after_seconds = 30
 
 
 class ErrorDetail(BaseModel):

@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from app import complaints, errors, messages
+from app.db import says_disk_full
+from app.uploads import storage_failure
 from contracts.failure import Language
 from contracts.job import JobSpec
 
@@ -93,7 +95,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
     language = get_language(request)
     if isinstance(error.__cause__, OSError):  # the upload could not be laid down
-        return errors.error_response(errors.StorageUnavailable(), language)
+        return errors.error_response(storage_failure(error.__cause__), language)
     path = request.url.path[:200]
     match error.status_code:
         case 404:
@@ -120,7 +122,8 @@ def _allowed_methods(request: Request) -> list[str]:
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     log.warning("database unavailable", error=str(error))
-    return errors.error_response(errors.DatabaseUnavailable(), get_language(request))
+    answer = errors.StorageFull() if says_disk_full(error) else errors.DatabaseUnavailable()
+    return errors.error_response(answer, get_language(request))
 
 
 async def _on_unstorable_value(request: Request, error: Exception) -> Response:

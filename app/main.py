@@ -14,15 +14,17 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import handlers, health
+from app import examples, handlers, health, page
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
+from app.checkpoints import routes as checkpoints
 from app.datasets import routes as datasets
 from app.db import Database
 from app.doorbell import Doorbell
 from app.edge import REQUEST_ID_HEADER, Edge
 from app.errors import ErrorBody
 from app.history import routes as history
+from app.history.stream import Streams
 from app.jobs import routes as jobs
 from app.logs import configure_logging
 from app.migrate import missing_migrations
@@ -45,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="QLoRA training jobs over HTTP.",
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # its page loads scripts from elsewhere; ours is a part of the page
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
@@ -55,7 +57,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.storage = Storage(settings.data_dir)
     app.state.doorbell = Doorbell(settings)
     app.state.stopping = threading.Event()
-    for room in (jobs, history, artifacts, datasets, workers, attempts, health):
+    app.state.streams = Streams(app.state.database)
+    app.state.page = page.Page(page.BUILD_DIR)
+    rooms = (jobs, history, artifacts, checkpoints, datasets, workers, attempts, health)
+    for room in (*rooms, examples, page):
         app.include_router(room.router)
     handlers.install(app)
     if settings.cors_origins:
@@ -83,20 +88,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         sweeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sweeping
+        await state.streams.close()
         state.doorbell.stop()
         state.database.close()
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which tells the application at once that it is to stop, so that long polls end."""
+    """Uvicorn, which tells the application at once that it is to stop, so that long polls and streams end."""
 
-    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
-        self._stopping = stopping
+        self._state = app.state
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGINT and SIGTERM."""
-        self._stopping.set()
+        self._state.stopping.set()
+        self._state.streams.stop()
         super().handle_exit(sig, frame)
 
 
@@ -132,7 +139,7 @@ def main() -> int:
     with contextlib.suppress(
         KeyboardInterrupt
     ):  # uvicorn raises the signal again when it has stopped
-        _Server(config, app.state.stopping).run()
+        _Server(config, app).run()
     return 0
 
 

@@ -170,6 +170,30 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Job {job} has already ended ({status}).",
         "任务 {job} 已经结束（{status}）。",
     ),
+    "cancel_pending": _both(
+        "Job {job} is being cancelled.",
+        "任务 {job} 正在取消。",
+        "Wait until it is cancelled; then POST /v1/jobs/{job}/retry starts it again.",
+        "请等待取消完成；之后可用 POST /v1/jobs/{job}/retry 重新开始。",
+    ),
+    "job_paused": _both(
+        "Job {job} is paused.",
+        "任务 {job} 已暂停。",
+        "POST /v1/jobs/{job}/resume lets it go on.",
+        "请用 POST /v1/jobs/{job}/resume 继续。",
+    ),
+    "job_running": _both(
+        "Job {job} is running.",
+        "任务 {job} 正在运行。",
+        "Cancel or pause it first, and wait until it has stopped.",
+        "请先取消或暂停，并等待其停止。",
+    ),
+    "dataset_gone": _both(
+        "Dataset {dataset} of job {job} has been deleted.",
+        "任务 {job} 的数据集 {dataset} 已被删除。",
+        "Upload the same file again: it gets the same id, and the job can be retried.",
+        "请重新上传同一文件：它会得到相同的 id，之后即可重试该任务。",
+    ),
     "summary_not_ready": _both(
         "Job {job} has no summary: it is {status}.",
         "任务 {job} 没有总结：当前状态为 {status}。",
@@ -199,6 +223,22 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "尝试 {attempt} 的记录到 {last_seq} 为止，但只收到了前 {acked_seq} 条。",
         "acked_seq={acked_seq}",
         "acked_seq={acked_seq}",
+    ),
+    "checkpoint_untold": _both(
+        "The record of the checkpoint of step {step} of attempt {attempt} has not arrived.",
+        "尚未收到尝试 {attempt} 第 {step} 步检查点的记录。",
+        "Sync the records, then offer it again.",
+        "请先同步记录，再重新提交。",
+    ),
+    "attempt_not_found": _both(
+        "Job {job} has no ended attempt {number}.",
+        "任务 {job} 没有已结束的第 {number} 次尝试。",
+    ),
+    "checkpoint_file_not_found": _both(
+        "No checkpoint here has the file {sha256}.",
+        "没有检查点包含文件 {sha256}。",
+        "Offer the checkpoint first; one that was pruned is gone.",
+        "请先提交检查点；已清理的检查点不复存在。",
     ),
     "artifacts_missing": _both(
         "Attempt {attempt} reports success without {missing}.",
@@ -234,6 +274,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Check free space and permissions of STEPLINE_DATA_DIR.",
         "请检查 STEPLINE_DATA_DIR 的剩余空间与权限。",
     ),
+    "storage_full": _both(
+        "A disk of the server is full.",
+        "服务器磁盘已满。",
+        "Nothing was half written. Free space where STEPLINE_DATA_DIR and the database lie; deleting jobs frees some.",
+        "没有写入一半的数据。请清理 STEPLINE_DATA_DIR 与数据库所在磁盘；删除任务可释放空间。",
+    ),
 }
 
 EVENTS: dict[str, dict[Language, str]] = {
@@ -251,11 +297,60 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "Checkpoint {name} written at step {step}.",
         "zh": "第 {step} 步写入检查点 {name}。",
     },
+    "record_gap": {
+        "en": "{total} metrics so far are not recorded, lately between steps {first_step} and {last_step}: "
+        "the worker's spool (STEPLINE_SPOOL_BYTES) is nearly full.",
+        "zh": "至今有 {total} 条指标未记录，最近为第 {first_step} 至 {last_step} 步："
+        "工作节点的记录缓存（STEPLINE_SPOOL_BYTES）将满。",
+    },
+    "checkpoint_stored": {
+        "en": "The checkpoint of step {step} is in the server's storage ({bytes} bytes).",
+        "zh": "第 {step} 步的检查点已存入服务器（{bytes} 字节）。",
+    },
+    "checkpoint_delayed": {
+        "en": "The checkpoint of step {step} could not be uploaded yet and is tried again: {reason}",
+        "zh": "第 {step} 步的检查点暂时无法上传，将会重试：{reason}",
+    },
+    "checkpoint_not_uploaded": {
+        "en": "The checkpoint of step {step} stays on the worker's disk only: {reason}",
+        "zh": "第 {step} 步的检查点只保留在工作节点的磁盘上：{reason}",
+    },
+    "checkpoint_damaged": {
+        "en": "The checkpoint of step {step} (attempt {of_attempt}) is damaged and is passed over: {reason}",
+        "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
+    },
+    "resuming_local": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), still on this worker's disk.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，仍在本工作节点的磁盘上）。",
+    },
+    "resuming_stored": {
+        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), from the server's storage.",
+        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，取自服务器存储）。",
+    },
+    "starting_over": {
+        "en": "No checkpoint could be used: starting from the first step.",
+        "zh": "没有可用的检查点：从第一步开始。",
+    },
     "log": {"en": "{message}", "zh": "{message}"},
     "cancel_requested": {"en": "Cancel requested.", "zh": "已请求取消。"},
+    "pause_requested": {"en": "Pause requested.", "zh": "已请求暂停。"},
+    "pause_withdrawn": {
+        "en": "The request to pause was taken back.",
+        "zh": "已撤回暂停请求。",
+    },
+    "job_resumed": {"en": "Resumed: queued again.", "zh": "已恢复：重新排队。"},
+    "job_retried": {"en": "Retried: queued again.", "zh": "已重试：重新排队。"},
     "attempt_lost": {
         "en": "Attempt {number} on {worker} is lost: no sign of life for {silent_seconds} s.",
         "zh": "第 {number} 次尝试（{worker}）失联：{silent_seconds} 秒没有响应。",
+    },
+    "attempt_abandoned": {
+        "en": "Attempt {number} is lost: its worker {worker} came back without it.",
+        "zh": "第 {number} 次尝试已丢失：工作节点 {worker} 重新上线，但已不再运行它。",
+    },
+    "attempt_unheard": {
+        "en": "Attempt {number} never began: {worker} did not hear that it was given the job.",
+        "zh": "第 {number} 次尝试没有开始：{worker} 未收到分配的任务。",
     },
     "attempt_failed": {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -151,6 +152,8 @@ class Job(Base):
     not_before: Mapped[datetime | None]
     """Not claimed earlier than this: the wait after a loss."""
     cancel_requested_at: Mapped[datetime | None]
+    pause_requested_at: Mapped[datetime | None]
+    """Asked for while it runs; taken back by resume, gone once it is paused."""
 
     attempt_number: Mapped[int] = mapped_column(default=0)
     """Attempts so far."""
@@ -209,6 +212,10 @@ class Attempt(Base):
     worker_id: Mapped[str] = mapped_column(String(200), index=True)
     worker: Mapped[dict[str, Any]]
     """The worker's own words at the claim."""
+    slot_id: Mapped[str | None] = mapped_column(String(100))
+    """The device's lock under which it trains, and"""
+    slot_turn: Mapped[int | None] = mapped_column(BigInteger)
+    """the lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt is over."""
     started_at: Mapped[datetime]
     synced_at: Mapped[datetime]
     """Last sign of life."""
@@ -221,8 +228,12 @@ class Attempt(Base):
     """Highest record stored."""
     acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Every record up to this one is stored."""
+    folded_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Records up to this one are in curve blocks as well; a multiple of a block's length."""
     acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
     """Bytes of output stored, without a gap."""
+    acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Every note of its supervisor up to this one has become an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
     """The first step it trained; from there on its points replace those of earlier attempts."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
@@ -246,6 +257,47 @@ class Record(Base):
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
     """Its other fields."""
+
+
+class CurveBlock(Base):
+    """A series over a fixed run of an attempt's records, thinned; made from the records, which stay the truth."""
+
+    __tablename__ = "curve_blocks"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    """Of the series."""
+    level: Mapped[int] = mapped_column(primary_key=True)
+    """1 is the finest."""
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Place among the blocks of its level, from 0."""
+    total: Mapped[int] = mapped_column(BigInteger)
+    """Points of the series in these records, before thinning."""
+    first_step: Mapped[int] = mapped_column(BigInteger)
+    """Smallest step."""
+    last_step: Mapped[int] = mapped_column(BigInteger)
+    """Largest step."""
+    points: Mapped[bytes] = mapped_column(LargeBinary)
+    """What is kept, packed by app.history.points."""
+
+
+class Sample(Base):
+    """What a supervisor measured of its machine at a moment of an attempt."""
+
+    __tablename__ = "samples"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Place among the attempt's samples, from 1; apart from its records."""
+    step: Mapped[int | None] = mapped_column(BigInteger)
+    """Last step that was known when it came; null before the first."""
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+    """Values by name."""
 
 
 class Output(Base):
@@ -293,6 +345,42 @@ class Artifact(Base):
     created_at: Mapped[datetime]
 
 
+class Checkpoint(Base):
+    """A checkpoint that an attempt wrote: on its worker's disk, and here once it is stored."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("attempt_id", "step"),)
+
+    id: Mapped[str] = mapped_column(String(80), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt_id: Mapped[str] = mapped_column(ForeignKey("attempts.id", ondelete="CASCADE"))
+    step: Mapped[int] = mapped_column(BigInteger)
+    name: Mapped[str] = mapped_column(String(100))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    eval_loss: Mapped[float | None]
+    """Taken at this very step."""
+    created_at: Mapped[datetime]
+    stored_at: Mapped[datetime | None]
+    """Since when every file of it is in the server's storage; null: only on the worker's disk."""
+    files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """CheckpointFile of each file, once it is offered."""
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Commits of the hub that its attempt trained on (Origin)."""
+
+
+class CheckpointBlob(Base):
+    """A file of a job's checkpoints, held once however many of them have it."""
+
+    __tablename__ = "checkpoint_blobs"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(String(400))
+    """Below the data directory."""
+    created_at: Mapped[datetime]
+
+
 class Worker(Base):
     """A worker that has said hello."""
 
@@ -302,6 +390,9 @@ class Worker(Base):
     queue: Mapped[str] = mapped_column(String(200), index=True)
     info: Mapped[dict[str, Any]]
     """Its WorkerInfo."""
+    slot_id: Mapped[str | None] = mapped_column(String(100))
+    slot_turn: Mapped[int | None] = mapped_column(BigInteger)
+    """The latest turn of its device's lock that was heard of; what was sent in an earlier one came late."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     doorbell: bool = True
     """Whether the server rings for workers."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
-    """Largest dataset or artifact that is taken in."""
+    """Largest dataset, artifact or file of a checkpoint that is taken in."""
 
     flush_seconds: float = Field(0.5, gt=0)
     """Longest time that a worker holds back a new record."""

@@ -1,17 +1,20 @@
 """Files below the data directory: written aside, synced, renamed; never changed once they have their name."""
 
+import contextlib
 import hashlib
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 from fastapi import Depends, Request
 
+KINDS = ("datasets", "artifacts", "checkpoints")
+"""Directories of stored files; each file of theirs is named by a row."""
 LEFT_SECONDS = 24 * 3600
 """Age after which a file aside is nobody's any more; another process may be writing younger ones."""
 
@@ -24,7 +27,7 @@ class Storage:
 
     def prepare(self) -> None:
         """Make its directories and clear what was left half written long ago."""
-        for directory in (self._aside, self.root / "datasets", self.root / "artifacts"):
+        for directory in (self._aside, *(self.root / name for name in KINDS)):
             directory.mkdir(parents=True, exist_ok=True)
         for leftover in self._aside.iterdir():
             if leftover.stat().st_mtime < time.time() - LEFT_SECONDS:
@@ -42,7 +45,11 @@ class Storage:
         """Return the place of an artifact, below the root; another content has another place."""
         return f"artifacts/{job_id}/{attempt_id}/{sha256[:16]}-{name}"
 
-    @contextmanager
+    def checkpoint_blob(self, job_id: str, sha256: str) -> str:
+        """Return a new place for a checkpoint's file, below the root; deleting an older one cannot touch it."""
+        return f"checkpoints/{job_id}/{sha256[:16]}-{uuid.uuid4().hex[:8]}"
+
+    @contextlib.contextmanager
     def draft(self) -> Iterator["Draft"]:
         """Open a file aside, which is gone at the end unless it was kept."""
         path = self._aside / uuid.uuid4().hex
@@ -56,6 +63,33 @@ class Storage:
     def delete(self, relative: str) -> None:
         """Delete a stored file; it may be gone already."""
         self.path(relative).unlink(missing_ok=True)
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete every file of a job; what cannot be deleted now is left to the sweep."""
+        for kind in ("artifacts", "checkpoints"):
+            shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
+
+    def belongs_to(self, database: str) -> bool:
+        """Whether these files are those of this database; the first one to ask has them."""
+        owner = self.root / "owner"
+        with contextlib.suppress(FileExistsError), owner.open("x") as file:
+            file.write(database)
+        return owner.read_text() == database
+
+    def list_old(self, older_than_seconds: float) -> Iterator[str]:
+        """Yield the stored files, below the root, that are older than that, and remove directories left empty."""
+        before = time.time() - older_than_seconds
+        for kind in KINDS:
+            for directory, _, names in os.walk(self.root / kind, topdown=False):
+                for name in names:
+                    path = Path(directory, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        if path.stat().st_mtime < before:
+                            yield str(path.relative_to(self.root))
+                place = Path(directory)
+                with contextlib.suppress(OSError):  # not empty, or gone
+                    if place.parent != self.root and place.stat().st_mtime < before:
+                        place.rmdir()
 
     def check_writable(self) -> None:
         """Raise OSError unless a file can be written and synced."""
@@ -103,7 +137,7 @@ class Draft:
             os.close(directory)
 
 
-def get_storage(request: Request) -> Storage:
+async def get_storage(request: Request) -> Storage:
     """Return the server's data directory."""
     storage: Storage = request.app.state.storage
     return storage

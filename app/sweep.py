@@ -1,10 +1,11 @@
-"""The sweep: what acts without a request. Attempts that fell silent, and queues that nobody rang for.
+"""The sweep: what acts without a request. Attempts that fell silent, queues not rung for, files that nobody owns.
 
 A task in the server's lifespan; its work is done in a thread, and by one process at a time.
 """
 
 import asyncio
 import math
+import time
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -18,13 +19,19 @@ from app.ids import new_id
 from app.jobs import idempotency
 from app.jobs import store as jobs
 from app.leader import lead
+from app.leftovers import remove_leftovers
 from app.settings import Settings
+from app.storage import Storage
 
 log = structlog.get_logger(__name__)
 
 TASK = "sweep"
 TERMS = 3
 """Sweeps that a leader may miss before another process takes over."""
+
+
+LEFTOVERS_SECONDS = 3600.0
+"""Time between two looks for files that nobody owns."""
 
 
 class Sweeper:
@@ -36,6 +43,8 @@ class Sweeper:
         self._doorbell = doorbell
         self._times = Times.of(settings)
         self._holder = new_id("sweep")
+        self._storage = Storage(settings.data_dir)
+        self._looked_for_leftovers_at = -math.inf
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -58,6 +67,9 @@ class Sweeper:
                 log.warning("attempt lost", job_id=job.id, attempt_id=attempt_id)
         for queue in self._queues_to_ring():
             self._doorbell.ring(queue)
+        if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
+            self._looked_for_leftovers_at = time.monotonic()
+            remove_leftovers(self._database, self._storage)
 
     def _lead(self) -> bool:
         with self._database.writing() as session:

@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import Field
 
 from contracts.base import Tolerant, UtcDatetime
+from contracts.checkpoint import ResumePoint
 from contracts.failure import Failure
 from contracts.job import HubDataset, JobSpec, Phase
-from contracts.record import Record
+from contracts.record import LogLevel, Record
 from contracts.summary import Summary
 
 
@@ -47,6 +48,17 @@ class Device(Tolerant):
     """Memory of the GPU, or of the host."""
 
 
+class Idle(Tolerant):
+    """Said by a worker that holds its device's lock while no training process does: what trained there is gone.
+
+    Turns count up with each time that it is said, so that a message that comes late is known as such.
+    """
+
+    slot: str = Field(min_length=1, max_length=100)
+    """Name of the lock."""
+    turn: int = Field(ge=1, le=2**53)
+
+
 class WorkerInfo(Tolerant):
     """What a worker says of itself, in hello and in each claim."""
 
@@ -59,6 +71,8 @@ class WorkerInfo(Tolerant):
     models: list[str] | None = None
     """Directories under its models root; null if it can also bring models from the hub."""
     versions: dict[str, str] = {}
+    idle: Idle | None = None
+    """Set only in a claim, and in the first hello after a start."""
 
 
 class DatasetFile(Tolerant):
@@ -75,6 +89,19 @@ class ClaimRequest(Tolerant):
     """A worker asks for the best job that fits it."""
 
     worker: WorkerInfo
+    claim_id: str | None = Field(None, min_length=1, max_length=100)
+    """Random, and the same in each repeat of one claim: the server then gives the same attempt and token again."""
+
+
+class EarlierAttempt(Tolerant):
+    """An attempt of the same job before this one, for a worker that still has its run directory."""
+
+    attempt_id: str
+    number: int
+    acked_seq: int
+    """Records up to this one are stored; later ones may be handed in now."""
+    usable_to_step: int | None = None
+    """Its checkpoints up to this step may be gone on from: a later attempt has replaced what came after. Null: all."""
 
 
 class Claim(Tolerant):
@@ -88,6 +115,9 @@ class Claim(Tolerant):
     spec: JobSpec
     train: DatasetFile | HubDataset
     eval: DatasetFile | HubDataset | None = None
+    resume: list[ResumePoint] = []
+    """Checkpoints in the server's storage to start from, the best first; a damaged one is passed over."""
+    earlier: list[EarlierAttempt] = []
     sync_seconds: float
     """Longest time between two syncs while there is nothing new."""
     flush_seconds: float
@@ -106,13 +136,49 @@ class OutputChunk(Tolerant):
     at: UtcDatetime
 
 
+class Note(Tolerant):
+    """Something that the supervisor itself has to tell people. It becomes an event, once."""
+
+    number: int = Field(ge=1)
+    """Place in the attempt's sequence of notes, from 1, without a gap."""
+    code: str = Field(min_length=1, max_length=50)
+    level: LogLevel = "info"
+    figures: dict[str, str | int | float | None] = {}
+
+
+class EarlierRecords(Tolerant):
+    """Records of an earlier attempt that its worker could not hand in."""
+
+    records: list[Record] = Field(max_length=1000)
+
+
+class EarlierReply(Tolerant):
+    """What the server has of the earlier attempt."""
+
+    acked_seq: int
+
+
+class SystemSample(Tolerant):
+    """What the supervisor measured of its machine. Apart from the records, which the training program numbers."""
+
+    seq: int = Field(ge=1)
+    """Place among the attempt's samples, from 1; one that is lost leaves a gap, and nobody waits for it."""
+    at: UtcDatetime
+    values: dict[str, float]
+    """By name: `sys.cpu_percent` of all processors · `sys.process_rss_bytes` of the training process ·
+    `sys.host_memory_bytes` in use · `sys.gpu_percent` · `sys.gpu_memory_bytes` in use · `sys.gpu_power_watts` ·
+    `sys.gpu_celsius`. What cannot be measured is left out."""
+
+
 class SyncRequest(Tolerant):
     """Keeps an attempt in touch: records up, wishes down. May be repeated freely."""
 
     records: list[Record] = Field([], max_length=1000)
     output: OutputChunk | None = None
+    samples: list[SystemSample] = Field([], max_length=1000)
     phase: Phase | None = None
     """What the supervisor itself is doing (placing, uploading); null while the training program's records say it."""
+    notes: list[Note] = Field([], max_length=100)
 
 
 class SyncReply(Tolerant):
@@ -124,6 +190,8 @@ class SyncReply(Tolerant):
     """Every record up to this one is stored."""
     acked_output: int
     """Bytes of output stored."""
+    acked_note: int = 0
+    """Every note up to this one is an event."""
 
 
 class Outcome(Tolerant):

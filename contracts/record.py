@@ -74,6 +74,20 @@ class LogRecord(_Record):
     data: dict[str, Any] = {}
 
 
+class GapRecord(_Record):
+    """Metrics that were left out, since the spool of records on the worker's disk is nearly full."""
+
+    type: Literal["gap"] = "gap"
+    first_step: int = Field(ge=0)
+    last_step: int = Field(ge=0)
+    count: int = Field(ge=1)
+    """Metrics left out since the record before."""
+    number: int = Field(1, ge=1)
+    """Gaps of this attempt so far."""
+    total: int = Field(ge=1)
+    """Metrics left out so far, over all gaps of this attempt."""
+
+
 class OtherRecord(_Record):
     """A kind of record that this version does not know: kept, not understood."""
 
@@ -88,6 +102,7 @@ def _kind(value: Any) -> str:
         "checkpoint",
         "phase",
         "log",
+        "gap",
     )  # no set: what came may not be hashable
     return kind if kind in known else "other"
 
@@ -98,6 +113,7 @@ Record = Annotated[
     | Annotated[CheckpointRecord, Tag("checkpoint")]
     | Annotated[PhaseRecord, Tag("phase")]
     | Annotated[LogRecord, Tag("log")]
+    | Annotated[GapRecord, Tag("gap")]
     | Annotated[OtherRecord, Tag("other")],
     Discriminator(_kind),
 ]

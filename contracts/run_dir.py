@@ -13,6 +13,7 @@ from pydantic import Field
 
 from contracts.attempt import Wanted
 from contracts.base import Tolerant
+from contracts.checkpoint import Origin
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
+    def outbox(self) -> Path:
+        """Checkpoints on their way to the server: links, so that the program may prune its own meanwhile."""
+        return self.path / "outbox"
+
+    @property
     def adapter(self) -> Path:
         """The trained adapter, as peft saves it, with its tokenizer."""
         return self.path / "adapter"
@@ -103,6 +109,17 @@ class Placed(Tolerant):
     train_revision: str | None = None
     """Commit of the hub that the training rows are."""
     eval_revision: str | None = None
+    spool_bytes: int | None = None
+    """Length of records.jsonl beyond which metrics are thinned; null: none."""
+
+    @property
+    def origin(self) -> Origin:
+        """What those that go on from this attempt's checkpoints take as well."""
+        return Origin(
+            model_revision=self.model_revision,
+            train_revision=self.train_revision,
+            eval_revision=self.eval_revision,
+        )
 
 
 class Control(Tolerant):

@@ -5,6 +5,7 @@
 The dataset's id is put into the job's `dataset.train`. Copy this file wherever you need it: it imports nothing of ours.
 """
 
+import http.client
 import json
 import sys
 import time
@@ -82,6 +83,56 @@ class Client:
             if job["status"] in FINAL:
                 return
             time.sleep(seconds)
+
+    def metrics(
+        self, job_id: str, names: str = "loss,eval_loss", seconds: float | None = None
+    ) -> Iterator[tuple[dict[str, Any], dict[str, dict[int, float | None]]]]:
+        """Yield each answer and all points held so far, series by series, until the job has ended.
+
+        The first answer is sampled (1,000 points a series unless asked otherwise); then only what is new comes. A point
+        that was not finite is None. `seconds` overrides what the server advises.
+        """
+        held: dict[str, dict[int, float | None]] = {}
+        since = ""
+        while True:
+            page = self._json("GET", f"/v1/jobs/{job_id}/metrics?names={names}{since}")
+            if page["rewind_to_step"] is not None:  # a new attempt began again from there
+                for name, points in held.items():
+                    held[name] = {s: v for s, v in points.items() if s <= page["rewind_to_step"]}
+            for name, columns in page["series"].items():
+                pairs = zip(columns["step"], columns["value"], strict=True)
+                held.setdefault(name, {}).update(pairs)
+            since = f"&since={page['cursor']}"
+            yield page, held
+            if page["poll_after_seconds"] is None:
+                return
+            time.sleep(page["poll_after_seconds"] if seconds is None else seconds)
+
+    def listen(self, job_id: str, since: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (event, data) of the job's stream until it has ended; reconnects and misses nothing."""
+        last_id = ""
+        while True:
+            headers = {"Last-Event-ID": last_id} if last_id else {}
+            path = f"/v1/jobs/{job_id}/stream" + (f"?since={since}" if since else "")
+            try:
+                with self._open("GET", path, headers=headers) as answer:
+                    if answer.status == 204:
+                        return
+                    fields: dict[str, str] = {}
+                    for raw in answer:
+                        name, _, value = raw.decode().rstrip("\n").partition(": ")
+                        if name:
+                            fields[name] = value
+                            continue
+                        last_id = fields.get("id", last_id)
+                        if "data" in fields:
+                            yield fields["event"], json.loads(fields["data"])
+                        if fields.get("event") == "done":
+                            return
+                        fields = {}
+            except (OSError, http.client.HTTPException):
+                pass  # the server is away: nothing is lost
+            time.sleep(1.0)
 
     def report(self, job_id: str, language: str = "en") -> str:
         """Return the boxed report of a job that succeeded, in `en` or `zh`."""

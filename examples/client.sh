@@ -14,13 +14,19 @@ job_id=$(sed "s/ds_[^\"]*/$dataset_id/" "$job" |
   curl -sS --fail-with-body "$url/v1/jobs" -H 'Content-Type: application/json' -d @- | field id)
 echo "$job_id for $dataset_id"
 
+since=
 while :; do
   status=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id" | field status)
-  last=$(curl -sS --fail-with-body -H 'Accept: text/csv' "$url/v1/jobs/$job_id/loss" | tail -n 1)
-  echo "$status: $last"
+  # Only what is new since the last look; `rewind_to_step` says that a new attempt began again from there.
+  page=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id/loss?since=$since")
+  since=$(printf '%s' "$page" | field cursor)
+  rewind=$(printf '%s' "$page" | sed -n 's/.*"rewind_to_step": *\([0-9][0-9]*\).*/\1/p')
+  [ -z "$rewind" ] || echo "a new attempt: what was after step $rewind comes again"
+  printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"' || echo "$status"
   case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac
   sleep 1
 done
+curl -sS --fail-with-body -H 'Accept: text/plain' "$url/v1/jobs/$job_id/loss"
 
 mkdir -p "$out_dir"
 curl -sS --fail-with-body -o "$out_dir/adapter.zip" "$url/v1/jobs/$job_id/artifacts/adapter.zip"

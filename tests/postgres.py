@@ -21,10 +21,62 @@ NOBODY = 65534
 
 
 class Postgres:
-    """A running server, reached over a unix socket in its directory."""
+    """A server, reached over a unix socket in its directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, fsync: bool) -> None:
         self.directory = directory
+        self._fsync = fsync
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.directory / ".s.PGSQL.5432"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, after a crash as well, and wait until it answers. It dies with the thread that starts it."""
+        fsync = "on" if self._fsync else "off"
+        settings = {"listen_addresses": "", "fsync": fsync, "max_connections": "200"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *_as_nobody(),
+                    _program("postgres"),
+                    "-D",
+                    self.directory / "data",
+                    "-k",
+                    self.directory,
+                    *options,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+            )
+        deadline = time.monotonic() + 30
+        log_file = self.directory / "log"
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, log_file.read_text(errors="replace")
+                assert time.monotonic() < deadline, log_file.read_text(errors="replace")
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT in order, SIGQUIT as a crash would, with recovery at the next start."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=20)
+            self._process = None
 
     def url(self, database: str = "postgres") -> str:
         """Return the SQLAlchemy address of a database."""
@@ -55,8 +107,11 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """Run a server as long as the block lasts; it dies with this process in any case."""
+def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
+    """Run a server as long as the block lasts; it dies with this process in any case.
+
+    Without fsync it survives its own crash, though not the machine's, and is faster.
+    """
     directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
     try:
         if os.geteuid() == 0:
@@ -73,37 +128,14 @@ def running_postgres() -> Iterator[Postgres]:
             capture_output=True,
             cwd=directory,
         )
-        settings = {"listen_addresses": "", "fsync": "off", "max_connections": "200"}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (directory / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [*_as_nobody(), _program("postgres"), "-D", data, "-k", directory, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=directory,
-            )
+        postgres = Postgres(directory, fsync=fsync)
+        postgres.start()
         try:
-            yield _wait_until_ready(Postgres(directory), server)
+            yield postgres
         finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(timeout=20)
+            postgres.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _wait_until_ready(postgres: Postgres, server: subprocess.Popen[bytes]) -> Postgres:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            postgres.execute("SELECT 1")
-        except psycopg.OperationalError:
-            log = postgres.directory / "log"
-            assert server.poll() is None, log.read_text(errors="replace")
-            assert time.monotonic() < deadline, log.read_text(errors="replace")
-            time.sleep(0.05)
-        else:
-            return postgres
 
 
 def _program(name: str) -> Path:

@@ -1,22 +1,32 @@
 """Which processes a test has started, found by a mark in their environment or a directory on their command line."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "STEPLINE_TEST_MARK"
 """Variable that a test sets for what it starts. A training process does not inherit it: its directory tells."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """A living training process."""
+
+    worker: str
+    """As its part of the path names it."""
+    attempt_id: str
+    is_stopped: bool
+    """Held by SIGSTOP."""
+
+
 def find_processes(mark: str, directory: Path) -> dict[int, str]:
     """Return the living processes that carry the mark or name the directory, with their command lines."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for entry in _all():
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            state = _state(entry)
         except OSError:  # it has ended meanwhile
             continue
         if state == "Z":
@@ -26,9 +36,47 @@ def find_processes(mark: str, directory: Path) -> dict[int, str]:
     return found
 
 
+def find_trainings(runs: Path) -> dict[int, Training]:
+    """Return the living training processes over run directories of workers, `runs/<worker>/<attempt>`."""
+    found = {}
+    for entry in _all():
+        try:
+            arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            state = _state(entry)
+        except OSError:  # it has ended meanwhile
+            continue
+        if state == "Z" or "worker.training" not in arguments:
+            continue
+        place = Path(arguments[-2])  # the last one is empty
+        if place.is_relative_to(runs):
+            found[int(entry.name)] = Training(place.parent.name, place.name, state in "Tt")
+    return found
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the living children of a process."""
+    found = []
+    for entry in _all():
+        try:
+            stat = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if stat[0] != "Z" and int(stat[1]) == parent:
+            found.append(int(entry.name))
+    return found
+
+
 def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:
     """Wait until no such process is left. Raises AssertionError with what is left."""
     deadline = time.monotonic() + seconds
     while left := find_processes(mark, directory):
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.02)
+
+
+def _all() -> list[Path]:
+    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _state(entry: Path) -> str:
+    return (entry / "stat").read_text().rpartition(")")[2].split()[0]

@@ -19,10 +19,17 @@ from contracts.wire import TASK_NAME, celery_queue
 from worker.settings import Settings
 from worker.supervisor import alive
 from worker.supervisor.device import DeviceMissing
-from worker.supervisor.identity import describe_device, describe_worker, with_models_of_now
+from worker.supervisor.gpu_lock import DeviceBusy, hold_device, take_turn
+from worker.supervisor.identity import (
+    describe_device,
+    describe_worker,
+    slot_name,
+    with_models_of_now,
+)
 from worker.supervisor.logs import configure_logging
 from worker.supervisor.run import run_next
 from worker.supervisor.server import Refused, Server, ServerAway
+from worker.supervisor.strays import reap_strays
 
 log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here
 
@@ -86,6 +93,24 @@ def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> 
             stop.wait(settings.hello_seconds if now == "heard" else min(2, settings.hello_seconds))
 
 
+def come_back(settings: Settings, worker: WorkerInfo) -> None:
+    """Tell the server, once, that nothing is left of what this worker ran in an earlier life: the jobs need not wait.
+
+    Called before the pool is forked, so that no other process inherits the lock.
+    """
+    home = settings.work_dir.resolve() / "runs"
+    reap_strays(home)
+    token = settings.worker_token.get_secret_value()
+    try:
+        with (
+            hold_device(settings.work_dir / "locks", slot_name(worker)) as lock_fd,
+            Server(settings.server_url, token, 0, 0) as server,
+        ):
+            server.hello(worker.model_copy(update={"idle": take_turn(lock_fd)}))
+    except (DeviceBusy, ServerAway, Refused) as error:
+        log.info("nothing handed over", reason=f"{type(error).__name__}: {error}")
+
+
 def hand_back_jobs(**_: Any) -> None:
     """Tell the busy pool process to stop, when this worker is told to: its job is handed back, not lost."""
     for request in state.active_requests:
@@ -107,6 +132,7 @@ def main() -> None:
     except DeviceMissing as error:
         raise SystemExit(f"stepline worker: {error}") from error
     log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
+    come_back(settings, worker)
     app = create_app(settings, worker)
     hello = threading.Thread(
         target=say_hello, args=(settings, worker, threading.Event()), daemon=True

@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Time between two hellos of an idle worker."""
     poll_seconds: float = Field(0.1, gt=0)
     """Time between two looks at a running attempt's files."""
+    system_seconds: float = Field(5, gt=0)
+    """Time between two measurements of GPU, processors and memory while a job trains."""
     control_seconds: float = Field(30, ge=0)
     """Time a training program has to follow a cancel or pause before it gets SIGTERM."""
     term_seconds: float = Field(20, ge=0)
@@ -46,5 +48,7 @@ class Settings(BaseSettings):
     """How long a claim is tried while the server cannot be reached; the doorbell rings again later."""
     patience_seconds: float = Field(86_400, ge=0)
     """How long the results of an attempt are kept on trying to reach the server."""
+    spool_bytes: int = Field(1024**3, ge=10_000)
+    """Length of an attempt's records on disk at most; nearly there, metrics are thinned and the gaps are told."""
     kept_runs: int = Field(5, ge=0)
-    """Run directories of failed attempts kept for inspection, newest first."""
+    """Run directories kept of attempts that failed, or whose jobs may go on here from a checkpoint."""

@@ -12,15 +12,15 @@ from app.artifacts import store
 from app.attempts import lease
 from app.attempts.lease import Times
 from app.db import Database
-from app.errors import ArtifactNotFound, BadArtifactName, ChecksumMismatch, StorageUnavailable
+from app.errors import ArtifactNotFound, BadArtifactName
 from app.history import store as history
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
 from app.models import Artifact
-from app.storage import Draft, Storage
+from app.storage import Storage
+from app.uploads import storage_errors, write_body
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_BLOCK_BYTES = 1024 * 1024
 
 
 class ArtifactView(BaseModel):
@@ -74,17 +74,12 @@ async def receive_artifact(
     job_id, stored_sha256 = await run_in_threadpool(
         _begin, database, times, attempt_id=attempt_id, token=token, name=name
     )
-    try:
-        with storage.draft() as draft:
-            await _write_all(draft, body)
-            if draft.sha256 != announced_sha256.lower():
-                raise ChecksumMismatch(actual=draft.sha256, announced=announced_sha256[:64])
-            if draft.sha256 == stored_sha256:
-                return False
-            path = storage.artifact(job_id, attempt_id, draft.sha256, name)
-            await run_in_threadpool(draft.keep, path)
-    except OSError as error:
-        raise StorageUnavailable from error
+    with storage_errors(), storage.draft() as draft:
+        await write_body(draft, body, announced_sha256)
+        if draft.sha256 == stored_sha256:
+            return False
+        path = storage.artifact(job_id, attempt_id, draft.sha256, name)
+        await run_in_threadpool(draft.keep, path)
     artifact = Artifact(
         attempt_id=attempt_id, name=name, sha256=draft.sha256, bytes=draft.bytes, path=path
     )
@@ -101,16 +96,6 @@ def _begin(
         attempt, _ = lease.hold(session, attempt_id, token, times)
         stored = store.find_of_attempt(session, attempt_id, name)
         return attempt.job_id, stored.sha256 if stored else None
-
-
-async def _write_all(draft: Draft, body: AsyncIterator[bytes]) -> None:
-    block = bytearray()
-    async for chunk in body:
-        block += chunk
-        if len(block) >= _BLOCK_BYTES:
-            await run_in_threadpool(draft.write, bytes(block))
-            block.clear()
-    await run_in_threadpool(draft.write, bytes(block))
 
 
 def _end(database: Database, times: Times, *, token: str, artifact: Artifact) -> str | None:

@@ -1,6 +1,7 @@
 """Lease rules for attempts: whose token it is, and until when silence is forgiven. By the database's clock."""
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,9 +38,12 @@ class Times:
         return now + timedelta(seconds=self.takeover_seconds)
 
 
-def new_token() -> str:
-    """Return a token that nobody guesses."""
-    return secrets.token_urlsafe(32)
+def make_token(secret: str, attempt_id: str, claim_id: str | None) -> str:
+    """Return a token that nobody guesses: a claim that is repeated gives the same again, other claims give others."""
+    if claim_id is None:
+        return secrets.token_urlsafe(32)
+    said = f"{attempt_id} {claim_id}".encode("utf-8", "surrogateescape")
+    return hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
 
 
 def hash_token(token: str) -> str:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.models import Attempt, Job
+from contracts.attempt import Note
 from contracts.job import Phase
 from contracts.record import (
     CheckpointRecord,
     EvalRecord,
+    GapRecord,
     LogRecord,
     MetricRecord,
     PhaseRecord,
@@ -19,6 +21,8 @@ from contracts.record import (
 PACE_WEIGHT = 0.1
 """Weight of one step in the moving average of the steps' durations."""
 EVENT_LEVELS = {"warning", "error"}
+_RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
+"""Names that no figure of an event can have."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,45 @@ def read_news(job: Job, attempt: Attempt, records: Sequence[Record]) -> News:
                 )
                 furthest = news.job.get("checkpoint_step", job.checkpoint_step)
                 news.job["checkpoint_step"] = max(furthest, record.step)
-            case LogRecord() if record.level in EVENT_LEVELS:
-                news.events.append(("log", record.level, {"message": record.message[:2000]}))
+            case GapRecord() | LogRecord():
+                news.events.extend(_told(record))
             case _:
                 pass
     return news
+
+
+def _told(record: GapRecord | LogRecord) -> list[tuple[str, str, dict[str, Any]]]:
+    if isinstance(record, LogRecord):
+        is_event = record.level in EVENT_LEVELS
+        return [("log", record.level, {"message": record.message[:2000]})] if is_event else []
+    if record.number & (
+        record.number - 1
+    ):  # the gaps 1, 2, 4, 8 … are told, so that they do not flood
+        return []
+    figures = record.model_dump(include={"first_step", "last_step", "total"})
+    return [("record_gap", "warning", figures)]
+
+
+def read_notes(attempt: Attempt, notes: Sequence[Note], news: News) -> dict[str, Any]:
+    """Add the supervisor's notes that are new, and return what of the attempt they change."""
+    fresh = {note.number: note for note in notes if note.number > attempt.acked_note}
+    acked = attempt.acked_note
+    while acked + 1 in fresh:
+        acked += 1
+        note = fresh[acked]
+        figures = {
+            key[:50].replace("\0", ""): _storable(value)
+            for key, value in note.figures.items()
+            if key not in _RESERVED
+        }
+        news.events.append((note.code.replace("\0", ""), note.level, figures))
+    return {} if acked == attempt.acked_note else {"acked_note": acked}
+
+
+def _storable(value: str | float | None) -> str | float | None:
+    if isinstance(value, str):
+        return value[:500].replace("\0", "")
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note_phase(job: Job, phase: Phase | None, news: News) -> None:

@@ -8,16 +8,17 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Respon
 from app.artifacts import service as artifacts
 from app.attempts import service
 from app.attempts.lease import Times
-from app.db import DatabaseDep, WriteSession, database_now
+from app.db import DatabaseDep, WriteSession
 from app.doorbell import DoorbellDep
 from app.errors import DatasetNotFound
 from app.files import StoredFile
 from app.storage import StorageDep
 from app.tokens import SettingsDep, TokenDep, require_worker
-from app.workers import store as workers
 from contracts.attempt import (
     Claim,
     ClaimRequest,
+    EarlierRecords,
+    EarlierReply,
     FinishReply,
     FinishRequest,
     SyncReply,
@@ -27,6 +28,7 @@ from contracts.attempt import (
 from contracts.wire import (
     CLAIM_PATH,
     DATASET_PATH,
+    EARLIER_PATH,
     FINISH_PATH,
     HELLO_PATH,
     SHA256_HEADER,
@@ -39,7 +41,7 @@ log = structlog.get_logger(__name__)
 router = APIRouter(tags=["internal"], include_in_schema=False)
 
 
-def _times(settings: SettingsDep) -> Times:
+async def _times(settings: SettingsDep) -> Times:
     return Times.of(settings)
 
 
@@ -47,15 +49,15 @@ TimesDep = Annotated[Times, Depends(_times)]
 
 
 @router.post(HELLO_PATH, status_code=204, dependencies=[Depends(require_worker)])
-def hello(worker: WorkerInfo, session: WriteSession) -> None:
-    """Note that a worker is there."""
-    workers.save_worker(session, worker, database_now(session))
+def hello(worker: WorkerInfo, session: WriteSession, times: TimesDep) -> None:
+    """Note that a worker is there; what it says is gone is over at once."""
+    service.hear_of(session, worker, times)
 
 
 @router.post(CLAIM_PATH, response_model=Claim, dependencies=[Depends(require_worker)])
 def claim(request: ClaimRequest, session: WriteSession, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it, or 204."""
-    given = service.claim_next(session, request.worker, settings)
+    given = service.claim_next(session, request, settings)
     if given is None:
         return Response(status_code=204)
     ids = {"job_id": given.job_id, "attempt_id": given.attempt_id}
@@ -65,10 +67,12 @@ def claim(request: ClaimRequest, session: WriteSession, settings: SettingsDep) -
 
 @router.post(SYNC_PATH)
 def sync(
-    attempt_id: str, request: SyncRequest, token: TokenDep, session: WriteSession, times: TimesDep
+    attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> SyncReply:
     """Keep a running attempt in touch."""
-    return service.sync_attempt(session, attempt_id, token, request, times)
+    # The busiest route: the transaction is opened here, in the one thread, and not in two more as a dependency.
+    with database.writing() as session:
+        return service.sync_attempt(session, attempt_id, token, request, times)
 
 
 @router.put(UPLOAD_PATH, status_code=201)
@@ -95,6 +99,23 @@ async def upload(
         body=request.stream(),
     )
     return Response(status_code=201 if is_new else 200)
+
+
+@router.post(EARLIER_PATH)
+def hand_in_earlier(
+    *,
+    attempt_id: str,
+    number: int,
+    request: EarlierRecords,
+    token: TokenDep,
+    session: WriteSession,
+    times: TimesDep,
+) -> EarlierReply:
+    """Take in what an earlier attempt of the job left on this worker's disk."""
+    acked = service.take_earlier(
+        session, attempt_id, token, times, number=number, records=request.records
+    )
+    return EarlierReply(acked_seq=acked)
 
 
 @router.post(FINISH_PATH)

@@ -1,13 +1,24 @@
 """The conversation with a worker: claim, sync, finish; and what happens to an attempt that falls silent."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
 from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
 from app.attempts import lease, progress, store
 from app.attempts.lease import Times
+from app.checkpoints import service as checkpoints
 from app.datasets import store as datasets
-from app.db import database_now
-from app.errors import ArtifactsMissing, AttemptSuperseded, NumberTooLarge, RecordsMissing
+from app.db import WrittenJson, database_now
+from app.errors import (
+    ArtifactsMissing,
+    AttemptNotFound,
+    AttemptSuperseded,
+    NumberTooLarge,
+    RecordsMissing,
+)
+from app.history import blocks
 from app.history import store as history
 from app.ids import new_id
 from app.jobs import settlement
@@ -19,12 +30,14 @@ from app.workers import store as worker_rows
 from contracts.attempt import (
     AttemptStatus,
     Claim,
+    ClaimRequest,
     DatasetFile,
     FinishReply,
     FinishRequest,
     OutputChunk,
     SyncReply,
     SyncRequest,
+    SystemSample,
     Wanted,
     WorkerInfo,
 )
@@ -32,14 +45,27 @@ from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
 from contracts.record import Record
 from contracts.wire import ADAPTER_ARTIFACT
 
+IN_COLUMNS = {"seq", "type", "step", "at"}
+"""Fields of a record that have columns of their own."""
 LARGEST_NUMBER = 2**53
 """Steps, numbers of records and lengths beyond it are no honest ones."""
 
 
-def claim_next(session: Session, worker: WorkerInfo, settings: Settings) -> Claim | None:
-    """Give the worker the best job that fits it; None if there is none."""
+def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
+    """Give the worker the best job that fits it; None if there is none, or if the request came late.
+
+    The same claim again gives the same attempt again. What the worker held before is over.
+    """
+    worker, times = request.worker, Times.of(settings)
+    secret = settings.worker_token.get_secret_value()
+    if not hear_of(session, worker, times):
+        return None
+    repeated = _find_repeated(session, request, secret)
+    if repeated is not None:
+        token = lease.make_token(secret, repeated.id, request.claim_id)
+        held, _ = lease.hold(session, repeated.id, token, times)
+        return _claim(session, held, jobs.lock_job(session, held.job_id), token, settings)
     now = database_now(session)
-    worker_rows.save_worker(session, worker, now)
     only, without = workers.models_to_take(session, worker, now)
     attempt_id = new_id("att")
     job = jobs.mark_running(
@@ -47,7 +73,7 @@ def claim_next(session: Session, worker: WorkerInfo, settings: Settings) -> Clai
     )
     if job is None:
         return None
-    token, times = lease.new_token(), Times.of(settings)
+    token = lease.make_token(secret, attempt_id, request.claim_id)
     attempt = Attempt(
         id=attempt_id,
         job_id=job.id,
@@ -56,10 +82,13 @@ def claim_next(session: Session, worker: WorkerInfo, settings: Settings) -> Clai
         token_sha256=lease.hash_token(token),
         worker_id=worker.worker_id,
         worker=to_json(worker),
+        slot_id=worker.idle.slot if worker.idle else None,
+        slot_turn=worker.idle.turn if worker.idle else None,
         started_at=now,
         synced_at=now,
         lease_expires_at=times.lease_expires_at(now),
         takeover_at=times.takeover_at(now),
+        acked_seq=0,
     )
     store.insert_attempt(session, attempt)
     history.insert_event(
@@ -71,19 +100,24 @@ def claim_next(session: Session, worker: WorkerInfo, settings: Settings) -> Clai
         number=attempt.number,
         worker=worker.worker_id,
     )
-    spec = JobSpec.model_validate(job.spec)
-    return Claim(
-        attempt_id=attempt_id,
-        job_id=job.id,
-        number=attempt.number,
-        token=token,
-        spec=spec,
-        train=_describe(session, spec.dataset.train),
-        eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
-        sync_seconds=settings.sync_seconds,
-        flush_seconds=settings.flush_seconds,
-        lease_seconds=settings.lease_seconds,
-    )
+    return _claim(session, attempt, job, token, settings)
+
+
+def hear_of(session: Session, worker: WorkerInfo, times: Times) -> bool:
+    """Note that a worker is there, and end what it says it no longer runs; False if its words came late."""
+    now = database_now(session)
+    worker_rows.save_worker(session, worker, now)
+    if worker.idle is None:
+        return True
+    if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
+        return False
+    for attempt in store.list_running_of(session, worker.worker_id):
+        is_past = (
+            attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
+        )
+        if is_past:
+            _end_past(session, attempt, times, now)
+    return True
 
 
 def sync_attempt(
@@ -91,29 +125,33 @@ def sync_attempt(
 ) -> SyncReply:
     """Renew the lease, store what is new, say what is wanted. A repeat stores nothing twice."""
     attempt, now = lease.hold(session, attempt_id, token, times)
-    _check_numbers(request)
+    _check_numbers(request.records, request.output, request.samples)
     job = jobs.lock_job(session, attempt.job_id)
     fresh = _store_records(session, attempt, request.records)
     news = progress.read_news(job, attempt, fresh)
     progress.note_phase(job, request.phase, news)
     if fresh:
-        news.attempt["seen_seq"] = max(attempt.seen_seq, *(record.seq for record in fresh))
-        news.attempt["acked_seq"] = store.find_acked_seq(session, attempt)
+        news.attempt.update(_count_in(session, attempt, fresh))
     if request.output is not None:
         news.attempt["acked_output"] = _store_output(session, attempt, request.output)
+    news.attempt.update(progress.read_notes(attempt, request.notes, news))
     if news.attempt:
         attempt = store.update_attempt(session, attempt, news.attempt)
-    if news.job or fresh:
+    if request.samples:
+        store.insert_samples(session, attempt, request.samples)
+    if news.job or fresh or request.samples:
         jobs.update_progress(session, attempt, news.job)
     for code, level, figures in news.events:
         history.insert_event(
             session, job.id, code, now, attempt=attempt.number, level=level, **figures
         )
+    checkpoints.note_checkpoints(session, job, attempt, fresh, now)
     return SyncReply(
-        wanted=Wanted.CONTINUE if job.cancel_requested_at is None else Wanted.CANCEL,
+        wanted=_wanted(job),
         lease_seconds=times.lease_seconds,
         acked_seq=attempt.acked_seq,
         acked_output=attempt.acked_output,
+        acked_note=attempt.acked_note,
     )
 
 
@@ -169,6 +207,50 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> Job | None:
     return job
 
 
+def take_earlier(
+    session: Session,
+    attempt_id: str,
+    token: str,
+    times: Times,
+    *,
+    number: int,
+    records: list[Record],
+) -> int:
+    """Store what an earlier attempt of the job could not hand in, and return up to where its records are there now.
+
+    Only its history grows: it has ended, and the job's progress is the running attempt's.
+    """
+    current, now = lease.hold(session, attempt_id, token, times)
+    _check_numbers(records)
+    job = jobs.lock_job(session, current.job_id)
+    earlier = store.find_earlier(session, job.id, number)
+    if earlier is None:
+        raise AttemptNotFound(job=job.id, number=number)
+    fresh = _store_records(session, earlier, records)
+    if not fresh:
+        return earlier.acked_seq
+    news = progress.read_news(job, earlier, fresh)
+    news.attempt.update(_count_in(session, earlier, fresh))
+    earlier = store.update_attempt(session, earlier, news.attempt)
+    if "checkpoint_step" in news.job:
+        jobs.update_progress(session, current, {"checkpoint_step": news.job["checkpoint_step"]})
+    for code, level, figures in news.events:
+        history.insert_event(
+            session, job.id, code, now, attempt=earlier.number, level=level, **figures
+        )
+    return earlier.acked_seq
+
+
+def _count_in(session: Session, attempt: Attempt, fresh: Sequence[Record]) -> dict[str, int]:
+    """Fold new records into the attempt's curve, and return how far it is stored now."""
+    acked_seq = store.find_acked_seq(session, attempt, [record.seq for record in fresh])
+    return {
+        "seen_seq": max(attempt.seen_seq, *(record.seq for record in fresh)),
+        "acked_seq": acked_seq,
+        "folded_seq": blocks.fold(session, attempt, acked_seq),
+    }
+
+
 def get_dataset(
     session: Session, attempt_id: str, token: str, dataset_id: str, times: Times
 ) -> Dataset | None:
@@ -178,6 +260,63 @@ def get_dataset(
     if dataset_id not in {job.train_dataset_id, job.eval_dataset_id}:
         return None
     return datasets.find_dataset(session, dataset_id)
+
+
+def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: Settings) -> Claim:
+    spec = JobSpec.model_validate(job.spec)
+    points, earlier = checkpoints.list_resume_points(session, attempt)
+    return Claim(
+        attempt_id=attempt.id,
+        job_id=job.id,
+        number=attempt.number,
+        token=token,
+        spec=spec,
+        train=_describe(session, spec.dataset.train),
+        eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
+        resume=points,
+        earlier=earlier,
+        sync_seconds=settings.sync_seconds,
+        flush_seconds=settings.flush_seconds,
+        lease_seconds=settings.lease_seconds,
+    )
+
+
+def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
+    """Return the attempt that an earlier try of this very claim was given: its token is the one we would give now."""
+    if request.claim_id is None:
+        return None
+    for attempt in store.list_running_of(session, request.worker.worker_id):
+        token = lease.make_token(secret, attempt.id, request.claim_id)
+        if lease.hash_token(token) == attempt.token_sha256:
+            return attempt
+    return None
+
+
+def _end_past(session: Session, attempt: Attempt, times: Times, now: datetime) -> None:
+    """End an attempt whose worker has come back without it. One that was never heard of costs nothing."""
+    was_heard = attempt.synced_at > attempt.started_at
+    status = AttemptStatus.LOST if was_heard else AttemptStatus.INTERRUPTED
+    if not store.mark_over(session, attempt, status, now):
+        return
+    job = jobs.lock_job(session, attempt.job_id)
+    if was_heard:
+        settled = settlement.settle_loss(
+            session,
+            attempt,
+            job=job,
+            now=now,
+            retry_seconds=times.retry_seconds,
+            code="attempt_abandoned",
+        )
+    else:
+        settled = settlement.settle_unheard(session, attempt, job=job, now=now)
+    store.note_settlement(session, attempt, settled)
+
+
+def _wanted(job: Job) -> Wanted:
+    if job.cancel_requested_at is not None:
+        return Wanted.CANCEL
+    return Wanted.CONTINUE if job.pause_requested_at is None else Wanted.PAUSE
 
 
 def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDataset:
@@ -195,7 +334,10 @@ def _store_records(session: Session, attempt: Attempt, records: list[Record]) ->
     by_seq = {record.seq: record for record in records}
     if not by_seq:
         return []
-    stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
+    if min(by_seq) > attempt.seen_seq:
+        stored: Collection[int] = ()  # nothing so far has come
+    else:
+        stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
     fresh = [record for seq, record in sorted(by_seq.items()) if seq not in stored]
     if fresh:
         store.insert_records(session, [_row(attempt.id, record) for record in fresh])
@@ -203,14 +345,14 @@ def _store_records(session: Session, attempt: Attempt, records: list[Record]) ->
 
 
 def _row(attempt_id: str, record: Record) -> dict[str, object]:
-    content = to_json(record)
+    # Thousands of them come in a second: the record is written as JSON once, not read and written again.
     return {
         "attempt_id": attempt_id,
-        "seq": content.pop("seq"),
-        "type": content.pop("type")[:50].replace("\0", "\ufffd"),
-        "step": content.pop("step", None),
+        "seq": record.seq,
+        "type": record.type[:50].replace("\0", "\ufffd"),
+        "step": getattr(record, "step", None),
         "at": record.at,
-        "data": {key: value for key, value in content.items() if key != "at"},
+        "data": WrittenJson(record.model_dump_json(exclude=IN_COLUMNS)),
     }
 
 
@@ -231,12 +373,18 @@ def _store_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> int
     return end
 
 
-def _check_numbers(request: SyncRequest) -> None:
-    numbers = [record.seq for record in request.records]
-    numbers += [getattr(record, "step", None) or 0 for record in request.records]
-    numbers += [getattr(record, "total_steps", None) or 0 for record in request.records]
-    if request.output is not None:
-        numbers += [request.output.offset, request.output.bytes]
+def _check_numbers(
+    records: Sequence[Record],
+    output: OutputChunk | None = None,
+    samples: Sequence[SystemSample] = (),
+) -> None:
+    numbers = [record.seq for record in records]
+    numbers += [getattr(record, "step", None) or 0 for record in records]
+    for name in ("total_steps", "first_step", "last_step", "total", "number"):
+        numbers += [number for r in records if isinstance(number := getattr(r, name, None), int)]
+    numbers += [sample.seq for sample in samples]
+    if output is not None:
+        numbers += [output.offset, output.bytes]
     if max(numbers, default=0) > LARGEST_NUMBER:
         raise NumberTooLarge("records", field="records", limit=LARGEST_NUMBER)
 

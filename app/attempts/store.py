@@ -1,15 +1,39 @@
 """SQL of attempts. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
 
+import functools
+import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.models import Attempt, Output, Record
-from contracts.attempt import AttemptStatus, Outcome, OutputChunk
+from app.db import insert_missing
+from app.history.blocks import LONGEST_NAME, SYSTEM
+from app.models import Attempt, Base, Output, Record, Sample
+from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
+
+# What every sync does is put together once: building a statement takes longer than running it.
+_AS_IT_STANDS = {"synchronize_session": False, "populate_existing": True}
+_HOLD = (
+    update(Attempt)
+    .where(
+        Attempt.id == bindparam("attempt"),
+        Attempt.token_sha256 == bindparam("token"),
+        Attempt.status == AttemptStatus.RUNNING,
+    )
+    .values(
+        synced_at=bindparam("now"),
+        lease_expires_at=bindparam("lease"),
+        takeover_at=bindparam("takeover"),
+    )
+    .returning(Attempt)
+    .execution_options(**_AS_IT_STANDS)
+)
+_INSERT_RECORDS = insert(Base.metadata.tables[Record.__tablename__])
 
 
 def insert_attempt(session: Session, attempt: Attempt) -> None:
@@ -27,6 +51,13 @@ def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attemp
     ).one_or_none()
 
 
+def list_of_job(session: Session, job_id: str) -> Sequence[Attempt]:
+    """Return a job's attempts, first to newest."""
+    return session.scalars(
+        select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)
+    ).all()
+
+
 def hold_attempt(
     session: Session,
     attempt_id: str,
@@ -37,17 +68,14 @@ def hold_attempt(
     takeover_at: datetime,
 ) -> Attempt | None:
     """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
-    return _change(
-        session,
-        (
-            Attempt.id == attempt_id,
-            Attempt.token_sha256 == token_sha256,
-            Attempt.status == AttemptStatus.RUNNING,
-        ),
-        synced_at=now,
-        lease_expires_at=lease_expires_at,
-        takeover_at=takeover_at,
-    )
+    held = {
+        "attempt": attempt_id,
+        "token": token_sha256,
+        "now": now,
+        "lease": lease_expires_at,
+        "takeover": takeover_at,
+    }
+    return session.scalars(_HOLD, held).one_or_none()
 
 
 def end_attempt(
@@ -75,6 +103,41 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> Attempt | Non
         status=AttemptStatus.LOST,
         ended_at=now,
     )
+
+
+def mark_over(session: Session, attempt: Attempt, status: AttemptStatus, now: datetime) -> bool:
+    """Running → lost or interrupted: its own worker says that nothing of it runs any more."""
+    ended = _change(
+        session,
+        (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
+        status=status,
+        ended_at=now,
+    )
+    return ended is not None
+
+
+def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
+    """Return the running attempts of a worker; more than one only if it has been away."""
+    return session.scalars(
+        select(Attempt)
+        .where(Attempt.worker_id == worker_id, Attempt.status == AttemptStatus.RUNNING)
+        .order_by(Attempt.started_at)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def find_earlier(session: Session, job_id: str, number: int) -> Attempt | None:
+    """Return an ended attempt of the job, held until the transaction ends."""
+    return session.scalars(
+        select(Attempt)
+        .where(
+            Attempt.job_id == job_id,
+            Attempt.number == number,
+            Attempt.status != AttemptStatus.RUNNING,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
 
 
 def note_settlement(session: Session, attempt: Attempt, status: JobStatus) -> None:
@@ -114,12 +177,14 @@ def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -
 
 def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store new records; the attempt's row is held, so nobody else stores them meanwhile."""
-    session.execute(insert(Record), rows)
+    session.execute(_INSERT_RECORDS, rows)
 
 
-def find_acked_seq(session: Session, attempt: Attempt) -> int:
-    """Return up to where the attempt's records are stored without a gap."""
-    acked = attempt.acked_seq
+def find_acked_seq(session: Session, attempt: Attempt, fresh: Sequence[int]) -> int:
+    """Return up to where the attempt's records are stored without a gap, `fresh` being the ones stored just now."""
+    acked: int = attempt.acked_seq
+    if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
+        return acked + len(fresh)  # the usual case needs no look at what is stored
     later = session.scalars(
         select(Record.seq)
         .where(Record.attempt_id == attempt.id, Record.seq > acked)
@@ -155,10 +220,46 @@ def insert_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> Non
     )
 
 
+def insert_samples(session: Session, attempt: Attempt, samples: Sequence[SystemSample]) -> None:
+    """Store samples that are not there yet, at the last step that is known."""
+    rows = [
+        {
+            "attempt_id": attempt.id,
+            "seq": sample.seq,
+            "step": attempt.last_step,
+            "at": sample.at,
+            "data": chosen,
+        }
+        for sample in samples
+        if (chosen := _finite_system_values(sample.values))
+    ]
+    insert_missing(session, Sample, rows)
+
+
+def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
+    return {
+        name: value
+        for name, value in values.items()
+        if name.startswith(SYSTEM) and len(name) <= LONGEST_NAME and math.isfinite(value)
+    }
+
+
 def update_attempt(session: Session, attempt: Attempt, values: dict[str, Any]) -> Attempt:
     """Note what of the attempt has arrived; its row is held."""
-    changed = _change(session, (Attempt.id == attempt.id,), **values)
+    statement = _progress(tuple(sorted(values)))
+    changed = session.scalars(statement, {"attempt": attempt.id} | values).one_or_none()
     return attempt if changed is None else changed
+
+
+@functools.cache
+def _progress(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+    return (
+        update(Attempt)
+        .where(Attempt.id == bindparam("attempt"))
+        .values({name: bindparam(name) for name in names})
+        .returning(Attempt)
+        .execution_options(**_AS_IT_STANDS)
+    )
 
 
 def _change(

@@ -21,13 +21,13 @@ from app.errors import (
     DatasetInUse,
     DatasetInvalid,
     DatasetNotFound,
-    StorageUnavailable,
 )
 from app.ids import is_id
 from app.jobs import store as jobs
 from app.models import Dataset
 from app.pages import Page, decode_cursor, encode_cursor
 from app.storage import Draft, Storage
+from app.uploads import storage_errors
 from contracts.dataset import EXPECTED, RowError, parse_row
 from contracts.failure import Language
 
@@ -94,14 +94,11 @@ def add_dataset(
         known = store.find_dataset(session, dataset_id)
         if known is not None:
             return _detail(known, storage), False
-    try:
-        with storage.draft() as draft:
-            file.seek(0)
-            forms = _write_rows(file, draft, language)
-            path = storage.dataset(dataset_id)
-            draft.keep(path)
-    except OSError as error:
-        raise StorageUnavailable from error
+    with storage_errors(), storage.draft() as draft:
+        file.seek(0)
+        forms = _write_rows(file, draft, language)
+        path = storage.dataset(dataset_id)
+        draft.keep(path)
     row = {
         "id": dataset_id,
         "filename": PurePath(filename.replace("\0", "").replace("\\", "/")).name[:255] or "file",

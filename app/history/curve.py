@@ -1,70 +1,125 @@
-"""The loss curve: one clean line over all attempts.
-
-The newest attempt's points win from the first step that it trained; what it replaced is left out. A cursor is
-(attempt number, seq), so a reader that comes back after a resume is told how far to rewind.
-"""
+"""The loss curve: one clean line over all attempts, step by step, sampled, or as the means of whole windows."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from app.history import store
-from app.models import Attempt
-from app.pages import decode_cursor, encode_cursor
+from app.history.line import Place, list_pieces, on_line
+from app.history.series import Bounds, Reader
+from app.models import Job
+from contracts.summary import window_steps
 
 Point = dict[str, Any]
+LOOK = 5000
+"""Records of one look while windows are summed."""
 
 
 def read_curve(
     session: Session, job_id: str, since: str | None, limit: int | None
 ) -> dict[str, Any]:
     """Return a LossPage as plain data: there may be a hundred thousand points."""
-    number, seq = decode_cursor(since, 2, "since") if since else (0, 0)
-    attempts = [a for a in store.list_attempts(session, job_id) if a.first_step is not None]
+    place = Place.decode(since, "since")
     points: list[Point] = []
     rewind_to_step: int | None = None
     has_more = False
-    for attempt, before_step in _pieces(attempts):
-        if attempt.number < number:
+    for piece in list_pieces(store.list_attempts(session, job_id)):
+        attempt = piece.attempt
+        if attempt.number < place.attempt:
             continue
         room = None if limit is None else limit - len(points)
-        after_seq = seq if attempt.number == number else 0
+        after_seq = place.seq if attempt.number == place.attempt else 0
         rows = store.list_metrics(
-            session, attempt, after_seq, before_step, None if room is None else room + 1
+            session, attempt, after_seq, piece.before, None if room is None else room + 1
         )
         if room is not None and len(rows) > room:
             rows, has_more = rows[:room], True
         if rows:
-            if since is not None and attempt.number > number > 0:
+            if since is not None and attempt.number > place.attempt > 0:
                 rewind_to_step = _lower(rewind_to_step, (attempt.first_step or 1) - 1)
             points += [
                 _point(step, at, data["values"], attempt.number)
                 for _, step, at, data in rows
                 if "loss" in data["values"]
             ]
-            number, seq = attempt.number, rows[-1][0]
+            if attempt.number != place.attempt:
+                place = replace(place, attempt=attempt.number, sample=0)
+            place = replace(place, seq=rows[-1][0])
         if has_more:
             break
+    return _page(points, place, has_more=has_more, rewind_to_step=rewind_to_step)
+
+
+def read_sampled(session: Session, job_id: str, max_points: int) -> dict[str, Any]:
+    """Return a LossPage of at most max_points points, chosen by their loss, with all their figures."""
+    attempts = on_line(store.list_attempts(session, job_id))
+    series = Reader(session, attempts, ("loss",)).read("loss", Bounds(), max_points)
+    by_number = {attempt.number: attempt for attempt in attempts}
+    points: list[Point] = []
+    for number, attempt in by_number.items():
+        seqs = [seq for of, (seq, *_) in series.points if of == number]
+        points += [
+            _point(step, at, data["values"], number)
+            for step, at, data in store.list_by_seq(session, attempt.id, seqs)
+        ]
+    place = Place(attempts[-1].number, attempts[-1].acked_seq) if attempts else Place()
+    page = _page(points, place, has_more=False, rewind_to_step=None)
+    return page | {"points": series.count, "sampled": series.width > 1}
+
+
+def read_windows(session: Session, job: Job, window: int | Literal["auto"]) -> dict[str, Any]:
+    """Return the token-weighted mean loss of each whole window of steps, as the report does."""
+    attempts = store.list_attempts(session, job.id)
+    width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
+    means: list[Point] = []
+    nll: list[float] = []
+    tokens: list[float] = []
+    for step, loss, weight in _losses(session, attempts):
+        nll.append(loss * weight)
+        tokens.append(weight)
+        if step % width == 0:
+            if len(nll) == width:  # a line that begins within a window has no whole one there
+                mean = math.fsum(nll) / (math.fsum(tokens) or 1.0)
+                means.append({"step": step, "loss": mean if math.isfinite(mean) else None})
+            nll, tokens = [], []
+    return {
+        "object": "list",
+        "window": width,
+        "data": means,
+        "has_more": False,
+        "cursor": None,
+        "rewind_to_step": None,
+        "nonfinite": [mean["step"] for mean in means if mean["loss"] is None],
+    }
+
+
+def _losses(session: Session, attempts: Any) -> Iterator[tuple[int, float, float]]:
+    """Yield (step, loss, supervised tokens) of each step of the clean line."""
+    for piece in list_pieces(attempts):
+        after_seq = 0
+        while rows := store.list_metrics(session, piece.attempt, after_seq, piece.before, LOOK):
+            after_seq = rows[-1][0]
+            for _, step, _, data in rows:
+                values = data["values"]
+                if "loss" in values:
+                    yield step, float(values["loss"]), float(values.get("tokens", 1.0))
+
+
+def _page(
+    points: list[Point], place: Place, *, has_more: bool, rewind_to_step: int | None
+) -> dict[str, Any]:
     return {
         "object": "list",
         "data": points,
         "has_more": has_more,
-        "cursor": encode_cursor(number, seq),
+        "cursor": place.encode(),
         "rewind_to_step": rewind_to_step,
         "nonfinite": [point["step"] for point in points if point["loss"] is None],
     }
-
-
-def _pieces(attempts: list[Attempt]) -> list[tuple[Attempt, int | None]]:
-    """Return each attempt with the step from which a newer one replaces it."""
-    pieces: list[tuple[Attempt, int | None]] = []
-    before: int | None = None
-    for attempt in reversed(attempts):
-        pieces.append((attempt, before))
-        before = _lower(before, attempt.first_step or 0)
-    return pieces[::-1]
 
 
 def _lower(one: int | None, other: int) -> int:

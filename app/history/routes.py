@@ -3,13 +3,26 @@
 import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from app.db import ReadSession
+from app.db import DatabaseDep, ReadSession
 from app.handlers import LanguageDep
 from app.history import service
-from app.history.schemas import AttemptView, EventView, LogLine, LossPage
+from app.history.export import csv_lines, ndjson_lines
+from app.history.frames import find_end
+from app.history.line import Place
+from app.history.metrics import Wanted
+from app.history.schemas import (
+    AttemptView,
+    EventView,
+    LogLine,
+    LossPage,
+    MetricsView,
+    WindowPage,
+)
+from app.history.series import FAR
+from app.history.stream import StreamResponse, Streams
 from app.negotiation import choose_format
 from app.pages import Page
 from app.report import render_markdown, render_report
@@ -20,24 +33,112 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 Cursor = Annotated[str | None, Query(max_length=200)]
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 Format = Annotated[str | None, Query(max_length=20)]
+NOW = "now"
+"""In place of a cursor of the stream: nothing of what has been."""
 
 
-@router.get("/loss", response_model=LossPage)
+def _find_end(job_id: str, session: ReadSession) -> tuple[Place, bool]:
+    return find_end(session, job_id)
+
+
+EndDep = Annotated[tuple[Place, bool], Depends(_find_end)]
+MaxPoints = Annotated[int, Query(ge=10, le=100_000)]
+
+
+@router.get("/loss", response_model=LossPage | WindowPage)
 def get_loss(
     *,
     job_id: str,
     session: ReadSession,
     since: Cursor = None,
     limit: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+    max_points: MaxPoints | None = None,
+    window: Annotated[int, Query(ge=1, le=1_000_000_000)] | Literal["auto"] | None = None,
     accept: Accept = None,
     format: Format = None,  # noqa: A002  # the parameter's public name
 ) -> Response:
-    """Return the loss of every step, one clean line over all attempts; JSON or CSV."""
-    kind = choose_format(accept, format, {"json": "application/json", "csv": "text/csv"})
-    page = service.get_loss(session, job_id, since, limit)
+    """Return the loss of every step, one clean line over all attempts; or sampled, or window means; or drawn."""
+    offered = {"json": "application/json", "csv": "text/csv", "text": "text/plain"}
+    kind = choose_format(accept, format, offered)
+    if kind == "text":
+        return PlainTextResponse(service.draw_loss(session, job_id))
+    if window is not None:
+        page = service.get_window_means(session, job_id, window)
+    elif max_points is not None and since is None:
+        page = service.get_sampled_loss(session, job_id, max_points)
+    else:
+        page = service.get_loss(session, job_id, since, limit)
     if kind == "csv":
         return PlainTextResponse(service.loss_csv(page), media_type="text/csv")
     return Response(json.dumps(page, allow_nan=False), media_type="application/json")
+
+
+@router.get("/metrics", response_model=MetricsView)
+def get_metrics(
+    *,
+    job_id: str,
+    session: ReadSession,
+    database: DatabaseDep,
+    names: Annotated[str | None, Query(max_length=2000)] = None,
+    from_step: Annotated[int, Query(ge=0, le=FAR)] = 0,
+    to_step: Annotated[int | None, Query(ge=0, le=FAR)] = None,
+    max_points: MaxPoints = 1000,
+    since: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+    ghosts: bool = False,
+    times: bool = False,
+    accept: Accept = None,
+    format: Format = None,  # noqa: A002  # the parameter's public name
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Return series in columns: sampled for a plot, or with `since` what is new; or every record as CSV or NDJSON."""
+    chosen = None if names is None else tuple(filter(None, names.split(",")))
+    offered = {"json": "application/json", "csv": "text/csv", "ndjson": "application/x-ndjson"}
+    kind = choose_format(accept, format, offered)
+    if kind != "json":
+        lines = {"csv": csv_lines, "ndjson": ndjson_lines}[kind]
+        wanted_names = service.list_names(session, job_id, chosen)
+        return StreamingResponse(lines(database, job_id, wanted_names), media_type=offered[kind])
+    wanted = Wanted(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
+    tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
+    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
+    if answer is None:
+        return Response(status_code=304, headers=headers)
+    body = json.dumps(answer, allow_nan=False, separators=(",", ":"))
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@router.get(
+    "/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        204: {"description": "The job has ended, and Last-Event-ID is its end."},
+    },
+)
+async def stream_job(
+    *,
+    job_id: str,
+    request: Request,
+    end: EndDep,
+    language: LanguageDep,
+    since: Cursor = None,
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+) -> Response:
+    """Stream what happens to a job as Server-Sent Events, from its start or from a place on, until it has ended."""
+    place, has_ended = end
+    begin = (
+        None
+        if since == NOW and not last_event_id
+        else Place.decode(last_event_id or since, "since")
+    )
+    if last_event_id and has_ended and begin is not None and begin.covers(place):
+        return Response(status_code=204)
+    streams: Streams = request.app.state.streams
+    return StreamResponse(
+        streams.listen(job_id, begin, place, language),
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
 
 
 @router.get("/events")

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from app.pages import Page
 from contracts.attempt import AttemptStatus
+from contracts.job import JobStatus
 
 
 class LossPoint(BaseModel):
@@ -29,6 +30,83 @@ class LossPage(Page[LossPoint]):
     """Set when the page crosses into a newer attempt: drop the points held beyond this step, then add the page's."""
     nonfinite: list[int] = []
     """Steps of this page whose loss was NaN or infinite."""
+    points: int | None = None
+    """With `max_points`: how many there are in all."""
+    sampled: bool = False
+    """Whether points were left out."""
+
+
+class WindowMean(BaseModel):
+    """The mean of a window."""
+
+    step: int
+    """The window's last step."""
+    loss: float | None
+    """Token-weighted mean step loss."""
+
+
+class WindowPage(Page[WindowMean]):
+    """The means of whole windows of steps."""
+
+    window: int
+    """Steps of each window."""
+    rewind_to_step: None = None
+    nonfinite: list[int] = []
+
+
+class SeriesView(BaseModel):
+    """One series in columns: the n-th step and the n-th value belong together."""
+
+    step: list[int]
+    value: list[float | None]
+    """Null where it was not finite."""
+    nonfinite: list[int]
+    """Steps of these points whose value was NaN or infinite."""
+    at: list[float] | None = None
+    """With `times=true`: seconds since 1970."""
+    points: int
+    """How many the series has within the bounds."""
+    sampled: bool
+    """Whether points were left out, and values rounded to six significant digits."""
+    width: int
+    """Records of a bucket of which the smallest and the largest point is kept; 1 if every point is there."""
+
+
+class AttemptSpan(BaseModel):
+    """The steps that an attempt trained."""
+
+    number: int
+    first_step: int | None
+    last_step: int | None
+
+
+class Ghost(BaseModel):
+    """What an attempt recorded and a later one replaced."""
+
+    attempt: int
+    series: dict[str, SeriesView]
+
+
+class MetricsView(BaseModel):
+    """Series of a job, each in columns."""
+
+    object: Literal["metrics"] = "metrics"
+    job: str
+    status: JobStatus
+    complete: bool
+    """Whether the job has ended, so that nothing will be added."""
+    names: list[str]
+    """Every series there is; with `since`, those of this page."""
+    series: dict[str, SeriesView]
+    attempts: list[AttemptSpan]
+    ghosts: list[Ghost] | None
+    rewind_to_step: int | None
+    """Set when the page crosses into a newer attempt: drop what is held beyond this step, then add the page's."""
+    has_more: bool
+    cursor: str
+    """Pass it as `since` to get what comes after this answer; the stream takes it, too."""
+    poll_after_seconds: float | None
+    """When to ask again; null if nothing will be added."""
 
 
 class EventView(BaseModel):

@@ -2,18 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
 from app.db import database_now
 from app.errors import SummaryNotReady
-from app.history import curve, logs, store
+from app.history import curve, logs, metrics, store
+from app.history.chart import draw_chart
+from app.history.line import on_line
+from app.history.metrics import Wanted
 from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
+from app.history.series import Bounds, Reader
 from app.jobs import service as jobs
 from app.messages import event_words
-from app.models import Attempt
+from app.models import Attempt, Event
 from app.pages import Page, decode_cursor, encode_cursor
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
@@ -26,6 +30,52 @@ def get_loss(session: Session, job_id: str, since: str | None, limit: int | None
     """Return a page of the loss curve (LossPage, as plain data)."""
     jobs.require_job(session, job_id)
     return curve.read_curve(session, job_id, since, limit)
+
+
+def get_sampled_loss(session: Session, job_id: str, max_points: int) -> dict[str, Any]:
+    """Return the loss curve sampled for a plot (LossPage, as plain data)."""
+    jobs.require_job(session, job_id)
+    return curve.read_sampled(session, job_id, max_points)
+
+
+def get_window_means(
+    session: Session, job_id: str, window: int | Literal["auto"]
+) -> dict[str, Any]:
+    """Return the means of whole windows (WindowPage, as plain data)."""
+    return curve.read_windows(session, jobs.get_row(session, job_id), window)
+
+
+def draw_loss(session: Session, job_id: str) -> str:
+    """Return the loss as a chart for a terminal."""
+    job = jobs.get_row(session, job_id)
+    names = ("loss", "eval_loss")
+    reader = Reader(session, on_line(store.list_attempts(session, job_id)), names)
+    train, evaluations = (
+        [(step, value) for _, (_, step, _, value) in reader.read(name, Bounds(), 1000).points]
+        for name in names
+    )
+    return draw_chart(job_id, job.status.value, train, evaluations)
+
+
+def get_metrics(
+    session: Session, job_id: str, wanted: Wanted, held: str | None
+) -> tuple[str, dict[str, Any] | None]:
+    """Return (etag, MetricsView as plain data); None instead if the caller holds that already."""
+    job = jobs.get_row(session, job_id)
+    attempts = store.list_attempts(session, job_id)
+    samples = sum(store.list_last_samples(session, [each.id for each in attempts]).values())
+    tag = metrics.etag(job.status, attempts, samples, wanted)
+    if held is not None and tag in {each.strip() for each in held.split(",")}:
+        return tag, None
+    return tag, metrics.read_metrics(session, job_id, job.status, attempts, wanted)
+
+
+def list_names(session: Session, job_id: str, wanted: Sequence[str] | None) -> list[str]:
+    """Return the names of the series to export: the wanted ones, or all there are."""
+    jobs.require_job(session, job_id)
+    if wanted is not None:
+        return list(wanted)
+    return Reader(session, on_line(store.list_attempts(session, job_id))).names()
 
 
 def loss_csv(page: dict[str, Any]) -> str:
@@ -46,20 +96,22 @@ def list_events(
     rows = store.list_events(session, job_id, after, limit + 1)
     page = rows[:limit]
     return Page(
-        data=[
-            EventView(
-                id=f"evt_{event.id}",
-                at=event.at,
-                level=event.level,
-                code=event.code,
-                message=event_words(event.code, language, event.data),
-                attempt=event.attempt,
-                data=event.data,
-            )
-            for event in page
-        ],
+        data=[event_view(event, language) for event in page],
         has_more=len(rows) > limit,
         cursor=encode_cursor(page[-1].id) if page else encode_cursor(after),
+    )
+
+
+def event_view(event: Event, language: Language) -> EventView:
+    """Return an event as users see it."""
+    return EventView(
+        id=f"evt_{event.id}",
+        at=event.at,
+        level=event.level,
+        code=event.code,
+        message=event_words(event.code, language, event.data),
+        attempt=event.attempt,
+        data=event.data,
     )
 
 

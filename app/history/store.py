@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
-from app.models import Attempt, Event, Output, Record
+from app.models import Attempt, CurveBlock, Event, Output, Record, Sample
+
+NumbersRow = tuple[int, str, int, datetime, dict[str, Any]]
+"""(seq, type, step, at, data) of a record that carries numbers."""
 
 
 def insert_event(
@@ -55,6 +58,174 @@ def list_metrics(
         query = query.where(Record.step < before_step)
     rows = session.execute(query.order_by(Record.seq).limit(limit)).all()
     return [(seq, step or 0, at, data) for seq, step, at, data in rows]
+
+
+def list_by_seq(
+    session: Session, attempt_id: str, seqs: Sequence[int]
+) -> list[tuple[int, datetime, dict[str, Any]]]:
+    """Return (step, at, data) of some of an attempt's records, in their order."""
+    found: list[tuple[int, datetime, dict[str, Any]]] = []
+    for start in range(0, len(seqs), 500):  # databases bound the parameters of one statement
+        rows = session.execute(
+            select(Record.step, Record.at, Record.data)
+            .where(Record.attempt_id == attempt_id, Record.seq.in_(seqs[start : start + 500]))
+            .order_by(Record.seq)
+        )
+        found += [(step or 0, at, data) for step, at, data in rows]
+    return found
+
+
+def list_numbers(
+    session: Session,
+    attempt_id: str,
+    after_seq: int,
+    last_seq: int,
+    *,
+    before_step: int | None = None,
+    limit: int | None = None,
+) -> Sequence[NumbersRow]:
+    """Return the rows of an attempt's metric and eval records between two others."""
+    query = select(Record.seq, Record.type, Record.step, Record.at, Record.data).where(
+        Record.attempt_id == attempt_id,
+        Record.seq > after_seq,
+        Record.seq <= last_seq,
+        Record.type.in_(("metric", "eval")),
+    )
+    if before_step is not None:
+        query = query.where(Record.step < before_step)
+    rows = session.execute(query.order_by(Record.seq).limit(limit)).all()
+    return [(seq, kind, step or 0, at, data) for seq, kind, step, at, data in rows]
+
+
+def list_evaluated_from(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
+    """Return the smallest evaluated step of each attempt that evaluated."""
+    query = (
+        select(Record.attempt_id, func.min(Record.step))
+        .where(Record.attempt_id.in_(attempt_ids), Record.type == "eval")
+        .group_by(Record.attempt_id)
+    )
+    return {attempt_id: step or 0 for attempt_id, step in session.execute(query)}
+
+
+def list_samples(
+    session: Session, attempt_id: str, after_seq: int, last_seq: int, limit: int | None = None
+) -> Sequence[tuple[int, int | None, datetime, dict[str, Any]]]:
+    """Return (seq, step, at, values) of an attempt's samples between two others."""
+    rows = session.execute(
+        select(Sample.seq, Sample.step, Sample.at, Sample.data)
+        .where(Sample.attempt_id == attempt_id, Sample.seq > after_seq, Sample.seq <= last_seq)
+        .order_by(Sample.seq)
+        .limit(limit)
+    ).all()
+    return [(seq, step, at, data) for seq, step, at, data in rows]
+
+
+def list_last_samples(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
+    """Return the number of the last sample of each attempt that has one."""
+    query = (
+        select(Sample.attempt_id, func.max(Sample.seq))
+        .where(Sample.attempt_id.in_(attempt_ids))
+        .group_by(Sample.attempt_id)
+    )
+    return dict(session.execute(query).all())
+
+
+def list_sample_names(session: Session, attempt_ids: Sequence[str]) -> set[str]:
+    """Return the names in the last sample of each attempt."""
+    last = list_last_samples(session, attempt_ids)
+    return {
+        name
+        for attempt_id, seq in last.items()
+        for *_, data in list_samples(session, attempt_id, seq - 1, seq)
+        for name in data
+    }
+
+
+def find_last_event(session: Session, job_id: str) -> int:
+    """Return the number of a job's newest event; 0 if there is none."""
+    return session.scalar(select(func.max(Event.id)).where(Event.job_id == job_id)) or 0
+
+
+def insert_blocks(
+    session: Session,
+    attempt_id: str,
+    level: int,
+    number: int,
+    rows: Sequence[dict[str, Any]],
+) -> None:
+    """Store the blocks of one level and place, a series each."""
+    key = {"attempt_id": attempt_id, "level": level, "number": number}
+    if rows:
+        session.execute(insert(CurveBlock), [key | row for row in rows])
+
+
+def list_level(
+    session: Session, attempt_id: str, level: int, start: int, end: int
+) -> Sequence[Row[Any]]:
+    """Return the blocks of all series from one place of a level to before another, series by series."""
+    return session.execute(
+        _blocks(attempt_id, level, start, end).order_by(CurveBlock.name, CurveBlock.number)
+    ).all()
+
+
+def list_blocks(
+    session: Session,
+    attempt_id: str,
+    name: str,
+    level: int,
+    *,
+    start: int,
+    end: int,
+    bounds: tuple[int, int],
+) -> Sequence[Row[Any]]:
+    """Return a series' blocks of a level that hold steps from the first bound to before the second."""
+    return session.execute(
+        _blocks(attempt_id, level, start, end)
+        .where(
+            CurveBlock.name == name,
+            CurveBlock.last_step >= bounds[0],
+            CurveBlock.first_step < bounds[1],
+        )
+        .order_by(CurveBlock.number)
+    ).all()
+
+
+def find_span(session: Session, attempt_id: str, bounds: tuple[int, int]) -> tuple[int, int]:
+    """Return the first and last place of the finest blocks that hold steps within bounds; (0, -1) for none."""
+    first, last = session.execute(
+        select(func.min(CurveBlock.number), func.max(CurveBlock.number)).where(
+            CurveBlock.attempt_id == attempt_id,
+            CurveBlock.level == 1,
+            CurveBlock.last_step >= bounds[0],
+            CurveBlock.first_step < bounds[1],
+        )
+    ).one()
+    return (0, -1) if first is None else (first, last)
+
+
+def list_names(session: Session, attempt_ids: Sequence[str]) -> set[str]:
+    """Return the names of the series that have blocks."""
+    return set(
+        session.scalars(
+            select(CurveBlock.name).where(CurveBlock.attempt_id.in_(attempt_ids)).distinct()
+        )
+    )
+
+
+def _blocks(attempt_id: str, level: int, start: int, end: int) -> Any:
+    return select(
+        CurveBlock.name,
+        CurveBlock.number,
+        CurveBlock.total,
+        CurveBlock.first_step,
+        CurveBlock.last_step,
+        CurveBlock.points,
+    ).where(
+        CurveBlock.attempt_id == attempt_id,
+        CurveBlock.level == level,
+        CurveBlock.number >= start,
+        CurveBlock.number < end,
+    )
 
 
 def list_logs(

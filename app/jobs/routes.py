@@ -12,8 +12,9 @@ from app.doorbell import DoorbellDep
 from app.errors import BadLabelFilter
 from app.handlers import LanguageDep
 from app.jobs import service, waiting
-from app.jobs.schemas import JobFilter, JobView, Plan
+from app.jobs.schemas import DeletedJob, JobFilter, JobView, Plan
 from app.pages import Page
+from app.storage import StorageDep
 from contracts.base import UtcDatetime
 from contracts.job import JobSpec, JobStatus
 
@@ -50,6 +51,7 @@ def list_jobs(
     *,
     session: ReadSession,
     language: LanguageDep,
+    search: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[list[JobStatus], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
     label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
     created_after: UtcDatetime | None = None,
@@ -59,6 +61,7 @@ def list_jobs(
 ) -> Page[JobView]:
     """List jobs, newest first; `label` is `key:value`, and all that are given must fit."""
     chosen = JobFilter(
+        search=search.strip().replace("\0", ""),
         statuses=status,
         labels=_labels(label),
         created_after=created_after,
@@ -98,6 +101,54 @@ async def get_job(
 def cancel_job(job_id: str, session: WriteSession, language: LanguageDep) -> JobView:
     """Cancel a job: at once if it waits, else as soon as its worker has heard of it and stopped."""
     return service.cancel_job(session, job_id, language)
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, session: WriteSession, language: LanguageDep) -> JobView:
+    """Pause a job: at once if it waits, else once its attempt has written a checkpoint and ended."""
+    return service.pause_job(session, job_id, language)
+
+
+@router.post("/{job_id}/resume")
+def resume_job(
+    *,
+    job_id: str,
+    session: WriteSession,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> JobView:
+    """Queue a paused job again; it goes on from its newest checkpoint. A pause under way is taken back."""
+    job, queue = service.resume_job(session, job_id, language)
+    if queue is not None:
+        background.add_task(doorbell.ring, queue)
+    return job
+
+
+@router.post("/{job_id}/retry")
+def retry_job(
+    *,
+    job_id: str,
+    session: WriteSession,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> JobView:
+    """Queue a failed or cancelled job again; it goes on from its newest checkpoint, or else from the start."""
+    job, queue = service.retry_job(session, job_id, language)
+    if queue is not None:
+        background.add_task(doorbell.ring, queue)
+    return job
+
+
+@router.delete("/{job_id}")
+def delete_job(
+    job_id: str, session: WriteSession, storage: StorageDep, background: BackgroundTasks
+) -> DeletedJob:
+    """Delete a job that is not running: its history, artifacts and checkpoints."""
+    service.delete_job(session, job_id)
+    background.add_task(storage.delete_job, job_id)
+    return DeletedJob(id=job_id)
 
 
 def _labels(given: list[str]) -> dict[str, str]:

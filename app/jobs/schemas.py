@@ -53,12 +53,22 @@ class JobView(BaseModel):
     unreachable: bool
     """Whether the worker has been silent for longer than its lease."""
     cancel_requested_at: datetime | None
+    pause_requested_at: datetime | None
+    """Set from the request to pause until the running attempt has ended with a checkpoint."""
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
     labels: dict[str, str]
     error: JobError | None
     spec: JobSpec
+
+
+class DeletedJob(BaseModel):
+    """A job that is gone, with everything about it."""
+
+    object: Literal["job"] = "job"
+    id: str
+    deleted: Literal[True] = True
 
 
 class Plan(BaseModel):
@@ -77,6 +87,8 @@ class Plan(BaseModel):
 class JobFilter(BaseModel):
     """Which jobs to list."""
 
+    search: str
+    """Part of the name, the model or the id, in any case; empty fits all."""
     statuses: list[JobStatus]
     labels: dict[str, str]
     created_after: datetime | None

@@ -1,4 +1,4 @@
-"""The rules of jobs: what is accepted, what users see, when a job may be cancelled."""
+"""The rules of jobs: what is accepted, what users see, what may be asked of a job and when."""
 
 import hashlib
 from datetime import datetime
@@ -10,8 +10,12 @@ from sqlalchemy.orm import Session
 from app.datasets import store as datasets
 from app.db import database_now
 from app.errors import (
+    CancelPending,
+    DatasetGone,
     JobAlreadyEnded,
     JobNotFound,
+    JobPaused,
+    JobRunning,
     NoTrainingRows,
     NulCharacter,
     UnknownDataset,
@@ -72,6 +76,14 @@ def get_job(session: Session, job_id: str, language: Language) -> JobView:
     return _view(_get_row(session, job_id), database_now(session), language)
 
 
+def get_row(session: Session, job_id: str) -> Job:
+    """Return a job as it is stored. Raises JobNotFound."""
+    job = store.find_plain(session, job_id) if is_id(job_id) else None
+    if job is None:
+        raise JobNotFound(job=job_id[:100])
+    return job
+
+
 def require_job(session: Session, job_id: str) -> None:
     """Raise JobNotFound unless there is such a job."""
     if not is_id(job_id) or store.find_version(session, job_id) is None:
@@ -104,8 +116,7 @@ def list_jobs(
 def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
     """Cancel at once what no process holds, else ask for it. Raises JobAlreadyEnded."""
     now = database_now(session)
-    _get_row(session, job_id)
-    job = store.lock_job(session, job_id)  # nothing moves it between the two tries
+    job = _lock(session, job_id)
     if store.mark_cancelled_before_start(session, job.id, now):
         history.insert_event(session, job.id, "job_cancelled", now)
     elif store.mark_cancel_requested(session, job.id, now):
@@ -114,6 +125,97 @@ def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
     if view.status.is_final and view.status is not JobStatus.CANCELLED:
         raise JobAlreadyEnded(job=job_id, status=view.status.value)
     return view
+
+
+def pause_job(session: Session, job_id: str, language: Language) -> JobView:
+    """Pause at once what no process holds, else ask for it. Raises JobAlreadyEnded, CancelPending."""
+    now = database_now(session)
+    job = _lock(session, job_id)
+    _refuse_ended(job)
+    _refuse_cancelling(job)
+    if store.mark_paused_before_start(session, job_id):
+        history.insert_event(session, job_id, "job_paused", now, step=job.step)
+    elif store.mark_pause_requested(session, job_id, now):
+        history.insert_event(session, job_id, "pause_requested", now, attempt=job.attempt_number)
+    return get_job(session, job_id, language)
+
+
+def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
+    """Queue a paused job, or take back a request to pause; returns the queue to ring if the job waits there now.
+
+    Raises JobAlreadyEnded, CancelPending.
+    """
+    now = database_now(session)
+    job = _lock(session, job_id)
+    _refuse_ended(job)
+    _refuse_cancelling(job)
+    queue: str | None = None
+    if store.mark_resumed(session, job_id):
+        history.insert_event(session, job_id, "job_resumed", now)
+        queue = job.queue
+    elif store.mark_pause_withdrawn(session, job_id):
+        history.insert_event(session, job_id, "pause_withdrawn", now, attempt=job.attempt_number)
+    return get_job(session, job_id, language), queue
+
+
+def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
+    """Queue a failed or cancelled job again; returns the queue to ring if the job waits there now.
+
+    Nothing happens to a job that is on its way already. Raises JobAlreadyEnded (it succeeded), JobPaused,
+    CancelPending, DatasetGone.
+    """
+    now = database_now(session)
+    job = _lock(session, job_id)
+    if job.status is JobStatus.SUCCEEDED:
+        raise JobAlreadyEnded(job=job_id, status=job.status.value)
+    if job.status is JobStatus.PAUSED:
+        raise JobPaused(job=job_id)
+    if not job.status.is_final:
+        _refuse_cancelling(job)
+        return get_job(session, job_id, language), None
+    spec = JobSpec.model_validate(job.spec)
+    train = _still_there(session, job_id, spec.dataset.train)
+    separate = _still_there(session, job_id, spec.dataset.eval)
+    store.mark_retried(session, job, train, separate)
+    history.insert_event(session, job_id, "job_retried", now)
+    return get_job(session, job_id, language), job.queue
+
+
+def delete_job(session: Session, job_id: str) -> None:
+    """Delete a job that no process holds, and every row about it. Its files may go after the commit.
+
+    Raises JobRunning.
+    """
+    _lock(session, job_id)
+    if not store.delete_job(session, job_id):
+        raise JobRunning(job=job_id)
+
+
+def _lock(session: Session, job_id: str) -> Job:
+    """Return the job, held until the transaction ends: nothing moves it between two tries. Raises JobNotFound."""
+    job = store.find_and_lock(session, job_id) if is_id(job_id) else None
+    if job is None:
+        raise JobNotFound(job=job_id[:100])
+    return job
+
+
+def _refuse_ended(job: Job) -> None:
+    if job.status.is_final:
+        raise JobAlreadyEnded(job=job.id, status=job.status.value)
+
+
+def _refuse_cancelling(job: Job) -> None:
+    if job.cancel_requested_at is not None:
+        raise CancelPending(job=job.id)
+
+
+def _still_there(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
+    """Return the id of an uploaded dataset that the job is to have again; it may have been deleted meanwhile."""
+    if not isinstance(source, str):
+        return None
+    if datasets.find_dataset(session, source) is None:
+        raise DatasetGone(job=job_id, dataset=source)
+    return source
 
 
 def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
@@ -200,6 +302,7 @@ def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
         attempt=job.attempt_number,
         unreachable=lease_expires_at is not None and lease_expires_at < now,
         cancel_requested_at=job.cancel_requested_at,
+        pause_requested_at=job.pause_requested_at,
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,

@@ -56,7 +56,7 @@ def settle_outcome(
         case "cancelled":
             return _cancel(session, attempt, now)
         case "paused":
-            return _pause(session, attempt, outcome, now)
+            return _go_on(session, attempt, job=job, step=outcome.step, now=now)
         case "interrupted":
             history.insert_event(
                 session,
@@ -67,18 +67,24 @@ def settle_outcome(
                 level="warning",
                 step=outcome.step,
             )
-            return _queue_again(session, attempt, 0.0, now)
+            return _go_on(session, attempt, job=job, step=outcome.step, now=now)
 
 
 def settle_loss(
-    session: Session, attempt: Attempt, *, job: Job, now: datetime, retry_seconds: float
+    session: Session,
+    attempt: Attempt,
+    *,
+    job: Job,
+    now: datetime,
+    retry_seconds: float,
+    code: str = "attempt_lost",
 ) -> JobStatus:
-    """Apply the loss of an attempt's worker, and return the job's new status."""
+    """Apply the loss of an attempt's worker, told by an event of that code, and return the job's new status."""
     silent_seconds = round((now - attempt.synced_at).total_seconds())
     history.insert_event(
         session,
         job.id,
-        "attempt_lost",
+        code,
         now,
         attempt=attempt.number,
         level="warning",
@@ -92,6 +98,20 @@ def settle_loss(
         step=attempt.last_step,
     )
     return _retry(session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds)
+
+
+def settle_unheard(session: Session, attempt: Attempt, *, job: Job, now: datetime) -> JobStatus:
+    """Apply the end of an attempt whose worker never heard of it: it costs nothing."""
+    _note(
+        session,
+        attempt,
+        "attempt_unheard",
+        now,
+        level="warning",
+        number=attempt.number,
+        worker=attempt.worker_id,
+    )
+    return _go_on(session, attempt, job=job, step=0, now=now)
 
 
 def _retry(
@@ -114,7 +134,26 @@ def _retry(
             step=failure.step,
         )
         return _fail(session, attempt, exhausted, now)
-    return _queue_again(session, attempt, retry_seconds * 2 ** (losses - 1), now)
+    step = attempt.last_step or 0
+    wait_seconds = retry_seconds * 2 ** (losses - 1)
+    return _go_on(session, attempt, job=job, step=step, now=now, wait_seconds=wait_seconds)
+
+
+def _go_on(
+    session: Session,
+    attempt: Attempt,
+    *,
+    job: Job,
+    step: int,
+    now: datetime,
+    wait_seconds: float = 0.0,
+) -> JobStatus:
+    """Pause a job that is to be paused; queue any other again, whatever its attempt took itself to have been told."""
+    if job.cancel_requested_at is None and job.pause_requested_at is not None:
+        store.mark_paused(session, attempt)
+        _note(session, attempt, "job_paused", now, step=step)
+        return JobStatus.PAUSED
+    return _queue_again(session, attempt, wait_seconds, now)
 
 
 def _queue_again(
@@ -143,12 +182,6 @@ def _cancel(session: Session, attempt: Attempt, now: datetime) -> JobStatus:
     store.mark_cancelled(session, attempt, now)
     _note(session, attempt, "job_cancelled", now)
     return JobStatus.CANCELLED
-
-
-def _pause(session: Session, attempt: Attempt, outcome: Outcome, now: datetime) -> JobStatus:
-    store.mark_paused(session, attempt)
-    _note(session, attempt, "job_paused", now, step=outcome.step)
-    return JobStatus.PAUSED
 
 
 def _note(

@@ -1,10 +1,11 @@
 """SQL of jobs. Each transition is one UPDATE that says from which status it may start; None means it may not."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from app.jobs.schemas import JobFilter
@@ -13,6 +14,13 @@ from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
 
+_LOCK = (
+    select(Job)
+    .where(Job.id == bindparam("job"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+"""Put together once: every sync begins with it."""
 JobRow = tuple[Job, datetime | None, int | None]
 """A job, when its lease runs out, its place in the queue."""
 
@@ -31,14 +39,21 @@ def find_job(session: Session, job_id: str) -> JobRow | None:
     return None if row is None else (row[0], row[1], row[2])
 
 
+def find_plain(session: Session, job_id: str) -> Job | None:
+    """Return the job by itself, or None."""
+    return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
+
+
 def lock_job(session: Session, job_id: str) -> Job:
     """Return a job that is there, held until the transaction ends, so that what is decided on it stays true."""
-    return session.scalars(
-        select(Job)
-        .where(Job.id == job_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).one()
+    job = find_and_lock(session, job_id)
+    assert job is not None  # noqa: S101  # an attempt of it is held, and a running job is not deleted
+    return job
+
+
+def find_and_lock(session: Session, job_id: str) -> Job | None:
+    """Return the job, held until the transaction ends, or None."""
+    return session.scalars(_LOCK, {"job": job_id}).one_or_none()
 
 
 def find_version(session: Session, job_id: str) -> int | None:
@@ -46,11 +61,21 @@ def find_version(session: Session, job_id: str) -> int | None:
     return session.scalar(select(Job.version).where(Job.id == job_id))
 
 
+def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
+    """Return the numbers of the last changes of some jobs."""
+    query = select(Job.id, Job.version).where(Job.id.in_(job_ids))
+    return dict(session.execute(query).all())
+
+
 def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int) -> list[JobRow]:
     """Return jobs, newest first, submitted before the job of number `below`."""
     query = _rows().order_by(Job.number.desc()).limit(limit)
     if below is not None:
         query = query.where(Job.number < below)
+    if chosen.search:
+        texts = (Job.spec["name"].as_string(), Job.model, Job.id)
+        fits = [text.icontains(chosen.search, autoescape=True) for text in texts]
+        query = query.where(or_(*fits))
     if chosen.statuses:
         query = query.where(Job.status.in_(chosen.statuses))
     if chosen.created_after is not None:
@@ -125,7 +150,82 @@ def mark_cancel_requested(session: Session, job_id: str, now: datetime) -> Job |
             Job.cancel_requested_at.is_(None),
         ),
         cancel_requested_at=now,
+        pause_requested_at=None,  # a cancel outranks it
     )
+
+
+def mark_pause_requested(session: Session, job_id: str, now: datetime) -> Job | None:
+    """Note on a running job that it is to be paused; its status changes when its attempt has ended."""
+    return _move(
+        session,
+        (
+            Job.id == job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.cancel_requested_at.is_(None),
+            Job.pause_requested_at.is_(None),
+        ),
+        pause_requested_at=now,
+    )
+
+
+def mark_pause_withdrawn(session: Session, job_id: str) -> Job | None:
+    """Take the request to pause back from a running job."""
+    return _move(
+        session,
+        (
+            Job.id == job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.pause_requested_at.is_not(None),
+        ),
+        pause_requested_at=None,
+    )
+
+
+def mark_paused_before_start(session: Session, job_id: str) -> Job | None:
+    """Queued → paused: no process holds it."""
+    return _move(
+        session,
+        (Job.id == job_id, Job.status == JobStatus.QUEUED),
+        status=JobStatus.PAUSED,
+        not_before=None,
+    )
+
+
+def mark_resumed(session: Session, job_id: str) -> Job | None:
+    """Paused → queued."""
+    return _move(
+        session, (Job.id == job_id, Job.status == JobStatus.PAUSED), status=JobStatus.QUEUED
+    )
+
+
+def mark_retried(
+    session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
+) -> Job | None:
+    """Failed or cancelled → queued, with its losses forgiven."""
+    return _move(
+        session,
+        (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
+        status=JobStatus.QUEUED,
+        train_dataset_id=train_dataset_id,
+        eval_dataset_id=eval_dataset_id,
+        not_before=None,
+        ended_at=None,
+        cancel_requested_at=None,
+        failure=None,
+        losses=0,
+        lost_checkpoint_step=Job.checkpoint_step,
+    )
+
+
+def delete_job(session: Session, job_id: str) -> bool:
+    """Delete a job that no process holds, with all that hangs on it; False if one does."""
+    deleted = session.execute(
+        delete(Job)
+        .where(Job.id == job_id, Job.status != JobStatus.RUNNING)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return deleted is not None
 
 
 def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
@@ -200,7 +300,19 @@ def count_loss(session: Session, job: Job) -> int:
 
 def update_progress(session: Session, attempt: Attempt, values: dict[str, Any]) -> None:
     """Note how far the running attempt is; nothing happens if it is no longer the current one."""
-    _move(session, (Job.id == attempt.job_id, Job.current_attempt_id == attempt.id), **values)
+    statement = _progress(tuple(sorted(values)))
+    held = {"job": attempt.job_id, "attempt": attempt.id}
+    session.execute(statement, held | values)
+
+
+@functools.cache
+def _progress(names: tuple[str, ...]) -> Update:
+    return (
+        update(Job)
+        .where(Job.id == bindparam("job"), Job.current_attempt_id == bindparam("attempt"))
+        .values({"version": Job.version + 1} | {name: bindparam(name) for name in names})
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _is_claimable(now: datetime) -> ColumnElement[bool]:
@@ -220,6 +332,7 @@ def _end(
         ),
         current_attempt_id=None,
         phase=None,
+        pause_requested_at=None,
         **values,
     )
 

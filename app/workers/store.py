@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db import insert_missing
 from app.models import Attempt, Worker, to_json
-from contracts.attempt import AttemptStatus, WorkerInfo
+from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60
 """A worker says hello about every 20 seconds; after this long without one it is not counted on."""
@@ -26,6 +26,25 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
     ).first()
     if found is None:
         insert_missing(session, Worker, [{"id": info.worker_id, "first_seen_at": now, **seen}])
+
+
+def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
+    """Note the turn of a worker's lock; False if a later one was heard of. Its row is held."""
+    taken = session.execute(
+        update(Worker)
+        .where(
+            Worker.id == worker_id,
+            or_(
+                Worker.slot_id.is_(None),
+                Worker.slot_id != idle.slot,
+                Worker.slot_turn <= idle.turn,
+            ),
+        )
+        .values(slot_id=idle.slot, slot_turn=idle.turn)
+        .returning(Worker.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return taken is not None
 
 
 def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:

@@ -5,16 +5,27 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from httpx2 import Response
-from starlette.testclient import TestClient
+from httpx2 import Client, Response
 
-from contracts.attempt import Claim, FinishRequest, Outcome, SyncReply, SyncRequest, WorkerInfo
+from contracts.attempt import (
+    Claim,
+    EarlierRecords,
+    FinishRequest,
+    Outcome,
+    SyncReply,
+    SyncRequest,
+    WorkerInfo,
+)
 from contracts.base import utc_now
+from contracts.checkpoint import CheckpointFile, CheckpointOffer, Origin
 from contracts.failure import Failure, FailureReason
-from contracts.record import Record
+from contracts.record import CheckpointRecord, EvalRecord, Record
 from contracts.wire import (
     ADAPTER_ARTIFACT,
+    BLOB_PATH,
+    CHECKPOINT_PATH,
     CLAIM_PATH,
+    EARLIER_PATH,
     FINISH_PATH,
     HELLO_PATH,
     SHA256_HEADER,
@@ -30,7 +41,7 @@ WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"
 class Player:
     """Each call answers what the server said; those with a promise in their name check it."""
 
-    def __init__(self, client: TestClient) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
 
     # A user
@@ -75,9 +86,9 @@ class Player:
         response = self.client.post(HELLO_PATH, content=worker.model_dump_json(), headers=WORKER)
         assert response.status_code == 204, response.text
 
-    def ask(self, **info: Any) -> Response:
+    def ask(self, claim_id: str | None = None, **info: Any) -> Response:
         """Ask for a job."""
-        body = {"worker": {"worker_id": "worker-1"} | info}
+        body = {"worker": {"worker_id": "worker-1"} | info, "claim_id": claim_id}
         return self.client.post(CLAIM_PATH, json=body, headers=WORKER)
 
     def claim(self, **info: Any) -> Claim:
@@ -118,6 +129,60 @@ class Player:
             headers=_attempt(claim) | {SHA256_HEADER: sha256},
         )
 
+    def offer(self, claim: Claim, step: int, **files: bytes) -> Response:
+        """Offer a checkpoint of these files, whose names are given without their ending."""
+        offer = CheckpointOffer(
+            step=step,
+            name=f"step-{step:08d}",
+            files=[
+                CheckpointFile(name=name, sha256=_sha256(content), bytes=len(content))
+                for name, content in files.items()
+            ],
+            origin=Origin(train_revision="r1"),
+        )
+        return self.client.post(
+            CHECKPOINT_PATH.format(attempt_id=claim.attempt_id),
+            content=offer.model_dump_json(),
+            headers=_attempt(claim),
+        )
+
+    def put_file(self, claim: Claim, content: bytes, sha256: str | None = None) -> Response:
+        """Send a file of a checkpoint."""
+        return self.client.put(
+            BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256 or _sha256(content)),
+            content=content,
+            headers=_attempt(claim),
+        )
+
+    def get_file(self, claim: Claim, sha256: str) -> Response:
+        """Fetch a file of a checkpoint."""
+        return self.client.get(
+            BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256), headers=_attempt(claim)
+        )
+
+    def checkpoint(self, claim: Claim, seq: int, step: int, loss: float | None = None) -> int:
+        """Record and store a checkpoint, with an evaluation before it if a loss is given; return the last seq used."""
+        records: list[Record] = []
+        if loss is not None:
+            records.append(EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=1))
+        name = f"step-{step:08d}"
+        last = seq + len(records)
+        records.append(CheckpointRecord(seq=last, at=utc_now(), step=step, name=name, bytes=9))
+        self.sync(claim, *records)
+        content = f"{claim.attempt_id} {step}".encode()
+        assert self.offer(claim, step, tensors=content).json()["stored"] is False
+        assert self.put_file(claim, content).status_code == 201
+        assert self.offer(claim, step, tensors=content).json() == {"missing": [], "stored": True}
+        return last
+
+    def hand_in(self, claim: Claim, number: int, *records: Record) -> Response:
+        """Hand in records of an earlier attempt."""
+        return self.client.post(
+            EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number),
+            content=EarlierRecords(records=list(records)).model_dump_json(),
+            headers=_attempt(claim),
+        )
+
     def finish(self, claim: Claim, status: str, last_seq: int = 0, **outcome: Any) -> Response:
         """End an attempt; a success brings its summary along."""
         summary = make_summary() if status == "succeeded" else None
@@ -143,6 +208,10 @@ class Player:
         response = self.finish(claim, "failed", failure=Failure.model_validate(failure))
         assert response.status_code == 200, response.text
         return str(response.json()["job_status"])
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _attempt(claim: Claim) -> dict[str, str]:

@@ -11,7 +11,7 @@ from contracts.attempt import AttemptStatus, Claim
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
-from contracts.record import CheckpointRecord, EvalRecord, LogRecord, PhaseRecord
+from contracts.record import CheckpointRecord, EvalRecord, GapRecord, LogRecord, PhaseRecord
 from contracts.wire import CLAIM_PATH, DATASET_PATH, HELLO_PATH, SHA256_HEADER, SYNC_PATH
 from tests.app.player import Player
 from tests.factories import make_metric
@@ -416,3 +416,90 @@ def test_rival_workers_get_each_job_once(player: Player, database: Database) -> 
 
 def make_spec_json() -> dict[str, object]:
     return {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
+
+
+def test_a_claim_whose_reply_was_lost_gives_the_same_attempt_again(player: Player) -> None:
+    job, other = player.submit(), player.submit()
+
+    claims = [Claim.model_validate_json(player.ask("c1").content) for _ in range(3)]
+    assert len({(claim.attempt_id, claim.token) for claim in claims}) == 1
+    assert claims[0].job_id == job
+    player.sync(claims[0], make_metric(1))
+
+    # It may also come late, out of the network's buffers: the attempt that trains goes on.
+    assert Claim.model_validate_json(player.ask("c1").content) == claims[0]
+    player.sync(claims[0], make_metric(2))
+    second = Claim.model_validate_json(player.ask("c2").content)
+    assert (second.job_id, second.number) == (other, 1)
+    assert second.token != claims[0].token
+
+
+def test_a_worker_that_comes_back_without_its_attempt_hands_the_job_over_at_once(
+    player: Player, database: Database
+) -> None:
+    job = player.submit()
+    claim = player.claim(idle={"slot": "s", "turn": 1})
+    player.sync(claim, make_metric(1))
+
+    player.hello(idle={"slot": "other", "turn": 9})
+    assert player.job(job)["status"] == "running", "another lock proves nothing"
+    player.hello(idle={"slot": "s", "turn": 2})
+
+    assert player.job(job)["status"] == "queued"
+    assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["status"] == "lost"
+    events = player.get(f"/v1/jobs/{job}/events")["data"]
+    assert [event["code"] for event in events][-2:] == ["attempt_abandoned", "job_requeued"]
+    assert player.send_sync(claim).status_code == 409
+    assert player.ask(idle={"slot": "s", "turn": 3}).status_code == 204, "it waits after a loss"
+    make_ready(database)
+    assert player.claim(idle={"slot": "s", "turn": 4}).number == 2
+
+
+def test_what_a_worker_said_before_its_claim_and_came_late_ends_nothing(player: Player) -> None:
+    job = player.submit()
+    player.submit()
+    claim = player.claim(idle={"slot": "s", "turn": 5})
+
+    player.hello(idle={"slot": "s", "turn": 5})
+    player.hello(idle={"slot": "s", "turn": 4})
+    assert player.ask(idle={"slot": "s", "turn": 4}).status_code == 204
+
+    assert player.job(job)["status"] == "running"
+    player.sync(claim)
+
+
+def test_an_attempt_that_its_worker_never_heard_of_costs_nothing(player: Player) -> None:
+    job = player.submit()
+    for turn in range(1, 8):
+        claim = player.claim(idle={"slot": "s", "turn": turn})
+        assert (claim.job_id, claim.number) == (job, turn)
+
+    attempts = player.get(f"/v1/jobs/{job}/attempts")["data"]
+    assert [attempt["status"] for attempt in attempts] == ["interrupted"] * 6 + ["running"]
+
+
+def test_another_worker_of_the_same_turn_ends_nothing(player: Player) -> None:
+    job = player.submit()
+    player.claim(idle={"slot": "s", "turn": 1})
+
+    player.hello(worker_id="worker-2", idle={"slot": "s", "turn": 2})
+
+    assert player.job(job)["status"] == "running"
+
+
+def test_metrics_that_a_full_spool_left_out_become_an_event_and_do_not_flood(
+    player: Player,
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    gaps = [
+        GapRecord(seq=n, at=utc_now(), first_step=n, last_step=n, count=1, number=n, total=n)
+        for n in range(1, 10)
+    ]
+
+    assert player.sync(claim, *gaps).acked_seq == 9
+
+    told = [e for e in player.get(f"/v1/jobs/{job}/events")["data"] if e["code"] == "record_gap"]
+    assert [event["data"]["total"] for event in told] == [1, 2, 4, 8]
+    assert told[0]["level"] == "warning"
+    assert told[0]["message"].startswith("1 metrics so far are not recorded")

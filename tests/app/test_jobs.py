@@ -150,7 +150,9 @@ def test_lists_are_pages_newest_first(player: Player) -> None:
 
 def test_lists_can_be_narrowed(player: Player) -> None:
     dataset = {"train": player.upload()}
-    one = player.submit(dataset=dataset, labels={"team": "a", 'odd"key': "x:y"})
+    one = player.submit(
+        dataset=dataset, name="Tickets 100%", labels={"team": "a", 'odd"key': "x:y"}
+    )
     two = player.submit(dataset=dataset, labels={"team": "b"})
     player.client.post(f"/v1/jobs/{two}/cancel")
     middle = player.job(two)["created_at"]
@@ -165,6 +167,10 @@ def test_lists_can_be_narrowed(player: Player) -> None:
     assert found(label=["team:a", "team:b"]) == [two]
     assert found(created_before=middle) == [one]
     assert found(created_after=middle) == []
+    assert found(search="tickets 100%") == [one]
+    assert found(search="100_") == found(search="nobody") == []
+    assert found(search=two[-12:]) == [two]
+    assert found(search="TINY-qwen") == [two, one]
 
 
 def test_the_queue_goes_by_priority_then_age(player: Player) -> None:

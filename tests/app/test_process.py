@@ -22,8 +22,10 @@ from redis import Redis
 from sqlalchemy import select
 
 from app.db import Database
+from app.doorbell import MOST_RINGS, Doorbell
 from app.migrate import migrate
 from app.models import Bell
+from app.settings import Settings
 from cli import broker
 from contracts.wire import TASK_NAME, celery_queue
 from tests.app.player import TOKEN
@@ -37,6 +39,8 @@ FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worke
 
 class Server:
     """One server process, which dies with the test."""
+
+    program: tuple[str, ...] = (sys.executable, "-m", "app.main")
 
     def __init__(self, directory: Path, database_url: str, **settings: object) -> None:
         self.port = find_free_port()
@@ -56,7 +60,7 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.main"],
+                self.program,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -256,11 +260,32 @@ def test_a_submission_rings_at_once_and_rings_expire(
         ring = wait_for_rings(valkey, "q1", 1)[0]
 
         assert ring["headers"]["task"] == TASK_NAME
-        assert ring["headers"]["expires"] is not None
         assert ring["headers"]["ignore_result"] is True
+        assert ring["headers"]["expires"] is None, "a worker whose clock is ahead would drop it"
+        with Redis(unix_socket_path=str(valkey)) as redis:
+            deadline = time.monotonic() + 5  # the expiry is set right after the ring
+            while (left := redis.pttl(celery_queue("q1"))) < 0:
+                assert time.monotonic() < deadline
+            assert 0 < left <= 30_000
         deadline = time.monotonic() + 10
         while server.client.get("/readyz").json() != READY:
             assert time.monotonic() < deadline, server.client.get("/readyz").text
+
+
+def test_rings_that_nobody_takes_do_not_pile_up(valkey: Path) -> None:
+    settings = Settings(broker_url=f"redis+socket://{valkey}")
+    doorbell = Doorbell(settings)
+    doorbell.start()
+    with Redis(unix_socket_path=str(valkey)) as redis:
+        redis.rpush(celery_queue("q1"), *[b"{}"] * MOST_RINGS)
+        doorbell.ring("q1")
+        deadline = time.monotonic() + 15
+        while redis.pttl(celery_queue("q1")) < 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+        assert redis.llen(celery_queue("q1")) == MOST_RINGS
+    doorbell.stop()
 
 
 def test_a_silenced_doorbell_rings_for_nobody(

@@ -81,6 +81,8 @@ class Service:
         )
         self.client = httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
         self.parts: dict[str, Part] = {}
+        self.api_program: tuple[str, ...] = ("-m", "app.main")
+        self.worker_program: tuple[str, ...] = ("-m", "worker.celery_app")
 
     @property
     def url(self) -> str:
@@ -122,12 +124,12 @@ class Service:
         assert done.returncode == 0, done.stderr
 
     def start_api(self, **settings: str) -> None:
-        part = self._start("api", [sys.executable, "-m", "app.main"], settings)
+        part = self._start("api", [sys.executable, *self.api_program], settings)
         wait_for(lambda: self._is_healthy(part), 30, part.last_lines)
 
     def start_worker(self, name: str = "worker", **settings: str) -> Part:
         settings = {"STEPLINE_WORKER_NAME": name} | settings
-        part = self._start(name, [sys.executable, "-m", "worker.celery_app"], settings)
+        part = self._start(name, [sys.executable, *self.worker_program], settings)
         wait_for(lambda: self._has_said_hello(part), 30, part.last_lines)
         return part
 

@@ -25,10 +25,23 @@ def _status_of(service: Service, job_id: str, number: int) -> str:
     return str(_attempts(service, job_id)[number - 1]["status"])
 
 
+def _of_the_worker(service: Service) -> list[int]:
+    """Return what lives of a worker: its main process, its pool's, its training."""
+    found = find_processes(service.mark, service.directory)
+    programs = ("worker.celery_app", "-m worker.training")
+    return [pid for pid, command in found.items() if any(name in command for name in programs)]
+
+
 def _wait_until_trained(service: Service, job_id: str, attempt: int) -> None:
-    service.wait_for_job(
-        job_id, lambda job: job["attempt"] == attempt and job["progress"]["step"] >= 2
-    )
+    def is_trained(job: Any) -> bool:
+        # The progress of the attempt before is shown until this one has some of its own.
+        return (
+            job["attempt"] == attempt
+            and job["phase"] in {"training", "evaluating"}
+            and job["progress"]["step"] >= 2
+        )
+
+    service.wait_for_job(job_id, is_trained)
 
 
 @pytest.fixture
@@ -56,6 +69,8 @@ def test_a_worker_told_to_stop_hands_its_job_back(
     assert service.trainers() == []
     assert service.job(job_id)["status"] == "queued"
     assert _status_of(service, job_id, attempt) == "interrupted"
+    newest = service.get(f"/v1/jobs/{job_id}/checkpoints")["data"][0]
+    assert newest["stored"], "any other worker could go on from here"
     service.start_worker()
     _wait_until_trained(service, job_id, attempt + 1)
 
@@ -81,7 +96,7 @@ def test_a_killed_worker_takes_its_training_with_it_and_another_takes_over(
 
     os.kill(service.parts["worker"].pid, signal.SIGKILL)
 
-    wait_for(lambda: not service.trainers(), 1, service.logs)
+    wait_for(lambda: not _of_the_worker(service), 1, service.logs)
     service.parts["worker"].stop(lambda: True)
     service.start_worker()
     _wait_until_trained(service, job_id, attempt + 1)

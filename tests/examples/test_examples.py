@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,39 @@ def test_the_client_carries_a_job_from_rows_to_an_adapter(
     assert "╚" in done.stdout
     with zipfile.ZipFile(tmp_path / "out" / "adapter.zip") as adapter:
         assert "adapter_config.json" in adapter.namelist()
+
+
+def test_the_client_polls_and_listens_to_the_same_history(service: Service, tmp_path: Path) -> None:
+    client = Client(service.url)
+    spec = json.loads((EXAMPLES / "first_job.json").read_text(encoding="utf-8"))
+    rows = write_rows(tmp_path / "rows.jsonl", make_rows(24))
+    spec |= json.loads(_small_job(tmp_path / "job.json").read_text())
+    spec["dataset"]["train"] = client.upload(rows)
+    job = client.submit(spec)
+
+    *_, (page, held) = client.metrics(job, seconds=0.1)
+    heard = list(client.listen(job))
+
+    assert page["status"] == "succeeded"
+    assert held["loss"]
+    streamed: dict[int, Any] = {}
+    for event, data in heard:
+        if event == "metrics":
+            columns = data["series"].get("loss", {"step": [], "value": []})
+            streamed |= dict(zip(columns["step"], columns["value"], strict=True))
+    assert streamed == held["loss"]
+    assert heard[-1] == ("done", {"status": "succeeded"})
+
+
+def test_the_page_that_polls_is_served(service: Service) -> None:
+    with urllib.request.urlopen(f"{service.url}/examples/poll.html") as answer:  # noqa: S310  # our own address
+        page = answer.read()
+
+    assert answer.headers.get_content_type() == "text/html"
+    assert page == (EXAMPLES / "poll.html").read_bytes()
+    text = page.decode()
+    assert "http://" not in text.replace("http://host:port", "")
+    assert "https://" not in text
 
 
 def test_the_client_says_what_the_service_refused(service: Service) -> None:

@@ -1,14 +1,21 @@
 """One training at a time on a device: a flock that the training process inherits.
 
 The kernel frees it when the last holder is gone, so no second training starts on a GPU that an orphan still uses.
+Whoever has just taken it therefore knows that whatever trained under it is over, and may tell the server so: the file
+holds the lock's name and counts the turns in which that is said.
 """
 
 import fcntl
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pydantic import ValidationError
+
+from contracts.attempt import Idle
 
 
 class DeviceBusy(Exception):
@@ -26,6 +33,20 @@ def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Ite
     finally:
         # Closed, not unlocked: unlocking would free it under a child that still holds it.
         os.close(descriptor)
+
+
+def take_turn(descriptor: int) -> Idle:
+    """Begin the next turn of a held lock under which nothing trains, and return what to say of it."""
+    try:
+        last = Idle.model_validate_json(os.pread(descriptor, 1000, 0))
+    except ValidationError:  # a new file, or a damaged one: nothing can be said of what was before
+        last = Idle(slot=secrets.token_hex(16), turn=1)
+    turn = last.model_copy(update={"turn": last.turn + 1})
+    content = turn.model_dump_json().encode()
+    os.pwrite(descriptor, content, 0)
+    os.ftruncate(descriptor, len(content))
+    os.fsync(descriptor)
+    return turn
 
 
 def _take(descriptor: int, name: str, give_up_at: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from contracts.attempt import Claim, DatasetFile
+from contracts.checkpoint import Origin
 from contracts.failure import Failure, FailureReason
 from contracts.job import HubDataset
 from contracts.run_dir import Placed, RunDir, write_model
@@ -14,6 +15,8 @@ from worker.settings import Settings
 from worker.supervisor.fetch import fetch
 from worker.supervisor.hub import DatasetRequest, ModelRequest
 from worker.supervisor.models import PlacedModel, PlacingFailed, find_local, not_found
+from worker.supervisor.notes import Notes
+from worker.supervisor.resume import Resumer
 from worker.supervisor.server import Refused, Server, Superseded
 
 
@@ -26,13 +29,16 @@ class Placer:
         server: Server,
         settings: Settings,
         environ: Mapping[str, str],
+        *,
         pulse: Callable[[], object],
+        notes: Notes,
     ) -> None:
         self._claim = claim
         self._server = server
         self._settings = settings
         self._environ = environ
         self._pulse = pulse
+        self._notes = notes
 
     def place(self, run_dir: RunDir) -> None:
         """Fill a run directory, which must not exist yet. Raises PlacingFailed."""
@@ -49,10 +55,16 @@ class Placer:
         run_dir.path.mkdir(mode=0o700, parents=True)
         run_dir.train_data.parent.mkdir()
         write_model(run_dir.spec, claim.spec)
-        model = self._model()
+        home = run_dir.path.parent
+        resumer = Resumer(claim, self._server, home, self._pulse, self._notes)
+        # What goes on from a checkpoint trains on the very commits that it was made with.
+        origin = resumer.resume(run_dir) or Origin()
+        model = self._model(claim.spec.model_revision or origin.model_revision)
         run_dir.model.symlink_to(model.path, target_is_directory=True)
-        train_revision = self._data(claim.train, run_dir.train_data)
-        eval_revision = None if claim.eval is None else self._data(claim.eval, run_dir.eval_data)
+        train_revision = self._data(claim.train, run_dir.train_data, origin.train_revision)
+        eval_revision = None
+        if claim.eval is not None:
+            eval_revision = self._data(claim.eval, run_dir.eval_data, origin.eval_revision)
         write_model(
             run_dir.placed,
             Placed(
@@ -62,17 +74,18 @@ class Placer:
                 model_revision=model.revision,
                 train_revision=train_revision,
                 eval_revision=eval_revision,
+                spool_bytes=self._settings.spool_bytes,
             ),
         )
 
-    def _model(self) -> PlacedModel:
+    def _model(self, revision: str | None) -> PlacedModel:
         name, root = self._claim.spec.model, self._settings.models_dir
         local = find_local(root, name)
         if local is not None:
             return PlacedModel(local, None)
         if not self._settings.hub:
             raise not_found(name, root, "and this worker takes no models from the hub")
-        request = ModelRequest(name=name, revision=self._claim.spec.model_revision)
+        request = ModelRequest(name=name, revision=revision)
         answer = fetch(request, self._environ, os.getpid(), self._pulse)
         if answer.failure is not None:
             if answer.failure.reason is FailureReason.MODEL_NOT_FOUND:
@@ -82,9 +95,12 @@ class Placer:
             raise RuntimeError("the hub's process gave neither a directory nor a failure")
         return PlacedModel(answer.path, answer.commit)
 
-    def _data(self, source: DatasetFile | HubDataset, target: Path) -> str | None:
+    def _data(
+        self, source: DatasetFile | HubDataset, target: Path, revision: str | None
+    ) -> str | None:
         if isinstance(source, HubDataset):
-            return self._hub_data(source, target)
+            pinned = source.model_copy(update={"revision": source.revision or revision})
+            return self._hub_data(pinned, target)
         aside = target.with_name(target.name + ".tmp")
         try:
             self._server.download(self._claim, source.dataset_id, source.sha256, aside, self._pulse)
@@ -110,12 +126,12 @@ class Placer:
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete a run directory that is done with, and the oldest ones beyond the number kept."""
+    """Delete a run directory that is done with, and others beyond the number kept: the oldest without a checkpoint first."""
     if not keep_run:
         shutil.rmtree(run_dir.path, ignore_errors=True)
     siblings = sorted(
         (path for path in run_dir.path.parent.iterdir() if path.is_dir()),
-        key=lambda path: path.stat().st_mtime,
+        key=lambda path: (RunDir(path).checkpoints.is_dir(), path.stat().st_mtime),
         reverse=True,
     )
     for path in siblings[kept_runs:]:

@@ -1,16 +1,22 @@
 """Reporter: keeps one attempt in touch with the server. What is new goes up, what is wanted comes back."""
 
+from collections import deque
+from datetime import datetime
 from functools import partial
 
 import structlog
 
-from contracts.attempt import Claim, SyncRequest, Wanted
+from contracts.attempt import Claim, SyncRequest, SystemSample, Wanted
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.supervisor.follow import Follow
 from worker.supervisor.lease import Lease
+from worker.supervisor.notes import Notes
 from worker.supervisor.output import Output
 from worker.supervisor.server import Refused, Server, ServerAway, Superseded
+
+MOST_SAMPLES = 500
+"""Samples of the machine kept while the server is away."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,9 +30,13 @@ class Reporter:
         self._follow = Follow(run_dir.records)
         self._output = Output(run_dir.output)
         self._lease = Lease(claim.sync_seconds, claim.flush_seconds)
+        self.notes = Notes()
+        """What this attempt's supervisor tells people."""
         self._phase: Phase | None = None
         self._phase_is_news = False
         self._was_away = False
+        self._samples: deque[SystemSample] = deque(maxlen=MOST_SAMPLES)
+        self._sampled = 0
         self.wanted = Wanted.CONTINUE
         """What the server wanted when it was last heard."""
 
@@ -34,6 +44,12 @@ class Reporter:
         """Say what the supervisor itself is doing; None once the training program speaks for itself."""
         self._phase = phase
         self._phase_is_news = phase is not None
+
+    def note_system(self, values: dict[str, float], at: datetime) -> None:
+        """Take what was measured of the machine; the oldest is let go if the server stays away for long."""
+        if values:
+            self._sampled += 1
+            self._samples.append(SystemSample(seq=self._sampled, at=at, values=values))
 
     def pulse(self) -> Wanted:
         """Sync if it is due and return what is wanted. Raises Superseded; a server that is away is no error."""
@@ -77,7 +93,11 @@ class Reporter:
 
     def _news(self, whole: bool) -> SyncRequest:
         return SyncRequest(
-            records=self._follow.batch(), output=self._output.chunk(whole), phase=self._phase
+            records=self._follow.batch(),
+            output=self._output.chunk(whole),
+            samples=list(self._samples),
+            phase=self._phase,
+            notes=self.notes.pending(),
         )
 
     def _sync(self, request: SyncRequest) -> None:
@@ -91,6 +111,9 @@ class Reporter:
         self._lease.renewed()
         self._follow.acknowledge(reply.acked_seq)
         self._output.acknowledge(reply.acked_output)
+        self.notes.acknowledge(reply.acked_note)
+        while request.samples and self._samples and self._samples[0].seq <= request.samples[-1].seq:
+            self._samples.popleft()
         self._phase_is_news = False
         if reply.wanted is not self.wanted:
             log.info("the server wants something else", wanted=reply.wanted)
@@ -107,4 +130,4 @@ class Reporter:
 
 
 def _is_news(request: SyncRequest) -> bool:
-    return bool(request.records) or request.output is not None
+    return bool(request.records or request.samples or request.notes) or request.output is not None

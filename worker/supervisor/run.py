@@ -5,36 +5,45 @@ The worker never dies of one job: whatever goes wrong ends that attempt with a t
 """
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
+from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor import child
 from worker.supervisor.deliver import deliver, failed, finish
-from worker.supervisor.gpu_lock import DeviceBusy, hold_device
+from worker.supervisor.gpu_lock import DeviceBusy, hold_device, take_turn
 from worker.supervisor.identity import slot_name, slug, with_models_of_now
+from worker.supervisor.lease import boottime
 from worker.supervisor.models import PlacingFailed
 from worker.supervisor.place import Placer, tidy
 from worker.supervisor.reporter import Reporter
 from worker.supervisor.server import Refused, Server, ServerAway, Superseded
 from worker.supervisor.stopping import StopFlag, Stopped, Stopping, ended_as, stop_on_sigterm
 from worker.supervisor.strays import reap_strays
+from worker.supervisor.system import System
+from worker.supervisor.uploads import Uploads
 
 log = structlog.get_logger(__name__)
+
+LAST_SECONDS = 60.0
+"""How long an attempt that failed waits for its newest checkpoint to be stored."""
+RESERVED_GRACE = 0.3
+"""Share of the grace of a worker told to stop that is left for handing the job back."""
 
 
 def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str]) -> int:
     """Run jobs until there is none left or this worker is told to stop; return how many attempts ended here."""
     home = settings.work_dir.resolve() / "runs" / slug(worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
-    reap_strays(home)
+    reap_strays(home.parent)  # of whichever worker of this host
     with stop_on_sigterm(settings.term_seconds) as stop:
         try:
             with (
@@ -71,7 +80,10 @@ class _Slot:
 def _run_all(slot: _Slot) -> int:
     ended = 0
     while not slot.stop.is_set:
-        claim = slot.server.claim(with_models_of_now(slot.worker, slot.settings))
+        asking = with_models_of_now(slot.worker, slot.settings)
+        # The lock is ours and no child lives, here or since an earlier life of this worker: what it ran is over.
+        asking = asking.model_copy(update={"idle": take_turn(slot.lock_fd)})
+        claim = slot.server.claim(asking)
         if claim is None:
             break
         with structlog.contextvars.bound_contextvars(
@@ -88,11 +100,15 @@ def _run_attempt(slot: _Slot, claim: Claim) -> None:
     run_dir = RunDir(slot.home / claim.attempt_id)
     reporter = Reporter(claim, slot.server, run_dir)
     keep_run = True
+    uploads = Uploads(claim, lambda: _one_try(slot.settings), run_dir, reporter.notes)
     try:
-        outcome = _train(slot, claim, run_dir, reporter)
+        outcome = _train(slot, claim, run_dir, reporter, uploads)
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
+        _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
         reply = deliver(claim, slot.server, reporter, run_dir, outcome)
-        keep_run = outcome.status == "failed"
+        # A job that has not succeeded may come back here, and go on from what lies on this disk.
+        has_checkpoints = run_dir.checkpoints.is_dir() and reply.job_status != "succeeded"
+        keep_run = outcome.status == "failed" or has_checkpoints
         log.info("delivered", job_status=reply.job_status)
     except Superseded as refusal:
         log.warning("the attempt is no longer ours", reason=str(refusal))
@@ -105,10 +121,13 @@ def _run_attempt(slot: _Slot, claim: Claim) -> None:
         log.exception("the supervisor failed while delivering")
         _give_up(slot, claim, reporter, f"In the supervisor:\n{traceback.format_exc()}")
     finally:
+        uploads.stop()
         tidy(run_dir, keep_run, slot.settings.kept_runs)
 
 
-def _train(slot: _Slot, claim: Claim, run_dir: RunDir, reporter: Reporter) -> Outcome:
+def _train(
+    slot: _Slot, claim: Claim, run_dir: RunDir, reporter: Reporter, uploads: Uploads
+) -> Outcome:
     """Place and train. Raises what means that nothing more can be said to the server; the rest is an Outcome."""
 
     def pulse() -> None:
@@ -118,9 +137,13 @@ def _train(slot: _Slot, claim: Claim, run_dir: RunDir, reporter: Reporter) -> Ou
 
     try:
         reporter.enter(Phase.PLACING)
-        Placer(claim, slot.server, slot.settings, slot.environ, pulse).place(run_dir)
+        placer = Placer(
+            claim, slot.server, slot.settings, slot.environ, pulse=pulse, notes=reporter.notes
+        )
+        placer.place(run_dir)
         reporter.enter(None)
-        return _follow(slot, run_dir, reporter)
+        started = uploads.start if claim.spec.checkpoint.upload == "always" else _nothing
+        return _follow(slot, run_dir, reporter, started)
     except PlacingFailed as failure:
         return Outcome(status="failed", failure=failure.failure)
     except Stopped as stopped:
@@ -132,22 +155,62 @@ def _train(slot: _Slot, claim: Claim, run_dir: RunDir, reporter: Reporter) -> Ou
         return failed(FailureReason.CRASHED, f"In the supervisor:\n{traceback.format_exc()}")
 
 
-def _follow(slot: _Slot, run_dir: RunDir, reporter: Reporter) -> Outcome:
+def _follow(
+    slot: _Slot, run_dir: RunDir, reporter: Reporter, started: Callable[[], None]
+) -> Outcome:
     """Start the training process and keep it company to its end."""
     settings = slot.settings
     process = child.start(run_dir, slot.worker.device, slot.lock_fd, slot.environ)
     log.info("training process started", pid=process.pid)
     stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
     wanted, was_stopped = Wanted.CONTINUE, False
+    started()
     try:
-        while not process.wait(settings.poll_seconds):
-            wanted, was_stopped = reporter.pulse(), slot.stop.is_set
-            stopping.follow(wanted, was_stopped)
+        with System(slot.worker.device, process.pid, settings.system_seconds) as system:
+            while not process.wait(settings.poll_seconds):
+                reporter.note_system(system.look(), utc_now())
+                wanted, was_stopped = reporter.pulse(), slot.stop.is_set
+                stopping.follow(wanted, was_stopped)
     finally:
         process.kill()  # superseded, or an error here: it must not go on alone
-        process.wait(settings.term_seconds)
+        while not process.wait(settings.term_seconds):
+            log.error(
+                "the training process cannot be killed; its device is not free", pid=process.pid
+            )
     log.info("training process ended", exit_code=process.exit_code)
     return child.read_outcome(process, run_dir, ended_as(wanted, was_stopped))
+
+
+def _store_last_checkpoint(
+    slot: _Slot, claim: Claim, reporter: Reporter, uploads: Uploads, outcome: Outcome
+) -> None:
+    """Have the newest checkpoint in the server's storage before the attempt ends, where the spec asks for it.
+
+    A pause waits for it; a worker that is told to stop has its grace, and a failure a minute.
+    """
+    upload = claim.spec.checkpoint.upload
+    wanted = {"always": ("paused", "interrupted", "failed"), "on_pause": ("paused", "interrupted")}
+    if outcome.status not in wanted.get(upload, ()):
+        return
+    patience = slot.settings.patience_seconds if outcome.status == "paused" else LAST_SECONDS
+    give_up_at = boottime() + patience
+    reporter.enter(Phase.UPLOADING)
+    uploads.finish(
+        reporter.pulse,
+        lambda: (
+            boottime() >= give_up_at
+            or slot.stop.left < RESERVED_GRACE
+            or reporter.wanted is Wanted.CANCEL
+        ),
+    )
+
+
+def _one_try(settings: Settings) -> Server:
+    """Connect once more, for a thread that paces its calls itself."""
+    return Server(settings.server_url, "", 0, 0)
+
+
+def _nothing() -> None: ...
 
 
 def _give_up(slot: _Slot, claim: Claim, reporter: Reporter, detail: str) -> None:

@@ -5,6 +5,7 @@ A server that cannot be reached is tried again with growing, jittered pauses, wi
 
 import hashlib
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -18,15 +19,22 @@ from pydantic import BaseModel, ValidationError
 from contracts.attempt import (
     Claim,
     ClaimRequest,
+    EarlierRecords,
+    EarlierReply,
     FinishReply,
     FinishRequest,
     SyncReply,
     SyncRequest,
     WorkerInfo,
 )
+from contracts.checkpoint import CheckpointOffer, CheckpointReply
+from contracts.record import Record
 from contracts.wire import (
+    BLOB_PATH,
+    CHECKPOINT_PATH,
     CLAIM_PATH,
     DATASET_PATH,
+    EARLIER_PATH,
     FINISH_PATH,
     HELLO_PATH,
     SHA256_HEADER,
@@ -42,10 +50,12 @@ TIMEOUT = httpx2.Timeout(15, connect=5)
 """Seconds that connecting, and each read or write, may take."""
 BULK_TIMEOUT = httpx2.Timeout(120, connect=5)
 """The same for uploads, downloads and finish, after which the server has hashing and settling to do."""
-AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504})
+AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
 LONGEST_PAUSE_SECONDS = 15.0
 ERROR_TRIES = 5
 """Answers of status 500 to one call after which it is given up."""
+DAMAGED_TRIES = 3
+"""Downloads that arrive damaged after which what the server has counts as damaged."""
 
 
 class ServerAway(Exception):
@@ -70,7 +80,7 @@ class Superseded(Refused):
 
 
 class RecordsMissing(Refused):
-    """The server lacks records of an attempt that wants to finish."""
+    """The server lacks records of an attempt that wants to finish, or to store a checkpoint."""
 
 
 class DamagedDownload(ServerAway):
@@ -117,7 +127,9 @@ class Server:
 
     def claim(self, worker: WorkerInfo) -> Claim | None:
         """Ask for the best job that fits; None if there is none."""
-        body = ClaimRequest(worker=worker).model_dump_json()
+        # Said again in each try, so that a reply that was lost costs no second attempt.
+        claim_id = secrets.token_hex(16)
+        body = ClaimRequest(worker=worker, claim_id=claim_id).model_dump_json()
         response = self._persist(
             self._claim_patience_seconds,
             lambda: self._client.post(
@@ -141,30 +153,51 @@ class Server:
         self, claim: Claim, dataset_id: str, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
         """Write a dataset of the claim to path, checked against its SHA-256. Calls pulse after each chunk."""
+        self._download(
+            claim,
+            DATASET_PATH.format(attempt_id=claim.attempt_id, dataset_id=dataset_id),
+            sha256,
+            path,
+            pulse,
+        )
 
-        def fetch() -> httpx2.Response:
-            digest = hashlib.sha256()
-            with (
-                self._client.stream(
-                    "GET",
-                    DATASET_PATH.format(attempt_id=claim.attempt_id, dataset_id=dataset_id),
-                    headers=_attempt_headers(claim),
-                    timeout=BULK_TIMEOUT,
-                ) as response,
-                path.open("wb") as file,
-            ):
-                if not response.is_success:
-                    response.read()
-                    return response
-                for chunk in response.iter_bytes(CHUNK_BYTES):
-                    digest.update(chunk)
-                    file.write(chunk)
-                    pulse()
-            if digest.hexdigest() != sha256:
-                raise DamagedDownload(f"{dataset_id} arrived with another SHA-256 than announced")
-            return response
+    def fetch_checkpoint_file(
+        self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Write a file of a checkpoint of the claim's job to path, checked against its SHA-256."""
+        url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
+        self._download(claim, url, sha256, path, pulse)
 
-        self._persist(self._patience_seconds, fetch)
+    def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
+        """Offer a checkpoint, learn what is missing. One try; raises RecordsMissing while its record has not arrived."""
+        response = self._call(
+            lambda: self._client.post(
+                CHECKPOINT_PATH.format(attempt_id=claim.attempt_id),
+                headers=_attempt_headers(claim) | _JSON,
+                content=offer.model_dump_json(),
+            )
+        )
+        return _read(CheckpointReply, response)
+
+    def send_checkpoint_file(
+        self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Send a file of an offered checkpoint. One try."""
+        url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
+        self._call(lambda: self._put(claim, url, path, {}, pulse))
+
+    def hand_in_earlier(self, claim: Claim, number: int, records: list[Record]) -> int:
+        """Hand in records of an earlier attempt of the job; return up to where the server has them."""
+        body = EarlierRecords(records=records).model_dump_json()
+        response = self._persist(
+            self._patience_seconds,
+            lambda: self._client.post(
+                EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number),
+                headers=_attempt_headers(claim) | _JSON,
+                content=body,
+            ),
+        )
+        return _read(EarlierReply, response).acked_seq
 
     def upload(self, claim: Claim, name: str, path: Path, pulse: Callable[[], object]) -> None:
         """Store a file as an artifact of the claim. Calls pulse after each chunk; a repeat is harmless."""
@@ -172,26 +205,9 @@ class Server:
         for chunk in _chunks(path):
             sha256.update(chunk)
             pulse()
-        headers = _attempt_headers(claim) | {
-            SHA256_HEADER: sha256.hexdigest(),
-            "Content-Length": str(path.stat().st_size),
-            "Content-Type": "application/octet-stream",
-        }
-
-        def body() -> Iterator[bytes]:
-            for chunk in _chunks(path):
-                yield chunk
-                pulse()
-
-        self._persist(
-            self._patience_seconds,
-            lambda: self._client.put(
-                UPLOAD_PATH.format(attempt_id=claim.attempt_id, name=name),
-                headers=headers,
-                content=body(),
-                timeout=BULK_TIMEOUT,
-            ),
-        )
+        url = UPLOAD_PATH.format(attempt_id=claim.attempt_id, name=name)
+        announced = {SHA256_HEADER: sha256.hexdigest()}
+        self._persist(self._patience_seconds, lambda: self._put(claim, url, path, announced, pulse))
 
     def finish(self, claim: Claim, request: FinishRequest) -> FinishReply:
         """End the attempt. Raises RecordsMissing while the server lacks a record."""
@@ -214,6 +230,61 @@ class Server:
             return httpx2.Response(204)
 
         self._persist(self._patience_seconds, send)
+
+    def _download(
+        self, claim: Claim, url: str, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        damaged = 0
+
+        def fetch() -> httpx2.Response:
+            nonlocal damaged
+            digest = hashlib.sha256()
+            with (
+                self._client.stream(
+                    "GET", url, headers=_attempt_headers(claim), timeout=BULK_TIMEOUT
+                ) as response,
+                path.open("wb") as file,
+            ):
+                if not response.is_success:
+                    response.read()
+                    return response
+                for chunk in response.iter_bytes(CHUNK_BYTES):
+                    digest.update(chunk)
+                    file.write(chunk)
+                    pulse()
+            if digest.hexdigest() != sha256:
+                damaged += 1
+                problem = f"{url.rpartition('/')[2]} arrived with another SHA-256 than announced"
+                if damaged >= DAMAGED_TRIES:
+                    raise Refused(response.status_code, "damaged", problem)
+                raise DamagedDownload(problem)
+            return response
+
+        self._persist(self._patience_seconds, fetch)
+
+    def _put(
+        self,
+        claim: Claim,
+        url: str,
+        path: Path,
+        headers: dict[str, str],
+        pulse: Callable[[], object],
+    ) -> httpx2.Response:
+        def body() -> Iterator[bytes]:
+            for chunk in _chunks(path):
+                yield chunk
+                pulse()
+
+        described = {
+            "Content-Length": str(path.stat().st_size),
+            "Content-Type": "application/octet-stream",
+        }
+        return self._client.put(
+            url,
+            headers=_attempt_headers(claim) | described | headers,
+            content=body(),
+            timeout=BULK_TIMEOUT,
+        )
 
     def _persist(
         self, patience_seconds: float, send: Callable[[], httpx2.Response]
@@ -257,6 +328,11 @@ def is_loopback(host: str) -> bool:
 
 
 _JSON = {"Content-Type": "application/json"}
+_KINDS: dict[str, type[Refused]] = {
+    "attempt_superseded": Superseded,
+    "records_missing": RecordsMissing,
+    "checkpoint_untold": RecordsMissing,
+}
 
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
@@ -278,7 +354,7 @@ def _refusal(response: httpx2.Response) -> ServerAway | Refused:
             f"{response.status_code} {code}: {message}",
             _seconds(response.headers.get("Retry-After", "")),
         )
-    kind = {"attempt_superseded": Superseded, "records_missing": RecordsMissing}.get(code, Refused)
+    kind = _KINDS.get(code, Refused)
     return kind(response.status_code, code, message)
 
 

@@ -39,6 +39,14 @@ class StopFlag:
         """Whether this worker was told to stop."""
         return self._give_up_at is not None
 
+    @property
+    def left(self) -> float:
+        """Share of the grace that is left: 1 until this worker is told to stop."""
+        if self._give_up_at is None:
+            return 1.0
+        left_seconds = self._give_up_at - boottime()
+        return max(0.0, left_seconds / self._grace_seconds) if self._grace_seconds else 0.0
+
     def set(self) -> None:
         """Tell this worker to stop; a second time changes nothing."""
         if self._give_up_at is None:

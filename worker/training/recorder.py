@@ -12,6 +12,7 @@ from contracts.job import Phase
 from contracts.record import (
     CheckpointRecord,
     EvalRecord,
+    GapRecord,
     LogLevel,
     LogRecord,
     MetricRecord,
@@ -19,6 +20,7 @@ from contracts.record import (
     Record,
     encode_line,
 )
+from worker.training.spool import Gap, Spool
 
 _FSYNC_SECONDS = 1.0
 
@@ -26,11 +28,19 @@ _FSYNC_SECONDS = 1.0
 class Recorder:
     """One record is one write, so that a reader or a crash never sees two halves mixed; fsync about once a second."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        path: Path,
+        spool_bytes: int | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._file = os.open(path, flags, 0o644)
         self._now = now
         self._seq = 0
+        self._spool = Spool(spool_bytes)
+        self._gap: Gap | None = None
+        self._gaps, self._left_out = 0, 0
         self._synced_at = time.monotonic()
         self._phase: Phase | None = None
         self._phase_since = self._synced_at
@@ -43,11 +53,16 @@ class Recorder:
         self.close()
 
     def metric(self, step: int, values: dict[str, float]) -> None:
-        """Record named numbers at a step."""
+        """Record named numbers at a step, unless the spool is so full that metrics are thinned."""
+        if not self._spool.admits_metric():
+            self._gap = Gap.of(step) if self._gap is None else self._gap.up_to(step)
+            return
+        self._close_gap()
         self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
 
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
         """Record a whole evaluation taken after `step` steps."""
+        self._close_gap()
         self._write(
             EvalRecord(
                 seq=self._next(),
@@ -61,6 +76,7 @@ class Recorder:
 
     def checkpoint(self, step: int, name: str, size_bytes: int) -> None:
         """Record a checkpoint that lies whole on disk."""
+        self._close_gap()
         self._write(
             CheckpointRecord(
                 seq=self._next(), at=self._now(), step=step, name=name, bytes=size_bytes
@@ -100,8 +116,28 @@ class Recorder:
 
     def close(self) -> None:
         """Flush everything to the disk and let go of the file."""
+        self._close_gap()
         os.fsync(self._file)
         os.close(self._file)
+
+    def _close_gap(self) -> None:
+        """Say what was left out before anything is recorded after it."""
+        gap, self._gap = self._gap, None
+        if gap is None:
+            return
+        self._gaps += 1
+        self._left_out += gap.count
+        self._write(
+            GapRecord(
+                seq=self._next(),
+                at=self._now(),
+                first_step=gap.first_step,
+                last_step=gap.last_step,
+                count=gap.count,
+                number=self._gaps,
+                total=self._left_out,
+            )
+        )
 
     def _next(self) -> int:
         return self._seq + 1
@@ -112,6 +148,7 @@ class Recorder:
         while written < len(line):  # a nearly full disk takes a part, then refuses the rest
             written += os.write(self._file, line[written:])
         self._seq = record.seq
+        self._spool.written(len(line))
         if time.monotonic() - self._synced_at >= _FSYNC_SECONDS:
             os.fsync(self._file)
             self._synced_at = time.monotonic()

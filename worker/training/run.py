@@ -41,7 +41,7 @@ from worker.training.watchdog import Watchdog
 def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
     """Run the whole program; whatever happens, return how it ended. The outcome is written by then."""
     progress = Progress()
-    with Recorder(run_dir.records) as recorder:
+    with Recorder(run_dir.records, _spool_bytes(run_dir)) as recorder:
         try:
             _run(run_dir, stop, recorder, progress, visible_gpus)
             outcome = Outcome(status="succeeded", step=progress.step)
@@ -260,3 +260,10 @@ def _read_placed(run_dir: RunDir) -> Placed:
         return Placed.model_validate_json(run_dir.placed.read_bytes())
     except FileNotFoundError:
         return Placed()
+
+
+def _spool_bytes(run_dir: RunDir) -> int | None:
+    try:
+        return _read_placed(run_dir).spool_bytes
+    except ValidationError:  # told as what it is once the run has begun
+        return None

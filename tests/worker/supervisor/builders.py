@@ -1,8 +1,19 @@
 """Builders of this room."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from contracts.attempt import Claim
+from contracts.checkpoint import (
+    MANIFEST_FILE,
+    STATE_FILE,
+    TENSORS_FILE,
+    CheckpointFile,
+    describe_files,
+    hash_file,
+)
+from contracts.run_dir import Placed, RunDir, write_model
 from tests.factories import make_spec
 
 
@@ -20,3 +31,27 @@ def make_claim(**changes: Any) -> Claim:
         "lease_seconds": 45.0,
     }
     return Claim.model_validate(figures | changes)
+
+
+def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) -> Path:
+    """Write a whole checkpoint; what it holds is no matter to a supervisor."""
+    path = directory / f"step-{step:08d}"
+    path.mkdir(parents=True)
+    (path / TENSORS_FILE).write_bytes(f"tensors of {step}".encode() * 1000)
+    (path / STATE_FILE).write_text(json.dumps({"step": step}))
+    files = {name: hash_file(path / name) for name in (TENSORS_FILE, STATE_FILE)}
+    manifest = {"format_version": 1, "step": step, "eval_loss": eval_loss, "files": files}
+    (path / MANIFEST_FILE).write_text(json.dumps(manifest))
+    return path
+
+
+def files_of(path: Path) -> list[CheckpointFile]:
+    """Return the files of a checkpoint as they travel."""
+    return list(describe_files(path))
+
+
+def place(run_dir: RunDir, **placed: Any) -> RunDir:
+    """Make a run directory of the job that make_claim claims."""
+    run_dir.path.mkdir(parents=True, exist_ok=True)
+    write_model(run_dir.placed, Placed.model_validate({"job_id": "job_1", **placed}))
+    return run_dir

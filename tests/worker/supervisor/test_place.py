@@ -15,6 +15,7 @@ from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
 from worker.settings import Settings
 from worker.supervisor.models import PlacingFailed
+from worker.supervisor.notes import Notes
 from worker.supervisor.place import Placer, tidy
 from worker.supervisor.server import Server
 from worker.supervisor.stopping import Stopped
@@ -34,7 +35,9 @@ def _place(
     settings = Settings(work_dir=tmp_path, models_dir=tmp_path / "models", hub=hub)
     environ = dict(os.environ) | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
     with ScriptedServer(answer) as peer, Server(peer.url, "t", 5, 5) as server:
-        Placer(claim, server, settings, environ, pulse or (lambda: None)).place(run_dir)
+        Placer(
+            claim, server, settings, environ, pulse=pulse or (lambda: None), notes=Notes()
+        ).place(run_dir)
     return run_dir
 
 

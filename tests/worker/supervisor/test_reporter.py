@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Outcome, SyncReply, Wanted
+from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import encode_line
@@ -135,3 +136,21 @@ def test_damaged_records_make_no_success(run_dir: RunDir) -> None:
     asked = json.loads(peer.asked[-1].body)
     assert asked["outcome"]["failure"]["reason"] == "crashed"
     assert asked["last_seq"] == 1
+
+
+def test_samples_go_up_once_and_are_bounded_while_the_server_is_away(run_dir: RunDir) -> None:
+    with (
+        ScriptedServer(refusal(503, "away"), _synced(0), _synced(0)) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        for number in range(600):
+            reporter.note_system({"sys.cpu_percent": float(number)}, utc_now())
+        reporter.note_system({}, utc_now())
+        reporter.pulse()
+        reporter.pulse()
+        reporter.note_system({"sys.cpu_percent": 1.0}, utc_now())
+        reporter.pulse()
+
+    sent = [[sample["seq"] for sample in json.loads(asked.body)["samples"]] for asked in peer.asked]
+    assert sent == [list(range(101, 601)), list(range(101, 601)), [601]]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from contracts.checkpoint import is_whole
 from contracts.failure import FailureReason
 from contracts.summary import EvalPoint
 from worker.training.checkpoint import (
@@ -10,7 +11,6 @@ from worker.training.checkpoint import (
     CheckpointState,
     Snapshot,
     find_newest,
-    is_whole,
     load,
 )
 from worker.training.errors import TrainingError

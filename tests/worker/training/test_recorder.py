@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from contracts.job import Phase
-from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, decode_line
+from contracts.record import (
+    CheckpointRecord,
+    EvalRecord,
+    GapRecord,
+    LogRecord,
+    MetricRecord,
+    decode_line,
+)
 from worker.training.recorder import Recorder
 
 
@@ -49,3 +56,36 @@ def test_a_file_of_another_run_is_never_appended_to(tmp_path: Path) -> None:
 
     with pytest.raises(FileExistsError):
         Recorder(path)
+
+
+def test_a_nearly_full_spool_takes_fewer_metrics_and_says_which_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    limit, steps = 40_000, 3000
+
+    with Recorder(path, limit) as recorder:
+        for step in range(1, steps + 1):
+            recorder.metric(step, {"loss": 1.0})
+
+    found = [decode_line(line) for line in path.read_bytes().splitlines()]
+    assert path.stat().st_size < limit
+    assert [record.seq for record in found] == list(range(1, len(found) + 1))
+    gaps = [record for record in found if isinstance(record, GapRecord)]
+    kept = {record.step for record in found if isinstance(record, MetricRecord)}
+    missing = {s for gap in gaps for s in range(gap.first_step, gap.last_step + 1)}
+    assert kept | missing == set(range(1, steps + 1))
+    assert kept.isdisjoint(missing)
+    assert sum(gap.count for gap in gaps) == gaps[-1].total == len(missing)
+    assert len(kept) > 200, "the first of them are whole"
+    assert max(kept) > steps / 4, "and some of the later ones are there"
+
+
+def test_a_gap_is_told_before_what_comes_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+
+    with Recorder(path, 1) as recorder:
+        recorder.metric(1, {"loss": 1.0})
+        recorder.metric(2, {"loss": 1.0})
+        recorder.checkpoint(2, "step-00000002", 12)
+
+    found = [decode_line(line) for line in path.read_bytes().splitlines()]
+    assert [record.type for record in found] == ["metric", "gap", "checkpoint"]

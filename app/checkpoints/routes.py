@@ -1,0 +1,82 @@
+"""Routes of checkpoints: the public list, and what a worker sends and fetches with its attempt's token."""
+
+from fastapi import APIRouter, BackgroundTasks, Request, Response
+
+from app.attempts.routes import TimesDep
+from app.checkpoints import service
+from app.checkpoints.service import CheckpointView
+from app.db import DatabaseDep, ReadSession, WriteSession
+from app.errors import CheckpointFileNotFound
+from app.files import StoredFile
+from app.pages import Page
+from app.storage import StorageDep
+from app.tokens import TokenDep
+from contracts.checkpoint import CheckpointOffer, CheckpointReply
+from contracts.wire import BLOB_PATH, CHECKPOINT_PATH, SHA256_HEADER
+
+router = APIRouter()
+
+
+@router.get("/v1/jobs/{job_id}/checkpoints", tags=["history"])
+def list_checkpoints(job_id: str, session: ReadSession) -> Page[CheckpointView]:
+    """List a job's checkpoints that are kept, newest first: in the server's storage, or only on a worker's disk."""
+    return Page(data=service.list_checkpoints(session, job_id), has_more=False, cursor=None)
+
+
+@router.post(CHECKPOINT_PATH, include_in_schema=False)
+def offer_checkpoint(
+    *,
+    attempt_id: str,
+    offer: CheckpointOffer,
+    token: TokenDep,
+    session: WriteSession,
+    storage: StorageDep,
+    times: TimesDep,
+    background: BackgroundTasks,
+) -> CheckpointReply:
+    """Say which files of a checkpoint are missing; with none missing it is stored."""
+    reply, useless = service.offer_checkpoint(session, attempt_id, token, offer, times)
+    for path in useless:
+        background.add_task(storage.delete, path)
+    return reply
+
+
+@router.put(BLOB_PATH, status_code=201, include_in_schema=False)
+async def upload_file(
+    *,
+    attempt_id: str,
+    sha256: str,
+    request: Request,
+    token: TokenDep,
+    database: DatabaseDep,
+    storage: StorageDep,
+    times: TimesDep,
+) -> Response:
+    """Take in a file of an offered checkpoint: 201, or 200 if it is there already."""
+    is_new = await service.receive_file(
+        database,
+        storage,
+        times,
+        attempt_id=attempt_id,
+        token=token,
+        sha256=sha256,
+        body=request.stream(),
+    )
+    return Response(status_code=201 if is_new else 200)
+
+
+@router.get(BLOB_PATH, response_class=StoredFile, include_in_schema=False)
+def download_file(
+    *,
+    attempt_id: str,
+    sha256: str,
+    token: TokenDep,
+    session: WriteSession,
+    storage: StorageDep,
+    times: TimesDep,
+) -> StoredFile:
+    """Send a file of a checkpoint to an attempt of the same job."""
+    path = storage.path(service.get_file(session, attempt_id, token, sha256, times).path)
+    if not path.is_file():
+        raise CheckpointFileNotFound(sha256=sha256[:64])
+    return StoredFile(path, media_type="application/octet-stream", headers={SHA256_HEADER: sha256})

@@ -1,0 +1,301 @@
+"""Rules of checkpoints: what is kept, what a worker may hand in, what the next attempt may start from.
+
+A checkpoint is stored when the row says so, which is when each of its files has a row, and so lies whole on the disk.
+"""
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from app.attempts import lease
+from app.attempts import store as attempt_rows
+from app.attempts.lease import Times
+from app.checkpoints import store
+from app.db import Database
+from app.errors import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
+from app.history import store as history
+from app.ids import new_id
+from app.jobs import service as jobs
+from app.jobs import store as job_rows
+from app.models import Attempt, Checkpoint, CheckpointBlob, Job, to_json
+from app.storage import Storage
+from app.uploads import storage_errors, write_body
+from contracts.attempt import EarlierAttempt
+from contracts.checkpoint import CheckpointFile, CheckpointOffer, CheckpointReply, ResumePoint
+from contracts.job import JobSpec
+from contracts.record import CheckpointRecord, Record
+
+LARGEST_BYTES = 2**53
+
+
+class CheckpointView(BaseModel):
+    """A checkpoint as users see it."""
+
+    id: str
+    attempt: int
+    step: int
+    name: str
+    eval_loss: float | None
+    """Taken at this very step."""
+    bytes: int
+    created_at: datetime
+    stored: bool
+    """Whether it is in the server's storage, where any worker can go on from it; else only on its worker's disk."""
+    best: bool
+    """Whether its evaluation loss is the lowest of all listed."""
+
+
+def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
+    """Return a job's checkpoints that are kept, newest first. Raises JobNotFound."""
+    jobs.require_job(session, job_id)
+    rows = store.list_of_job(session, job_id)
+    best = _best([checkpoint for checkpoint, _ in rows])
+    return [
+        CheckpointView(
+            id=checkpoint.id,
+            attempt=number,
+            step=checkpoint.step,
+            name=checkpoint.name,
+            eval_loss=checkpoint.eval_loss,
+            bytes=checkpoint.bytes,
+            created_at=checkpoint.created_at,
+            stored=checkpoint.stored_at is not None,
+            best=checkpoint is best,
+        )
+        for checkpoint, number in rows
+    ]
+
+
+def list_resume_points(
+    session: Session, current: Attempt
+) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
+    """Return what an attempt may start from, the newest first, and the attempts before it.
+
+    What a later attempt has replaced is left out, so that the history stays one line without a hole.
+    """
+    earlier: list[EarlierAttempt] = []
+    usable: int | None = None
+    for attempt in reversed(attempt_rows.list_of_job(session, current.job_id)):
+        if attempt.number >= current.number:
+            continue
+        earlier.append(
+            EarlierAttempt(
+                attempt_id=attempt.id,
+                number=attempt.number,
+                acked_seq=attempt.acked_seq,
+                usable_to_step=usable,
+            )
+        )
+        if attempt.first_step is not None:
+            before = attempt.first_step - 1
+            usable = before if usable is None else min(usable, before)
+    limits = {known.number: known.usable_to_step for known in earlier}
+    points = []
+    for checkpoint, number in store.list_of_job(session, current.job_id):
+        if checkpoint.stored_at is None or number not in limits:
+            continue
+        limit = limits[number]
+        if limit is not None and checkpoint.step > limit:
+            continue
+        content = {
+            "checkpoint_id": checkpoint.id,
+            "attempt": number,
+            "step": checkpoint.step,
+            "files": checkpoint.files,
+            "origin": checkpoint.origin or {},
+        }
+        points.append(ResumePoint.model_validate(content))
+    return points, earlier
+
+
+def note_checkpoints(
+    session: Session, job: Job, attempt: Attempt, records: Sequence[Record], now: datetime
+) -> None:
+    """Note the checkpoints that newly stored records tell of: they are on the worker's disk."""
+    told = [record for record in records if isinstance(record, CheckpointRecord)]
+    for record in told:
+        _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
+    if told:
+        _prune(session, job, attempt)  # a file that loses its row here is left to the sweep
+
+
+def offer_checkpoint(
+    session: Session, attempt_id: str, token: str, offer: CheckpointOffer, times: Times
+) -> tuple[CheckpointReply, list[str]]:
+    """Say what is missing of a checkpoint, or store it; returns the files that may go after the commit.
+
+    Raises CheckpointUntold while its record has not arrived: a stored checkpoint never lies beyond the history.
+    """
+    attempt, now = lease.hold(session, attempt_id, token, times)
+    if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:
+        raise NumberTooLarge("files", field="files", limit=LARGEST_BYTES)
+    job = job_rows.lock_job(session, attempt.job_id)
+    if not store.is_told(session, attempt, offer.step):
+        raise CheckpointUntold(attempt=attempt_id, step=offer.step)
+    total_bytes = sum(file.bytes for file in offer.files)
+    checkpoint = store.find_of_attempt(session, attempt.id, offer.step) or _insert(
+        session, attempt, now, step=offer.step, name=offer.name, size_bytes=total_bytes
+    )
+    if checkpoint.stored_at is not None:
+        return CheckpointReply(missing=[], stored=True), []
+    checkpoint.files = [to_json(file) for file in offer.files]
+    checkpoint.origin = to_json(offer.origin)
+    checkpoint.bytes = total_bytes
+    if (
+        checkpoint.eval_loss is None
+        and offer.eval_loss is not None
+        and math.isfinite(offer.eval_loss)
+    ):
+        checkpoint.eval_loss = offer.eval_loss  # evaluated by the attempt before it, perhaps
+    held = {blob.sha256: blob.bytes for blob in store.list_blobs(session, job.id)}
+    missing = [file.sha256 for file in offer.files if held.get(file.sha256) != file.bytes]
+    if missing:
+        session.flush()
+        return CheckpointReply(missing=missing, stored=False), []
+    checkpoint.stored_at = now
+    session.flush()
+    history.insert_event(
+        session,
+        job.id,
+        "checkpoint_stored",
+        now,
+        attempt=attempt.number,
+        step=offer.step,
+        bytes=total_bytes,
+    )
+    return CheckpointReply(missing=[], stored=True), _prune(session, job, attempt)
+
+
+async def receive_file(
+    database: Database,
+    storage: Storage,
+    times: Times,
+    *,
+    attempt_id: str,
+    token: str,
+    sha256: str,
+    body: AsyncIterator[bytes],
+) -> bool:
+    """Take in a file of an offered checkpoint and return whether it is new. No transaction is open meanwhile."""
+    job_id = await run_in_threadpool(_begin, database, times, attempt_id, token, sha256)
+    if job_id is None:
+        return False
+    with storage_errors(), storage.draft() as draft:
+        await write_body(draft, body, sha256)
+        path = storage.checkpoint_blob(job_id, sha256)
+        await run_in_threadpool(draft.keep, path)
+    blob = CheckpointBlob(job_id=job_id, sha256=sha256, bytes=draft.bytes, path=path)
+    replaced = await run_in_threadpool(_end, database, times, attempt_id, token, blob)
+    if replaced is not None:
+        await run_in_threadpool(storage.delete, replaced)
+    return True
+
+
+def get_file(
+    session: Session, attempt_id: str, token: str, sha256: str, times: Times
+) -> CheckpointBlob:
+    """Return a file of a checkpoint of the attempt's own job. Raises CheckpointFileNotFound."""
+    attempt, _ = lease.hold(session, attempt_id, token, times)
+    blob = store.find_blob(session, attempt.job_id, sha256[:64])
+    if blob is None:
+        raise CheckpointFileNotFound(sha256=sha256[:64])
+    return blob
+
+
+def _begin(
+    database: Database, times: Times, attempt_id: str, token: str, sha256: str
+) -> str | None:
+    """Return the job whose file it is, None if that is there already. Raises CheckpointFileNotFound unless offered."""
+    with database.writing() as session:
+        attempt, _ = lease.hold(session, attempt_id, token, times)
+        offered = [
+            file
+            for checkpoint, _ in store.list_of_job(session, attempt.job_id)
+            if checkpoint.attempt_id == attempt.id and checkpoint.stored_at is None
+            for file in _files(checkpoint)
+            if file.sha256 == sha256
+        ]
+        if not offered:
+            raise CheckpointFileNotFound(sha256=sha256[:64])
+        held = store.find_blob(session, attempt.job_id, sha256)
+        return None if held is not None and held.bytes == offered[0].bytes else attempt.job_id
+
+
+def _end(
+    database: Database, times: Times, attempt_id: str, token: str, blob: CheckpointBlob
+) -> str | None:
+    """Make the row of a kept file, if the attempt is still current; return the path of one that it replaces."""
+    with database.writing() as session:
+        attempt, now = lease.hold(session, attempt_id, token, times)
+        job_rows.lock_job(session, attempt.job_id)
+        before = store.find_blob(session, attempt.job_id, blob.sha256)
+        replaced = None if before is None else before.path
+        if before is not None:
+            session.expunge(before)
+        blob.created_at = now
+        store.save_blob(session, blob)
+        return replaced
+
+
+def _insert(
+    session: Session, attempt: Attempt, now: datetime, *, step: int, name: str, size_bytes: int
+) -> Checkpoint:
+    found = store.find_of_attempt(session, attempt.id, step)
+    if found is not None:
+        return found
+    checkpoint = Checkpoint(
+        id=new_id("ckpt"),
+        job_id=attempt.job_id,
+        attempt_id=attempt.id,
+        step=step,
+        name=name.replace("\0", "\ufffd")[:100],
+        bytes=max(0, min(size_bytes, LARGEST_BYTES)),
+        eval_loss=store.find_eval_loss(session, attempt.id, step),
+        created_at=now,
+    )
+    store.insert_checkpoint(session, checkpoint)
+    return checkpoint
+
+
+def _prune(session: Session, job: Job, current: Attempt) -> list[str]:
+    """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now."""
+    keep = JobSpec.model_validate(job.spec).checkpoint.keep
+    groups: dict[str, list[Checkpoint]] = {}
+    for checkpoint, _ in store.list_of_job(session, job.id):
+        where = "storage" if checkpoint.stored_at is not None else checkpoint.attempt_id
+        groups.setdefault(where, []).append(checkpoint)
+    kept: list[Checkpoint] = []
+    dropped: list[str] = []
+    for group in groups.values():
+        best = _best(group)
+        for place, checkpoint in enumerate(group):
+            if place < keep or checkpoint is best:
+                kept.append(checkpoint)
+            else:
+                dropped.append(checkpoint.id)
+    store.delete_checkpoints(session, dropped)
+    needed = {
+        file.sha256
+        for checkpoint in kept
+        if checkpoint.stored_at is not None or checkpoint.attempt_id == current.id
+        for file in _files(checkpoint)
+    }
+    useless = [blob for blob in store.list_blobs(session, job.id) if blob.sha256 not in needed]
+    store.delete_blobs(session, job.id, [blob.sha256 for blob in useless])
+    return [blob.path for blob in useless]
+
+
+def _best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
+    """Return the one with the lowest evaluation loss; the newest of equals, which stands first."""
+    scored = [
+        (c.eval_loss, place, c) for place, c in enumerate(checkpoints) if c.eval_loss is not None
+    ]
+    return min(scored)[2] if scored else None
+
+
+def _files(checkpoint: Checkpoint) -> list[CheckpointFile]:
+    return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]

@@ -1,0 +1,74 @@
+"""Points of a series: how they are thinned on a grid that does not move, and how a block of them is packed."""
+
+import struct
+from collections.abc import Iterable, Sequence
+from math import isfinite
+
+Point = tuple[int, int, float, float]
+"""(number of its record within the attempt, over which the grid lies; step; seconds since 1970; value).
+
+A plain tuple: a plot looks at thousands, a sync at a thousand more.
+"""
+
+
+def thin(points: Iterable[Point], width: int) -> list[Point]:
+    """Keep of each bucket of `width` records the smallest, the largest and the first non-finite point.
+
+    Points come in the order of their records; of equal ones the earliest is kept. Thinning twice, to a width and
+    then to a multiple of it, is the same as thinning once to the latter.
+    """
+    kept: list[Point] = []
+    bucket = -1
+    low: Point | None = None
+    high: Point | None = None
+    odd: Point | None = None
+    for point in points:
+        seq, _, _, value = point
+        number = (seq - 1) // width
+        if number != bucket:
+            kept += _in_order(low, high, odd)
+            bucket, low, high, odd = number, None, None, None
+        if not isfinite(value):
+            odd = odd or point
+        elif low is None or high is None:
+            low = high = point
+        elif value < low[3]:
+            low = point
+        elif value > high[3]:
+            high = point
+    return kept + _in_order(low, high, odd)
+
+
+def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
+    """Return what was kept of the points with their first and last one."""
+    if points and kept[0] != points[0]:
+        kept = [points[0], *kept]
+    if points and kept[-1] != points[-1]:
+        kept = [*kept, points[-1]]
+    return kept
+
+
+def weigh(points: Iterable[Point], width: int) -> int:
+    """Return how many points thinning may keep at most: it only grows as points are added."""
+    buckets = {(point[0] - 1) // width for point in points}
+    odd = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
+    return 2 * len(buckets) + len(odd)
+
+
+def pack(points: Sequence[Point]) -> bytes:
+    """Return the points as columns of little-endian numbers of 8 bytes."""
+    seqs, steps, ats, values = zip(*points, strict=True)
+    count = len(points)
+    return struct.pack(f"<{count}q{count}q{count}d{count}d", *seqs, *steps, *ats, *values)
+
+
+def unpack(data: bytes) -> list[Point]:
+    """Return what pack() was given."""
+    count = len(data) // 32
+    numbers = struct.unpack(f"<{count}q{count}q{count}d{count}d", data)
+    columns = (numbers[start : start + count] for start in range(0, 4 * count, count))
+    return list(zip(*columns, strict=True))
+
+
+def _in_order(*chosen: Point | None) -> list[Point]:
+    return sorted({point for point in chosen if point is not None})

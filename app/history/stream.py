@@ -1,0 +1,254 @@
+"""Streams: many listeners, one look at the database. No listener holds a session, and a slow one holds up nobody.
+
+A feed stands at a place of one job's history. A listener joins it there, is given what lies between its own place and
+that one out of the database, and then each frame that the feed finds: nothing is missed and nothing comes twice. All
+of it runs in one event loop; only the looks at the database run in threads.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from fastapi.sse import EventSourceResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message, Send
+
+from app.db import Database
+from app.errors import JobNotFound
+from app.history import frames
+from app.history.frames import Frame, Look
+from app.history.line import Place
+from app.jobs import store as jobs
+from contracts.failure import Language
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.3
+"""Time between two looks: frames come a few times a second."""
+REFRESH_SECONDS = 5.0
+"""Time after which a job is looked at even if nothing was written: silence changes what is said of it."""
+PING_SECONDS = 15.0
+"""Silence after which a comment is sent, so that whoever stands between knows the stream to be alive."""
+SEND_SECONDS = 30.0
+"""Time that a listener has to take what was sent, before its connection is given up."""
+MOST_WAITING = 50
+"""Looks whose frames may wait for a slow listener."""
+START = b"retry: 1000\n\n"
+PING = b": ping\n\n"
+
+
+class StreamResponse(EventSourceResponse):
+    """A stream whose client is given up when it takes nothing for too long."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the stream."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(
+                SEND_SECONDS
+            ):  # its TimeoutError counts as a lost connection
+                await send(message)
+
+        await super().stream_response(send_in_time)
+
+
+class _Listener:
+    """What waits for one client."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Sequence[Frame]] = deque()
+        self.news = asyncio.Event()
+        self.is_dropped = False
+
+    def push(self, new: Sequence[Frame]) -> None:
+        if len(self.waiting) == MOST_WAITING:
+            self.is_dropped = True
+            self.waiting.clear()
+        if not self.is_dropped:
+            self.waiting.append(new)
+        self.news.set()
+
+
+class _Feed:
+    """One job that is listened to."""
+
+    def __init__(self, job_id: str, place: Place) -> None:
+        self.job_id = job_id
+        self.place = place
+        self.listeners: set[_Listener] = set()
+        self.found: Look | None = None
+        self.looked_at = 0.0
+        self.lock = asyncio.Lock()
+        self.is_over = False
+
+
+class Streams:
+    """All streams of this process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._feeds: dict[str, _Feed] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return sum(len(feed.listeners) for feed in self._feeds.values())
+
+    def stop(self) -> None:
+        """End every stream; may be called by a signal's handler or from another thread."""
+        self._is_stopped = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake_all)
+
+    async def close(self) -> None:
+        """End every stream and the watch over their jobs."""
+        self._is_stopped = True
+        self._wake_all()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    async def listen(
+        self, job_id: str, place: Place | None, end: Place, language: Language
+    ) -> AsyncIterator[bytes]:
+        """Yield a job's stream from a place on, None for what comes from now on; `end` was its end a moment ago."""
+        yield START
+        feed, listener = await self._join(job_id, place or end, end)
+        try:
+            met = feed.place if place is not None else None
+            if feed.found is not None:
+                yield frames.status_frame(feed.found).encode(language)
+            if place is not None and met is not None:
+                async for found in self._replay(job_id, place, met):
+                    yield b"".join(frame.encode(language) for frame in found.frames)
+            while not self._is_stopped:
+                if listener.is_dropped:
+                    yield frames.dropped_frame().encode(language)
+                    return
+                if listener.waiting:
+                    chunk = b"".join(
+                        frame.encode(language) for new in listener.waiting for frame in new
+                    )
+                    listener.waiting.clear()
+                    yield chunk
+                elif feed.is_over:
+                    return
+                else:
+                    listener.news.clear()
+                    try:
+                        async with asyncio.timeout(PING_SECONDS):
+                            await listener.news.wait()
+                    except TimeoutError:
+                        yield PING
+        finally:
+            self._leave(feed, listener)
+
+    async def _join(self, job_id: str, place: Place, end: Place) -> tuple[_Feed, _Listener]:
+        """Add a listener to the job's feed, which then stands at its place or further on."""
+        self._loop = asyncio.get_running_loop()
+        feed = self._feeds.get(job_id)
+        if feed is None or feed.is_over:
+            feed = self._feeds[job_id] = _Feed(job_id, end)
+        listener = _Listener()
+        feed.listeners.add(listener)
+        try:
+            if feed.found is None or not feed.place.covers(place):
+                await self._advance(feed)
+        except BaseException:
+            self._leave(feed, listener)
+            raise
+        listener.waiting.clear()  # it joins here: what was before is read from the database
+        if feed.is_over and feed.found is not None:
+            listener.push([frames.done_frame(feed.found)])
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        return feed, listener
+
+    def _leave(self, feed: _Feed, listener: _Listener) -> None:
+        feed.listeners.discard(listener)
+        if not feed.listeners and self._feeds.get(feed.job_id) is feed:
+            del self._feeds[feed.job_id]
+
+    async def _replay(self, job_id: str, place: Place, until: Place) -> AsyncIterator[Look]:
+        """Yield what lies between two places, a look at a time."""
+        while not self._is_stopped and not place.covers(until):
+            found = await run_in_threadpool(self._look, job_id, place, until)
+            yield found
+            place = found.place
+            if not found.has_more:
+                return
+
+    async def _watch(self) -> None:
+        """Look after all feeds for as long as there are any."""
+        while self._feeds and not self._is_stopped:
+            began = time.monotonic()
+            try:
+                for feed in await self._find_changed():
+                    await self._advance(feed)
+            except SQLAlchemyError as error:
+                log.warning("streams wait for the database", error=str(error))
+            except Exception:
+                # An outer door: one look that fails must not end every stream.
+                log.exception("a look for the streams failed")
+            await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
+
+    async def _find_changed(self) -> list[_Feed]:
+        feeds = [feed for feed in self._feeds.values() if not feed.is_over]
+        versions = await run_in_threadpool(self._versions, [feed.job_id for feed in feeds])
+        stale = time.monotonic() - REFRESH_SECONDS
+        return [
+            feed
+            for feed in feeds
+            if feed.found is None
+            or versions.get(feed.job_id) != feed.found.job.version
+            or feed.looked_at < stale
+        ]
+
+    async def _advance(self, feed: _Feed) -> None:
+        """Look what is new about a job and give it to all of its listeners."""
+        async with feed.lock:
+            while not feed.is_over:
+                feed.looked_at = time.monotonic()
+                before = feed.found
+                try:
+                    found = await run_in_threadpool(self._look, feed.job_id, feed.place)
+                except JobNotFound:  # deleted
+                    feed.is_over = True
+                    self._give(feed, [])
+                    return
+                new = found.frames
+                if before is not None and before.job.phase != found.job.phase:
+                    new.append(frames.phase_frame(found))
+                if before is not None and before.views != found.views:
+                    new.append(frames.status_frame(found))
+                feed.place, feed.found = found.place, found
+                if found.job.status.is_final and not found.has_more:
+                    feed.is_over = True
+                    new.append(frames.done_frame(found))
+                self._give(feed, new)
+                if not found.has_more:
+                    return
+
+    def _give(self, feed: _Feed, new: Sequence[Frame]) -> None:
+        if new or feed.is_over:
+            for listener in feed.listeners:
+                listener.push(new)
+
+    def _wake_all(self) -> None:
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                listener.news.set()
+
+    def _look(self, job_id: str, place: Place, until: Place | None = None) -> Look:
+        with self._database.reading() as session:
+            return frames.look(session, job_id, place, until)
+
+    def _versions(self, job_ids: Sequence[str]) -> dict[str, int]:
+        with self._database.reading() as session:
+            return jobs.list_versions(session, job_ids)

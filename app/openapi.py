@@ -1,0 +1,23 @@
+"""Print the OpenAPI document without a server or a database: `python -m app.openapi`. The page's types are made from it."""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from app.main import create_app
+from app.settings import Settings
+
+
+def main() -> int:
+    """Write the document to the standard output."""
+    with tempfile.TemporaryDirectory() as directory:
+        settings = Settings(
+            database_url=f"sqlite:///{directory}/unused.db", data_dir=Path(directory)
+        )
+        json.dump(create_app(settings).openapi(), sys.stdout, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Chaos: several workers, many jobs, and a nemesis; then quiet, then the checker.
+
+    python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
+
+Everything is real: API, Valkey, Celery workers and 4-bit training processes on a tiny Qwen2, with the times at a twentieth.
+`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to see whether the checker notices.
+The last line is JSON. Exit status 1 if a promise was broken, or if a final adapter is not, bit for bit, that of a run
+without faults.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from benchmarks.faults.checker import Verdict, check
+from benchmarks.faults.history import History
+from benchmarks.faults.nemesis import Nemesis
+from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
+from tests.faults.cluster import Cluster
+from tests.postgres import running_postgres
+from tests.tiny_model import make_tiny_qwen2
+
+QUIET_SECONDS = 240
+"""Time in which everything must have come to rest after the last fault."""
+BUILDS_OF_THE_WORKER = {"no_spool"}
+SEEDS = (11, 12, 13)
+"""Training seeds of the jobs: each is also run once without faults, for its adapter."""
+
+
+@dataclass
+class Result:
+    """What a run of chaos came to."""
+
+    verdict: Verdict
+    jobs: int
+    faults: Counter[str] = field(default_factory=Counter)
+    adapters_compared: int = 0
+    adapters_different: int = 0
+    seconds: float = 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Return the last line."""
+        return {
+            "jobs": self.jobs,
+            "faults": dict(sorted(self.faults.items())),
+            **self.verdict.counts(),
+            "adapters_compared": self.adapters_compared,
+            "adapters_different": self.adapters_different,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+class Load:
+    """Keeps some jobs waiting or running, submitted as a careful client does: with a key, until acknowledged."""
+
+    def __init__(self, cluster: Cluster, dataset: str, steps: int, jobs_at_once: int) -> None:
+        self._cluster = cluster
+        self._dataset = dataset
+        self._steps = steps
+        self._jobs_at_once = jobs_at_once
+        self.seed_of: dict[str, int] = {}
+
+    def keep_up(self) -> None:
+        """Submit what is missing, if the server can be reached."""
+        try:
+            listed = self._cluster.client.get("/v1/jobs", params={"limit": 100}, timeout=5)
+            open_jobs = {
+                j["id"] for j in listed.json()["data"] if j["status"] in {"queued", "running"}
+            }
+            for _ in range(self._jobs_at_once - len(open_jobs)):
+                self.submit(timeout=5)
+        except (httpx2.TransportError, KeyError, ValueError):
+            return  # the server is away; next time
+
+    def submit(self, timeout: float = 30) -> str | None:
+        """Submit one job; return its id if it was acknowledged."""
+        number = len(self.seed_of)
+        seed = SEEDS[number % len(SEEDS)]
+        response = self._cluster.client.post(
+            "/v1/jobs",
+            json=self.spec(seed),
+            headers={"Idempotency-Key": f"chaos-{number}"},
+            timeout=timeout,
+        )
+        if response.status_code != 201:
+            return None
+        job_id = str(response.json()["id"])
+        self.seed_of[job_id] = seed
+        self._cluster.acknowledged.append(job_id)
+        return job_id
+
+    def spec(self, seed: int) -> dict[str, Any]:
+        """Return a job of a few dozen steps with a checkpoint every few of them."""
+        spec = spec_of_job(self._dataset, self._steps)
+        spec["training"] |= {"seed": seed}
+        return spec | {
+            "checkpoint": {"every_steps": 5},
+            "evaluation": {"every_steps": 1_000},
+            "engine": {"token_budget": 512},
+        }
+
+
+def main() -> int:
+    """Run chaos and tell what it came to."""
+    options = arguments()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepline-chaos-")))
+        cluster = stack.enter_context(make_cluster(stack, directory, options))
+        result = run(cluster, directory, options)
+        if not result.verdict.is_clean and options.keep is not None:
+            (options.keep / "service.log").write_text(cluster.logs())
+    print(result.verdict)
+    print(json.dumps(result.summary()))
+    return 0 if result.verdict.is_clean and not result.adapters_different else 1
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of faults; the rest comes on top"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60, help="of each job")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
+    parser.add_argument(
+        "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
+    )
+    parser.add_argument("--build", help="no_fence, early_ack or no_spool")
+    parser.add_argument("--keep", type=Path, help="directory for the logs of a run that went wrong")
+    return parser.parse_args()
+
+
+def make_cluster(stack: ExitStack, directory: Path, options: argparse.Namespace) -> Cluster:
+    """Return the service to be run, not started yet."""
+    postgres = None
+    if options.database.startswith("postgres"):
+        postgres = stack.enter_context(running_postgres())
+    cluster = Cluster(directory / "service", postgres, OMP_NUM_THREADS="1")
+    if options.build in BUILDS_OF_THE_WORKER:
+        cluster.worker_program = ("-m", "benchmarks.faults.broken", options.build)
+    elif options.build:
+        cluster.api_program = ("-m", "benchmarks.faults.broken", options.build)
+    return cluster
+
+
+def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Result:
+    """Faults, then quiet, then the checker."""
+    began = time.monotonic()
+    place_model(cluster, make_tiny_qwen2(directory / "tiny-qwen2"))
+    dataset = cluster.upload_dataset(tiny_rows(40))
+    workers = ["worker", *(f"worker-{number}" for number in range(2, options.workers + 1))]
+    for name in workers[1:]:
+        cluster.start_worker(name)
+    load = Load(cluster, dataset, options.steps, options.workers + 2)
+    nemesis = Nemesis(cluster, workers, options.seed)
+    over = time.monotonic() + 60 * options.minutes
+    pause = nemesis.pauses(options.pause)
+    while time.monotonic() < over:
+        load.keep_up()
+        kind = nemesis.strike()
+        if kind is not None:
+            print(f"{time.monotonic() - began:7.1f} s  {kind}", flush=True)
+        time.sleep(next(pause))
+    nemesis.mend()
+    history = cluster.history(QUIET_SECONDS)
+    result = Result(check(history), jobs=len(history.acknowledged), faults=nemesis.faults)
+    if not options.build:
+        compare_adapters(cluster, load, history, result)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def compare_adapters(cluster: Cluster, load: Load, history: History, result: Result) -> None:
+    """Run each seed once more in peace, and compare every final adapter with its own."""
+    disturbed = {job.id for job in history.jobs if job.status == "succeeded"}
+    peaceful: dict[int, str] = {}
+    for seed in sorted(set(load.seed_of.values())):
+        response = cluster.client.post("/v1/jobs", json=load.spec(seed))
+        job_id = response.json()["id"]
+        assert cluster.wait_for_end(job_id, 120)["status"] == "succeeded", cluster.logs()
+        peaceful[seed] = adapter_sha256(cluster, job_id)
+    for job_id, seed in load.seed_of.items():
+        if job_id in disturbed:
+            result.adapters_compared += 1
+            if adapter_sha256(cluster, job_id) != peaceful[seed]:
+                result.adapters_different += 1
+                print(f"the adapter of {job_id} is not that of a run without faults")
+
+
+def adapter_sha256(cluster: Cluster, job_id: str) -> str:
+    """Return the hash of a job's adapter weights; the files beside them name the run directory."""
+    response = cluster.client.get(f"/v1/jobs/{job_id}/artifacts/adapter.zip")
+    assert response.status_code == 200, response.text
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        return hashlib.sha256(archive.read("adapter_model.safetensors")).hexdigest()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Deliberately broken builds, on which the checker is tested: `python -m benchmarks.faults.broken NAME`.
+
+Each starts a real process after replacing one function of it, so that exactly one promise is not kept:
+
+    no_fence     the server takes in what superseded attempts send
+    early_ack    the server acknowledges records before it stores them, a moment later, from memory
+    no_spool     the worker drops what it could not send at once
+"""
+
+import runpy
+import sys
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+LATE_SECONDS = 2.0
+"""How long the server of early_ack holds records in memory."""
+
+
+def no_fence() -> str:
+    """Let every attempt write as long as its token is right, whether it has ended or not."""
+    from sqlalchemy import update  # noqa: PLC0415  # each build imports its own process only
+
+    from app.attempts import store  # noqa: PLC0415
+    from app.models import Attempt  # noqa: PLC0415
+
+    def hold_attempt(
+        session: Any, attempt_id: str, token_sha256: str, *, now: datetime, **times: datetime
+    ) -> Any:
+        return session.scalars(
+            update(Attempt)
+            .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
+            .values(synced_at=now, **times)
+            .returning(Attempt)
+            .execution_options(synchronize_session=False, populate_existing=True)
+        ).one_or_none()
+
+    store.hold_attempt = hold_attempt
+    return "app.main"
+
+
+def early_ack() -> str:
+    """Acknowledge at once and store later."""
+    from sqlalchemy.orm import Session  # noqa: PLC0415
+
+    from app.attempts import store  # noqa: PLC0415
+
+    honest_insert, honest_seqs = store.insert_records, store.list_stored_seqs
+    pending: dict[str, set[int]] = {}
+
+    def insert_records(session: Session, rows: Any) -> None:
+        engine = session.get_bind()
+        for row in rows:
+            pending.setdefault(row["attempt_id"], set()).add(row["seq"])
+
+        def store_them() -> None:
+            with Session(engine) as later, later.begin():
+                honest_insert(later, rows)
+
+        threading.Timer(LATE_SECONDS, store_them).start()
+
+    def list_stored_seqs(session: Session, attempt_id: str, seqs: Any) -> set[int]:
+        return {*honest_seqs(session, attempt_id, seqs), *pending.get(attempt_id, ())}
+
+    def find_acked_seq(_session: Session, attempt: Any) -> int:
+        return max(attempt.acked_seq, *pending.get(attempt.id, {0}))
+
+    store.insert_records = insert_records
+    store.list_stored_seqs = list_stored_seqs
+    store.find_acked_seq = find_acked_seq
+    return "app.main"
+
+
+def no_spool() -> str:
+    """Forget records that could not be sent at once, and claim that there were no more."""
+    from worker.supervisor import follow, reporter  # noqa: PLC0415
+
+    honest_note = reporter.Reporter._note_away  # noqa: SLF001  # a build is broken from inside
+
+    def note_away(self: Any, reason: str) -> None:
+        honest_note(self, reason)
+        self._follow._pending.clear()  # noqa: SLF001
+
+    def acknowledge(self: Any, seq: int) -> None:
+        self._pending.clear()  # what was sent is forgotten, whatever has arrived
+        self.acked = seq
+
+    reporter.Reporter._note_away = note_away  # noqa: SLF001
+    reporter.Reporter.last_seq = property(lambda self: getattr(self._follow, "acked", 0))
+    follow.Follow.acknowledge = acknowledge
+    return "worker.celery_app"
+
+
+BUILDS: dict[str, Callable[[], str]] = {
+    "no_fence": no_fence,
+    "early_ack": early_ack,
+    "no_spool": no_spool,
+}
+
+
+if __name__ == "__main__":
+    runpy.run_module(BUILDS[sys.argv[1]](), run_name="__main__", alter_sys=True)

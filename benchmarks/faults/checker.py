@@ -1,0 +1,183 @@
+"""The checker: whether a history keeps the promises of docs/reliability.md. Pure, in the manner of Jepsen's.
+
+It knows nothing of how the service works, only what may be seen of it from outside.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from benchmarks.faults.history import AttemptRow, History, JobRow, Sighting
+
+WAKING_SECONDS = 5.0
+"""After a cut, a superseded training may still live so long: until its supervisor has asked, and ended it."""
+UNSENT = frozenset({"lost"})
+"""Ends of an attempt that leave unsent records behind: its worker is gone, and the next attempt repeats their steps."""
+
+
+@dataclass
+class Verdict:
+    """What was found, in sentences by kind. Empty lists are what is wanted."""
+
+    jobs_lost: list[str] = field(default_factory=list)
+    jobs_run_twice: list[str] = field(default_factory=list)
+    points_lost: list[str] = field(default_factory=list)
+    points_doubled: list[str] = field(default_factory=list)
+    stray_processes: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every promise was kept."""
+        return not any(self.counts().values())
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of findings by kind."""
+        return {kind: len(found) for kind, found in vars(self).items()}
+
+    def __str__(self) -> str:
+        lines = [f"{kind}: {text}" for kind, found in vars(self).items() for text in found[:20]]
+        return "\n".join(lines) or "every promise was kept"
+
+
+def check(history: History) -> Verdict:
+    """Look at a history that has come to rest."""
+    return Verdict(
+        jobs_lost=list(_lost_jobs(history)),
+        jobs_run_twice=[*_doubled_ends(history), *_overlaps(history), *_late_writes(history)],
+        points_lost=list(_lost_points(history)),
+        points_doubled=list(_doubled_points(history)),
+        stray_processes=list(history.strays),
+    )
+
+
+def _lost_jobs(history: History) -> Iterator[str]:
+    """Every acknowledged job is stored, and has ended as it should."""
+    jobs = {job.id: job for job in history.jobs}
+    for job_id in history.acknowledged:
+        job = jobs.get(job_id)
+        wanted = history.expected.get(job_id, "succeeded")
+        if job is None:
+            yield f"{job_id} was acknowledged and is not stored"
+        elif job.status != wanted:
+            yield f"{job_id} is {job.status} ({job.error}) and should be {wanted}"
+        elif job.ends == 0:
+            yield f"{job_id} is {job.status} without an event that says so"
+
+
+def _doubled_ends(history: History) -> Iterator[str]:
+    """A job ends once, its attempts count up, and one begins only when the one before has ended."""
+    for job in history.jobs:
+        if job.ends > 1:
+            yield f"{job.id} ended {job.ends} times"
+    for job_id, attempts in _by_job(history).items():
+        numbers = [attempt.number for attempt in attempts]
+        if numbers != list(range(1, len(numbers) + 1)):
+            yield f"{job_id} has attempts {numbers}"
+        if sum(attempt.status == "succeeded" for attempt in attempts) > 1:
+            yield f"{job_id} succeeded in several attempts"
+        for before, after in pairwise(attempts):
+            if before.ended_at is None or before.ended_at > after.started_at:
+                yield f"{after.id} began before {before.id} had ended"
+
+
+def _overlaps(history: History) -> Iterator[str]:
+    """At most one live training on a device; two of one job only while the former holder is cut off."""
+    attempts = {attempt.id: attempt for attempt in history.attempts}
+    moments: dict[float, list[Sighting]] = defaultdict(list)
+    for sighting in history.sightings:
+        moments[sighting.at].append(sighting)
+    told = set()
+    for at, seen in moments.items():
+        for worker, count in Counter(sighting.worker for sighting in seen).items():
+            if count > 1 and worker not in told:
+                told.add(worker)
+                yield f"{count} trainings on the device of {worker} at {at:.1f}"
+        by_job: dict[str, list[Sighting]] = defaultdict(list)
+        for sighting in seen:
+            if sighting.attempt_id in attempts:
+                by_job[attempts[sighting.attempt_id].job_id].append(sighting)
+        for job_id, together in by_job.items():
+            *former, _ = sorted(together, key=lambda each: attempts[each.attempt_id].number)
+            alone = [each for each in former if not _is_excused(history, each)]
+            if alone and job_id not in told:
+                told.add(job_id)
+                yield f"two trainings of {job_id} at {at:.1f}, and {alone[0].worker} was not cut off"
+
+
+def _is_excused(history: History, sighting: Sighting) -> bool:
+    return sighting.is_stopped or any(
+        cut.worker == sighting.worker and cut.began <= sighting.at <= cut.ended + WAKING_SECONDS
+        for cut in history.cuts
+    )
+
+
+def _late_writes(history: History) -> Iterator[str]:
+    """Nothing is accepted from an attempt that has ended: it stays as it was, and is not heard.
+
+    Its history may still grow: what it could not send, the next attempt may hand in under its own token.
+    """
+    ended: dict[str, str] = {}
+    for seen in history.observations:
+        before = ended.get(seen.attempt_id)
+        if before is not None and seen.status != before:
+            yield f"{seen.attempt_id} was {before} and is {seen.status}"
+        if seen.status != "running":
+            ended[seen.attempt_id] = seen.status
+    for attempt in history.attempts:
+        if attempt.ended_at is not None and attempt.synced_at > attempt.ended_at:
+            yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} and was heard at {attempt.synced_at}"
+
+
+def _lost_points(history: History) -> Iterator[str]:
+    """What was acknowledged is stored without a gap, what ended attempts produced as well, and curves are whole."""
+    acknowledged: dict[str, int] = defaultdict(int)
+    for seen in history.observations:
+        acknowledged[seen.attempt_id] = max(acknowledged[seen.attempt_id], seen.acked_seq)
+    for attempt in history.attempts:
+        stored = {point.seq for point in attempt.stored}
+        acked = max(attempt.acked_seq, acknowledged[attempt.id])
+        for seq in sorted(set(range(1, acked + 1)) - stored):
+            yield f"record {seq} of {attempt.id} was acknowledged and is not stored"
+        for seq in sorted(set(range(acked + 1, max(stored, default=0))) - stored):
+            if attempt.ended_at is not None:
+                yield f"record {seq} of {attempt.id} is missing among what is stored"
+        if attempt.ended_at is None or attempt.status in UNSENT:
+            continue
+        for point in history.produced.get(attempt.id, []):
+            if point.seq > max(stored, default=0):
+                yield f"record {point.seq} of {attempt.id} ({attempt.status}) was produced and is not stored"
+    for job in history.jobs:
+        yield from _holes(job)
+
+
+def _holes(job: JobRow) -> Iterator[str]:
+    if job.status != "succeeded" or job.total_steps is None:
+        return
+    for step in sorted(set(range(1, job.total_steps + 1)) - set(job.curve)):
+        yield f"step {step} of {job.id} is missing from its loss history"
+
+
+def _doubled_points(history: History) -> Iterator[str]:
+    """What is stored was produced, as it is, and a curve has each step once."""
+    for attempt in history.attempts:
+        produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
+        for point in attempt.stored:
+            if produced.get(point.seq) != point:
+                yield f"record {point.seq} of {attempt.id} is not what was produced: {point}"
+        yield from _repeated(attempt.id, [p.step for p in attempt.stored if p.is_loss])
+    for job in history.jobs:
+        yield from _repeated(job.id, list(job.curve))
+
+
+def _repeated(name: str, steps: list[int | None]) -> Iterator[str]:
+    for step, count in Counter(steps).items():
+        if count > 1:
+            yield f"step {step} of {name} stands {count} times"
+
+
+def _by_job(history: History) -> dict[str, list[AttemptRow]]:
+    jobs: dict[str, list[AttemptRow]] = defaultdict(list)
+    for attempt in sorted(history.attempts, key=lambda attempt: attempt.number):
+        jobs[attempt.job_id].append(attempt)
+    return jobs

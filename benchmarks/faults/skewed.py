@@ -1,0 +1,42 @@
+"""Runs a module as a process whose wall clock is wrong: `python -m benchmarks.faults.skewed SECONDS MODULE …`.
+
+There is no library that does this to Python from outside, so the places that read the wall clock are given another one:
+time.time, celery's, and contracts.base.utc_now, through which all our own code asks.
+"""
+
+import datetime as dt
+import runpy
+import sys
+import time
+from typing import Any
+
+
+def skew(seconds: float) -> None:
+    """Shift the wall clock of this process. Must come before what reads it is imported."""
+    offset = dt.timedelta(seconds=seconds)
+    true_time = time.time
+
+    class Skewed(dt.datetime):
+        """Tells the time wrong."""
+
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Any:
+            """Return the wrong moment, as an ordinary datetime."""
+            return dt.datetime.now(tz) + offset
+
+    time.time = lambda: true_time() + seconds
+
+    from celery.app import base as celery_base  # noqa: PLC0415  # after the clock is wrong
+    from celery.worker import request  # noqa: PLC0415
+
+    from contracts import base  # noqa: PLC0415
+
+    celery_base.datetime = request.datetime = Skewed
+    base.utc_now = lambda: Skewed.now(dt.UTC)
+
+
+if __name__ == "__main__":
+    skew(float(sys.argv[1]))
+    module = sys.argv[2]
+    sys.argv = [sys.argv[0], *sys.argv[3:]]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,0 +1,490 @@
+"""The loss history against an MLflow tracking server: the same points over HTTP, on the same machine, in one run.
+
+    python -m benchmarks.history [--points 300000] [--read-points 100000] [--databases sqlite,postgresql]
+        [--large 1000000] [--streams 1000] [--skip-peer]
+
+Writing: training steps of six values go through HTTP sync under a real claim's token, one request after another, with full
+durability; to MLflow through log-batch. A point is one value of one series at one step, on both sides. Requests of equal
+size are compared: 50 points each, and 1,000, the most that MLflow takes. Then the server is killed with signal 9 and what
+it had acknowledged is counted in the file. Reading: a curve of 1,000 points for a plot out of `--read-points` steps, ours by
+/metrics, theirs by get-history-bulk-interval. Then ours alone: a job of `--large` steps, and `--streams` open streams of one
+server process while steps arrive. The last line is JSON; "ratios" holds the smallest ratio of all that were measured.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+from sqlalchemy import func, select
+
+from app.db import Database
+from app.migrate import migrate
+from app.models import Record
+from contracts.attempt import Claim
+from contracts.wire import CLAIM_PATH, SYNC_PATH
+from tests.ports import find_free_port
+from tests.postgres import Postgres, running_postgres
+
+PEER_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-mlflow"
+MLFLOW = "mlflow==3.17.2"
+TOKEN = "token-of-a-benchmark"
+SERIES = ("loss", "learning_rate", "grad_norm", "epoch", "tokens", "seconds")
+PLOT_POINTS = 1000
+SPIKE = 99.0
+
+
+def main() -> None:
+    """Measure both sides and print a table and JSON."""
+    options = arguments()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ours = {kind: measure_ours(kind, folder, options) for kind in options.databases}
+        peer = None if options.skip_peer else measure_peer(folder, options)
+    ratios: dict[str, float] = {}
+    if peer is not None:
+        ratios = compare(list(ours.values()), peer)
+    print(json.dumps({"stepline": ours, "mlflow": peer, "ratios": ratios}))
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--points", type=int, default=60_000, help="written per size of request")
+    parser.add_argument("--read-points", type=int, default=100_000)
+    parser.add_argument("--large", type=int, default=1_000_000)
+    parser.add_argument("--streams", type=int, default=1000)
+    parser.add_argument("--stream-seconds", type=float, default=30)
+    parser.add_argument("--databases", default="sqlite,postgresql", type=lambda x: x.split(","))
+    parser.add_argument("--skip-peer", action="store_true")
+    return parser.parse_args()
+
+
+def compare(ours: list[dict[str, Any]], peer: dict[str, Any]) -> dict[str, float]:
+    """Return the smallest ratios over databases and sizes of requests, and print each."""
+    writes, reads = [], []
+    for side in ours:
+        for size, figures in side["write"].items():
+            ratio = figures["points_per_second"] / peer["write"][size]["points_per_second"]
+            writes.append(ratio)
+            print(f"{side['database']}: writing, {size} points a request: {ratio:.1f} times MLflow")
+        reads.append(peer["read"]["median_ms"] / side["read"]["median_ms"])
+        print(f"{side['database']}: reading a plot: {reads[-1]:.1f} times MLflow")
+    return {"write_vs_mlflow": round(min(writes), 2), "read_vs_mlflow": round(min(reads), 2)}
+
+
+# Ours
+
+
+@contextlib.contextmanager
+def database_url(kind: str, folder: Path) -> Iterator[str]:
+    """Give a database of a kind, migrated."""
+    with contextlib.ExitStack() as stack:
+        url = f"sqlite:///{folder}/stepline.db"
+        if kind == "postgresql":
+            postgres: Postgres = stack.enter_context(running_postgres(fsync=True))
+            url = postgres.url(postgres.create_database())
+        database = Database(url)
+        migrate(database)
+        database.close()
+        yield url
+
+
+class Server:
+    """One server process."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.port = find_free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx2.Client(base_url=self.url, timeout=120, trust_env=False)
+        self._log = folder / "server.log"
+        self._environment = os.environ | {
+            "STEPLINE_DATABASE_URL": url,
+            "STEPLINE_DATA_DIR": str(folder / "files"),
+            "STEPLINE_WORKER_TOKEN": TOKEN,
+            "STEPLINE_PORT": str(self.port),
+            "STEPLINE_DOORBELL": "false",
+        }
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app.main"], env=self._environment, stdout=log, stderr=log
+            )
+        wait_for(lambda: self.client.get("/healthz").status_code == 200, self._log)
+
+    def kill(self) -> None:
+        """Kill it without a word."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def claim(self) -> Claim:
+        """Submit a job and claim it."""
+        spec = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
+        self.client.post("/v1/jobs", json=spec).raise_for_status()
+        worker = {"worker_id": "benchmark"}
+        answer = self.client.post(
+            CLAIM_PATH, json={"worker": worker}, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        return Claim.model_validate_json(answer.raise_for_status().content)
+
+    def sync(self, claim: Claim, body: bytes) -> None:
+        """Send one sync."""
+        headers = {"Authorization": f"Bearer {claim.token}", "Content-Type": "application/json"}
+        path = SYNC_PATH.format(attempt_id=claim.attempt_id)
+        self.client.post(path, content=body, headers=headers).raise_for_status()
+
+
+def measure_ours(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure our side over one kind of database."""
+    folder = folder / kind
+    folder.mkdir()
+    with database_url(kind, folder) as url:
+        server = Server(folder, url)
+        server.start()
+        try:
+            found: dict[str, Any] = {"database": kind, "write": {}}
+            for size in (50, 1000):
+                found["write"][str(size)] = write_ours(server, options.points, size)
+            found["lost_after_kill"] = count_lost(server, url)
+            print(f"{kind}: {found['lost_after_kill']} acknowledged records lost by kill -9")
+            job = fill_ours(server, options.read_points)
+            found["read"] = read_ours(server, job, f"{options.read_points} steps")
+            found["large"] = measure_large(server, options.large)
+            found["streams"] = asyncio.run(measure_streams(server, options))
+            return found
+        finally:
+            server.kill()
+            server.client.close()
+
+
+def steps_body(first: int, count: int) -> bytes:
+    """Return a sync of some training steps."""
+    records = [
+        {
+            "type": "metric",
+            "seq": step,
+            "step": step,
+            "at": f"2026-01-01T00:00:00.{step % 10**6:06d}Z",
+        }
+        | {"values": values_at(step)}
+        for step in range(first, first + count)
+    ]
+    return json.dumps({"records": records}).encode()
+
+
+def values_at(step: int) -> dict[str, float]:
+    """Return the six values of a step, with one spike among all."""
+    chance = random.Random(step)  # noqa: S311  # figures of a curve
+    values = [2 + chance.random(), 2e-4 * chance.random(), chance.random(), step / 1e6, 120.0, 0.25]
+    return dict(zip(SERIES, values, strict=True))
+
+
+def write_ours(server: Server, points: int, size: int) -> dict[str, float]:
+    """Write points in requests of about one size and return how quickly."""
+    claim = server.claim()
+    steps = max(1, size // len(SERIES))
+    bodies = [steps_body(first, steps) for first in range(1, points // len(SERIES), steps)]
+    began = time.perf_counter()
+    for body in bodies:
+        server.sync(claim, body)
+    seconds = time.perf_counter() - began
+    written = len(bodies) * steps
+    figures = {
+        "points_per_second": round(written * len(SERIES) / seconds),
+        "records_per_second": round(written / seconds),
+        "requests_per_second": round(len(bodies) / seconds, 1),
+    }
+    print(f"stepline: {steps * len(SERIES)} points a request: {figures}")
+    return figures
+
+
+def count_lost(server: Server, url: str) -> int:
+    """Write, kill the server in the middle of it, and return how many acknowledged records are not there."""
+    claim = server.claim()
+    acked = 0
+    for first in range(1, 3000, 30):
+        server.sync(claim, steps_body(first, 30))
+        acked = first + 29
+    server.kill()
+    database = Database(url)
+    with database.reading() as session:
+        query = select(func.count()).where(Record.attempt_id == claim.attempt_id)
+        stored = session.scalar(query) or 0
+    database.close()
+    server.start()
+    page = server.client.get(f"/v1/jobs/{claim.job_id}/loss").raise_for_status().json()
+    assert len(page["data"]) == stored
+    return acked - stored
+
+
+def fill_ours(server: Server, steps: int, spike: int | None = None) -> Claim:
+    """Write a job of some steps."""
+    claim = server.claim()
+    for first in range(1, steps + 1, 1000):
+        body = steps_body(first, min(1000, steps + 1 - first))
+        if spike is not None and first <= spike < first + 1000:
+            request = json.loads(body)
+            request["records"][spike - first]["values"]["loss"] = SPIKE
+            body = json.dumps(request).encode()
+        server.sync(claim, body)
+    return claim
+
+
+def read_ours(server: Server, job: Claim, label: str, query: str = "") -> dict[str, float]:
+    """Read a curve for a plot again and again."""
+    path = f"/v1/jobs/{job.job_id}/metrics?names=loss&max_points={PLOT_POINTS}{query}"
+    figures, size = timed(lambda: server.client.get(path).raise_for_status().content, 60)
+    print(f"stepline: a plot of {label}: {figures}, {size} bytes")
+    return figures | {"bytes": size}
+
+
+def measure_large(server: Server, steps: int) -> dict[str, Any]:
+    """Measure a job of very many steps: its plot, its zooms, its polls, and whether its spike is seen."""
+    began = time.perf_counter()
+    claim = fill_ours(server, steps, spike=steps * 2 // 3)
+    seconds = time.perf_counter() - began
+    plot = read_ours(server, claim, f"{steps} steps")
+    zoom = read_ours(
+        server, claim, "1 % of them", f"&from_step={steps // 2}&to_step={steps // 2 + steps // 100}"
+    )
+    path = f"/v1/jobs/{claim.job_id}/metrics?names=loss"
+    answer = server.client.get(path).json()
+    since, _ = timed(
+        lambda: server.client.get(f"{path}&since={answer['cursor']}").raise_for_status().content,
+        200,
+    )
+    is_seen = SPIKE in answer["series"]["loss"]["value"]
+    print(f"stepline: polls: {since}; the spike is {'seen' if is_seen else 'LOST'}")
+    return {
+        "steps": steps,
+        "records_per_second": round(steps / seconds),
+        "plot": plot,
+        "zoom": zoom,
+        "since": since,
+        "spike_seen": is_seen,
+    }
+
+
+async def measure_streams(server: Server, options: argparse.Namespace) -> dict[str, Any]:
+    """Open many streams of one job while its steps arrive, two a second, and see what each of them gets."""
+    claim = server.claim()
+    sent_at: dict[int, float] = {}
+    got: list[set[int]] = [set() for _ in range(options.streams)]
+    delays: list[float] = []
+    ready = asyncio.Semaphore(0)
+    last = int(options.stream_seconds * 2)
+
+    async def listen(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**20)
+        request = f"GET /v1/jobs/{claim.job_id}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        writer.write(request.encode())
+        await reader.readuntil(b"event: status")
+        ready.release()
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while len(got[number]) < last:
+                line = await reader.readline()
+                if line.startswith(b'data: {"attempt"'):
+                    now = time.perf_counter()
+                    for step in json.loads(line[6:])["series"]["loss"]["step"]:
+                        got[number].add(step)
+                        delays.append(now - sent_at[step])
+        writer.close()
+
+    listeners = [asyncio.create_task(listen(number)) for number in range(options.streams)]
+    for _ in range(options.streams):
+        async with asyncio.timeout(120):
+            await ready.acquire()
+    process = psutil.Process(server.process.pid)
+    memory, cpu = process.memory_info().rss, process.cpu_times()
+    began = time.perf_counter()
+    for step in range(1, last + 1):
+        sent_at[step] = time.perf_counter()
+        await asyncio.to_thread(server.sync, claim, steps_body(step, 1))
+        await asyncio.sleep(max(0.0, began + step / 2 - time.perf_counter()))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(30):
+            await asyncio.gather(*listeners)
+    for listener in listeners:
+        listener.cancel()
+    after = process.cpu_times()
+    used = after.user + after.system - cpu.user - cpu.system
+    found = {
+        "streams": options.streams,
+        "steps": last,
+        "missed": sum(last - len(each) for each in got),
+        "p50_delay_seconds": round(statistics.median(delays), 3),
+        "p99_delay_seconds": round(sorted(delays)[int(len(delays) * 0.99)], 3),
+        "rss_mb_when_open": round(memory / 2**20),
+        "rss_mb_at_end": round(process.memory_info().rss / 2**20),
+        "cpu_share": round(used / (time.perf_counter() - began), 2),
+    }
+    print(f"stepline: streams: {found}")
+    return found
+
+
+# MLflow
+
+
+def measure_peer(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure an MLflow tracking server over SQLite, one worker process."""
+    folder = folder / "mlflow"
+    folder.mkdir()
+    port = find_free_port()
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(peer_python(), "-m", "mlflow", "server", "--host", "127.0.0.1"),
+                *("--port", str(port), "--workers", "1"),
+                *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+                *("--artifacts-destination", str(folder / "artifacts")),
+            ],
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            start_new_session=True,
+        )
+    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, trust_env=False)
+    try:
+        wait_for(lambda: client.get("/health").status_code == 200, log)
+        peer = Peer(client)
+        return {
+            "version": MLFLOW,
+            "write": {
+                str(size): peer.write(
+                    min(options.points, 20_000 if size == 50 else options.points), size
+                )
+                for size in (50, 1000)
+            },
+            "read": peer.read(options.read_points),
+        }
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        client.close()
+
+
+class Peer:
+    """An MLflow tracking server, by its own REST API."""
+
+    def __init__(self, client: httpx2.Client) -> None:
+        self._client = client
+        made = self._post("experiments/create", {"name": "benchmark"})
+        self._experiment = made["experiment_id"]
+
+    def write(self, points: int, size: int) -> dict[str, float]:
+        """Write points in requests of one size and return how quickly."""
+        run = self._run()
+        bodies = [
+            {"run_id": run, "metrics": metrics}
+            for metrics in batches(range(1, points // len(SERIES) + 1), size, SERIES)
+        ]
+        began = time.perf_counter()
+        for body in bodies:
+            self._post("runs/log-batch", body)
+        seconds = time.perf_counter() - began
+        written = sum(len(body["metrics"]) for body in bodies)
+        figures = {
+            "points_per_second": round(written / seconds),
+            "requests_per_second": round(len(bodies) / seconds, 1),
+        }
+        print(f"mlflow: {size} points a request: {figures}")
+        return figures
+
+    def read(self, steps: int) -> dict[str, float]:
+        """Read a curve for a plot again and again."""
+        run = self._run()
+        for metrics in batches(range(1, steps + 1), 1000, ("loss",)):
+            self._post("runs/log-batch", {"run_id": run, "metrics": metrics})
+        path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
+        query = {"run_ids": run, "metric_key": "loss", "max_results": PLOT_POINTS}
+        figures, size = timed(
+            lambda: self._client.get(path, params=query).raise_for_status().content, 10
+        )
+        print(f"mlflow: a plot of {steps} steps: {figures}, {size} bytes")
+        return figures | {"bytes": size}
+
+    def _run(self) -> str:
+        made = self._post("runs/create", {"experiment_id": self._experiment, "start_time": 0})
+        return str(made["run"]["info"]["run_id"])
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        answer = self._client.post(f"/api/2.0/mlflow/{path}", json=body)
+        return answer.raise_for_status().json()
+
+
+def batches(
+    steps: range, size: int, names: tuple[str, ...]
+) -> Iterator[list[dict[str, float | str]]]:
+    """Yield the same points as ours, in batches of one size."""
+    batch: list[dict[str, float | str]] = []
+    for step in steps:
+        values = values_at(step)
+        for name in names:
+            batch.append({"key": name, "value": values[name], "timestamp": step, "step": step})
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def peer_python() -> Path:
+    """Return the interpreter of MLflow's environment, made on first use."""
+    python = PEER_ENVIRONMENT / "bin" / "python"
+    if not (PEER_ENVIRONMENT / "bin" / "mlflow").exists():
+        venv.create(PEER_ENVIRONMENT, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", MLFLOW], check=True)
+    return python
+
+
+# Both
+
+
+def timed(action: Callable[[], bytes], times: int) -> tuple[dict[str, float], int]:
+    """Do something again and again; return its times in milliseconds and the length of its answer."""
+    size = len(action())
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        action()
+        taken.append((time.perf_counter() - began) * 1000)
+    taken.sort()
+    return {
+        "median_ms": round(statistics.median(taken), 2),
+        "p95_ms": round(taken[int(len(taken) * 0.95)], 2),
+    }, size
+
+
+def wait_for(is_there: Callable[[], bool], log: Path) -> None:
+    """Wait until a server answers."""
+    deadline = time.monotonic() + 180
+    while True:
+        with contextlib.suppress(httpx2.TransportError):
+            if is_there():
+                return
+        if time.monotonic() > deadline:
+            raise SystemExit(log.read_text()[-4000:])
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A reader of Server-Sent Events for tests: it collects what a stream says in a thread of its own."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx2
+
+
+@dataclass(frozen=True)
+class Said:
+    """One event."""
+
+    event: str
+    data: Any
+    id: str | None
+
+
+class Reader:
+    """Reads one stream until it ends or the test has seen enough."""
+
+    def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
+        self.said: list[Said] = []
+        self.has_ended = False
+        """Whether the server ended the stream as it should."""
+        self.status: int | None = None
+        self._url, self._headers = url, headers or {}
+        self._client = httpx2.Client(timeout=60, trust_env=False)
+        self._socket: socket.socket | None = None
+        self._is_cut = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut the connection."""
+        self._is_cut = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that reads it
+        self._thread.join(timeout=20)
+        self._client.close()
+
+    @property
+    def last_id(self) -> str | None:
+        """The id that a browser would send to go on."""
+        return next((said.id for said in reversed(self.said) if said.id is not None), None)
+
+    def named(self, event: str) -> list[Any]:
+        """Return the data of all events of a name so far."""
+        return [said.data for said in list(self.said) if said.event == event]
+
+    def losses(self) -> dict[int, float]:
+        """Return what a page that listens would hold of the loss."""
+        return hold(list(self.said)).get("loss", {})
+
+    def wait(self, is_there: Callable[[Self], object], seconds: float = 30) -> None:
+        """Wait until something has been said."""
+        deadline = time.monotonic() + seconds
+        while not is_there(self):
+            assert time.monotonic() < deadline, [(said.event, said.id) for said in self.said]
+            time.sleep(0.01)
+
+    def _read(self) -> None:
+        try:
+            with self._client.stream("GET", self._url, headers=self._headers) as response:
+                network = response.extensions["network_stream"]
+                self._socket = network.get_extra_info("socket")
+                self.status = response.status_code
+                fields: dict[str, str] = {}
+                for line in response.iter_lines():
+                    if self._is_cut:
+                        return
+                    if line:
+                        name, _, value = line.partition(": ")
+                        fields[name] = value
+                        continue
+                    if "data" in fields:
+                        data = json.loads(fields["data"])
+                        self.said.append(Said(fields["event"], data, fields.get("id")))
+                    fields = {}
+            self.has_ended = not self._is_cut
+        except (httpx2.TransportError, httpx2.StreamError, RuntimeError, OSError):
+            pass  # cut by the test, or by a server that died
+
+
+def hold(said: list[Said]) -> dict[str, dict[int, float]]:
+    """Return the series that a page holds which follows what was said."""
+    held: dict[str, dict[int, float]] = {}
+    for each in said:
+        if each.event == "rewind":
+            for points in held.values():
+                for step in [step for step in points if step > each.data["rewind_to_step"]]:
+                    del points[step]
+        if each.event == "metrics":
+            for name, columns in each.data["series"].items():
+                pairs = zip(columns["step"], columns["value"], strict=True)
+                held.setdefault(name, {}).update(pairs)
+    return held

@@ -1,0 +1,404 @@
+"""The metrics answer, on both databases."""
+
+import csv
+import io
+import json
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.db import Database
+from app.history import blocks
+from app.history.points import Point, thin, with_ends
+from app.history.schemas import LossPage, MetricsView, WindowPage
+from app.models import Job
+from contracts.attempt import Claim
+from contracts.base import utc_now
+from contracts.record import EvalRecord, LogRecord, MetricRecord, Record
+from contracts.summary import window_steps
+from tests.app.player import Player
+from tests.factories import make_metric
+
+LONG = 2 * blocks.LENGTH + 300
+"""Steps that fill two blocks and begin a third."""
+
+
+def send(player: Player, claim: Claim, records: Sequence[Record]) -> None:
+    for start in range(0, len(records), 1000):
+        player.sync(claim, *records[start : start + 1000])
+
+
+def noisy(steps: range, seed: int = 0, **spikes: float) -> list[Record]:
+    chance = random.Random(seed)  # noqa: S311  # figures of a test
+    losses = {step: 2 + chance.random() for step in steps}
+    losses |= {int(step.removeprefix("at_")): value for step, value in spikes.items()}
+    return [make_metric(n, step, loss=losses[step]) for n, step in enumerate(steps, start=1)]
+
+
+def evaluation(seq: int, step: int, loss: float) -> EvalRecord:
+    return EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=10)
+
+
+def hand_back(player: Player, database: Database, claim: Claim) -> Claim:
+    player.finish(claim, "interrupted")
+    with database.writing() as session:
+        session.execute(update(Job).values(not_before=None))
+    return player.claim()
+
+
+def metrics(player: Player, job: str, **query: Any) -> Any:
+    answer = player.get(f"/v1/jobs/{job}/metrics", **query)
+    MetricsView.model_validate(answer)
+    return answer
+
+
+def drawn(answer: Any, name: str = "loss") -> list[tuple[int, float | None]]:
+    series = answer["series"][name]
+    return list(zip(series["step"], series["value"], strict=True))
+
+
+def test_every_series_comes_in_columns_of_its_own(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(
+        claim,
+        evaluation(1, 0, 2.5),
+        make_metric(2, 1, loss=2.0),
+        make_metric(3, 2, loss=float("nan")),
+        LogRecord(seq=4, at=utc_now(), message="a log is no series"),
+        make_metric(5, 3, loss=1.0, tokens=100.0, seconds=0.5),
+    )
+
+    answer = metrics(player, job)
+
+    assert answer["names"] == sorted(answer["series"])
+    assert answer["names"] == [
+        "epoch",
+        "eval_loss",
+        "grad_norm",
+        "learning_rate",
+        "loss",
+        "seconds",
+        "tokens",
+        "tokens_per_second",
+    ]
+    assert drawn(answer) == [(1, 2.0), (2, None), (3, 1.0)]
+    assert answer["series"]["loss"]["nonfinite"] == [2]
+    assert drawn(answer, "eval_loss") == [(0, 2.5)]
+    assert drawn(answer, "tokens_per_second")[-1] == (3, 200.0)
+    assert (answer["status"], answer["complete"], answer["poll_after_seconds"]) == (
+        "running",
+        False,
+        1.0,
+    )
+    only = metrics(player, job, names="loss,unheard_of", times=True)
+    assert list(only["series"]) == ["loss", "unheard_of"]
+    assert only["series"]["unheard_of"]["step"] == []
+    assert len(only["series"]["loss"]["at"]) == 3
+
+
+def test_a_long_series_is_sampled_and_keeps_ends_and_spikes(player: Player) -> None:
+    job = player.submit()
+    records = noisy(range(1, LONG + 1), at_1500=9.0, at_1501=0.5, at_2300=float("inf"))
+    send(player, player.claim(), records)
+
+    series = metrics(player, job, names="loss", max_points=100)["series"]["loss"]
+
+    assert len(series["step"]) <= 100
+    assert (series["points"], series["sampled"]) == (LONG, True)
+    width = series["width"]
+    assert width & (width - 1) == 0
+    assert (series["step"][0], series["step"][-1]) == (1, LONG)
+    assert series["value"][series["step"].index(1500)] == 9.0
+    assert series["value"][series["step"].index(1501)] == 0.5
+    assert series["nonfinite"] == [2300]
+
+
+def test_what_blocks_draw_is_what_the_records_would_draw(player: Player) -> None:
+    job = player.submit()
+    records = noisy(range(1, LONG + 1), at_1024=7.0)
+    send(player, player.claim(), records)
+    points: list[Point] = [
+        (record.seq, record.step, 0.0, record.values["loss"])
+        for record in records
+        if isinstance(record, MetricRecord)
+    ]
+
+    for start, end in ((0, LONG), (700, 1800), (1025, 2048), (2100, LONG), (5000, 6000)):
+        for max_points in (10, 64, 300, 1000, 5000):
+            query = {"from_step": start, "to_step": end, "max_points": max_points}
+            series = metrics(player, job, names="loss", **query)["series"]["loss"]
+
+            wanted = [point for point in points if start <= point[1] <= end]
+            assert series["points"] == len(wanted)
+            assert series["sampled"] == (len(wanted) > max_points)
+            if len(wanted) > max_points:
+                wanted = with_ends(wanted, thin(wanted, series["width"]))
+                assert len(wanted) <= max_points
+            assert series["step"] == [step for _, step, _, _ in wanted]
+            assert series["value"] == pytest.approx([value for *_, value in wanted], rel=1e-5)
+
+
+def test_the_grid_stays_where_it_is_while_points_come(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    records = noisy(range(1, LONG + 1))
+    held: dict[int, set[int]] = {}
+    for start in range(0, LONG, 100):
+        player.sync(claim, *records[start : start + 100])
+        series = metrics(player, job, names="loss", max_points=200)["series"]["loss"]
+        width, finished = series["width"], (start + 100) // series["width"] * series["width"]
+        last = start + 100  # always there, by itself
+        inner = {step for step in series["step"] if 1 < step <= finished and step != last}
+        assert held.get(width, set()) <= inner
+        held[width] = inner
+    assert len(held) > 3, "the width has grown meanwhile"
+
+
+def test_sparse_series_stay_whole_among_many_records(player: Player) -> None:
+    job = player.submit()
+    records: list[Record] = []
+    for step in range(1, LONG):
+        records.append(make_metric(len(records) + 1, step))
+        if step % 50 == 0:
+            records.append(evaluation(len(records) + 1, step, 1.0 + step))
+    send(player, player.claim(), records)
+
+    answer = metrics(player, job, names="eval_loss", max_points=100)
+
+    assert drawn(answer, "eval_loss") == [(step, 1.0 + step) for step in range(50, LONG, 50)]
+    assert answer["series"]["eval_loss"]["sampled"] is False
+
+
+def test_a_new_attempt_replaces_and_leaves_ghosts(player: Player, database: Database) -> None:
+    job = player.submit()
+    first = player.claim()
+    send(player, first, [*noisy(range(1, 21)), evaluation(21, 20, 1.9)])
+    cursor = metrics(player, job)["cursor"]
+    second = hand_back(player, database, first)
+    send(player, second, [evaluation(1, 10, 2.2), *(make_metric(n, 9 + n) for n in range(2, 6))])
+
+    answer = metrics(player, job, ghosts=True)
+
+    assert [step for step, _ in drawn(answer)] == list(range(1, 15))
+    assert drawn(answer, "eval_loss") == [(10, 2.2)]
+    assert answer["attempts"] == [
+        {"number": 1, "first_step": 1, "last_step": 20},
+        {"number": 2, "first_step": 11, "last_step": 14},
+    ]
+    (ghost,) = answer["ghosts"]
+    assert ghost["attempt"] == 1
+    assert ghost["series"]["loss"]["step"] == list(range(11, 21))
+    assert ghost["series"]["eval_loss"]["step"] == [20]
+    page = metrics(player, job, since=cursor)
+    assert page["rewind_to_step"] == 10
+    assert page["ghosts"] is None
+    assert [step for step, _ in drawn(page)] == [11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 10_000])
+def test_a_poller_holds_what_the_whole_answer_says(
+    player: Player, database: Database, limit: int
+) -> None:
+    job = player.submit()
+    cursor = metrics(player, job)["cursor"]
+    held: dict[str, dict[int, float]] = {}
+
+    def poll() -> None:
+        nonlocal cursor
+        while True:
+            page = metrics(player, job, since=cursor, limit=limit)
+            if page["rewind_to_step"] is not None:
+                for series in held.values():
+                    for step in [step for step in series if step > page["rewind_to_step"]]:
+                        del series[step]
+            for name, columns in page["series"].items():
+                held.setdefault(name, {}).update(
+                    zip(columns["step"], columns["value"], strict=True)
+                )
+            cursor = page["cursor"]
+            if not page["has_more"]:
+                return
+
+    claim = player.claim()
+    for steps in (range(1, 30), range(21, 40), range(11, 15), range(13, 45)):
+        records = noisy(steps, seed=steps.start)
+        player.sync(claim, *records[:5])
+        poll()
+        player.sync(
+            claim,
+            *records[5:],
+            evaluation(len(records) + 1, steps.stop - 1, 1.0),
+            samples=[{"seq": 1, "at": utc_now(), "values": {"sys.cpu_percent": 50.0}}],
+        )
+        poll()
+        claim = hand_back(player, database, claim)
+    poll()
+
+    answer = metrics(player, job)
+    for name in answer["names"]:
+        assert dict(drawn(answer, name)) == held[name], name
+    assert metrics(player, job, since=cursor)["series"] == {}
+
+
+def test_what_the_caller_holds_is_not_sent_again(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, make_metric(1))
+    url = f"/v1/jobs/{job}/metrics?names=loss"
+    tag = player.client.get(url).headers["etag"]
+
+    again = player.client.get(url, headers={"If-None-Match": tag})
+    other = player.client.get(url + "&max_points=10", headers={"If-None-Match": tag})
+    player.sync(claim, make_metric(2))
+    later = player.client.get(url, headers={"If-None-Match": tag})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert other.status_code == 200
+    assert len(later.json()["series"]["loss"]["step"]) == 2
+
+
+def test_exports_hold_every_record(player: Player, database: Database) -> None:
+    job = player.submit()
+    first = player.claim()
+    send(player, first, noisy(range(1, 1001), at_7=float("nan")))
+    second = hand_back(player, database, first)
+    send(player, second, [make_metric(1, 501), evaluation(2, 501, 1.5)])
+
+    response = player.client.get(f"/v1/jobs/{job}/metrics", headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    lines = player.client.get(f"/v1/jobs/{job}/metrics?format=ndjson&names=loss").text.splitlines()
+
+    assert response.headers["content-type"].startswith("text/csv")
+    assert [int(row["step"]) for row in rows] == [*range(1, 502), 501]
+    assert [row["attempt"] for row in rows[-3:]] == ["1", "2", "2"]
+    assert (rows[6]["loss"], rows[-1]["loss"], rows[-1]["eval_loss"]) == ("", "", "1.5")
+    assert len(lines) == 501
+    assert json.loads(lines[6])["values"] == {"loss": None}
+
+
+def test_bad_questions_are_refused_with_the_field(player: Player) -> None:
+    job = player.submit()
+
+    for query, param in (
+        ("max_points=0", "max_points"),
+        ("from_step=-1", "from_step"),
+        ("since=nonsense", "since"),
+        ("format=xml", "format"),
+        ("limit=100000", "limit"),
+    ):
+        response = player.client.get(f"/v1/jobs/{job}/metrics?{query}")
+        assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    with_id = player.client.get(f"/v1/jobs/{job}/stream", headers={"Last-Event-ID": "x"})
+    assert (with_id.status_code, with_id.json()["error"]["code"]) == (400, "bad_cursor")
+    for path in ("metrics", "metrics?format=csv", "loss?format=text", "stream"):
+        assert player.client.get(f"/v1/jobs/job_none/{path}").status_code == 404
+
+
+def test_names_that_no_database_keeps_do_no_harm(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    odd = {"x" * 500: 1.0, "sys.mine": 2.0, "坏\0": 3.0}
+    records: list[Record] = [
+        MetricRecord(seq=n, at=utc_now(), step=n, values={"loss": 1.0} | odd)
+        for n in range(1, blocks.LENGTH + 10)
+    ]
+    send(player, claim, records)
+
+    answer = metrics(player, job, max_points=100)
+
+    assert "sys.mine" not in answer["names"]
+    assert answer["series"]["loss"]["points"] == blocks.LENGTH + 9
+
+
+def test_the_loss_comes_sampled_with_all_its_figures(player: Player) -> None:
+    job = player.submit()
+    send(player, player.claim(), noisy(range(1, 1501), at_700=9.0))
+
+    page = player.get(f"/v1/jobs/{job}/loss", max_points=50)
+
+    LossPage.model_validate(page)
+    assert len(page["data"]) <= 50
+    assert (page["points"], page["sampled"]) == (1500, True)
+    spike = next(point for point in page["data"] if point["step"] == 700)
+    assert (spike["loss"], spike["learning_rate"], spike["grad_norm"]) == (9.0, 2e-4, 1.0)
+
+
+def test_window_means_are_the_reports(player: Player, database: Database) -> None:
+    job = player.submit()
+    claim = player.claim()
+    chance = random.Random(1)  # noqa: S311  # figures of a test
+    figures = [(chance.random() + 1, float(chance.randint(1, 500))) for _ in range(130)]
+    records = [make_metric(n, n, loss=loss, tokens=t) for n, (loss, t) in enumerate(figures, 1)]
+    player.sync(claim, *records[:100])
+    claim = hand_back(player, database, claim)
+    rest = [make_metric(n, 50 + n, loss=lo, tokens=t) for n, (lo, t) in enumerate(figures[50:], 1)]
+    player.sync(claim, *rest)
+
+    def expected(width: int) -> list[tuple[int, float]]:
+        windows = [figures[end - width : end] for end in range(width, 131, width)]
+        return [
+            (n * width, math.fsum(a * b for a, b in w) / math.fsum(b for _, b in w))
+            for n, w in enumerate(windows, 1)
+        ]
+
+    for query, width in (("auto", window_steps(130)), (20, 20), (131, 131)):
+        page = player.get(f"/v1/jobs/{job}/loss", window=query)
+        WindowPage.model_validate(page)
+        assert page["window"] == width
+        assert [(mean["step"], mean["loss"]) for mean in page["data"]] == [
+            (step, pytest.approx(mean, rel=1e-12)) for step, mean in expected(width)
+        ]
+
+
+def test_the_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None:
+    job = player.submit()
+    url = f"/v1/jobs/{job}/loss"
+    empty = player.client.get(url, headers={"Accept": "text/plain"}).text
+    records = [make_metric(n, loss=3.0 - n / 500) for n in range(1, 1001)]
+    player.sync(player.claim(), *records[:999], evaluation(1000, 999, 2.5))
+
+    response = player.client.get(url, headers={"Accept": "text/plain"})
+
+    assert "no loss yet" in empty
+    assert response.headers["content-type"].startswith("text/plain")
+    lines = response.text.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert response.text.isascii()
+    assert "step" in lines[-2]
+    assert lines[-2].split()[0] == "0" or lines[-2].split()[0] == "1"
+    assert lines[-2].split()[-1] == "999"
+    body = [line[11:] for line in lines[2:-3]]
+    assert body[0].startswith("*")
+    assert [row for row, line in enumerate(body) if line.endswith("E")] == [
+        round((3.0 - 1 / 500 - 2.5) / (3.0 - 1 / 500 - (3.0 - 999 / 500)) * 17)
+    ]
+
+
+def test_samples_of_the_machine_stand_beside_the_records(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+
+    def sample(seq: int, **values: float) -> dict[str, Any]:
+        named = {f"sys.{name}": value for name, value in values.items()}
+        return {"seq": seq, "at": utc_now(), "values": named}
+
+    player.sync(claim, samples=[sample(1, cpu_percent=10.0)])
+    player.sync(claim, make_metric(1), make_metric(2))
+    odd = {"seq": 4, "at": utc_now(), "values": {"loss": 9.0, "sys.gpu_percent": float("nan")}}
+    for _ in range(2):  # a repeat stores nothing twice
+        reply = player.sync(claim, samples=[sample(3, cpu_percent=30.0, celsius=50.0), odd])
+    version = player.job(job)["version"]
+
+    assert reply.acked_seq == 2
+    answer = metrics(player, job)
+    assert drawn(answer, "sys.cpu_percent") == [(0, 10.0), (2, 30.0)]
+    assert drawn(answer, "sys.celsius") == [(2, 50.0)]
+    assert "sys.gpu_percent" not in answer["names"]
+    assert [step for step, _ in drawn(answer)] == [1, 2]
+    assert player.finish(claim, "cancelled", last_seq=2).status_code == 200
+    assert player.job(job)["version"] > version

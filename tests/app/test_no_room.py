@@ -1,0 +1,142 @@
+"""A full disk, and a storage that is away: a clear answer, nothing half written, and recovery without a hand."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from httpx2 import Response
+from starlette.testclient import TestClient
+
+from app.db import Database
+from app.main import create_app
+from app.settings import Settings
+from contracts.base import utc_now
+from contracts.record import CheckpointRecord
+from tests.app.player import TOKEN, Player
+from tests.app.test_process import Server
+from tests.factories import make_metric
+
+ROOM_BYTES = 600_000
+
+
+def told(response: Response) -> tuple[int, str, str | None]:
+    assert "x-should-retry" not in response.headers
+    code = response.json()["error"]["code"]
+    return response.status_code, code, response.headers.get("retry-after")
+
+
+class CrampedServer(Server):
+    """A server whose data directory is a file system of its own, which is soon full."""
+
+    def start(self) -> None:
+        files = self._environment["STEPLINE_DATA_DIR"]
+        Path(files).mkdir()
+        mount = f"mount -t tmpfs -o size={ROOM_BYTES} tmpfs '{files}'"
+        self.program = (
+            *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+            f"{mount} && exec '{sys.executable}' -m app.main",
+        )
+        super().start()
+
+
+@pytest.fixture
+def cramped(tmp_path: Path, migrated_file: Path) -> Iterator[CrampedServer]:
+    tried = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "true"], capture_output=True, check=False
+    )
+    if tried.returncode != 0:
+        pytest.skip("this system gives its users no file systems of their own")
+    shutil.copy(migrated_file, tmp_path / "stepline.db")
+    server = CrampedServer(tmp_path, f"sqlite:///{tmp_path}/stepline.db")
+    server.start()
+    yield server
+    server.close()
+
+
+def test_a_full_data_directory_refuses_what_is_too_large_and_takes_the_rest(
+    cramped: CrampedServer,
+) -> None:
+    player = Player(cramped.client)
+    full = (507, "storage_full", "30")
+    large = b"x" * (ROOM_BYTES + 1)
+    rows = b'{"instruction": "q", "output": "' + large + b'"}\n'
+    assert told(cramped.client.post("/v1/datasets", files={"file": ("a", rows)})) == full
+
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, CheckpointRecord(seq=1, at=utc_now(), step=5, name="c", bytes=3))
+    player.offer(claim, 5, tensors=large)
+    assert told(player.put_artifact(claim, content=large)) == full
+    assert told(player.put_file(claim, large)) == full
+
+    # Nothing of them is left: what fits still fits, and whoever was refused may come again.
+    half = b"y" * (ROOM_BYTES // 2)
+    assert player.put_artifact(claim, content=half).status_code == 201
+    assert player.offer(claim, 5, tensors=b"small").json()["stored"] is False
+    assert player.put_file(claim, b"small").status_code == 201
+    assert player.offer(claim, 5, tensors=b"small").json()["stored"] is True
+    assert told(player.put_artifact(claim, "more", half)) == full
+
+    # Deleting a job makes room.
+    assert player.finish(claim, "cancelled", 1).status_code == 200
+    assert cramped.client.delete(f"/v1/jobs/{job}").status_code == 200
+    player.submit()
+    assert player.put_artifact(player.claim(), content=half).status_code == 201
+
+
+def test_a_full_database_refuses_to_write_and_goes_on_once_there_is_room(
+    tmp_path: Path, migrated_file: Path
+) -> None:
+    shutil.copy(migrated_file, tmp_path / "stepline.db")
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path}/stepline.db",
+        data_dir=tmp_path / "files",
+        worker_token=TOKEN,
+        doorbell=False,
+    )
+    app = create_app(settings)
+    app.state.storage.prepare()
+    database: Database = app.state.database
+    with TestClient(app) as client:
+        player = Player(client)
+        job = player.submit()
+        claim = player.claim()
+        with database.writer.connect() as connection:  # the one that every writer takes
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        records = [make_metric(seq) for seq in range(1, 1001)]
+
+        answer = player.send_sync(claim, records)
+
+        assert told(answer) == (507, "storage_full", "30")
+        assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "all or nothing"
+        with database.writer.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+        assert player.sync(claim, *records).acked_seq == 1000
+    database.close()
+
+
+def test_a_storage_that_goes_away_comes_back(
+    client: TestClient, player: Player, settings: Settings
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.put_artifact(claim)
+    elsewhere = settings.data_dir.with_name("elsewhere")
+    settings.data_dir.rename(elsewhere)
+    away = (503, "storage_unavailable", "10")
+    artifact = f"/v1/jobs/{job}/artifacts/adapter.zip"
+
+    assert told(player.put_artifact(claim, content=b"other")) == away
+    assert told(client.get(artifact)) == away
+    rows = b'{"instruction": "other", "output": "a"}\n'
+    assert told(client.post("/v1/datasets", files={"file": ("a", rows)})) == away
+    assert client.get("/readyz").status_code == 503
+
+    elsewhere.rename(settings.data_dir)
+    assert client.get(artifact).content == b"adapter"
+    assert player.put_artifact(claim, content=b"other").status_code == 201
+    assert client.get("/readyz").status_code == 200

@@ -1,0 +1,360 @@
+"""Jobs, attempts and leases against a small reference model: whatever users, workers and time do, both agree.
+
+The model is written from docs/lifecycle.md, not from the server's code, and the same run of calls is made on SQLite and
+PostgreSQL. Each example has a queue of its own, so that all of them can share a server.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from app.db import Database, database_now
+from app.doorbell import Doorbell
+from app.models import Attempt
+from app.settings import Settings
+from app.sweep import Sweeper
+from contracts.attempt import Claim
+from contracts.base import utc_now
+from contracts.failure import Failure, FailureReason
+from contracts.record import CheckpointRecord
+from tests.app.player import TOKEN, Player
+from tests.factories import make_metric
+
+MAX_LOSSES = 3
+FINAL = {"succeeded", "failed", "cancelled"}
+LAST_SEQ = 6
+"""Records of an attempt are numbered up to here, so that repeats and gaps are common."""
+
+
+@dataclass(eq=False)
+class ModelAttempt:
+    """What the server ought to know of an attempt."""
+
+    job: "ModelJob"
+    claim: Claim
+    claim_id: str
+    worker: str
+    status: str = "running"
+    stored: set[int] = field(default_factory=set)
+    settled_as: str | None = None
+
+    @property
+    def acked(self) -> int:
+        """Up to where the records are stored without a gap."""
+        seq = 0
+        while seq + 1 in self.stored:
+            seq += 1
+        return seq
+
+
+@dataclass(eq=False)
+class ModelJob:
+    """What the server ought to know of a job."""
+
+    id: str
+    number: int
+    priority: int
+    status: str = "queued"
+    attempts: list[ModelAttempt] = field(default_factory=list)
+    cancel_requested: bool = False
+    pause_requested: bool = False
+    losses: int = 0
+    checkpoint_step: int = 0
+    checkpoint_at_loss: int = 0
+
+    def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
+        """Make of the job what the end of its attempt makes of it; `go on` is queued, or what was asked for."""
+        attempt.status = "lost" if is_loss and attempt.status == "running" else attempt.status
+        if status == "go on":
+            status = self._after_loss() if is_loss else self._go_on()
+        self.status = attempt.settled_as = status
+        self.pause_requested = False
+
+    def _after_loss(self) -> str:
+        if self.cancel_requested:
+            return "cancelled"
+        is_new = self.checkpoint_step > self.checkpoint_at_loss
+        self.losses = 1 if is_new else self.losses + 1
+        self.checkpoint_at_loss = self.checkpoint_step
+        return "failed" if self.losses >= MAX_LOSSES else self._go_on()
+
+    def _go_on(self) -> str:
+        if self.cancel_requested:
+            return "cancelled"
+        return "paused" if self.pause_requested else "queued"
+
+
+class Machine(RuleBasedStateMachine):
+    """One example: a queue, its users and two workers."""
+
+    def __init__(self, player: Player, database: Database, sweeper: Sweeper, dataset: str) -> None:
+        super().__init__()
+        self.player, self.database, self.sweeper = player, database, sweeper
+        self.dataset = dataset
+        self.queue = f"q-{uuid.uuid4().hex[:12]}"
+        self.jobs: list[ModelJob] = []
+        self.attempts: list[ModelAttempt] = []
+
+    # Users
+
+    @rule(priority=st.integers(0, 1))
+    def submit(self, priority: int) -> None:
+        job_id = self.player.submit(
+            queue=self.queue, priority=priority, dataset={"train": self.dataset}
+        )
+        self.jobs.append(ModelJob(job_id, len(self.jobs), priority))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data(), what=st.sampled_from(["cancel", "pause", "resume", "retry"]))
+    def ask(self, data: st.DataObject, what: str) -> None:
+        job = data.draw(st.sampled_from(self.jobs))
+        wanted = getattr(self, f"_{what}")(job)
+
+        response = self.player.client.post(f"/v1/jobs/{job.id}/{what}")
+
+        found = response.json()["error"]["code"] if response.is_error else "ok"
+        assert found == wanted, (what, job.status, response.text)
+
+    def _cancel(self, job: ModelJob) -> str:
+        if job.status in {"queued", "paused"}:
+            job.status = "cancelled"
+        elif job.status == "running":
+            job.cancel_requested, job.pause_requested = True, False
+        return "ok" if job.status in {"running", "cancelled"} else "job_already_ended"
+
+    def _pause(self, job: ModelJob) -> str:
+        if job.status in FINAL:
+            return "job_already_ended"
+        if job.cancel_requested:
+            return "cancel_pending"
+        if job.status == "queued":
+            job.status = "paused"
+        elif job.status == "running":
+            job.pause_requested = True
+        return "ok"
+
+    def _resume(self, job: ModelJob) -> str:
+        if job.status in FINAL:
+            return "job_already_ended"
+        if job.cancel_requested:
+            return "cancel_pending"
+        if job.status == "paused":
+            job.status = "queued"
+        job.pause_requested = False
+        return "ok"
+
+    def _retry(self, job: ModelJob) -> str:
+        if job.status == "succeeded":
+            return "job_already_ended"
+        if job.status == "paused":
+            return "job_paused"
+        if job.status in {"queued", "running"}:
+            return "cancel_pending" if job.cancel_requested else "ok"
+        job.status, job.cancel_requested = "queued", False
+        job.losses, job.checkpoint_at_loss = 0, job.checkpoint_step
+        return "ok"
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(self.jobs))
+
+        response = self.player.client.delete(f"/v1/jobs/{job.id}")
+
+        assert response.status_code == (409 if job.status == "running" else 200)
+        if job.status != "running":
+            self.jobs.remove(job)
+            for attempt in job.attempts:
+                attempt.status = "deleted"
+
+    # Workers
+
+    @rule(worker=st.sampled_from(["w1", "w2"]), repeat=st.booleans(), data=st.data())
+    def claim(self, worker: str, repeat: bool, data: st.DataObject) -> None:
+        claim_id = uuid.uuid4().hex
+        own = [attempt for attempt in self.attempts if attempt.worker == worker]
+        if repeat and own:
+            claim_id = data.draw(st.sampled_from(own)).claim_id
+        given_before = [a for a in own if a.claim_id == claim_id and a.status == "running"]
+        waiting = [job for job in self.jobs if job.status == "queued"]
+
+        response = self.player.ask(
+            claim_id=claim_id, worker_id=f"{worker}-{self.queue}", queue=self.queue
+        )
+
+        if given_before:
+            again = Claim.model_validate_json(response.content)
+            assert again == given_before[0].claim.model_copy(
+                update={"resume": again.resume, "earlier": again.earlier}
+            )
+        elif not waiting:
+            assert response.status_code == 204
+        else:
+            best = min(waiting, key=lambda job: (-job.priority, job.number))
+            claim = Claim.model_validate_json(response.content)
+            assert (claim.job_id, claim.number) == (best.id, len(best.attempts) + 1)
+            attempt = ModelAttempt(best, claim, claim_id, worker)
+            best.attempts.append(attempt)
+            best.status = "running"
+            self.attempts.append(attempt)
+
+    @precondition(lambda self: self.attempts)
+    @rule(data=st.data(), seqs=st.sets(st.integers(1, LAST_SEQ), max_size=4))
+    def sync(self, data: st.DataObject, seqs: set[int]) -> None:
+        attempt = data.draw(st.sampled_from(self.attempts))
+
+        response = self.player.send_sync(attempt.claim, [make_metric(seq) for seq in sorted(seqs)])
+
+        if self._is_refused(attempt, response):
+            return
+        attempt.stored |= seqs
+        job, reply = attempt.job, response.json()
+        assert reply["acked_seq"] == attempt.acked
+        wanted = "pause" if job.pause_requested else "continue"
+        assert reply["wanted"] == ("cancel" if job.cancel_requested else wanted)
+
+    @precondition(lambda self: self.attempts)
+    @rule(data=st.data(), step=st.integers(1, 5))
+    def write_checkpoint(self, data: st.DataObject, step: int) -> None:
+        attempt = data.draw(st.sampled_from(self.attempts))
+        seq = LAST_SEQ + step
+        record = CheckpointRecord(seq=seq, at=utc_now(), step=step, name=f"step-{step:08d}")
+
+        response = self.player.send_sync(attempt.claim, [record])
+
+        if not self._is_refused(attempt, response) and seq not in attempt.stored:
+            attempt.stored.add(seq)
+            attempt.job.checkpoint_step = max(attempt.job.checkpoint_step, step)
+
+    @precondition(lambda self: self.attempts)
+    @rule(
+        data=st.data(),
+        outcome=st.sampled_from(
+            ["succeeded", "killed", "out of memory", "cancelled", "paused", "interrupted"]
+        ),
+        is_whole=st.booleans(),
+    )
+    def finish(self, data: st.DataObject, outcome: str, is_whole: bool) -> None:
+        attempt = data.draw(st.sampled_from(self.attempts))
+        failures = {
+            "killed": FailureReason.CHILD_KILLED,
+            "out of memory": FailureReason.OOM_GPU,
+        }
+        status = "failed" if outcome in failures else outcome
+        other: dict[str, Any] = {}
+        if status == "failed":
+            other["failure"] = Failure(reason=failures[outcome])
+        if outcome == "succeeded" and attempt.status == "running":
+            assert self.player.put_artifact(attempt.claim).status_code in {200, 201}
+        last_seq = attempt.acked if is_whole else attempt.acked + 1
+
+        response = self.player.finish(attempt.claim, status, last_seq, **other)
+
+        if attempt.status == status:  # a repeat of what ended it
+            assert response.json() == {"job_status": attempt.settled_as}
+        elif not self._is_refused(attempt, response, "records_missing" if not is_whole else None):
+            attempt.status = status
+            is_loss = outcome == "killed"
+            made = {"succeeded": "succeeded", "out of memory": "failed", "cancelled": "cancelled"}
+            attempt.job.settle(attempt, made.get(outcome, "go on"), is_loss)
+            assert response.json() == {"job_status": attempt.job.status}
+
+    # Time
+
+    @rule(data=st.data(), is_silent=st.booleans())
+    def sweep(self, data: st.DataObject, is_silent: bool) -> None:
+        running = [attempt for attempt in self.attempts if attempt.status == "running"]
+        if running and is_silent:
+            attempt = data.draw(st.sampled_from(running))
+            self._let_expire(attempt)
+            attempt.job.settle(attempt, "go on", is_loss=True)
+
+        self.sweeper.sweep_once()
+
+    def _let_expire(self, attempt: ModelAttempt) -> None:
+        with self.database.writing() as session:
+            row = session.get(Attempt, attempt.claim.attempt_id)
+            assert row is not None
+            row.takeover_at = database_now(session) - timedelta(seconds=1)
+
+    def _is_refused(
+        self, attempt: ModelAttempt, response: Any, otherwise: str | None = None
+    ) -> bool:
+        """Check the refusal that is due to this attempt, if one is."""
+        wanted = {"running": otherwise, "deleted": "invalid_token"}.get(
+            attempt.status, "attempt_superseded"
+        )
+        found = response.json()["error"]["code"] if response.is_error else None
+        assert found == wanted, (attempt.status, response.text)
+        return wanted is not None
+
+    @invariant()
+    def both_agree(self) -> None:
+        listed = self.player.get("/v1/jobs", limit=100)["data"]
+        found = {job["id"]: job for job in listed if job["spec"]["queue"] == self.queue}
+        assert found.keys() == {job.id for job in self.jobs}
+        for job in self.jobs:
+            seen = found[job.id]
+            assert (seen["status"], seen["attempt"]) == (job.status, len(job.attempts)), job
+            if job.status == "running":
+                assert (seen["cancel_requested_at"] is not None) == job.cancel_requested
+                assert (seen["pause_requested_at"] is not None) == job.pause_requested
+
+    def teardown(self) -> None:
+        for job in self.jobs:
+            attempts = self.player.get(f"/v1/jobs/{job.id}/attempts")["data"]
+            found = {attempt["number"]: attempt["status"] for attempt in attempts}
+            assert found == {a.claim.number: a.status for a in job.attempts}
+            if job.status == "running":
+                assert self.player.finish(job.attempts[-1].claim, "cancelled").status_code == 200
+            self.player.client.delete(f"/v1/jobs/{job.id}")
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a server that queues a lost job again at once."""
+    return Settings(
+        database_url=database_url,
+        data_dir=tmp_path / "files",
+        worker_token=TOKEN,
+        doorbell=False,
+        retry_seconds=0,
+    )
+
+
+@pytest.mark.parametrize("examples", [6, pytest.param(300, marks=pytest.mark.slow)])
+def test_jobs_attempts_and_leases_are_as_the_model_says(
+    player: Player, database: Database, settings: Settings, examples: int
+) -> None:
+    sweeper = Sweeper(database, settings, Doorbell(settings))
+    dataset = player.upload()
+
+    def machine() -> RuleBasedStateMachine:
+        return Machine(player, database, sweeper, dataset)
+
+    run_state_machine_as_test(
+        machine,  # type: ignore[arg-type]  # a factory serves as well, says its documentation
+        settings=limits(
+            max_examples=examples,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            phases=[Phase.explicit, Phase.generate],
+            derandomize=examples < 100,  # the small tier is the same each time
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

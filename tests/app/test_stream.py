@@ -1,0 +1,209 @@
+"""Streams over real sockets: a server process of its own, on both databases."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from starlette.testclient import TestClient
+
+from contracts.attempt import Claim
+from contracts.base import utc_now
+from contracts.job import Phase
+from contracts.record import MetricRecord, PhaseRecord
+from tests.app.player import Player
+from tests.app.sse import Reader, hold
+from tests.app.test_process import Server, running
+from tests.factories import make_metric
+
+
+@pytest.fixture
+def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
+    with running(tmp_path, database_url, retry_seconds=0) as server:
+        yield server
+
+
+@pytest.fixture
+def player(server: Server) -> Player:
+    return Player(cast("TestClient", server.client))  # it is asked for nothing that a client lacks
+
+
+def stream(server: Server, job: str, query: str = "", last_id: str | None = None) -> Reader:
+    headers = {} if last_id is None else {"Last-Event-ID": last_id}
+    return Reader(f"{server.client.base_url}/v1/jobs/{job}/stream{query}", headers)
+
+
+def train(player: Player, claim: Claim, first: int, last: int, loss: float = 1.0) -> None:
+    """Record steps, numbered as if the attempt had begun with step 1."""
+    player.sync(claim, *[make_metric(step, loss=loss) for step in range(first, last + 1)])
+
+
+def wide_metric(step: int) -> MetricRecord:
+    figures = {f"figure_{n}": float(n) for n in range(30)} | {"loss": 1.0}
+    return MetricRecord(seq=step, at=utc_now(), step=step, values=figures)
+
+
+def test_a_listener_is_told_everything_until_the_end(server: Server, player: Player) -> None:
+    job = player.submit()
+    with stream(server, job) as listener:
+        listener.wait(lambda it: it.named("status"))
+        claim = player.claim()
+        phase = PhaseRecord(seq=1, at=utc_now(), phase=Phase.TRAINING, total_steps=8)
+        player.sync(claim, phase, make_metric(2, 1, loss=2.0))
+        listener.wait(lambda it: it.losses())
+        player.sync(
+            claim,
+            *[make_metric(n + 1, n) for n in range(2, 9)],
+            samples=[{"seq": 1, "at": utc_now(), "values": {"sys.cpu_percent": 12.5}}],
+        )
+        player.succeed(claim, last_seq=9)
+        listener.wait(lambda it: it.has_ended)
+
+    statuses = listener.named("status")
+    assert statuses[0]["status"] == "queued"
+    assert statuses[-1]["status"] == "succeeded"
+    assert "spec" not in statuses[0]
+    assert list(listener.losses()) == list(range(1, 9))
+    assert hold(listener.said)["sys.cpu_percent"] == {8: 12.5}
+    assert "training" in [told["phase"] for told in listener.named("phase")]
+    events = player.get(f"/v1/jobs/{job}/events")["data"]
+    assert [event["id"] for event in listener.named("event")] == [event["id"] for event in events]
+    assert listener.said[-1].event == "done"
+    assert listener.said[-1].data == {"status": "succeeded"}
+
+    with stream(server, job, last_id=listener.last_id) as again:
+        again.wait(lambda it: it.has_ended)
+    assert (again.status, again.said) == (204, [])
+    with stream(server, job) as whole:
+        whole.wait(lambda it: it.has_ended)
+    assert whole.losses() == listener.losses()
+    assert whole.said[-1].event == "done"
+
+
+def test_what_was_missed_is_replayed_without_gap_or_double(server: Server, player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    counts: dict[int, int] = {}
+    finished = threading.Event()
+
+    def record_all() -> None:
+        for step in range(1, 201):
+            train(player, claim, step, step)
+        finished.set()
+
+    recording = threading.Thread(target=record_all)
+    recording.start()
+    last_id, events = None, []
+    while True:
+        was_finished = finished.is_set()
+        with stream(server, job, last_id=last_id) as listener:
+            listener.wait(lambda it: it.named("metrics") or finished.is_set())
+            if was_finished:
+                listener.wait(lambda it: len(counts) + len(it.losses()) >= 200)
+        for told in listener.named("metrics"):
+            for step in told["series"].get("loss", {"step": []})["step"]:
+                counts[step] = counts.get(step, 0) + 1
+        events += [event["id"] for event in listener.named("event")]
+        last_id = listener.last_id or last_id
+        if was_finished:
+            break
+    recording.join()
+
+    assert counts == dict.fromkeys(range(1, 201), 1)
+    assert len(events) == len(set(events))
+
+
+def test_a_rewind_is_told_to_every_listener(server: Server, player: Player) -> None:
+    job = player.submit()
+    first = player.claim()
+    train(player, first, 1, 10)
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(stream(server, job)) for _ in range(3)]
+        for listener in listeners:
+            listener.wait(lambda it: len(it.losses()) == 10)
+        cursor = player.get(f"/v1/jobs/{job}/metrics")["cursor"]
+        player.finish(first, "interrupted", last_seq=10)
+        second = player.claim()
+        player.sync(second, *[make_metric(n, 5 + n, loss=2.0) for n in range(1, 4)])
+        late = stack.enter_context(stream(server, job, last_id=listeners[0].last_id))
+        polled = stack.enter_context(stream(server, job, f"?since={cursor}"))
+        fresh = stack.enter_context(stream(server, job))
+        expected = dict.fromkeys(range(1, 6), 1.0) | dict.fromkeys(range(6, 9), 2.0)
+        for listener in [*listeners, fresh]:
+            listener.wait(lambda it: it.losses() == expected)
+        for listener in (late, polled):
+            listener.wait(lambda it: it.losses() == dict.fromkeys(range(6, 9), 2.0))
+
+        told = {"attempt": 2, "rewind_to_step": 5}
+        assert [listener.named("rewind") for listener in listeners] == [[told]] * 3
+        assert [late.named("rewind"), polled.named("rewind")] == [[told]] * 2
+
+
+def test_from_now_on_nothing_old_comes(server: Server, player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    train(player, claim, 1, 5)
+    with stream(server, job, "?since=now") as listener:
+        listener.wait(lambda it: it.named("status"))
+        train(player, claim, 6, 7)
+        listener.wait(lambda it: it.losses())
+
+        assert list(listener.losses()) == [6, 7]
+
+
+def test_a_restart_of_the_server_costs_a_listener_nothing(server: Server, player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    train(player, claim, 1, 5)
+    with stream(server, job) as listener:
+        listener.wait(lambda it: len(it.losses()) == 5)
+        server.process.kill()
+        server.process.wait()
+    server.start()
+    train(player, claim, 6, 8)
+    with stream(server, job, last_id=listener.last_id) as again:
+        again.wait(lambda it: it.losses())
+        assert list(again.losses()) == [6, 7, 8]
+
+
+def test_the_server_stops_while_streams_are_open(server: Server, player: Player) -> None:
+    job = player.submit()
+    train(player, player.claim(), 1, 5)
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(stream(server, job)) for _ in range(20)]
+        for listener in listeners:
+            listener.wait(lambda it: it.losses())
+
+        seconds = server.stop()
+
+        for listener in listeners:
+            listener.wait(lambda it: it.has_ended)
+    assert seconds < 2, "waiting for one client to go away takes for ever"
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_listeners_hold_no_connection_to_the_database(server: Server, player: Player) -> None:
+    job = player.submit()
+    train(player, player.claim(), 1, 5)
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(stream(server, job)) for _ in range(60)]
+        for listener in listeners:  # more than the pool has connections
+            listener.wait(lambda it: it.losses())
+
+        assert player.job(job)["status"] == "running"
+
+
+def test_a_listener_that_reads_nothing_holds_up_nobody(server: Server, player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    address = ("127.0.0.1", server.port)
+    with socket.create_connection(address) as deaf, stream(server, job) as listener:
+        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        for start in range(0, 6000, 500):
+            player.sync(claim, *[wide_metric(start + n) for n in range(1, 501)])
+            listener.wait(lambda it, least=start: len(it.losses()) > least)  # type: ignore[misc]
+
+        assert len(listener.losses()) == 6000

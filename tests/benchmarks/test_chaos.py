@@ -1,0 +1,45 @@
+"""Chaos finds nothing in what we ship, and finds each deliberately broken build."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FOUND_AS = {"no_fence": "jobs_run_twice", "early_ack": "points_lost", "no_spool": "points_lost"}
+
+
+def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.chaos", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.stdout, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return done.returncode, found
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("build", sorted(FOUND_AS))
+def test_a_broken_build_is_caught(build: str, seed: int) -> None:
+    code, found = run_chaos(
+        *("--minutes", "1", "--workers", "2", "--build", build, "--seed", str(seed))
+    )
+
+    assert code == 1
+    assert found[FOUND_AS[build]] > 0, found
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_two_minutes_of_chaos_break_no_promise(database: str) -> None:
+    code, found = run_chaos("--minutes", "2", "--seed", "7", "--database", database)
+
+    assert code == 0, found
+    assert len(found["faults"]) >= 10
+    assert found["adapters_compared"] > 0

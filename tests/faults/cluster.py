@@ -1,0 +1,222 @@
+"""Cluster: a whole Stepline between fault proxies, watched from outside, with the times at a twentieth of production's.
+
+    worker ──link──► API ──database_link──► PostgreSQL          API, workers ──broker_link──► Valkey
+
+Every worker has a link of its own. `verdict()` brings the whole to rest and has the checker look at what was seen.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.faults.checker import Verdict, check
+from benchmarks.faults.history import Cut, History
+from cli.part import Part
+from tests.e2e.service import FINAL, Service, wait_for
+from tests.faults.proxy import FaultProxy
+from tests.faults.watch import Watch
+from tests.postgres import Postgres
+from tests.processes import children_of, find_processes, find_trainings
+
+TWENTIETH = {
+    "STEPLINE_FLUSH_SECONDS": "0.05",
+    "STEPLINE_SYNC_SECONDS": "0.5",
+    "STEPLINE_LEASE_SECONDS": "2.25",
+    "STEPLINE_TAKEOVER_SECONDS": "9",
+    "STEPLINE_SWEEP_SECONDS": "0.5",
+    "STEPLINE_RING_SECONDS": "1.5",
+    "STEPLINE_RETRY_SECONDS": "0.5",
+    "STEPLINE_HELLO_SECONDS": "1",
+    "STEPLINE_CONTROL_SECONDS": "1.5",
+    "STEPLINE_TERM_SECONDS": "10",
+    "STEPLINE_PATIENCE_SECONDS": "4320",
+    "STEPLINE_CLAIM_PATIENCE_SECONDS": "2",
+}
+"""But for the time after SIGTERM: a machine under load needs some for a checkpoint."""
+
+
+class Cluster(Service):
+    """A Service with a fault proxy on every road and a watch over it."""
+
+    def __init__(self, directory: Path, postgres: Postgres | None = None, **settings: str) -> None:
+        self.postgres = postgres
+        self.database_name = postgres.create_database() if postgres else None
+        super().__init__(directory, None, **(TWENTIETH | settings))
+        self.broker_link = FaultProxy(self._socket)
+        self.broker_url = f"redis://127.0.0.1:{self.broker_link.port}/0"
+        self.database_link: FaultProxy | None = None
+        direct_url = self.environment["STEPLINE_DATABASE_URL"]
+        if postgres is not None:
+            self.database_link = FaultProxy(postgres.socket)
+            direct_url = postgres.url(self.database_name or "")
+            self.environment["STEPLINE_DATABASE_URL"] = (
+                f"postgresql+psycopg://postgres@127.0.0.1:{self.database_link.port}/{self.database_name}"
+            )
+        self.environment["STEPLINE_BROKER_URL"] = self.broker_url
+        self.links: dict[str, FaultProxy] = {}
+        self.runs = directory / "work" / "runs"
+        self.watch = Watch(self.runs, directory / "records", direct_url)
+        self.cuts: list[Cut] = []
+        self.acknowledged: list[str] = []
+        self.expected: dict[str, str] = {}
+        self._last_verdict = Verdict()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.watch.start()
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        if self.watch.is_running:
+            self.watch.stop()
+        super().__exit__(*arguments)
+        for link in self.all_links():
+            link.close()
+        if self.postgres is not None and self.database_name is not None:
+            self.postgres.drop_database(self.database_name)
+
+    def start_worker(self, name: str = "worker", **settings: str) -> Part:
+        """Start a worker that reaches the API through a link of its own."""
+        if name not in self.links:
+            self.links[name] = FaultProxy(("127.0.0.1", self.port))
+        road = {"STEPLINE_SERVER_URL": f"http://127.0.0.1:{self.links[name].port}"}
+        return super().start_worker(name, **(road | settings))
+
+    def start_skewed_worker(self, name: str, seconds: float) -> None:
+        """Start a worker whose wall clock is wrong by so much."""
+        honest = self.worker_program
+        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), *honest[1:])
+        try:
+            self.start_worker(name)
+        finally:
+            self.worker_program = honest
+
+    # What a user does
+
+    def post_job(self, **spec: Any) -> str:
+        """Submit a job and remember that it was acknowledged."""
+        job_id = super().post_job(**spec)
+        self.acknowledged.append(job_id)
+        return job_id
+
+    def cancel(self, job_id: str, seconds: float = 30) -> Any:
+        """Cancel a job, which then ought to end so."""
+        self.expected[job_id] = "cancelled"
+        return super().cancel(job_id, seconds)
+
+    # What a fault needs
+
+    def pool_process(self, name: str = "worker") -> int:
+        """Return the pool process of a worker, the supervisor of its training."""
+        [pid] = children_of(self.parts[name].pid)
+        return pid
+
+    def find_training(self, name: str = "worker") -> int | None:
+        """Return the training process of a worker, if it has one now."""
+        found = [pid for pid, each in find_trainings(self.runs).items() if each.worker == name]
+        return found[0] if found else None
+
+    @contextmanager
+    def cut_off(self, *names: str) -> Iterator[None]:
+        """Note that these workers cannot hear that they are superseded while the block runs."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            now = time.monotonic()
+            self.cuts += [Cut(name, began, now) for name in names]
+
+    def attempts(self, job_id: str) -> list[Any]:
+        """Return the job's attempts as users see them, by number."""
+        found = self.get(f"/v1/jobs/{job_id}/attempts")["data"]
+        return sorted(found, key=lambda attempt: int(attempt["number"]))
+
+    # The end
+
+    def verdict(self, seconds: float = 90) -> Verdict:
+        """Wait until every acknowledged job has ended, and check everything that was seen so far."""
+        self._last_verdict = check(self.history(seconds))
+        return self._last_verdict
+
+    def told(self) -> str:
+        """Return what the checker found and the ends of the logs, for a failed test."""
+        return f"{self._last_verdict}\n{self.logs()}"
+
+    def history(self, seconds: float = 90) -> History:
+        """Bring the service to rest and return its history."""
+        for link in self.all_links():
+            link.set("pass")
+        deadline = time.monotonic() + seconds
+        for job_id in self.acknowledged:
+            with_time = max(1.0, deadline - time.monotonic())
+            try:
+                self.wait_for_end(job_id, with_time)
+            except AssertionError:
+                if self.job(job_id)["status"] in FINAL:
+                    raise
+        wait_for(lambda: not find_trainings(self.runs), 15, self.logs)
+        self.watch.look()
+        return History(
+            acknowledged=list(self.acknowledged),
+            expected=dict(self.expected),
+            produced=self.watch.produced(),
+            sightings=list(self.watch.sightings),
+            observations=list(self.watch.observations),
+            cuts=list(self.cuts),
+            jobs=[replace(job, curve=self._curve(job.id)) for job in self.watch.read_jobs()],
+            attempts=self.watch.read_attempts(),
+            strays=self._strays(),
+        )
+
+    def _curve(self, job_id: str) -> tuple[int, ...]:
+        return tuple(point["step"] for point in self.losses(job_id))
+
+    def _strays(self) -> list[str]:
+        """Return the processes that belong to no part that was started."""
+        known = {part.pid for part in self.parts.values() if part.is_running}
+        known |= {child for pid in set(known) for child in children_of(pid)}
+        found = find_processes(self.mark, self.directory)
+        return [command for pid, command in found.items() if pid not in known]
+
+    def all_links(self) -> Iterable[FaultProxy]:
+        """Return every proxy of this cluster."""
+        return [
+            *self.links.values(),
+            self.broker_link,
+            *([self.database_link] if self.database_link is not None else []),
+        ]
+
+    def all_processes_of(self, name: str) -> list[int]:
+        """Return a worker's main process, its pool process and its training, as far as they live."""
+        main = self.parts[name].pid
+        trainings = [pid for pid, each in find_trainings(self.runs).items() if each.worker == name]
+        return [main, *children_of(main), *trainings]
+
+    def suspend(self, name: str) -> None:
+        """Stop a worker, its training included, as a host that hangs would."""
+        for pid in self.all_processes_of(name):
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a stopped worker go on."""
+        for pid in self.all_processes_of(name):
+            os.kill(pid, signal.SIGCONT)
+
+    def restart_api(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """End the API and start it again on the same port."""
+        self.stop("api", number)
+        self.start_api()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

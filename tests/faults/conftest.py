@@ -1,0 +1,68 @@
+"""One cluster for each database, shared by all tests of this room; each test finds and leaves it in order."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import place_model
+from tests.e2e.service import FINAL
+from tests.faults.cluster import Cluster
+from tests.postgres import Postgres, running_postgres
+from tests.tiny_model import make_tiny_qwen2
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
+
+
+@pytest.fixture(scope="session")
+def crashing_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL that tests of this room may crash: no other room stands on it."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def running_cluster(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    kind = request.param
+    postgres = request.getfixturevalue("crashing_postgres") if kind == "postgresql" else None
+    with Cluster(tmp_path_factory.mktemp(kind), postgres) as cluster:
+        place_model(cluster, tiny_model)
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster of a database, whole at the beginning; what the test made of it is mended after it."""
+    yield running_cluster
+    mend(running_cluster)
+
+
+def mend(cluster: Cluster) -> None:
+    """Bring everything back: roads, database, broker, API, one worker; end what still runs."""
+    for link in cluster.all_links():
+        link.set("pass")
+        link.forget()
+    if cluster.postgres is not None and not cluster.postgres.is_running:
+        cluster.postgres.start()
+    if not cluster.parts["broker"].is_running:
+        cluster.start_broker()
+    if not cluster.parts["api"].is_running:
+        cluster.start_api()
+    with ExitStack() as ends:
+        for name in [name for name in cluster.links if name != "worker"]:
+            ends.callback(cluster.parts[name].stop, lambda: True)
+            if cluster.parts[name].is_running:
+                cluster.resume(name)
+    if not cluster.parts["worker"].is_running:
+        cluster.start_worker()
+    else:
+        cluster.resume("worker")
+    for job in cluster.get("/v1/jobs", limit=100)["data"]:
+        if job["status"] not in FINAL:
+            cluster.cancel(job["id"])

@@ -1,0 +1,20 @@
+"""On which databases a test of this room runs: always on the first, and with --slow on the other as well."""
+
+import pytest
+
+
+def _on(*kinds: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("running_cluster", kinds, indirect=True, scope="session")
+
+
+def _slow(kind: str) -> object:
+    return pytest.param(kind, marks=pytest.mark.slow)
+
+
+on_sqlite_first = _on("sqlite", _slow("postgresql"))
+on_postgresql_first = _on("postgresql", _slow("sqlite"))
+on_both = _on("sqlite", "postgresql")
+on_postgresql = _on("postgresql")
+on_sqlite = _on("sqlite")
+slow_on_both = _on(_slow("sqlite"), _slow("postgresql"))
+slow_on_postgresql = _on(_slow("postgresql"))

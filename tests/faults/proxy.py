@@ -1,0 +1,254 @@
+"""FaultProxy: a TCP proxy that misbehaves on demand. It stands before the API, PostgreSQL and Valkey alike.
+
+    pass        what comes in goes out
+    refuse      nobody listens, and what was open is reset
+    reset       connections are taken and reset at once
+    blackhole   bytes are taken and held; once it passes again they arrive, late
+    delay:S     each piece waits S seconds
+    cut:N       a connection is reset after N bytes of its answers
+
+`drop_replies(pattern, times)` resets a connection in the place of the answer to a request that holds the pattern: the
+other side has done what was asked, and the caller does not learn of it. `catch(pattern)` holds the next such request,
+or its answer, in flight, so that a test can do something at this very moment.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.ports import find_free_port
+
+Target = tuple[str, int] | Path
+"""Host and port, or a unix socket."""
+MODES = ("pass", "refuse", "reset", "blackhole", "delay", "cut")
+PIECE_BYTES = 64 * 1024
+
+
+@dataclass(eq=False)
+class _Link:
+    """One connection through the proxy."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter | None = None
+    answered_bytes: int = 0
+    is_doomed: bool = False
+    """The next answer is not to arrive."""
+    caught: "Caught | None" = None
+    """What holds the next answer."""
+
+    def reset(self) -> None:
+        for writer in (self.client, self.server):
+            if writer is None:
+                continue
+            raw = writer.get_extra_info("socket")
+            with contextlib.suppress(OSError):  # closed already
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+
+@dataclass
+class _Drop:
+    pattern: bytes
+    times: int
+
+
+class Caught:
+    """A request or an answer that is held in flight from `wait` on until `release`."""
+
+    def __init__(self, pattern: bytes, *, is_answer: bool, loop: asyncio.AbstractEventLoop) -> None:
+        self.pattern = pattern
+        self.is_answer = is_answer
+        self.is_taken = False
+        self.arrived = threading.Event()
+        self.released = asyncio.Event()
+        self._loop = loop
+
+    def wait(self, seconds: float = 60) -> None:
+        """Wait until it is in flight."""
+        assert self.arrived.wait(seconds), f"nothing with {self.pattern!r} came by"
+
+    def release(self) -> None:
+        """Let it go on."""
+        self._loop.call_soon_threadsafe(self.released.set)
+
+
+@dataclass
+class FaultProxy:
+    """Listens on a port of this machine and passes on to a target, by a thread of its own."""
+
+    target: Target
+    port: int = field(default_factory=find_free_port)
+    mode: str = "pass"
+    dropped_replies: int = 0
+    """Answers that did not arrive, by drop_replies."""
+
+    def __post_init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="proxy")
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drops: list[_Drop] = []
+        self._catches: list[Caught] = []
+        self._listener: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._thread.start()
+        self._run(self._listen())
+        self._flowing.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def set(self, mode: str) -> None:
+        """Behave so from now on."""
+        assert mode.partition(":")[0] in MODES, mode
+        self._run(self._change(mode))
+
+    def drop_replies(self, pattern: bytes, times: int = 1) -> None:
+        """Reset the next connections that are about to answer a request with these bytes in it."""
+        self._drops.append(_Drop(pattern, times))
+
+    def catch(self, pattern: bytes, *, is_answer: bool = True) -> Caught:
+        """Hold the next request with these bytes in it, or the answer to it, until it is released."""
+        caught = Caught(pattern, is_answer=is_answer, loop=self._loop)
+        self._catches.append(caught)
+        return caught
+
+    def forget(self) -> None:
+        """Let go of whatever is held, and drop and catch nothing more."""
+        for caught in self._catches:
+            caught.release()
+        self._catches, self._drops = [], []
+
+    def close(self) -> None:
+        """Reset everything and stop listening."""
+        if self._loop.is_closed():
+            return
+        self._run(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10)
+
+    async def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+
+    async def _change(self, mode: str) -> None:
+        self.mode = mode
+        if mode == "refuse":
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+        else:
+            await self._listen()
+        if mode in {"refuse", "reset"}:
+            self._reset_all()
+        if mode == "blackhole":
+            self._flowing.clear()
+        else:
+            self._flowing.set()
+
+    async def _end(self) -> None:
+        await self._change("refuse")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _reset_all(self) -> None:
+        for link in self._links:
+            link.reset()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = _Link(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._links.add(link)
+        try:
+            if self.mode == "reset":
+                return
+            if isinstance(self.target, Path):
+                answers, link.server = await asyncio.open_unix_connection(self.target)
+            else:
+                answers, link.server = await asyncio.open_connection(*self.target)
+            await asyncio.gather(
+                self._carry(reader, link.server, link, is_answer=False),
+                self._carry(answers, writer, link, is_answer=True),
+            )
+        except (OSError, asyncio.CancelledError):
+            pass  # the other side is away, or this proxy ends
+        finally:
+            link.reset()
+            self._links.discard(link)
+            self._tasks.discard(task)
+
+    async def _carry(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        link: _Link,
+        *,
+        is_answer: bool,
+    ) -> None:
+        while piece := await source.read(PIECE_BYTES):
+            if self.mode.startswith("delay:"):
+                await asyncio.sleep(float(self.mode.partition(":")[2]))
+            await self._flowing.wait()
+            if not is_answer:
+                self._doom(link, piece)
+                if link.caught is not None and not link.caught.is_answer:
+                    await self._hold(link)
+            elif link.caught is not None:
+                await self._hold(link)
+            elif link.is_doomed:
+                self.dropped_replies += 1
+                link.reset()
+                return
+            elif self.mode.startswith("cut:"):
+                room = int(self.mode.partition(":")[2]) - link.answered_bytes
+                link.answered_bytes += len(piece)
+                if len(piece) > room:
+                    target.write(piece[: max(0, room)])
+                    await target.drain()
+                    link.reset()
+                    return
+            target.write(piece)
+            await target.drain()
+        await self._flowing.wait()
+        with contextlib.suppress(OSError):
+            target.write_eof()
+
+    def _doom(self, link: _Link, piece: bytes) -> None:
+        for drop in self._drops:
+            if drop.times > 0 and drop.pattern in piece:
+                drop.times -= 1
+                link.is_doomed = True
+                return
+        for caught in self._catches:
+            if not caught.is_taken and caught.pattern in piece:
+                caught.is_taken = True
+                link.caught = caught
+                return
+
+    async def _hold(self, link: _Link) -> None:
+        caught, link.caught = link.caught, None
+        if caught is not None:
+            caught.arrived.set()
+            await caught.released.wait()

@@ -1,0 +1,23 @@
+"""Wall clocks that are an hour wrong: only the database's decides."""
+
+import pytest
+
+from tests.faults.cluster import Cluster
+from tests.faults.databases import on_sqlite_first
+from tests.faults.test_worker_loss import post, statuses
+
+HOUR = 3600
+
+
+@on_sqlite_first
+@pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.slow)])
+def test_a_worker_whose_clock_is_an_hour_wrong_works_like_any_other(
+    cluster: Cluster, seconds: int
+) -> None:
+    cluster.stop("worker")
+    cluster.start_skewed_worker("skewed", seconds)
+    job_id = post(cluster, 20)
+
+    assert cluster.verdict(60).is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]
+    assert cluster.attempts(job_id)[0]["worker"] == "skewed"

@@ -1,0 +1,61 @@
+"""PostgreSQL crashes, restarts or hangs: a clear answer meanwhile, and nothing half-written after it."""
+
+import signal
+
+from tests.e2e.conftest import make_job
+from tests.e2e.service import wait_for
+from tests.faults.cluster import Cluster
+from tests.faults.databases import on_postgresql, slow_on_postgresql
+from tests.faults.test_worker_loss import post, statuses
+
+
+@on_postgresql
+def test_a_crash_of_the_database_is_a_503_and_costs_no_record(cluster: Cluster) -> None:
+    assert cluster.postgres is not None
+    job_id = post(cluster, 60)
+    cluster.wait_for_step(job_id, 5)
+    spec = make_job(cluster, steps=1)
+
+    cluster.postgres.stop(signal.SIGQUIT)
+    refused = cluster.client.post("/v1/jobs", json=spec)
+    not_ready = cluster.client.get("/readyz")
+    cluster.postgres.start()
+
+    assert refused.status_code == 503, refused.text
+    assert refused.json()["error"]["code"] == "database_unavailable"
+    assert int(refused.headers["retry-after"]) > 0
+    assert not_ready.status_code == 503
+    wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
+    assert cluster.verdict().is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]
+
+
+@slow_on_postgresql
+def test_a_database_that_crashes_again_and_again_costs_no_record(cluster: Cluster) -> None:
+    assert cluster.postgres is not None
+    job_id = post(cluster, 200)
+    for step in (2, 20, 40, 60, 80):
+        cluster.wait_for_step(job_id, step)
+        cluster.postgres.stop(signal.SIGQUIT)
+        cluster.postgres.start()
+        wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
+
+    assert cluster.verdict(120).is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]
+
+
+@slow_on_postgresql
+def test_a_database_out_of_reach_is_a_503_and_costs_no_record(cluster: Cluster) -> None:
+    assert cluster.database_link is not None
+    job_id = post(cluster, 100)
+    cluster.wait_for_step(job_id, 5)
+
+    for mode in ("refuse", "reset", "blackhole"):
+        cluster.database_link.set(mode)
+        answer = cluster.client.get(f"/v1/jobs/{job_id}", timeout=60)
+        assert answer.status_code == 503, (mode, answer.text)
+        cluster.database_link.set("pass")
+        wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
+
+    assert cluster.verdict(120).is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]

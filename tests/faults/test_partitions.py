@@ -1,0 +1,86 @@
+"""A worker cannot reach the server: it trains on, and is harmless once another has taken over."""
+
+import time
+
+import pytest
+
+from tests.e2e.service import wait_for
+from tests.faults.cluster import Cluster
+from tests.faults.databases import on_postgresql_first, on_sqlite_first, slow_on_both
+from tests.faults.test_worker_loss import post, statuses
+
+
+@on_sqlite_first
+def test_a_partition_shorter_than_the_takeover_costs_nothing(cluster: Cluster) -> None:
+    job_id = post(cluster, 60)
+    cluster.wait_for_step(job_id, 5)
+    training = cluster.find_training()
+
+    cluster.links["worker"].set("refuse")
+    cluster.wait_for_job(job_id, lambda job: job["unreachable"])
+    cluster.links["worker"].set("pass")
+
+    cluster.wait_for_job(job_id, lambda job: not job["unreachable"])
+    assert cluster.find_training() in {training, None}
+    assert cluster.verdict().is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]
+
+
+@on_postgresql_first
+def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_stops(
+    cluster: Cluster,
+) -> None:
+    job_id = post(cluster, 1_000)
+    cluster.wait_for_step(job_id, 5)
+    training = cluster.find_training()
+
+    with cluster.cut_off("worker"):
+        cluster.links["worker"].set("blackhole")  # what is sent meanwhile is delivered late
+        cluster.start_worker("second")
+        cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
+        cluster.links["worker"].set("pass")
+
+    wait_for(
+        lambda: cluster.find_training() != training,
+        30,
+        cluster.logs,
+    )
+    cluster.wait_for_job(job_id, lambda job: job["progress"]["step"] >= 1)
+    cluster.cancel(job_id)
+    assert cluster.verdict().is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["lost", "cancelled"]
+
+
+@slow_on_both
+@pytest.mark.parametrize("mode", ["refuse", "reset"])
+def test_a_partition_beyond_the_takeover_ends_in_one_good_attempt(
+    cluster: Cluster, mode: str
+) -> None:
+    job_id = post(cluster, 200)
+    cluster.wait_for_step(job_id, 7)
+
+    with cluster.cut_off("worker"):
+        cluster.links["worker"].set(mode)
+        cluster.start_worker("second")
+        cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
+        cluster.links["worker"].set("pass")
+
+    assert cluster.verdict(180).is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["lost", "succeeded"]
+
+
+@slow_on_both
+def test_an_outage_of_the_server_many_takeovers_long_costs_no_step(cluster: Cluster) -> None:
+    job_id = post(cluster, 400)
+    cluster.wait_for_step(job_id, 5)
+    training = cluster.find_training()
+
+    cluster.stop("api")
+    began = time.monotonic()
+    outcome = cluster.runs.glob(f"worker/{cluster.watch.observations[-1].attempt_id}/outcome.json")
+    wait_for(lambda: time.monotonic() - began > 20 or any(outcome), 30, cluster.logs)
+    assert cluster.find_training() in {training, None}
+    cluster.start_api()
+
+    assert cluster.verdict(180).is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]

@@ -1,0 +1,71 @@
+"""The API is killed or restarted while jobs run and arrive."""
+
+import contextlib
+import signal
+import threading
+
+import httpx2
+import pytest
+
+from tests.e2e.conftest import make_job
+from tests.faults.cluster import Cluster
+from tests.faults.databases import on_sqlite_first, slow_on_both
+from tests.faults.test_worker_loss import post, statuses
+
+
+@on_sqlite_first
+def test_a_server_killed_three_times_amid_the_steps_loses_no_record(cluster: Cluster) -> None:
+    job_id = post(cluster, 60)
+    for step in (1, 15, 30):
+        cluster.wait_for_step(job_id, step)
+        training = cluster.find_training()
+        cluster.restart_api(signal.SIGKILL)
+        assert cluster.find_training() in {training, None}
+
+    assert cluster.verdict().is_clean, cluster.told()
+    assert statuses(cluster, job_id) == ["succeeded"]
+
+
+@slow_on_both
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("call", [b"/claim", b"/artifacts/", b"/finish"])
+@pytest.mark.parametrize("is_answer", [False, True], ids=["before", "after"])
+def test_a_server_that_goes_amid_a_call_loses_and_doubles_nothing(
+    cluster: Cluster, call: bytes, number: signal.Signals, is_answer: bool
+) -> None:
+    caught = cluster.links["worker"].catch(call, is_answer=is_answer)
+    job_id = post(cluster, 20)
+    caught.wait()
+
+    cluster.restart_api(number)
+    caught.release()
+
+    assert cluster.verdict().is_clean, cluster.told()
+    assert statuses(cluster, job_id)[-1] == "succeeded"
+
+
+@slow_on_both
+def test_every_submission_acknowledged_before_a_kill_is_there_after_it(cluster: Cluster) -> None:
+    spec = make_job(cluster, steps=1) | {"queue": "nobody"}
+    answered: list[str] = []
+
+    def submit() -> None:
+        client = httpx2.Client(base_url=cluster.url, trust_env=False)
+        with contextlib.suppress(httpx2.TransportError), client:
+            while True:
+                answered.append(client.post("/v1/jobs", json=spec).json()["id"])
+
+    for _ in range(3):
+        before = len(answered)
+        threads = [threading.Thread(target=submit) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(answered) < before + 30:
+            threads[0].join(0.02)
+        cluster.restart_api(signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+
+    for job_id in answered:
+        assert cluster.job(job_id)["status"] == "queued"
+        cluster.client.post(f"/v1/jobs/{job_id}/cancel")

@@ -1,0 +1,34 @@
+"""Clients that send a byte now and then, or never read: others are served meanwhile."""
+
+import contextlib
+import socket
+from pathlib import Path
+
+from app.db import Database
+from app.migrate import migrate
+from tests.app.test_process import running
+
+SLOW = 200
+
+
+def test_two_hundred_clients_that_never_finish_their_request_hold_up_nobody(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/stepline.db"
+    database = Database(url)
+    migrate(database)
+    database.close()
+    with running(tmp_path, url) as server, contextlib.ExitStack() as sockets:
+        slow = []
+        for number in range(SLOW):
+            one = sockets.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            one.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n")
+            if number % 2:  # half of them stop in the middle of the body
+                one.sendall(b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{")
+            slow.append(one)
+
+        for _ in range(20):
+            for number, one in enumerate(slow):
+                one.sendall(b"X" if number % 2 else b"X-Slow: 1\r\n")
+            assert server.client.get("/healthz", timeout=5).status_code == 200
+            assert server.post().status_code == 201

@@ -1,0 +1,143 @@
+"""One service with a finished, a failed and a running job, and a real Chromium that watches for errors and strangers."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.e2e.conftest import make_job, place_model
+from tests.e2e.service import Service
+from tests.tiny_model import make_tiny_qwen2
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ENDLESS = 1_000_000
+WAIT_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running service and the jobs in it."""
+
+    service: Service
+    finished: str
+    failed: str
+    running: str
+
+    @property
+    def paths(self) -> list[str]:
+        """One address of each page."""
+        return [
+            "/",
+            f"/jobs/{self.running}",
+            f"/jobs/{self.finished}",
+            f"/jobs/{self.failed}",
+            f"/compare?ids={self.finished},{self.running}",
+            "/new",
+            "/workers",
+            "/docs",
+        ]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Service(tmp_path_factory.mktemp("site")) as service:
+        place_model(service, make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2"))
+        failed = service.post_job(**make_job(service, steps=1) | {"model": "nobody/nothing"})
+        finished = service.post_job(**make_job(service, rows=40) | {"name": "finished"})
+        frequent = {"evaluation": {"every_steps": 40}, "checkpoint": {"every_steps": 40}}
+        running = service.post_job(
+            **make_job(service, steps=ENDLESS)
+            | frequent
+            | {"name": "running", "labels": {"team": "web"}}
+        )
+        service.wait_for_end(finished, 90)
+        assert service.job(failed)["status"] == "failed"
+        service.wait_for_step(running, 3, 90)
+        yield Site(service, finished, failed, running)
+        service.cancel(running)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+class Visitor:
+    """A reader with a browser of its own, whose console and requests are watched."""
+
+    def __init__(self, context: BrowserContext, site: Site) -> None:
+        self.site = site
+        self.context = context
+        self.page = context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        self.may_fail = False
+        """Whether requests may fail: set by a test that takes the server away."""
+        self.page.on("console", lambda message: self._on_console(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self._on_request(request.url))
+
+    def _on_console(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"} and not (self.may_fail and "Failed to load" in text):
+            self.errors.append(text)
+
+    def _on_request(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"data", "blob"} and parts.port != self.site.service.port:
+            self.strangers.append(url)
+
+    def go(self, path: str) -> Page:
+        """Open one of the page's addresses."""
+        self.page.goto(self.site.service.url + path)
+        return self.page
+
+    def plotted(self) -> Any:
+        """Return what the plot is drawn from."""
+        return json.loads(self.page.evaluate("JSON.stringify(window.__stepline ?? null)"))
+
+    def wait_for_points(self, count: int) -> None:
+        """Wait until the plot holds at least so many losses."""
+        self.page.wait_for_function(
+            "count => (window.__stepline?.series.loss?.step.length ?? 0) >= count", arg=count
+        )
+
+
+@pytest.fixture
+def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
+    """Open a browser window; at the test's end nothing may have gone wrong in it."""
+    visitors: list[Visitor] = []
+
+    def open_window(
+        width: int = 1280, locale: str = "en-US", theme: Any = "light", **options: Any
+    ) -> Visitor:
+        context = browser.new_context(
+            viewport={"width": width, "height": 800},
+            locale=locale,
+            color_scheme=theme,
+            **options,
+        )
+        visitors.append(Visitor(context, site))
+        return visitors[-1]
+
+    yield open_window
+    for visitor in visitors:
+        visitor.context.close()
+    assert [error for visitor in visitors for error in visitor.errors] == []
+    assert [url for visitor in visitors for url in visitor.strangers] == []

@@ -1,0 +1,78 @@
+import os
+from pathlib import Path
+
+import pynvml
+import pytest
+
+from contracts.attempt import Device
+from worker.supervisor.system import System
+
+CPU = Device(kind="cpu")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def write_proc(proc: Path, busy: int, idle: int) -> None:
+    (proc / "7").mkdir(parents=True, exist_ok=True)
+    (proc / "stat").write_text(f"cpu {busy} 0 0 {idle} 0 0 0 0 0 0\ncpu0 1 1 1 1\n")
+    (proc / "meminfo").write_text("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 400 kB\n")
+    (proc / "7" / "statm").write_text("50 25 3 1 0 9 0\n")
+
+
+def test_processors_and_memory_are_measured_when_it_is_time(tmp_path: Path) -> None:
+    clock = Clock()
+    write_proc(tmp_path, busy=100, idle=100)
+    with System(CPU, 7, 5.0, clock, tmp_path) as system:
+        assert system.look() == {}
+        clock.now = 5.0
+        write_proc(tmp_path, busy=130, idle=170)
+
+        assert system.look() == {
+            "sys.cpu_percent": 30.0,
+            "sys.process_rss_bytes": 25.0 * os.sysconf("SC_PAGE_SIZE"),
+            "sys.host_memory_bytes": 600.0 * 1024,
+        }
+        assert system.look() == {}
+
+
+def test_what_cannot_be_measured_is_left_out(tmp_path: Path) -> None:
+    clock = Clock()
+    write_proc(tmp_path, busy=1, idle=1)
+    with System(Device(kind="cuda", uuid="GPU-none"), 8, 1.0, clock, tmp_path) as system:
+        clock.now = 2.0
+        (tmp_path / "meminfo").write_text("nonsense")
+
+        assert system.look() == {}  # no such process, no ticks since, no such GPU
+
+
+def test_this_very_machine_can_be_measured() -> None:
+    clock = Clock()
+    with System(CPU, os.getpid(), 1.0, clock) as system:
+        clock.now = 2.0
+        found = system.look()
+
+    assert found["sys.process_rss_bytes"] > 1e6
+    assert found["sys.host_memory_bytes"] > 1e6
+
+
+@pytest.mark.gpu
+def test_a_gpu_tells_what_it_does() -> None:
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        pytest.skip("no GPU")
+    uuid = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0))
+    clock = Clock()
+    with System(Device(kind="cuda", uuid=uuid), os.getpid(), 1.0, clock) as system:
+        clock.now = 2.0
+        found = system.look()
+
+    assert 0 <= found["sys.gpu_percent"] <= 100
+    assert found["sys.gpu_memory_bytes"] > 0
+    assert 0 < found["sys.gpu_celsius"] < 120

@@ -1,0 +1,97 @@
+// What a job's plot holds: series of (step, value), clean over all attempts. Pure data, so that a test can compare it
+// with the API's answer. A rewind moves the points beyond it into a ghost.
+
+export type Value = number | null; // null: not finite
+
+export class Series {
+  constructor(
+    readonly step: number[] = [],
+    readonly value: Value[] = [],
+  ) {}
+
+  get length(): number {
+    return this.step.length;
+  }
+
+  /** Add a point in its place; one at a step that is held replaces it. */
+  add(step: number, value: Value): void {
+    let at = this.length;
+    while (at > 0 && this.step[at - 1]! > step) at -= 1;
+    if (at > 0 && this.step[at - 1] === step) {
+      this.value[at - 1] = value;
+      return;
+    }
+    this.step.splice(at, 0, step);
+    this.value.splice(at, 0, value);
+  }
+
+  /** Drop the points beyond a step and return them. */
+  cut(step: number): Series {
+    let at = this.length;
+    while (at > 0 && this.step[at - 1]! > step) at -= 1;
+    return new Series(this.step.splice(at), this.value.splice(at));
+  }
+
+  last(): { step: number; value: Value } | null {
+    return this.length ? { step: this.step[this.length - 1]!, value: this.value[this.length - 1]! } : null;
+  }
+
+  lowest(): { step: number; value: number } | null {
+    let found: { step: number; value: number } | null = null;
+    this.value.forEach((value, at) => {
+      if (value !== null && (found === null || value < found.value)) found = { step: this.step[at]!, value };
+    });
+    return found;
+  }
+
+  /** The points from one step to another, both included. */
+  between(from: number, to: number): Series {
+    const first = this.step.findIndex((step) => step >= from);
+    if (first < 0) return new Series();
+    let end = this.length;
+    while (end > first && this.step[end - 1]! > to) end -= 1;
+    return new Series(this.step.slice(first, end), this.value.slice(first, end));
+  }
+}
+
+export class Curve {
+  readonly series = new Map<string, Series>();
+  readonly ghosts: Series[] = [];
+  /** Points that the server holds of the loss, which may be more than are shown. */
+  total = 0;
+
+  of(name: string): Series {
+    let found = this.series.get(name);
+    if (!found) this.series.set(name, (found = new Series()));
+    return found;
+  }
+
+  put(name: string, step: number[], value: Value[]): void {
+    this.series.set(name, new Series(step, value));
+  }
+
+  /** Drop every point beyond a step; the losses stay as a ghost. */
+  rewind(toStep: number): void {
+    for (const [name, series] of this.series) {
+      const gone = series.cut(toStep);
+      if (name === "loss" && gone.length) {
+        this.ghosts.push(gone);
+        this.total -= gone.length;
+      }
+    }
+  }
+}
+
+/** Exponential moving average without the pull towards 0 at the start; weight 0 is the series itself. */
+export function smooth(series: Series, weight: number): Series {
+  if (weight <= 0) return series;
+  let sum = 0;
+  let share = 0;
+  const value = series.value.map((one) => {
+    if (one === null) return null;
+    sum = weight * sum + (1 - weight) * one;
+    share = weight * share + (1 - weight);
+    return sum / share;
+  });
+  return new Series(series.step, value);
+}

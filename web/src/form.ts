@@ -1,0 +1,167 @@
+// A form made from the JobSpec's JSON schema: its fields, what each takes, and from the texts in it the spec.
+import { count } from "./format";
+import { asText, leaves, put, resolve, type Schema, type Tree } from "./spec";
+import { say } from "./words";
+
+export interface Field {
+  path: string;
+  title: string;
+  help: string;
+  /** What it may be; more than one for "a count, a share or auto". */
+  choices: Schema[];
+  usual: unknown;
+  isRequired: boolean;
+  /** Values to pick from, if that is all it takes. */
+  options: string[] | null;
+  isNumber: boolean;
+}
+
+type Document = Parameters<typeof resolve>[0];
+
+const DATASETS = ["dataset.train", "dataset.eval"];
+
+/** Every field, in the schema's order. */
+export function fieldsOf(document: Document): Field[] {
+  const fields: Field[] = [];
+  const walk = (schema: Schema, prefix: string, inOptional: boolean): void => {
+    for (const [name, raw] of Object.entries(schema.properties ?? {})) {
+      const path = prefix + name;
+      const whole = resolve(document, raw);
+      const choices = (whole.anyOf ?? whole.oneOf ?? [whole]).map((one) => resolve(document, one));
+      const inner = choices.find((one) => one.properties);
+      const isOptional = choices.some((one) => one.type === "null");
+      if (inner && !DATASETS.includes(path)) walk(inner, `${path}.`, isOptional || inOptional);
+      // What stands in an object that is null unless asked for has no default of its own.
+      else fields.push(makeField(path, inOptional ? { ...whole, default: null } : whole, choices, schema.required?.includes(name) ?? false));
+    }
+  };
+  walk(document.components.schemas.JobSpec!, "", false);
+  return fields;
+}
+
+function makeField(path: string, whole: Schema, choices: Schema[], isRequired: boolean): Field {
+  const real = choices.filter((one) => one.type !== "null");
+  const title = (whole.title ?? path).toLowerCase();
+  return {
+    path,
+    title: title.charAt(0).toUpperCase() + title.slice(1),
+    help: whole.description ?? "",
+    choices: real,
+    usual: whole.default ?? null,
+    isRequired,
+    options: optionsOf(real),
+    isNumber: real.every((one) => one.type === "integer" || one.type === "number"),
+  };
+}
+
+function optionsOf(choices: Schema[]): string[] | null {
+  const options: string[] = [];
+  for (const one of choices) {
+    if (one.const !== undefined) options.push(String(one.const));
+    else if (one.enum) options.push(...one.enum.map(String));
+    else if (one.type === "boolean") options.push("true", "false");
+    else return null;
+  }
+  return options;
+}
+
+/** The range that a field takes, in words; empty if it is not bounded. */
+export function rangeOf(field: Field): string {
+  return field.choices
+    .filter((one) => one.type === "integer" || one.type === "number")
+    .map((one) => {
+      const low = one.minimum ?? one.exclusiveMinimum;
+      const high = one.maximum ?? one.exclusiveMaximum;
+      if (low === undefined && high === undefined) return "";
+      const [min, max] = [low === undefined ? "" : bound(low, one.exclusiveMinimum, ">"), high === undefined ? "" : bound(high, one.exclusiveMaximum, "<")];
+      return high === undefined ? say("from_only", { min }) : say("from_to", { min, max });
+    })
+    .filter(Boolean)
+    .join("; ");
+}
+
+const bound = (value: number, exclusive: number | undefined, sign: string): string =>
+  (exclusive === undefined ? "" : `${sign} `) + (Math.abs(value) >= 10_000 ? count(value) : String(value));
+
+export type Texts = Record<string, string>;
+
+/** The texts that a spec looks like in the form. */
+export function textsOf(spec: Tree): Texts {
+  const texts: Texts = {};
+  for (const [path, value] of leaves(spec)) {
+    if (value === null) continue;
+    if (path === "labels") texts[path] = Object.entries(value as Tree).map(([name, one]) => `${name}:${one}`).join("\n");
+    else if (Array.isArray(value)) texts[path] = value.join(", ");
+    else if (typeof value === "object") for (const [name, one] of Object.entries(value as Tree)) one !== null && (texts[`${path}.${name}`] = String(one));
+    else texts[path] = asText(value);
+  }
+  return texts;
+}
+
+/** The spec of the texts, and what is wrong with which field. */
+export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: Record<string, string> } {
+  const spec: Tree = {};
+  const problems: Record<string, string> = {};
+  for (const field of fields) {
+    try {
+      const value = DATASETS.includes(field.path) ? datasetOf(field.path, texts) : valueOf(field, (texts[field.path] ?? "").trim());
+      if (value !== undefined) put(spec, field.path, value);
+      else if (field.isRequired) problems[field.path] = say("is_required");
+    } catch (error) {
+      problems[field.path] = (error as Error).message;
+    }
+  }
+  return { spec, problems };
+}
+
+function datasetOf(path: string, texts: Texts): unknown {
+  const id = texts[path]?.trim();
+  if (id) return id;
+  if (!texts[`${path}.hub`]?.trim()) return undefined;
+  const source: Tree = {};
+  for (const name of ["hub", "config", "split", "revision"]) {
+    const text = texts[`${path}.${name}`]?.trim();
+    if (text) source[name] = text;
+  }
+  return source;
+}
+
+function valueOf(field: Field, text: string): unknown {
+  if (text === "") return undefined;
+  if (field.path === "labels") return labelsOf(text);
+  if (field.options) return text === "true" ? true : text === "false" ? false : text;
+  for (const choice of field.choices) if (choice.const === text) return text;
+  const numbers = field.choices.filter((one) => one.type === "integer" || one.type === "number");
+  if (numbers.length) {
+    const value = Number(text);
+    if (!Number.isFinite(value)) {
+      if (field.isNumber) throw new Error(say("must_be_number"));
+      return text; // the server says what it may be
+    }
+    if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value)) throw new Error(say("must_be_whole"));
+    if (!numbers.some((one) => lies(value, one))) throw new Error(say("must_lie", { range: rangeOf(field) }));
+    return value;
+  }
+  if (field.choices.some((one) => one.type === "array")) return text.split(/[\s,，]+/).filter(Boolean);
+  return text;
+}
+
+function lies(value: number, schema: Schema): boolean {
+  return (
+    (schema.type !== "integer" || Number.isInteger(value)) &&
+    (schema.minimum === undefined || value >= schema.minimum) &&
+    (schema.maximum === undefined || value <= schema.maximum) &&
+    (schema.exclusiveMinimum === undefined || value > schema.exclusiveMinimum) &&
+    (schema.exclusiveMaximum === undefined || value < schema.exclusiveMaximum)
+  );
+}
+
+function labelsOf(text: string): Tree {
+  const labels: Tree = {};
+  for (const line of text.split("\n").map((one) => one.trim()).filter(Boolean)) {
+    const at = line.search(/[:：]/);
+    if (at < 1) throw new Error(say("faulty_label"));
+    labels[line.slice(0, at).trim()] = line.slice(at + 1).trim();
+  }
+  return labels;
+}

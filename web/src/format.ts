@@ -1,0 +1,60 @@
+// Numbers, times and sizes as a reader wants them, in the page's language.
+import { language } from "./preferences";
+
+export const NONE = "—";
+
+/** A loss or another figure around 1: four decimals, more digits when it is tiny. */
+export function figure(value: number | null | undefined, digits = 4): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
+  if (value !== 0 && Math.abs(value) < 10 ** -digits * 10) return value.toExponential(2);
+  return value.toFixed(Math.abs(value) >= 1000 ? 1 : digits);
+}
+
+/** A learning rate: 2e-4 rather than 0.0002. */
+export function rate(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
+  return value === 0 ? "0" : value.toExponential(2).replace(/\.?0+e/, "e");
+}
+
+export function count(value: number | null | undefined): string {
+  if (value === null || value === undefined) return NONE;
+  return value.toLocaleString(language.value === "zh" ? "zh-CN" : "en-US", { maximumFractionDigits: 0 });
+}
+
+export function duration(seconds: number | null | undefined): string {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NONE;
+  const zh = language.value === "zh";
+  const total = Math.max(0, Math.round(seconds));
+  const [d, h, m, s] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60, total % 60];
+  const units = zh ? [" 天 ", " 小时 ", " 分 ", " 秒"] : ["d ", "h ", "m ", "s"];
+  if (d) return `${d}${units[0]}${h}${units[1]}`.trim();
+  if (h) return `${h}${units[1]}${m}${units[2]}`.trim();
+  if (m) return `${m}${units[2]}${s}${units[3]}`.trim();
+  return `${s}${units[3]}`;
+}
+
+export function clock(at: Date | string | null | undefined, withSeconds = false): string {
+  if (!at) return NONE;
+  const date = typeof at === "string" ? new Date(at) : at;
+  const today = date.toDateString() === new Date().toDateString();
+  const time: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hour12: false };
+  if (withSeconds) time.second = "2-digit";
+  const options: Intl.DateTimeFormatOptions = today ? time : { month: "short", day: "numeric", ...time };
+  return date.toLocaleString(language.value === "zh" ? "zh-CN" : "en-GB", options);
+}
+
+export function bytes(value: number | null | undefined): string {
+  if (value === null || value === undefined) return NONE;
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let size = value;
+  let unit = 0;
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
+}
+
+export function shortId(id: string): string {
+  return id.length > 14 ? `${id.slice(0, 12)}…` : id;
+}

@@ -1,0 +1,143 @@
+// The front door: the frame around every page, and which page is shown.
+import { render } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import "uplot/dist/uPlot.min.css";
+import "./style.css";
+import { awaySince, get, lastAnswerAt } from "./api";
+import { duration } from "./format";
+import { language, theme, type Theme } from "./preferences";
+import { useClock, useKeys } from "./parts/controls";
+import { ComparePage } from "./pages/compare";
+import { DocsPage } from "./pages/docs";
+import { JobPage } from "./pages/job";
+import { JobsPage } from "./pages/jobs";
+import { NewPage } from "./pages/new";
+import { WorkersPage } from "./pages/workers";
+import { followLinks, go, path } from "./router";
+import { say, type Word } from "./words";
+
+const THEMES: Theme[] = ["auto", "light", "dark"];
+
+function Shown() {
+  const at = path.value;
+  const job = /^\/jobs\/([^/]+)$/.exec(at);
+  if (job) return <JobPage key={job[1]} id={decodeURIComponent(job[1]!)} />;
+  if (at === "/") return <JobsPage />;
+  if (at === "/compare") return <ComparePage />;
+  if (at === "/new") return <NewPage />;
+  if (at === "/workers") return <WorkersPage />;
+  if (at === "/docs") return <DocsPage />;
+  return <p class="empty">{say("not_found")}</p>;
+}
+
+function Frame() {
+  const help = useRef<HTMLDialogElement>(null);
+  useKeys({
+    "?": () => help.current?.showModal(),
+    n: () => go("/new"),
+    g: () => go("/"),
+  });
+  const link = (to: string, word: Word) => (
+    <a href={to} aria-current={path.value === to ? "page" : undefined}>
+      {say(word)}
+    </a>
+  );
+  return (
+    <div onClick={followLinks}>
+      <a class="skip" href="#main">
+        {say("skip")}
+      </a>
+      <header class="top">
+        <a class="brand" href="/" aria-label="Stepline">
+          <svg viewBox="0 0 32 32" aria-hidden="true">
+            <path d="M4 8h6v7h6v6h6v4h6" />
+          </svg>
+          Stepline
+        </a>
+        <nav aria-label={say("main_menu")}>
+          {link("/", "jobs")}
+          {link("/workers", "workers")}
+          {link("/docs", "docs")}
+        </nav>
+        <span class="grow" />
+        <button type="button" class="plain" lang={language.value === "zh" ? "en" : "zh-CN"} onClick={() => (language.value = language.value === "zh" ? "en" : "zh")}>
+          {say("language")}
+        </button>
+        <button
+          type="button"
+          class="plain"
+          title={say(`theme_${theme.value}`)}
+          aria-label={say(`theme_${theme.value}`)}
+          onClick={() => (theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length]!)}
+        >
+          {{ auto: "◐", light: "☀", dark: "☾" }[theme.value]}
+        </button>
+        <button type="button" class="plain" title={say("keys")} aria-label={say("keys")} onClick={() => help.current?.showModal()}>
+          ?
+        </button>
+      </header>
+      <AwayBanner />
+      <main id="main" tabIndex={-1}>
+        <Shown />
+      </main>
+      <dialog ref={help} aria-label={say("keys")}>
+        <h2>{say("keys")}</h2>
+        <Keys />
+        <div class="row end">
+          <button type="button" onClick={() => help.current?.close()}>
+            {say("close")}
+          </button>
+        </div>
+      </dialog>
+    </div>
+  );
+}
+
+const KEYS: [string, Word][] = [
+  ["j", "key_next"],
+  ["k", "key_previous"],
+  ["Enter", "key_open"],
+  ["x", "key_choose"],
+  ["/", "key_search"],
+  ["g", "key_jobs"],
+  ["n", "key_new"],
+  ["l", "key_log_scale"],
+  ["s", "key_smoothing"],
+  ["w", "key_whole"],
+  ["f", "key_follow"],
+  ["?", "key_help"],
+];
+
+function Keys() {
+  return (
+    <dl class="keys">
+      {KEYS.map(([key, word]) => (
+        <div key={key}>
+          <dt>
+            <kbd>{key}</kbd>
+          </dt>
+          <dd>{say(word)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** Says that the server is away and how old the data is; asks until it is back. */
+function AwayBanner() {
+  const away = awaySince.value !== null;
+  const now = useClock(away);
+  useEffect(() => {
+    if (!away) return;
+    const timer = setInterval(() => void get("/healthz").catch(() => undefined), 2000);
+    return () => clearInterval(timer);
+  }, [away]);
+  if (!away) return null;
+  return (
+    <p class="away" role="status">
+      {say("away", { age: duration((now - lastAnswerAt.value) / 1000) })}
+    </p>
+  );
+}
+
+render(<Frame />, document.getElementById("app")!);

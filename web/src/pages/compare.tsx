@@ -1,0 +1,260 @@
+// Two to six jobs side by side: their losses in one plot, and only what differs in settings and results.
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { get, isFinal, type Job, type Summary } from "../api";
+import { type Curve, Series, smooth } from "../curve";
+import { count, duration, figure, NONE } from "../format";
+import { readCurve, readNews, type Range } from "../history";
+import { language } from "../preferences";
+import { Card, Status, useKeys } from "../parts/controls";
+import { type Line, Plot } from "../parts/plot";
+import { query, setQuery } from "../router";
+import { asText, leaves, same, type Tree } from "../spec";
+import { say } from "../words";
+
+const COLORS = ["--train", "--eval", "--norm", "--rate", "--good", "--bad"];
+const POINTS = 1000;
+
+interface Side {
+  job: Job;
+  curve: Curve;
+  cursor: string;
+  summary: Summary | null;
+}
+
+async function readSide(id: string, held: Side | undefined): Promise<Side> {
+  const job = await get<Job>(`/v1/jobs/${id}`);
+  let side: Side;
+  if (held) {
+    const { cursor } = isFinal(held.job) ? held : await readNews(id, held.curve, held.cursor);
+    side = { ...held, job, cursor };
+  } else side = { job, summary: null, ...(await readCurve(id, null, POINTS)) };
+  if (job.status === "succeeded" && !side.summary) side.summary = await get<Summary>(`/v1/jobs/${id}/summary`);
+  return side;
+}
+
+function useSides(ids: string[]): Map<string, Side> {
+  const [sides, setSides] = useState(new Map<string, Side>());
+  const key = ids.join(",") + language.value;
+  useEffect(() => {
+    let timer: number | undefined;
+    let stopped = false;
+    let held = new Map<string, Side>();
+    const look = async (): Promise<void> => {
+      const read = await Promise.allSettled(ids.map((id) => readSide(id, held.get(id))));
+      if (stopped) return;
+      const found = new Map(held);
+      read.forEach((one, at) => one.status === "fulfilled" && found.set(ids[at]!, one.value));
+      held = found;
+      setSides(found);
+      const moving = ids.some((id) => !found.has(id) || !isFinal(found.get(id)!.job));
+      if (moving) timer = window.setTimeout(() => void look(), document.hidden ? 20_000 : 2000);
+    };
+    void look();
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
+  }, [key]);
+  return sides;
+}
+
+export function ComparePage() {
+  const ids = [...new Set((query.value.get("ids") ?? "").split(",").filter(Boolean))].slice(0, 6);
+  const all = useSides(ids);
+  const sides = ids.map((id) => all.get(id)).filter((side): side is Side => side !== undefined);
+  useEffect(() => {
+    document.title = `${say("compare")} · Stepline`;
+  }, [language.value]);
+  if (ids.length < 2) {
+    return (
+      <div class="empty">
+        <b>{say("compare_few")}</b>
+        <a href="/">{say("back_to_jobs")}</a>
+      </div>
+    );
+  }
+  return (
+    <>
+      <header class="page">
+        <h1>{say("compare_title", { n: sides.length })}</h1>
+      </header>
+      <Overlay sides={sides} />
+      <Results sides={sides} />
+      <Settings sides={sides} />
+    </>
+  );
+}
+
+function nameOf(job: Job): string {
+  return job.name ?? job.id;
+}
+
+function Overlay({ sides }: { sides: Side[] }) {
+  const isLog = query.value.get("log") === "1";
+  const asked = query.value.get("smooth");
+  const smoothing = asked === null ? 0.6 : Math.min(0.99, Math.max(0, Number(asked) || 0));
+  const [from, to] = [Number(query.value.get("from")), Number(query.value.get("to"))];
+  const range: Range | null = to > from ? { from, to } : null;
+  const toggleLog = (): void => setQuery({ log: isLog ? null : "1" });
+  const onRange = (wanted: Range | null): void => setQuery({ from: wanted && String(wanted.from), to: wanted && String(wanted.to) });
+  useKeys({ l: toggleLog, w: () => onRange(null) });
+  const lines = useMemo(
+    () =>
+      sides.flatMap(({ job, curve }, at): Line[] => {
+        const loss = smooth(curve.of("loss"), smoothing);
+        const evals = curve.of("eval_loss");
+        const color = COLORS[at]!;
+        return [
+          { name: nameOf(job), series: new Series([...loss.step], [...loss.value]), color, width: 2 },
+          { name: `${nameOf(job)} · ${say("eval_loss")}`, series: new Series([...evals.step], [...evals.value]), color, width: 1, opacity: 0.6, dots: true },
+        ];
+      }),
+    [sides.map((side) => side.cursor).join(), smoothing, language.value],
+  );
+  return (
+    <Card
+      title={say("chart_loss")}
+      aside={
+        <>
+          <label class="inline">
+            {say("smoothing")}
+            <input type="range" min="0" max="0.99" step="0.01" value={smoothing} onInput={(event) => setQuery({ smooth: event.currentTarget.value })} />
+            <output>{smoothing.toFixed(2)}</output>
+          </label>
+          <label class="inline">
+            <input type="checkbox" checked={isLog} onChange={toggleLog} />
+            {say("log_scale")}
+          </label>
+          {range && (
+            <button type="button" onClick={() => onRange(null)}>
+              {say("whole_run")}
+            </button>
+          )}
+        </>
+      }
+    >
+      <dl class="readout">
+        {sides.map(({ job, curve }, at) => (
+          <div key={job.id}>
+            <dt>
+              <i style={{ background: `var(${COLORS[at]})` }} aria-hidden="true" />
+              <a href={`/jobs/${job.id}`}>{nameOf(job)}</a>
+            </dt>
+            <dd>{figure(curve.of("loss").last()?.value)}</dd>
+          </div>
+        ))}
+      </dl>
+      {lines.length > 0 && <Plot label={say("chart_loss")} lines={lines} height={340} log={isLog} range={range} format={(value) => String(+value.toPrecision(4))} onRange={onRange} />}
+      <p class="note">{say("zoom_hint")}</p>
+    </Card>
+  );
+}
+
+/** The header of a table with one column a job; a click makes it the baseline. */
+function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undefined }) {
+  return (
+    <thead>
+      <tr>
+        <th />
+        {sides.map(({ job }, at) => (
+          <th key={job.id}>
+            <i class="swatch" style={{ background: `var(${COLORS[at]})` }} aria-hidden="true" /> {nameOf(job)}{" "}
+            {baseline !== undefined &&
+              (job.id === baseline ? (
+                <span class="label">{say("baseline")}</span>
+              ) : (
+                <button type="button" class="small" aria-label={say("make_baseline", { name: nameOf(job) })} title={say("make_baseline", { name: nameOf(job) })} onClick={() => setQuery({ baseline: job.id })}>
+                  {say("baseline")}
+                </button>
+              ))}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  );
+}
+
+function Results({ sides }: { sides: Side[] }) {
+  const wanted = query.value.get("baseline");
+  const baseline = sides.find(({ job }) => job.id === wanted) ?? sides[0];
+  if (!baseline) return null;
+  const seconds = ({ job }: Side): number | null =>
+    job.started_at ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000 : null;
+  const evalLoss = (side: Side): number | null => side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
+  const rows: [string, (side: Side) => number | null, (value: number | null) => string][] = [
+    [say("steps"), ({ job }) => job.progress.step, count],
+    [say("last_loss"), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
+    [say("best_loss"), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
+    [say("eval_loss"), evalLoss, figure],
+    [say("perplexity"), (side) => mapped(evalLoss(side), Math.exp), (value) => figure(value, 2)],
+    [say("speed"), ({ summary }) => summary?.tokens_per_second ?? null, count],
+    [say("duration"), seconds, duration],
+  ];
+  return (
+    <Card title={say("results")}>
+      <div class="scroll">
+        <table>
+          <Columns sides={sides} baseline={baseline.job.id} />
+          <tbody>
+            <tr>
+              <th scope="row">{say("status")}</th>
+              {sides.map(({ job }) => (
+                <td key={job.id}>
+                  <Status job={job} />
+                </td>
+              ))}
+            </tr>
+            {rows.map(([name, read, format]) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                {sides.map((side) => {
+                  const [value, usual] = [read(side), read(baseline)];
+                  const change = side !== baseline && value !== null && usual ? ((value - usual) / usual) * 100 : null;
+                  return (
+                    <td key={side.job.id}>
+                      {value === null ? NONE : format(value)}
+                      {change !== null && <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`}</small>}
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+const mapped = (value: number | null, map: (value: number) => number): number | null => (value === null ? null : map(value));
+
+function Settings({ sides }: { sides: Side[] }) {
+  const specs = sides.map(({ job }) => leaves(job.spec as Tree));
+  const paths = [...new Set(specs.flatMap((spec) => [...spec.keys()]))];
+  const differing = paths.filter((path) => path !== "name" && specs.some((spec) => !same(spec.get(path), specs[0]?.get(path))));
+  return (
+    <Card title={say("differing")}>
+      {differing.length === 0 ? (
+        <p class="note">{say("no_differing")}</p>
+      ) : (
+        <div class="scroll">
+          <table class="differing">
+            <Columns sides={sides} />
+            <tbody>
+              {differing.map((path) => (
+                <tr key={path}>
+                  <th scope="row">
+                    <code>{path}</code>
+                  </th>
+                  {specs.map((spec, at) => (
+                    <td key={sides[at]!.job.id}>{asText(spec.get(path))}</td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </Card>
+  );
+}

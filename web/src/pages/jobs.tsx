@@ -1,0 +1,261 @@
+// The list of jobs: search and filters in the address, the newest first, kept up to date.
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Away, get, isFinal, type Job, type List, Refused, withQuery } from "../api";
+import type { Value } from "../curve";
+import { clock, count, duration, figure, NONE, shortId } from "../format";
+import { readCurve } from "../history";
+import { language } from "../preferences";
+import { onText, Progress, Sparkline, Status, useKeys } from "../parts/controls";
+import { go, query, setQuery } from "../router";
+import { say, sayName } from "../words";
+
+const PAGE = 25;
+const STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
+const POLL_MS = 2000;
+
+/** The list as it was last seen, so that a way back shows it at once. */
+const seen = signal<{ key: string; page: List<Job> } | null>(null);
+
+export function JobsPage() {
+  const filters = {
+    search: query.value.get("search") ?? "",
+    status: query.value.get("status") ?? "",
+    label: query.value.get("label") ?? "",
+    cursor: query.value.get("cursor"),
+  };
+  const key = JSON.stringify([filters, language.value]);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    let timer: number | undefined;
+    let stopped = false;
+    const look = async (): Promise<void> => {
+      try {
+        const page = await get<List<Job>>(
+          withQuery("/v1/jobs", { ...filters, status: filters.status ? filters.status.split(",") : [], limit: PAGE }),
+        );
+        if (stopped) return;
+        seen.value = { key, page };
+        setProblem("");
+      } catch (error) {
+        if (error instanceof Refused) setProblem(error.message);
+        else if (!(error instanceof Away)) throw error;
+      }
+      if (!stopped) timer = window.setTimeout(() => void look(), document.hidden ? POLL_MS * 10 : POLL_MS);
+    };
+    void look();
+    document.title = "Stepline";
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
+  }, [key]);
+
+  const isFiltered = Boolean(filters.search || filters.status || filters.label);
+  const jobs = seen.value && (seen.value.key === key || seen.value.page.data.length) ? seen.value.page.data : null;
+  return (
+    <>
+      <header class="page">
+        <h1 class="grow">{say("jobs")}</h1>
+        <a class="button primary" href="/new">
+          {say("new_job")}
+        </a>
+      </header>
+      <Filters {...filters} />
+      {problem && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      {jobs === null ? (
+        <p class="note">{say("loading")}</p>
+      ) : jobs.length ? (
+        <Table jobs={jobs} page={seen.value!.page} cursor={filters.cursor} />
+      ) : isFiltered ? (
+        <div class="empty">
+          <b>{say("no_match")}</b>
+          <a href="/">{say("clear_filters")}</a>
+        </div>
+      ) : (
+        <NoJobs />
+      )}
+    </>
+  );
+}
+
+function Filters({ search, status, label }: { search: string; status: string; label: string }) {
+  const box = useRef<HTMLInputElement>(null);
+  const timer = useRef<number | undefined>(undefined);
+  useKeys({ "/": () => box.current?.focus() });
+  const later = (changes: Record<string, string | null>): void => {
+    clearTimeout(timer.current);
+    timer.current = window.setTimeout(() => setQuery({ ...changes, cursor: null }), 250);
+  };
+  const chosen = status ? status.split(",") : [];
+  const toggle = (one: string): void => {
+    const left = chosen.includes(one) ? chosen.filter((other) => other !== one) : [...chosen, one];
+    setQuery({ status: left.join(","), cursor: null });
+  };
+  return (
+    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+      <input ref={box} type="search" aria-label={say("search")} placeholder={say("search_jobs")} defaultValue={search} onInput={onText((text) => later({ search: text }))} />
+      <input type="search" class="short" aria-label={say("label")} placeholder={`${say("label")} ${say("label_example")}`} defaultValue={label} onInput={onText((text) => (text === "" || /.:/.test(text) ? later({ label: text }) : undefined))} />
+      <div class="chips" role="group" aria-label={say("status")}>
+        {STATUSES.map((one) => (
+          <button key={one} type="button" class={`chip ${one}`} aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>
+            {sayName(one)}
+          </button>
+        ))}
+      </div>
+    </form>
+  );
+}
+
+function Table({ jobs, page, cursor }: { jobs: Job[]; page: List<Job>; cursor: string | null }) {
+  const chosen = (query.value.get("ids") ?? "").split(",").filter(Boolean);
+  const [marked, setMarked] = useState(-1);
+  const toggle = (id: string): void => {
+    const left = chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id].slice(-6);
+    setQuery({ ids: left.join(",") });
+  };
+  const move = (by: number): void => {
+    const to = Math.min(jobs.length - 1, Math.max(0, marked + by));
+    setMarked(to);
+    document.querySelectorAll("table.jobs tbody tr")[to]?.scrollIntoView({ block: "nearest" });
+  };
+  const job = jobs[marked];
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    Enter: () => job && go(`/jobs/${job.id}`),
+    o: () => job && go(`/jobs/${job.id}`),
+    x: () => job && toggle(job.id),
+  });
+  return (
+    <>
+      <table class="jobs">
+        <thead>
+          <tr>
+            <th>
+              <span class="hidden">{say("compare")}</span>
+            </th>
+            <th>{say("job")}</th>
+            <th>{say("status")}</th>
+            <th>{say("progress")}</th>
+            <th>{say("loss")}</th>
+            <th>{say("left")}</th>
+            <th>{say("created")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {jobs.map((one, at) => (
+            <Row key={one.id} job={one} marked={at === marked} chosen={chosen.includes(one.id)} toggle={() => toggle(one.id)} />
+          ))}
+        </tbody>
+      </table>
+      <nav class="row pager" aria-label={say("jobs")}>
+        {chosen.length >= 2 ? (
+          <a class="button primary" href={`/compare?ids=${chosen.join(",")}`}>
+            {say("compare_chosen", { n: chosen.length })}
+          </a>
+        ) : (
+          <span class="note">{say("compare_hint")}</span>
+        )}
+        <span class="grow" />
+        {cursor && (
+          <button type="button" onClick={() => setQuery({ cursor: null }, true)}>
+            {say("newer")}
+          </button>
+        )}
+        {page.has_more && (
+          <button type="button" onClick={() => setQuery({ cursor: page.cursor }, true)}>
+            {say("older")}
+          </button>
+        )}
+      </nav>
+    </>
+  );
+}
+
+function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chosen: boolean; toggle: () => void }) {
+  const { step, total_steps } = job.progress;
+  const name = job.name ?? shortId(job.id);
+  return (
+    <tr class={marked ? "marked" : ""} aria-current={marked ? "true" : undefined}>
+      <td>
+        <input type="checkbox" checked={chosen} onChange={toggle} aria-label={say("choose_to_compare", { name })} />
+      </td>
+      <td class="name">
+        <a href={`/jobs/${job.id}`}>{name}</a>
+        <small>
+          {job.spec.model} · {datasetName(job)}{" "}
+          {Object.entries(job.labels).map(([key, value]) => (
+            <span key={key} class="label">
+              {key}:{value}
+            </span>
+          ))}
+        </small>
+      </td>
+      <td>
+        <Status job={job} />
+        {job.error && <small class="cut">{job.error.message}</small>}
+      </td>
+      <td class="amount">
+        <Progress job={job} />
+        <small>
+          {count(step)}
+          {total_steps ? ` / ${count(total_steps)}` : ""}
+        </small>
+      </td>
+      <td class="course">
+        <Course job={job} />
+        <b>{figure(job.last_loss)}</b>
+      </td>
+      <td>{job.status === "running" ? duration(job.eta_seconds) : job.started_at && job.ended_at ? <small>{duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}</small> : NONE}</td>
+      <td>
+        <small>{clock(job.created_at)}</small>
+      </td>
+    </tr>
+  );
+}
+
+function datasetName(job: Job): string {
+  const train = job.spec.dataset.train;
+  return typeof train === "string" ? shortId(train) : train.hub;
+}
+
+const courses = new Map<string, { step: number; values: Value[] }>();
+
+/** A few dozen points of the loss; asked for again as the job goes on, once for one that has ended. */
+function Course({ job }: { job: Job }) {
+  const [values, setValues] = useState<Value[]>(courses.get(job.id)?.values ?? []);
+  const step = job.progress.step;
+  const due = isFinal(job) ? step : step - (step % Math.max(1, Math.ceil((job.progress.total_steps ?? 100) / 100)));
+  useEffect(() => {
+    if (step < 2 || courses.get(job.id)?.step === due) return;
+    courses.set(job.id, { step: due, values });
+    readCurve(job.id, null, 40, "loss").then(
+      ({ curve }) => {
+        courses.set(job.id, { step: due, values: curve.of("loss").value });
+        setValues(curve.of("loss").value);
+      },
+      () => void courses.delete(job.id),
+    );
+  }, [job.id, due]);
+  return <Sparkline values={values} />;
+}
+
+function NoJobs() {
+  return (
+    <div class="empty">
+      <b>{say("no_jobs")}</b>
+      <span>{say("no_jobs_hint")}</span>
+      <pre>{`curl -s ${location.origin}/v1/datasets -F file=@examples/alpaca.json
+curl -s ${location.origin}/v1/jobs -H 'Content-Type: application/json' \\
+  -d '{"model": "Qwen/Qwen2-0.5B-Instruct", "dataset": {"train": "ds_…"}}'`}</pre>
+      <a class="button primary" href="/new">
+        {say("new_job")}
+      </a>
+    </div>
+  );
+}

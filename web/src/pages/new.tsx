@@ -1,0 +1,373 @@
+// A form for a new job, made from the JobSpec's schema, with the equivalent curl beside it. What is typed outlives a
+// reload; what the server refuses is said at its field.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Away, call, type Dataset, get, type Job, type List, Refused, type components } from "../api";
+import { type Field, fieldsOf, rangeOf, specOf, type Texts, textsOf } from "../form";
+import { CHINESE } from "../fields";
+import { count } from "../format";
+import { language } from "../preferences";
+import { Card, CopyButton, onText, useKeys } from "../parts/controls";
+import { go, query } from "../router";
+import { asCurl, asText, defaults, loadOpenapi, openapi, shortest, type Tree } from "../spec";
+import { say, type Word } from "../words";
+
+type Plan = components["schemas"]["Plan"];
+type Detail = components["schemas"]["DatasetDetail"];
+
+const GROUPS: [Word, (path: string) => boolean][] = [
+  ["group_basic", (path) => /^(model|model_revision|dataset\..*)$/.test(path)],
+  ["group_training", (path) => path.startsWith("training.")],
+  ["group_lora", (path) => path.startsWith("lora.")],
+  ["group_evaluation", (path) => /^(evaluation|checkpoint)\./.test(path)],
+  ["group_about", (path) => /^(name|labels|priority|queue)$/.test(path)],
+  ["group_quantization", (path) => path.startsWith("quantization.")],
+  ["group_engine", (path) => path.startsWith("engine.")],
+];
+
+function keptDraft(from: string): Texts | null {
+  try {
+    return JSON.parse(sessionStorage.getItem(`draft ${from}`) ?? "null") as Texts | null;
+  } catch {
+    return null;
+  }
+}
+
+function keepDraft(from: string, texts: Texts | null): void {
+  try {
+    if (texts) sessionStorage.setItem(`draft ${from}`, JSON.stringify(texts));
+    else sessionStorage.removeItem(`draft ${from}`);
+  } catch {
+    // Storage may be forbidden; the draft then lasts as long as the page.
+  }
+}
+
+export function NewPage() {
+  const from = query.value.get("from") ?? "";
+  const [texts, setTexts] = useState<Texts | null>(keptDraft(from));
+  const [original, setOriginal] = useState<Job | null>(null);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    document.title = `${say("new_job")} · Stepline`;
+  }, [language.value]);
+  useEffect(() => {
+    void (async () => {
+      try {
+        const document = await loadOpenapi();
+        if (!from) return setTexts((held) => held ?? {});
+        const job = await get<Job>(`/v1/jobs/${from}`);
+        setOriginal(job);
+        setTexts((held) => held ?? textsOf(shortest(job.spec as Tree, defaults(document))));
+      } catch (error) {
+        if (!(error instanceof Away)) setProblem((error as Error).message);
+        setTexts((held) => held ?? {});
+      }
+    })();
+  }, [from]);
+  const change = (changed: Texts): void => {
+    setTexts(changed);
+    keepDraft(from, changed);
+  };
+  if (!texts || !openapi.value) return <p class="note">{problem || say("loading")}</p>;
+  return (
+    <Form
+      key={from}
+      texts={texts}
+      change={change}
+      intro={problem || (original ? say("form_from", { name: original.name ?? original.id }) : say("form_intro"))}
+      forget={() => keepDraft(from, null)}
+    />
+  );
+}
+
+interface FormProps {
+  texts: Texts;
+  change: (texts: Texts) => void;
+  intro: string;
+  forget: () => void;
+}
+
+function Form({ texts, change, intro, forget }: FormProps) {
+  const fields = fieldsOf(openapi.value!);
+  const { spec, problems } = specOf(fields, texts);
+  const [refused, setRefused] = useState<Refused | null>(null);
+  const [plan, setPlan] = useState<Plan | null>(null);
+  const [tried, setTried] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const key = useRef(newKey());
+  const body = JSON.stringify(spec);
+  const faulty = Object.keys(problems).length > 0;
+
+  // What the server thinks of it, a moment after the last change.
+  useEffect(() => {
+    setRefused(null);
+    setPlan(null);
+    key.current = newKey();
+    if (faulty) return;
+    let current = true;
+    const timer = setTimeout(() => {
+      call<Plan>("POST", "/v1/jobs?dry_run=true", { body: spec }).then(
+        (found) => current && setPlan(found),
+        (error) => current && error instanceof Refused && setRefused(error),
+      );
+    }, 500);
+    return () => {
+      current = false;
+      clearTimeout(timer);
+    };
+  }, [body, faulty, language.value]);
+
+  const submit = async (): Promise<void> => {
+    setTried(true);
+    if (faulty) {
+      const first = fields.find((field) => problems[field.path]);
+      if (first) document.getElementById(idOf(first.path))?.focus();
+      return;
+    }
+    setBusy(true);
+    try {
+      const job = await call<Job>("POST", "/v1/jobs", { body: spec, headers: { "Idempotency-Key": key.current } });
+      forget();
+      go(`/jobs/${job.id}`);
+    } catch (error) {
+      if (error instanceof Refused) setRefused(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+
+  const problemOf = (path: string): string => {
+    const own = problems[path];
+    if (own && (tried || texts[path])) return own;
+    const param = refused?.param ?? "";
+    if (!refused || !(param === path || param.startsWith(`${path}.`))) return "";
+    return [refused.message.replace(`${param}: `, ""), refused.hint].filter(Boolean).join(" ");
+  };
+  const isPlaced = fields.some((field) => problemOf(field.path));
+  const set = (changes: Record<string, string>): void => {
+    const changed = { ...texts };
+    for (const [path, text] of Object.entries(changes)) {
+      if (text === "") delete changed[path];
+      else changed[path] = text;
+    }
+    change(changed);
+  };
+  useKeys({});
+
+  return (
+    <form
+      class="form"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        void submit();
+      }}
+    >
+      <div>
+        <header class="page">
+          <div>
+            <h1>{say("new_job")}</h1>
+            <p class="note">{intro}</p>
+          </div>
+        </header>
+        {GROUPS.map(([word, fits]) => (
+          <Card key={word} title={say(word)}>
+            <fieldset aria-label={say(word)}>
+              {fields
+                .filter((field) => fits(field.path))
+                .map((field) => (
+                  <Row key={field.path} field={field} texts={texts} set={set} problem={problemOf(field.path)} />
+                ))}
+            </fieldset>
+          </Card>
+        ))}
+      </div>
+      <aside>
+        <Card title={say("equivalent")} aside={<CopyButton text={() => asCurl(spec)}>{say("copy")}</CopyButton>}>
+          <pre tabIndex={0} aria-label={say("equivalent")}>
+            {asCurl(spec)}
+          </pre>
+          <div aria-live="polite">
+            {plan && (
+              <p class="fresh">
+                ✓ {plan.steps != null ? say("plan_ok", { steps: count(plan.steps), rows: count(plan.train_rows), eval: count(plan.eval_rows) }) : say("plan_hub")}
+              </p>
+            )}
+            {tried && faulty && <p class="problem">{say("form_faulty")}</p>}
+            {refused && !isPlaced && (
+              <p class="problem" role="alert">
+                {refused.message} {refused.hint}
+              </p>
+            )}
+          </div>
+          <div class="row end">
+            <button
+              type="button"
+              onClick={() => {
+                forget();
+                change({});
+                setTried(false);
+              }}
+            >
+              {say("reset_form")}
+            </button>
+            <button type="submit" class="primary" disabled={busy}>
+              {say("submit")}
+            </button>
+          </div>
+        </Card>
+      </aside>
+    </form>
+  );
+}
+
+function newKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+const idOf = (path: string): string => `field-${path.replaceAll(".", "-")}`;
+
+interface RowProps {
+  field: Field;
+  texts: Texts;
+  set: (changes: Record<string, string>) => void;
+  problem: string;
+}
+
+function Row({ field, texts, set, problem }: RowProps) {
+  const { path } = field;
+  const chinese = language.value === "zh" ? CHINESE[path] : undefined;
+  const isDataset = path === "dataset.train" || path === "dataset.eval";
+  const range = rangeOf(field);
+  const id = idOf(path);
+  const said = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
+  const usual = field.isRequired ? say("required") : asText(field.usual);
+  const text = texts[path] ?? "";
+  return (
+    <div class={`field${isDataset ? " wide" : ""}`}>
+      <label for={id}>
+        {chinese?.[0] ?? field.title}
+        <small>{path.includes(".") ? path : ""}</small>
+      </label>
+      {isDataset ? (
+        <DatasetChooser path={path} texts={texts} set={set} said={said} isRequired={field.isRequired} />
+      ) : path === "labels" ? (
+        <textarea {...said} value={text} placeholder={say("label_example")} onInput={onText((to) => set({ [path]: to }))} />
+      ) : field.options ? (
+        <select {...said} value={text} onChange={onText((to) => set({ [path]: to }))}>
+          <option value="">{usual}</option>
+          {field.options
+            .filter((option) => option !== String(field.usual))
+            .map((option) => (
+              <option key={option}>{option}</option>
+            ))}
+        </select>
+      ) : (
+        <input {...said} inputMode={field.isNumber ? "decimal" : undefined} autocomplete="off" spellcheck={false} value={text} placeholder={usual === "null" ? "" : usual} required={field.isRequired} onInput={onText((to) => set({ [path]: to }))} />
+      )}
+      {problem && (
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+      )}
+      <p class="note" id={`${id}-help`}>
+        {chinese?.[1] ?? field.help.replaceAll("`", "")}
+        {range && ` (${range})`}
+      </p>
+    </div>
+  );
+}
+
+interface ChooserProps {
+  path: string;
+  texts: Texts;
+  set: RowProps["set"];
+  said: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
+  isRequired: boolean;
+}
+
+function DatasetChooser({ path, texts, set, said, isRequired }: ChooserProps) {
+  const [datasets, setDatasets] = useState<Dataset[]>([]);
+  const [upload, setUpload] = useState<{ words: string; isBad: boolean } | null>(null);
+  const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
+  const [preview, setPreview] = useState<Detail | null>(null);
+  const chosen = texts[path] ?? "";
+  useEffect(() => void get<List<Dataset>>("/v1/datasets?limit=100").then((page) => setDatasets(page.data), () => undefined), [upload]);
+  useEffect(() => {
+    setPreview(null);
+    if (/^ds_/.test(chosen)) get<Detail>(`/v1/datasets/${chosen}`).then(setPreview, () => undefined);
+  }, [chosen]);
+  const clearHub = Object.fromEntries(["hub", "config", "split", "revision"].map((name) => [`${path}.${name}`, ""]));
+  const choose = (value: string): void => {
+    setFromHub(value === "hub");
+    set(value === "hub" ? { [path]: "" } : { ...clearHub, [path]: value });
+  };
+  const send = async (file: File): Promise<void> => {
+    setUpload({ words: say("uploading_file", { name: file.name }), isBad: false });
+    const form = new FormData();
+    form.append("file", file);
+    try {
+      const dataset = await call<Detail>("POST", "/v1/datasets", { form });
+      setUpload({ words: say("uploaded", { name: file.name, rows: count(dataset.rows) }), isBad: false });
+      setFromHub(false);
+      set({ ...clearHub, [path]: dataset.id });
+    } catch (error) {
+      setUpload({ words: [(error as Error).message, (error as Refused).hint].filter(Boolean).join(" "), isBad: true });
+    }
+  };
+  const first = preview?.preview[0];
+  return (
+    <div class="chooser">
+      <div class="row">
+        <select {...said} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
+          <option value="">{isRequired ? say("choose_dataset") : say("no_eval_dataset")}</option>
+          {chosen && !datasets.some((one) => one.id === chosen) && <option value={chosen}>{chosen}</option>}
+          {datasets.map((one) => (
+            <option key={one.id} value={one.id}>
+              {`${one.filename || one.id} · ${say("rows", { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
+            </option>
+          ))}
+          <option value="hub">{say("of_hub")}</option>
+        </select>
+        <label class="button">
+          {say("upload_dataset")}
+          <input
+            type="file"
+            class="hidden"
+            accept=".json,.jsonl,application/json"
+            aria-label={`${say("upload_dataset")} (${path})`}
+            onChange={(event) => {
+              const file = event.currentTarget.files?.[0];
+              event.currentTarget.value = "";
+              if (file) void send(file);
+            }}
+          />
+        </label>
+      </div>
+      {upload && (
+        <p class={upload.isBad ? "problem" : "note"} role="status">
+          {upload.words}
+        </p>
+      )}
+      {fromHub && (
+        <div class="row">
+          {["hub", "config", "split", "revision"].map((name) => (
+            <input key={name} class="grow" aria-label={`${path}.${name}`} placeholder={name === "hub" ? "owner/name" : name} value={texts[`${path}.${name}`] ?? ""} onInput={onText((to) => set({ [`${path}.${name}`]: to }))} />
+          ))}
+        </div>
+      )}
+      {first && (
+        <details>
+          <summary>{say("first_row")}</summary>
+          <dl class="settings">
+            {first.messages.map((turn, at) => (
+              <div key={at}>
+                <dt>{turn.role}</dt>
+                <dd>{turn.content}</dd>
+              </div>
+            ))}
+          </dl>
+        </details>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,189 @@
+// The small parts that every page uses: status, buttons that copy or ask back, a course of a loss.
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Job } from "../api";
+import type { Value } from "../curve";
+import { say, sayName } from "../words";
+
+type Standing = Pick<Job, "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position">;
+
+/** Status and phase in one: a job that evaluates says so, and is not called done before it is. */
+export function Status({ job }: { job: Standing }) {
+  const running = job.status === "running";
+  const asked = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
+  const detail = running
+    ? job.unreachable
+      ? say("unreachable")
+      : (asked && sayName(asked)) || (job.phase && job.phase !== "training" ? sayName(job.phase) : null)
+    : job.status === "queued" && job.queue_position
+      ? say("queue_place", { n: job.queue_position })
+      : null;
+  return (
+    <span class={`status ${job.status}${job.unreachable ? " unreachable" : ""}`}>
+      <i aria-hidden="true" />
+      {sayName(job.status)}
+      {detail && <small> · {detail}</small>}
+    </span>
+  );
+}
+
+function pausing(job: Standing): boolean {
+  return job.status === "running" && Boolean((job as { pause_requested_at?: string | null }).pause_requested_at);
+}
+
+export function CopyButton({ text, children }: { text: () => string | Promise<string>; children: ComponentChildren }) {
+  const [done, setDone] = useState(false);
+  const copy = async (): Promise<void> => {
+    await putOnClipboard(await text());
+    setDone(true);
+    setTimeout(() => setDone(false), 1500);
+  };
+  return (
+    <button type="button" onClick={() => void copy()}>
+      <span aria-live="polite">{done ? `✓ ${say("copied")}` : children}</span>
+    </button>
+  );
+}
+
+async function putOnClipboard(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  // Browsers give the clipboard to https and localhost only; this old way works on a plain http host as well.
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+interface AskProps {
+  question: string;
+  action: () => Promise<unknown>;
+  children: string;
+  kind?: "danger" | "primary";
+}
+
+/** A button that asks back before it acts, and shows what the server said if it says no. */
+export function AskButton({ question, action, children, kind }: AskProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  const act = async (): Promise<void> => {
+    setBusy(true);
+    setProblem("");
+    try {
+      await action();
+      dialog.current?.close();
+    } catch (error) {
+      setProblem((error as Error).message);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <>
+      <button type="button" class={kind} onClick={() => dialog.current?.showModal()}>
+        {children}
+      </button>
+      <dialog ref={dialog} aria-label={children}>
+        <p>{question}</p>
+        {problem && (
+          <p class="problem" role="alert">
+            {problem}
+          </p>
+        )}
+        <div class="row end">
+          <button type="button" onClick={() => dialog.current?.close()}>
+            {say("no")}
+          </button>
+          <button type="button" class={kind ?? "primary"} disabled={busy} onClick={() => void act()}>
+            {children}
+          </button>
+        </div>
+      </dialog>
+    </>
+  );
+}
+
+/** The course of a loss at a glance. */
+export function Sparkline({ values }: { values: Value[] }) {
+  const finite = values.filter((one): one is number => one !== null);
+  if (finite.length < 2) return <span class="spark" />;
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  const points = finite.map((one, at) => {
+    const x = (at / (finite.length - 1)) * 98 + 1;
+    const y = 22 - ((one - low) / (high - low || 1)) * 20;
+    return `${x.toFixed(1)},${y.toFixed(1)}`;
+  });
+  return (
+    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={say("loss_course")}>
+      <polyline points={points.join(" ")} />
+    </svg>
+  );
+}
+
+export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
+  const percent = job.progress.percent ?? (job.status === "succeeded" ? 100 : 0);
+  return (
+    <progress class={job.status} max={100} value={percent} aria-label={say("progress")}>
+      {percent.toFixed(0)} %
+    </progress>
+  );
+}
+
+export function Card({ title, aside, children, class: name }: {
+  title: string;
+  aside?: ComponentChildren;
+  children: ComponentChildren;
+  class?: string;
+}) {
+  return (
+    <section class={`card ${name ?? ""}`} aria-label={title}>
+      <header>
+        <h2>{title}</h2>
+        {aside && <div class="row">{aside}</div>}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+/** Render again every second while something counts down or up. */
+export function useClock(isOn: boolean): number {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    if (!isOn) return;
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [isOn]);
+  return now;
+}
+
+type KeyHandler = (event: KeyboardEvent) => void;
+
+/** Keys of a page; none while the reader writes or a dialog is open. */
+export function useKeys(keys: Record<string, KeyHandler>): void {
+  const held = useRef(keys);
+  held.current = keys;
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+      const target = event.target as HTMLElement;
+      if (target.matches("input:not([type=checkbox],[type=range]), textarea, select")) return;
+      const handle = held.current[event.key];
+      if (!handle) return;
+      event.preventDefault();
+      handle(event);
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, []);
+}
+
+type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
+
+/** A handler that is given the field's text. */
+export const onText =
+  (use: (text: string) => void) =>
+  (event: { currentTarget: Field }): void =>
+    use(event.currentTarget.value);

@@ -1,0 +1,107 @@
+// The tail of a job's log: follows while it should, filtered by level and text; only the newest lines are held.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, isFinal, type List, type LogLine, withQuery } from "../api";
+import { clock } from "../format";
+import type { LiveJob } from "../live";
+import { query, setQuery } from "../router";
+import { say } from "../words";
+import { Card, onText, useKeys } from "./controls";
+
+const HELD_LINES = 5000;
+const SHOWN_LINES = 1000;
+const LEVELS = ["debug", "info", "warning", "error"];
+
+/** Lines as they come: asked for again and again until the job has ended. */
+export function useLog(live: LiveJob): LogLine[] {
+  const [lines, setLines] = useState<LogLine[]>([]);
+  const ended = live.job.value !== null && isFinal(live.job.value);
+  const events = live.events.value.length;
+  const cursor = useRef<string | null>(null);
+  useEffect(() => {
+    let timer: number | undefined;
+    let stopped = false;
+    const read = async (): Promise<void> => {
+      try {
+        for (let more = true; more && !stopped; ) {
+          const page = await get<List<LogLine>>(withQuery(`/v1/jobs/${live.id}/logs`, { cursor: cursor.current, limit: 5000 }));
+          if (stopped) return;
+          cursor.current = page.cursor;
+          if (page.data.length) setLines((held) => [...held, ...page.data].slice(-HELD_LINES));
+          more = page.has_more;
+        }
+      } catch {
+        // The banner tells; the next round asks again from the same cursor.
+      }
+      if (!stopped && (!ended || cursor.current === null)) timer = window.setTimeout(() => void read(), document.hidden ? 10_000 : 2000);
+    };
+    void read();
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
+  }, [live.id, ended, ended ? events : 0]);
+  return lines;
+}
+
+export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
+  const follow = query.value.get("follow") !== "0";
+  const level = query.value.get("level") ?? "";
+  const text = query.value.get("find") ?? "";
+  const box = useRef<HTMLDivElement>(null);
+  const toggle = (): void => setQuery({ follow: follow ? "0" : null });
+  useKeys({ f: toggle });
+
+  const lowest = LEVELS.indexOf(level);
+  const wanted = text.toLowerCase();
+  const recorded = new Set(lines.map((line) => (line.source === "record" ? line.text : "")));
+  const fitting = lines.filter((line) => !isEcho(line, recorded)).filter(
+    (line) => (lowest < 0 || LEVELS.indexOf(line.level ?? "") >= lowest) && (!wanted || line.text.toLowerCase().includes(wanted)),
+  );
+  const shown = fitting.slice(-SHOWN_LINES);
+  useEffect(() => {
+    if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [follow, shown.length, shown[shown.length - 1]]);
+
+  return (
+    <Card
+      title={say("log")}
+      class="log-card"
+      aside={
+        <>
+          <input type="search" aria-label={say("search_log")} placeholder={say("search_log")} value={text} onInput={onText((to) => setQuery({ find: to }))} />
+          <select aria-label={say("level")} value={level} onChange={onText((to) => setQuery({ level: to }))}>
+            <option value="">{say("level_all")}</option>
+            <option value="info">{say("level_info")}</option>
+            <option value="warning">{say("level_warning")}</option>
+            <option value="error">{say("level_error")}</option>
+          </select>
+          <label class="inline">
+            <input type="checkbox" checked={follow} onChange={toggle} />
+            {say("follow")}
+          </label>
+          <a class="button" href={`/v1/jobs/${live.id}/logs?format=text`} target="_blank" rel="noreferrer">
+            {say("whole_log")}
+          </a>
+        </>
+      }
+    >
+      <div ref={box} class="log" role="log" aria-label={say("log")} aria-live="off" tabIndex={0}>
+        {lines.length === 0 && <p class="note">{say("no_log")}</p>}
+        {lines.length > 0 && shown.length === 0 && <p class="note">{say("no_log_match")}</p>}
+        {fitting.length > shown.length && <p class="note">{say("log_capped", { n: SHOWN_LINES })}</p>}
+        {shown.map((line, at) => (
+          <div key={`${line.attempt} ${fitting.length - shown.length + at}`} class={line.level ?? ""}>
+            <time>{clock(line.at, true)}</time>
+            <span>{line.text}</span>
+          </div>
+        ))}
+      </div>
+    </Card>
+  );
+}
+
+/** What the training records it prints as well, as `[level] sentence`; once is enough. */
+function isEcho(line: LogLine, recorded: Set<string>): boolean {
+  const printed = line.source === "output" ? /^\[\w+\] (.*)$/s.exec(line.text) : null;
+  return printed !== null && recorded.has(printed[1]!);
+}

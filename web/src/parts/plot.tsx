@@ -1,0 +1,155 @@
+// A plot over steps, drawn by uPlot: lines and dots, live, with a range that can be dragged out.
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import type { Series } from "../curve";
+import { isDark, language } from "../preferences";
+
+export interface Line {
+  name: string;
+  series: Series;
+  /** Name of a CSS variable. */
+  color: string;
+  width?: number;
+  opacity?: number;
+  dots?: boolean;
+  hidden?: boolean;
+}
+
+interface Props {
+  label: string;
+  lines: Line[];
+  height: number;
+  log?: boolean;
+  range?: { from: number; to: number } | null;
+  format: (value: number) => string;
+  onRange?: (range: { from: number; to: number } | null) => void;
+  onCursor?: (step: number | null) => void;
+  /** Charts that share one cursor. */
+  together?: string;
+  onCanvas?: (canvas: HTMLCanvasElement) => void;
+}
+
+/** The color that a CSS variable stands for now, as a canvas needs it. */
+function ink(variable: string, opacity = 1): string {
+  const probe = document.createElement("i");
+  probe.style.color = `var(${variable})`;
+  document.body.append(probe);
+  const color = getComputedStyle(probe).color;
+  probe.remove();
+  return opacity === 1 ? color : color.replace(/rgba?\(([^,]+),([^,]+),([^,)]+).*/, `rgba($1,$2,$3,${opacity})`);
+}
+
+function options(props: Props, width: number, latest: { current: Props }): uPlot.Options {
+  const [text, grid] = [ink("--muted"), ink("--line")];
+  const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+  const axis = { stroke: text, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 4 } };
+  return {
+    width,
+    height: props.height,
+    legend: { show: false },
+    padding: [8, 10, 0, 0],
+    cursor: {
+      drag: { x: true, y: false, setScale: false },
+      points: { size: 6 },
+      ...(props.together ? { sync: { key: props.together, setSeries: false } } : {}),
+      bind: {
+        dblclick: () => () => {
+          latest.current.onRange?.(null);
+          return null;
+        },
+      },
+    },
+    scales: {
+      x: { time: false, range: (_, min, max) => xRange(latest.current, min, max) },
+      y: props.log
+        ? { distr: 3 }
+        : { range: (_, min, max) => (min === null ? [0, 1] : uPlot.rangeNum(min, max, 0.08, false) as [number, number]) },
+    },
+    axes: [
+      { ...axis, size: 26, values: (_, splits) => splits.map((one) => (Number.isInteger(one) ? shortStep(one) : "")) },
+      { ...axis, size: 58, values: (_, splits) => splits.map((one) => (one === null ? "" : props.format(one))) },
+    ],
+    series: [
+      {},
+      ...props.lines.map(
+        (line): uPlot.Series => ({
+          label: line.name,
+          stroke: ink(line.color, line.opacity),
+          width: line.width ?? 1.5,
+          show: !line.hidden,
+          points: line.dots
+            ? { show: true, size: 7, fill: ink(line.color), stroke: ink("--card"), width: 1.5 }
+            : { show: line.series.length < 3, size: 4, fill: ink(line.color) },
+        }),
+      ),
+    ],
+    hooks: {
+      setSelect: [
+        (plot) => {
+          const { left, width: wide } = plot.select;
+          if (wide < 4) return;
+          const from = Math.max(0, Math.floor(plot.posToVal(left, "x")));
+          const to = Math.ceil(plot.posToVal(left + wide, "x"));
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          if (to > from) latest.current.onRange?.({ from, to });
+        },
+      ],
+      setCursor: [
+        (plot) => {
+          const at = plot.cursor.idx;
+          latest.current.onCursor?.(at === null || at === undefined ? null : (plot.data[0][at] ?? null));
+        },
+      ],
+    },
+  };
+}
+
+function xRange(props: Props, min: number | null, max: number | null): [number, number] {
+  if (props.range) return [props.range.from, props.range.to];
+  if (min === null || max === null) return [0, 10];
+  return min === max ? [min - 1, max + 1] : [min, max];
+}
+
+function shortStep(step: number): string {
+  return Math.abs(step) >= 10_000 ? `${+(step / 1000).toFixed(1)}k` : String(step);
+}
+
+/** The lines over one axis of steps; where a line has no point, it goes on to its next. */
+function align(lines: Line[]): uPlot.AlignedData {
+  const shown = lines.map((line): uPlot.AlignedData => [line.series.step, line.series.value]);
+  return shown.length === 1 ? shown[0]! : uPlot.join(shown);
+}
+
+export function Plot(props: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const shape = JSON.stringify([
+    props.lines.map((line) => [line.name, line.color, line.width, line.opacity, line.dots, line.hidden, line.series.length < 3]),
+    props.log,
+    props.height,
+    isDark.value,
+    language.value,
+  ]);
+
+  useEffect(() => {
+    const element = place.current!;
+    const made = new uPlot(options(latest.current, element.clientWidth || 300, latest), align(latest.current.lines), element);
+    plot.current = made;
+    latest.current.onCanvas?.(made.ctx.canvas);
+    const watch = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: latest.current.height }));
+    watch.observe(element);
+    return () => {
+      watch.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useEffect(() => {
+    plot.current?.setData(align(props.lines), true);
+  }, [props.lines, props.range?.from, props.range?.to]);
+
+  return <div ref={place} class="plot" role="img" aria-label={props.label} />;
+}

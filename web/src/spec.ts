@@ -1,0 +1,106 @@
+// What a JobSpec says beyond its defaults, and its forms outside the page: JSON and curl. The JSON schema of the API is
+// the only source of fields, defaults, ranges and help.
+import { signal } from "@preact/signals";
+import { get } from "./api";
+
+export interface Schema {
+  type?: string;
+  title?: string;
+  description?: string;
+  default?: unknown;
+  enum?: unknown[];
+  const?: unknown;
+  anyOf?: Schema[];
+  oneOf?: Schema[];
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  required?: string[];
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+  pattern?: string;
+  maxLength?: number;
+  $ref?: string;
+}
+
+interface Document {
+  paths: Record<string, Record<string, { summary?: string; description?: string; tags?: string[] }>>;
+  components: { schemas: Record<string, Schema> };
+}
+
+export const openapi = signal<Document | null>(null);
+
+export async function loadOpenapi(): Promise<Document> {
+  openapi.value ??= await get<Document>("/openapi.json");
+  return openapi.value;
+}
+
+export type Tree = { [name: string]: unknown };
+
+const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A schema with its reference followed. */
+export function resolve(document: Document, schema: Schema): Schema {
+  const name = schema.$ref?.split("/").pop();
+  return name ? { ...document.components.schemas[name], ...schema, $ref: undefined } : schema;
+}
+
+/** Every default of the JobSpec, by dotted path. */
+export function defaults(document: Document): Map<string, unknown> {
+  const found = new Map<string, unknown>();
+  const walk = (schema: Schema, prefix: string): void => {
+    for (const [name, field] of Object.entries(schema.properties ?? {})) {
+      const whole = resolve(document, field);
+      if (whole.properties) walk(whole, `${prefix}${name}.`);
+      else if ("default" in field) found.set(prefix + name, field.default);
+      else if (field.anyOf?.some((one) => one.type === "null")) found.set(prefix + name, null);
+    }
+  };
+  walk(document.components.schemas.JobSpec!, "");
+  return found;
+}
+
+/** The leaves of a spec by dotted path. A dataset of the hub and the labels are leaves. */
+export function leaves(spec: Tree, prefix = ""): Map<string, unknown> {
+  const found = new Map<string, unknown>();
+  for (const [name, value] of Object.entries(spec)) {
+    const path = prefix + name;
+    const isLeaf = !isTree(value) || "hub" in value || name === "labels" || name === "early_stopping";
+    if (isLeaf) found.set(path, value);
+    else for (const [below, leaf] of leaves(value, `${path}.`)) found.set(below, leaf);
+  }
+  return found;
+}
+
+export const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
+
+/** A spec of only what differs from the defaults: the shortest that means the same. */
+export function shortest(spec: Tree, known: Map<string, unknown>): Tree {
+  const short: Tree = {};
+  for (const [path, value] of leaves(spec)) if (!known.has(path) || !same(known.get(path), value)) put(short, path, value);
+  return short;
+}
+
+export function put(tree: Tree, path: string, value: unknown): void {
+  const names = path.split(".");
+  const last = names.pop()!;
+  let at = tree;
+  for (const name of names) at = (at[name] ??= {}) as Tree;
+  at[last] = value;
+}
+
+export function pick(tree: Tree, path: string): unknown {
+  return path.split(".").reduce<unknown>((at, name) => (isTree(at) ? at[name] : undefined), tree);
+}
+
+export function asText(value: unknown): string {
+  if (value === null || value === undefined) return "null";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** The request that submits the spec, for a shell. */
+export function asCurl(spec: Tree): string {
+  const body = JSON.stringify(spec, null, 2).replaceAll("'", "'\\''");
+  return `curl -s ${location.origin}/v1/jobs -H 'Content-Type: application/json' -d '${body}'`;
+}

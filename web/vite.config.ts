@@ -1,0 +1,18 @@
+// Build into app/static, where the server finds it. `npm run dev` serves from here and asks a server on port 8000.
+import { defineConfig } from "vite";
+
+const server = process.env.STEPLINE_SERVER_URL ?? "http://127.0.0.1:8000";
+
+export default defineConfig({
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: {
+    outDir: "../app/static",
+    emptyOutDir: true,
+    assetsDir: "assets",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: "es2022",
+  },
+  base: "/",
+  server: { proxy: { "/v1": server, "/openapi.json": server } },
+});

@@ -1,0 +1,127 @@
+"""What a machine does while an attempt trains: GPU by NVML, processors and memory by /proc. Without torch.
+
+Whatever cannot be measured here is left out; nothing of this can fail an attempt.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pynvml
+
+from contracts.attempt import Device
+
+PROC = Path("/proc")
+
+
+class System:
+    """Measures every few seconds, as long as it is open."""
+
+    def __init__(
+        self,
+        device: Device,
+        pid: int,
+        every_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        proc: Path = PROC,
+    ) -> None:
+        self._device = device
+        self._pid = pid
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._proc = proc
+        self._due_at = clock() + every_seconds
+        self._ticks = _processor_ticks(proc)
+        self._gpu: Any = None
+
+    def __enter__(self) -> Self:
+        if self._device.kind == "cuda":
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlInit()
+                self._gpu = _handle(self._device.uuid)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._gpu is not None:
+            with contextlib.suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
+
+    def look(self) -> dict[str, float]:
+        """Return what is measured now; nothing if it is not yet time."""
+        if self._clock() < self._due_at:
+            return {}
+        self._due_at = self._clock() + self._every_seconds
+        found = {
+            "sys.cpu_percent": self._cpu_percent(),
+            "sys.process_rss_bytes": _resident_bytes(self._proc, self._pid),
+            "sys.host_memory_bytes": _used_bytes(self._proc),
+        }
+        if self._gpu is not None:
+            found |= {name: _ask(question, self._gpu) for name, question in GPU_QUESTIONS.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _cpu_percent(self) -> float | None:
+        before, self._ticks = self._ticks, _processor_ticks(self._proc)
+        if before is None or self._ticks is None or self._ticks[1] <= before[1]:
+            return None
+        busy, total = (now - then for now, then in zip(self._ticks, before, strict=True))
+        return round(100 * busy / total, 1)
+
+
+def _processor_ticks(proc: Path) -> tuple[int, int] | None:
+    """Return (busy, all) ticks of all processors since the start."""
+    try:
+        ticks = [int(tick) for tick in (proc / "stat").read_text().split("\n")[0].split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    idle = sum(ticks[3:5])  # idle and waiting for a disk
+    return sum(ticks) - idle, sum(ticks)
+
+
+def _resident_bytes(proc: Path, pid: int) -> float | None:
+    try:
+        pages = int((proc / str(pid) / "statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _used_bytes(proc: Path) -> float | None:
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        sizes = {name: int(size.split()[0]) for name, _, size in (x.partition(":") for x in lines)}
+        return 1024.0 * (sizes["MemTotal"] - sizes["MemAvailable"])
+    except (OSError, ValueError, LookupError):
+        return None
+
+
+def _handle(uuid: str | None) -> Any:
+    if uuid is None:
+        return pynvml.nvmlDeviceGetHandleByIndex(0)
+    return pynvml.nvmlDeviceGetHandleByUUID(uuid)
+
+
+def _ask(question: Callable[[Any], float], gpu: Any) -> float | None:
+    try:
+        return float(question(gpu))
+    except pynvml.NVMLError:
+        return None  # not every device knows every answer
+
+
+GPU_QUESTIONS: Mapping[str, Callable[[Any], float]] = {
+    "sys.gpu_percent": lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
+    "sys.gpu_memory_bytes": lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used,
+    "sys.gpu_power_watts": lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
+    "sys.gpu_celsius": lambda gpu: pynvml.nvmlDeviceGetTemperature(
+        gpu, pynvml.NVML_TEMPERATURE_GPU
+    ),
+}
