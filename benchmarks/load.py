@@ -101,7 +101,12 @@ def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
     if kind == "postgresql":
         postgres = stack.enter_context(running_postgres(fsync=True))
         url = postgres.url(postgres.create_database())
-    service = Service(directory / "service", url, STEPLINE_DOORBELL="false")
+    service = Service(
+        directory / "service",
+        url,
+        STEPLINE_DOORBELL="false",
+        STEPLINE_TAKEOVER_SECONDS="86400",  # nobody here keeps its lease
+    )
     stack.callback(service.__exit__)
     service.migrate()
     service.start_api()

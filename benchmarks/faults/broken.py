@@ -75,6 +75,7 @@ def early_ack() -> str:
 def no_spool() -> str:
     """Forget records that could not be sent at once, and claim that there were no more."""
     from worker.supervisor import follow, reporter  # noqa: PLC0415
+    from worker.supervisor.server import ServerAway  # noqa: PLC0415
 
     honest_note = reporter.Reporter._note_away  # noqa: SLF001  # a build is broken from inside
 
@@ -86,7 +87,15 @@ def no_spool() -> str:
         self._pending.clear()  # what was sent is forgotten, whatever has arrived
         self.acked = seq
 
+    def drain(self: Any) -> None:
+        while (request := self._news(whole=True)).records:
+            try:
+                self._sync(request)
+            except ServerAway as away:
+                self._note_away(str(away))
+
     reporter.Reporter._note_away = note_away  # noqa: SLF001
+    reporter.Reporter.drain = drain
     reporter.Reporter.last_seq = property(lambda self: getattr(self._follow, "acked", 0))
     follow.Follow.acknowledge = acknowledge
     return "worker.celery_app"

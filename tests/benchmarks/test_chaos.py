@@ -29,7 +29,8 @@ def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:
 @pytest.mark.parametrize("build", sorted(FOUND_AS))
 def test_a_broken_build_is_caught(build: str, seed: int) -> None:
     code, found = run_chaos(
-        *("--minutes", "1", "--workers", "2", "--build", build, "--seed", str(seed))
+        *("--minutes", "1", "--workers", "2", "--steps", "200"),
+        *("--build", build, "--seed", str(seed)),
     )
 
     assert code == 1

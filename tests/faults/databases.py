@@ -13,8 +13,7 @@ def _slow(kind: str) -> object:
 
 on_sqlite_first = _on("sqlite", _slow("postgresql"))
 on_postgresql_first = _on("postgresql", _slow("sqlite"))
-on_both = _on("sqlite", "postgresql")
 on_postgresql = _on("postgresql")
-on_sqlite = _on("sqlite")
 slow_on_both = _on(_slow("sqlite"), _slow("postgresql"))
+slow_on_sqlite = _on(_slow("sqlite"))
 slow_on_postgresql = _on(_slow("postgresql"))
