@@ -51,6 +51,7 @@ SPIKE = 99.0
 def main() -> None:
     """Measure both sides and print a table and JSON."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours = {kind: measure_ours(kind, folder, options) for kind in options.databases}
@@ -120,6 +121,7 @@ class Server:
             "STEPLINE_WORKER_TOKEN": TOKEN,
             "STEPLINE_PORT": str(self.port),
             "STEPLINE_DOORBELL": "false",
+            "STEPLINE_TAKEOVER_SECONDS": "86400",  # a job that was measured is not queued again
         }
 
     def start(self) -> None:

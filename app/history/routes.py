@@ -37,8 +37,10 @@ NOW = "now"
 """In place of a cursor of the stream: nothing of what has been."""
 
 
-def _find_end(job_id: str, session: ReadSession) -> tuple[Place, bool]:
-    return find_end(session, job_id)
+def _find_end(job_id: str, database: DatabaseDep) -> tuple[Place, bool]:
+    # Opened and closed in one thread: of a thousand that come at once, none holds a connection while it waits for one.
+    with database.reading() as session:
+        return find_end(session, job_id)
 
 
 EndDep = Annotated[tuple[Place, bool], Depends(_find_end)]
@@ -77,7 +79,6 @@ def get_loss(
 def get_metrics(
     *,
     job_id: str,
-    session: ReadSession,
     database: DatabaseDep,
     names: Annotated[str | None, Query(max_length=2000)] = None,
     from_step: Annotated[int, Query(ge=0, le=FAR)] = 0,
@@ -97,10 +98,12 @@ def get_metrics(
     kind = choose_format(accept, format, offered)
     if kind != "json":
         lines = {"csv": csv_lines, "ndjson": ndjson_lines}[kind]
-        wanted_names = service.list_names(session, job_id, chosen)
+        with database.reading() as session:
+            wanted_names = service.list_names(session, job_id, chosen)
         return StreamingResponse(lines(database, job_id, wanted_names), media_type=offered[kind])
     wanted = Wanted(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
-    tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
+    with database.reading() as session:  # in this one thread, see _find_end
+        tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
     headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
     if answer is None:
         return Response(status_code=304, headers=headers)

@@ -107,9 +107,10 @@ class Reader:
         width = max(2, blocks.width(level))
         while width * max_points < 2 * count:
             width *= 2  # a bucket has no more points than records: nothing narrower can do
-        while 4 + sum(weigh(each.points, width) for each in found) > max_points:
-            width *= 2
         kept = [_Found(thin(each.points, width), each.count) for each in found]
+        while 4 + sum(weigh(each.points, width) for each in kept) > max_points:
+            width *= 2
+            kept = [_Found(thin(each.points, width), each.count) for each in kept]
         _restore_ends(found, kept)
         return Series(_numbered(pieces, kept), count, width)
 

@@ -158,8 +158,7 @@ class Streams:
         listener = _Listener()
         feed.listeners.add(listener)
         try:
-            if feed.found is None or not feed.place.covers(place):
-                await self._advance(feed)
+            await self._advance(feed, unless_it_covers=place)
         except BaseException:
             self._leave(feed, listener)
             raise
@@ -210,9 +209,12 @@ class Streams:
             or feed.looked_at < stale
         ]
 
-    async def _advance(self, feed: _Feed) -> None:
+    async def _advance(self, feed: _Feed, unless_it_covers: Place | None = None) -> None:
         """Look what is new about a job and give it to all of its listeners."""
         async with feed.lock:
+            # Of a thousand that come at once, the first one's look serves all.
+            if unless_it_covers and feed.found and feed.place.covers(unless_it_covers):
+                return
             while not feed.is_over:
                 feed.looked_at = time.monotonic()
                 before = feed.found

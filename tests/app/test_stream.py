@@ -185,15 +185,24 @@ def test_the_server_stops_while_streams_are_open(server: Server, player: Player)
     assert "Traceback" not in server.log.read_text()
 
 
-def test_listeners_hold_no_connection_to_the_database(server: Server, player: Player) -> None:
+def test_more_listeners_may_come_at_once_than_there_are_connections(
+    server: Server, player: Player
+) -> None:
     job = player.submit()
-    train(player, player.claim(), 1, 5)
+    request = f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(stream(server, job)) for _ in range(60)]
-        for listener in listeners:  # more than the pool has connections
-            listener.wait(lambda it: it.losses())
+        address = ("127.0.0.1", server.port)
+        sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(300)]
+        for each in sockets:
+            each.sendall(request)
+        for each in sockets:
+            each.settimeout(30)
+            said = b""
+            while b"event: status" not in said:
+                said += (new := each.recv(65_536))
+                assert new, said
 
-        assert player.job(job)["status"] == "running"
+        assert player.job(job)["status"] == "queued"
 
 
 def test_a_listener_that_reads_nothing_holds_up_nobody(server: Server, player: Player) -> None:
