@@ -30,6 +30,7 @@ export class LiveJob {
   private timer: number | undefined;
   private stopped = false;
   private busy = false;
+  private lookAgain = false;
   private frames = 0;
   private readingEvents: Promise<void> = Promise.resolve();
   private readonly stopEffects: () => void;
@@ -69,7 +70,11 @@ export class LiveJob {
 
   /** Catch up by asking; then hand over to the stream, if it can be had. */
   private async look(): Promise<void> {
-    if (this.busy || this.stopped) return;
+    if (this.stopped) return;
+    if (this.busy) {
+      this.lookAgain = true; // what is being read may be from before: it was asked for since
+      return;
+    }
     this.busy = true;
     let wait: number | null = POLL_SECONDS;
     try {
@@ -87,6 +92,10 @@ export class LiveJob {
       this.busy = false;
     }
     if (this.stopped) return;
+    if (this.lookAgain) {
+      this.lookAgain = false;
+      return this.soon(0);
+    }
     if (wait === null) return this.closeStream();
     if (document.visibilityState === "hidden") return this.soon(wait * 10);
     if (!this.stream && !this.missing.value && Date.now() >= this.streamNotBefore) this.openStream();

@@ -1,6 +1,6 @@
 // The small parts that every page uses: status, buttons that copy or ask back, a course of a loss.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
 import type { Value } from "../curve";
 import { say, sayName } from "../words";
@@ -165,7 +165,8 @@ type KeyHandler = (event: KeyboardEvent) => void;
 export function useKeys(keys: Record<string, KeyHandler>): void {
   const held = useRef(keys);
   held.current = keys;
-  useEffect(() => {
+  // At once, not after the next frame: a key pressed in between would be lost.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       const target = event.target as HTMLElement;
