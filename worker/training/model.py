@@ -125,7 +125,8 @@ def load_model(
     _keep_training_layout(quantized)
     _check_quantized(quantized)
     _check_targets(base, spec.lora)
-    if spec.engine.dequantize_base is not True and not device.is_cuda:
+    unpacks_itself = spec.engine.dequantize_base is True or spec.engine.compile is True
+    if not device.is_cuda and not unpacks_itself:
         share_weights(quantized)
     if spec.engine.dequantize_base is True:
         base = base.dequantize(dtype=device.compute_dtype)
