@@ -43,10 +43,9 @@ class Run:
     tokens: list[int]
     peak_bytes: int
 
-    @property
-    def tokens_per_second(self) -> float:
-        """Real tokens ÷ seconds over all measured updates."""
-        return sum(self.tokens) / sum(self.seconds)
+    def tokens_per_second_of(self, updates: int) -> float:
+        """Real tokens ÷ seconds over the first so many updates."""
+        return sum(self.tokens[:updates]) / sum(self.seconds[:updates])
 
 
 @dataclass
@@ -58,8 +57,12 @@ class Side:
 
     @property
     def tokens_per_second(self) -> float:
-        """Median over the runs."""
-        return statistics.median(run.tokens_per_second for run in self.runs)
+        """Median over the runs, all updates of each."""
+        return self.tokens_per_second_of(len(self.runs[0].seconds))
+
+    def tokens_per_second_of(self, updates: int) -> float:
+        """Median over the runs, the first so many updates of each."""
+        return statistics.median(run.tokens_per_second_of(updates) for run in self.runs)
 
     @property
     def peak_bytes(self) -> float:
@@ -225,7 +228,8 @@ def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
 
 def run_process(command: list[str], output: Any) -> int:
     """Run to the end; return the process's peak resident memory in bytes."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as our own program has it
+    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     _, _, usage = os.wait4(process.pid, 0)
     return usage.ru_maxrss * 1024
@@ -311,8 +315,9 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
     )
     ratios = {"tokens_per_second_vs_limit": share}
     for side in sides[1:]:
+        updates = len(side.runs[0].seconds)  # a slow peer makes fewer: like is compared with like
         ratios[f"tokens_per_second_vs_{side.name}"] = (
-            ours.tokens_per_second / side.tokens_per_second
+            ours.tokens_per_second_of(updates) / side.tokens_per_second
         )
         ratios[f"memory_vs_{side.name}"] = ours.peak_bytes / side.peak_bytes
     result = {

@@ -58,6 +58,11 @@ class Data:
         """Tokens of the longest sample of all."""
         return max(len(sample) for sample in (*self.train, *self.evaluation))
 
+    @property
+    def largest_token(self) -> int:
+        """Highest token id of all samples."""
+        return max(int(sample.ids.max()) for sample in (*self.train, *self.evaluation))
+
 
 def prepare(run_dir: RunDir, spec: JobSpec, tokenizer: Any, template: Template) -> Data:
     """Read, split, render and tokenize. Raises TrainingError for rows or amounts that cannot be trained on."""

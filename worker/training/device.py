@@ -28,6 +28,13 @@ class Device:
     """Why this type, for the summary."""
 
     @property
+    def processor(self) -> str:
+        """The kind of processor, on which last digits may depend."""
+        if self.is_cuda:
+            return self.name
+        return f"{_processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+
+    @property
     def is_cuda(self) -> bool:
         """Whether it is a GPU."""
         return self.torch_device.type == "cuda"
@@ -131,8 +138,11 @@ def _fastest_dtype(device: torch.device) -> tuple[torch.dtype, str]:
 
 
 def _cpu_name() -> str:
-    name = str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
-    return f"{name} CPU, {torch.get_num_threads()} threads"
+    return f"{_processor_name()} CPU, {torch.get_num_threads()} threads"
+
+
+def _processor_name() -> str:
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
 
 
 def _device_evidence() -> Evidence:

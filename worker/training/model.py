@@ -15,6 +15,7 @@ from typing import Any
 
 import bitsandbytes
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -33,6 +34,18 @@ DOUBLE_QUANT_FROM = 3_000_000_000
 """Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
 
 _VARLEN = "flash_attention_2"
+_BAD_FILES = (
+    ValueError,
+    OSError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What transformers raises over a config.json or weights that do not fit."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,7 @@ def load_tokenizer(directory: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except _BAD_FILES as error:
         raise TrainingError(
             FailureReason.MODEL_REFUSED, f"its tokenizer cannot be loaded: {error}"
         ) from error
@@ -172,6 +185,18 @@ def check_length(config: dict[str, Any], spec: JobSpec) -> None:
         )
 
 
+def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
+    """Refuse token ids that the embeddings do not have: tokenizer and weights do not belong together."""
+    known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
+    if largest_token >= known:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"its tokenizer gives the token {largest_token}, but the weights know {known} tokens only: they do not "
+            "belong together",
+            evidence={"token": largest_token, "embeddings": known},
+        )
+
+
 def _double_quant(directory: Path, spec: JobSpec) -> bool:
     asked = spec.quantization.double_quant
     if asked != "auto":
@@ -182,7 +207,7 @@ def _double_quant(directory: Path, spec: JobSpec) -> bool:
 def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
     try:
         base, info = _from_pretrained(directory, device, double_quant=double_quant)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except _BAD_FILES as error:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
             f"the model cannot be loaded: {type(error).__name__}: {error}",

@@ -27,7 +27,12 @@ from worker.training.evaluate import Evaluation
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
 from worker.training.loss import sum_nll
 from worker.training.memory import within_memory
-from worker.training.model import TrainableModel, load_model, load_tokenizer
+from worker.training.model import (
+    TrainableModel,
+    check_vocabulary,
+    load_model,
+    load_tokenizer,
+)
 from worker.training.model_files import check_model_files
 from worker.training.optim import build_optimizer
 from worker.training.recorder import Recorder
@@ -109,6 +114,7 @@ def _run(
 
     recorder.phase(Phase.LOADING)
     model = load_model(run_dir.model, config, spec, device)
+    check_vocabulary(model, data.largest_token)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, device.torch_device)
     budget = choose_token_budget(spec.engine.token_budget, model)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
@@ -150,6 +156,7 @@ def _train(run: Run, on_hang: Callable[[Failure], None]) -> Evaluation:
         final = measure(run)
         best = run.progress.best
         if best is not None and best.loss < final.loss:
+            save_checkpoint(run)  # from here on the adapter is not the last step's any more
             snapshot.put_adapter(run, best.weights)
             run.recorder.log(
                 f"the adapter of step {best.step} is kept: it has the lowest eval loss"

@@ -5,7 +5,6 @@ global generators once the adapter is made, so that torch's are the only ones ke
 """
 
 import hashlib
-from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +106,11 @@ def circumstances(device: Device) -> dict[str, str | int]:
         "cpu_threads": torch.get_num_threads(),
         "device": device.torch_device.type,
         "compute_dtype": str(device.compute_dtype),
-        **{f"{name} version": versions[name] for name in ("torch", "bitsandbytes")},
+        "processor": device.processor,
+        **{
+            f"{name} version": versions[name]
+            for name in ("torch", "bitsandbytes", "transformers", "peft")
+        },
     }
 
 
@@ -135,12 +138,11 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Any]] = {}
+    """Copy the moments into the memory that they have already (see optim.py)."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, value in _part(tensors, "optimizer.").items():
         number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
+        optimizer.state[parameters[int(number)]][key].copy_(value)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

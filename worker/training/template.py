@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from contracts.dataset import Message
@@ -143,7 +144,14 @@ class Template:
         return Rendered(text, answers)
 
     def _apply(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
-        text: str = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=add_generation_prompt
+            )
+        except TemplateError as error:
+            roles = ", ".join(turn["role"] for turn in turns) or "no turn at all"
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                f"the model's chat template refuses a conversation of {roles}: {error}",
+            ) from error
         return text

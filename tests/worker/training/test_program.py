@@ -252,6 +252,24 @@ def without_config(model: Path, directory: Path) -> Path:
     return copy
 
 
+def with_config(name: str, value: Any) -> Callable[[Path, Path], Path]:
+    def change(model: Path, directory: Path) -> Path:
+        copy = copy_model(model, directory)
+        config = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps(config | {name: value}))
+        return copy
+
+    return change
+
+
+def with_fewer_embeddings(model: Path, directory: Path) -> Path:
+    copy = with_config("vocab_size", 8)(model, directory)
+    weights = load_file(copy / "model.safetensors")
+    weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"][:8].contiguous()
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
 @dataclass(frozen=True)
 class Bad:
     """A way to spoil a run, and how it should fail."""
@@ -268,6 +286,9 @@ class Bad:
         Bad(without_config, {}, FailureReason.MODEL_NOT_FOUND, "config.json"),
         Bad(cut_short, {}, FailureReason.MODEL_REFUSED, "model.safetensors is broken or cut short"),
         Bad(poisoned, {}, FailureReason.LOSS_NOT_FINITE, "evaluation rows"),
+        Bad(with_config("hidden_size", "big"), {}, FailureReason.MODEL_REFUSED, "hidden_size"),
+        Bad(with_config("num_attention_heads", 0), {}, FailureReason.MODEL_REFUSED, "loaded"),
+        Bad(with_fewer_embeddings, {}, FailureReason.MODEL_REFUSED, "the weights know 8 tokens"),
         Bad(copy_model, {"lora": {"rank": 65}}, FailureReason.SPEC_REFUSED, "lora.rank is 65"),
         Bad(
             copy_model,

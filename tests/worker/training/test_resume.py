@@ -98,7 +98,7 @@ def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
         assert getattr(found, field) == getattr(straight, field), field
 
 
-@pytest.mark.parametrize(("dropout", "kill_at"), [(0.05, 4), (0.0, 11), (0.05, 11)])
+@pytest.mark.parametrize(("dropout", "kill_at"), [(0.0, 4), (0.05, 4), (0.0, 11), (0.05, 11)])
 def test_killed_run_resumes_bit_for_bit(
     straight: Straight, tiny_model: Path, tmp_path: Path, dropout: float, kill_at: int
 ) -> None:

@@ -112,6 +112,22 @@ def test_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
 
 
+def test_conversation_that_the_template_refuses_is_told_with_its_roles(tokenizer: Any) -> None:
+    strict = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    )
+    template = Template(OtherTokenizer(tokenizer, strict))
+    turns = [Message(role=role, content="Hello") for role in ("system", "user", "assistant")]
+
+    with pytest.raises(TrainingError) as caught:
+        template.render(turns)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "no system role" in caught.value.failure.detail
+    assert "system" in caught.value.failure.detail
+
+
 def test_model_without_template_gets_plain_text_ended_by_the_end_of_text_token(
     tokenizer: Any,
 ) -> None:
