@@ -11,7 +11,7 @@ from worker.training.template import Template
 
 _ATTENTION = {
     "flash_attention_2": "a varlen kernel is installed: packed samples need no mask",
-    "sdpa": "packed samples are kept apart by a block-diagonal mask; no varlen kernel for this device is installed",
+    "sdpa": "packed samples are kept apart by a block-diagonal mask: no varlen kernel serves this device and model",
     "eager": "the architecture has no other",
 }
 
