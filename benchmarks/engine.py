@@ -75,20 +75,21 @@ def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = make_model(folder) if options.model == "make" else Path(options.model).resolve()
+        made = options.model == "make"
+        model = make_model(folder, options.data) if made else Path(options.model).resolve()
         spec = make_spec(model, options)
-        summary, plan, ours = run_ours(folder / "plan", model, Path(options.data), spec)
+        summary, plan, ours = run_ours(folder / "plan", model, options.data, spec)
         plan_path = folder / "plan.json"
         plan.save(plan_path)
         sides = {"stepline": Side("stepline", [ours])}
         sides |= {peer: Side(peer) for peer in options.peers}
         for pair in range(options.pairs):
             if pair:
-                again = run_ours(folder / f"ours-{pair}", model, Path(options.data), spec)[2]
+                again = run_ours(folder / f"ours-{pair}", model, options.data, spec)[2]
                 sides["stepline"].runs.append(again)
             for peer in options.peers:
                 sides[peer].runs.append(run_peer(peer, plan, plan_path, folder))
-    report(list(sides.values()), summary, tokens_per_second_limit(plan, summary))
+        report(list(sides.values()), summary, tokens_per_second_limit(plan, summary))
 
 
 def arguments() -> argparse.Namespace:
@@ -97,7 +98,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--model", required=True, help="a model directory, or 'make'")
-    parser.add_argument("--data", required=True, help="a dataset file (JSON or JSONL)")
+    parser.add_argument("--data", required=True, type=Path, help="a dataset file (JSON or JSONL)")
     parser.add_argument(
         "--peers", default="trainer", type=lambda text: [x for x in text.split(",") if x]
     )
@@ -246,14 +247,15 @@ def peers_python() -> Path:
     return python
 
 
-def make_model(folder: Path) -> Path:
-    """Make a Qwen2 with a small body and the full vocabulary (151,936), random weights."""
+def make_model(folder: Path, data: Path) -> Path:
+    """Make a Qwen2 with a small body and the full vocabulary (151,936), random weights, and a tokenizer of the data."""
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
 
-    from tests.tiny_model import make_tiny_qwen2  # noqa: PLC0415
+    from tests.tiny_model import make_tokenizer  # noqa: PLC0415
 
     path = folder / "small-body-qwen2"
-    make_tiny_qwen2(path)
+    texts = [json.dumps(row, ensure_ascii=False) for row in read_rows(data)]
+    make_tokenizer(texts, vocabulary=20_000).save_pretrained(path)
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=151_936,

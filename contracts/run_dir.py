@@ -93,6 +93,11 @@ class RunDir:
         return self.path / "summary.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk that the outcome is sure of, should everything else have filled it."""
+        return self.path / "reserve"
+
+    @property
     def outcome(self) -> Path:
         """The Outcome: written last. A program that ended without one was killed."""
         return self.path / "outcome.json"
@@ -111,6 +116,8 @@ class Placed(Tolerant):
     eval_revision: str | None = None
     spool_bytes: int | None = None
     """Length of records.jsonl beyond which metrics are thinned; null: none."""
+    hang_seconds: float = 1800.0
+    """Longest time between two micro-batches, beyond which the program is taken to hang."""
 
     @property
     def origin(self) -> Origin:

@@ -1,6 +1,7 @@
 """A real but tiny Qwen2, made on the spot, and rows to train it on. About two seconds, no network."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def make_tiny_qwen2(directory: Path, seed: int = 0) -> Path:
 
     Every linear layer takes a LoRA of rank up to 64, and positions reach 2048.
     """
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer(_SENTENCES, vocabulary=400)
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -64,14 +65,17 @@ def write_rows(path: Path, rows: list[Any]) -> Path:
     return path
 
 
-def _tokenizer() -> Any:
+def make_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """Return a byte-level BPE tokenizer trained on texts, with Qwen2's chat template and special tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocabulary,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    bpe.train_from_iterator(_SENTENCES, trainer)
+    bpe.train_from_iterator(texts, trainer)
     bpe.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer = Qwen2TokenizerFast(
         tokenizer_object=bpe,

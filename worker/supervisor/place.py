@@ -75,6 +75,7 @@ class Placer:
                 train_revision=train_revision,
                 eval_revision=eval_revision,
                 spool_bytes=self._settings.spool_bytes,
+                hang_seconds=self._settings.hang_seconds,
             ),
         )
 

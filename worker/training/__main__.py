@@ -4,6 +4,7 @@ Exit status 0 means that RUN_DIR/outcome.json says how the run ended, whether we
 """
 
 import argparse
+import contextlib
 import ctypes
 import logging
 import os
@@ -45,7 +46,8 @@ def main(arguments: list[str]) -> int:
     from worker.training.run import run_to_outcome  # noqa: PLC0415
 
     outcome = run_to_outcome(run_dir, stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    print(f"{outcome.status} after {outcome.step} steps", flush=True)
+    with contextlib.suppress(OSError):  # a full disk: outcome.json says it
+        print(f"{outcome.status} after {outcome.step} steps", flush=True)
     return 0
 
 

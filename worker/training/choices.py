@@ -6,11 +6,13 @@ import torch
 
 from worker.training.budget import TokenBudget
 from worker.training.model import DOUBLE_QUANT_FROM
+from worker.training.segments import SEGMENTS
 from worker.training.state import Run
 from worker.training.template import Template
 
 _ATTENTION = {
     "flash_attention_2": "a varlen kernel is installed: packed samples need no mask",
+    SEGMENTS: "on a CPU: each packed sample attends alone, and no mask is made",
     "sdpa": "packed samples are kept apart by a block-diagonal mask: no varlen kernel serves this device and model",
     "eager": "the architecture has no other",
 }
@@ -27,6 +29,12 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             else f"{budget.tokens} to begin with ({budget.reason}); changed by a resume or by memory",
         ),
         "attention": _choice(run.model.attention, _ATTENTION[run.model.attention]),
+        "shared_unpacking": _choice(
+            run.model.shares_unpacking,
+            "the 4-bit layers are unpacked into one buffer"
+            if run.model.shares_unpacking
+            else "only on a CPU, where bitsandbytes' kernel serves it and nothing else unpacks",
+        ),
         "packing": _choice(
             run.model.packs,
             "packed samples stay apart in this architecture"

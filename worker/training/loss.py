@@ -14,7 +14,7 @@ from torch.nn import functional
 from worker.training.batches import MicroBatch
 from worker.training.model import TrainableModel
 
-_CHUNK_BYTES = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}
+_CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
 """Size of one chunk's float32 logits."""
 
 

@@ -19,7 +19,13 @@ from huggingface_hub.errors import StrictDataclassError
 from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    set_seed,
+)
 from transformers.utils import is_flash_attn_2_available
 
 from contracts.failure import FailureReason
@@ -29,6 +35,7 @@ from worker.training.cpu_linear import share_weights
 from worker.training.device import Device
 from worker.training.errors import TrainingError
 from worker.training.model_files import count_parameters
+from worker.training.segments import SEGMENTS
 
 DOUBLE_QUANT_FROM = 3_000_000_000
 """Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
@@ -42,6 +49,7 @@ _BAD_FILES = (
     AttributeError,
     ArithmeticError,
     ImportError,
+    RuntimeError,
     SafetensorError,
     StrictDataclassError,
 )
@@ -64,7 +72,9 @@ class TrainableModel:
     trainable_parameters: int
     all_parameters: int
     attention: str
-    """Name of transformers' attention: flash_attention_2 (a varlen kernel), sdpa or eager."""
+    """Its name in transformers: flash_attention_2 (a varlen kernel), stepline_segments, sdpa or eager."""
+    shares_unpacking: bool
+    """Whether the 4-bit layers unpack into one buffer (see cpu_linear.py)."""
     packs: bool
     """Whether samples packed into one row stay apart."""
     plain_head: bool
@@ -112,14 +122,10 @@ class TrainableModel:
 
 def load_tokenizer(directory: Path) -> Any:
     """Return the model's fast tokenizer."""
-    try:
+    with _refusing("its tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    except _BAD_FILES as error:
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED, f"its tokenizer cannot be loaded: {error}"
-        ) from error
     if not tokenizer.is_fast:
         raise TrainingError(
             FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
@@ -127,11 +133,9 @@ def load_tokenizer(directory: Path) -> Any:
     return tokenizer
 
 
-def load_model(
-    directory: Path, config: dict[str, Any], spec: JobSpec, device: Device
-) -> TrainableModel:
-    """Load the base in 4 bits, seed, and add the adapter. `config` is the directory's checked config.json."""
-    check_length(config, spec)
+def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
+    """Load the base in 4 bits, seed, and add the adapter. The directory's files have been checked."""
+    _check_length(directory, spec)
     double_quant = _double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
@@ -139,8 +143,7 @@ def load_model(
     _check_quantized(quantized)
     _check_targets(base, spec.lora)
     unpacks_itself = spec.engine.dequantize_base is True or spec.engine.compile is True
-    if not device.is_cuda and not unpacks_itself:
-        share_weights(quantized)
+    shares_unpacking = not device.is_cuda and not unpacks_itself and share_weights(quantized)
     if spec.engine.dequantize_base is True:
         base = base.dequantize(dtype=device.compute_dtype)
         base.requires_grad_(requires_grad=False)
@@ -148,13 +151,17 @@ def load_model(
     set_seed(spec.training.seed)
     peft_model = _add_adapter(base, spec.lora)
     trainable, total = peft_model.get_nb_trainable_parameters()
-    body, head = base.get_decoder(), base.get_output_embeddings()
-    if spec.engine.compile is True:
-        _compile(body)
-    packs, plain_head = _prove(base, body, head)
-    if not packs and _attention_of(base) == _VARLEN:
-        base.set_attn_implementation("sdpa")
+    with _refusing("its architecture cannot be trained here"):
+        body, head = base.get_decoder(), base.get_output_embeddings()
+        if spec.engine.compile is True:
+            _compile(body)
+        _check_causal(body, head)
         packs, plain_head = _prove(base, body, head)
+        if not packs and _attention_of(base) == _VARLEN:
+            base.set_attn_implementation("sdpa")
+            packs, plain_head = _prove(base, body, head)
+        if packs and not device.is_cuda and spec.engine.compile is not True:
+            _prefer_segments(base, body, head)
     return TrainableModel(
         peft_model=peft_model,
         body=body,
@@ -166,14 +173,19 @@ def load_model(
         trainable_parameters=trainable,
         all_parameters=total,
         attention=_attention_of(base),
+        shares_unpacking=shares_unpacking,
         packs=packs,
         plain_head=plain_head,
     )
 
 
-def check_length(config: dict[str, Any], spec: JobSpec) -> None:
-    """Refuse samples longer than the model has positions for."""
-    positions = config.get("max_position_embeddings")
+def _check_length(directory: Path, spec: JobSpec) -> None:
+    """Refuse samples longer than the model has positions for, whatever its config.json calls them."""
+    with _refusing("config.json cannot be loaded"):
+        config = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if isinstance(positions, int) and spec.training.max_length > positions:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
@@ -197,6 +209,21 @@ def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
         )
 
 
+@contextlib.contextmanager
+def _refusing(told: str) -> Iterator[None]:
+    """Tell what transformers raises over a model as the model's refusal, but want of memory and a GPU's error as such."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except _BAD_FILES as error:
+        if "DefaultCPUAllocator" in str(error):
+            raise
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED, f"{told}: {type(error).__name__}: {error}"
+        ) from error
+
+
 def _double_quant(directory: Path, spec: JobSpec) -> bool:
     asked = spec.quantization.double_quant
     if asked != "auto":
@@ -205,13 +232,8 @@ def _double_quant(directory: Path, spec: JobSpec) -> bool:
 
 
 def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
-    try:
+    with _refusing("the model cannot be loaded"):
         base, info = _from_pretrained(directory, device, double_quant=double_quant)
-    except _BAD_FILES as error:
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED,
-            f"the model cannot be loaded: {type(error).__name__}: {error}",
-        ) from error
     wrong = [str(key) for kind in ("missing_keys", "mismatched_keys") for key in info[kind]]
     if wrong:
         raise TrainingError(
@@ -367,21 +389,65 @@ def _compile(body: Any) -> None:
 
 
 @torch.no_grad()
+def _check_causal(body: Any, head: nn.Linear) -> None:
+    """Refuse a model that looks ahead: what it learns to predict, it would have been shown."""
+    body.eval()
+    ids = _random_ids(head)
+    positions = torch.arange(16, device=ids.device)[None]
+    whole, start = (
+        _hidden_states(body, ids, positions),
+        _hidden_states(body, ids[:, :9], positions[:, :9]),
+    )
+    is_finite = bool(whole.isfinite().all())  # else the first evaluation says what is wrong
+    if is_finite and not _close(whole[:, :9], start):
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            "it is not a causal language model: what it computes of a token depends on the tokens after it",
+        )
+
+
+def _random_ids(head: nn.Linear) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, head.weight.shape[0], (1, 16), generator=generator).to(
+        head.weight.device
+    )
+
+
+@torch.no_grad()
 def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
     """Return whether packed samples stay apart, and whether the logits are plainly head(hidden)."""
     base.eval()
-    device = head.weight.device
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, head.weight.shape[0], (1, 16), generator=generator).to(device)
-    first = torch.arange(9, device=device)[None]
-    second = torch.arange(7, device=device)[None]
-    packed = _hidden_states(body, ids, torch.cat([first, second], dim=1))
+    ids, positions = _random_ids(head), _two_samples(head)
+    second = positions[:, 9:]
+    packed = _hidden_states(body, ids, positions)
     alone = _hidden_states(body, ids[:, 9:], second)
     packs = _close(packed[:, 9:], alone)
     own = base(
         input_ids=ids[:, 9:], position_ids=second, attention_mask=None, use_cache=False
     ).logits
     return packs, _close(head(alone.to(head.weight.dtype)), own)
+
+
+def _two_samples(head: nn.Linear) -> Tensor:
+    lengths = (9, 7)
+    return torch.cat([torch.arange(length, device=head.weight.device) for length in lengths])[None]
+
+
+@torch.no_grad()
+def _prefer_segments(base: Any, body: Any, head: nn.Linear) -> None:
+    """Attend sample by sample (see segments.py) where the architecture takes it and nothing else comes out."""
+    if _attention_of(base) != "sdpa":
+        return
+    base.eval()
+    ids, positions = _random_ids(head), _two_samples(head)
+    expected = _hidden_states(body, ids, positions)
+    base.set_attn_implementation(SEGMENTS)
+    try:
+        same = _close(_hidden_states(body, ids, positions), expected)
+    except (ValueError, TypeError, RuntimeError):
+        same = False
+    if not same:
+        base.set_attn_implementation("sdpa")
 
 
 def _hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:

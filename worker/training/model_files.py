@@ -16,8 +16,8 @@ _CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 
 
-def check_model_files(directory: Path) -> dict[str, Any]:
-    """Return the model's config.json. Raises TrainingError for a directory that must not be loaded."""
+def check_model_files(directory: Path) -> None:
+    """Look at every file that would be loaded. Raises TrainingError for a directory that must not be loaded."""
     if not (directory / "config.json").is_file():
         raise TrainingError(
             FailureReason.MODEL_NOT_FOUND,
@@ -32,7 +32,6 @@ def check_model_files(directory: Path) -> dict[str, Any]:
             "config.json says that the weights are quantised already; give the unquantised model"
         )
     _check_weights(directory)
-    return config
 
 
 def count_parameters(directory: Path) -> int:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from contracts.job import TrainingSpec
@@ -40,6 +41,14 @@ def _reserve(optimizer: torch.optim.AdamW, adapter: Sequence[Parameter]) -> None
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
+
+
+def restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
+    """Copy {"number of the parameter.name in its state": value} into the memory that the state has already."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for name, value in saved.items():
+        number, _, key = name.partition(".")
+        optimizer.state[parameters[int(number)]][key].copy_(value)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

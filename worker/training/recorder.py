@@ -1,5 +1,6 @@
 """Recorder: appends the attempt's records, numbered from 1, to records.jsonl. The only writer of that file."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from contracts.record import (
     Record,
     encode_line,
 )
+from worker.training.errors import StopRequested
 from worker.training.spool import Gap, Spool
 
 _FSYNC_SECONDS = 1.0
@@ -49,8 +51,12 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except OSError:
+            if kind is None or issubclass(kind, StopRequested):
+                raise  # else the run has failed already, and that is what is told
 
     def metric(self, step: int, values: dict[str, float]) -> None:
         """Record named numbers at a step, unless the spool is so full that metrics are thinned."""
@@ -99,7 +105,8 @@ class Recorder:
         self, message: str, level: LogLevel = "info", step: int | None = None, **data: Any
     ) -> None:
         """Say something to people, here and on the program's output."""
-        print(f"[{level}] {message}", flush=True)
+        with contextlib.suppress(OSError):  # the output may be full; the record below tells that
+            print(f"[{level}] {message}", flush=True)
         self._write(
             LogRecord(
                 seq=self._next(), at=self._now(), level=level, message=message, step=step, data=data

@@ -1,5 +1,6 @@
 """One run over one run directory: load the spec, wire the parts, train, save, and write the outcome last."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -42,19 +43,24 @@ from worker.training.summary import summarize
 from worker.training.template import Template
 from worker.training.watchdog import Watchdog
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No room: on the disk, in the user's share of it, or for a file of this length."""
+
 
 def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
     """Run the whole program; whatever happens, return how it ended. The outcome is written by then."""
     progress = Progress()
-    with Recorder(run_dir.records, _spool_bytes(run_dir)) as recorder:
-        try:
+    try:
+        _reserve_room(run_dir)
+        with Recorder(run_dir.records, _spool_bytes(run_dir)) as recorder:
             _run(run_dir, stop, recorder, progress, visible_gpus)
-            outcome = Outcome(status="succeeded", step=progress.step)
-        except StopRequested as request:
-            outcome = Outcome(status=request.status, step=progress.step)
-        except Exception as error:  # noqa: BLE001 - the outer door: every error becomes an outcome
+        outcome = Outcome(status="succeeded", step=progress.step)
+    except StopRequested as request:
+        outcome = Outcome(status=request.status, step=progress.step)
+    except Exception as error:  # noqa: BLE001 - the outer door: every error becomes an outcome
+        with contextlib.suppress(OSError):  # the output lies on the disk that may be full
             traceback.print_exc()
-            outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
+        outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
     _write_outcome(run_dir, outcome)
     return outcome
 
@@ -76,12 +82,18 @@ def failure_of(error: Exception) -> Failure:
 
 def _says_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
-        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return error.errno in _FULL
     # safetensors and torch wrap the error of the system in one of their own.
-    return os.strerror(errno.ENOSPC) in str(error)
+    return any(os.strerror(number) in str(error) for number in _FULL)
+
+
+def _reserve_room(run_dir: RunDir) -> None:
+    with run_dir.reserve.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 4 * DETAIL_CHARACTERS)
 
 
 def _write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
+    run_dir.reserve.unlink(missing_ok=True)
     try:
         write_model(run_dir.outcome, outcome)
     except OSError:
@@ -101,7 +113,7 @@ def _run(
     spec, placed = _read_spec(run_dir), _read_placed(run_dir)
 
     recorder.phase(Phase.LOADING)
-    config = check_model_files(run_dir.model)
+    check_model_files(run_dir.model)
     device = choose_device(spec.quantization.compute_dtype, visible_gpus)
     check_four_bit(device)
     tokenizer = load_tokenizer(run_dir.model)
@@ -113,7 +125,7 @@ def _run(
     stop.check()
 
     recorder.phase(Phase.LOADING)
-    model = load_model(run_dir.model, config, spec, device)
+    model = load_model(run_dir.model, spec, device)
     check_vocabulary(model, data.largest_token)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, device.torch_device)
     budget = choose_token_budget(spec.engine.token_budget, model)
@@ -140,7 +152,7 @@ def _run(
     _announce(run)
     stop.check()
 
-    final = _train(run, _hang_handler(run_dir, progress))
+    final = _train(run, _hang_handler(run_dir, progress), placed.hang_seconds)
 
     recorder.phase(Phase.SAVING, progress.step, run.total_steps)
     save_adapter(model, tokenizer, run_dir.adapter)
@@ -148,9 +160,9 @@ def _run(
     write_model(run_dir.summary, summarize(run, placed, final, choices))
 
 
-def _train(run: Run, on_hang: Callable[[Failure], None]) -> Evaluation:
+def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
     """Train under the watchdog's eyes. Leave the adapter to keep in the model, and return its evaluation."""
-    ended = run.watchdog.watch(on_hang)
+    ended = run.watchdog.watch(on_hang, hang_seconds)
     try:
         train(run)
         final = measure(run)
@@ -231,7 +243,8 @@ def _resume(run: Run, place: Path) -> None:
 def _hang_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], None]:
     def end(failure: Failure) -> None:
         # The main thread hangs, so that nothing can be unwound: say why, and go.
-        print(failure.detail, flush=True)
+        with contextlib.suppress(OSError):
+            print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
         _write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
         os._exit(0)

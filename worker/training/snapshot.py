@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from contracts.failure import FailureReason
 from worker.training.batches import PACKING_VERSION
 from worker.training.checkpoint import CheckpointState, Snapshot
-from worker.training.device import Device, library_versions
+from worker.training.device import library_versions
 from worker.training.errors import TrainingError
 from worker.training.evaluate import Evaluation
+from worker.training.model import TrainableModel
+from worker.training.optim import restore_moments
 from worker.training.state import BestAdapter, Run
 
 
@@ -36,7 +38,7 @@ def take(run: Run) -> Snapshot:
     state = CheckpointState(
         step=progress.step,
         identity=identity(run),
-        circumstances=circumstances(run.model.device),
+        circumstances=circumstances(run.model),
         token_budget=run.token_budget,
         tokens=progress.tokens,
         best_step=None if progress.best is None else progress.best.step,
@@ -54,7 +56,7 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
     changed = _adopt_circumstances(run, snapshot.state)
     state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
     put_adapter(run, _part(tensors, "adapter."))
-    _restore_optimizer(run.optimizer, tensors)
+    restore_moments(run.optimizer, _part(tensors, "optimizer."))
     progress.step = state.step
     progress.step_nll = tensors["step_nll"].tolist()
     progress.step_tokens = tensors["step_tokens"].tolist()
@@ -70,7 +72,9 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
         )
     if state.best_step is not None:
         loss = next(point.loss for point in state.evaluations if point.step == state.best_step)
-        progress.best = BestAdapter(state.best_step, loss, _part(tensors, "best."))
+        # Copies: what was loaded is mapped from a file that is pruned some day.
+        best = {name: value.clone() for name, value in _part(tensors, "best.").items()}
+        progress.best = BestAdapter(state.best_step, loss, best)
     run.generators = _part(tensors, "generator.")
     run.rewind_generators()  # last: building the model and its adapter drew from them
     return changed
@@ -98,15 +102,16 @@ def identity(run: Run) -> dict[str, str]:
     }
 
 
-def circumstances(device: Device) -> dict[str, str | int]:
+def circumstances(model: TrainableModel) -> dict[str, str | int]:
     """Return what bit-equal numbers depend on besides the run itself."""
-    versions = library_versions()
+    device, versions = model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
         "cpu_threads": torch.get_num_threads(),
         "device": device.torch_device.type,
         "compute_dtype": str(device.compute_dtype),
         "processor": device.processor,
+        "attention": model.attention,
         **{
             f"{name} version": versions[name]
             for name in ("torch", "bitsandbytes", "transformers", "peft")
@@ -129,20 +134,12 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     threads = state.circumstances.get("cpu_threads")
     if isinstance(threads, int):
         torch.set_num_threads(threads)
-    own = circumstances(run.model.device)
+    own = circumstances(run.model)
     return [
         f"{name}: {theirs} → {own.get(name)}"
         for name, theirs in state.circumstances.items()
         if own.get(name) != theirs
     ]
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Copy the moments into the memory that they have already (see optim.py)."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name, value in _part(tensors, "optimizer.").items():
-        number, _, key = name.partition(".")
-        optimizer.state[parameters[int(number)]][key].copy_(value)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -17,8 +17,6 @@ ZERO_STEPS = 10
 """Steps in a row with a loss of exactly zero that end a run: nothing real is predicted with certainty."""
 FROZEN_STEPS = 20
 """Steps of an attempt after which the adapter must have changed."""
-HANG_SECONDS = 1800.0
-"""Longest time between two micro-batches. The slowest known, 16 long rows on two cores, takes about two minutes."""
 
 
 class Watchdog:
@@ -64,9 +62,7 @@ class Watchdog:
         """Give a sign of life."""
         self._last_beat = time.monotonic()
 
-    def watch(
-        self, on_hang: Callable[[Failure], None], limit_seconds: float = HANG_SECONDS
-    ) -> threading.Event:
+    def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
         """Call `on_hang`, in a thread, once no sign of life has come for too long. Set the event returned to stop."""
         watched, ended = threading.get_ident(), threading.Event()
 

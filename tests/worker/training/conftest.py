@@ -12,7 +12,6 @@ from tests.tiny_model import make_tiny_qwen2
 from worker.training.__main__ import prepare_environment
 from worker.training.device import choose_device
 from worker.training.model import TrainableModel, load_model, load_tokenizer
-from worker.training.model_files import check_model_files
 
 prepare_environment()
 
@@ -38,9 +37,7 @@ def load(tiny_model: Path) -> Callable[..., TrainableModel]:
 
     def load_tiny(directory: Path = tiny_model, **changes: object) -> TrainableModel:
         spec = small_spec(**changes)
-        return load_model(
-            directory, check_model_files(directory), spec, choose_device("float32", None)
-        )
+        return load_model(directory, spec, choose_device("float32", None))
 
     return load_tiny
 

@@ -59,6 +59,7 @@ def test_model_that_learned_one_answer_stops_after_it(load: Load, tokenizer: Any
     loss = fit(model, [sample], steps=150, rate=2e-3)
 
     model.peft_model.eval()
+    model.peft_model.get_base_model().set_attn_implementation("sdpa")  # generation has a cache
     with torch.no_grad():
         written = model.peft_model.generate(
             input_ids=torch.tensor([asked]), max_new_tokens=20, do_sample=False

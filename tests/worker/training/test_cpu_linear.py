@@ -8,18 +8,26 @@ from bitsandbytes.nn import Linear4bit, Params4bit
 from worker.training.cpu_linear import share_weights
 
 
-def make_layer(inputs: int, outputs: int, *, nested: bool, bias: bool, seed: int = 0) -> Any:
+def make_layer(
+    inputs: int,
+    outputs: int,
+    *,
+    nested: bool,
+    bias: bool,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Any:
     torch.manual_seed(seed)
     layer = Linear4bit(
         inputs,
         outputs,
         bias=bias,
-        compute_dtype=torch.float32,
+        compute_dtype=dtype,
         quant_type="nf4",
         compress_statistics=nested,
     )
     layer.weight = Params4bit(
-        torch.randn(outputs, inputs),
+        torch.randn(outputs, inputs, dtype=dtype),
         requires_grad=False,
         quant_type="nf4",
         compress_statistics=nested,
@@ -36,16 +44,17 @@ def product_and_gradient(layer: Any, inputs: torch.Tensor) -> tuple[torch.Tensor
     return product.detach(), placed.grad
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 def test_products_and_gradients_equal_those_of_bitsandbytes_to_the_last_bit(
-    nested: bool, bias: bool
+    nested: bool, bias: bool, dtype: torch.dtype
 ) -> None:
     layers = [
-        make_layer(256, 64, nested=nested, bias=bias),
-        make_layer(64, 192, nested=nested, bias=bias, seed=1),
+        make_layer(256, 64, nested=nested, bias=bias, dtype=dtype),
+        make_layer(64, 192, nested=nested, bias=bias, seed=1, dtype=dtype),
     ]
-    inputs = [torch.randn(2, 5, layer.in_features) for layer in layers]
+    inputs = [torch.randn(2, 5, layer.in_features, dtype=dtype) for layer in layers]
     expected = [product_and_gradient(*pair) for pair in zip(layers, inputs, strict=True)]
 
     assert share_weights(layers)

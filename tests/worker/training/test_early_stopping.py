@@ -4,11 +4,21 @@ import pytest
 
 from contracts.job import EarlyStopping
 from contracts.record import EvalRecord, LogRecord
+from contracts.run_dir import RunDir
 from contracts.summary import EvalPoint
 from tests.tiny_model import make_rows
-from tests.worker.training.run_directory import lay_down, records, run_here, summary_of
+from tests.worker.training.run_directory import (
+    lay_down,
+    outcome_of,
+    records,
+    run_here,
+    summary_of,
+)
 from tests.worker.training.test_resume import StopAt
+from worker.training.checkpoint import find_newest, load
 from worker.training.early_stopping import is_stale
+from worker.training.errors import StopRequested
+from worker.training.stop import Stop
 
 
 def points(*losses: float) -> list[EvalPoint]:
@@ -63,6 +73,45 @@ def test_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
     assert any(
         "lowest eval loss" in r.message for r in records(run_dir) if isinstance(r, LogRecord)
     )
+
+
+class StopWhenTheBestIsScored(Stop):
+    """Wants a stop while the best adapter, put back, is evaluated."""
+
+    def __init__(self, run_dir: RunDir) -> None:
+        super().__init__(run_dir.control)
+        self._run_dir = run_dir
+
+    def check(self) -> None:
+        logs = [r for r in records(self._run_dir) if isinstance(r, LogRecord)]
+        if any("lowest eval loss" in log.message for log in logs):
+            raise StopRequested("interrupted")
+
+
+def test_stop_while_the_best_adapter_is_scored_leaves_the_last_steps_checkpoint(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    runs = {}
+    for name in ("straight", "first", "second"):
+        (tmp_path / name).mkdir()
+        runs[name] = lay_down(tmp_path / name, tiny_model, make_rows(37), SPEC)
+    run_here(runs["straight"])
+
+    outcome = run_here(runs["first"], StopWhenTheBestIsScored(runs["first"]))
+
+    assert outcome.status == "interrupted"
+    newest = find_newest(runs["first"].checkpoints)
+    assert newest is not None
+    saved = load(newest)
+    assert saved.state.step == outcome.step == outcome_of(runs["straight"]).step
+    assert saved.state.best_step != saved.state.step
+    name = next(n.removeprefix("best.") for n in saved.tensors if n.startswith("best."))
+    assert not saved.tensors[f"adapter.{name}"].equal(saved.tensors[f"best.{name}"])
+    runs["second"].resume.symlink_to(runs["first"].checkpoints)
+    assert run_here(runs["second"]).status == "succeeded"
+    adapter = "adapter_model.safetensors"
+    expected = (runs["straight"].adapter / adapter).read_bytes()
+    assert (runs["second"].adapter / adapter).read_bytes() == expected
 
 
 def test_best_adapter_outlives_a_resume(tiny_model: Path, tmp_path: Path) -> None:

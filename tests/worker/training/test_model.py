@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from contracts.failure import FailureReason
 from worker.training.batches import pack
@@ -62,9 +69,23 @@ def test_parameters_are_counted_as_peft_counts_them_with_the_packed_ones_in_full
     assert model.all_parameters == 346_752 + model.trainable_parameters
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_packed_samples_do_not_see_each_other(load: Load, training: bool) -> None:
+def test_only_the_adapter_gets_gradients(load: Load) -> None:
     model = load()
+    samples = [Sample(part.numpy().astype(np.int32), np.arange(24) >= 12) for part in ids(24, 24)]
+    (batch,) = pack(samples, 64)
+    model.peft_model.train()
+
+    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+
+    with_gradient = {n for n, p in model.peft_model.named_parameters() if p.grad is not None}
+    assert with_gradient == {n for n, _ in model.peft_model.named_parameters() if "lora_" in n}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("training", [False, True])
+def test_packed_samples_do_not_see_each_other(load: Load, training: bool, attention: str) -> None:
+    model = load()
+    model.peft_model.get_base_model().set_attn_implementation(attention)
     model.peft_model.train(training)
     first, second = ids(23, 31)
     other, _ = ids(23, 1, seed=1)
@@ -198,6 +219,35 @@ def test_varlen_kernel_is_tried_first_where_it_is_installed_and_can_compute(
     device = Device(torch.device(kind), kind, compute_dtype, "")
 
     assert attentions(device, varlen_installed=installed) == expected
+
+
+def test_positions_are_found_under_any_name(load: Load, tmp_path: Path) -> None:
+    config = GPT2Config(vocab_size=396, n_positions=256, n_embd=64, n_layer=1, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=tmp_path, training={"max_length": 512})
+
+    assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
+    assert "has 256 positions" in caught.value.failure.detail
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers warns of what is proven here
+def test_model_that_looks_ahead_is_refused(load: Load, tmp_path: Path) -> None:
+    config = BertConfig(
+        vocab_size=396,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+    )
+    BertLMHeadModel(config).save_pretrained(tmp_path)
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=tmp_path, training={"max_length": 512})
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "not a causal language model" in caught.value.failure.detail
 
 
 def test_another_architecture_is_trained_too(load: Load, tiny_model: Path, tmp_path: Path) -> None:

@@ -75,5 +75,5 @@ def test_directory_without_config_is_not_found(tmp_path: Path) -> None:
 
 
 def test_whole_model_is_accepted_and_its_parameters_counted(tiny_model: Path) -> None:
-    assert check_model_files(tiny_model)["model_type"] == "qwen2"
+    check_model_files(tiny_model)
     assert count_parameters(tiny_model) == 346_752

@@ -5,7 +5,12 @@ import torch
 from transformers import get_scheduler
 
 from contracts.job import TrainingSpec
-from worker.training.optim import build_optimizer, learning_rate, warmup_steps
+from worker.training.optim import (
+    build_optimizer,
+    learning_rate,
+    restore_moments,
+    warmup_steps,
+)
 
 TOTAL = 50
 
@@ -78,3 +83,17 @@ def test_memory_of_gradients_is_the_same_from_update_to_update() -> None:
     parameter.sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
 
     assert parameter.grad.data_ptr() == place
+
+
+def test_moments_are_restored_into_the_memory_that_they_have() -> None:
+    parameters = [torch.nn.Parameter(torch.ones(4)) for _ in range(2)]
+    optimizer = build_optimizer(parameters, TrainingSpec(), torch.device("cpu"))
+    state = optimizer.state[parameters[1]]
+    places = {name: value.data_ptr() for name, value in state.items()}
+
+    restore_moments(optimizer, {"1.exp_avg": torch.full((4,), 0.5), "1.step": torch.tensor(7.0)})
+
+    assert {name: value.data_ptr() for name, value in state.items()} == places
+    assert state["exp_avg"].tolist() == [0.5] * 4
+    assert state["step"] == 7
+    assert optimizer.state[parameters[0]]["exp_avg"].tolist() == [0.0] * 4

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import math
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from contracts.attempt import Outcome, Wanted
 from contracts.failure import FailureReason
 from contracts.record import EvalRecord, MetricRecord, PhaseRecord
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run_dir import Control, Placed, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training import reference
 from tests.worker.training.run_directory import (
@@ -34,6 +35,7 @@ from tests.worker.training.run_directory import (
     summary_of,
     wait_for,
 )
+from worker.training.checkpoint import find_newest
 
 # Plain peft 0.21 asks transformers 5 for a property by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -109,7 +111,7 @@ def test_summary_says_what_was_measured(finished: RunDir) -> None:
     )
     assert set(summary.phases) >= {"loading", "tokenizing", "training", "evaluating", "saving"}
     assert summary.choices["compute_dtype"]["value"] == "float32"
-    assert summary.choices["attention"]["value"] == "sdpa"
+    assert summary.choices["attention"]["value"] == "stepline_segments"
     assert summary.peak_memory_bytes
     assert summary.tokens_per_second
 
@@ -339,6 +341,90 @@ def test_unknown_error_is_a_crash_with_its_traceback(tiny_model: Path, tmp_path:
     assert outcome.failure.reason is FailureReason.CRASHED
     assert "Traceback" in outcome.failure.detail
     assert "Traceback" in run_dir.output.read_text()
+
+
+LONG = {"training": {"epochs": 30}, "evaluation": {"every_steps": 1000}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "longest_file", "steps"),
+    [
+        (LONG, 12_000, range(1, 120)),
+        (LONG | {"checkpoint": {"every_steps": 2}}, 65_000, [2]),
+        ({"training": {"max_steps": 3}}, 20_000, [3]),
+    ],
+    ids=["records", "checkpoint", "adapter"],
+)
+def test_files_that_find_no_room_end_the_run_as_disk_full(
+    tiny_model: Path,
+    tmp_path: Path,
+    spec: dict[str, Any],
+    longest_file: int,
+    steps: Sequence[int],
+) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec=spec)
+    process = start(run_dir)
+    wait_for(lambda: records(run_dir), process)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (longest_file, longest_file))
+
+    assert process.wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+
+    outcome = outcome_of(run_dir)
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.DISK_FULL, outcome.failure.detail
+    assert not run_dir.summary.exists()
+    assert not run_dir.adapter.exists()
+    assert find_newest(run_dir.checkpoints) is None
+    assert outcome.step in steps
+
+
+def test_output_that_finds_no_room_costs_the_run_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 2}})
+    run_dir.output.symlink_to("/dev/full")
+
+    start(run_dir).wait(DEADLINE_SECONDS)
+
+    assert outcome_of(run_dir) == Outcome(status="succeeded", step=2)
+
+
+_HANGS = """
+import sys, time
+from pathlib import Path
+from contracts.run_dir import RunDir
+from worker.training.run import run_to_outcome
+from worker.training.stop import Stop
+
+class Hangs(Stop):
+    looks = 0
+    def check(self):
+        self.looks += 1
+        while self.looks > 20:
+            time.sleep(1)
+
+run_dir = RunDir(Path(sys.argv[1]))
+run_to_outcome(run_dir, Hangs(run_dir.control))
+"""
+
+
+def test_hung_program_writes_why_and_where_and_ends(tiny_model: Path, tmp_path: Path) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec=LONG)
+    write_model(run_dir.placed, Placed(hang_seconds=5))
+
+    process = subprocess.run(
+        [sys.executable, "-c", _HANGS, str(run_dir.path)],
+        timeout=DEADLINE_SECONDS,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert process.returncode == 0, process.stderr
+    outcome = outcome_of(run_dir)
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.NO_PROGRESS
+    assert outcome.failure.step == outcome.step + 1 == max(losses(run_dir)) + 1
+    assert "time.sleep" in outcome.failure.detail or "in check" in outcome.failure.detail
+    assert outcome.failure.evidence["limit_seconds"] == 5
 
 
 def test_a_directory_is_run_once(finished: RunDir, tmp_path: Path) -> None:

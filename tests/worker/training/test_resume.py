@@ -1,9 +1,10 @@
 """Killed at any moment and resumed, a run is the one that was never killed, bit for bit."""
 
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import torch
 from contracts.attempt import Wanted
 from contracts.failure import FailureReason
 from contracts.job import Phase
-from contracts.record import CheckpointRecord, EvalRecord, LogRecord, PhaseRecord
+from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
 from contracts.run_dir import Control, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training.run_directory import (
@@ -35,13 +36,13 @@ TOTAL = 24
 ROWS = make_rows(33)
 
 
-def spec_with(dropout: float) -> dict[str, Any]:
+def spec_with(dropout: float, every_steps: int = 3) -> dict[str, Any]:
     return {
         "dataset": {"train": "ds_00000000", "eval_size": 3},
         "training": {"per_device_batch_size": 2, "gradient_accumulation_steps": 2, "epochs": 3},
         "lora": {"rank": 8, "alpha": 16, "dropout": dropout},
         "evaluation": {"every_steps": 6},
-        "checkpoint": {"every_steps": 3},
+        "checkpoint": {"every_steps": every_steps},
         "engine": {"token_budget": 128},
     }
 
@@ -65,21 +66,29 @@ def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Stra
     return run_straight
 
 
-def resumed_from(killed: RunDir, path: Path, model: Path, dropout: float) -> RunDir:
+def resumed_from(
+    killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 3
+) -> RunDir:
     """Lay down the next attempt, with the checkpoints of the one before."""
     path.mkdir()
-    run_dir = lay_down(path, model, ROWS, spec_with(dropout))
+    run_dir = lay_down(path, model, ROWS, spec_with(dropout, every_steps))
     run_dir.resume.symlink_to(killed.checkpoints)
     return run_dir
 
 
+def metrics(run_dir: RunDir) -> dict[int, dict[str, float]]:
+    """Return what each step recorded, its duration left out."""
+    found = [r for r in records(run_dir) if isinstance(r, MetricRecord) and "loss" in r.values]
+    return {r.step: {k: v for k, v in r.values.items() if k != "seconds"} for r in found}
+
+
 def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
-    merged: dict[int, float] = {}
+    merged: dict[int, dict[str, float]] = {}
     evaluations: dict[int, float] = {}
     for attempt in attempts:
-        merged |= losses(attempt)
+        merged |= metrics(attempt)
         evaluations |= {r.step: r.loss for r in records(attempt) if isinstance(r, EvalRecord)}
-    assert merged == losses(expected)
+    assert merged == metrics(expected)
     assert list(merged) == sorted(merged) == list(range(1, TOTAL + 1))
     assert evaluations == {r.step: r.loss for r in records(expected) if isinstance(r, EvalRecord)}
     name = "adapter_model.safetensors"
@@ -98,19 +107,39 @@ def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
         assert getattr(found, field) == getattr(straight, field), field
 
 
-@pytest.mark.parametrize(("dropout", "kill_at"), [(0.0, 4), (0.05, 4), (0.0, 11), (0.05, 11)])
+class Moment(NamedTuple):
+    """The step at which a run is killed, and how often it saved before."""
+
+    kill_at: int
+    every_steps: int = 3
+
+
+@pytest.mark.parametrize(
+    ("dropout", "moment"),
+    [
+        (0.0, Moment(kill_at=4)),  # in the first epoch
+        (0.05, Moment(kill_at=11)),  # in the second
+        (0.0, Moment(kill_at=17, every_steps=8)),  # in the third, from the very boundary before it
+        (0.05, Moment(kill_at=random.randrange(4, 21))),  # noqa: S311 - any step will do
+    ],
+    ids=str,
+)
 def test_killed_run_resumes_bit_for_bit(
-    straight: Straight, tiny_model: Path, tmp_path: Path, dropout: float, kill_at: int
+    straight: Straight,
+    tiny_model: Path,
+    tmp_path: Path,
+    dropout: float,
+    moment: Moment,
 ) -> None:
     (tmp_path / "killed").mkdir()
-    killed = lay_down(tmp_path / "killed", tiny_model, ROWS, spec_with(dropout))
+    killed = lay_down(tmp_path / "killed", tiny_model, ROWS, spec_with(dropout, moment.every_steps))
     process = start(killed)
-    wait_for(lambda: max(losses(killed), default=0) >= kill_at, process)
+    wait_for(lambda: max(losses(killed), default=0) >= moment.kill_at, process)
     process.send_signal(signal.SIGKILL)
     assert process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
     assert not killed.outcome.exists()
 
-    resumed = resumed_from(killed, tmp_path / "resumed", tiny_model, dropout)
+    resumed = resumed_from(killed, tmp_path / "resumed", tiny_model, dropout, moment.every_steps)
     assert run_here(resumed).status == "succeeded"
 
     assert 1 < min(losses(resumed)) <= max(losses(killed)) + 1
@@ -151,6 +180,33 @@ def test_stop_in_the_middle_of_an_update_saves_the_last_whole_step(
     run_here(second)
 
     assert min(losses(second)) == step + 1
+    assert_same_run([first, second], straight(0.05))
+
+
+class StopAfter(Stop):
+    """Wants a stop as soon as a step is done."""
+
+    def __init__(self, run_dir: RunDir, step: int) -> None:
+        super().__init__(run_dir.control)
+        self._run_dir, self._step = run_dir, step
+
+    def check(self) -> None:
+        if max(losses(self._run_dir), default=0) == self._step:
+            raise StopRequested("interrupted")
+
+
+@pytest.mark.parametrize("boundary", [STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH])
+def test_stop_at_the_very_boundary_of_two_epochs_goes_on_with_the_next(
+    straight: Straight, tiny_model: Path, tmp_path: Path, boundary: int
+) -> None:
+    (tmp_path / "first").mkdir()
+    first = lay_down(tmp_path / "first", tiny_model, ROWS, spec_with(0.05))
+    assert run_here(first, StopAfter(first, boundary)).step == boundary
+
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.05)
+    run_here(second)
+
+    assert min(losses(second)) == boundary + 1
     assert_same_run([first, second], straight(0.05))
 
 

@@ -1,0 +1,76 @@
+"""Attention sample by sample gives what SDPA gives under a block-diagonal mask."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import MistralConfig, MistralForCausalLM
+
+from tests.worker.training.test_loss import give_weight, ragged_samples
+from worker.training.batches import pack
+from worker.training.loss import sum_nll
+from worker.training.model import TrainableModel
+from worker.training.segments import SEGMENTS
+
+Load = Callable[..., TrainableModel]
+
+
+def loss_and_gradients(model: TrainableModel, attention: str) -> tuple[float, list[torch.Tensor]]:
+    model.peft_model.get_base_model().set_attn_implementation(attention)
+    model.peft_model.train()
+    model.peft_model.zero_grad()
+    (batch,) = pack(ragged_samples(12), 4096)
+    loss = sum_nll(model, batch)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch types it so
+    return loss.item(), [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
+
+
+def assert_same(model: TrainableModel) -> None:
+    expected, gradients = loss_and_gradients(model, "sdpa")
+    found, found_gradients = loss_and_gradients(model, SEGMENTS)
+
+    assert found == pytest.approx(expected, rel=1e-6)
+    for a, b in zip(found_gradients, gradients, strict=True):
+        assert (a - b).norm() <= 1e-5 * b.norm()
+
+
+def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
+    model = give_weight(load())
+
+    assert model.attention == SEGMENTS
+    assert_same(model)
+
+
+def test_window_that_slides_is_kept(load: Load, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=400,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=8,
+        max_position_embeddings=2048,
+    )
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    model = give_weight(load(directory=tmp_path))
+
+    assert model.attention == SEGMENTS
+    assert_same(model)
+    narrow, _ = loss_and_gradients(model, SEGMENTS)
+    for layer in model.body.layers:
+        layer.self_attn.sliding_window = None
+        layer.self_attn.config.sliding_window = None
+    assert loss_and_gradients(model, SEGMENTS)[0] != pytest.approx(narrow, rel=1e-4)
+
+
+def test_call_with_a_cache_is_an_error_not_a_wrong_result(load: Load) -> None:
+    model = load()
+    ids, places = torch.arange(20)[None], torch.arange(20)[None]
+    with torch.no_grad():
+        cache = model.body(input_ids=ids, position_ids=places, use_cache=True).past_key_values
+
+    with torch.no_grad(), pytest.raises(ValueError, match="told apart by their positions"):
+        model.body(input_ids=ids[:, :1], position_ids=places[:, :1] + 20, past_key_values=cache)
