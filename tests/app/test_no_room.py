@@ -140,3 +140,31 @@ def test_a_storage_that_goes_away_comes_back(
     assert client.get(artifact).content == b"adapter"
     assert player.put_artifact(claim, content=b"other").status_code == 201
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_postgresql_whose_disk_is_full_is_told_and_goes_on_once_there_is_room(
+    player: Player, settings: Settings
+) -> None:
+    job = player.submit()
+    claim = player.claim()
+    records = [make_metric(seq) for seq in range(1, 11)]
+    database = Database(settings.database_url)
+
+    def ask(statement: str) -> None:
+        with database.writer.begin() as connection:
+            connection.exec_driver_sql(statement)
+
+    # What the server itself says when no block can be added to a table, said by a trigger in its place.
+    ask(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+    )
+    ask("CREATE TRIGGER full_disk BEFORE INSERT ON records EXECUTE FUNCTION refuse()")
+
+    assert told(player.send_sync(claim, records)) == (507, "storage_full", "30")
+    assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "all or nothing"
+
+    ask("DROP TRIGGER full_disk ON records")
+    assert player.sync(claim, *records).acked_seq == 10
+    database.close()
