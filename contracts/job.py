@@ -244,6 +244,8 @@ class EngineSpec(Strict):
     """Recompute activations in the backward pass to save memory; `auto`: only when memory asks for it."""
     dequantize_base: OnOffAutoField = "auto"
     """Keep the NF4-rounded base weights in the compute type: faster, more memory. `auto`: off."""
+    fused_optimizer: OnOffAutoField = "auto"
+    """Update all of the adapter in one kernel. `auto`: on a GPU."""
     compile: OnOffAutoField = "auto"
     """Compile the decoder blocks with torch.compile. `auto`: off."""
 

@@ -32,6 +32,7 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "checkpoint.upload": ["上传检查点", "检查点何时上传到服务器存储。"],
   "engine.token_budget": ["词元预算", "一个微批的词元数；auto 按设备决定。"],
   "engine.activation_checkpointing": ["激活重计算", "反向传播时重算激活以省显存；auto：仅在需要时。"],
+  "engine.fused_optimizer": ["融合优化器", "用一个内核更新整个适配器。auto：在 GPU 上启用。"],
   "engine.dequantize_base": ["反量化基座", "以计算类型保存按 NF4 舍入的权重：更快但更占显存。auto：关闭。"],
   "engine.compile": ["编译", "用 torch.compile 编译解码层。auto：关闭。"],
   name: ["名称", "供人阅读，可重复。"],

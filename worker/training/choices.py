@@ -71,7 +71,12 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         ),
         "dequantize_base": _switch(spec.engine.dequantize_base, "engine.dequantize_base"),
         "compile": _switch(spec.engine.compile, "engine.compile"),
-        "fused_optimizer": _choice(device.is_cuda, "on a GPU"),
+        "fused_optimizer": _choice(
+            bool(run.optimizer.defaults["fused"]),
+            "on a GPU"
+            if spec.engine.fused_optimizer == "auto"
+            else "asked for by engine.fused_optimizer",
+        ),
         "cpu_threads": _choice(torch.get_num_threads(), "torch's own, or the resumed run's"),
     }
 

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -54,6 +55,11 @@ _BAD_FILES = (
     StrictDataclassError,
 )
 """What transformers raises over a config.json or weights that do not fit."""
+
+
+_NOT_THE_MODELS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
+"""Words of errors that are the machine's, whatever their type."""
+_WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,6 @@ def load_tokenizer(directory: Path) -> Any:
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
     """Load the base in 4 bits, seed, and add the adapter. The directory's files have been checked."""
-    _check_length(directory, spec)
     double_quant = _double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
@@ -151,16 +156,15 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     set_seed(spec.training.seed)
     peft_model = _add_adapter(base, spec.lora)
     trainable, total = peft_model.get_nb_trainable_parameters()
-    with _refusing("its architecture cannot be trained here"):
+    with _refusing("the architecture cannot be trained, with these lora.target_modules at least"):
         body, head = base.get_decoder(), base.get_output_embeddings()
         if spec.engine.compile is True:
             _compile(body)
+        packs, plain_head = _prove_best(base, body, head)
         _check_causal(body, head)
-        packs, plain_head = _prove(base, body, head)
-        if not packs and _attention_of(base) == _VARLEN:
-            base.set_attn_implementation("sdpa")
-            packs, plain_head = _prove(base, body, head)
-        if packs and not device.is_cuda and spec.engine.compile is not True:
+        looks_back = _narrowest_window(base.config) or spec.training.max_length
+        is_whole = looks_back >= spec.training.max_length
+        if packs and is_whole and not device.is_cuda and spec.engine.compile is not True:
             _prefer_segments(base, body, head)
     return TrainableModel(
         peft_model=peft_model,
@@ -179,14 +183,14 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     )
 
 
-def _check_length(directory: Path, spec: JobSpec) -> None:
+def check_length(directory: Path, spec: JobSpec) -> None:
     """Refuse samples longer than the model has positions for, whatever its config.json calls them."""
     with _refusing("config.json cannot be loaded"):
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    if isinstance(positions, int) and spec.training.max_length > positions:
+        positions = _positions(config)
+    if positions is not None and spec.training.max_length > positions:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
             f"training.max_length is {spec.training.max_length}, but the model has {positions} positions",
@@ -195,6 +199,18 @@ def _check_length(directory: Path, spec: JobSpec) -> None:
                 "max_position_embeddings": positions,
             },
         )
+
+
+def _positions(config: Any) -> int | None:
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        return None
+    scaling = getattr(text, "rope_parameters", None) or {}
+    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+    if not isinstance(factor, int | float):
+        return positions
+    return max(positions, int(factor * (original or positions)))
 
 
 def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
@@ -217,7 +233,7 @@ def _refusing(told: str) -> Iterator[None]:
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except _BAD_FILES as error:
-        if "DefaultCPUAllocator" in str(error):
+        if any(words in str(error) for words in _NOT_THE_MODELS):
             raise
         raise TrainingError(
             FailureReason.MODEL_REFUSED, f"{told}: {type(error).__name__}: {error}"
@@ -393,13 +409,14 @@ def _check_causal(body: Any, head: nn.Linear) -> None:
     """Refuse a model that looks ahead: what it learns to predict, it would have been shown."""
     body.eval()
     ids = _random_ids(head)
-    positions = torch.arange(16, device=ids.device)[None]
-    whole, start = (
-        _hidden_states(body, ids, positions),
-        _hidden_states(body, ids[:, :9], positions[:, :9]),
-    )
-    is_finite = bool(whole.isfinite().all())  # else the first evaluation says what is wrong
-    if is_finite and not _close(whole[:, :9], start):
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+    other = ids.clone()
+    other[:, 9:] = ids[:, :7].flip(
+        1
+    )  # as long: a product of another shape may differ in more than its last digits
+    states, others = _hidden_states(body, ids, positions), _hidden_states(body, other, positions)
+    is_finite = bool(states.isfinite().all())  # else the first evaluation says what is wrong
+    if is_finite and not _close(others[:, :9], states[:, :9]):
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
             "it is not a causal language model: what it computes of a token depends on the tokens after it",
@@ -411,6 +428,24 @@ def _random_ids(head: nn.Linear) -> Tensor:
     return torch.randint(0, head.weight.shape[0], (1, 16), generator=generator).to(
         head.weight.device
     )
+
+
+def _prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
+    """Prove, with SDPA in the place of a varlen kernel that fails or mixes samples."""
+    if _attention_of(base) == _VARLEN:
+        with contextlib.suppress(RuntimeError):
+            packs, plain_head = _prove(base, body, head)
+            if packs:
+                return packs, plain_head
+        base.set_attn_implementation("sdpa")
+    return _prove(base, body, head)
+
+
+def _narrowest_window(config: Any) -> int | None:
+    """Return the fewest tokens that any layer looks back, by what config.json says."""
+    named = config.get_text_config().to_dict().items()
+    widths = [v for name, v in named if isinstance(v, int) and v > 0 and _WINDOW.search(name)]
+    return min(widths, default=None)
 
 
 @torch.no_grad()

@@ -23,6 +23,10 @@ def check_model_files(directory: Path) -> None:
             FailureReason.MODEL_NOT_FOUND,
             "the model directory holds no config.json: it is not a Hugging Face model",
         )
+    if (directory / "adapter_config.json").exists():
+        raise _refused(
+            "the directory holds an adapter (adapter_config.json) beside or in place of a model; give the base model's own"
+        )
     config = _read_json(directory / "config.json")
     for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
         if (directory / name).is_file():

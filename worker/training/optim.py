@@ -7,11 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from contracts.job import TrainingSpec
+from contracts.job import OnOffAuto, TrainingSpec
+
+
+def is_fused(asked: OnOffAuto, device: torch.device) -> bool:
+    """Return whether one kernel updates all of the adapter."""
+    return device.type == "cuda" if asked == "auto" else asked
 
 
 def build_optimizer(
-    parameters: Iterable[Parameter], training: TrainingSpec, device: torch.device
+    parameters: Iterable[Parameter],
+    training: TrainingSpec,
+    *,
+    fused: bool = False,
 ) -> torch.optim.AdamW:
     """Return AdamW over the adapter, with its memory taken; its learning rate is set before each step."""
     adapter = list(parameters)
@@ -21,7 +29,7 @@ def build_optimizer(
         betas=(0.9, 0.999),
         eps=1e-8,
         weight_decay=training.weight_decay,
-        fused=device.type == "cuda",
+        fused=fused,
     )
     _reserve(optimizer, adapter)
     return optimizer

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
@@ -30,12 +31,13 @@ from worker.training.loss import sum_nll
 from worker.training.memory import within_memory
 from worker.training.model import (
     TrainableModel,
+    check_length,
     check_vocabulary,
     load_model,
     load_tokenizer,
 )
 from worker.training.model_files import check_model_files
-from worker.training.optim import build_optimizer
+from worker.training.optim import build_optimizer, is_fused
 from worker.training.recorder import Recorder
 from worker.training.state import Progress, Run
 from worker.training.stop import Stop
@@ -114,6 +116,7 @@ def _run(
 
     recorder.phase(Phase.LOADING)
     check_model_files(run_dir.model)
+    check_length(run_dir.model, spec)
     device = choose_device(spec.quantization.compute_dtype, visible_gpus)
     check_four_bit(device)
     tokenizer = load_tokenizer(run_dir.model)
@@ -127,7 +130,8 @@ def _run(
     recorder.phase(Phase.LOADING)
     model = load_model(run_dir.model, spec, device)
     check_vocabulary(model, data.largest_token)
-    optimizer = build_optimizer(model.adapter_parameters, spec.training, device.torch_device)
+    fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
+    optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
     budget = choose_token_budget(spec.engine.token_budget, model)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
     run = Run(
@@ -187,7 +191,7 @@ def _save_before_leaving(run: Run, request: StopRequested) -> None:
         return
     try:
         save_checkpoint(run)
-    except (TrainingError, OSError) as error:
+    except (TrainingError, OSError, SafetensorError) as error:
         if request.status == "paused":  # what is paused must be there to go on from
             raise
         run.recorder.log(f"no checkpoint could be saved before leaving: {error}", "error")
@@ -246,8 +250,10 @@ def _hang_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], No
         with contextlib.suppress(OSError):
             print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
-        _write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
-        os._exit(0)
+        try:
+            _write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
+        finally:  # what hangs may be the disk
+            os._exit(0)
 
     return end
 

@@ -2,7 +2,7 @@
 
 The block-diagonal mask that transformers builds is dense: for a row of T tokens, T² scores are computed and most thrown
 away. Here sample i costs half of its own length squared, so that a row may hold more samples at the price of their number
-alone. On a GPU a varlen kernel does this in one launch; a loop of small launches would be slower there.
+alone. Windows that slide are not known here: some architectures tell them by their mask only. On a GPU a varlen kernel does this in one launch; a loop of small launches would be slower there.
 """
 
 from typing import Any
@@ -24,7 +24,6 @@ def attend(
     attention_mask: Tensor | None,
     *,
     position_ids: Tensor | None = None,
-    sliding_window: int | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Return attention within each sample: [1, T, heads, size]. A sample begins wherever its position is 0.
@@ -38,22 +37,14 @@ def attend(
         )
     outputs = []
     for start, stop in _bounds(position_ids[0]):
-        length = stop - start
         parts = (whole[:, :, start:stop] for whole in (query, key, value))
-        band = _band(length, sliding_window) if sliding_window and length > sliding_window else None
-        outputs.append(sdpa_attention_forward(module, *parts, band, **options)[0])
+        outputs.append(sdpa_attention_forward(module, *parts, None, **options)[0])
     return torch.cat(outputs, dim=1), None
 
 
 def _bounds(positions: Tensor) -> list[tuple[int, int]]:
     starts = [0, *(torch.nonzero(positions[1:] == 0).flatten() + 1).tolist()]
     return list(zip(starts, [*starts[1:], len(positions)], strict=True))
-
-
-def _band(length: int, width: int) -> Tensor:
-    place = torch.arange(length)
-    behind = place[:, None] - place[None, :]
-    return ((behind >= 0) & (behind < width))[None, None]
 
 
 AttentionInterface.register(SEGMENTS, attend)

@@ -16,7 +16,6 @@ from worker.training.checkpoint import CheckpointState, Snapshot
 from worker.training.device import library_versions
 from worker.training.errors import TrainingError
 from worker.training.evaluate import Evaluation
-from worker.training.model import TrainableModel
 from worker.training.optim import restore_moments
 from worker.training.state import BestAdapter, Run
 
@@ -38,7 +37,7 @@ def take(run: Run) -> Snapshot:
     state = CheckpointState(
         step=progress.step,
         identity=identity(run),
-        circumstances=circumstances(run.model),
+        circumstances=circumstances(run),
         token_budget=run.token_budget,
         tokens=progress.tokens,
         best_step=None if progress.best is None else progress.best.step,
@@ -102,16 +101,17 @@ def identity(run: Run) -> dict[str, str]:
     }
 
 
-def circumstances(model: TrainableModel) -> dict[str, str | int]:
+def circumstances(run: Run) -> dict[str, str | int]:
     """Return what bit-equal numbers depend on besides the run itself."""
-    device, versions = model.device, library_versions()
+    device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
         "cpu_threads": torch.get_num_threads(),
         "device": device.torch_device.type,
         "compute_dtype": str(device.compute_dtype),
         "processor": device.processor,
-        "attention": model.attention,
+        "attention": run.model.attention,
+        "fused_optimizer": bool(run.optimizer.defaults["fused"]),
         **{
             f"{name} version": versions[name]
             for name in ("torch", "bitsandbytes", "transformers", "peft")
@@ -134,7 +134,7 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     threads = state.circumstances.get("cpu_threads")
     if isinstance(threads, int):
         torch.set_num_threads(threads)
-    own = circumstances(run.model)
+    own = circumstances(run)
     return [
         f"{name}: {theirs} → {own.get(name)}"
         for name, theirs in state.circumstances.items()

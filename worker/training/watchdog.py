@@ -16,7 +16,7 @@ from worker.training.errors import DETAIL_CHARACTERS, TrainingError
 ZERO_STEPS = 10
 """Steps in a row with a loss of exactly zero that end a run: nothing real is predicted with certainty."""
 FROZEN_STEPS = 20
-"""Steps of an attempt after which the adapter must have changed."""
+"""Steps of an attempt after which the adapter must have changed, and steps in a row without any gradient that end it."""
 
 
 class Watchdog:
@@ -27,6 +27,7 @@ class Watchdog:
         self._first_digest = _digest(adapter)
         self._steps = 0
         self._zeros = 0
+        self._flat = 0
         self._last_beat = time.monotonic()
 
     def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
@@ -45,6 +46,15 @@ class Watchdog:
                 f"the loss was exactly zero in steps {step - ZERO_STEPS + 1} to {step}",
                 step=step,
                 evidence={"steps": ZERO_STEPS},
+            )
+
+        self._flat = self._flat + 1 if grad_norm == 0 else 0
+        if self._flat >= FROZEN_STEPS:  # weight decay alone would still change the adapter
+            raise TrainingError(
+                FailureReason.ADAPTER_FROZEN,
+                f"not one weight of the adapter has had a gradient in steps {step - FROZEN_STEPS + 1} to {step}",
+                step=step,
+                evidence={"steps": FROZEN_STEPS},
             )
 
     def check_adapter(self, step: int) -> None:

@@ -19,9 +19,7 @@ Load = Callable[..., TrainableModel]
 
 
 def fit(model: TrainableModel, samples: list[Sample], steps: int, rate: float) -> float:
-    optimizer = build_optimizer(
-        model.adapter_parameters, TrainingSpec(learning_rate=rate), torch.device("cpu")
-    )
+    optimizer = build_optimizer(model.adapter_parameters, TrainingSpec(learning_rate=rate))
     loss = torch.zeros(())
     for _ in range(steps):
         optimizer.zero_grad()

@@ -11,20 +11,24 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
     BertLMHeadModel,
+    FalconConfig,
+    FalconForCausalLM,
     GPT2Config,
-    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
 )
 
 from contracts.failure import FailureReason
+from tests.worker.training.conftest import small_spec
 from worker.training.batches import pack
 from worker.training.data import Sample
-from worker.training.device import Device
+from worker.training.device import Device, choose_device
 from worker.training.errors import TrainingError
 from worker.training.evaluate import evaluate
 from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel, attentions
+from worker.training.model import TrainableModel, attentions, check_length, load_model
 
 Load = Callable[..., TrainableModel]
 
@@ -221,15 +225,72 @@ def test_varlen_kernel_is_tried_first_where_it_is_installed_and_can_compute(
     assert attentions(device, varlen_installed=installed) == expected
 
 
-def test_positions_are_found_under_any_name(load: Load, tmp_path: Path) -> None:
-    config = GPT2Config(vocab_size=396, n_positions=256, n_embd=64, n_layer=1, n_head=2)
-    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+def test_positions_are_found_under_any_name(tmp_path: Path) -> None:
+    GPT2Config(vocab_size=396, n_positions=256).save_pretrained(tmp_path)
 
+    check_length(tmp_path, small_spec(training={"max_length": 256}))
     with pytest.raises(TrainingError) as caught:
-        load(directory=tmp_path, training={"max_length": 512})
+        check_length(tmp_path, small_spec(training={"max_length": 512}))
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
     assert "has 256 positions" in caught.value.failure.detail
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4},
+        {
+            "rope_type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": 512,
+            "rope_theta": 1e4,
+        },
+    ],
+)
+def test_positions_that_are_scaled_count_as_scaled(tmp_path: Path, rope: dict[str, Any]) -> None:
+    LlamaConfig(max_position_embeddings=512, rope_parameters=rope).save_pretrained(tmp_path)
+
+    check_length(tmp_path, small_spec(training={"max_length": 2048}))
+    with pytest.raises(TrainingError):
+        check_length(tmp_path, small_spec(training={"max_length": 2049}))
+
+
+def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: Path) -> None:
+    config = FalconConfig(
+        vocab_size=396, hidden_size=64, num_hidden_layers=2, num_attention_heads=2
+    )
+    FalconForCausalLM(config).save_pretrained(tmp_path)
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=tmp_path)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "no linear layer that can be held in 4 bits and given a LoRA" in (
+        caught.value.failure.detail
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*_pattern keys")  # peft speaks of experts that it leaves alone
+@pytest.mark.parametrize("seed", range(5))
+def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
+    tmp_path: Path, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    config = MixtralConfig(
+        vocab_size=396,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=16,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_local_experts=4,
+        initializer_range=0.05,
+    )
+    MixtralForCausalLM(config).save_pretrained(tmp_path)
+    spec = small_spec(quantization={"compute_dtype": "bfloat16"})
+
+    assert load_model(tmp_path, spec, choose_device("bfloat16", None)).quantized_layers
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers warns of what is proven here

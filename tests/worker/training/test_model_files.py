@@ -47,6 +47,7 @@ SPOILERS: list[tuple[Callable[[Path], Any], str]] = [
     (lambda m: change_json(m / "config.json", quantization_config={"a": 1}), "quantised already"),
     (lambda m: (m / "config.json").write_text("{"), "config.json is not JSON"),
     (lambda m: (m / "config.json").write_text("[]"), "does not hold a JSON object"),
+    (lambda m: (m / "adapter_config.json").write_text("{}"), "adapter_config.json"),
     (remove_weights, "no *.safetensors"),
     (leave_pickles, "pytorch_model.bin"),
     (lose_a_shard, "model-00001-of-00002.safetensors"),

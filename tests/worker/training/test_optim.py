@@ -42,7 +42,7 @@ def test_last_step_of_the_cosine_still_moves() -> None:
 
 def test_optimizer_keeps_float32_moments() -> None:
     parameter = torch.nn.Parameter(torch.ones(4))
-    optimizer = build_optimizer([parameter], TrainingSpec(), torch.device("cpu"))
+    optimizer = build_optimizer([parameter], TrainingSpec())
     parameter.sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
 
     optimizer.step()
@@ -54,7 +54,7 @@ def test_reserved_memory_changes_no_bit_of_an_update() -> None:
     torch.manual_seed(0)
     ours, plain = (torch.nn.Parameter(torch.ones(8)) for _ in range(2))
     training = TrainingSpec(weight_decay=0.1)
-    optimizer = build_optimizer([ours], training, torch.device("cpu"))
+    optimizer = build_optimizer([ours], training)
     reference = torch.optim.AdamW([plain], lr=training.learning_rate, weight_decay=0.1)
 
     for _ in range(3):
@@ -75,7 +75,7 @@ def test_reserved_memory_changes_no_bit_of_an_update() -> None:
 
 def test_memory_of_gradients_is_the_same_from_update_to_update() -> None:
     parameter = torch.nn.Parameter(torch.ones(4))
-    optimizer = build_optimizer([parameter], TrainingSpec(), torch.device("cpu"))
+    optimizer = build_optimizer([parameter], TrainingSpec())
     assert parameter.grad is not None
     place = parameter.grad.data_ptr()
 
@@ -87,7 +87,7 @@ def test_memory_of_gradients_is_the_same_from_update_to_update() -> None:
 
 def test_moments_are_restored_into_the_memory_that_they_have() -> None:
     parameters = [torch.nn.Parameter(torch.ones(4)) for _ in range(2)]
-    optimizer = build_optimizer(parameters, TrainingSpec(), torch.device("cpu"))
+    optimizer = build_optimizer(parameters, TrainingSpec())
     state = optimizer.state[parameters[1]]
     places = {name: value.data_ptr() for name, value in state.items()}
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import resource
 import signal
 import subprocess
@@ -376,6 +377,33 @@ def test_files_that_find_no_room_end_the_run_as_disk_full(
     assert not run_dir.adapter.exists()
     assert find_newest(run_dir.checkpoints) is None
     assert outcome.step in steps
+
+
+def test_outcome_has_room_on_a_disk_that_is_full_to_the_last_byte(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "laid").mkdir()
+    laid = lay_down(tmp_path / "laid", tiny_model, spec=LONG | {"training": {"epochs": 1000}})
+    (tmp_path / "disk").mkdir()
+    done = subprocess.run(
+        [
+            *("unshare", "--map-root-user", "--mount", "sh", "-c"),
+            'mount -t tmpfs -o size=108k tmpfs "$1" && cp -a "$0/." "$1/" && rm "$1/output.log" '
+            '; "$2" -m worker.training "$1"; cp "$1/outcome.json" "$0/"',
+            *(str(laid.path), str(tmp_path / "disk"), sys.executable),
+        ],
+        env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if "unshare" in done.stderr:
+        pytest.skip("this system gives its users no file systems of their own")
+
+    outcome = outcome_of(laid)
+    assert outcome.failure is not None, done.stderr
+    assert outcome.failure.reason is FailureReason.DISK_FULL
+    assert 0 < outcome.step < 4000
 
 
 def test_output_that_finds_no_room_costs_the_run_nothing(tiny_model: Path, tmp_path: Path) -> None:

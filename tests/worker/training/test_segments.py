@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import MistralConfig, MistralForCausalLM, PhimoeConfig, PhimoeForCausalLM
 
 from tests.worker.training.test_loss import give_weight, ragged_samples
 from worker.training.batches import pack
@@ -42,28 +43,37 @@ def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
     assert_same(model)
 
 
-def test_window_that_slides_is_kept(load: Load, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = MistralConfig(
+@pytest.mark.parametrize(
+    ("window", "attention"), [(511, "sdpa"), (512, SEGMENTS)], ids=["narrow", "wide"]
+)
+@pytest.mark.parametrize(
+    "make",
+    [(MistralConfig, MistralForCausalLM), (PhimoeConfig, PhimoeForCausalLM)],
+    ids=["mistral", "phimoe"],  # the one tells its attention of its window, the other its mask only
+)
+def test_architecture_with_a_window_narrower_than_the_samples_keeps_its_mask(
+    load: Load, tmp_path: Path, make: tuple[Any, Any], window: int, attention: str
+) -> None:
+    config = make[0](
         vocab_size=400,
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=1,
         num_attention_heads=2,
         num_key_value_heads=1,
-        sliding_window=8,
+        sliding_window=window,
         max_position_embeddings=2048,
     )
-    MistralForCausalLM(config).save_pretrained(tmp_path)
-    model = give_weight(load(directory=tmp_path))
+    make[1](config).save_pretrained(tmp_path)
 
-    assert model.attention == SEGMENTS
-    assert_same(model)
-    narrow, _ = loss_and_gradients(model, SEGMENTS)
-    for layer in model.body.layers:
-        layer.self_attn.sliding_window = None
-        layer.self_attn.config.sliding_window = None
-    assert loss_and_gradients(model, SEGMENTS)[0] != pytest.approx(narrow, rel=1e-4)
+    model = load(
+        directory=tmp_path,
+        training={"max_length": 512},
+        lora={"rank": 8, "target_modules": ["q_proj", "v_proj"]},
+    )
+
+    assert model.attention == attention
+    assert model.packs
 
 
 def test_call_with_a_cache_is_an_error_not_a_wrong_result(load: Load) -> None:

@@ -38,6 +38,22 @@ def test_only_many_zeros_in_a_row_end_the_run() -> None:
     assert caught.value.failure.reason is FailureReason.LOSS_ZERO
 
 
+def test_adapter_that_gets_no_gradient_is_found_out_though_weight_decay_moves_it() -> None:
+    adapter = [torch.ones(10)]
+    watchdog = Watchdog(adapter)
+
+    for step in range(1, FROZEN_STEPS):
+        watchdog.check_gradient(step, 1.5, 0.0)
+        adapter[0].mul_(0.99)
+        watchdog.check_adapter(step)
+
+    with pytest.raises(TrainingError) as caught:
+        watchdog.check_gradient(FROZEN_STEPS, 1.5, 0.0)
+
+    assert caught.value.failure.reason is FailureReason.ADAPTER_FROZEN
+    assert "gradient" in caught.value.failure.detail
+
+
 def test_one_changed_weight_is_enough_not_to_be_frozen() -> None:
     adapter = [torch.zeros(10), torch.zeros(10)]
     watchdog = Watchdog(adapter)
