@@ -179,7 +179,7 @@ def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Resul
             print(f"{time.monotonic() - began:7.1f} s  {kind}", flush=True)
         time.sleep(next(pause))
     nemesis.mend()
-    history = cluster.history(QUIET_SECONDS)
+    history = cluster.history(QUIET_SECONDS, until_one_fails=bool(options.build))
     result = Result(check(history), jobs=len(history.acknowledged), faults=nemesis.faults)
     if not options.build:
         compare_adapters(cluster, load, history, result)

@@ -9,8 +9,10 @@ measured updates ÷ the seconds from an update's first row to its end. Memory is
 """
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from contracts.summary import Summary
 
 PEERS_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-peers"
 TRL = "trl==1.16.0"
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 
 @dataclass
@@ -232,14 +235,21 @@ def run_process(command: list[str], output: Any) -> int:
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as our own program has it
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    _, _, usage = os.wait4(process.pid, 0)
-    return usage.ru_maxrss * 1024
+    peak = 0
+    while (
+        process.poll() is None
+    ):  # rusage would count what this process held when it made the other
+        with contextlib.suppress(OSError, AttributeError):
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            peak = max(peak, 1024 * int(_PEAK.search(status).group(1)))  # type: ignore[union-attr]  # suppressed
+        time.sleep(0.02)
+    return peak
 
 
 def peers_python() -> Path:
     """Return the interpreter of the peers' environment, made on first use: TRL over our own packages."""
     python = PEERS_ENVIRONMENT / "bin" / "python"
-    if not python.exists():
+    if not list(PEERS_ENVIRONMENT.glob("lib/python*/site-packages/trl")):
         venv.create(PEERS_ENVIRONMENT, with_pip=True)
         (site,) = (PEERS_ENVIRONMENT / "lib").glob("python*/site-packages")
         (site / "stepline.pth").write_text(sysconfig.get_path("purelib") + "\n")

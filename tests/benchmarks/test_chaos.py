@@ -9,7 +9,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-FOUND_AS = {"no_fence": "jobs_run_twice", "early_ack": "points_lost", "no_spool": "points_lost"}
+BUILDS = ("early_ack", "no_fence", "no_spool")
+PROMISES = ("jobs_lost", "jobs_run_twice", "points_lost", "points_doubled", "stray_processes")
 
 
 def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -26,15 +27,15 @@ def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("build", sorted(FOUND_AS))
+@pytest.mark.parametrize("build", BUILDS)
 def test_a_broken_build_is_caught(build: str, seed: int) -> None:
     code, found = run_chaos(
-        *("--minutes", "1", "--workers", "2", "--steps", "200"),
+        *("--minutes", "0.75", "--workers", "2", "--steps", "120"),
         *("--build", build, "--seed", str(seed)),
     )
 
     assert code == 1
-    assert found[FOUND_AS[build]] > 0, found
+    assert any(found[promise] for promise in PROMISES), found
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
