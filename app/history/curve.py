@@ -1,7 +1,6 @@
 """The loss curve: one clean line over all attempts, step by step, sampled, or as the means of whole windows."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
@@ -15,8 +14,6 @@ from app.models import Job
 from contracts.summary import window_steps
 
 Point = dict[str, Any]
-LOOK = 5000
-"""Records of one look while windows are summed."""
 
 
 def read_curve(
@@ -73,19 +70,17 @@ def read_sampled(session: Session, job_id: str, max_points: int) -> dict[str, An
 
 def read_windows(session: Session, job: Job, window: int | Literal["auto"]) -> dict[str, Any]:
     """Return the token-weighted mean loss of each whole window of steps, as the report does."""
-    attempts = store.list_attempts(session, job.id)
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
-    means: list[Point] = []
-    nll: list[float] = []
-    tokens: list[float] = []
-    for step, loss, weight in _losses(session, attempts):
-        nll.append(loss * weight)
-        tokens.append(weight)
-        if step % width == 0:
-            if len(nll) == width:  # a line that begins within a window has no whole one there
-                mean = math.fsum(nll) / (math.fsum(tokens) or 1.0)
-                means.append({"step": step, "loss": mean if math.isfinite(mean) else None})
-            nll, tokens = [], []
+    sums: dict[int, store.WindowSums] = {}
+    for piece in list_pieces(store.list_attempts(session, job.id)):
+        for number, part in store.sum_windows(session, piece.attempt, piece.before, width).items():
+            sums[number] = sums[number] + part if number in sums else part
+    means = [
+        {"step": (number + 1) * width, "loss": part.mean}
+        for number, part in sorted(sums.items())
+        if part.steps
+        == width  # a line that begins or stands within a window has no whole one there
+    ]
     return {
         "object": "list",
         "window": width,
@@ -95,18 +90,6 @@ def read_windows(session: Session, job: Job, window: int | Literal["auto"]) -> d
         "rewind_to_step": None,
         "nonfinite": [mean["step"] for mean in means if mean["loss"] is None],
     }
-
-
-def _losses(session: Session, attempts: Any) -> Iterator[tuple[int, float, float]]:
-    """Yield (step, loss, supervised tokens) of each step of the clean line."""
-    for piece in list_pieces(attempts):
-        after_seq = 0
-        while rows := store.list_metrics(session, piece.attempt, after_seq, piece.before, LOOK):
-            after_seq = rows[-1][0]
-            for _, step, _, data in rows:
-                values = data["values"]
-                if "loss" in values:
-                    yield step, float(values["loss"]), float(values.get("tokens", 1.0))
 
 
 def _page(

@@ -355,6 +355,20 @@ def test_window_means_are_the_reports(player: Player, database: Database) -> Non
         ]
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_a_window_that_is_not_finite_has_no_mean_and_is_named(player: Player, odd: float) -> None:
+    job = player.submit()
+    losses = [1.0, 2.0, odd, 4.0, 5.0, 6.0, 7.0]
+    records = [make_metric(n, n, loss=loss) for n, loss in enumerate(losses, 1)]
+    player.sync(player.claim(), *records)
+
+    page = player.get(f"/v1/jobs/{job}/loss", window=2)
+
+    means = [(mean["step"], mean["loss"]) for mean in page["data"]]
+    assert means == [(2, 1.5), (4, None), (6, 5.5)]
+    assert page["nonfinite"] == [4]
+
+
 def test_the_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None:
     job = player.submit()
     url = f"/v1/jobs/{job}/loss"
