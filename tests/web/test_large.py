@@ -1,0 +1,96 @@
+"""The job page over a job of very many steps: all of it thinned at once, any part of it in detail, and no long halt."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from benchmarks.history import SPIKE, steps_body
+from contracts.attempt import Claim
+from contracts.wire import SYNC_PATH
+from tests.app.player import Player
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+STEPS = 40_000
+SPIKE_AT = 26_667
+LONGEST_HALT_MS = 400
+"""A machine that tests something else beside it halts a page for a while, too."""
+WATCH_HALTS = """window.halts = [];
+new PerformanceObserver(list => halts.push(...list.getEntries().map(entry => entry.duration)))
+  .observe({type: 'longtask', buffered: true})"""
+
+
+@pytest.fixture(scope="module")
+def large(site: Site) -> Iterator[str]:
+    """A job that has ended, whose history came by HTTP sync, as from a worker."""
+    player = Player(site.service.client)
+    job = player.submit(queue="large")
+    claim = player.claim(worker_id="large", queue="large")
+    for first in range(1, STEPS + 1, 1000):
+        body = steps_body(first, 1000)
+        if first <= SPIKE_AT < first + 1000:
+            request = json.loads(body)
+            request["records"][SPIKE_AT - first]["values"]["loss"] = SPIKE
+            body = json.dumps(request).encode()
+        sync(site, claim, body)
+    failure = {"reason": "loss_not_finite", "detail": "a test's end", "step": STEPS}
+    ended = player.finish(claim, "failed", last_seq=STEPS, step=STEPS, failure=failure)
+    assert ended.is_success, ended.text
+    yield job
+    assert site.service.client.delete(f"/v1/jobs/{job}").is_success
+
+
+def sync(site: Site, claim: Claim, body: bytes) -> None:
+    """Send one sync."""
+    headers = {"Authorization": f"Bearer {claim.token}", "Content-Type": "application/json"}
+    path = SYNC_PATH.format(attempt_id=claim.attempt_id)
+    site.service.client.post(path, content=body, headers=headers).raise_for_status()
+
+
+def drag(page: Page, start: float, end: float) -> None:
+    """Drag over a part of the loss's plot, in shares of its width."""
+    box = page.locator(".charts .u-over").first.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * start, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * end, y, steps=4)
+    page.mouse.up()
+
+
+def test_zooming_fetches_detail_and_the_whole_comes_back(
+    visit: Visit, site: Site, large: str
+) -> None:
+    visitor = visit()
+    visitor.page.add_init_script(WATCH_HALTS)
+    page = visitor.go(f"/jobs/{large}")
+    visitor.wait_for_points(500)
+    whole = visitor.plotted()["series"]["loss"]
+    assert len(whole["step"]) <= 2000
+    assert (whole["step"][0], whole["step"][-1]) == (1, STEPS)
+    assert whole["value"][whole["step"].index(SPIKE_AT)] == SPIKE
+    assert sum(value is not None and value >= SPIKE for value in whole["value"]) == 1
+
+    with page.expect_response(lambda answer: "from_step=" in answer.url) as fetched:
+        drag(page, 0.655, 0.675)
+    detail: Any = fetched.value.json()["series"]["loss"]
+
+    page.wait_for_function(
+        "count => window.__stepline.series.loss.step.length === count", arg=len(detail["step"])
+    )
+    plotted = visitor.plotted()
+    bounds = plotted["range"]
+    assert plotted["series"]["loss"]["step"] == detail["step"]
+    assert plotted["series"]["loss"]["value"] == detail["value"]
+    assert detail["step"] == list(range(bounds["from"], bounds["to"] + 1)), "not in full detail"
+    assert bounds["from"] < SPIKE_AT < bounds["to"]
+    assert bounds["to"] - bounds["from"] < STEPS / 40
+
+    page.locator(".charts .u-over").first.dblclick()
+    page.wait_for_function("() => window.__stepline.range === null")
+
+    assert visitor.plotted()["series"]["loss"] == whole
+    assert max(page.evaluate("halts"), default=0) < LONGEST_HALT_MS
