@@ -55,6 +55,11 @@ export function bytes(value: number | null | undefined): string {
   return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
+/** Bytes at a mark of an axis. */
+export function roundBytes(value: number): string {
+  return bytes(value).replace(/\.0+ /, " ");
+}
+
 export function shortId(id: string): string {
   return id.length > 14 ? `${id.slice(0, 12)}…` : id;
 }

@@ -105,26 +105,36 @@ export class LiveJob {
   private async catchUp(): Promise<number | null> {
     const job = await get<Job>(`/v1/jobs/${this.id}`);
     const changedStatus = job.status !== this.job.value?.status || job.attempt !== this.job.value?.attempt;
-    let wait: number | null = POLL_SECONDS;
     if (this.stream && this.isStale(job)) this.closeStream();
-    if (this.stream) {
-      // Frames bring the points.
-    } else if (this.cursor === null) {
+    let wait: number | null;
+    if (this.job.value === null) {
+      // All of it before any is shown, so that nothing moves afterwards.
+      [wait] = await Promise.all([this.readPoints(), this.readEvents(), this.readRest(job)]);
+      this.job.value = job;
+    } else {
+      wait = await this.readPoints();
+      this.job.value = job;
+      await this.readEvents();
+      if (changedStatus) await this.readRest(job);
+    }
+    if (isFinal(job) || job.status === "paused") return isFinal(job) ? null : 5;
+    return wait ?? POLL_SECONDS;
+  }
+
+  /** Read the points that are missing; returns when to ask again. */
+  private async readPoints(): Promise<number | null> {
+    if (this.stream) return POLL_SECONDS; // frames bring the points
+    if (this.cursor === null) {
       const { curve, cursor } = await readCurve(this.id);
       this.curve.value = curve;
       this.cursor = cursor;
       this.drawn.value += 1;
-    } else {
-      const news = await readNews(this.id, this.curve.value, this.cursor);
-      this.cursor = news.cursor;
-      if (news.changed) this.onPoints();
-      wait = news.waitSeconds;
+      return POLL_SECONDS;
     }
-    this.job.value = job;
-    await this.readEvents();
-    if (changedStatus) await this.readRest(job);
-    if (isFinal(job) || job.status === "paused") return isFinal(job) ? null : 5;
-    return wait ?? POLL_SECONDS;
+    const news = await readNews(this.id, this.curve.value, this.cursor);
+    this.cursor = news.cursor;
+    if (news.changed) this.onPoints();
+    return news.waitSeconds;
   }
 
   /** Whether the job has gone on without the stream saying so: a connection can die without a word. */

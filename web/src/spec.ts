@@ -2,6 +2,7 @@
 // the only source of fields, defaults, ranges and help.
 import { signal } from "@preact/signals";
 import { get } from "./api";
+import { NONE } from "./format";
 
 export interface Schema {
   type?: string;
@@ -94,9 +95,13 @@ export function pick(tree: Tree, path: string): unknown {
   return path.split(".").reduce<unknown>((at, name) => (isTree(at) ? at[name] : undefined), tree);
 }
 
+/** A setting's value for people; what is not set is a dash. */
 export function asText(value: unknown): string {
-  if (value === null || value === undefined) return "null";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (value === null || value === undefined || value === "") return NONE;
+  if (Array.isArray(value)) return value.map(asText).join(", ") || NONE;
+  if (!isTree(value)) return String(value);
+  const said = Object.entries(value).filter(([, one]) => one !== null);
+  return said.map(([name, one]) => `${name}:${asText(one)}`).join(", ") || NONE;
 }
 
 /** The request that submits the spec, for a shell. */

@@ -102,6 +102,7 @@ const words = {
   nonfinite_at: ["Not finite at step {steps}", "第 {steps} 步非有限值"],
   points: ["{n} points", "{n} 个点"],
   points_of: ["{shown} of {n} points; every spike is kept", "显示 {shown} / {n} 个点，保留每个尖峰"],
+  not_finite: ["not finite", "非有限值"],
   no_points: ["No step yet", "尚无训练步"],
   no_points_hint: ["The first loss appears here by itself.", "第一个损失值会自动出现在这里。"],
 
@@ -124,7 +125,7 @@ const words = {
   configuration: ["Configuration", "配置"],
   changed: ["Differs from the default", "与默认值不同"],
   unchanged: ["Default", "默认值"],
-  default_is: ["default {value}", "默认 {value}"],
+  default_is: ["default: {value}", "默认：{value}"],
   copy_curl: ["Copy as curl", "复制为 curl"],
   copy_json: ["Copy as JSON", "复制为 JSON"],
   copied: ["Copied", "已复制"],

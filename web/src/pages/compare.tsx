@@ -5,7 +5,7 @@ import { type Curve, Series, smooth } from "../curve";
 import { count, duration, figure, NONE } from "../format";
 import { readCurve, readNews, type Range } from "../history";
 import { language } from "../preferences";
-import { Card, Status, useKeys } from "../parts/controls";
+import { Card, Path, Status, useKeys } from "../parts/controls";
 import { type Line, Plot } from "../parts/plot";
 import { query, setQuery } from "../router";
 import { asText, leaves, same, type Tree } from "../spec";
@@ -161,7 +161,7 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
             <i class="swatch" style={{ background: `var(${COLORS[at]})` }} aria-hidden="true" /> {nameOf(job)}{" "}
             {baseline !== undefined &&
               (job.id === baseline ? (
-                <span class="label">{say("baseline")}</span>
+                <span class="label on">{say("baseline")}</span>
               ) : (
                 <button type="button" class="small" aria-label={say("make_baseline", { name: nameOf(job) })} title={say("make_baseline", { name: nameOf(job) })} onClick={() => setQuery({ baseline: job.id })}>
                   {say("baseline")}
@@ -182,7 +182,6 @@ function Results({ sides }: { sides: Side[] }) {
     job.started_at ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000 : null;
   const evalLoss = (side: Side): number | null => side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
   const rows: [string, (side: Side) => number | null, (value: number | null) => string][] = [
-    [say("steps"), ({ job }) => job.progress.step, count],
     [say("last_loss"), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
     [say("best_loss"), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
     [say("eval_loss"), evalLoss, figure],
@@ -202,6 +201,12 @@ function Results({ sides }: { sides: Side[] }) {
                 <td key={job.id}>
                   <Status job={job} />
                 </td>
+              ))}
+            </tr>
+            <tr>
+              <th scope="row">{say("steps")}</th>
+              {sides.map(({ job }) => (
+                <td key={job.id}>{count(job.progress.step)}</td>
               ))}
             </tr>
             {rows.map(([name, read, format]) => (
@@ -244,7 +249,9 @@ function Settings({ sides }: { sides: Side[] }) {
               {differing.map((path) => (
                 <tr key={path}>
                   <th scope="row">
-                    <code>{path}</code>
+                    <code>
+                      <Path of={path} />
+                    </code>
                   </th>
                   {specs.map((spec, at) => (
                     <td key={sides[at]!.job.id}>{asText(spec.get(path))}</td>

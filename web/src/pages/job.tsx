@@ -63,11 +63,11 @@ function Shown({ live, job }: { live: LiveJob; job: Job }) {
       <Progress job={job} />
       <Tiles live={live} job={job} />
       <LossChart live={live} ended={isFinal(job)} />
+      {live.summary.value && <Report live={live} />}
       <div class="columns">
         <Events live={live} />
         <LogPanel live={live} lines={lines} />
       </div>
-      {live.summary.value && <Report live={live} />}
       <div class="columns even">
         <Configuration job={job} />
         <Leavings live={live} />
@@ -134,12 +134,10 @@ function Failure({ job, lines }: { job: Job; lines: LogLine[] }) {
         </p>
       )}
       {error.detail && <pre class="detail">{error.detail}</pre>}
-      {lines.length > 0 && (
-        <details open>
-          <summary>{say("last_lines")}</summary>
-          <pre class="detail">{lines.slice(-20).map((line) => line.text).join("\n")}</pre>
-        </details>
-      )}
+      <details open={!error.detail}>
+        <summary>{say("last_lines")}</summary>
+        <pre class="detail">{lines.slice(-20).map((line) => line.text).join("\n") || say("no_log")}</pre>
+      </details>
     </section>
   );
 }
@@ -163,7 +161,7 @@ function Tiles({ live, job }: { live: LiveJob; job: Job }) {
     <dl class="tiles">
       <Tile name={say("step")} value={`${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`} below={job.attempt > 1 ? `${say("attempt")} ${job.attempt}` : ""} />
       <Tile name={say("epoch")} value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)} below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`} />
-      <Tile name={say("train_loss")} value={figure(loss.last()?.value ?? job.last_loss)} below={best ? say("best", { value: figure(best.value), step: count(best.step) }) : ""} />
+      <Tile name={say("train_loss")} value={loss.length && loss.last()!.value === null ? say("not_finite") : figure(loss.last()?.value ?? job.last_loss)} below={best ? say("best", { value: figure(best.value), step: count(best.step) }) : ""} />
       <Tile
         name={say("eval_loss")}
         value={figure(lastEval)}

@@ -240,13 +240,13 @@ function Row({ field, texts, set, problem }: RowProps) {
   const range = rangeOf(field);
   const id = idOf(path);
   const said = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
-  const usual = field.isRequired ? say("required") : asText(field.usual);
+  const usual = field.isRequired ? say("required") : field.usual === null || field.usual === undefined ? "" : asText(field.usual);
   const text = texts[path] ?? "";
   return (
     <div class={`field${isDataset ? " wide" : ""}`}>
       <label for={id}>
         {chinese?.[0] ?? field.title}
-        <small>{path.includes(".") ? path : ""}</small>
+        <small>{path}</small>
       </label>
       {isDataset ? (
         <DatasetChooser path={path} texts={texts} set={set} said={said} isRequired={field.isRequired} />
@@ -262,7 +262,7 @@ function Row({ field, texts, set, problem }: RowProps) {
             ))}
         </select>
       ) : (
-        <input {...said} inputMode={field.isNumber ? "decimal" : undefined} autocomplete="off" spellcheck={false} value={text} placeholder={usual === "null" ? "" : usual} required={field.isRequired} onInput={onText((to) => set({ [path]: to }))} />
+        <input {...said} inputMode={field.isNumber ? "decimal" : undefined} autocomplete="off" spellcheck={false} value={text} placeholder={usual} required={field.isRequired} onInput={onText((to) => set({ [path]: to }))} />
       )}
       {problem && (
         <p class="problem" role="alert">

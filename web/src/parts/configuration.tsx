@@ -1,8 +1,9 @@
 // A job's settings: what differs from the default first, the rest below.
 import type { Job } from "../api";
 import { asText, defaults, leaves, openapi, same, type Tree } from "../spec";
+import { NONE } from "../format";
 import { say } from "../words";
-import { Card, CopyButton } from "./controls";
+import { Card, CopyButton, Path } from "./controls";
 
 export function Configuration({ job }: { job: Job }) {
   const known = openapi.value ? defaults(openapi.value) : null;
@@ -34,10 +35,12 @@ export function Configuration({ job }: { job: Job }) {
 function Setting({ path, value, usual }: { path: string; value: unknown; usual?: unknown }) {
   return (
     <div>
-      <dt>{path}</dt>
+      <dt>
+        <Path of={path} />
+      </dt>
       <dd>
         {asText(value)}
-        {usual !== undefined && usual !== null && <small> {say("default_is", { value: asText(usual) })}</small>}
+        {usual !== undefined && asText(usual) !== NONE && <small> {say("default_is", { value: asText(usual) })}</small>}
       </dd>
     </div>
   );

@@ -148,6 +148,11 @@ export function Card({ title, aside, children, class: name }: {
   );
 }
 
+/** A setting's dotted path, which may break after a dot or an underscore and nowhere else. */
+export function Path({ of }: { of: string }) {
+  return <>{of.split(/(?<=[._])/).flatMap((part) => [part, <wbr />])}</>;
+}
+
 /** Render again every second while something counts down or up. */
 export function useClock(isOn: boolean): number {
   const [now, setNow] = useState(Date.now());

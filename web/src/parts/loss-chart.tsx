@@ -2,7 +2,7 @@
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Curve, Series, smooth } from "../curve";
-import { bytes, count, figure, rate } from "../format";
+import { count, figure, rate, roundBytes } from "../format";
 import { type Range, readCurve } from "../history";
 import type { LiveJob } from "../live";
 import { query, setQuery } from "../router";
@@ -108,12 +108,14 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
               {say("whole_run")}
             </button>
           )}
-          <button type="button" title={say("save_picture")} aria-label={say("save_picture")} onClick={() => canvas.current && savePicture(canvas.current, live.id)}>
+          <span class="row tight">
+            <button type="button" title={say("save_picture")} aria-label={say("save_picture")} onClick={() => canvas.current && savePicture(canvas.current, live.id)}>
             PNG
           </button>
           <a class="button" href={`/v1/jobs/${live.id}/metrics?format=csv`} download={`${live.id}.csv`} title={say("save_csv")} aria-label={say("save_csv")}>
             CSV
-          </a>
+            </a>
+          </span>
         </>
       }
     >
@@ -146,10 +148,10 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
               <figcaption>{say("chart_norm")}</figcaption>
               <Plot label={say("chart_norm")} lines={norms} height={130} range={range} format={axisFigure} onRange={onRange} onCursor={setCursor} together={live.id} />
             </figure>
-            {machine.map(({ line, format }) => (
+            {machine.map(({ line, format, span, inBytes }) => (
               <figure key={line.name}>
                 <figcaption>{line.name}</figcaption>
-                <Plot label={line.name} lines={[line]} height={110} range={range} format={format} onRange={onRange} onCursor={setCursor} together={live.id} />
+                <Plot label={line.name} lines={[line]} height={110} span={span} inBytes={inBytes} range={range} format={format} onRange={onRange} onCursor={setCursor} together={live.id} />
               </figure>
             ))}
           </div>
@@ -208,17 +210,29 @@ function oneLine(curve: Curve, name: string, label: string, color: string): Line
   return [{ name: label, series: new Series([...held.step], [...held.value]), color, width: 1.5 }];
 }
 
+interface Machine {
+  line: Line;
+  format: (value: number) => string;
+  span: [number, number];
+  inBytes?: boolean;
+}
+
 /** What the machine was doing: its GPU, or its processor where there is none. */
-function machineLines(curve: Curve): { line: Line; format: (value: number) => string }[] {
+function machineLines(curve: Curve): Machine[] {
   const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
   const load = first("sys.gpu_percent", "sys.cpu_percent");
   const memory = first("sys.gpu_memory_bytes", "sys.process_rss_bytes");
-  const lines: { line: Line; format: (value: number) => string }[] = [];
+  const lines: Machine[] = [];
   if (load) {
     const name = say(load === "sys.gpu_percent" ? "gpu_load" : "cpu_load");
-    lines.push({ line: oneLine(curve, load, name, "--muted")[0]!, format: (value) => `${Math.round(value)} %` });
+    lines.push({ line: oneLine(curve, load, name, "--muted")[0]!, format: (value) => `${Math.round(value)} %`, span: [0, 100] });
   }
-  if (memory) lines.push({ line: oneLine(curve, memory, say("memory"), "--muted")[0]!, format: bytes });
+  if (memory) {
+    const line = oneLine(curve, memory, say("memory"), "--muted")[0]!;
+    // From 0, so that a few megabytes more or less look like that.
+    const most = Math.max(...line.series.value.map((one) => one ?? 0));
+    lines.push({ line, format: roundBytes, span: [0, most * 1.15], inBytes: true });
+  }
   return lines;
 }
 

@@ -20,6 +20,10 @@ interface Props {
   lines: Line[];
   height: number;
   log?: boolean;
+  /** What the axis of values spans at least: a load from 0 to 100, say. */
+  span?: [number, number] | undefined;
+  /** Sizes in bytes: marks at powers of 2. */
+  inBytes?: boolean | undefined;
   range?: { from: number; to: number } | null;
   format: (value: number) => string;
   onRange?: (range: { from: number; to: number } | null) => void;
@@ -28,6 +32,8 @@ interface Props {
   together?: string;
   onCanvas?: (canvas: HTMLCanvasElement) => void;
 }
+
+const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
 /** The color that a CSS variable stands for now, as a canvas needs it. */
 function ink(variable: string, opacity = 1): string {
@@ -63,11 +69,11 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
       x: { time: false, range: (_, min, max) => xRange(latest.current, min, max) },
       y: props.log
         ? { distr: 3 }
-        : { range: (_, min, max) => (min === null ? [0, 1] : uPlot.rangeNum(min, max, 0.08, false) as [number, number]) },
+        : { range: (_, min, max) => yRange(props.span, min, max) },
     },
     axes: [
       { ...axis, size: 26, values: (_, splits) => splits.map((one) => (Number.isInteger(one) ? shortStep(one) : "")) },
-      { ...axis, size: 58, values: (_, splits) => splits.map((one) => (one === null ? "" : props.format(one))) },
+      { ...axis, ...(props.inBytes ? { incrs: POWERS } : {}), size: 58, values: (_, splits) => splits.map((one) => (one === null ? "" : props.format(one))) },
     ],
     series: [
       {},
@@ -108,6 +114,12 @@ function xRange(props: Props, min: number | null, max: number | null): [number, 
   if (props.range) return [props.range.from, props.range.to];
   if (min === null || max === null) return [0, 10];
   return min === max ? [min - 1, max + 1] : [min, max];
+}
+
+function yRange(span: [number, number] | undefined, min: number | null, max: number | null): [number, number] {
+  if (min === null || max === null) return span ?? [0, 1];
+  if (span && min >= span[0] && max <= span[1]) return span;
+  return uPlot.rangeNum(min, max, 0.08, false) as [number, number];
 }
 
 function shortStep(step: number): string {
@@ -151,5 +163,6 @@ export function Plot(props: Props) {
     plot.current?.setData(align(props.lines), true);
   }, [props.lines, props.range?.from, props.range?.to]);
 
-  return <div ref={place} class="plot" role="img" aria-label={props.label} />;
+  // The height is there before the plot is, so that nothing below it moves.
+  return <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />;
 }
