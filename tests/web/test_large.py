@@ -1,21 +1,18 @@
 """The job page over a job of very many steps: all of it thinned at once, any part of it in detail, and no long halt."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
-from benchmarks.history import SPIKE, steps_body
-from contracts.attempt import Claim
-from contracts.wire import SYNC_PATH
 from tests.app.player import Player
+from tests.factories import make_metric
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
 STEPS = 40_000
-SPIKE_AT = 26_667
+SPIKE, SPIKE_AT = 99.0, 26_667
 LONGEST_HALT_MS = 400
 """A machine that tests something else beside it halts a page for a while, too."""
 WATCH_HALTS = """window.halts = [];
@@ -30,12 +27,8 @@ def large(site: Site) -> Iterator[str]:
     job = player.submit(queue="large")
     claim = player.claim(worker_id="large", queue="large")
     for first in range(1, STEPS + 1, 1000):
-        body = steps_body(first, 1000)
-        if first <= SPIKE_AT < first + 1000:
-            request = json.loads(body)
-            request["records"][SPIKE_AT - first]["values"]["loss"] = SPIKE
-            body = json.dumps(request).encode()
-        sync(site, claim, body)
+        steps = range(first, first + 1000)
+        player.sync(claim, *(make_metric(step, loss=loss_at(step)) for step in steps))
     failure = {"reason": "loss_not_finite", "detail": "a test's end", "step": STEPS}
     ended = player.finish(claim, "failed", last_seq=STEPS, step=STEPS, failure=failure)
     assert ended.is_success, ended.text
@@ -43,11 +36,9 @@ def large(site: Site) -> Iterator[str]:
     assert site.service.client.delete(f"/v1/jobs/{job}").is_success
 
 
-def sync(site: Site, claim: Claim, body: bytes) -> None:
-    """Send one sync."""
-    headers = {"Authorization": f"Bearer {claim.token}", "Content-Type": "application/json"}
-    path = SYNC_PATH.format(attempt_id=claim.attempt_id)
-    site.service.client.post(path, content=body, headers=headers).raise_for_status()
+def loss_at(step: int) -> float:
+    """Return a loss that goes up and down, with one spike among all."""
+    return SPIKE if step == SPIKE_AT else 2 + (step * 7919 % 1000) / 1000
 
 
 def drag(page: Page, start: float, end: float) -> None:

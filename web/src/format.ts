@@ -55,6 +55,13 @@ export function bytes(value: number | null | undefined): string {
   return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
+/** A step where there is little room. */
+export function shortStep(step: number): string {
+  const size = Math.abs(step);
+  if (size >= 1_000_000) return `${+(step / 1_000_000).toFixed(2)}M`;
+  return size >= 10_000 ? `${+(step / 1000).toFixed(1)}k` : String(step);
+}
+
 /** Bytes at a mark of an axis. */
 export function roundBytes(value: number): string {
   return bytes(value).replace(/\.0+ /, " ");

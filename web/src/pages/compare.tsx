@@ -32,8 +32,9 @@ async function readSide(id: string, held: Side | undefined): Promise<Side> {
   return side;
 }
 
-function useSides(ids: string[]): Map<string, Side> {
-  const [sides, setSides] = useState(new Map<string, Side>());
+/** The jobs that were found; null until all have been asked for. */
+function useSides(ids: string[]): Map<string, Side> | null {
+  const [sides, setSides] = useState<Map<string, Side> | null>(null);
   const key = ids.join(",") + language.value;
   useEffect(() => {
     let timer: number | undefined;
@@ -61,7 +62,7 @@ function useSides(ids: string[]): Map<string, Side> {
 export function ComparePage() {
   const ids = [...new Set((query.value.get("ids") ?? "").split(",").filter(Boolean))].slice(0, 6);
   const all = useSides(ids);
-  const sides = ids.map((id) => all.get(id)).filter((side): side is Side => side !== undefined);
+  const sides = ids.map((id) => all?.get(id)).filter((side): side is Side => side !== undefined);
   useEffect(() => {
     document.title = `${say("compare")} · Stepline`;
   }, [language.value]);
@@ -73,6 +74,7 @@ export function ComparePage() {
       </div>
     );
   }
+  if (all === null) return <p class="note">{say("loading")}</p>;
   return (
     <>
       <header class="page">

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { call, getText, isFinal, type Job, type LogLine } from "../api";
 import type { Curve, Series } from "../curve";
-import { bytes, clock, count, duration, figure, NONE } from "../format";
+import { bytes, clock, count, duration, figure, NONE, shortStep } from "../format";
 import { LiveJob } from "../live";
 import { language } from "../preferences";
 import { AskButton, Card, CopyButton, Progress, Status, useClock, useKeys } from "../parts/controls";
@@ -159,13 +159,13 @@ function Tiles({ live, job }: { live: LiveJob; job: Job }) {
   const { step, total_steps, epoch } = job.progress;
   return (
     <dl class="tiles">
-      <Tile name={say("step")} value={`${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`} below={job.attempt > 1 ? `${say("attempt")} ${job.attempt}` : ""} />
+      <Tile name={say("step")} value={count(step)} below={[total_steps && say("of_total", { total: count(total_steps) }), job.attempt > 1 && `${say("attempt")} ${job.attempt}`].filter(Boolean).join(" · ")} />
       <Tile name={say("epoch")} value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)} below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`} />
-      <Tile name={say("train_loss")} value={loss.length && loss.last()!.value === null ? say("not_finite") : figure(loss.last()?.value ?? job.last_loss)} below={best ? say("best", { value: figure(best.value), step: count(best.step) }) : ""} />
+      <Tile name={say("train_loss")} value={loss.length && loss.last()!.value === null ? say("not_finite") : figure(loss.last()?.value ?? job.last_loss)} below={best ? say("best", { value: figure(best.value), step: shortStep(best.step) }) : ""} />
       <Tile
         name={say("eval_loss")}
         value={figure(lastEval)}
-        below={bestEval && evals.length > 1 ? say("best", { value: figure(bestEval.value), step: count(bestEval.step) }) : lastEval != null ? say("perplexity_of", { value: figure(Math.exp(lastEval), 2) }) : ""}
+        below={bestEval && evals.length > 1 ? say("best", { value: figure(bestEval.value), step: shortStep(bestEval.step) }) : lastEval != null ? say("perplexity_of", { value: figure(Math.exp(lastEval), 2) }) : ""}
       />
       <Tile
         name={say("speed")}
@@ -274,7 +274,7 @@ function Leavings({ live }: { live: LiveJob }) {
                 <td>
                   {clock(attempt.started_at)}
                   <br />
-                  <small>{attempt.last_step !== null ? `${say("step")} ${attempt.first_step}–${attempt.last_step}` : ""}</small>
+                  <small>{attempt.last_step !== null ? `${say("step")} ${count(attempt.first_step)}–${count(attempt.last_step)}` : ""}</small>
                 </td>
               </tr>
             ))}

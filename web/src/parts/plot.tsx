@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { Series } from "../curve";
+import { shortStep } from "../format";
 import { isDark, language } from "../preferences";
 
 export interface Line {
@@ -53,7 +54,7 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
     width,
     height: props.height,
     legend: { show: false },
-    padding: [8, 10, 0, 0],
+    padding: [8, 16, 0, 0],
     cursor: {
       drag: { x: true, y: false, setScale: false },
       points: { size: 6 },
@@ -120,10 +121,6 @@ function yRange(span: [number, number] | undefined, min: number | null, max: num
   if (min === null || max === null) return span ?? [0, 1];
   if (span && min >= span[0] && max <= span[1]) return span;
   return uPlot.rangeNum(min, max, 0.08, false) as [number, number];
-}
-
-function shortStep(step: number): string {
-  return Math.abs(step) >= 10_000 ? `${+(step / 1000).toFixed(1)}k` : String(step);
 }
 
 /** The lines over one axis of steps; where a line has no point, it goes on to its next. */
