@@ -63,7 +63,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a transaction that sees one moment of the database and changes nothing."""
-        with Session(self.reader, expire_on_commit=False) as session:
+        # It ends with a commit as well: after a rollback psycopg forgets every statement that it has prepared.
+        with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 
     def take_alone(self) -> bool:
