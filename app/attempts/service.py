@@ -49,6 +49,8 @@ IN_COLUMNS = {"seq", "type", "step", "at"}
 """Fields of a record that have columns of their own."""
 LARGEST_NUMBER = 2**53
 """Steps, numbers of records and lengths beyond it are no honest ones."""
+_NUMBERS = {"seq", "step", "total_steps", "first_step", "last_step", "total", "number"}
+"""Fields of records that are such numbers."""
 
 
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
@@ -378,10 +380,12 @@ def _check_numbers(
     output: OutputChunk | None = None,
     samples: Sequence[SystemSample] = (),
 ) -> None:
-    numbers = [record.seq for record in records]
-    numbers += [getattr(record, "step", None) or 0 for record in records]
-    for name in ("total_steps", "first_step", "last_step", "total", "number"):
-        numbers += [number for r in records if isinstance(number := getattr(r, name, None), int)]
+    numbers = [
+        number
+        for record in records
+        for name, number in vars(record).items()
+        if name in _NUMBERS and number is not None
+    ]
     numbers += [sample.seq for sample in samples]
     if output is not None:
         numbers += [output.offset, output.bytes]
