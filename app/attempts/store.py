@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.db import insert_missing
+from app.db import insert_many, insert_missing
 from app.history.blocks import LONGEST_NAME, SYSTEM
 from app.models import Attempt, Base, Output, Record, Sample
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
@@ -33,7 +33,7 @@ _HOLD = (
     .returning(Attempt)
     .execution_options(**_AS_IT_STANDS)
 )
-_INSERT_RECORDS = insert(Base.metadata.tables[Record.__tablename__])
+_RECORDS = Base.metadata.tables[Record.__tablename__]
 
 
 def insert_attempt(session: Session, attempt: Attempt) -> None:
@@ -177,7 +177,7 @@ def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -
 
 def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Store new records; the attempt's row is held, so nobody else stores them meanwhile."""
-    session.execute(_INSERT_RECORDS, rows)
+    insert_many(session, _RECORDS, rows)
 
 
 def find_acked_seq(session: Session, attempt: Attempt, fresh: Sequence[int]) -> int:
