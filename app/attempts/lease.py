@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.attempts import store
+from app.attempts.store import Held
 from app.db import database_now
 from app.errors import AttemptSuperseded, InvalidToken
 from app.ids import is_id
@@ -51,7 +52,7 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def hold(session: Session, attempt_id: str, token: str, times: Times) -> tuple[Attempt, datetime]:
+def hold(session: Session, attempt_id: str, token: str, times: Times) -> tuple[Held, datetime]:
     """Renew the lease of the running attempt and return it with the present moment.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.

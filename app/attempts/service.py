@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from app.artifacts import store as artifacts
 from app.attempts import lease, progress, store
 from app.attempts.lease import Times
+from app.attempts.store import Held
 from app.checkpoints import service as checkpoints
 from app.datasets import store as datasets
 from app.db import WrittenJson, database_now
@@ -66,7 +67,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
     if repeated is not None:
         token = lease.make_token(secret, repeated.id, request.claim_id)
         held, _ = lease.hold(session, repeated.id, token, times)
-        return _claim(session, held, jobs.lock_job(session, held.job_id), token, settings)
+        return _claim(session, held.id, jobs.lock_job(session, held.job_id), token, settings)
     now = database_now(session)
     only, without = workers.models_to_take(session, worker, now)
     attempt_id = new_id("att")
@@ -102,7 +103,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
         number=attempt.number,
         worker=worker.worker_id,
     )
-    return _claim(session, attempt, job, token, settings)
+    return _claim(session, attempt.id, job, token, settings)
 
 
 def hear_of(session: Session, worker: WorkerInfo, times: Times) -> bool:
@@ -243,13 +244,13 @@ def take_earlier(
     return earlier.acked_seq
 
 
-def _count_in(session: Session, attempt: Attempt, fresh: Sequence[Record]) -> dict[str, int]:
+def _count_in(session: Session, attempt: Held, fresh: Sequence[Record]) -> dict[str, int]:
     """Fold new records into the attempt's curve, and return how far it is stored now."""
     acked_seq = store.find_acked_seq(session, attempt, [record.seq for record in fresh])
     return {
         "seen_seq": max(attempt.seen_seq, *(record.seq for record in fresh)),
         "acked_seq": acked_seq,
-        "folded_seq": blocks.fold(session, attempt, acked_seq),
+        "folded_seq": blocks.fold(session, attempt.id, attempt.folded_seq, acked_seq),
     }
 
 
@@ -264,13 +265,13 @@ def get_dataset(
     return datasets.find_dataset(session, dataset_id)
 
 
-def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: Settings) -> Claim:
+def _claim(session: Session, attempt_id: str, job: Job, token: str, settings: Settings) -> Claim:
     spec = JobSpec.model_validate(job.spec)
-    points, earlier = checkpoints.list_resume_points(session, attempt)
+    points, earlier = checkpoints.list_resume_points(session, job)
     return Claim(
-        attempt_id=attempt.id,
+        attempt_id=attempt_id,
         job_id=job.id,
-        number=attempt.number,
+        number=job.attempt_number,
         token=token,
         spec=spec,
         train=_describe(session, spec.dataset.train),
@@ -298,21 +299,22 @@ def _end_past(session: Session, attempt: Attempt, times: Times, now: datetime) -
     """End an attempt whose worker has come back without it. One that was never heard of costs nothing."""
     was_heard = attempt.synced_at > attempt.started_at
     status = AttemptStatus.LOST if was_heard else AttemptStatus.INTERRUPTED
-    if not store.mark_over(session, attempt, status, now):
+    ended = store.mark_over(session, attempt.id, status, now)
+    if ended is None:
         return
-    job = jobs.lock_job(session, attempt.job_id)
+    job = jobs.lock_job(session, ended.job_id)
     if was_heard:
         settled = settlement.settle_loss(
             session,
-            attempt,
+            ended,
             job=job,
             now=now,
             retry_seconds=times.retry_seconds,
             code="attempt_abandoned",
         )
     else:
-        settled = settlement.settle_unheard(session, attempt, job=job, now=now)
-    store.note_settlement(session, attempt, settled)
+        settled = settlement.settle_unheard(session, ended, job=job, now=now)
+    store.note_settlement(session, ended, settled)
 
 
 def _wanted(job: Job) -> Wanted:
@@ -331,7 +333,7 @@ def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDatas
     )
 
 
-def _store_records(session: Session, attempt: Attempt, records: list[Record]) -> list[Record]:
+def _store_records(session: Session, attempt: Held, records: list[Record]) -> list[Record]:
     """Store the records that are not there yet, and return those."""
     by_seq = {record.seq: record for record in records}
     if not by_seq:
@@ -358,7 +360,7 @@ def _row(attempt_id: str, record: Record) -> dict[str, object]:
     }
 
 
-def _store_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> int:
+def _store_output(session: Session, attempt: Held, chunk: OutputChunk) -> int:
     """Store what a chunk adds to the output, and return how many bytes of it are there now.
 
     A chunk behind a gap is left for the worker to send again; of one that begins with what is there, the rest is kept.
@@ -393,7 +395,7 @@ def _check_numbers(
         raise NumberTooLarge("records", field="records", limit=LARGEST_NUMBER)
 
 
-def _check_success(session: Session, attempt: Attempt, request: FinishRequest) -> None:
+def _check_success(session: Session, attempt: Held, request: FinishRequest) -> None:
     if request.summary is None:
         raise ArtifactsMissing("summary", attempt=attempt.id, missing="summary")
     if artifacts.find_of_attempt(session, attempt.id, ADAPTER_ARTIFACT) is None:

@@ -4,11 +4,10 @@ import functools
 import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.db import insert_many, insert_missing
 from app.history.blocks import LONGEST_NAME, SYSTEM
@@ -16,22 +15,43 @@ from app.models import Attempt, Base, Output, Record, Sample
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
 
-# What every sync does is put together once: building a statement takes longer than running it.
-_AS_IT_STANDS = {"synchronize_session": False, "populate_existing": True}
+
+class Held(NamedTuple):
+    """An attempt whose row is held until the transaction ends, as it stands.
+
+    A plain row: to make an object of it takes longer than the statement itself.
+    """
+
+    id: str
+    job_id: str
+    number: int
+    worker_id: str
+    synced_at: datetime
+    seen_seq: int
+    acked_seq: int
+    folded_seq: int
+    acked_output: int
+    acked_note: int
+    first_step: int | None
+    last_step: int | None
+
+
+# What every sync does is put together once, and over plain tables, for the same reason.
+_ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
+_HELD = [_ATTEMPTS.c[name] for name in Held._fields]
 _HOLD = (
-    update(Attempt)
+    update(_ATTEMPTS)
     .where(
-        Attempt.id == bindparam("attempt"),
-        Attempt.token_sha256 == bindparam("token"),
-        Attempt.status == AttemptStatus.RUNNING,
+        _ATTEMPTS.c.id == bindparam("attempt"),
+        _ATTEMPTS.c.token_sha256 == bindparam("token"),
+        _ATTEMPTS.c.status == AttemptStatus.RUNNING,
     )
     .values(
         synced_at=bindparam("now"),
         lease_expires_at=bindparam("lease"),
         takeover_at=bindparam("takeover"),
     )
-    .returning(Attempt)
-    .execution_options(**_AS_IT_STANDS)
+    .returning(*_HELD)
 )
 _RECORDS = Base.metadata.tables[Record.__tablename__]
 
@@ -66,7 +86,7 @@ def hold_attempt(
     now: datetime,
     lease_expires_at: datetime,
     takeover_at: datetime,
-) -> Attempt | None:
+) -> Held | None:
     """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
     held = {
         "attempt": attempt_id,
@@ -75,12 +95,13 @@ def hold_attempt(
         "lease": lease_expires_at,
         "takeover": takeover_at,
     }
-    return session.scalars(_HOLD, held).one_or_none()
+    row = session.execute(_HOLD, held).one_or_none()
+    return None if row is None else Held._make(row)
 
 
 def end_attempt(
-    session: Session, attempt: Attempt, outcome: Outcome, content: dict[str, Any], now: datetime
-) -> Attempt | None:
+    session: Session, attempt: Held, outcome: Outcome, content: dict[str, Any], now: datetime
+) -> Held | None:
     """Running → what the outcome says."""
     return _change(
         session,
@@ -91,7 +112,7 @@ def end_attempt(
     )
 
 
-def mark_lost(session: Session, attempt_id: str, now: datetime) -> Attempt | None:
+def mark_lost(session: Session, attempt_id: str, now: datetime) -> Held | None:
     """Running → lost, if it is still silent at this very moment."""
     return _change(
         session,
@@ -105,15 +126,16 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> Attempt | Non
     )
 
 
-def mark_over(session: Session, attempt: Attempt, status: AttemptStatus, now: datetime) -> bool:
+def mark_over(
+    session: Session, attempt_id: str, status: AttemptStatus, now: datetime
+) -> Held | None:
     """Running → lost or interrupted: its own worker says that nothing of it runs any more."""
-    ended = _change(
+    return _change(
         session,
-        (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
+        (Attempt.id == attempt_id, Attempt.status == AttemptStatus.RUNNING),
         status=status,
         ended_at=now,
     )
-    return ended is not None
 
 
 def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
@@ -126,21 +148,21 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
     ).all()
 
 
-def find_earlier(session: Session, job_id: str, number: int) -> Attempt | None:
+def find_earlier(session: Session, job_id: str, number: int) -> Held | None:
     """Return an ended attempt of the job, held until the transaction ends."""
-    return session.scalars(
-        select(Attempt)
+    row = session.execute(
+        select(*_HELD)
         .where(
-            Attempt.job_id == job_id,
-            Attempt.number == number,
-            Attempt.status != AttemptStatus.RUNNING,
+            _ATTEMPTS.c.job_id == job_id,
+            _ATTEMPTS.c.number == number,
+            _ATTEMPTS.c.status != AttemptStatus.RUNNING,
         )
         .with_for_update()
-        .execution_options(populate_existing=True)
     ).one_or_none()
+    return None if row is None else Held._make(row)
 
 
-def note_settlement(session: Session, attempt: Attempt, status: JobStatus) -> None:
+def note_settlement(session: Session, attempt: Held, status: JobStatus) -> None:
     """Keep what the attempt's end made of its job, for a repeated finish."""
     _change(session, (Attempt.id == attempt.id,), settled_as=status)
 
@@ -180,7 +202,7 @@ def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     insert_many(session, _RECORDS, rows)
 
 
-def find_acked_seq(session: Session, attempt: Attempt, fresh: Sequence[int]) -> int:
+def find_acked_seq(session: Session, attempt: Held, fresh: Sequence[int]) -> int:
     """Return up to where the attempt's records are stored without a gap, `fresh` being the ones stored just now."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
@@ -207,7 +229,7 @@ def find_output_length(session: Session, attempt_id: str, from_offset: int) -> i
     return length or 0
 
 
-def insert_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> None:
+def insert_output(session: Session, attempt: Held, chunk: OutputChunk) -> None:
     """Store a piece of output that begins where the stored ones end."""
     session.execute(
         insert(Output).values(
@@ -220,7 +242,7 @@ def insert_output(session: Session, attempt: Attempt, chunk: OutputChunk) -> Non
     )
 
 
-def insert_samples(session: Session, attempt: Attempt, samples: Sequence[SystemSample]) -> None:
+def insert_samples(session: Session, attempt: Held, samples: Sequence[SystemSample]) -> None:
     """Store samples that are not there yet, at the last step that is known."""
     rows = [
         {
@@ -244,31 +266,22 @@ def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
     }
 
 
-def update_attempt(session: Session, attempt: Attempt, values: dict[str, Any]) -> Attempt:
-    """Note what of the attempt has arrived; its row is held."""
-    statement = _progress(tuple(sorted(values)))
-    changed = session.scalars(statement, {"attempt": attempt.id} | values).one_or_none()
-    return attempt if changed is None else changed
+def update_attempt(session: Session, attempt: Held, values: dict[str, Any]) -> Held:
+    """Note what of the attempt has arrived, and return it as it stands then."""
+    session.execute(_progress(tuple(sorted(values))), {"attempt": attempt.id} | values)
+    return attempt._replace(**values)
 
 
 @functools.cache
-def _progress(names: tuple[str, ...]) -> ReturningUpdate[Any]:
+def _progress(names: tuple[str, ...]) -> Update:
     return (
-        update(Attempt)
-        .where(Attempt.id == bindparam("attempt"))
+        update(_ATTEMPTS)
+        .where(_ATTEMPTS.c.id == bindparam("attempt"))
         .values({name: bindparam(name) for name in names})
-        .returning(Attempt)
-        .execution_options(**_AS_IT_STANDS)
     )
 
 
-def _change(
-    session: Session, where: Sequence[ColumnElement[bool]], **values: Any
-) -> Attempt | None:
-    return session.scalars(
-        update(Attempt)
-        .where(*where)
-        .values(**values)
-        .returning(Attempt)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    ).one_or_none()
+def _change(session: Session, where: Sequence[ColumnElement[bool]], **values: Any) -> Held | None:
+    changed = update(_ATTEMPTS).where(*where).values(**values).returning(*_HELD)
+    row = session.execute(changed).one_or_none()
+    return None if row is None else Held._make(row)

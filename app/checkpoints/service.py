@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.attempts import lease
 from app.attempts import store as attempt_rows
 from app.attempts.lease import Times
+from app.attempts.store import Held
 from app.checkpoints import store
 from app.db import Database
 from app.errors import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
@@ -21,7 +22,7 @@ from app.history import store as history
 from app.ids import new_id
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
-from app.models import Attempt, Checkpoint, CheckpointBlob, Job, to_json
+from app.models import Checkpoint, CheckpointBlob, Job, to_json
 from app.storage import Storage
 from app.uploads import storage_errors, write_body
 from contracts.attempt import EarlierAttempt
@@ -71,16 +72,16 @@ def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
 
 
 def list_resume_points(
-    session: Session, current: Attempt
+    session: Session, job: Job
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
-    """Return what an attempt may start from, the newest first, and the attempts before it.
+    """Return what the job's newest attempt may start from, the newest first, and the attempts before it.
 
     What a later attempt has replaced is left out, so that the history stays one line without a hole.
     """
     earlier: list[EarlierAttempt] = []
     usable: int | None = None
-    for attempt in reversed(attempt_rows.list_of_job(session, current.job_id)):
-        if attempt.number >= current.number:
+    for attempt in reversed(attempt_rows.list_of_job(session, job.id)):
+        if attempt.number >= job.attempt_number:
             continue
         earlier.append(
             EarlierAttempt(
@@ -95,7 +96,7 @@ def list_resume_points(
             usable = before if usable is None else min(usable, before)
     limits = {known.number: known.usable_to_step for known in earlier}
     points = []
-    for checkpoint, number in store.list_of_job(session, current.job_id):
+    for checkpoint, number in store.list_of_job(session, job.id):
         if checkpoint.stored_at is None or number not in limits:
             continue
         limit = limits[number]
@@ -113,7 +114,7 @@ def list_resume_points(
 
 
 def note_checkpoints(
-    session: Session, job: Job, attempt: Attempt, records: Sequence[Record], now: datetime
+    session: Session, job: Job, attempt: Held, records: Sequence[Record], now: datetime
 ) -> None:
     """Note the checkpoints that newly stored records tell of: they are on the worker's disk."""
     told = [record for record in records if isinstance(record, CheckpointRecord)]
@@ -242,7 +243,7 @@ def _end(
 
 
 def _insert(
-    session: Session, attempt: Attempt, now: datetime, *, step: int, name: str, size_bytes: int
+    session: Session, attempt: Held, now: datetime, *, step: int, name: str, size_bytes: int
 ) -> Checkpoint:
     found = store.find_of_attempt(session, attempt.id, step)
     if found is not None:
@@ -261,7 +262,7 @@ def _insert(
     return checkpoint
 
 
-def _prune(session: Session, job: Job, current: Attempt) -> list[str]:
+def _prune(session: Session, job: Job, current: Held) -> list[str]:
     """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now."""
     keep = JobSpec.model_validate(job.spec).checkpoint.keep
     groups: dict[str, list[Checkpoint]] = {}

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from app.history import store
 from app.history.points import Point, pack, thin, unpack, with_ends
-from app.models import Attempt
 
 LENGTH = 1024
 """Records of a block of level 1."""
@@ -65,17 +64,17 @@ def _is_storable(name: str) -> bool:
     return len(name) <= LONGEST_NAME and not name.startswith(SYSTEM) and "\0" not in name
 
 
-def fold(session: Session, attempt: Attempt, acked_seq: int) -> int:
+def fold(session: Session, attempt_id: str, folded_seq: int, acked_seq: int) -> int:
     """Write the blocks that the records up to acked_seq make whole; return up to where they are folded now."""
-    start = attempt.folded_seq // LENGTH
+    start = folded_seq // LENGTH
     end = min(acked_seq // LENGTH, start + MOST_AT_ONCE)
     for number in range(start, end):
-        _fold_records(session, attempt.id, number)
+        _fold_records(session, attempt_id, number)
         level, count = 1, number + 1
         while count % FAN == 0:
             level, count = level + 1, count // FAN
-            _fold_blocks(session, attempt.id, level, count - 1)
-    return max(attempt.folded_seq, end * LENGTH)
+            _fold_blocks(session, attempt_id, level, count - 1)
+    return max(folded_seq, end * LENGTH)
 
 
 def read_records(

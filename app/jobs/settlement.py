@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from app.attempts.store import Held
 from app.history import store as history
 from app.jobs import store
-from app.models import Attempt, Job
+from app.models import Job
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobStatus
@@ -21,7 +22,7 @@ MAX_LOSSES = 3
 
 def settle_outcome(
     session: Session,
-    attempt: Attempt,
+    attempt: Held,
     outcome: Outcome,
     summary: Summary | None,
     *,
@@ -72,7 +73,7 @@ def settle_outcome(
 
 def settle_loss(
     session: Session,
-    attempt: Attempt,
+    attempt: Held,
     *,
     job: Job,
     now: datetime,
@@ -100,7 +101,7 @@ def settle_loss(
     return _retry(session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds)
 
 
-def settle_unheard(session: Session, attempt: Attempt, *, job: Job, now: datetime) -> JobStatus:
+def settle_unheard(session: Session, attempt: Held, *, job: Job, now: datetime) -> JobStatus:
     """Apply the end of an attempt whose worker never heard of it: it costs nothing."""
     _note(
         session,
@@ -116,7 +117,7 @@ def settle_unheard(session: Session, attempt: Attempt, *, job: Job, now: datetim
 
 def _retry(
     session: Session,
-    attempt: Attempt,
+    attempt: Held,
     failure: Failure,
     *,
     job: Job,
@@ -141,7 +142,7 @@ def _retry(
 
 def _go_on(
     session: Session,
-    attempt: Attempt,
+    attempt: Held,
     *,
     job: Job,
     step: int,
@@ -156,9 +157,7 @@ def _go_on(
     return _queue_again(session, attempt, wait_seconds, now)
 
 
-def _queue_again(
-    session: Session, attempt: Attempt, wait_seconds: float, now: datetime
-) -> JobStatus:
+def _queue_again(session: Session, attempt: Held, wait_seconds: float, now: datetime) -> JobStatus:
     not_before = now + timedelta(seconds=wait_seconds) if wait_seconds else None
     if store.mark_queued_again(session, attempt, not_before) is None:
         return _cancel(session, attempt, now)
@@ -166,19 +165,19 @@ def _queue_again(
     return JobStatus.QUEUED
 
 
-def _succeed(session: Session, attempt: Attempt, summary: Summary, now: datetime) -> JobStatus:
+def _succeed(session: Session, attempt: Held, summary: Summary, now: datetime) -> JobStatus:
     store.mark_succeeded(session, attempt, summary, now)
     _note(session, attempt, "job_succeeded", now)
     return JobStatus.SUCCEEDED
 
 
-def _fail(session: Session, attempt: Attempt, failure: Failure, now: datetime) -> JobStatus:
+def _fail(session: Session, attempt: Held, failure: Failure, now: datetime) -> JobStatus:
     store.mark_failed(session, attempt, failure, now)
     _note(session, attempt, "job_failed", now, level="error", reason=failure.reason.value)
     return JobStatus.FAILED
 
 
-def _cancel(session: Session, attempt: Attempt, now: datetime) -> JobStatus:
+def _cancel(session: Session, attempt: Held, now: datetime) -> JobStatus:
     store.mark_cancelled(session, attempt, now)
     _note(session, attempt, "job_cancelled", now)
     return JobStatus.CANCELLED
@@ -186,7 +185,7 @@ def _cancel(session: Session, attempt: Attempt, now: datetime) -> JobStatus:
 
 def _note(
     session: Session,
-    attempt: Attempt,
+    attempt: Held,
     code: str,
     now: datetime,
     level: str = "info",

@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Update, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from app.attempts.store import Held
 from app.jobs.schemas import JobFilter
-from app.models import Attempt, Job, JobLabel, to_json
+from app.models import Attempt, Base, Job, JobLabel, to_json
 from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
 
+_JOBS = Base.metadata.tables[Job.__tablename__]
 _LOCK = (
     select(Job)
     .where(Job.id == bindparam("job"))
@@ -239,14 +241,12 @@ def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) ->
     )
 
 
-def mark_cancelled(session: Session, attempt: Attempt, now: datetime) -> Job | None:
+def mark_cancelled(session: Session, attempt: Held, now: datetime) -> Job | None:
     """Running → cancelled: the process is gone."""
     return _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
 
 
-def mark_succeeded(
-    session: Session, attempt: Attempt, summary: Summary, now: datetime
-) -> Job | None:
+def mark_succeeded(session: Session, attempt: Held, summary: Summary, now: datetime) -> Job | None:
     """Running → succeeded."""
     return _end(
         session,
@@ -258,7 +258,7 @@ def mark_succeeded(
     )
 
 
-def mark_failed(session: Session, attempt: Attempt, failure: Failure, now: datetime) -> Job | None:
+def mark_failed(session: Session, attempt: Held, failure: Failure, now: datetime) -> Job | None:
     """Running → failed."""
     return _end(
         session,
@@ -269,14 +269,12 @@ def mark_failed(session: Session, attempt: Attempt, failure: Failure, now: datet
     )
 
 
-def mark_paused(session: Session, attempt: Attempt) -> Job | None:
+def mark_paused(session: Session, attempt: Held) -> Job | None:
     """Running → paused: a checkpoint was written."""
     return _end(session, attempt, status=JobStatus.PAUSED)
 
 
-def mark_queued_again(
-    session: Session, attempt: Attempt, not_before: datetime | None
-) -> Job | None:
+def mark_queued_again(session: Session, attempt: Held, not_before: datetime | None) -> Job | None:
     """Running → queued: the attempt ended, the job goes on, unless its end has been asked for."""
     return _end(
         session,
@@ -298,7 +296,7 @@ def count_loss(session: Session, job: Job) -> int:
     return losses
 
 
-def update_progress(session: Session, attempt: Attempt, values: dict[str, Any]) -> None:
+def update_progress(session: Session, attempt: Held, values: dict[str, Any]) -> None:
     """Note how far the running attempt is; nothing happens if it is no longer the current one."""
     statement = _progress(tuple(sorted(values)))
     held = {"job": attempt.job_id, "attempt": attempt.id}
@@ -308,10 +306,9 @@ def update_progress(session: Session, attempt: Attempt, values: dict[str, Any]) 
 @functools.cache
 def _progress(names: tuple[str, ...]) -> Update:
     return (
-        update(Job)
-        .where(Job.id == bindparam("job"), Job.current_attempt_id == bindparam("attempt"))
-        .values({"version": Job.version + 1} | {name: bindparam(name) for name in names})
-        .execution_options(synchronize_session=False)
+        update(_JOBS)
+        .where(_JOBS.c.id == bindparam("job"), _JOBS.c.current_attempt_id == bindparam("attempt"))
+        .values({"version": _JOBS.c.version + 1} | {name: bindparam(name) for name in names})
     )
 
 
@@ -319,9 +316,7 @@ def _is_claimable(now: datetime) -> ColumnElement[bool]:
     return (Job.status == JobStatus.QUEUED) & or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
-def _end(
-    session: Session, attempt: Attempt, *where: ColumnElement[bool], **values: Any
-) -> Job | None:
+def _end(session: Session, attempt: Held, *where: ColumnElement[bool], **values: Any) -> Job | None:
     return _move(
         session,
         (
