@@ -33,7 +33,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 BUSY_SECONDS = 5
 """How long SQLite waits for another process's write, and a thread for the one writer connection."""
@@ -140,6 +143,24 @@ def database_now(session: Session) -> datetime:
         return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
     now: datetime = session.scalars(_POSTGRESQL_NOW).one()
     return now.astimezone(UTC)
+
+
+class moment(FunctionElement[datetime]):  # noqa: N801  # it reads as the function of SQL that it is
+    """Within a statement: so many seconds from the present moment by the database's clock."""
+
+    inherit_cache = True
+
+
+@compiles(moment, "postgresql")
+def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"clock_timestamp() + make_interval(secs => {seconds})"
+
+
+@compiles(moment, "sqlite")
+def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
 
 
 def says_disk_full(error: Exception) -> bool:

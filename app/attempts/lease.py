@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from app.attempts import store
 from app.attempts.store import Held
-from app.db import database_now
 from app.errors import AttemptSuperseded, InvalidToken
 from app.ids import is_id
 from app.models import Attempt
@@ -57,22 +56,19 @@ def hold(session: Session, attempt_id: str, token: str, times: Times) -> tuple[H
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """
-    now = database_now(session)
     if not is_id(attempt_id):
         raise InvalidToken
-    token_sha256 = hash_token(token)
     held = store.hold_attempt(
         session,
         attempt_id,
-        token_sha256,
-        now=now,
-        lease_expires_at=times.lease_expires_at(now),
-        takeover_at=times.takeover_at(now),
+        hash_token(token),
+        lease_seconds=times.lease_seconds,
+        takeover_seconds=times.takeover_seconds,
     )
     if held is None:
         ended = get_ended(session, attempt_id, token)
         raise AttemptSuperseded(attempt=attempt_id, status=ended.status.value)
-    return held, now
+    return held, held.synced_at
 
 
 def get_ended(session: Session, attempt_id: str, token: str) -> Attempt:

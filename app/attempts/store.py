@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.db import insert_many, insert_missing
+from app.db import insert_many, insert_missing, moment
 from app.history.blocks import LONGEST_NAME, SYSTEM
 from app.models import Attempt, Base, Output, Record, Sample
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
@@ -47,9 +47,9 @@ _HOLD = (
         _ATTEMPTS.c.status == AttemptStatus.RUNNING,
     )
     .values(
-        synced_at=bindparam("now"),
-        lease_expires_at=bindparam("lease"),
-        takeover_at=bindparam("takeover"),
+        synced_at=moment(0.0),
+        lease_expires_at=moment(bindparam("lease_seconds")),
+        takeover_at=moment(bindparam("takeover_seconds")),
     )
     .returning(*_HELD)
 )
@@ -83,19 +83,17 @@ def hold_attempt(
     attempt_id: str,
     token_sha256: str,
     *,
-    now: datetime,
-    lease_expires_at: datetime,
-    takeover_at: datetime,
+    lease_seconds: float,
+    takeover_seconds: float,
 ) -> Held | None:
     """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
-    held = {
+    said = {
         "attempt": attempt_id,
         "token": token_sha256,
-        "now": now,
-        "lease": lease_expires_at,
-        "takeover": takeover_at,
+        "lease_seconds": lease_seconds,
+        "takeover_seconds": takeover_seconds,
     }
-    row = session.execute(_HOLD, held).one_or_none()
+    row = session.execute(_HOLD, said).one_or_none()
     return None if row is None else Held._make(row)
 
 
