@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.attempts import store
-from app.attempts.store import Held
+from app.attempts.store import HeldAttempt
 from app.errors import AttemptSuperseded, InvalidToken
 from app.ids import is_id
 from app.models import Attempt
@@ -51,7 +51,9 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def hold(session: Session, attempt_id: str, token: str, times: Times) -> tuple[Held, datetime]:
+def hold(
+    session: Session, attempt_id: str, token: str, times: Times
+) -> tuple[HeldAttempt, datetime]:
     """Renew the lease of the running attempt and return it with the present moment.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.attempts.store import Held
-from app.models import Job
+from app.attempts.store import HeldAttempt
+from app.jobs.store import HeldJob
 from contracts.attempt import Note
 from contracts.job import Phase
 from contracts.record import (
@@ -36,7 +36,7 @@ class News:
     """(code, level, figures)."""
 
 
-def read_news(job: Job, attempt: Held, records: Sequence[Record]) -> News:
+def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> News:
     """Return what records that were not stored before say, in their order.
 
     A record that arrives after later ones still becomes an event, but takes back no progress.
@@ -101,7 +101,7 @@ def _told(record: GapRecord | LogRecord) -> list[tuple[str, str, dict[str, Any]]
     return [("record_gap", "warning", figures)]
 
 
-def read_notes(attempt: Held, notes: Sequence[Note], news: News) -> dict[str, Any]:
+def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> dict[str, Any]:
     """Add the supervisor's notes that are new, and return what of the attempt they change."""
     fresh = {note.number: note for note in notes if note.number > attempt.acked_note}
     acked = attempt.acked_note
@@ -123,7 +123,7 @@ def _storable(value: str | float | None) -> str | float | None:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def note_phase(job: Job, phase: Phase | None, news: News) -> None:
+def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
     """Add the phase that the supervisor itself is in."""
     if phase is not None and news.job.get("phase", job.phase) != phase:
         news.job["phase"] = phase

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.artifacts import store as artifacts
 from app.attempts import lease, progress, store
 from app.attempts.lease import Times
-from app.attempts.store import Held
+from app.attempts.store import HeldAttempt
 from app.checkpoints import service as checkpoints
 from app.datasets import store as datasets
 from app.db import WrittenJson, database_now
@@ -24,6 +24,7 @@ from app.history import store as history
 from app.ids import new_id
 from app.jobs import settlement
 from app.jobs import store as jobs
+from app.jobs.store import HeldJob
 from app.models import Attempt, Dataset, Job, to_json
 from app.settings import Settings
 from app.workers import service as workers
@@ -129,7 +130,7 @@ def sync_attempt(
     """Renew the lease, store what is new, say what is wanted. A repeat stores nothing twice."""
     attempt, now = lease.hold(session, attempt_id, token, times)
     _check_numbers(request.records, request.output, request.samples)
-    job = jobs.lock_job(session, attempt.job_id)
+    job = jobs.hold_job(session, attempt.job_id)
     fresh = _store_records(session, attempt, request.records)
     news = progress.read_news(job, attempt, fresh)
     progress.note_phase(job, request.phase, news)
@@ -148,7 +149,7 @@ def sync_attempt(
         history.insert_event(
             session, job.id, code, now, attempt=attempt.number, level=level, **figures
         )
-    checkpoints.note_checkpoints(session, job, attempt, fresh, now)
+    checkpoints.note_checkpoints(session, attempt, fresh, now)
     return SyncReply(
         wanted=_wanted(job),
         lease_seconds=times.lease_seconds,
@@ -225,7 +226,7 @@ def take_earlier(
     """
     current, now = lease.hold(session, attempt_id, token, times)
     _check_numbers(records)
-    job = jobs.lock_job(session, current.job_id)
+    job = jobs.hold_job(session, current.job_id)
     earlier = store.find_earlier(session, job.id, number)
     if earlier is None:
         raise AttemptNotFound(job=job.id, number=number)
@@ -244,7 +245,7 @@ def take_earlier(
     return earlier.acked_seq
 
 
-def _count_in(session: Session, attempt: Held, fresh: Sequence[Record]) -> dict[str, int]:
+def _count_in(session: Session, attempt: HeldAttempt, fresh: Sequence[Record]) -> dict[str, int]:
     """Fold new records into the attempt's curve, and return how far it is stored now."""
     acked_seq = store.find_acked_seq(session, attempt, [record.seq for record in fresh])
     return {
@@ -317,7 +318,7 @@ def _end_past(session: Session, attempt: Attempt, times: Times, now: datetime) -
     store.note_settlement(session, ended, settled)
 
 
-def _wanted(job: Job) -> Wanted:
+def _wanted(job: HeldJob) -> Wanted:
     if job.cancel_requested_at is not None:
         return Wanted.CANCEL
     return Wanted.CONTINUE if job.pause_requested_at is None else Wanted.PAUSE
@@ -333,7 +334,7 @@ def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDatas
     )
 
 
-def _store_records(session: Session, attempt: Held, records: list[Record]) -> list[Record]:
+def _store_records(session: Session, attempt: HeldAttempt, records: list[Record]) -> list[Record]:
     """Store the records that are not there yet, and return those."""
     by_seq = {record.seq: record for record in records}
     if not by_seq:
@@ -360,7 +361,7 @@ def _row(attempt_id: str, record: Record) -> dict[str, object]:
     }
 
 
-def _store_output(session: Session, attempt: Held, chunk: OutputChunk) -> int:
+def _store_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> int:
     """Store what a chunk adds to the output, and return how many bytes of it are there now.
 
     A chunk behind a gap is left for the worker to send again; of one that begins with what is there, the rest is kept.
@@ -395,7 +396,7 @@ def _check_numbers(
         raise NumberTooLarge("records", field="records", limit=LARGEST_NUMBER)
 
 
-def _check_success(session: Session, attempt: Held, request: FinishRequest) -> None:
+def _check_success(session: Session, attempt: HeldAttempt, request: FinishRequest) -> None:
     if request.summary is None:
         raise ArtifactsMissing("summary", attempt=attempt.id, missing="summary")
     if artifacts.find_of_attempt(session, attempt.id, ADAPTER_ARTIFACT) is None:

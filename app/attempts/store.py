@@ -16,7 +16,7 @@ from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
 
 
-class Held(NamedTuple):
+class HeldAttempt(NamedTuple):
     """An attempt whose row is held until the transaction ends, as it stands.
 
     A plain row: to make an object of it takes longer than the statement itself.
@@ -38,7 +38,7 @@ class Held(NamedTuple):
 
 # What every sync does is put together once, and over plain tables, for the same reason.
 _ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
-_HELD = [_ATTEMPTS.c[name] for name in Held._fields]
+_HELD = [_ATTEMPTS.c[name] for name in HeldAttempt._fields]
 _HOLD = (
     update(_ATTEMPTS)
     .where(
@@ -85,7 +85,7 @@ def hold_attempt(
     *,
     lease_seconds: float,
     takeover_seconds: float,
-) -> Held | None:
+) -> HeldAttempt | None:
     """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
     said = {
         "attempt": attempt_id,
@@ -94,12 +94,12 @@ def hold_attempt(
         "takeover_seconds": takeover_seconds,
     }
     row = session.execute(_HOLD, said).one_or_none()
-    return None if row is None else Held._make(row)
+    return None if row is None else HeldAttempt._make(row)
 
 
 def end_attempt(
-    session: Session, attempt: Held, outcome: Outcome, content: dict[str, Any], now: datetime
-) -> Held | None:
+    session: Session, attempt: HeldAttempt, outcome: Outcome, content: dict[str, Any], now: datetime
+) -> HeldAttempt | None:
     """Running → what the outcome says."""
     return _change(
         session,
@@ -110,7 +110,7 @@ def end_attempt(
     )
 
 
-def mark_lost(session: Session, attempt_id: str, now: datetime) -> Held | None:
+def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt | None:
     """Running → lost, if it is still silent at this very moment."""
     return _change(
         session,
@@ -126,7 +126,7 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> Held | None:
 
 def mark_over(
     session: Session, attempt_id: str, status: AttemptStatus, now: datetime
-) -> Held | None:
+) -> HeldAttempt | None:
     """Running → lost or interrupted: its own worker says that nothing of it runs any more."""
     return _change(
         session,
@@ -146,7 +146,7 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
     ).all()
 
 
-def find_earlier(session: Session, job_id: str, number: int) -> Held | None:
+def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | None:
     """Return an ended attempt of the job, held until the transaction ends."""
     row = session.execute(
         select(*_HELD)
@@ -157,10 +157,10 @@ def find_earlier(session: Session, job_id: str, number: int) -> Held | None:
         )
         .with_for_update()
     ).one_or_none()
-    return None if row is None else Held._make(row)
+    return None if row is None else HeldAttempt._make(row)
 
 
-def note_settlement(session: Session, attempt: Held, status: JobStatus) -> None:
+def note_settlement(session: Session, attempt: HeldAttempt, status: JobStatus) -> None:
     """Keep what the attempt's end made of its job, for a repeated finish."""
     _change(session, (Attempt.id == attempt.id,), settled_as=status)
 
@@ -200,7 +200,7 @@ def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     insert_many(session, _RECORDS, rows)
 
 
-def find_acked_seq(session: Session, attempt: Held, fresh: Sequence[int]) -> int:
+def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int]) -> int:
     """Return up to where the attempt's records are stored without a gap, `fresh` being the ones stored just now."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
@@ -227,7 +227,7 @@ def find_output_length(session: Session, attempt_id: str, from_offset: int) -> i
     return length or 0
 
 
-def insert_output(session: Session, attempt: Held, chunk: OutputChunk) -> None:
+def insert_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> None:
     """Store a piece of output that begins where the stored ones end."""
     session.execute(
         insert(Output).values(
@@ -240,7 +240,7 @@ def insert_output(session: Session, attempt: Held, chunk: OutputChunk) -> None:
     )
 
 
-def insert_samples(session: Session, attempt: Held, samples: Sequence[SystemSample]) -> None:
+def insert_samples(session: Session, attempt: HeldAttempt, samples: Sequence[SystemSample]) -> None:
     """Store samples that are not there yet, at the last step that is known."""
     rows = [
         {
@@ -264,7 +264,7 @@ def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
     }
 
 
-def update_attempt(session: Session, attempt: Held, values: dict[str, Any]) -> Held:
+def update_attempt(session: Session, attempt: HeldAttempt, values: dict[str, Any]) -> HeldAttempt:
     """Note what of the attempt has arrived, and return it as it stands then."""
     session.execute(_progress(tuple(sorted(values))), {"attempt": attempt.id} | values)
     return attempt._replace(**values)
@@ -279,7 +279,9 @@ def _progress(names: tuple[str, ...]) -> Update:
     )
 
 
-def _change(session: Session, where: Sequence[ColumnElement[bool]], **values: Any) -> Held | None:
+def _change(
+    session: Session, where: Sequence[ColumnElement[bool]], **values: Any
+) -> HeldAttempt | None:
     changed = update(_ATTEMPTS).where(*where).values(**values).returning(*_HELD)
     row = session.execute(changed).one_or_none()
-    return None if row is None else Held._make(row)
+    return None if row is None else HeldAttempt._make(row)

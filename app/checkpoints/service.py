@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.attempts import lease
 from app.attempts import store as attempt_rows
 from app.attempts.lease import Times
-from app.attempts.store import Held
+from app.attempts.store import HeldAttempt
 from app.checkpoints import store
 from app.db import Database
 from app.errors import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
@@ -114,13 +114,14 @@ def list_resume_points(
 
 
 def note_checkpoints(
-    session: Session, job: Job, attempt: Held, records: Sequence[Record], now: datetime
+    session: Session, attempt: HeldAttempt, records: Sequence[Record], now: datetime
 ) -> None:
     """Note the checkpoints that newly stored records tell of: they are on the worker's disk."""
     told = [record for record in records if isinstance(record, CheckpointRecord)]
     for record in told:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
     if told:
+        job = job_rows.lock_job(session, attempt.job_id)
         _prune(session, job, attempt)  # a file that loses its row here is left to the sweep
 
 
@@ -243,7 +244,7 @@ def _end(
 
 
 def _insert(
-    session: Session, attempt: Held, now: datetime, *, step: int, name: str, size_bytes: int
+    session: Session, attempt: HeldAttempt, now: datetime, *, step: int, name: str, size_bytes: int
 ) -> Checkpoint:
     found = store.find_of_attempt(session, attempt.id, step)
     if found is not None:
@@ -262,7 +263,7 @@ def _insert(
     return checkpoint
 
 
-def _prune(session: Session, job: Job, current: Held) -> list[str]:
+def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
     """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now."""
     keep = JobSpec.model_validate(job.spec).checkpoint.keep
     groups: dict[str, list[Checkpoint]] = {}

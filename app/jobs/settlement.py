@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.attempts.store import Held
+from app.attempts.store import HeldAttempt
 from app.history import store as history
 from app.jobs import store
 from app.models import Job
@@ -22,7 +22,7 @@ MAX_LOSSES = 3
 
 def settle_outcome(
     session: Session,
-    attempt: Held,
+    attempt: HeldAttempt,
     outcome: Outcome,
     summary: Summary | None,
     *,
@@ -73,7 +73,7 @@ def settle_outcome(
 
 def settle_loss(
     session: Session,
-    attempt: Held,
+    attempt: HeldAttempt,
     *,
     job: Job,
     now: datetime,
@@ -101,7 +101,7 @@ def settle_loss(
     return _retry(session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds)
 
 
-def settle_unheard(session: Session, attempt: Held, *, job: Job, now: datetime) -> JobStatus:
+def settle_unheard(session: Session, attempt: HeldAttempt, *, job: Job, now: datetime) -> JobStatus:
     """Apply the end of an attempt whose worker never heard of it: it costs nothing."""
     _note(
         session,
@@ -117,7 +117,7 @@ def settle_unheard(session: Session, attempt: Held, *, job: Job, now: datetime) 
 
 def _retry(
     session: Session,
-    attempt: Held,
+    attempt: HeldAttempt,
     failure: Failure,
     *,
     job: Job,
@@ -142,7 +142,7 @@ def _retry(
 
 def _go_on(
     session: Session,
-    attempt: Held,
+    attempt: HeldAttempt,
     *,
     job: Job,
     step: int,
@@ -157,7 +157,9 @@ def _go_on(
     return _queue_again(session, attempt, wait_seconds, now)
 
 
-def _queue_again(session: Session, attempt: Held, wait_seconds: float, now: datetime) -> JobStatus:
+def _queue_again(
+    session: Session, attempt: HeldAttempt, wait_seconds: float, now: datetime
+) -> JobStatus:
     not_before = now + timedelta(seconds=wait_seconds) if wait_seconds else None
     if store.mark_queued_again(session, attempt, not_before) is None:
         return _cancel(session, attempt, now)
@@ -165,19 +167,19 @@ def _queue_again(session: Session, attempt: Held, wait_seconds: float, now: date
     return JobStatus.QUEUED
 
 
-def _succeed(session: Session, attempt: Held, summary: Summary, now: datetime) -> JobStatus:
+def _succeed(session: Session, attempt: HeldAttempt, summary: Summary, now: datetime) -> JobStatus:
     store.mark_succeeded(session, attempt, summary, now)
     _note(session, attempt, "job_succeeded", now)
     return JobStatus.SUCCEEDED
 
 
-def _fail(session: Session, attempt: Held, failure: Failure, now: datetime) -> JobStatus:
+def _fail(session: Session, attempt: HeldAttempt, failure: Failure, now: datetime) -> JobStatus:
     store.mark_failed(session, attempt, failure, now)
     _note(session, attempt, "job_failed", now, level="error", reason=failure.reason.value)
     return JobStatus.FAILED
 
 
-def _cancel(session: Session, attempt: Held, now: datetime) -> JobStatus:
+def _cancel(session: Session, attempt: HeldAttempt, now: datetime) -> JobStatus:
     store.mark_cancelled(session, attempt, now)
     _note(session, attempt, "job_cancelled", now)
     return JobStatus.CANCELLED
@@ -185,7 +187,7 @@ def _cancel(session: Session, attempt: Held, now: datetime) -> JobStatus:
 
 def _note(
     session: Session,
-    attempt: Held,
+    attempt: HeldAttempt,
     code: str,
     now: datetime,
     level: str = "info",

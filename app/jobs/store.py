@@ -3,12 +3,12 @@
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Update, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from app.attempts.store import Held
+from app.attempts.store import HeldAttempt
 from app.jobs.schemas import JobFilter
 from app.models import Attempt, Base, Job, JobLabel, to_json
 from contracts.failure import Failure
@@ -22,9 +22,27 @@ _LOCK = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
-"""Put together once: every sync begins with it."""
 JobRow = tuple[Job, datetime | None, int | None]
 """A job, when its lease runs out, its place in the queue."""
+
+
+class HeldJob(NamedTuple):
+    """What a sync has to know of its job, whose row is held until the transaction ends. A plain row, as HeldAttempt is."""
+
+    id: str
+    phase: Phase | None
+    seconds_per_step: float | None
+    checkpoint_step: int
+    cancel_requested_at: datetime | None
+    pause_requested_at: datetime | None
+
+
+# Put together once: every sync does it.
+_HOLD = (
+    select(*[_JOBS.c[name] for name in HeldJob._fields])
+    .where(_JOBS.c.id == bindparam("job"))
+    .with_for_update()
+)
 
 
 def insert_job(session: Session, job: Job, labels: dict[str, str]) -> None:
@@ -51,6 +69,11 @@ def lock_job(session: Session, job_id: str) -> Job:
     job = find_and_lock(session, job_id)
     assert job is not None  # noqa: S101  # an attempt of it is held, and a running job is not deleted
     return job
+
+
+def hold_job(session: Session, job_id: str) -> HeldJob:
+    """Return of a job that is there what a sync has to know, held like lock_job()."""
+    return HeldJob._make(session.execute(_HOLD, {"job": job_id}).one())
 
 
 def find_and_lock(session: Session, job_id: str) -> Job | None:
@@ -241,12 +264,14 @@ def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) ->
     )
 
 
-def mark_cancelled(session: Session, attempt: Held, now: datetime) -> Job | None:
+def mark_cancelled(session: Session, attempt: HeldAttempt, now: datetime) -> Job | None:
     """Running → cancelled: the process is gone."""
     return _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
 
 
-def mark_succeeded(session: Session, attempt: Held, summary: Summary, now: datetime) -> Job | None:
+def mark_succeeded(
+    session: Session, attempt: HeldAttempt, summary: Summary, now: datetime
+) -> Job | None:
     """Running → succeeded."""
     return _end(
         session,
@@ -258,7 +283,9 @@ def mark_succeeded(session: Session, attempt: Held, summary: Summary, now: datet
     )
 
 
-def mark_failed(session: Session, attempt: Held, failure: Failure, now: datetime) -> Job | None:
+def mark_failed(
+    session: Session, attempt: HeldAttempt, failure: Failure, now: datetime
+) -> Job | None:
     """Running → failed."""
     return _end(
         session,
@@ -269,12 +296,14 @@ def mark_failed(session: Session, attempt: Held, failure: Failure, now: datetime
     )
 
 
-def mark_paused(session: Session, attempt: Held) -> Job | None:
+def mark_paused(session: Session, attempt: HeldAttempt) -> Job | None:
     """Running → paused: a checkpoint was written."""
     return _end(session, attempt, status=JobStatus.PAUSED)
 
 
-def mark_queued_again(session: Session, attempt: Held, not_before: datetime | None) -> Job | None:
+def mark_queued_again(
+    session: Session, attempt: HeldAttempt, not_before: datetime | None
+) -> Job | None:
     """Running → queued: the attempt ended, the job goes on, unless its end has been asked for."""
     return _end(
         session,
@@ -296,7 +325,7 @@ def count_loss(session: Session, job: Job) -> int:
     return losses
 
 
-def update_progress(session: Session, attempt: Held, values: dict[str, Any]) -> None:
+def update_progress(session: Session, attempt: HeldAttempt, values: dict[str, Any]) -> None:
     """Note how far the running attempt is; nothing happens if it is no longer the current one."""
     statement = _progress(tuple(sorted(values)))
     held = {"job": attempt.job_id, "attempt": attempt.id}
@@ -316,7 +345,9 @@ def _is_claimable(now: datetime) -> ColumnElement[bool]:
     return (Job.status == JobStatus.QUEUED) & or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
-def _end(session: Session, attempt: Held, *where: ColumnElement[bool], **values: Any) -> Job | None:
+def _end(
+    session: Session, attempt: HeldAttempt, *where: ColumnElement[bool], **values: Any
+) -> Job | None:
     return _move(
         session,
         (
