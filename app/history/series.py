@@ -94,8 +94,8 @@ class Reader:
         self, name: str, pieces: Sequence[Piece], bounds: Bounds, max_points: int
     ) -> Series:
         """Return a series of some pieces, of at most max_points points."""
-        spans = [self._span(name, piece, bounds.within(piece)) for piece in pieces]
-        level = _level(sum(spans), max_points)
+        span = sum(self._span(name, piece, bounds.within(piece)) for piece in pieces)
+        level = _level(_width(span, max_points))
         found = [self._gather(name, piece, bounds.within(piece), level) for piece in pieces]
         count = sum(each.count for each in found)
         if count <= max_points:
@@ -104,9 +104,12 @@ class Reader:
                 for piece, each in zip(pieces, found, strict=True)
             ]
             return Series(_numbered(pieces, exact), count, 1)
-        width = max(2, blocks.width(level))
-        while width * max_points < 2 * count:
-            width *= 2  # a bucket has no more points than records: nothing narrower can do
+        width = _width(count, max_points)
+        if width < blocks.width(level) and 2 * span <= blocks.width(level) * max_points:
+            # Not every record carries the series. The next finer blocks are few enough, and show more of it.
+            level -= 1
+            found = [self._gather(name, piece, bounds.within(piece), level) for piece in pieces]
+        width = max(width, blocks.width(level))
         kept = [_Found(thin(each.points, width), each.count) for each in found]
         while 4 + sum(weigh(each.points, width) for each in kept) > max_points:
             width *= 2
@@ -219,10 +222,18 @@ def sample_values(data: dict[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in data.items()}
 
 
-def _level(span: int, max_points: int) -> int:
-    """Return the coarsest level that still fills max_points over a span of records."""
+def _width(count: int, max_points: int) -> int:
+    """Return how wide buckets must be at least that keep two of so many records each."""
+    width = 2
+    while width * max_points < 2 * count:
+        width *= 2
+    return width
+
+
+def _level(width: int) -> int:
+    """Return the coarsest level whose buckets are no wider."""
     level = 0
-    while 2 * span > blocks.width(level + 1) * max_points:
+    while blocks.width(level + 1) <= width:
         level += 1
     return level
 

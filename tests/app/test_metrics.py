@@ -118,6 +118,20 @@ def test_a_long_series_is_sampled_and_keeps_ends_and_spikes(player: Player) -> N
     assert series["nonfinite"] == [2300]
 
 
+def test_a_series_that_begins_late_is_drawn_as_finely_as_its_own_points_allow(
+    player: Player,
+) -> None:
+    job = player.submit()
+    late = {step: {"late": float(step)} for step in range(LONG - 449, LONG + 1)}
+    records = [make_metric(step, **late.get(step, {})) for step in range(1, LONG + 1)]
+    send(player, player.claim(), records)
+
+    answer = metrics(player, job, names="late,loss", max_points=400)["series"]
+
+    assert (answer["late"]["points"], answer["late"]["width"]) == (450, 4)
+    assert (answer["loss"]["points"], answer["loss"]["width"]) == (LONG, 16)
+
+
 def test_what_blocks_draw_is_what_the_records_would_draw(player: Player) -> None:
     job = player.submit()
     records = noisy(range(1, LONG + 1), at_1024=7.0)
