@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any
 
 from fastapi import Depends, Request
+from pydantic_core import from_json
 from sqlalchemy import (
     JSON,
     Connection,
@@ -230,12 +231,18 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
         url,
         hide_parameters=True,
         json_serializer=_write_json,
+        json_deserializer=from_json,
         pool_size=1,
         max_overflow=0,
         pool_timeout=BUSY_SECONDS,
     )
     reader = create_engine(
-        url, hide_parameters=True, pool_size=10, max_overflow=30, pool_timeout=BUSY_SECONDS
+        url,
+        hide_parameters=True,
+        json_deserializer=from_json,
+        pool_size=10,
+        max_overflow=30,
+        pool_timeout=BUSY_SECONDS,
     )
     for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
         event.listen(engine, "connect", _prepare_sqlite)
@@ -267,6 +274,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
         url,
         hide_parameters=True,  # logs are not for users' data
         json_serializer=_write_json,
+        json_deserializer=from_json,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=30,

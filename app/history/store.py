@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
-from app.models import Attempt, CurveBlock, Event, Output, Record, Sample
+from app.models import Attempt, Base, CurveBlock, Event, Output, Record, Sample
 
+_RECORDS = Base.metadata.tables[Record.__tablename__]
+"""A plain table: thousands of its rows are read for a plot, and the ORM would handle each of them once more."""
 NumbersRow = tuple[int, str, int, datetime, dict[str, Any]]
 """(seq, type, step, at, data) of a record that carries numbers."""
 
@@ -143,15 +145,16 @@ def list_numbers(
     limit: int | None = None,
 ) -> Sequence[NumbersRow]:
     """Return the rows of an attempt's metric and eval records between two others."""
-    query = select(Record.seq, Record.type, Record.step, Record.at, Record.data).where(
-        Record.attempt_id == attempt_id,
-        Record.seq > after_seq,
-        Record.seq <= last_seq,
-        Record.type.in_(("metric", "eval")),
+    record = _RECORDS.c
+    query = select(record.seq, record.type, record.step, record.at, record.data).where(
+        record.attempt_id == attempt_id,
+        record.seq > after_seq,
+        record.seq <= last_seq,
+        record.type.in_(("metric", "eval")),
     )
     if before_step is not None:
-        query = query.where(Record.step < before_step)
-    rows = session.execute(query.order_by(Record.seq).limit(limit)).all()
+        query = query.where(record.step < before_step)
+    rows = session.execute(query.order_by(record.seq).limit(limit)).all()
     return [(seq, kind, step or 0, at, data) for seq, kind, step, at, data in rows]
 
 
