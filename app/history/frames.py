@@ -79,9 +79,9 @@ def look(session: Session, job_id: str, place: Place, until: Place | None = None
 
 def find_end(session: Session, job_id: str) -> tuple[Place, bool]:
     """Return the place of a reader who has everything, and whether the job has ended. Raises JobNotFound."""
-    job = jobs.get_row(session, job_id)
+    status = jobs.get_status(session, job_id)
     attempts = store.list_attempts(session, job_id)
-    return newest_place(session, job_id, attempts), job.status.is_final
+    return newest_place(session, job_id, attempts), status.is_final
 
 
 def status_frame(found: Look) -> Frame:

@@ -47,27 +47,27 @@ def get_window_means(
 
 def draw_loss(session: Session, job_id: str) -> str:
     """Return the loss as a chart for a terminal."""
-    job = jobs.get_row(session, job_id)
+    status = jobs.get_status(session, job_id)
     names = ("loss", "eval_loss")
     reader = Reader(session, on_line(store.list_attempts(session, job_id)), names)
     train, evaluations = (
         [(step, value) for _, (_, step, _, value) in reader.read(name, Bounds(), 1000).points]
         for name in names
     )
-    return draw_chart(job_id, job.status.value, train, evaluations)
+    return draw_chart(job_id, status.value, train, evaluations)
 
 
 def get_metrics(
     session: Session, job_id: str, wanted: Wanted, held: str | None
 ) -> tuple[str, dict[str, Any] | None]:
     """Return (etag, MetricsView as plain data); None instead if the caller holds that already."""
-    job = jobs.get_row(session, job_id)
+    status = jobs.get_status(session, job_id)
     attempts = store.list_attempts(session, job_id)
     samples = sum(store.list_last_samples(session, [each.id for each in attempts]).values())
-    tag = metrics.etag(job.status, attempts, samples, wanted)
+    tag = metrics.etag(status, attempts, samples, wanted)
     if held is not None and tag in {each.strip() for each in held.split(",")}:
         return tag, None
-    return tag, metrics.read_metrics(session, job_id, job.status, attempts, wanted)
+    return tag, metrics.read_metrics(session, job_id, status, attempts, wanted)
 
 
 def list_names(session: Session, job_id: str, wanted: Sequence[str] | None) -> list[str]:

@@ -84,6 +84,14 @@ def get_row(session: Session, job_id: str) -> Job:
     return job
 
 
+def get_status(session: Session, job_id: str) -> JobStatus:
+    """Return a job's status. Raises JobNotFound."""
+    status = store.find_status(session, job_id) if is_id(job_id) else None
+    if status is None:
+        raise JobNotFound(job=job_id[:100])
+    return status
+
+
 def require_job(session: Session, job_id: str) -> None:
     """Raise JobNotFound unless there is such a job."""
     if not is_id(job_id) or store.find_version(session, job_id) is None:

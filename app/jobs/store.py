@@ -81,6 +81,11 @@ def find_and_lock(session: Session, job_id: str) -> Job | None:
     return session.scalars(_LOCK, {"job": job_id}).one_or_none()
 
 
+def find_status(session: Session, job_id: str) -> JobStatus | None:
+    """Return the job's status alone."""
+    return session.scalar(select(Job.status).where(Job.id == job_id))
+
+
 def find_version(session: Session, job_id: str) -> int | None:
     """Return the number of the job's last change."""
     return session.scalar(select(Job.version).where(Job.id == job_id))
