@@ -123,7 +123,7 @@ def test_a_series_that_begins_late_is_drawn_as_finely_as_its_own_points_allow(
 ) -> None:
     job = player.submit()
     late = {step: {"late": float(step)} for step in range(LONG - 449, LONG + 1)}
-    records = [make_metric(step, **late.get(step, {})) for step in range(1, LONG + 1)]
+    records = [make_metric(step, step, **late.get(step, {})) for step in range(1, LONG + 1)]
     send(player, player.claim(), records)
 
     answer = metrics(player, job, names="late,loss", max_points=400)["series"]

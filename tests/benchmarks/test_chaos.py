@@ -9,8 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-BUILDS = ("early_ack", "no_fence", "no_spool")
-PROMISES = ("jobs_lost", "jobs_run_twice", "points_lost", "points_doubled", "stray_processes")
+FOUND_AS = {"no_fence": "jobs_run_twice", "early_ack": "points_lost", "no_spool": "points_lost"}
 
 
 def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:
@@ -27,7 +26,7 @@ def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("build", sorted(FOUND_AS))
 def test_a_broken_build_is_caught(build: str, seed: int) -> None:
     code, found = run_chaos(
         *("--minutes", "0.75", "--workers", "2", "--steps", "120"),
@@ -35,7 +34,7 @@ def test_a_broken_build_is_caught(build: str, seed: int) -> None:
     )
 
     assert code == 1
-    assert any(found[promise] for promise in PROMISES), found
+    assert found[FOUND_AS[build]] > 0, found
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
