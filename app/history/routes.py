@@ -140,6 +140,7 @@ async def stream_job(
     streams: Streams = request.app.state.streams
     return StreamResponse(
         streams.listen(job_id, begin, place, language),
+        streams.send_seconds,
         headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     )
 

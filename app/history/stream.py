@@ -6,14 +6,16 @@ of it runs in one event loop; only the looks at the database run in threads.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 import structlog
 from fastapi.sse import EventSourceResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
 from app.db import Database
@@ -43,28 +45,39 @@ PING = b": ping\n\n"
 class StreamResponse(EventSourceResponse):
     """A stream whose client is given up when it takes nothing for too long."""
 
+    def __init__(
+        self, content: AsyncGenerator[bytes, None], send_seconds: float, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(content, headers=headers)
+        self._content = content
+        self._send_seconds = send_seconds
+
     async def stream_response(self, send: Send) -> None:
         """Send the stream."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(
-                SEND_SECONDS
-            ):  # its TimeoutError counts as a lost connection
-                await send(message)
+            try:
+                async with asyncio.timeout(self._send_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise ClientDisconnect from None
 
-        await super().stream_response(send_in_time)
+        # Closed here and now: a listener that waits for the garbage collector goes on to be fed.
+        async with contextlib.aclosing(self._content):
+            await super().stream_response(send_in_time)
 
 
 class _Listener:
     """What waits for one client."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_waiting: int) -> None:
         self.waiting: deque[Sequence[Frame]] = deque()
         self.news = asyncio.Event()
         self.is_dropped = False
+        self._most_waiting = most_waiting
 
     def push(self, new: Sequence[Frame]) -> None:
-        if len(self.waiting) == MOST_WAITING:
+        if len(self.waiting) == self._most_waiting:
             self.is_dropped = True
             self.waiting.clear()
         if not self.is_dropped:
@@ -88,7 +101,15 @@ class _Feed:
 class Streams:
     """All streams of this process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        send_seconds: float = SEND_SECONDS,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self.send_seconds = send_seconds
+        self._most_waiting = most_waiting
         self._database = database
         self._feeds: dict[str, _Feed] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -116,7 +137,7 @@ class Streams:
 
     async def listen(
         self, job_id: str, place: Place | None, end: Place, language: Language
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield a job's stream from a place on, None for what comes from now on; `end` was its end a moment ago."""
         yield START
         feed, listener = await self._join(job_id, place or end, end)
@@ -155,7 +176,7 @@ class Streams:
         feed = self._feeds.get(job_id)
         if feed is None or feed.is_over:
             feed = self._feeds[job_id] = _Feed(job_id, end)
-        listener = _Listener()
+        listener = _Listener(self._most_waiting)
         feed.listeners.add(listener)
         try:
             await self._advance(feed, unless_it_covers=place)

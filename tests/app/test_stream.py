@@ -1,15 +1,22 @@
-"""Streams over real sockets: a server process of its own, on both databases."""
+"""Streams over real sockets: a server process of its own, on both databases; in this process where a limit is lowered."""
 
+import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from app.db import Database
+from app.history.frames import find_end
+from app.history.stream import Streams
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.job import Phase
@@ -18,6 +25,7 @@ from tests.app.player import Player
 from tests.app.sse import Reader, hold
 from tests.app.test_process import Server, running
 from tests.factories import make_metric
+from tests.ports import find_free_port
 
 
 @pytest.fixture
@@ -29,6 +37,42 @@ def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
 @pytest.fixture
 def player(server: Server) -> Player:
     return Player(cast("TestClient", server.client))  # it is asked for nothing that a client lacks
+
+
+@pytest.fixture
+def app_player(client: TestClient) -> Player:
+    return Player(client)
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[int]:
+    """Serve an application of this process on a port."""
+    port = find_free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+async def read_until(stream: AsyncIterator[bytes], text: bytes) -> None:
+    """Read on in a stream until something was said."""
+    async with asyncio.timeout(30):
+        async for chunk in stream:
+            if text in chunk:
+                return
+    raise AssertionError("the stream ended")
 
 
 def stream(server: Server, job: str, query: str = "", last_id: str | None = None) -> Reader:
@@ -203,6 +247,68 @@ def test_more_listeners_may_come_at_once_than_there_are_connections(
                 assert new, said
 
         assert player.job(job)["status"] == "queued"
+
+
+def test_a_listener_that_falls_behind_is_told_so_and_has_lost_nothing(
+    database: Database, app_player: Player
+) -> None:
+    job = app_player.submit()
+    claim = app_player.claim()
+    with database.reading() as session:
+        end, _ = find_end(session, job)
+
+    async def listen() -> bytes:
+        streams = Streams(database, most_waiting=2)
+        slow, quick = (streams.listen(job, end, end, "en") for _ in range(2))
+        await read_until(slow, b"event: status")
+        await read_until(quick, b"event: status")
+        for step in range(1, 4):
+            await asyncio.to_thread(train, app_player, claim, step, step)
+            await read_until(quick, f'"loss":{{"step":[{step}]'.encode())
+
+        last_words = b"".join([chunk async for chunk in slow])
+
+        again = streams.listen(job, end, end, "en")
+        await read_until(again, b'"loss":{"step":[1,2,3]')
+        assert streams.listeners == 2
+        await streams.close()
+        await quick.aclose()
+        await again.aclose()
+        return last_words
+
+    last_words = asyncio.run(listen())
+
+    assert last_words.startswith(b"event: dropped\n")
+    assert b'"reason":"too_slow"' in last_words
+    assert last_words.count(b"event:") == 1
+
+
+def test_a_listener_that_takes_nothing_for_too_long_is_given_up(
+    app: FastAPI, database: Database, app_player: Player, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = app_player.submit()
+    claim = app_player.claim()
+    for start in (0, 1000):  # two looks: the first one's frames fill what lies between
+        app_player.sync(claim, *[wide_metric(start + n) for n in range(1, 1001)])
+    app.state.streams = streams = Streams(database, send_seconds=0.2)
+    with serving(app) as port, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+        deaf.settimeout(30)
+        deaf.connect(("127.0.0.1", port))
+        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        said = b""
+        while b"event: status" not in said:
+            said += deaf.recv(1000)
+        assert streams.listeners == 1
+        wait_until(lambda: streams.listeners == 0)
+
+        while new := deaf.recv(1_000_000):
+            said += new
+    assert not said.endswith(b"0\r\n\r\n"), "a stream that ended as it should is not taken up again"
+    log = capsys.readouterr().out
+    assert "client went away" in log
+    assert "Traceback" not in log
 
 
 def test_a_listener_that_reads_nothing_holds_up_nobody(server: Server, player: Player) -> None:
