@@ -39,6 +39,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+MOST_CONNECTIONS = 40
+"""As many as there are threads for requests (anyio's default), each of which holds one at most."""
+KEPT_CONNECTIONS = 10
+"""Those of them that stay open when nobody needs them."""
 BUSY_SECONDS = 5
 """How long SQLite waits for another process's write, and a thread for the one writer connection."""
 POSTGRESQL_OPTIONS = (
@@ -116,21 +120,11 @@ async def get_database(request: Request) -> Database:
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
+"""A route opens and ends its transaction itself, in its own thread, and before the first byte of the answer leaves.
 
-
-def _write_session(database: DatabaseDep) -> Iterator[Session]:
-    with database.writing() as session:
-        yield session
-
-
-def _read_session(database: DatabaseDep) -> Iterator[Session]:
-    with database.reading() as session:
-        yield session
-
-
-# Function scope: the transaction has ended, committed or not, before the first byte of the answer leaves.
-WriteSession = Annotated[Session, Depends(_write_session, scope="function")]
-ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
+A session that was a dependency would end in another thread, and hold a connection while it waits for one: of a few
+hundred requests at once all threads would wait for connections, and all connections for threads.
+"""
 
 
 _SQLITE_NOW = select(func.strftime("%Y-%m-%d %H:%M:%f", "now"))
@@ -240,8 +234,8 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
         url,
         hide_parameters=True,
         json_deserializer=from_json,
-        pool_size=10,
-        max_overflow=30,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
         pool_timeout=BUSY_SECONDS,
     )
     for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
@@ -276,8 +270,8 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
         json_serializer=_write_json,
         json_deserializer=from_json,
         pool_pre_ping=True,
-        pool_size=10,
-        max_overflow=30,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
         pool_timeout=BUSY_SECONDS,
         connect_args={
             "connect_timeout": 3,

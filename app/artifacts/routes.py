@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.artifacts import service
 from app.artifacts.service import ArtifactView
-from app.db import ReadSession
+from app.db import DatabaseDep
 from app.files import StoredFile
 from app.pages import Page
 from app.storage import StorageDep
@@ -13,18 +13,21 @@ router = APIRouter(prefix="/v1/jobs/{job_id}/artifacts", tags=["artifacts"])
 
 
 @router.get("")
-def list_artifacts(job_id: str, session: ReadSession) -> Page[ArtifactView]:
+def list_artifacts(job_id: str, database: DatabaseDep) -> Page[ArtifactView]:
     """List what a job left to download."""
-    return Page(data=service.list_artifacts(session, job_id), has_more=False, cursor=None)
+    with database.reading() as session:
+        views = service.list_artifacts(session, job_id)
+    return Page(data=views, has_more=False, cursor=None)
 
 
 @router.head("/{name}", response_class=StoredFile, include_in_schema=False)
 @router.get("/{name}", response_class=StoredFile)
 def download_artifact(
-    job_id: str, name: str, session: ReadSession, storage: StorageDep
+    job_id: str, name: str, database: DatabaseDep, storage: StorageDep
 ) -> StoredFile:
     """Download one artifact; ranges are honoured, and the ETag is its SHA-256."""
-    artifact = service.get_artifact(session, job_id, name)
+    with database.reading() as session:
+        artifact = service.get_artifact(session, job_id, name)
     return StoredFile(
         storage.path(artifact.path),
         filename=artifact.name,

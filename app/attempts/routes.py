@@ -8,7 +8,7 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Respon
 from app.artifacts import service as artifacts
 from app.attempts import service
 from app.attempts.lease import Times
-from app.db import DatabaseDep, WriteSession
+from app.db import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors import DatasetNotFound
 from app.files import StoredFile
@@ -49,15 +49,17 @@ TimesDep = Annotated[Times, Depends(_times)]
 
 
 @router.post(HELLO_PATH, status_code=204, dependencies=[Depends(require_worker)])
-def hello(worker: WorkerInfo, session: WriteSession, times: TimesDep) -> None:
+def hello(worker: WorkerInfo, database: DatabaseDep, times: TimesDep) -> None:
     """Note that a worker is there; what it says is gone is over at once."""
-    service.hear_of(session, worker, times)
+    with database.writing() as session:
+        service.hear_of(session, worker, times)
 
 
 @router.post(CLAIM_PATH, response_model=Claim, dependencies=[Depends(require_worker)])
-def claim(request: ClaimRequest, session: WriteSession, settings: SettingsDep) -> Claim | Response:
+def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it, or 204."""
-    given = service.claim_next(session, request, settings)
+    with database.writing() as session:
+        given = service.claim_next(session, request, settings)
     if given is None:
         return Response(status_code=204)
     ids = {"job_id": given.job_id, "attempt_id": given.attempt_id}
@@ -70,7 +72,7 @@ def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
     """Keep a running attempt in touch."""
-    # The busiest route: the transaction and the answer are made here, in the one thread, and not in one more each.
+    # The busiest route: FastAPI would send its reply to one more thread to be checked.
     with database.writing() as session:
         reply = service.sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")
@@ -109,13 +111,14 @@ def hand_in_earlier(
     number: int,
     request: EarlierRecords,
     token: TokenDep,
-    session: WriteSession,
+    database: DatabaseDep,
     times: TimesDep,
 ) -> EarlierReply:
     """Take in what an earlier attempt of the job left on this worker's disk."""
-    acked = service.take_earlier(
-        session, attempt_id, token, times, number=number, records=request.records
-    )
+    with database.writing() as session:
+        acked = service.take_earlier(
+            session, attempt_id, token, times, number=number, records=request.records
+        )
     return EarlierReply(acked_seq=acked)
 
 
@@ -125,13 +128,14 @@ def finish(
     attempt_id: str,
     request: FinishRequest,
     token: TokenDep,
-    session: WriteSession,
+    database: DatabaseDep,
     times: TimesDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
 ) -> FinishReply:
     """End an attempt and settle its job."""
-    reply, queue = service.finish_attempt(session, attempt_id, token, request, times)
+    with database.writing() as session:
+        reply, queue = service.finish_attempt(session, attempt_id, token, request, times)
     log.info("attempt ended", attempt_id=attempt_id, job_status=reply.job_status)
     if queue is not None:
         background.add_task(doorbell.ring, queue)
@@ -144,12 +148,13 @@ def download_dataset(
     attempt_id: str,
     dataset_id: str,
     token: TokenDep,
-    session: WriteSession,
+    database: DatabaseDep,
     storage: StorageDep,
     times: TimesDep,
 ) -> StoredFile:
     """Send the rows of a dataset that the attempt's job names."""
-    dataset = service.get_dataset(session, attempt_id, token, dataset_id, times)
+    with database.writing() as session:
+        dataset = service.get_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:
         raise DatasetNotFound(dataset=dataset_id[:100])
     return StoredFile(

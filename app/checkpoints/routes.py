@@ -5,7 +5,7 @@ from fastapi import APIRouter, BackgroundTasks, Request, Response
 from app.attempts.routes import TimesDep
 from app.checkpoints import service
 from app.checkpoints.service import CheckpointView
-from app.db import DatabaseDep, ReadSession, WriteSession
+from app.db import DatabaseDep
 from app.errors import CheckpointFileNotFound
 from app.files import StoredFile
 from app.pages import Page
@@ -18,9 +18,11 @@ router = APIRouter()
 
 
 @router.get("/v1/jobs/{job_id}/checkpoints", tags=["history"])
-def list_checkpoints(job_id: str, session: ReadSession) -> Page[CheckpointView]:
+def list_checkpoints(job_id: str, database: DatabaseDep) -> Page[CheckpointView]:
     """List a job's checkpoints that are kept, newest first: in the server's storage, or only on a worker's disk."""
-    return Page(data=service.list_checkpoints(session, job_id), has_more=False, cursor=None)
+    with database.reading() as session:
+        views = service.list_checkpoints(session, job_id)
+    return Page(data=views, has_more=False, cursor=None)
 
 
 @router.post(CHECKPOINT_PATH, include_in_schema=False)
@@ -29,13 +31,14 @@ def offer_checkpoint(
     attempt_id: str,
     offer: CheckpointOffer,
     token: TokenDep,
-    session: WriteSession,
+    database: DatabaseDep,
     storage: StorageDep,
     times: TimesDep,
     background: BackgroundTasks,
 ) -> CheckpointReply:
     """Say which files of a checkpoint are missing; with none missing it is stored."""
-    reply, useless = service.offer_checkpoint(session, attempt_id, token, offer, times)
+    with database.writing() as session:
+        reply, useless = service.offer_checkpoint(session, attempt_id, token, offer, times)
     for path in useless:
         background.add_task(storage.delete, path)
     return reply
@@ -71,12 +74,14 @@ def download_file(
     attempt_id: str,
     sha256: str,
     token: TokenDep,
-    session: WriteSession,
+    database: DatabaseDep,
     storage: StorageDep,
     times: TimesDep,
 ) -> StoredFile:
     """Send a file of a checkpoint to an attempt of the same job."""
-    path = storage.path(service.get_file(session, attempt_id, token, sha256, times).path)
+    with database.writing() as session:
+        blob = service.get_file(session, attempt_id, token, sha256, times)
+    path = storage.path(blob.path)
     if not path.is_file():
         raise CheckpointFileNotFound(sha256=sha256[:64])
     return StoredFile(path, media_type="application/octet-stream", headers={SHA256_HEADER: sha256})

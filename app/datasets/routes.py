@@ -6,7 +6,7 @@ from fastapi import APIRouter, BackgroundTasks, Query, Response, UploadFile
 
 from app.datasets import service
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
-from app.db import DatabaseDep, ReadSession, WriteSession
+from app.db import DatabaseDep
 from app.handlers import LanguageDep
 from app.pages import Page
 from app.storage import StorageDep
@@ -34,24 +34,28 @@ def upload_dataset(
 
 @router.get("")
 def list_datasets(
-    session: ReadSession,
+    database: DatabaseDep,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Page[DatasetView]:
     """List datasets, newest first."""
-    return service.list_datasets(session, cursor, limit)
+    with database.reading() as session:
+        return service.list_datasets(session, cursor, limit)
 
 
 @router.get("/{dataset_id}")
-def get_dataset(dataset_id: str, session: ReadSession, storage: StorageDep) -> DatasetDetail:
+def get_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> DatasetDetail:
     """Return a dataset with its first rows."""
-    return service.get_dataset(session, storage, dataset_id)
+    with database.reading() as session:
+        return service.get_dataset(session, storage, dataset_id)
 
 
 @router.delete("/{dataset_id}")
 def delete_dataset(
-    dataset_id: str, session: WriteSession, storage: StorageDep, background: BackgroundTasks
+    dataset_id: str, database: DatabaseDep, storage: StorageDep, background: BackgroundTasks
 ) -> Deleted:
     """Delete a dataset that no job needs any more."""
-    background.add_task(storage.delete, service.delete_dataset(session, dataset_id))
+    with database.writing() as session:
+        path = service.delete_dataset(session, dataset_id)
+    background.add_task(storage.delete, path)
     return Deleted(id=dataset_id)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from app.db import DatabaseDep, ReadSession
+from app.db import DatabaseDep
 from app.handlers import LanguageDep
 from app.history import service
 from app.history.export import csv_lines, ndjson_lines
@@ -38,7 +38,6 @@ NOW = "now"
 
 
 def _find_end(job_id: str, database: DatabaseDep) -> tuple[Place, bool]:
-    # Opened and closed in one thread: of a thousand that come at once, none holds a connection while it waits for one.
     with database.reading() as session:
         return find_end(session, job_id)
 
@@ -51,7 +50,7 @@ MaxPoints = Annotated[int, Query(ge=10, le=100_000)]
 def get_loss(
     *,
     job_id: str,
-    session: ReadSession,
+    database: DatabaseDep,
     since: Cursor = None,
     limit: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
     max_points: MaxPoints | None = None,
@@ -62,14 +61,15 @@ def get_loss(
     """Return the loss of every step, one clean line over all attempts; or sampled, or window means; or drawn."""
     offered = {"json": "application/json", "csv": "text/csv", "text": "text/plain"}
     kind = choose_format(accept, format, offered)
-    if kind == "text":
-        return PlainTextResponse(service.draw_loss(session, job_id))
-    if window is not None:
-        page = service.get_window_means(session, job_id, window)
-    elif max_points is not None and since is None:
-        page = service.get_sampled_loss(session, job_id, max_points)
-    else:
-        page = service.get_loss(session, job_id, since, limit)
+    with database.reading() as session:
+        if kind == "text":
+            return PlainTextResponse(service.draw_loss(session, job_id))
+        if window is not None:
+            page = service.get_window_means(session, job_id, window)
+        elif max_points is not None and since is None:
+            page = service.get_sampled_loss(session, job_id, max_points)
+        else:
+            page = service.get_loss(session, job_id, since, limit)
     if kind == "csv":
         return PlainTextResponse(service.loss_csv(page), media_type="text/csv")
     return Response(json.dumps(page, allow_nan=False), media_type="application/json")
@@ -102,7 +102,7 @@ def get_metrics(
             wanted_names = service.list_names(session, job_id, chosen)
         return StreamingResponse(lines(database, job_id, wanted_names), media_type=offered[kind])
     wanted = Wanted(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
-    with database.reading() as session:  # in this one thread, see _find_end
+    with database.reading() as session:
         tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
     headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
     if answer is None:
@@ -148,20 +148,21 @@ async def stream_job(
 @router.get("/events")
 def list_events(
     job_id: str,
-    session: ReadSession,
+    database: DatabaseDep,
     language: LanguageDep,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[EventView]:
     """Return what happened to a job, oldest first."""
-    return service.list_events(session, job_id, cursor, limit, language)
+    with database.reading() as session:
+        return service.list_events(session, job_id, cursor, limit, language)
 
 
 @router.get("/logs", response_model=Page[LogLine])
 def list_logs(
     *,
     job_id: str,
-    session: ReadSession,
+    database: DatabaseDep,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     accept: Accept = None,
@@ -169,17 +170,19 @@ def list_logs(
 ) -> Response:
     """Return what the training process printed and recorded; as plain text, all of it."""
     kind = choose_format(accept, format, {"json": "application/json", "text": "text/plain"})
-    if kind == "text":
-        lines = service.get_whole_log(session, job_id)
-        return PlainTextResponse("".join(f"{line}\n" for line in lines))
-    page = service.list_logs(session, job_id, cursor, limit)
+    with database.reading() as session:
+        if kind == "text":
+            lines = service.get_whole_log(session, job_id)
+            return PlainTextResponse("".join(f"{line}\n" for line in lines))
+        page = service.list_logs(session, job_id, cursor, limit)
     return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get("/attempts")
-def list_attempts(job_id: str, session: ReadSession, language: LanguageDep) -> Page[AttemptView]:
+def list_attempts(job_id: str, database: DatabaseDep, language: LanguageDep) -> Page[AttemptView]:
     """Return a job's attempts, first to newest."""
-    views = service.list_attempts(session, job_id, language)
+    with database.reading() as session:
+        views = service.list_attempts(session, job_id, language)
     return Page(data=views, has_more=False, cursor=None)
 
 
@@ -187,7 +190,7 @@ def list_attempts(job_id: str, session: ReadSession, language: LanguageDep) -> P
 def get_summary(
     *,
     job_id: str,
-    session: ReadSession,
+    database: DatabaseDep,
     language: LanguageDep,
     lang: Literal["en", "zh"] | None = None,
     accept: Accept = None,
@@ -196,7 +199,8 @@ def get_summary(
     """Return the final report: JSON, the boxed text, or Markdown."""
     offered = {"json": "application/json", "text": "text/plain", "markdown": "text/markdown"}
     kind = choose_format(accept, format, offered)
-    summary = service.get_summary(session, job_id, language)
+    with database.reading() as session:
+        summary = service.get_summary(session, job_id, language)
     if kind == "text":
         return PlainTextResponse(render_report(summary, lang or language))
     if kind == "markdown":

@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.db import DatabaseDep, ReadSession, WriteSession
+from app.db import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors import BadLabelFilter
 from app.handlers import LanguageDep
@@ -29,7 +29,7 @@ IdempotencyKey = Annotated[
 def create_job(
     *,
     spec: JobSpec,
-    session: WriteSession,
+    database: DatabaseDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
     dry_run: bool = False,
@@ -37,9 +37,11 @@ def create_job(
 ) -> Response:
     """Submit a job. With an Idempotency-Key the same request again answers the same job; dry_run only checks."""
     if dry_run:
-        plan = service.plan_job(session, spec)
+        with database.reading() as session:
+            plan = service.plan_job(session, spec)
         return Response(plan.model_dump_json(), media_type="application/json")
-    answer, is_new = service.submit_job(session, spec, key)
+    with database.writing() as session:
+        answer, is_new = service.submit_job(session, spec, key)
     if is_new:
         background.add_task(doorbell.ring, spec.queue)
     location = {"Location": f"/v1/jobs/{answer['id']}"}
@@ -49,7 +51,7 @@ def create_job(
 @router.get("")
 def list_jobs(
     *,
-    session: ReadSession,
+    database: DatabaseDep,
     language: LanguageDep,
     search: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[list[JobStatus], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
@@ -67,7 +69,8 @@ def list_jobs(
         created_after=created_after,
         created_before=created_before,
     )
-    return service.list_jobs(session, chosen, cursor, limit, language)
+    with database.reading() as session:
+        return service.list_jobs(session, chosen, cursor, limit, language)
 
 
 @router.get("/{job_id}", response_model=JobView)
@@ -98,28 +101,31 @@ async def get_job(
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, session: WriteSession, language: LanguageDep) -> JobView:
+def cancel_job(job_id: str, database: DatabaseDep, language: LanguageDep) -> JobView:
     """Cancel a job: at once if it waits, else as soon as its worker has heard of it and stopped."""
-    return service.cancel_job(session, job_id, language)
+    with database.writing() as session:
+        return service.cancel_job(session, job_id, language)
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: str, session: WriteSession, language: LanguageDep) -> JobView:
+def pause_job(job_id: str, database: DatabaseDep, language: LanguageDep) -> JobView:
     """Pause a job: at once if it waits, else once its attempt has written a checkpoint and ended."""
-    return service.pause_job(session, job_id, language)
+    with database.writing() as session:
+        return service.pause_job(session, job_id, language)
 
 
 @router.post("/{job_id}/resume")
 def resume_job(
     *,
     job_id: str,
-    session: WriteSession,
+    database: DatabaseDep,
     language: LanguageDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
 ) -> JobView:
     """Queue a paused job again; it goes on from its newest checkpoint. A pause under way is taken back."""
-    job, queue = service.resume_job(session, job_id, language)
+    with database.writing() as session:
+        job, queue = service.resume_job(session, job_id, language)
     if queue is not None:
         background.add_task(doorbell.ring, queue)
     return job
@@ -129,13 +135,14 @@ def resume_job(
 def retry_job(
     *,
     job_id: str,
-    session: WriteSession,
+    database: DatabaseDep,
     language: LanguageDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
 ) -> JobView:
     """Queue a failed or cancelled job again; it goes on from its newest checkpoint, or else from the start."""
-    job, queue = service.retry_job(session, job_id, language)
+    with database.writing() as session:
+        job, queue = service.retry_job(session, job_id, language)
     if queue is not None:
         background.add_task(doorbell.ring, queue)
     return job
@@ -143,10 +150,11 @@ def retry_job(
 
 @router.delete("/{job_id}")
 def delete_job(
-    job_id: str, session: WriteSession, storage: StorageDep, background: BackgroundTasks
+    job_id: str, database: DatabaseDep, storage: StorageDep, background: BackgroundTasks
 ) -> DeletedJob:
     """Delete a job that is not running: its history, artifacts and checkpoints."""
-    service.delete_job(session, job_id)
+    with database.writing() as session:
+        service.delete_job(session, job_id)
     background.add_task(storage.delete_job, job_id)
     return DeletedJob(id=job_id)
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.db import ReadSession, database_now
+from app.db import DatabaseDep, database_now
 from app.pages import Page
 from app.workers import service
 from app.workers.service import WorkerView
@@ -11,7 +11,8 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
 @router.get("")
-def list_workers(session: ReadSession) -> Page[WorkerView]:
+def list_workers(database: DatabaseDep) -> Page[WorkerView]:
     """List every worker that has said hello."""
-    views = service.list_workers(session, database_now(session))
+    with database.reading() as session:
+        views = service.list_workers(session, database_now(session))
     return Page(data=views, has_more=False, cursor=None)

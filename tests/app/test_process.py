@@ -1,6 +1,7 @@
 """The server as its users run it: a process of its own, real sockets, a real broker."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -389,6 +390,22 @@ def test_a_second_server_is_refused_the_same_sqlite_file(tmp_path: Path, sqlite_
 
     assert done.returncode == 2
     assert "another server already uses this SQLite database" in done.stderr
+
+
+def test_more_requests_may_come_at_once_than_there_are_connections(
+    tmp_path: Path, database_url: str
+) -> None:
+    with running(tmp_path, database_url) as server, contextlib.ExitStack() as stack:
+        job = server.post().json()["id"]
+        paths = [f"/v1/jobs/{job}{end}" for end in ("", "/events", "/attempts", "/checkpoints")]
+        address = ("127.0.0.1", server.port)
+        sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(200)]
+        for each, path in zip(sockets, itertools.cycle(paths), strict=False):
+            request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            each.sendall(request.encode())
+        answers = [each.makefile("rb").read() for each in sockets]
+
+    assert {answer.partition(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
 
 
 def test_cut_connections_to_postgresql_cost_no_request(
