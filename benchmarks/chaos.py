@@ -143,6 +143,9 @@ def arguments() -> argparse.Namespace:
         "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
     )
     parser.add_argument("--build", help="no_fence, early_ack or no_spool")
+    parser.add_argument(
+        "--kinds", type=lambda text: text.split(","), default=[], help="of faults; else all"
+    )
     parser.add_argument("--keep", type=Path, help="directory for the logs of a run that went wrong")
     return parser.parse_args()
 
@@ -169,7 +172,7 @@ def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Resul
     for name in workers[1:]:
         cluster.start_worker(name)
     load = Load(cluster, dataset, options.steps, options.workers + 2)
-    nemesis = Nemesis(cluster, workers, options.seed)
+    nemesis = Nemesis(cluster, workers, options.seed, options.kinds)
     over = time.monotonic() + 60 * options.minutes
     pause = nemesis.pauses(options.pause)
     while time.monotonic() < over:

@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 from redis import Redis
@@ -38,7 +38,11 @@ SKEWS_SECONDS = (3600, -3600, 0)
 class Nemesis:
     """Does one fault after another to a cluster. To be used from the main thread: parts die with their starter."""
 
-    def __init__(self, cluster: Cluster, workers: list[str], seed: int) -> None:
+    def __init__(
+        self, cluster: Cluster, workers: list[str], seed: int, kinds: Sequence[str] = ()
+    ) -> None:
+        on_postgresql = ON_POSTGRESQL if cluster.postgres is not None else ()
+        self._all_kinds = kinds or [*KINDS, *on_postgresql]
         self._cluster = cluster
         self._workers = workers
         self._random = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
@@ -49,8 +53,7 @@ class Nemesis:
     def strike(self) -> str | None:
         """Do and mend the next fault that finds somebody to strike; return its kind. All kinds come equally often."""
         if not self._kinds:
-            on_postgresql = ON_POSTGRESQL if self._cluster.postgres is not None else ()
-            self._kinds = [*KINDS, *on_postgresql]
+            self._kinds = list(self._all_kinds)
             self._random.shuffle(self._kinds)
         for kind in self._kinds:
             action: Callable[[], bool] = getattr(self, f"_{kind}")
