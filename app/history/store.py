@@ -6,15 +6,50 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import BigInteger, Row, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.models import Attempt, Base, CurveBlock, Event, Output, Record, Sample
 
-_RECORDS = Base.metadata.tables[Record.__tablename__]
-"""A plain table: thousands of its rows are read for a plot, and the ORM would handle each of them once more."""
 NumbersRow = tuple[int, str, int, datetime, dict[str, Any]]
 """(seq, type, step, at, data) of a record that carries numbers."""
+_FAR = 2**62
+"""In place of a bound or a limit that is not wanted."""
+
+# What every poll does is put together once, and over plain tables: building a statement takes longer than running it,
+# and the ORM would handle each of thousands of rows once more.
+_ATTEMPTS_OF_JOB = (
+    select(Attempt).where(Attempt.job_id == bindparam("job")).order_by(Attempt.number)
+)
+_record = Base.metadata.tables[Record.__tablename__].c
+_NUMBERS = (
+    select(_record.seq, _record.type, _record.step, _record.at, _record.data)
+    .where(
+        _record.attempt_id == bindparam("attempt"),
+        _record.seq > bindparam("after"),
+        _record.seq <= bindparam("last"),
+        _record.type.in_(("metric", "eval")),
+        _record.step < bindparam("before"),
+    )
+    .order_by(_record.seq)
+    .limit(bindparam("limit", type_=BigInteger))
+)
+_sample = Base.metadata.tables[Sample.__tablename__].c
+_SAMPLES = (
+    select(_sample.seq, _sample.step, _sample.at, _sample.data)
+    .where(
+        _sample.attempt_id == bindparam("attempt"),
+        _sample.seq > bindparam("after"),
+        _sample.seq <= bindparam("last"),
+    )
+    .order_by(_sample.seq)
+    .limit(bindparam("limit", type_=BigInteger))
+)
+_LAST_SAMPLES = (
+    select(_sample.attempt_id, func.max(_sample.seq))
+    .where(_sample.attempt_id.in_(bindparam("attempts", expanding=True)))
+    .group_by(_sample.attempt_id)
+)
 
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
 """How a record's JSON writes the numbers that JSON has not."""
@@ -70,9 +105,7 @@ def list_events(session: Session, job_id: str, after_id: int, limit: int) -> Seq
 
 def list_attempts(session: Session, job_id: str) -> Sequence[Attempt]:
     """Return a job's attempts, first to newest."""
-    return session.scalars(
-        select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)
-    ).all()
+    return session.scalars(_ATTEMPTS_OF_JOB, {"job": job_id}).all()
 
 
 def list_metrics(
@@ -145,17 +178,14 @@ def list_numbers(
     limit: int | None = None,
 ) -> Sequence[NumbersRow]:
     """Return the rows of an attempt's metric and eval records between two others."""
-    record = _RECORDS.c
-    query = select(record.seq, record.type, record.step, record.at, record.data).where(
-        record.attempt_id == attempt_id,
-        record.seq > after_seq,
-        record.seq <= last_seq,
-        record.type.in_(("metric", "eval")),
-    )
-    if before_step is not None:
-        query = query.where(record.step < before_step)
-    rows = session.execute(query.order_by(record.seq).limit(limit)).all()
-    return [(seq, kind, step or 0, at, data) for seq, kind, step, at, data in rows]
+    wanted = {
+        "attempt": attempt_id,
+        "after": after_seq,
+        "last": last_seq,
+        "before": _FAR if before_step is None else before_step,
+        "limit": _FAR if limit is None else limit,
+    }
+    return [tuple(row) for row in session.execute(_NUMBERS, wanted)]
 
 
 def list_evaluated_from(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
@@ -172,23 +202,18 @@ def list_samples(
     session: Session, attempt_id: str, after_seq: int, last_seq: int, limit: int | None = None
 ) -> Sequence[tuple[int, int | None, datetime, dict[str, Any]]]:
     """Return (seq, step, at, values) of an attempt's samples between two others."""
-    rows = session.execute(
-        select(Sample.seq, Sample.step, Sample.at, Sample.data)
-        .where(Sample.attempt_id == attempt_id, Sample.seq > after_seq, Sample.seq <= last_seq)
-        .order_by(Sample.seq)
-        .limit(limit)
-    ).all()
-    return [(seq, step, at, data) for seq, step, at, data in rows]
+    wanted = {
+        "attempt": attempt_id,
+        "after": after_seq,
+        "last": last_seq,
+        "limit": _FAR if limit is None else limit,
+    }
+    return [tuple(row) for row in session.execute(_SAMPLES, wanted)]
 
 
 def list_last_samples(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
     """Return the number of the last sample of each attempt that has one."""
-    query = (
-        select(Sample.attempt_id, func.max(Sample.seq))
-        .where(Sample.attempt_id.in_(attempt_ids))
-        .group_by(Sample.attempt_id)
-    )
-    return dict(session.execute(query).all())
+    return dict(session.execute(_LAST_SAMPLES, {"attempts": attempt_ids}).all())
 
 
 def list_sample_names(session: Session, attempt_ids: Sequence[str]) -> set[str]:

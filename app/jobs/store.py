@@ -37,7 +37,9 @@ class HeldJob(NamedTuple):
     pause_requested_at: datetime | None
 
 
-# Put together once: every sync does it.
+# Put together once: every sync does it, and every poll.
+_STATUS = select(_JOBS.c.status).where(_JOBS.c.id == bindparam("job"))
+_VERSION = select(_JOBS.c.version).where(_JOBS.c.id == bindparam("job"))
 _HOLD = (
     select(*[_JOBS.c[name] for name in HeldJob._fields])
     .where(_JOBS.c.id == bindparam("job"))
@@ -55,7 +57,7 @@ def insert_job(session: Session, job: Job, labels: dict[str, str]) -> None:
 
 def find_job(session: Session, job_id: str) -> JobRow | None:
     """Return the job with its lease and place, or None."""
-    row = session.execute(_rows().where(Job.id == job_id)).one_or_none()
+    row = session.execute(_row(), {"job": job_id}).one_or_none()
     return None if row is None else (row[0], row[1], row[2])
 
 
@@ -83,12 +85,12 @@ def find_and_lock(session: Session, job_id: str) -> Job | None:
 
 def find_status(session: Session, job_id: str) -> JobStatus | None:
     """Return the job's status alone."""
-    return session.scalar(select(Job.status).where(Job.id == job_id))
+    return session.scalar(_STATUS, {"job": job_id})
 
 
 def find_version(session: Session, job_id: str) -> int | None:
     """Return the number of the job's last change."""
-    return session.scalar(select(Job.version).where(Job.id == job_id))
+    return session.scalar(_VERSION, {"job": job_id})
 
 
 def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
@@ -376,6 +378,11 @@ def _move(session: Session, where: Sequence[ColumnElement[bool]], **values: Any)
         .returning(Job)
         .execution_options(synchronize_session=False, populate_existing=True)
     ).one_or_none()
+
+
+@functools.cache
+def _row() -> Any:
+    return _rows().where(Job.id == bindparam("job"))
 
 
 def _rows() -> Any:
