@@ -155,7 +155,8 @@ def _run_job(client: Client, service: Part, data_dir: Path, language: Language) 
     kind = "'Content-Type: application/json'"
     print(f"      $ curl -s {client.url}/v1/jobs -H {kind} -d @{_short(job_file)}")
     job_id = client.submit(spec)
-    print(f"      {job_id}\n{say(language, 'train')}", flush=True)
+    print(f"      {job_id}\n{say(language, 'train')}")
+    print(say(language, "watch", url=f"{client.url}/jobs/{job_id}"), flush=True)
     progress = Progress(language)
     job: dict[str, Any] = {}
     try:

@@ -19,6 +19,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "[3/4] 基座模型没见过的任务：上传数据，提交作业",
     ),
     "train": ("[4/4] QLoRA on the 4-bit base", "[4/4] 在 4 位量化的基座上做 QLoRA"),
+    "watch": ("      Watch it at {url}", "      在网页上看：{url}"),
     "step": ("step", "步"),
     "eta": ("left", "剩余"),
     "report": ("This report in Chinese: {url}", "英文报告：{url}"),
