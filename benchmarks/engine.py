@@ -9,7 +9,6 @@ measured updates ÷ the seconds from an update's first row to its end. Memory is
 """
 
 import argparse
-import contextlib
 import json
 import os
 import re
@@ -236,14 +235,19 @@ def run_process(command: list[str], output: Any) -> int:
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     peak = 0
-    while (
-        process.poll() is None
-    ):  # rusage would count what this process held when it made the other
-        with contextlib.suppress(OSError, AttributeError):
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            peak = max(peak, 1024 * int(_PEAK.search(status).group(1)))  # type: ignore[union-attr]  # suppressed
+    while process.poll() is None:
+        peak = max(peak, peak_bytes_so_far(process.pid))
         time.sleep(0.02)
     return peak
+
+
+def peak_bytes_so_far(pid: int) -> int:
+    """Return a process's peak; 0 once it has ended. rusage would count what its parent held when it made it."""
+    try:
+        found = _PEAK.search(Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0
+    return 1024 * int(found.group(1)) if found else 0
 
 
 def peers_python() -> Path:

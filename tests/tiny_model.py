@@ -46,6 +46,21 @@ def make_tiny_qwen2(directory: Path, seed: int = 0) -> Path:
     return directory
 
 
+def make_other(kind: Any, directory: Path, seed: int = 0, **changes: Any) -> Path:
+    """Write a tiny model of another class, random and without a tokenizer; return its directory."""
+    config = {
+        "vocab_size": 400,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 2048,
+    }
+    torch.manual_seed(seed)
+    kind(kind.config_class(**(config | changes))).save_pretrained(directory)
+    return directory
+
+
 def make_rows(count: int) -> list[dict[str, str]]:
     """Return rows in Alpaca form, of ragged length, no two alike."""
     return [

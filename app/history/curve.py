@@ -71,6 +71,7 @@ def read_sampled(session: Session, job_id: str, max_points: int) -> dict[str, An
 def read_windows(session: Session, job: Job, window: int | Literal["auto"]) -> dict[str, Any]:
     """Return the token-weighted mean loss of each whole window of steps, as the report does."""
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
+    # A line that begins or stands within a window has no whole one there.
     sums: dict[int, store.WindowSums] = {}
     for piece in list_pieces(store.list_attempts(session, job.id)):
         for number, part in store.sum_windows(session, piece.attempt, piece.before, width).items():
@@ -78,8 +79,7 @@ def read_windows(session: Session, job: Job, window: int | Literal["auto"]) -> d
     means = [
         {"step": (number + 1) * width, "loss": part.mean}
         for number, part in sorted(sums.items())
-        if part.steps
-        == width  # a line that begins or stands within a window has no whole one there
+        if part.steps == width
     ]
     return {
         "object": "list",

@@ -1,8 +1,9 @@
 """The rules of jobs: what is accepted, what users see, what may be asked of a job and when."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -30,6 +31,8 @@ from app.pages import Page, decode_cursor, encode_cursor
 from app.workers import service as workers
 from contracts.failure import Failure, Language
 from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus, Phase
+
+T = TypeVar("T")
 
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
@@ -73,36 +76,29 @@ def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[Stored
 
 def get_job(session: Session, job_id: str, language: Language) -> JobView:
     """Return a job as users see it. Raises JobNotFound."""
-    return _view(_get_row(session, job_id), database_now(session), language)
+    return _view(_found(store.find_job, session, job_id), database_now(session), language)
 
 
 def get_row(session: Session, job_id: str) -> Job:
     """Return a job as it is stored. Raises JobNotFound."""
-    job = store.find_plain(session, job_id) if is_id(job_id) else None
-    if job is None:
-        raise JobNotFound(job=job_id[:100])
-    return job
+    return _found(store.find_plain, session, job_id)
 
 
 def get_status(session: Session, job_id: str) -> JobStatus:
     """Return a job's status. Raises JobNotFound."""
-    status = store.find_status(session, job_id) if is_id(job_id) else None
-    if status is None:
-        raise JobNotFound(job=job_id[:100])
-    return status
+    return _found(store.find_status, session, job_id)
 
 
 def require_job(session: Session, job_id: str) -> None:
     """Raise JobNotFound unless there is such a job."""
-    if not is_id(job_id) or store.find_version(session, job_id) is None:
-        raise JobNotFound(job=job_id[:100])
+    _found(store.find_version, session, job_id)
 
 
 def get_with_summary(
     session: Session, job_id: str, language: Language
 ) -> tuple[JobView, dict[str, Any] | None]:
     """Return a job and the summary that its last attempt left, if there is one. Raises JobNotFound."""
-    row = _get_row(session, job_id)
+    row = _found(store.find_job, session, job_id)
     return _view(row, database_now(session), language), row[0].summary
 
 
@@ -248,11 +244,12 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
     return job
 
 
-def _get_row(session: Session, job_id: str) -> store.JobRow:
-    row = store.find_job(session, job_id) if is_id(job_id) else None
-    if row is None:
+def _found(find: Callable[[Session, str], T | None], session: Session, job_id: str) -> T:
+    """Return what is found of a job. Raises JobNotFound."""
+    found = find(session, job_id) if is_id(job_id) else None
+    if found is None:
         raise JobNotFound(job=job_id[:100])
-    return row
+    return found
 
 
 def _upload_id(source: DatasetSource | None) -> str | None:

@@ -30,7 +30,9 @@ def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget
     if asked != "auto":
         return TokenBudget(asked, "asked for by engine.token_budget")
     if not model.device.is_cuda:
-        return TokenBudget(CPU_TOKENS, "small micro-batches are fastest on a CPU")
+        return TokenBudget(
+            CPU_TOKENS, "on a CPU larger micro-batches gain little and hold more memory"
+        )
     free, _ = torch.cuda.mem_get_info(model.device.torch_device)
     room = int(free * _MEMORY_SHARE)
     tokens = CUDA_MOST_TOKENS

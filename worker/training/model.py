@@ -1,11 +1,10 @@
-"""The model: an NF4 base that is frozen, a LoRA adapter in float32 on top, and proofs of what the engine relies on.
+"""The model: an NF4 base that is frozen, and a LoRA adapter in float32 on top. What the engine relies on is in proofs.py.
 
 `prepare_model_for_kbit_training` is not called: it would hold the embeddings in float32 and freeze nothing that
 `get_peft_model` does not freeze.
 """
 
 import contextlib
-import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -36,12 +35,19 @@ from worker.training.cpu_linear import share_weights
 from worker.training.device import Device
 from worker.training.errors import TrainingError
 from worker.training.model_files import count_parameters
-from worker.training.segments import SEGMENTS
+from worker.training.proofs import (
+    VARLEN,
+    attention_of,
+    check_causal,
+    hidden_states,
+    narrowest_window,
+    prefer_segments,
+    prove_best,
+)
 
 DOUBLE_QUANT_FROM = 3_000_000_000
 """Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
 
-_VARLEN = "flash_attention_2"
 _BAD_FILES = (
     ValueError,
     OSError,
@@ -59,7 +65,6 @@ _BAD_FILES = (
 
 _NOT_THE_MODELS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
 """Words of errors that are the machine's, whatever their type."""
-_WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class TrainableModel:
     def hidden(self, batch: MicroBatch) -> Tensor:
         """Return the last hidden states where a supervised token is predicted: [N, hidden]."""
         with self._autocast():
-            states = _hidden_states(self.body, batch.input_ids, batch.position_ids)
+            states = hidden_states(self.body, batch.input_ids, batch.position_ids)
         return states[0].index_select(0, batch.places)
 
     def logits(self, batch: MicroBatch) -> Tensor:
@@ -160,12 +165,12 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         body, head = base.get_decoder(), base.get_output_embeddings()
         if spec.engine.compile is True:
             _compile(body)
-        packs, plain_head = _prove_best(base, body, head)
-        _check_causal(body, head)
-        looks_back = _narrowest_window(base.config) or spec.training.max_length
+        packs, plain_head = prove_best(base, body, head)
+        check_causal(body, head)
+        looks_back = narrowest_window(base.config) or spec.training.max_length
         is_whole = looks_back >= spec.training.max_length
         if packs and is_whole and not device.is_cuda and spec.engine.compile is not True:
-            _prefer_segments(base, body, head)
+            prefer_segments(base, body, head)
     return TrainableModel(
         peft_model=peft_model,
         body=body,
@@ -176,7 +181,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
         trainable_parameters=trainable,
         all_parameters=total,
-        attention=_attention_of(base),
+        attention=attention_of(base),
         shares_unpacking=shares_unpacking,
         packs=packs,
         plain_head=plain_head,
@@ -277,11 +282,7 @@ def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> 
 def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
     """Return the attentions to try, best first. A varlen kernel needs no dense mask, but bfloat16 on a GPU."""
     varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
-    return [*([_VARLEN] if varlen else []), "sdpa", "eager"]
-
-
-def _attention_of(base: Any) -> str:
-    return str(base.config._attn_implementation)  # noqa: SLF001  # transformers has no public name for it
+    return [*([VARLEN] if varlen else []), "sdpa", "eager"]
 
 
 def _load(directory: Path, device: Device, *, double_quant: bool, attention: str) -> Any:
@@ -402,99 +403,3 @@ def _compile(body: Any) -> None:
         )
     for layer in layers:
         layer.compile(dynamic=True)
-
-
-@torch.no_grad()
-def _check_causal(body: Any, head: nn.Linear) -> None:
-    """Refuse a model that looks ahead: what it learns to predict, it would have been shown."""
-    body.eval()
-    ids = _random_ids(head)
-    positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    other = ids.clone()
-    other[:, 9:] = ids[:, :7].flip(
-        1
-    )  # as long: a product of another shape may differ in more than its last digits
-    states, others = _hidden_states(body, ids, positions), _hidden_states(body, other, positions)
-    is_finite = bool(states.isfinite().all())  # else the first evaluation says what is wrong
-    if is_finite and not _close(others[:, :9], states[:, :9]):
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED,
-            "it is not a causal language model: what it computes of a token depends on the tokens after it",
-        )
-
-
-def _random_ids(head: nn.Linear) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, head.weight.shape[0], (1, 16), generator=generator).to(
-        head.weight.device
-    )
-
-
-def _prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Prove, with SDPA in the place of a varlen kernel that fails or mixes samples."""
-    if _attention_of(base) == _VARLEN:
-        with contextlib.suppress(RuntimeError):
-            packs, plain_head = _prove(base, body, head)
-            if packs:
-                return packs, plain_head
-        base.set_attn_implementation("sdpa")
-    return _prove(base, body, head)
-
-
-def _narrowest_window(config: Any) -> int | None:
-    """Return the fewest tokens that any layer looks back, by what config.json says."""
-    named = config.get_text_config().to_dict().items()
-    widths = [v for name, v in named if isinstance(v, int) and v > 0 and _WINDOW.search(name)]
-    return min(widths, default=None)
-
-
-@torch.no_grad()
-def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Return whether packed samples stay apart, and whether the logits are plainly head(hidden)."""
-    base.eval()
-    ids, positions = _random_ids(head), _two_samples(head)
-    second = positions[:, 9:]
-    packed = _hidden_states(body, ids, positions)
-    alone = _hidden_states(body, ids[:, 9:], second)
-    packs = _close(packed[:, 9:], alone)
-    own = base(
-        input_ids=ids[:, 9:], position_ids=second, attention_mask=None, use_cache=False
-    ).logits
-    return packs, _close(head(alone.to(head.weight.dtype)), own)
-
-
-def _two_samples(head: nn.Linear) -> Tensor:
-    lengths = (9, 7)
-    return torch.cat([torch.arange(length, device=head.weight.device) for length in lengths])[None]
-
-
-@torch.no_grad()
-def _prefer_segments(base: Any, body: Any, head: nn.Linear) -> None:
-    """Attend sample by sample (see segments.py) where the architecture takes it and nothing else comes out."""
-    if _attention_of(base) != "sdpa":
-        return
-    base.eval()
-    ids, positions = _random_ids(head), _two_samples(head)
-    expected = _hidden_states(body, ids, positions)
-    base.set_attn_implementation(SEGMENTS)
-    try:
-        same = _close(_hidden_states(body, ids, positions), expected)
-    except (ValueError, TypeError, RuntimeError):
-        same = False
-    if not same:
-        base.set_attn_implementation("sdpa")
-
-
-def _hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
-    # No mask, no cache, restarting positions: the one call in which packed samples do not see each other.
-    output = body(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
-    states: Tensor = output.last_hidden_state
-    return states
-
-
-def _close(found: Tensor, expected: Tensor) -> bool:
-    if found.shape != expected.shape:
-        return False
-    tolerance = 1e-3 if expected.dtype is torch.float32 else 5e-2
-    wrong = (found.float() - expected.float()).norm()
-    return bool(wrong <= tolerance * expected.float().norm())

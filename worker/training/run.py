@@ -54,8 +54,9 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None)
     progress = Progress()
     try:
         _reserve_room(run_dir)
-        with Recorder(run_dir.records, _spool_bytes(run_dir)) as recorder:
-            _run(run_dir, stop, recorder, progress, visible_gpus)
+        placed = _read_placed(run_dir)
+        with Recorder(run_dir.records, placed.spool_bytes) as recorder:
+            _run(run_dir, placed, stop, recorder, progress=progress, visible_gpus=visible_gpus)
         outcome = Outcome(status="succeeded", step=progress.step)
     except StopRequested as request:
         outcome = Outcome(status=request.status, step=progress.step)
@@ -107,12 +108,14 @@ def _write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
 
 def _run(
     run_dir: RunDir,
+    placed: Placed,
     stop: Stop,
     recorder: Recorder,
+    *,
     progress: Progress,
     visible_gpus: str | None,
 ) -> None:
-    spec, placed = _read_spec(run_dir), _read_placed(run_dir)
+    spec = _read_spec(run_dir)
 
     recorder.phase(Phase.LOADING)
     check_model_files(run_dir.model)
@@ -286,10 +289,3 @@ def _read_placed(run_dir: RunDir) -> Placed:
         return Placed.model_validate_json(run_dir.placed.read_bytes())
     except FileNotFoundError:
         return Placed()
-
-
-def _spool_bytes(run_dir: RunDir) -> int | None:
-    try:
-        return _read_placed(run_dir).spool_bytes
-    except ValidationError:  # told as what it is once the run has begun
-        return None

@@ -2,7 +2,8 @@
 
 The block-diagonal mask that transformers builds is dense: for a row of T tokens, T² scores are computed and most thrown
 away. Here sample i costs half of its own length squared, so that a row may hold more samples at the price of their number
-alone. Windows that slide are not known here: some architectures tell them by their mask only. On a GPU a varlen kernel does this in one launch; a loop of small launches would be slower there.
+alone. Windows that slide are not known here: some architectures tell them by their mask only. On a GPU a varlen kernel
+does this in one launch; a loop of small launches would be slower there.
 """
 
 from typing import Any

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from transformers import Gemma2Config, Gemma2ForCausalLM
+from transformers import Gemma2ForCausalLM
 
+from tests.tiny_model import make_other
 from worker.training import loss
 from worker.training.batches import pack, supervised_tokens
 from worker.training.data import Sample
@@ -114,20 +115,14 @@ def test_prompt_tokens_do_not_count(load: Load) -> None:
 def test_head_that_caps_its_logits_is_scored_by_the_models_own_forward(
     load: Load, tmp_path: Path
 ) -> None:
-    torch.manual_seed(0)
-    config = Gemma2Config(
-        vocab_size=400,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
+    make_other(
+        Gemma2ForCausalLM,
+        tmp_path,
         num_key_value_heads=1,
         head_dim=64,
         final_logit_softcapping=0.5,
         sliding_window=64,
-        max_position_embeddings=2048,
     )
-    Gemma2ForCausalLM(config).save_pretrained(tmp_path)
     model = give_weight(load(directory=tmp_path))
     samples = ragged_samples(4)
     (batch,) = pack(samples, 4096)

@@ -9,18 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
-    BertConfig,
     BertLMHeadModel,
-    FalconConfig,
     FalconForCausalLM,
     GPT2Config,
     LlamaConfig,
     LlamaForCausalLM,
-    MixtralConfig,
     MixtralForCausalLM,
 )
 
 from contracts.failure import FailureReason
+from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from worker.training.batches import pack
 from worker.training.data import Sample
@@ -257,10 +255,7 @@ def test_positions_that_are_scaled_count_as_scaled(tmp_path: Path, rope: dict[st
 
 
 def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: Path) -> None:
-    config = FalconConfig(
-        vocab_size=396, hidden_size=64, num_hidden_layers=2, num_attention_heads=2
-    )
-    FalconForCausalLM(config).save_pretrained(tmp_path)
+    make_other(FalconForCausalLM, tmp_path)
 
     with pytest.raises(TrainingError) as caught:
         load(directory=tmp_path)
@@ -276,18 +271,16 @@ def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: P
 def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
     tmp_path: Path, seed: int
 ) -> None:
-    torch.manual_seed(seed)
-    config = MixtralConfig(
-        vocab_size=396,
-        hidden_size=64,
+    make_other(
+        MixtralForCausalLM,
+        tmp_path,
+        seed,
         intermediate_size=64,
         num_hidden_layers=16,
-        num_attention_heads=2,
         num_key_value_heads=1,
         num_local_experts=4,
-        initializer_range=0.05,
+        initializer_range=0.2,  # so that experts differ in what they say
     )
-    MixtralForCausalLM(config).save_pretrained(tmp_path)
     spec = small_spec(quantization={"compute_dtype": "bfloat16"})
 
     assert load_model(tmp_path, spec, choose_device("bfloat16", None)).quantized_layers
@@ -295,14 +288,7 @@ def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
 
 @pytest.mark.filterwarnings("ignore")  # transformers warns of what is proven here
 def test_model_that_looks_ahead_is_refused(load: Load, tmp_path: Path) -> None:
-    config = BertConfig(
-        vocab_size=396,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-    )
-    BertLMHeadModel(config).save_pretrained(tmp_path)
+    make_other(BertLMHeadModel, tmp_path)
 
     with pytest.raises(TrainingError) as caught:
         load(directory=tmp_path, training={"max_length": 512})
@@ -312,16 +298,7 @@ def test_model_that_looks_ahead_is_refused(load: Load, tmp_path: Path) -> None:
 
 
 def test_another_architecture_is_trained_too(load: Load, tiny_model: Path, tmp_path: Path) -> None:
-    config = LlamaConfig(
-        vocab_size=396,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=2048,
-        tie_word_embeddings=False,
-    )
-    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    make_other(LlamaForCausalLM, tmp_path, tie_word_embeddings=False)
 
     model = load(directory=tmp_path)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import MistralConfig, MistralForCausalLM, PhimoeConfig, PhimoeForCausalLM
+from transformers import MistralForCausalLM, PhimoeForCausalLM
 
+from tests.tiny_model import make_other
 from tests.worker.training.test_loss import give_weight, ragged_samples
 from worker.training.batches import pack
 from worker.training.loss import sum_nll
@@ -47,24 +48,14 @@ def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
     ("window", "attention"), [(511, "sdpa"), (512, SEGMENTS)], ids=["narrow", "wide"]
 )
 @pytest.mark.parametrize(
-    "make",
-    [(MistralConfig, MistralForCausalLM), (PhimoeConfig, PhimoeForCausalLM)],
+    "kind",
+    [MistralForCausalLM, PhimoeForCausalLM],
     ids=["mistral", "phimoe"],  # the one tells its attention of its window, the other its mask only
 )
 def test_architecture_with_a_window_narrower_than_the_samples_keeps_its_mask(
-    load: Load, tmp_path: Path, make: tuple[Any, Any], window: int, attention: str
+    load: Load, tmp_path: Path, kind: Any, window: int, attention: str
 ) -> None:
-    config = make[0](
-        vocab_size=400,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=window,
-        max_position_embeddings=2048,
-    )
-    make[1](config).save_pretrained(tmp_path)
+    make_other(kind, tmp_path, num_key_value_heads=1, sliding_window=window)
 
     model = load(
         directory=tmp_path,
