@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
+import structlog
 from fastapi import Depends, Request
+
+log = structlog.get_logger(__name__)
 
 KINDS = ("datasets", "artifacts", "checkpoints")
 """Directories of stored files; each file of theirs is named by a row."""
@@ -61,8 +64,11 @@ class Storage:
                 path.unlink(missing_ok=True)
 
     def delete(self, relative: str) -> None:
-        """Delete a stored file; it may be gone already."""
-        self.path(relative).unlink(missing_ok=True)
+        """Delete a stored file, which may be gone already; what cannot be deleted now is left to the sweep."""
+        try:
+            self.path(relative).unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("a stored file could not be deleted", path=relative, problem=str(error))
 
     def delete_job(self, job_id: str) -> None:
         """Delete every file of a job; what cannot be deleted now is left to the sweep."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Query, Response, UploadFile
+from fastapi import APIRouter, Query, Response, UploadFile
 
 from app.datasets import service
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
@@ -51,11 +51,9 @@ def get_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> 
 
 
 @router.delete("/{dataset_id}")
-def delete_dataset(
-    dataset_id: str, database: DatabaseDep, storage: StorageDep, background: BackgroundTasks
-) -> Deleted:
-    """Delete a dataset that no job needs any more."""
+def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> Deleted:
+    """Delete a dataset that no job needs any more; with the answer there is room for what comes next."""
     with database.writing() as session:
         path = service.delete_dataset(session, dataset_id)
-    background.add_task(storage.delete, path)
+    storage.delete(path)
     return Deleted(id=dataset_id)

@@ -149,13 +149,11 @@ def retry_job(
 
 
 @router.delete("/{job_id}")
-def delete_job(
-    job_id: str, database: DatabaseDep, storage: StorageDep, background: BackgroundTasks
-) -> DeletedJob:
-    """Delete a job that is not running: its history, artifacts and checkpoints."""
+def delete_job(job_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedJob:
+    """Delete a job that is not running: its history, artifacts and checkpoints; with the answer their room is free."""
     with database.writing() as session:
         service.delete_job(session, job_id)
-    background.add_task(storage.delete_job, job_id)
+    storage.delete_job(job_id)
     return DeletedJob(id=job_id)
 
 

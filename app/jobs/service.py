@@ -186,7 +186,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
 
 
 def delete_job(session: Session, job_id: str) -> None:
-    """Delete a job that no process holds, and every row about it. Its files may go after the commit.
+    """Delete a job that no process holds, and every row about it. Its files go after the commit.
 
     Raises JobRunning.
     """
