@@ -237,6 +237,10 @@ class Attempt(Base):
     first_step: Mapped[int | None] = mapped_column(BigInteger)
     """The first step it trained; from there on its points replace those of earlier attempts."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
+    resumed_from: Mapped[int | None]
+    """Number of the attempt, and"""
+    resumed_step: Mapped[int | None] = mapped_column(BigInteger)
+    """the step of its checkpoint, from which this one went on; null while it has not said so, and where it began anew."""
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     settled_as: Mapped[JobStatus | None]
     """What its end made of the job."""

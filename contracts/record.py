@@ -15,6 +15,10 @@ from contracts.job import Phase
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class _Record(Tolerant):
     seq: int = Field(ge=1)
     """Place in the attempt's sequence, from 1, without a gap."""
@@ -62,6 +66,10 @@ class PhaseRecord(_Record):
     step: int = Field(0, ge=0)
     total_steps: int | None = None
     """Steps of the whole run, once known."""
+    resumed_from: int | None = Field(None, ge=1, exclude_if=_is_none)
+    """Number of the attempt whose checkpoint this one goes on from; null: it began with the first step."""
+    resumed_step: int | None = Field(None, ge=0, exclude_if=_is_none)
+    """Step of that checkpoint."""
 
 
 class LogRecord(_Record):

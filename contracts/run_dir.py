@@ -114,6 +114,8 @@ class Placed(Tolerant):
     train_revision: str | None = None
     """Commit of the hub that the training rows are."""
     eval_revision: str | None = None
+    resumed_from: int | None = None
+    """Number of the attempt whose checkpoint lies in `resume/`."""
     spool_bytes: int | None = None
     """Length of records.jsonl beyond which metrics are thinned; null: none."""
     hang_seconds: float = 1800.0

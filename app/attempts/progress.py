@@ -61,6 +61,7 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
                     )
             case PhaseRecord():
                 news.events.append(("phase", "info", {"phase": record.phase.value}))
+                news.attempt.update(_resumed(attempt, record))
                 if is_latest:
                     news.job["phase"] = record.phase
                     if record.total_steps is not None:
@@ -87,6 +88,12 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
             case _:
                 pass
     return news
+
+
+def _resumed(attempt: HeldAttempt, record: PhaseRecord) -> dict[str, Any]:
+    if record.resumed_from is None or record.resumed_from >= attempt.number:
+        return {}
+    return {"resumed_from": record.resumed_from, "resumed_step": record.resumed_step}
 
 
 def _told(record: GapRecord | LogRecord) -> list[tuple[str, str, dict[str, Any]]]:

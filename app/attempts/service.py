@@ -51,7 +51,10 @@ IN_COLUMNS = {"seq", "type", "step", "at"}
 """Fields of a record that have columns of their own."""
 LARGEST_NUMBER = 2**53
 """Steps, numbers of records and lengths beyond it are no honest ones."""
-_NUMBERS = {"seq", "step", "total_steps", "first_step", "last_step", "total", "number"}
+_NUMBERS = {
+    *("seq", "step", "total_steps", "first_step", "last_step", "total", "number"),
+    *("resumed_from", "resumed_step"),
+}
 """Fields of records that are such numbers."""
 
 

@@ -34,6 +34,8 @@ class HeldAttempt(NamedTuple):
     acked_note: int
     first_step: int | None
     last_step: int | None
+    resumed_from: int | None
+    resumed_step: int | None
 
 
 # What every sync does is put together once, and over plain tables, for the same reason.

@@ -18,6 +18,7 @@ from app.attempts.store import HeldAttempt
 from app.checkpoints import store
 from app.db import Database
 from app.errors import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
+from app.history import line
 from app.history import store as history
 from app.ids import new_id
 from app.jobs import service as jobs
@@ -76,24 +77,20 @@ def list_resume_points(
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
     """Return what the job's newest attempt may start from, the newest first, and the attempts before it.
 
-    What a later attempt has replaced is left out, so that the history stays one line without a hole.
+    What a later attempt has replaced is left out, so that the history only ever grows or is replaced from one step on.
     """
-    earlier: list[EarlierAttempt] = []
-    usable: int | None = None
-    for attempt in reversed(attempt_rows.list_of_job(session, job.id)):
-        if attempt.number >= job.attempt_number:
-            continue
-        earlier.append(
-            EarlierAttempt(
-                attempt_id=attempt.id,
-                number=attempt.number,
-                acked_seq=attempt.acked_seq,
-                usable_to_step=usable,
-            )
+    attempts = [
+        a for a in attempt_rows.list_of_job(session, job.id) if a.number < job.attempt_number
+    ]
+    earlier = [
+        EarlierAttempt(
+            attempt_id=attempt.id,
+            number=attempt.number,
+            acked_seq=attempt.acked_seq,
+            usable_to_step=usable,
         )
-        if attempt.first_step is not None:
-            before = attempt.first_step - 1
-            usable = before if usable is None else min(usable, before)
+        for attempt, usable in line.usable_steps(attempts)
+    ][::-1]
     limits = {known.number: known.usable_to_step for known in earlier}
     points = []
     for checkpoint, number in store.list_of_job(session, job.id):

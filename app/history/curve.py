@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from app.history import store
-from app.history.line import Place, list_pieces, on_line
+from app.history.line import Place, list_pieces, on_line, where_on
 from app.history.series import Bounds, Reader
 from app.models import Job
 from contracts.summary import window_steps
@@ -24,7 +24,11 @@ def read_curve(
     points: list[Point] = []
     rewind_to_step: int | None = None
     has_more = False
-    for piece in list_pieces(store.list_attempts(session, job_id)):
+    pieces = list_pieces(store.list_attempts(session, job_id))
+    start = where_on(pieces, place)
+    if start != place:
+        rewind_to_step, place = 0, start
+    for piece in pieces:
         attempt = piece.attempt
         if attempt.number < place.attempt:
             continue

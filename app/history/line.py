@@ -1,7 +1,8 @@
 """The clean line over all attempts: which of them hold which steps, and where a reader stands on it.
 
-The newest attempt's points win from the first step that it trained. An attempt that has trained nothing yet does not
-replace anything and is left out, unless nothing was trained before it.
+It is the newest attempt that has trained, before its first step the attempt whose checkpoint that went on from, and so on
+back to the first step. Attempts beside this chain, such as one that trained unheard while its job went on elsewhere, are
+ghosts. One that has trained nothing yet does not replace anything and is left out, unless nothing was trained before it.
 """
 
 from collections.abc import Sequence
@@ -45,20 +46,64 @@ class Piece:
     before: int | None
 
 
+def where_on(pieces: Sequence[Piece], place: Place) -> Place:
+    """Return where a reader at a place goes on; whoever read an attempt that is now beside the line begins again."""
+    if place.attempt == 0 or any(piece.attempt.number == place.attempt for piece in pieces):
+        return place
+    return Place(event=place.event)
+
+
 def list_pieces(attempts: Sequence[Attempt]) -> list[Piece]:
     """Return the attempts on the line, first to newest."""
     return cut(on_line(attempts), [attempt.first_step for attempt in on_line(attempts)])
 
 
-def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Return the attempts that have a part in the line, first to newest."""
-    chosen: list[Attempt] = []
-    has_trained = False
+def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:
+    """Return each attempt with the last step of its line that a new one may go on from; None: whatever it has.
+
+    Those after the newest that is known to have trained may have trained unheard, and hold more.
+    """
+    befores = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
+    newest = max((a.number for a in attempts if a.first_step is not None), default=0)
+    usable: list[tuple[Attempt, int | None]] = []
     for attempt in attempts:
-        if attempt.first_step is not None or not has_trained:
-            chosen.append(attempt)
-        has_trained = has_trained or attempt.first_step is not None
-    return chosen
+        before = None if attempt.number > newest else befores.get(attempt.number, 1)
+        usable.append((attempt, None if before is None else before - 1))
+    return usable
+
+
+def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Return the attempts that have a part in the line, first to newest, given all of a job in that order."""
+    trained = [attempt for attempt in attempts if attempt.first_step is not None]
+    if not trained:
+        return list(attempts)
+    chain = [trained[-1]]
+    while (parent := _parent(chain[0], attempts)) is not None:
+        chain.insert(0, parent)
+    newest = chain[-1]
+    before = [attempt for attempt in attempts if attempt.number < trained[0].number]
+    after = [
+        attempt
+        for attempt in attempts
+        if attempt.number > newest.number
+        and attempt.resumed_from == newest.number
+        and attempt.resumed_step
+        == newest.last_step  # it can only add to the line: the last evaluation
+    ]
+    return before + chain + after
+
+
+def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
+    """Return the attempt that trained what this one went on from; if nobody said so, the newest that it can be."""
+    earlier = {each.number: each for each in attempts if each.number < attempt.number}
+    said = earlier.get(attempt.resumed_from or 0)
+    while said is not None and said.first_step is None:
+        said = earlier.get(said.resumed_from or 0)
+    if said is not None:
+        return said
+    first = attempt.first_step or 0
+    fitting = [e for e in earlier.values() if e.first_step is not None and e.first_step < first]
+    return fitting[-1] if fitting else None
 
 
 def cut(attempts: Sequence[Attempt], first_steps: Sequence[int | None]) -> list[Piece]:

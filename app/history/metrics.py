@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.history.line import Piece, Place, on_line
+from app.history.line import Piece, Place, list_pieces, on_line
 from app.history.news import Row, newest_place, read_news
 from app.history.points import Point
 from app.history.series import FAR, Bounds, Reader, Series
@@ -139,8 +139,9 @@ def _ghosts(
 ) -> list[dict[str, Any]]:
     """Return what later attempts have replaced, attempt by attempt."""
     ghosts = []
-    before: int | None = None
-    for attempt in reversed(on_line(attempts)):
+    replaced_from = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
+    for attempt in attempts:
+        before = replaced_from.get(attempt.number, 0)  # one that is beside the line, from its start
         if before is not None and attempt.last_step is not None and attempt.last_step >= before:
             bounds = Bounds(max(before, wanted.from_step), wanted.bounds.end)
             piece = Piece(attempt, None)
@@ -150,9 +151,7 @@ def _ghosts(
             series = {name: _series(each, wanted) for name, each in drawn.items() if each.count}
             if series:
                 ghosts.append({"attempt": attempt.number, "series": series})
-        if attempt.first_step is not None:
-            before = attempt.first_step if before is None else min(before, attempt.first_step)
-    return ghosts[::-1]
+    return ghosts
 
 
 def _series(series: Series, wanted: Wanted) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.history import blocks, store
-from app.history.line import Place, list_pieces
+from app.history.line import Place, list_pieces, where_on
 from app.history.series import FAR, sample_step, sample_values
 from app.models import Attempt
 
@@ -46,7 +46,10 @@ def read_news(
     """Return what came after a place, at most `limit` records and as many samples; up to another place if given."""
     batches: list[Batch] = []
     left = limit
-    for piece in list_pieces(attempts):
+    pieces = list_pieces(attempts)
+    start = where_on(pieces, place)
+    begins_again, place = start != place, start
+    for piece in pieces:
         attempt = piece.attempt
         if attempt.number < place.attempt or (until and attempt.number > until.attempt):
             continue
@@ -73,7 +76,11 @@ def read_news(
             if is_last and until:
                 place = replace(place_in, seq=until.seq, sample=until.sample)
             continue
-        rewind = (attempt.first_step or 1) - 1 if is_new and place.attempt > 0 else None
+        rewind = None
+        if is_new and place.attempt > 0:
+            rewind = None if attempt.first_step is None else attempt.first_step - 1
+        elif is_new and begins_again:
+            rewind = 0
         batch = Batch(attempt.number, rewind, [*records])
         batch.rows += [
             (seq, sample_step(attempt, step), at, sample_values(data))
@@ -89,6 +96,9 @@ def read_news(
         batch.place = place
         if has_more or left == 0:
             return News(batches, place, has_more=has_more or _is_behind(place, attempts, until))
+    if until is not None and all(until.attempt != piece.attempt.number for piece in pieces):
+        # Beside the line: there is nothing more to read up to there.
+        place = replace(place, attempt=until.attempt, seq=until.seq, sample=until.sample)
     return News(batches, place, has_more=False)
 
 

@@ -157,4 +157,8 @@ class AttemptView(BaseModel):
     ended_at: datetime | None
     first_step: int | None
     last_step: int | None
+    resumed_from: int | None
+    """Number of the attempt whose checkpoint it went on from; null: it began with the first step, or has not said so."""
+    resumed_step: int | None
+    """Step of that checkpoint."""
     error: AttemptError | None

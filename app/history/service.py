@@ -148,6 +148,8 @@ def list_attempts(session: Session, job_id: str, language: Language) -> list[Att
                 ended_at=attempt.ended_at,
                 first_step=attempt.first_step,
                 last_step=attempt.last_step,
+                resumed_from=attempt.resumed_from,
+                resumed_step=attempt.resumed_step,
                 error=_error(attempt, language),
             )
         )

@@ -71,6 +71,8 @@ def test_a_paused_job_goes_on_from_its_checkpoint_on_another_worker(
     _assert_one_line(service, job_id, steps)
     attempts = {point["attempt"] for point in service.losses(job_id)[paused_at:]}
     assert attempts == {2}, "no step is trained twice"
+    second = service.get(f"/v1/jobs/{job_id}/attempts")["data"][-1]
+    assert (second["resumed_from"], second["resumed_step"]) == (1, paused_at)
     assert "resuming_stored" in _codes(service, job_id)
     service.stop("elsewhere")
     service.start_worker()

@@ -58,7 +58,8 @@ class Placer:
         home = run_dir.path.parent
         resumer = Resumer(claim, self._server, home, self._pulse, self._notes)
         # What goes on from a checkpoint trains on the very commits that it was made with.
-        origin = resumer.resume(run_dir) or Origin()
+        resumed = resumer.resume(run_dir)
+        origin = resumed.origin if resumed else Origin()
         model = self._model(claim.spec.model_revision or origin.model_revision)
         run_dir.model.symlink_to(model.path, target_is_directory=True)
         train_revision = self._data(claim.train, run_dir.train_data, origin.train_revision)
@@ -74,6 +75,7 @@ class Placer:
                 model_revision=model.revision,
                 train_revision=train_revision,
                 eval_revision=eval_revision,
+                resumed_from=resumed.attempt if resumed else None,
                 spool_bytes=self._settings.spool_bytes,
                 hang_seconds=self._settings.hang_seconds,
             ),

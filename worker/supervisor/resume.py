@@ -32,7 +32,9 @@ class Damaged(Exception):
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
+    """A checkpoint to start from."""
+
     attempt: int
     step: int
     is_local: bool
@@ -58,8 +60,8 @@ class Resumer:
         self._pulse = pulse
         self._notes = notes
 
-    def resume(self, run_dir: RunDir) -> Origin | None:
-        """Fill `resume/` with the best checkpoint that is whole, and return its origin; None: start from the first step."""
+    def resume(self, run_dir: RunDir) -> Candidate | None:
+        """Fill `resume/` with the best checkpoint that is whole, and return it; None: start from the first step."""
         left = dict(self._left_here())
         for earlier, directory in left.values():
             self._hand_in(earlier, directory)
@@ -79,7 +81,7 @@ class Resumer:
             where = "resuming_local" if candidate.is_local else "resuming_stored"
             self._notes.add(where, step=step, of_attempt=attempt)
             log.info(where, step=step, attempt=attempt)
-            return candidate.origin
+            return candidate
         if candidates:
             self._notes.add("starting_over", "warning")
         return None
@@ -110,16 +112,16 @@ class Resumer:
                 return
             self._pulse()
 
-    def _local(self, left: dict[str, tuple[EarlierAttempt, RunDir]]) -> Iterator[_Candidate]:
+    def _local(self, left: dict[str, tuple[EarlierAttempt, RunDir]]) -> Iterator[Candidate]:
         for earlier, directory in left.values():
             origin = _origin(directory)
             for path, manifest in list_checkpoints(directory.checkpoints):
                 limit = earlier.usable_to_step
                 if origin is not None and (limit is None or manifest.step <= limit):
                     bring = _Link(path)
-                    yield _Candidate(earlier.number, manifest.step, True, origin, bring)
+                    yield Candidate(earlier.number, manifest.step, True, origin, bring)
 
-    def _stored(self, point: ResumePoint) -> _Candidate:
+    def _stored(self, point: ResumePoint) -> Candidate:
         def bring(target: Path) -> None:
             for file in point.files:
                 try:
@@ -131,10 +133,10 @@ class Resumer:
                 except Refused as refusal:
                     raise Damaged(f"{file.name}: {refusal}") from refusal
 
-        return _Candidate(point.attempt, point.step, False, point.origin, bring)
+        return Candidate(point.attempt, point.step, False, point.origin, bring)
 
 
-def _bring(candidate: _Candidate, target: Path) -> None:
+def _bring(candidate: Candidate, target: Path) -> None:
     aside = target.with_name(target.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()

@@ -44,6 +44,10 @@ class Recorder:
         self._gap: Gap | None = None
         self._gaps, self._left_out = 0, 0
         self._synced_at = time.monotonic()
+        self.resumed_from: int | None = None
+        """Number of the attempt, and"""
+        self.resumed_step: int | None = None
+        """the step of its checkpoint, from which the run goes on. Every phase from then on says so."""
         self._phase: Phase | None = None
         self._phase_since = self._synced_at
         self._phase_seconds: dict[str, float] = {}
@@ -97,7 +101,13 @@ class Recorder:
         self._phase, self._phase_since = phase, time.monotonic()
         self._write(
             PhaseRecord(
-                seq=self._next(), at=self._now(), phase=phase, step=step, total_steps=total_steps
+                seq=self._next(),
+                at=self._now(),
+                phase=phase,
+                step=step,
+                total_steps=total_steps,
+                resumed_from=self.resumed_from,
+                resumed_step=self.resumed_step,
             )
         )
 

@@ -155,7 +155,7 @@ def _run(
         run.checkpointing_activations = True
         model.checkpoint_activations()
     _try_largest_batch(run)
-    _resume(run, run_dir.resume)
+    _resume(run, run_dir.resume, placed)
     _announce(run)
     stop.check()
 
@@ -228,7 +228,7 @@ def _try_largest_batch(run: Run) -> None:
     run.rewind_generators()
 
 
-def _resume(run: Run, place: Path) -> None:
+def _resume(run: Run, place: Path, placed: Placed) -> None:
     if not place.exists():
         return
     newest = checkpoint.find_newest(place)
@@ -237,6 +237,7 @@ def _resume(run: Run, place: Path) -> None:
         return
     changed = snapshot.restore(run, checkpoint.load(newest))
     run.last_saved_step = run.progress.step
+    run.recorder.resumed_from, run.recorder.resumed_step = placed.resumed_from, run.progress.step
     run.recorder.log(
         f"resumed from the checkpoint of step {run.progress.step}", step=run.progress.step
     )

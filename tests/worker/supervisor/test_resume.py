@@ -46,14 +46,14 @@ def bodies(path: Path) -> list[Answer]:
 
 
 def resume(claim: Claim, home: Path, run_dir: RunDir, *answers: Answer) -> tuple[Any, ...]:
-    """Return (origin, codes of the notes, paths asked for)."""
+    """Return (checkpoint, codes of the notes, paths asked for)."""
     notes = Notes()
     with (
         ScriptedServer(*(answers or (refusal(404, "nothing"),))) as peer,
         Server(peer.url, "t", 5, 5, lambda _: None) as server,
     ):
-        origin = Resumer(claim, server, home, lambda: None, notes).resume(run_dir)
-    return origin, [note.code for note in notes.pending()], [a.path for a in peer.asked]
+        found = Resumer(claim, server, home, lambda: None, notes).resume(run_dir)
+    return found, [note.code for note in notes.pending()], [a.path for a in peer.asked]
 
 
 def step_of(run_dir: RunDir) -> int:
@@ -71,10 +71,10 @@ def test_what_is_still_on_this_disk_is_not_fetched(home: Path, run_dir: RunDir) 
     make_checkpoint(before.checkpoints, 5)
     claim = claim_after(("att_1", 1, None), resume=[stored(path, 10)])
 
-    origin, told, asked = resume(claim, home, run_dir)
+    resumed, told, asked = resume(claim, home, run_dir)
 
     assert (step_of(run_dir), told, asked) == (10, ["resuming_local"], [])
-    assert origin.train_revision == "c0ffee"
+    assert (resumed.attempt, resumed.origin.train_revision) == (1, "c0ffee")
     assert is_whole(run_dir.resume)
 
 
