@@ -9,6 +9,7 @@ for a while. By its clock, not by an expiry in the message: a worker whose clock
 
 import math
 import threading
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 SOCKET_SECONDS = 2
 """How long the broker may take to answer."""
 MOST_RINGS = 100
-"""Rings of one queue that wait at a time; more would wake nobody who is not woken already."""
+"""Rings of one queue that wait at a time; more would hardly wake anybody who is not woken already."""
 
 
 class Doorbell:
@@ -38,7 +39,8 @@ class Doorbell:
         self._is_silent = not settings.doorbell
         self._expires_seconds = settings.ring_seconds
         self._celery = _create_publisher(settings.broker_url)
-        self._waiting: set[str] = set()
+        self._waiting: Counter[str] = Counter()
+        """Rings to be sent, by queue."""
         self._changed = threading.Condition()
         self._stopping = False
         self.state = "silenced" if self._is_silent else "not rung yet"
@@ -56,12 +58,12 @@ class Doorbell:
             self._changed.notify()
         self._thread.join(timeout=1)
 
-    def ring(self, queue: str) -> None:
-        """Ring for the workers of a queue, soon. Call it after the commit; rings of one queue fall together."""
+    def ring(self, queue: str, times: int = 1) -> None:
+        """Ring for as many workers of a queue, soon. Call it after the commit."""
         if self._is_silent:
             return
         with self._changed:
-            self._waiting.add(queue)
+            self._waiting[queue] += times
             self._changed.notify()
 
     def _publish(self) -> None:
@@ -70,19 +72,19 @@ class Doorbell:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
-                queue = self._waiting.pop()
+                queue, times = self._waiting.popitem()
             try:
-                self._send(queue)
+                self._send(queue, times)
                 self.state = "ok"
             except Exception as error:  # noqa: BLE001  # the thread's outer door: each transport has its own errors
                 self.state = f"unreachable ({type(error).__name__})"
                 log.warning("doorbell", queue=queue, error=f"{type(error).__name__}: {error}")
 
-    def _send(self, queue: str) -> None:
+    def _send(self, queue: str, times: int) -> None:
         name = celery_queue(queue)
         with self._celery.producer_pool.acquire(block=True) as producer:
             broker = producer.channel.client
-            if broker.llen(name) < MOST_RINGS:
+            for _ in range(min(times, MOST_RINGS - broker.llen(name))):
                 self._celery.send_task(
                     TASK_NAME,
                     queue=name,
@@ -92,7 +94,7 @@ class Doorbell:
                     retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
                 )
             broker.pexpire(name, math.ceil(1000 * self._expires_seconds))
-        log.info("doorbell", queue=queue)
+        log.info("doorbell", queue=queue, times=times)
 
 
 def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: float) -> bool:

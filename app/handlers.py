@@ -9,6 +9,7 @@ import structlog
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -45,7 +46,8 @@ def install(app: FastAPI) -> None:
         sqlalchemy.exc.TimeoutError,
     ):
         app.add_exception_handler(kind, _on_database_error)
-    app.add_exception_handler(sqlalchemy.exc.DataError, _on_unstorable_value)
+    for unstorable in (sqlalchemy.exc.DataError, UnicodeEncodeError, PydanticSerializationError):
+        app.add_exception_handler(unstorable, _on_unstorable_value)
 
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
@@ -127,6 +129,9 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unstorable_value(request: Request, error: Exception) -> Response:
+    """Refuse what no column holds, such as half of a surrogate pair, which JSON can say and UTF-8 cannot."""
+    if isinstance(error, PydanticSerializationError) and "surrogates not allowed" not in str(error):
+        raise error
     log.warning("a value cannot be stored", error=str(error))
     refused = errors.InvalidBody(problem="a value is too long or cannot be stored")
     return errors.error_response(refused, get_language(request))

@@ -6,6 +6,7 @@ A task in the server's lifespan; its work is done in a thread, and by one proces
 import asyncio
 import math
 import time
+from collections import Counter
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +23,7 @@ from app.leader import lead
 from app.leftovers import remove_leftovers
 from app.settings import Settings
 from app.storage import Storage
+from app.workers import store as worker_rows
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +62,18 @@ class Sweeper:
         """Do all that is due, unless another process does it."""
         if not self._lead():
             return
+        rings: Counter[str] = Counter()
         for attempt_id in self._silent_attempts():
             with self._database.writing() as session:
-                job = attempts.lose_attempt(session, attempt_id, self._times)
-            if job is not None:
-                log.warning("attempt lost", job_id=job.id, attempt_id=attempt_id)
-        for queue in self._queues_to_ring():
-            self._doorbell.ring(queue)
+                lost = attempts.lose_attempt(session, attempt_id, self._times)
+            if lost is None:
+                continue
+            job_id, queue = lost
+            log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
+            if queue is not None:
+                rings[queue] += 1
+        for queue, times in (rings | self._queues_to_ring()).items():  # the greater of both
+            self._doorbell.ring(queue, times)
         if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
             self._looked_for_leftovers_at = time.monotonic()
             remove_leftovers(self._database, self._storage)
@@ -90,12 +97,18 @@ class Sweeper:
         with self._database.reading() as session:
             return list(attempt_rows.list_silent(session, database_now(session)))
 
-    def _queues_to_ring(self) -> list[str]:
+    def _queues_to_ring(self) -> Counter[str]:
+        """Return the queues with jobs that nobody was rung for lately, and for how many workers to ring there.
+
+        One ring starts one job on one worker: as many as can start one now, if the broker has lost all rings.
+        """
+        due: Counter[str] = Counter()
         with self._database.reading() as session:
-            waiting = jobs.list_waiting_queues(session, database_now(session))
-        due = []
-        for queue in waiting:
+            waiting = jobs.count_waiting(session, database_now(session))
+        for queue, count in waiting:
             with self._database.writing() as session:
-                if is_ring_due(session, queue, database_now(session), self._settings.ring_seconds):
-                    due.append(queue)
+                now = database_now(session)
+                if is_ring_due(session, queue, now, self._settings.ring_seconds):
+                    workers = worker_rows.count_live(session, queue, now)
+                    due[queue] = max(1, min(count, workers))
         return due

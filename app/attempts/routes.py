@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, BackgroundTasks, Depends, Header, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
 from app.attempts import service
@@ -49,10 +49,14 @@ TimesDep = Annotated[Times, Depends(_times)]
 
 
 @router.post(HELLO_PATH, status_code=204, dependencies=[Depends(require_worker)])
-def hello(worker: WorkerInfo, database: DatabaseDep, times: TimesDep) -> None:
+def hello(
+    worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
+) -> None:
     """Note that a worker is there; what it says is gone is over at once."""
     with database.writing() as session:
-        service.hear_of(session, worker, times)
+        heard = service.hear_of(session, worker, times)
+    for queue in heard.to_ring:
+        doorbell.ring(queue)
 
 
 @router.post(CLAIM_PATH, response_model=Claim, dependencies=[Depends(require_worker)])
@@ -108,7 +112,7 @@ async def upload(
 def hand_in_earlier(
     *,
     attempt_id: str,
-    number: int,
+    number: Annotated[int, Path(ge=1, le=service.LARGEST_NUMBER)],
     request: EarlierRecords,
     token: TokenDep,
     database: DatabaseDep,

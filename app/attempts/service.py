@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -65,7 +66,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
     """
     worker, times = request.worker, Times.of(settings)
     secret = settings.worker_token.get_secret_value()
-    if not hear_of(session, worker, times):
+    if not hear_of(session, worker, times).is_current:
         return None
     repeated = _find_repeated(session, request, secret)
     if repeated is not None:
@@ -110,21 +111,31 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
     return _claim(session, attempt.id, job, token, settings)
 
 
-def hear_of(session: Session, worker: WorkerInfo, times: Times) -> bool:
-    """Note that a worker is there, and end what it says it no longer runs; False if its words came late."""
+class Heard(NamedTuple):
+    """What a worker's words have done."""
+
+    is_current: bool
+    """Whether they did not come late."""
+    to_ring: list[str]
+    """Queues where a job waits again."""
+
+
+def hear_of(session: Session, worker: WorkerInfo, times: Times) -> Heard:
+    """Note that a worker is there, and end what it says it no longer runs."""
     now = database_now(session)
     worker_rows.save_worker(session, worker, now)
     if worker.idle is None:
-        return True
+        return Heard(is_current=True, to_ring=[])
     if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
-        return False
+        return Heard(is_current=False, to_ring=[])
+    queues = []
     for attempt in store.list_running_of(session, worker.worker_id):
         is_past = (
             attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
         )
         if is_past:
-            _end_past(session, attempt, times, now)
-    return True
+            queues.append(_end_past(session, attempt, times, now))
+    return Heard(is_current=True, to_ring=[queue for queue in queues if queue is not None])
 
 
 def sync_attempt(
@@ -196,12 +207,14 @@ def finish_attempt(
         retry_seconds=times.retry_seconds,
     )
     store.note_settlement(session, attempt, status)
-    is_waiting = status is JobStatus.QUEUED and job.not_before is None
-    return FinishReply(job_status=status.value), job.queue if is_waiting else None
+    return FinishReply(job_status=status.value), _queue_to_ring(job, status)
 
 
-def lose_attempt(session: Session, attempt_id: str, times: Times) -> Job | None:
-    """End an attempt whose takeover time has come and settle its job; None if it spoke after all."""
+def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, str | None] | None:
+    """End an attempt whose takeover time has come and settle its job; None if it spoke after all.
+
+    Returns the job's id, and the queue to ring if it can be claimed again.
+    """
     now = database_now(session)
     attempt = store.mark_lost(session, attempt_id, now)
     if attempt is None:
@@ -211,7 +224,7 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> Job | None:
         session, attempt, job=job, now=now, retry_seconds=times.retry_seconds
     )
     store.note_settlement(session, attempt, status)
-    return job
+    return job.id, _queue_to_ring(job, status)
 
 
 def take_earlier(
@@ -299,13 +312,16 @@ def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Atte
     return None
 
 
-def _end_past(session: Session, attempt: Attempt, times: Times, now: datetime) -> None:
-    """End an attempt whose worker has come back without it. One that was never heard of costs nothing."""
+def _end_past(session: Session, attempt: Attempt, times: Times, now: datetime) -> str | None:
+    """End an attempt whose worker has come back without it, and return the queue to ring, if any.
+
+    One that was never heard of costs nothing.
+    """
     was_heard = attempt.synced_at > attempt.started_at
     status = AttemptStatus.LOST if was_heard else AttemptStatus.INTERRUPTED
     ended = store.mark_over(session, attempt.id, status, now)
     if ended is None:
-        return
+        return None
     job = jobs.lock_job(session, ended.job_id)
     if was_heard:
         settled = settlement.settle_loss(
@@ -319,6 +335,11 @@ def _end_past(session: Session, attempt: Attempt, times: Times, now: datetime) -
     else:
         settled = settlement.settle_unheard(session, ended, job=job, now=now)
     store.note_settlement(session, ended, settled)
+    return _queue_to_ring(job, settled)
+
+
+def _queue_to_ring(job: Job, status: JobStatus) -> str | None:
+    return job.queue if status is JobStatus.QUEUED and job.not_before is None else None
 
 
 def _wanted(job: HeldJob) -> Wanted:

@@ -80,7 +80,10 @@ def settle_loss(
     retry_seconds: float,
     code: str = "attempt_lost",
 ) -> JobStatus:
-    """Apply the loss of an attempt's worker, told by an event of that code, and return the job's new status."""
+    """Apply the loss of an attempt's worker, told by an event of that code, and return the job's new status.
+
+    After the first loss in a row the job waits no longer: it has waited for its worker already.
+    """
     silent_seconds = round((now - attempt.synced_at).total_seconds())
     history.insert_event(
         session,
@@ -98,7 +101,9 @@ def settle_loss(
         detail=f"attempt {attempt.number} on {attempt.worker_id} was silent for {silent_seconds} s",
         step=attempt.last_step,
     )
-    return _retry(session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds)
+    return _retry(
+        session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds, without_wait=1
+    )
 
 
 def settle_unheard(session: Session, attempt: HeldAttempt, *, job: Job, now: datetime) -> JobStatus:
@@ -123,6 +128,7 @@ def _retry(
     job: Job,
     now: datetime,
     retry_seconds: float,
+    without_wait: int = 0,
 ) -> JobStatus:
     if job.cancel_requested_at is not None:
         return _cancel(session, attempt, now)
@@ -136,7 +142,8 @@ def _retry(
         )
         return _fail(session, attempt, exhausted, now)
     step = attempt.last_step or 0
-    wait_seconds = retry_seconds * 2 ** (losses - 1)
+    waits = losses - without_wait
+    wait_seconds = retry_seconds * 2 ** (waits - 1) if waits else 0.0
     return _go_on(session, attempt, job=job, step=step, now=now, wait_seconds=wait_seconds)
 
 

@@ -132,11 +132,15 @@ def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
     )
 
 
-def list_waiting_queues(session: Session, now: datetime) -> Sequence[str]:
-    """Return the queues that hold a job which could be claimed now."""
-    return session.scalars(
-        select(Job.queue).where(_is_claimable(now)).distinct().order_by(Job.queue)
-    ).all()
+def count_waiting(session: Session, now: datetime) -> list[tuple[str, int]]:
+    """Return the queues that hold jobs which could be claimed now, and how many each holds."""
+    counts = (
+        select(Job.queue, func.count())
+        .where(_is_claimable(now))
+        .group_by(Job.queue)
+        .order_by(Job.queue)
+    )
+    return [(queue, count) for queue, count in session.execute(counts)]
 
 
 def mark_running(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db import insert_missing
@@ -60,11 +60,18 @@ def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:
     return list({worker.id: (worker, job_id) for worker, job_id in rows}.values())
 
 
+def count_live(session: Session, queue: str, now: datetime) -> int:
+    """Return how many workers of a queue are live."""
+    return (
+        session.scalar(select(func.count()).select_from(Worker).where(*_is_live(queue, now))) or 0
+    )
+
+
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     """Return what the live workers of a queue say of themselves."""
-    rows = session.scalars(
-        select(Worker.info).where(
-            Worker.queue == queue, Worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)
-        )
-    )
+    rows = session.scalars(select(Worker.info).where(*_is_live(queue, now)))
     return [WorkerInfo.model_validate(info) for info in rows]
+
+
+def _is_live(queue: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return Worker.queue == queue, Worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)

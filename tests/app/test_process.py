@@ -273,6 +273,20 @@ def test_a_submission_rings_at_once_and_rings_expire(
             assert time.monotonic() < deadline, server.client.get("/readyz").text
 
 
+def test_each_ring_of_a_burst_can_wake_a_worker_of_its_own(valkey: Path) -> None:
+    doorbell = Doorbell(Settings(broker_url=f"redis+socket://{valkey}"))
+    for _ in range(3):
+        doorbell.ring("q1")
+    doorbell.ring("q1", 2)
+    doorbell.start()
+    with Redis(unix_socket_path=str(valkey)) as redis:
+        deadline = time.monotonic() + 15
+        while redis.llen(celery_queue("q1")) < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    doorbell.stop()
+
+
 def test_rings_that_nobody_takes_do_not_pile_up(valkey: Path) -> None:
     settings = Settings(broker_url=f"redis+socket://{valkey}")
     doorbell = Doorbell(settings)

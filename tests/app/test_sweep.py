@@ -1,7 +1,8 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from fastapi import FastAPI
+from sqlalchemy import delete, select, update
 
 from app.attempts import service as attempts
 from app.attempts.lease import Times
@@ -22,8 +23,8 @@ class Bellringer(Doorbell):
         super().__init__(settings)
         self.rung: list[str] = []
 
-    def ring(self, queue: str) -> None:
-        self.rung.append(queue)
+    def ring(self, queue: str, times: int = 1) -> None:
+        self.rung += [queue] * times
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def end_waits(database: Database) -> None:
 
 
 def test_a_silent_attempt_is_lost_and_its_job_goes_on(
-    player: Player, database: Database, sweeper: Sweeper
+    player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     job = player.submit()
     claim = player.claim()
@@ -72,9 +73,8 @@ def test_a_silent_attempt_is_lost_and_its_job_goes_on(
     codes = [event["code"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
     assert codes[-2:] == ["attempt_lost", "job_requeued"]
     assert player.send_sync(claim).json()["error"]["code"] == "attempt_superseded"
-    assert player.ask().status_code == 204, "the wait after a loss"
+    assert bell.rung == ["default"], "in the very sweep that saw the loss"
 
-    end_waits(database)
     second = player.claim()
     assert second.number == 2
     player.succeed(second)
@@ -186,15 +186,47 @@ def test_a_waiting_queue_is_rung_once_an_interval(
     assert sorted(bell.rung) == ["a", "a", "b"]
 
 
+def test_as_many_workers_are_rung_for_as_can_start_a_job(
+    player: Player, sweeper: Sweeper, bell: Bellringer
+) -> None:
+    for _ in range(5):
+        player.submit()
+    for name in ("one", "two", "three"):
+        player.hello(worker_id=name)
+    player.hello(worker_id="elsewhere", queue="other")
+
+    sweeper.sweep_once()
+
+    assert bell.rung == ["default"] * 3
+
+
+def test_a_worker_that_comes_back_without_its_attempt_has_the_queue_rung(
+    player: Player, bell: Bellringer, app: FastAPI
+) -> None:
+    app.state.doorbell = bell
+    player.submit()
+    player.sync(player.claim(idle={"slot": "s", "turn": 1}))
+    bell.rung.clear()
+
+    player.hello(idle={"slot": "s", "turn": 2})
+
+    assert bell.rung == ["default"]
+
+
 def test_nobody_is_rung_for_jobs_that_wait_or_run(
     player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     player.submit()
-    player.claim()
-    silence(database)
-    sweeper.sweep_once()
-    assert bell.rung == [], "the job waits after its loss"
+    for _ in range(2):
+        bell.rung.clear()
+        player.claim()
+        silence(database)
+        sweeper.sweep_once()
+    assert bell.rung == [], "the job waits after its second loss"
+    assert player.ask().status_code == 204
 
     end_waits(database)
+    with database.writing() as session:
+        session.execute(delete(Bell))
     sweeper.sweep_once()
     assert bell.rung == ["default"]

@@ -10,7 +10,6 @@ from tests.faults.databases import (
     on_postgresql_first,
     on_sqlite_first,
     slow_on_both,
-    slow_on_sqlite,
 )
 from tests.faults.test_worker_loss import post, statuses
 
@@ -76,7 +75,7 @@ def test_a_partition_beyond_the_takeover_ends_in_one_good_attempt(
     assert statuses(cluster, job_id) == ["lost", "succeeded"]
 
 
-@slow_on_sqlite
+@slow_on_both
 def test_an_hour_of_outage_in_scaled_time_costs_no_step(cluster: Cluster) -> None:
     job_id = post(cluster, 1_500)
     cluster.wait_for_step(job_id, 5)
