@@ -18,6 +18,7 @@ from contracts.attempt import WorkerInfo
 from contracts.wire import TASK_NAME, celery_queue
 from worker.settings import Settings
 from worker.supervisor import alive
+from worker.supervisor.answers import Refused, ServerAway
 from worker.supervisor.device import DeviceMissing
 from worker.supervisor.gpu_lock import DeviceBusy, hold_device, take_turn
 from worker.supervisor.identity import (
@@ -28,7 +29,7 @@ from worker.supervisor.identity import (
 )
 from worker.supervisor.logs import configure_logging
 from worker.supervisor.run import run_next
-from worker.supervisor.server import Refused, Server, ServerAway
+from worker.supervisor.server import Server
 from worker.supervisor.strays import reap_strays
 
 log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here

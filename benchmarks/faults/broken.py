@@ -65,7 +65,7 @@ def early_ack() -> str:
 def no_spool() -> str:
     """Forget records that could not be sent at once, and claim that there were no more."""
     from worker.supervisor import follow, reporter  # noqa: PLC0415
-    from worker.supervisor.server import ServerAway  # noqa: PLC0415
+    from worker.supervisor.answers import ServerAway  # noqa: PLC0415
 
     honest_note = reporter.Reporter._note_away  # noqa: SLF001
 

@@ -16,9 +16,10 @@ from contracts.wire import (
     RECORDS_ARTIFACT,
     SUMMARY_ARTIFACT,
 )
+from worker.supervisor.answers import RecordsMissing, Refused, Superseded
 from worker.supervisor.archive import archive
 from worker.supervisor.reporter import Reporter
-from worker.supervisor.server import RecordsMissing, Refused, Server, Superseded
+from worker.supervisor.server import Server
 
 log = structlog.get_logger(__name__)
 

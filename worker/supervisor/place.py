@@ -12,12 +12,13 @@ from contracts.failure import Failure, FailureReason
 from contracts.job import HubDataset
 from contracts.run_dir import Placed, RunDir, write_model
 from worker.settings import Settings
+from worker.supervisor.answers import Refused, Superseded
 from worker.supervisor.fetch import fetch
 from worker.supervisor.hub import DatasetRequest, ModelRequest
 from worker.supervisor.models import PlacedModel, PlacingFailed, find_local, not_found
 from worker.supervisor.notes import Notes
 from worker.supervisor.resume import Resumer
-from worker.supervisor.server import Refused, Server, Superseded
+from worker.supervisor.server import Server
 
 
 class Placer:

@@ -9,11 +9,12 @@ import structlog
 from contracts.attempt import Claim, SyncRequest, SystemSample, Wanted
 from contracts.job import Phase
 from contracts.run_dir import RunDir
+from worker.supervisor.answers import Refused, ServerAway, Superseded
 from worker.supervisor.follow import Follow
 from worker.supervisor.lease import Lease
 from worker.supervisor.notes import Notes
 from worker.supervisor.output import Output
-from worker.supervisor.server import Refused, Server, ServerAway, Superseded
+from worker.supervisor.server import Server
 
 MOST_SAMPLES = 500
 """Samples of the machine kept while the server is away."""
@@ -105,7 +106,7 @@ class Reporter:
         try:
             reply = self._server.sync(self._claim, request)
         except Refused as refusal:
-            if refusal.status in {401, 403, 404}:
+            if refusal.status == 401:  # the server knows no such attempt any more
                 raise Superseded(refusal.status, refusal.code, str(refusal)) from refusal
             raise
         self._lease.renewed()

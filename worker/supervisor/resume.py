@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from contracts.attempt import Claim, EarlierAttempt
 from contracts.checkpoint import Origin, ResumePoint, is_whole, list_checkpoints
 from contracts.run_dir import Placed, RunDir
+from worker.supervisor.answers import Refused, Superseded
 from worker.supervisor.follow import Follow
 from worker.supervisor.notes import Notes
-from worker.supervisor.server import Refused, Server, Superseded
+from worker.supervisor.server import Server
 
 log = structlog.get_logger(__name__)
 

@@ -18,6 +18,7 @@ from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor import child
+from worker.supervisor.answers import Refused, ServerAway, Superseded
 from worker.supervisor.deliver import deliver, failed, finish
 from worker.supervisor.gpu_lock import DeviceBusy, hold_device, take_turn
 from worker.supervisor.identity import slot_name, slug, with_models_of_now
@@ -25,7 +26,7 @@ from worker.supervisor.lease import boottime
 from worker.supervisor.models import PlacingFailed
 from worker.supervisor.place import Placer, tidy
 from worker.supervisor.reporter import Reporter
-from worker.supervisor.server import Refused, Server, ServerAway, Superseded
+from worker.supervisor.server import Server
 from worker.supervisor.stopping import StopFlag, Stopped, Stopping, ended_as, stop_on_sigterm
 from worker.supervisor.strays import reap_strays
 from worker.supervisor.system import System

@@ -1,6 +1,7 @@
 """Server: what a worker says over HTTP. The only network code besides the hub's.
 
 A server that cannot be reached is tried again with growing, jittered pauses, within a bound; a refusal is not.
+Which is which stands in answers.py.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+import structlog
 
 from contracts.attempt import (
     Claim,
@@ -38,49 +39,25 @@ from contracts.wire import (
     FINISH_PATH,
     HELLO_PATH,
     SHA256_HEADER,
-    SHOULD_RETRY_HEADER,
     SYNC_PATH,
     UPLOAD_PATH,
 )
+from worker.supervisor.answers import Refused, ServerAway, read, read_nothing, read_refusal
 
-M = TypeVar("M", bound=BaseModel)
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT = httpx2.Timeout(15, connect=5)
 """Seconds that connecting, and each read or write, may take."""
 BULK_TIMEOUT = httpx2.Timeout(120, connect=5)
 """The same for uploads, downloads and finish, after which the server has hashing and settling to do."""
-AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
 LONGEST_PAUSE_SECONDS = 15.0
 ERROR_TRIES = 5
 """Answers of status 500 to one call after which it is given up."""
 DAMAGED_TRIES = 3
 """Downloads that arrive damaged after which what the server has counts as damaged."""
-
-
-class ServerAway(Exception):
-    """The server cannot be reached, or says that it cannot answer now."""
-
-    def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class Refused(Exception):
-    """The server answered no; asking again will not help."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(f"{status} {code}: {message}")
-        self.status = status
-        self.code = code
-
-
-class Superseded(Refused):
-    """The attempt is no longer ours: another one has taken over, or the job is settled."""
-
-
-class RecordsMissing(Refused):
-    """The server lacks records of an attempt that wants to finish, or to store a checkpoint."""
 
 
 class DamagedDownload(ServerAway):
@@ -122,7 +99,8 @@ class Server:
         self._call(
             lambda: self._client.post(
                 HELLO_PATH, headers=self._worker_headers | _JSON, content=worker.model_dump_json()
-            )
+            ),
+            read_nothing,
         )
 
     def claim(self, worker: WorkerInfo) -> Claim | None:
@@ -130,24 +108,25 @@ class Server:
         # Said again in each try, so that a reply that was lost costs no second attempt.
         claim_id = secrets.token_hex(16)
         body = ClaimRequest(worker=worker, claim_id=claim_id).model_dump_json()
-        response = self._persist(
+        read_claim = read(Claim)
+        return self._persist(
             self._claim_patience_seconds,
             lambda: self._client.post(
                 CLAIM_PATH, headers=self._worker_headers | _JSON, content=body
             ),
+            lambda response: None if response.status_code == 204 else read_claim(response),
         )
-        return None if response.status_code == 204 else _read(Claim, response)
 
     def sync(self, claim: Claim, request: SyncRequest) -> SyncReply:
         """Send what is new, learn what is wanted. One try: the caller comes again."""
-        response = self._call(
+        return self._call(
             lambda: self._client.post(
                 SYNC_PATH.format(attempt_id=claim.attempt_id),
                 headers=_attempt_headers(claim) | _JSON,
                 content=request.model_dump_json(),
-            )
+            ),
+            read(SyncReply),
         )
-        return _read(SyncReply, response)
 
     def download(
         self, claim: Claim, dataset_id: str, sha256: str, path: Path, pulse: Callable[[], object]
@@ -170,34 +149,35 @@ class Server:
 
     def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
         """Offer a checkpoint, learn what is missing. One try; raises RecordsMissing while its record has not arrived."""
-        response = self._call(
+        return self._call(
             lambda: self._client.post(
                 CHECKPOINT_PATH.format(attempt_id=claim.attempt_id),
                 headers=_attempt_headers(claim) | _JSON,
                 content=offer.model_dump_json(),
-            )
+            ),
+            read(CheckpointReply),
         )
-        return _read(CheckpointReply, response)
 
     def send_checkpoint_file(
         self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Send a file of an offered checkpoint. One try."""
+        """Send a file of an offered checkpoint. One try; raises FileNotOffered if it is not, or no longer."""
         url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
-        self._call(lambda: self._put(claim, url, path, {}, pulse))
+        self._call(lambda: self._put(claim, url, path, {}, pulse), read_nothing)
 
     def hand_in_earlier(self, claim: Claim, number: int, records: list[Record]) -> int:
         """Hand in records of an earlier attempt of the job; return up to where the server has them."""
         body = EarlierRecords(records=records).model_dump_json()
-        response = self._persist(
+        reply = self._persist(
             self._patience_seconds,
             lambda: self._client.post(
                 EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number),
                 headers=_attempt_headers(claim) | _JSON,
                 content=body,
             ),
+            read(EarlierReply),
         )
-        return _read(EarlierReply, response).acked_seq
+        return reply.acked_seq
 
     def upload(self, claim: Claim, name: str, path: Path, pulse: Callable[[], object]) -> None:
         """Store a file as an artifact of the claim. Calls pulse after each chunk; a repeat is harmless."""
@@ -207,11 +187,15 @@ class Server:
             pulse()
         url = UPLOAD_PATH.format(attempt_id=claim.attempt_id, name=name)
         announced = {SHA256_HEADER: sha256.hexdigest()}
-        self._persist(self._patience_seconds, lambda: self._put(claim, url, path, announced, pulse))
+        self._persist(
+            self._patience_seconds,
+            lambda: self._put(claim, url, path, announced, pulse),
+            read_nothing,
+        )
 
     def finish(self, claim: Claim, request: FinishRequest) -> FinishReply:
         """End the attempt. Raises RecordsMissing while the server lacks a record."""
-        response = self._persist(
+        return self._persist(
             self._patience_seconds,
             lambda: self._client.post(
                 FINISH_PATH.format(attempt_id=claim.attempt_id),
@@ -219,8 +203,8 @@ class Server:
                 content=request.model_dump_json(),
                 timeout=BULK_TIMEOUT,
             ),
+            read(FinishReply),
         )
-        return _read(FinishReply, response)
 
     def persist(self, action: Callable[[], None]) -> None:
         """Repeat an action until the server answers it, within the bound for results."""
@@ -229,7 +213,7 @@ class Server:
             action()
             return httpx2.Response(204)
 
-        self._persist(self._patience_seconds, send)
+        self._persist(self._patience_seconds, send, read_nothing)
 
     def _download(
         self, claim: Claim, url: str, sha256: str, path: Path, pulse: Callable[[], object]
@@ -238,6 +222,7 @@ class Server:
 
         def fetch() -> httpx2.Response:
             nonlocal damaged
+            pulse()  # however often it is tried, the attempt stays in touch
             digest = hashlib.sha256()
             with (
                 self._client.stream(
@@ -253,14 +238,19 @@ class Server:
                     file.write(chunk)
                     pulse()
             if digest.hexdigest() != sha256:
+                name = url.rpartition("/")[2]
+                if SHA256_HEADER not in response.headers:
+                    raise ServerAway(
+                        f"{name}: it came from something that is not a Stepline server"
+                    )
                 damaged += 1
-                problem = f"{url.rpartition('/')[2]} arrived with another SHA-256 than announced"
+                problem = f"{name} arrived with another SHA-256 than announced"
                 if damaged >= DAMAGED_TRIES:
                     raise Refused(response.status_code, "damaged", problem)
                 raise DamagedDownload(problem)
             return response
 
-        self._persist(self._patience_seconds, fetch)
+        self._persist(self._patience_seconds, fetch, lambda _: None)
 
     def _put(
         self,
@@ -275,6 +265,7 @@ class Server:
                 yield chunk
                 pulse()
 
+        pulse()  # however often it is tried, the attempt stays in touch
         described = {
             "Content-Length": str(path.stat().st_size),
             "Content-Type": "application/octet-stream",
@@ -287,16 +278,22 @@ class Server:
         )
 
     def _persist(
-        self, patience_seconds: float, send: Callable[[], httpx2.Response]
-    ) -> httpx2.Response:
+        self,
+        patience_seconds: float,
+        send: Callable[[], httpx2.Response],
+        read_success: Callable[[httpx2.Response], T],
+    ) -> T:
         give_up_at = time.monotonic() + patience_seconds
-        pause, errors = 0.25, 0
+        pause, errors, told = 0.25, 0, False
         while True:
             try:
-                return self._call(send)
+                return self._call(send, read_success)
             except ServerAway as away:
                 if time.monotonic() >= give_up_at:
                     raise
+                if not told:
+                    log.warning("the server is away; trying again", reason=str(away))
+                    told = True
                 shortest = away.retry_after_seconds
             except Refused as refusal:
                 errors += 1
@@ -307,14 +304,18 @@ class Server:
             self._wait(min(max(shortest, jittered), max(0.0, give_up_at - time.monotonic())))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _call(self, send: Callable[[], httpx2.Response]) -> httpx2.Response:
+    def _call(
+        self,
+        send: Callable[[], httpx2.Response],
+        read_success: Callable[[httpx2.Response], T],
+    ) -> T:
         try:
             response = send()
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise ServerAway(f"{type(error).__name__}: {error}") from error
         if response.is_success:
-            return response
-        raise _refusal(response)
+            return read_success(response)
+        raise read_refusal(response)
 
 
 def is_loopback(host: str) -> bool:
@@ -328,46 +329,10 @@ def is_loopback(host: str) -> bool:
 
 
 _JSON = {"Content-Type": "application/json"}
-_KINDS: dict[str, type[Refused]] = {
-    "attempt_superseded": Superseded,
-    "records_missing": RecordsMissing,
-    "checkpoint_untold": RecordsMissing,
-}
 
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
     return {"Authorization": f"Bearer {claim.token}"}
-
-
-def _read(model: type[M], response: httpx2.Response) -> M:
-    try:
-        return model.model_validate_json(response.content)
-    except ValidationError as error:
-        raise ServerAway(f"no answer of a server that we understand: {error}") from error
-
-
-def _refusal(response: httpx2.Response) -> ServerAway | Refused:
-    code, message = _read_error(response)
-    should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"
-    if response.status_code in AWAY_STATUSES and should_retry:
-        return ServerAway(
-            f"{response.status_code} {code}: {message}",
-            _seconds(response.headers.get("Retry-After", "")),
-        )
-    kind = _KINDS.get(code, Refused)
-    return kind(response.status_code, code, message)
-
-
-def _read_error(response: httpx2.Response) -> tuple[str, str]:
-    try:
-        error = response.json()["error"]
-        return str(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return "unknown", response.text[:200]
-
-
-def _seconds(retry_after: str) -> float:
-    return float(retry_after) if retry_after.isdigit() else 0.0
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

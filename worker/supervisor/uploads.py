@@ -22,8 +22,9 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.run_dir import Placed, RunDir
+from worker.supervisor.answers import RecordsMissing, Refused, ServerAway, Superseded
 from worker.supervisor.notes import Notes
-from worker.supervisor.server import RecordsMissing, Refused, Server, ServerAway, Superseded
+from worker.supervisor.server import Server
 
 log = structlog.get_logger(__name__)
 

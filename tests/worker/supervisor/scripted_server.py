@@ -80,3 +80,9 @@ def refusal(status: int, code: str, **headers: str) -> Answer:
     return Answer(
         status, body.encode(), {name.replace("_", "-"): value for name, value in headers.items()}
     )
+
+
+def from_elsewhere(status: int) -> Answer:
+    """Return what a proxy or a portal says in the server's place."""
+    headers = {"Content-Type": "text/html", "Location": "/maintenance"}
+    return Answer(status, b"<html>page not found</html>", headers)

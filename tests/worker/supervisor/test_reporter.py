@@ -11,10 +11,17 @@ from contracts.record import encode_line
 from contracts.run_dir import RunDir, write_model
 from tests.factories import make_metric, make_summary
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, Asked, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import (
+    Answer,
+    Asked,
+    ScriptedServer,
+    from_elsewhere,
+    refusal,
+)
+from worker.supervisor.answers import Superseded
 from worker.supervisor.deliver import deliver
 from worker.supervisor.reporter import Reporter
-from worker.supervisor.server import Server, Superseded
+from worker.supervisor.server import Server
 
 QUICK = make_claim(flush_seconds=0.0, sync_seconds=10.0)
 
@@ -65,6 +72,22 @@ def test_records_wait_while_the_server_is_away_and_go_once_it_is_back(run_dir: R
         reporter.pulse()
 
     assert [_seqs(asked) for asked in peer.asked] == [[1], [1, 2, 3], [1, 2, 3]]
+
+
+@pytest.mark.parametrize("status", [200, 301, 308, 400, 401, 403, 404, 405, 413, 503])
+def test_what_a_proxy_says_in_the_servers_place_ends_no_attempt(
+    run_dir: RunDir, status: int
+) -> None:
+    _record(run_dir, 1)
+    with (
+        ScriptedServer(from_elsewhere(status), _synced(1, wanted=Wanted.PAUSE)) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+
+        assert reporter.pulse() is Wanted.CONTINUE
+        assert reporter.pulse() is Wanted.PAUSE
+    assert [_seqs(asked) for asked in peer.asked] == [[1], [1]]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from contracts.attempt import Claim
 from contracts.checkpoint import ResumePoint, is_whole
 from contracts.record import encode_line
 from contracts.run_dir import RunDir
+from contracts.wire import SHA256_HEADER
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
@@ -97,7 +98,7 @@ def test_damaged_ones_are_passed_over_and_told(home: Path, run_dir: RunDir, tmp_
     gone = make_checkpoint(tmp_path / "elsewhere", 10)
     whole = make_checkpoint(tmp_path / "elsewhere", 5)
     claim = claim_after(("att_1", 1, None), resume=[stored(gone, 10), stored(whole, 5)])
-    flipped = Answer(body=b"other bytes")
+    flipped = Answer(body=b"other bytes", headers={SHA256_HEADER: "0" * 64})
 
     answers = (flipped, flipped, flipped, *bodies(whole))
     _, told, _ = resume(claim, home, run_dir, *answers)

@@ -5,16 +5,11 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, WorkerInfo
+from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
-from worker.supervisor.server import (
-    RecordsMissing,
-    Refused,
-    Server,
-    ServerAway,
-    Superseded,
-    is_loopback,
-)
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, from_elsewhere, refusal
+from worker.supervisor.answers import RecordsMissing, Refused, ServerAway, Superseded
+from worker.supervisor.server import Server, is_loopback
 
 WORKER = WorkerInfo(worker_id="w")
 SYNCED = Answer(
@@ -149,6 +144,101 @@ def test_a_download_is_repeated_until_its_hash_is_right(tmp_path: Path) -> None:
 
     assert target.read_bytes() == b"rows"
     assert peer.asked[0].path == "/internal/v1/attempts/att_1/datasets/ds_1"
+
+
+PATIENT_CALLS = {
+    "claim": Answer(204),
+    "upload": Answer(201),
+    "finish": Answer(body=b'{"job_status": "cancelled"}'),
+    "hand in": Answer(body=b'{"acked_seq": 3}'),
+    "download": Answer(body=b"rows"),
+}
+
+
+@pytest.mark.parametrize("call", PATIENT_CALLS)
+def test_what_a_proxy_says_in_the_servers_place_is_waited_out(call: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    claim, sha256 = make_claim(), hashlib.sha256(b"rows").hexdigest()
+    ended = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
+    elsewhere = [from_elsewhere(status) for status in (404, 302, 500, 200, 200, 200, 200, 200)]
+    with ScriptedServer(*elsewhere, PATIENT_CALLS[call]) as peer, _server(peer.url) as server:
+        match call:
+            case "claim":
+                assert server.claim(WORKER) is None
+            case "upload":
+                server.upload(claim, "adapter.zip", path, lambda: None)
+            case "finish":
+                assert server.finish(claim, ended).job_status == "cancelled"
+            case "hand in":
+                assert server.hand_in_earlier(claim, 1, [make_metric(3)]) == 3
+            case _:
+                server.download(claim, "ds_1", sha256, path, lambda: None)
+                assert path.read_bytes() == b"rows"
+
+    assert len(peer.asked) == 9
+
+
+@pytest.mark.parametrize("status", [200, 302, 404])
+def test_a_hello_that_reaches_somebody_else_is_told_with_its_status(status: int) -> None:
+    with (
+        ScriptedServer(from_elsewhere(status)) as peer,
+        _server(peer.url) as server,
+        pytest.raises(ServerAway, match=str(status)),
+    ):
+        server.hello(WORKER)
+
+
+def test_a_file_too_large_for_a_proxy_is_refused_and_not_sent_for_a_day(tmp_path: Path) -> None:
+    path = tmp_path / "adapter.zip"
+    path.write_bytes(b"x")
+    with (
+        ScriptedServer(from_elsewhere(413)) as peer,
+        _server(peer.url) as server,
+        pytest.raises(Refused, match="body_too_large"),
+    ):
+        server.upload(make_claim(), "adapter.zip", path, lambda: None)
+    assert len(peer.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"error": {"code": 404, "message": "no"}}', b'{"error": "not found"}', b"[" * 100_000],
+)
+def test_another_services_json_is_no_refusal(body: bytes) -> None:
+    with (
+        ScriptedServer(Answer(404, body)) as peer,
+        _server(peer.url) as server,
+        pytest.raises(ServerAway, match="404"),
+    ):
+        server.sync(make_claim(), SyncRequest())
+
+
+@pytest.mark.parametrize("is_upload", [True, False])
+def test_an_attempt_stays_in_touch_however_often_a_file_is_tried(
+    tmp_path: Path, is_upload: bool
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    tries = 4
+
+    def hear_of_the_end() -> None:
+        if len(peer.asked) == tries:
+            raise Superseded(409, "attempt_superseded", "no")
+
+    def carry(server: Server) -> None:
+        if is_upload:
+            server.upload(make_claim(), "adapter.zip", path, hear_of_the_end)
+        else:
+            server.download(make_claim(), "ds_1", "0" * 64, path, hear_of_the_end)
+
+    with (
+        ScriptedServer(from_elsewhere(403)) as peer,
+        _server(peer.url) as server,
+        pytest.raises(Superseded),
+    ):
+        carry(server)
+    assert len(peer.asked) == tries
 
 
 def test_what_an_upload_is_told_meanwhile_ends_it(tmp_path: Path) -> None:
