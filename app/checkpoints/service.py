@@ -261,10 +261,15 @@ def _insert(
 
 
 def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now."""
+    """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now.
+
+    What is being sent is kept as well: over a slow link it lasts longer than a few newer ones take to be written.
+    """
     keep = JobSpec.model_validate(job.spec).checkpoint.keep
+    found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
+    sending = _being_sent(found, current)
     groups: dict[str, list[Checkpoint]] = {}
-    for checkpoint, _ in store.list_of_job(session, job.id):
+    for checkpoint in found:
         where = "storage" if checkpoint.stored_at is not None else checkpoint.attempt_id
         groups.setdefault(where, []).append(checkpoint)
     kept: list[Checkpoint] = []
@@ -272,7 +277,7 @@ def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
     for group in groups.values():
         best = _best(group)
         for place, checkpoint in enumerate(group):
-            if place < keep or checkpoint is best:
+            if place < keep or checkpoint is best or checkpoint is sending:
                 kept.append(checkpoint)
             else:
                 dropped.append(checkpoint.id)
@@ -286,6 +291,13 @@ def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
     useless = [blob for blob in store.list_blobs(session, job.id) if blob.sha256 not in needed]
     store.delete_blobs(session, job.id, [blob.sha256 for blob in useless])
     return [blob.path for blob in useless]
+
+
+def _being_sent(checkpoints: Sequence[Checkpoint], current: HeldAttempt) -> Checkpoint | None:
+    """Return the newest that the attempt has offered, unless that is stored already."""
+    offered = (c for c in checkpoints if c.attempt_id == current.id and c.files)
+    newest = next(offered, None)
+    return None if newest is None or newest.stored_at is not None else newest
 
 
 def _best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:

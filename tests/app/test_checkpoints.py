@@ -172,6 +172,31 @@ def test_the_newest_few_and_the_best_are_kept_with_their_files(
     assert files_on_disk(settings) == 0
 
 
+def test_what_is_being_sent_stays_however_many_newer_ones_are_told(player: Player) -> None:
+    job = player.submit(checkpoint={"keep": 1})
+    claim = player.claim()
+    tell(player, claim, 1, 5)
+    tell(player, claim, 2, 6)
+    player.offer(claim, 6, tensors=TENSORS, state=STATE)
+    player.put_file(claim, TENSORS)
+    tell(player, claim, 3, 7)
+    tell(player, claim, 4, 8)
+
+    assert [c["step"] for c in listed(player, job)] == [8, 6]
+    assert player.put_file(claim, STATE).status_code == 201
+    assert player.offer(claim, 6, tensors=TENSORS, state=STATE).json()["stored"] is True
+
+    player.offer(claim, 8, tensors=b"8")
+    tell(player, claim, 5, 9)
+    player.offer(claim, 9, tensors=b"9")
+    tell(player, claim, 6, 10)
+    assert [(c["step"], c["stored"]) for c in listed(player, job)] == [
+        (10, False),
+        (9, False),
+        (6, True),
+    ], "that of step 8 was given up for a newer one"
+
+
 def test_a_file_that_two_checkpoints_share_is_sent_once(player: Player, settings: Settings) -> None:
     player.submit(checkpoint={"keep": 1})
     claim = player.claim()

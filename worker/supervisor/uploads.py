@@ -22,7 +22,13 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.run_dir import Placed, RunDir
-from worker.supervisor.answers import RecordsMissing, Refused, ServerAway, Superseded
+from worker.supervisor.answers import (
+    FileNotOffered,
+    RecordsMissing,
+    Refused,
+    ServerAway,
+    Superseded,
+)
 from worker.supervisor.notes import Notes
 from worker.supervisor.server import Server
 
@@ -110,9 +116,10 @@ class Uploads:
         except Superseded:
             raise
         except Refused as refusal:
-            if refusal.status in {401, 403}:
+            if refusal.status == 401:
                 raise _Ended from refusal
-            if refusal.status >= 500:
+            # Of an offer that the server has let go of, another one can be made.
+            if refusal.status >= 500 or isinstance(refusal, FileNotOffered):
                 return self._note_trouble(step, str(refusal))
             self._give_up(step, str(refusal))
         except FileNotFoundError as error:

@@ -102,6 +102,30 @@ def test_a_checkpoint_that_is_refused_stays_here_and_people_are_told(run_dir: Ru
     assert newest.is_dir()
 
 
+def test_a_checkpoint_that_the_server_has_let_go_of_is_offered_again(run_dir: RunDir) -> None:
+    tensors, state, _ = files_of(make_checkpoint(run_dir.checkpoints, 5))
+    answers = (
+        lacks(tensors.sha256, state.sha256),
+        Answer(201),
+        refusal(404, "checkpoint_file_not_found"),
+        lacks(tensors.sha256),
+        Answer(201),
+        STORED,
+    )
+    with ScriptedServer(*answers) as peer:
+        [note] = finish(peer, run_dir)
+
+    assert note.code == "checkpoint_delayed"
+    assert asked(peer) == [
+        "POST checkpoints",
+        f"PUT {tensors.sha256}",
+        f"PUT {state.sha256}",
+        "POST checkpoints",
+        f"PUT {tensors.sha256}",
+        "POST checkpoints",
+    ]
+
+
 def test_a_superseded_attempt_sends_nothing_more(run_dir: RunDir) -> None:
     newest = make_checkpoint(run_dir.checkpoints, 5)
     answers = (lacks(files_of(newest)[0].sha256), refusal(409, "attempt_superseded"))
