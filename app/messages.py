@@ -319,6 +319,10 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "The checkpoint of step {step} (attempt {of_attempt}) is damaged and is passed over: {reason}",
         "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
     },
+    "checkpoint_unrecorded": {
+        "en": "The checkpoint of step {step} (attempt {of_attempt}) is passed over, since the history would have a hole: {reason}",
+        "zh": "跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），否则历史会有缺口：{reason}",
+    },
     "resuming_local": {
         "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), still on this worker's disk.",
         "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，仍在本工作节点的磁盘上）。",

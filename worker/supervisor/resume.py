@@ -1,7 +1,7 @@
 """Brings the checkpoint that an attempt starts from: one still on this worker's disk, else one of the server's storage.
 
 The newest is tried first; a damaged one is passed over and told. Also hands in the records that an earlier attempt
-left here, since nobody else has them.
+left here, since nobody else has them; a checkpoint beyond those that the server has is passed over as well.
 """
 
 import errno
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import Claim, EarlierAttempt
 from contracts.checkpoint import Origin, ResumePoint, is_whole, list_checkpoints
+from contracts.record import CheckpointRecord, EvalRecord, GapRecord, MetricRecord, Record
 from contracts.run_dir import Placed, RunDir
 from worker.supervisor.answers import Refused, Superseded
 from worker.supervisor.follow import Follow
@@ -30,6 +31,14 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 class Damaged(Exception):
     """A checkpoint that cannot be started from."""
+
+    code = "checkpoint_damaged"
+
+
+class Unrecorded(Damaged):
+    """A checkpoint beyond the records that the server has: going on from it would leave a hole in the history."""
+
+    code = "checkpoint_unrecorded"
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,8 @@ class Resumer:
     def resume(self, run_dir: RunDir) -> Candidate | None:
         """Fill `resume/` with the best checkpoint that is whole, and return it; None: start from the first step."""
         left = dict(self._left_here())
-        for earlier, directory in left.values():
-            self._hand_in(earlier, directory)
-        candidates = [*self._local(left), *map(self._stored, self._claim.resume)]
+        recorded = {name: self._hand_in(*pair) for name, pair in left.items()}
+        candidates = [*self._local(left, recorded), *map(self._stored, self._claim.resume)]
         candidates.sort(key=lambda c: (c.attempt, c.step, c.is_local), reverse=True)
         for candidate in candidates:
             step, attempt = candidate.step, candidate.attempt
@@ -74,9 +82,9 @@ class Resumer:
                 _bring(candidate, run_dir.resume)
             except Damaged as damage:
                 reason = str(damage)[:400]
-                log.warning("a checkpoint is damaged", reason=reason, step=step, attempt=attempt)
+                log.warning(damage.code, reason=reason, step=step, attempt=attempt)
                 self._notes.add(
-                    "checkpoint_damaged", "warning", reason=reason, step=step, of_attempt=attempt
+                    damage.code, "warning", reason=reason, step=step, of_attempt=attempt
                 )
                 continue
             where = "resuming_local" if candidate.is_local else "resuming_stored"
@@ -94,12 +102,15 @@ class Resumer:
             if directory.placed.exists():
                 yield earlier.attempt_id, (earlier, directory)
 
-    def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> None:
+    def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> "_Recorded":
+        """Hand in what the server lacks, and return up to where it has the attempt's steps now."""
         follow = Follow(directory.records)
-        acked = earlier.acked_seq
+        acked, step = earlier.acked_seq, 0
         while records := follow.batch():
-            if records[0].seq <= acked:
-                follow.acknowledge(min(acked, records[-1].seq))
+            stored = [record for record in records if record.seq <= acked]
+            if stored:
+                step = max(step, *map(_step_of, stored))
+                follow.acknowledge(stored[-1].seq)
                 continue
             try:
                 acked = self._server.hand_in_earlier(self._claim, earlier.number, records)
@@ -107,19 +118,23 @@ class Resumer:
                 raise
             except Refused as refusal:
                 log.warning("records of an earlier attempt were refused", reason=str(refusal))
-                return
-            if acked < records[-1].seq:
-                log.warning("records of an earlier attempt were not all taken", acked_seq=acked)
-                return
+                return _Recorded(step, str(refusal))
+            if acked < records[0].seq:
+                log.warning("records of an earlier attempt were not taken", acked_seq=acked)
+                return _Recorded(step, f"the server took no record after number {acked}")
             self._pulse()
+        return _Recorded(step, follow.damage or "its records end there")
 
-    def _local(self, left: dict[str, tuple[EarlierAttempt, RunDir]]) -> Iterator[Candidate]:
-        for earlier, directory in left.values():
+    def _local(
+        self, left: dict[str, tuple[EarlierAttempt, RunDir]], recorded: "dict[str, _Recorded]"
+    ) -> Iterator[Candidate]:
+        for name, (earlier, directory) in left.items():
             origin = _origin(directory)
             for path, manifest in list_checkpoints(directory.checkpoints):
                 limit = earlier.usable_to_step
                 if origin is not None and (limit is None or manifest.step <= limit):
-                    bring = _Link(path)
+                    is_told = manifest.step <= recorded[name].step
+                    bring = _Link(path) if is_told else recorded[name].refuse
                     yield Candidate(earlier.number, manifest.step, True, origin, bring)
 
     def _stored(self, point: ResumePoint) -> Candidate:
@@ -145,6 +160,28 @@ def _bring(candidate: Candidate, target: Path) -> None:
     if not is_whole(aside):
         raise Damaged("its files are not as its manifest says")
     aside.replace(target)
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """Up to which step the server has an earlier attempt's records, and why not further."""
+
+    step: int
+    reason: str
+
+    def refuse(self, _target: Path) -> None:
+        """Stand in for bringing a checkpoint beyond that step."""
+        raise Unrecorded(f"the server has its records up to step {self.step} only: {self.reason}")
+
+
+def _step_of(record: Record) -> int:
+    match record:
+        case MetricRecord() | EvalRecord() | CheckpointRecord():
+            return record.step
+        case GapRecord():
+            return record.last_step
+        case _:  # phases and sentences may speak of a step that an attempt before has done
+            return 0
 
 
 @dataclass(frozen=True)
