@@ -298,9 +298,9 @@ EVENTS: dict[str, dict[Language, str]] = {
         "zh": "第 {step} 步写入检查点 {name}。",
     },
     "record_gap": {
-        "en": "{total} metrics so far are not recorded, lately between steps {first_step} and {last_step}: "
+        "en": "{total} metrics and evaluations so far are not recorded, lately between steps {first_step} and {last_step}: "
         "the worker's spool (STEPLINE_SPOOL_BYTES) is nearly full.",
-        "zh": "至今有 {total} 条指标未记录，最近为第 {first_step} 至 {last_step} 步："
+        "zh": "至今有 {total} 条指标与评估未记录，最近为第 {first_step} 至 {last_step} 步："
         "工作节点的记录缓存（STEPLINE_SPOOL_BYTES）将满。",
     },
     "checkpoint_stored": {

@@ -83,17 +83,17 @@ class LogRecord(_Record):
 
 
 class GapRecord(_Record):
-    """Metrics that were left out, since the spool of records on the worker's disk is nearly full."""
+    """Metrics and evaluations left out, since the spool of records on the worker's disk is nearly full."""
 
     type: Literal["gap"] = "gap"
     first_step: int = Field(ge=0)
     last_step: int = Field(ge=0)
     count: int = Field(ge=1)
-    """Metrics left out since the record before."""
+    """Those left out since the record before."""
     number: int = Field(1, ge=1)
     """Gaps of this attempt so far."""
     total: int = Field(ge=1)
-    """Metrics left out so far, over all gaps of this attempt."""
+    """Those left out so far, over all gaps of this attempt."""
 
 
 class OtherRecord(_Record):

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(86_400, ge=0)
     """How long the results of an attempt are kept on trying to reach the server."""
     spool_bytes: int = Field(1024**3, ge=10_000)
-    """Length of an attempt's records on disk at most; nearly there, metrics are thinned and the gaps are told."""
+    """Length of an attempt's records on disk; nearly there, figures are thinned and the gaps are told."""
     hang_seconds: float = Field(1800, ge=1)
     """Longest time between two micro-batches; beyond it the attempt fails with no_progress."""
     kept_runs: int = Field(5, ge=0)

@@ -25,6 +25,8 @@ from worker.training.errors import StopRequested
 from worker.training.spool import Gap, Spool
 
 _FSYNC_SECONDS = 1.0
+_PASSING = frozenset({Phase.EVALUATING, Phase.SAVING})
+"""Phases that come back with each evaluation and each checkpoint, and are not told while the spool is nearly full."""
 
 
 class Recorder:
@@ -42,6 +44,7 @@ class Recorder:
         self._seq = 0
         self._spool = Spool(spool_bytes)
         self._gap: Gap | None = None
+        self._held: EvalRecord | None = None
         self._gaps, self._left_out = 0, 0
         self._synced_at = time.monotonic()
         self.resumed_from: int | None = None
@@ -49,6 +52,7 @@ class Recorder:
         self.resumed_step: int | None = None
         """the step of its checkpoint, from which the run goes on. Every phase from then on says so."""
         self._phase: Phase | None = None
+        self._told_phase: Phase | None = None
         self._phase_since = self._synced_at
         self._phase_seconds: dict[str, float] = {}
 
@@ -64,29 +68,31 @@ class Recorder:
 
     def metric(self, step: int, values: dict[str, float]) -> None:
         """Record named numbers at a step, unless the spool is so full that metrics are thinned."""
-        if not self._spool.admits_metric():
-            self._gap = Gap.of(step) if self._gap is None else self._gap.up_to(step)
+        if not self._spool.admits("metric"):
+            self._leave_out(step)
             return
+        self._let_go_of_held()
         self._close_gap()
         self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
 
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
-        """Record a whole evaluation taken after `step` steps."""
-        self._close_gap()
-        self._write(
-            EvalRecord(
-                seq=self._next(),
-                at=self._now(),
-                step=step,
-                loss=loss,
-                tokens=tokens,
-                seconds=seconds,
-            )
+        """Record a whole evaluation taken after `step` steps.
+
+        While the spool is nearly full, one that is not taken is held: it is recorded all the same if nothing but a
+        checkpoint or the end comes after it, so that neither is without its evaluation.
+        """
+        self._let_go_of_held()
+        self._held = EvalRecord(
+            seq=self._next(), at=self._now(), step=step, loss=loss, tokens=tokens, seconds=seconds
         )
+        if self._spool.admits("evaluation"):
+            self._close_gap()
+            self._write_held()
 
     def checkpoint(self, step: int, name: str, size_bytes: int) -> None:
         """Record a checkpoint that lies whole on disk."""
         self._close_gap()
+        self._write_held()
         self._write(
             CheckpointRecord(
                 seq=self._next(), at=self._now(), step=step, name=name, bytes=size_bytes
@@ -99,6 +105,9 @@ class Recorder:
             return
         self._phase_seconds = self.phase_seconds()
         self._phase, self._phase_since = phase, time.monotonic()
+        if self._spool.is_nearly_full and (phase in _PASSING or phase is self._told_phase):
+            return
+        self._told_phase = phase
         self._write(
             PhaseRecord(
                 seq=self._next(),
@@ -134,11 +143,26 @@ class Recorder:
     def close(self) -> None:
         """Flush everything to the disk and let go of the file."""
         self._close_gap()
+        self._write_held()
         os.fsync(self._file)
         os.close(self._file)
 
+    def _leave_out(self, step: int) -> None:
+        self._gap = Gap.of(step) if self._gap is None else self._gap.with_one_more(step)
+
+    def _let_go_of_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._leave_out(held.step)
+
+    def _write_held(self) -> None:
+        """Write the evaluation that is held, under the number that is next by now."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._write(held.model_copy(update={"seq": self._next()}))
+
     def _close_gap(self) -> None:
-        """Say what was left out before anything is recorded after it."""
+        """Say what was left out before more figures, a checkpoint or the end are recorded after it."""
         gap, self._gap = self._gap, None
         if gap is None:
             return

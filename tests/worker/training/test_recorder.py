@@ -9,6 +9,7 @@ from contracts.record import (
     GapRecord,
     LogRecord,
     MetricRecord,
+    PhaseRecord,
     decode_line,
 )
 from worker.training.recorder import Recorder
@@ -89,3 +90,69 @@ def test_a_gap_is_told_before_what_comes_after_it(tmp_path: Path) -> None:
 
     found = [decode_line(line) for line in path.read_bytes().splitlines()]
     assert [record.type for record in found] == ["metric", "gap", "checkpoint"]
+
+
+def test_evaluations_and_their_phases_do_not_outgrow_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    limit, steps = 20_000, 500
+
+    with Recorder(path, limit) as recorder:
+        for step in range(1, steps + 1):
+            recorder.phase(Phase.TRAINING, step)
+            recorder.metric(step, {"loss": 1.0})
+            recorder.phase(Phase.EVALUATING, step)
+            recorder.evaluation(step, 1.0, 100, 0.1)
+
+    found = [decode_line(line) for line in path.read_bytes().splitlines()]
+    assert path.stat().st_size < limit
+    assert [record.seq for record in found] == list(range(1, len(found) + 1))
+    evaluated = [record.step for record in found if isinstance(record, EvalRecord)]
+    metrics = [record for record in found if isinstance(record, MetricRecord)]
+    gaps = [record for record in found if isinstance(record, GapRecord)]
+    assert evaluated == sorted(evaluated)
+    assert evaluated[-1] == steps, "the last one is there"
+    assert len(evaluated) + len(metrics) + sum(gap.count for gap in gaps) == 2 * steps
+    assert {record.step for record in metrics} != set(evaluated), "each kind is thinned by itself"
+    phases = [record.phase for record in found if isinstance(record, PhaseRecord)]
+    assert phases[-1] is Phase.TRAINING, "no evaluation is left standing as the phase"
+    assert set(recorder.phase_seconds()) == {"training", "evaluating"}
+
+
+def test_a_checkpoint_has_its_evaluation_however_full_the_spool(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+
+    with Recorder(path, 1) as recorder:
+        for step in (1, 2, 3):
+            recorder.metric(step, {"loss": 1.0})
+            recorder.evaluation(step, 1.0, 100, 0.1)
+        recorder.checkpoint(3, "step-00000003", 12)
+
+    found = [decode_line(line) for line in path.read_bytes().splitlines()]
+    assert [record.type for record in found] == [
+        "metric",
+        "gap",
+        "eval",
+        "checkpoint",
+    ]
+    gap = found[1]
+    assert isinstance(gap, GapRecord)
+    assert (gap.first_step, gap.last_step, gap.count) == (1, 3, 4)
+
+
+def test_checkpoints_alone_go_beyond_the_limit_and_by_how_much_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    limit, steps = 20_000, 300
+
+    with Recorder(path, limit) as recorder:
+        for step in range(1_000_001, 1_000_001 + steps):
+            recorder.phase(Phase.TRAINING, step)
+            recorder.metric(step, {"loss": 1.0})
+            recorder.phase(Phase.EVALUATING, step)
+            recorder.evaluation(step, 1.0, 100_000, 0.1)
+            recorder.phase(Phase.SAVING, step)
+            recorder.checkpoint(step, f"step-{step:08d}", 10**9)
+
+    found = [decode_line(line) for line in path.read_bytes().splitlines()]
+    assert limit < path.stat().st_size < limit + 600 * steps
+    assert sum(isinstance(record, CheckpointRecord) for record in found) == steps
+    assert sum(isinstance(record, EvalRecord) for record in found) == steps
