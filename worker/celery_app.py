@@ -20,7 +20,13 @@ from worker.settings import Settings
 from worker.supervisor import alive
 from worker.supervisor.answers import Refused, ServerAway
 from worker.supervisor.device import DeviceMissing
-from worker.supervisor.gpu_lock import DeviceBusy, hold_device, take_turn
+from worker.supervisor.gpu_lock import (
+    DeviceBusy,
+    LockDirRefused,
+    find_lock_dir,
+    hold_device,
+    take_turn,
+)
 from worker.supervisor.identity import (
     describe_device,
     describe_worker,
@@ -104,7 +110,7 @@ def come_back(settings: Settings, worker: WorkerInfo) -> None:
     token = settings.worker_token.get_secret_value()
     try:
         with (
-            hold_device(settings.work_dir / "locks", slot_name(worker)) as lock_fd,
+            hold_device(find_lock_dir(settings, worker.device), slot_name(worker)) as lock_fd,
             Server(settings.server_url, token, 0, 0) as server,
         ):
             server.hello(worker.model_copy(update={"idle": take_turn(lock_fd)}))
@@ -130,7 +136,8 @@ def main() -> None:
     settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         worker = describe_worker(settings, os.environ)
-    except DeviceMissing as error:
+        find_lock_dir(settings, worker.device)  # refused now, not at the first ring
+    except (DeviceMissing, LockDirRefused) as error:
         raise SystemExit(f"stepline worker: {error}") from error
     log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
     come_back(settings, worker)

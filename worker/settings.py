@@ -1,5 +1,6 @@
 """Settings of a worker process, read from the environment once, in celery_app. Names begin with STEPLINE_."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,9 @@ class Settings(BaseSettings):
     models_dir: Path | None = None
     """Root of model directories; one found there wins over the hub."""
     work_dir: Path = Path(tempfile.gettempdir()) / "stepline-work"
-    """Where run directories and locks lie; needs room for checkpoints."""
+    """Where run directories lie; needs room for checkpoints."""
+    lock_dir: Path = Path(tempfile.gettempdir()) / f"stepline-locks-{os.geteuid()}"
+    """Where the locks of GPUs lie; the same for all workers on a host that may meet on one."""
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)

@@ -2,7 +2,8 @@
 
 The kernel frees it when the last holder is gone, so no second training starts on a GPU that an orphan still uses.
 Whoever has just taken it therefore knows that whatever trained under it is over, and may tell the server so: the file
-holds the lock's name and counts the turns in which that is said.
+holds the lock's name and counts the turns in which that is said. A GPU's lock is the same for all services that this
+user runs on this host.
 """
 
 import fcntl
@@ -15,20 +16,45 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from contracts.attempt import Idle
+from contracts.attempt import Device, Idle
+from worker.settings import Settings
 
 
 class DeviceBusy(Exception):
     """Another process trains on this device."""
 
 
+class LockDirRefused(Exception):
+    """The directory of the GPUs' locks is another user's, who could take them away from under us."""
+
+
+def find_lock_dir(settings: Settings, device: Device) -> Path:
+    """Return where a device's lock lies. The GPUs' directory is made, and refused unless it is ours.
+
+    What is locked of a CPU is its worker alone, so that lies in the work directory.
+    """
+    if device.kind == "cpu":
+        return settings.work_dir / "locks"
+    path = settings.lock_dir
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for found in (path.lstat(), path.stat()):  # the name, which may be a link, and what it names
+        if found.st_uid != os.geteuid():
+            raise LockDirRefused(
+                f"the directory of locks {path} belongs to user {found.st_uid}, not to us; "
+                "choose another one with STEPLINE_LOCK_DIR"
+            )
+    path.chmod(0o700)
+    return path
+
+
 @contextmanager
 def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Iterator[int]:
     """Hold the lock of a device while the block runs, and give its file descriptor. Raises DeviceBusy."""
     lock_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(lock_dir / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = lock_dir / f"{name}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(descriptor, name, time.monotonic() + patience_seconds)
+        _take(descriptor, path, time.monotonic() + patience_seconds)
         yield descriptor
     finally:
         # Closed, not unlocked: unlocking would free it under a child that still holds it.
@@ -49,13 +75,13 @@ def take_turn(descriptor: int) -> Idle:
     return turn
 
 
-def _take(descriptor: int, name: str, give_up_at: float) -> None:
+def _take(descriptor: int, path: Path, give_up_at: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= give_up_at:
-                raise DeviceBusy(f"{name} is in use by another process") from None
+                raise DeviceBusy(f"another process holds {path}") from None
             time.sleep(0.05)
         else:
             return

@@ -20,7 +20,13 @@ from worker.settings import Settings
 from worker.supervisor import child
 from worker.supervisor.answers import Refused, ServerAway, Superseded
 from worker.supervisor.deliver import deliver, failed, finish
-from worker.supervisor.gpu_lock import DeviceBusy, hold_device, take_turn
+from worker.supervisor.gpu_lock import (
+    DeviceBusy,
+    LockDirRefused,
+    find_lock_dir,
+    hold_device,
+    take_turn,
+)
 from worker.supervisor.identity import slot_name, slug, with_models_of_now
 from worker.supervisor.lease import boottime
 from worker.supervisor.models import PlacingFailed
@@ -48,7 +54,7 @@ def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str])
     with stop_on_sigterm(settings.term_seconds) as stop:
         try:
             with (
-                hold_device(settings.work_dir / "locks", slot_name(worker)) as lock_fd,
+                hold_device(find_lock_dir(settings, worker.device), slot_name(worker)) as lock_fd,
                 Server(
                     settings.server_url,
                     settings.worker_token.get_secret_value(),
@@ -58,8 +64,8 @@ def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str])
                 ) as server,
             ):
                 return _run_all(_Slot(settings, environ, worker, home, lock_fd, server, stop))
-        except DeviceBusy as busy:
-            log.warning("not claiming", reason=str(busy))
+        except (DeviceBusy, LockDirRefused) as error:
+            log.warning("not claiming", reason=str(error))
         except (ServerAway, Refused, Stopped) as error:
             log.warning("could not claim", reason=f"{type(error).__name__}: {error}")
     return 0

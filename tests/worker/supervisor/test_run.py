@@ -4,11 +4,11 @@ import json
 import os
 from pathlib import Path
 
-from contracts.attempt import SyncReply, Wanted, WorkerInfo
+from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
 from worker.settings import Settings
-from worker.supervisor.gpu_lock import hold_device
+from worker.supervisor.gpu_lock import find_lock_dir, hold_device
 from worker.supervisor.identity import slot_name
 from worker.supervisor.run import run_next
 
@@ -66,11 +66,21 @@ def test_a_ring_while_the_server_refuses_us_ends_quietly(tmp_path: Path) -> None
         assert _run(peer, tmp_path) == 0
 
 
-def test_a_device_in_use_claims_nothing(tmp_path: Path) -> None:
-    with (
-        ScriptedServer(NOTHING) as peer,
-        hold_device(tmp_path / "locks", slot_name(WORKER)),
-    ):
-        assert _run(peer, tmp_path) == 0
+def test_a_gpu_in_use_by_another_service_claims_nothing(tmp_path: Path) -> None:
+    worker = WorkerInfo(worker_id="w", device=Device(kind="cuda", uuid="GPU-1"))
+    with ScriptedServer(NOTHING) as peer:
+        mine, others = (
+            Settings(
+                server_url=peer.url,
+                worker_token="token",
+                work_dir=tmp_path / name,
+                lock_dir=tmp_path / "locks",
+            )
+            for name in ("mine", "others")
+        )
+        with hold_device(find_lock_dir(others, worker.device), slot_name(worker)):
+            assert run_next(mine, worker, os.environ) == 0
+        assert peer.asked == []
+        run_next(mine, worker, os.environ)
 
-    assert peer.asked == []
+    assert _asked(peer) == ["claim"]
