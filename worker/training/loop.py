@@ -119,7 +119,8 @@ def _evaluate_if_due(run: Run) -> None:
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
     """Leave the gradient of the window's mean loss in the parameters; return its summed NLL and its tokens.
 
-    Summed over supervised tokens and divided once, so that the packing changes memory, not the result.
+    Summed over supervised tokens and divided once, so that the packing changes memory, not the result; and divided in
+    the adapter's float32, for in bfloat16 a factor that is no power of two rounds all gradients the same way.
     """
     tokens = supervised_tokens(window)
     device = run.model.device.torch_device
@@ -131,8 +132,11 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
         for batch in pack(window, token_budget, together=run.model.packs):
             run.between()
             nll: Tensor = sum_nll(run.model, batch.to(device))
-            (nll / tokens).backward()  # type: ignore[no-untyped-call]  # torch types it so
+            nll.backward()  # type: ignore[no-untyped-call]  # torch types it so
             total += nll.detach()
+        for parameter in run.model.adapter_parameters:
+            if parameter.grad is not None:
+                parameter.grad.div_(tokens)
         return total.item()
 
     return within_memory(run, window, gradients), tokens

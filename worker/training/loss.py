@@ -74,4 +74,5 @@ class _ChunkedNll(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
-        return slope * gradients[0].to(slope.dtype), None, None
+        # The factor as it is: in bfloat16 it would round, and with it every gradient the same way.
+        return slope.float().mul_(gradients[0]).to(slope.dtype), None, None

@@ -8,12 +8,17 @@ import torch
 from torch.nn import functional
 from transformers import Gemma2ForCausalLM
 
+from contracts.record import MetricRecord
 from tests.tiny_model import make_other
+from tests.worker.training.conftest import small_spec
+from tests.worker.training.run_directory import lay_down, records, run_here
 from worker.training import loss
-from worker.training.batches import pack, supervised_tokens
-from worker.training.data import Sample
+from worker.training.batches import Windows, pack, supervised_tokens
+from worker.training.data import Sample, prepare
+from worker.training.device import choose_device
 from worker.training.loss import chunked_nll, sum_nll, token_nll
-from worker.training.model import TrainableModel
+from worker.training.model import TrainableModel, load_model
+from worker.training.template import Template
 
 Load = Callable[..., TrainableModel]
 
@@ -98,6 +103,46 @@ def test_loss_and_gradients_do_not_depend_on_the_micro_batches(load: Load, count
     for others in (gradients_4, gradients_1, gradients_p):
         for found, expected in zip(others, gradients, strict=True):
             assert (found - expected).norm() <= 1e-5 * expected.norm()
+
+
+def test_gradients_in_bfloat16_do_not_round_with_the_number_of_tokens(
+    tiny_model: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    spec = small_spec(
+        quantization={"compute_dtype": "bfloat16"},
+        training={"max_steps": 1, "per_device_batch_size": 7, "gradient_accumulation_steps": 2},
+        engine={"token_budget": 256},
+    )
+    run_dir = lay_down(tmp_path, tiny_model, spec=spec.model_dump())
+    run_here(run_dir)
+    (step,) = (r for r in records(run_dir) if isinstance(r, MetricRecord))
+
+    model = load_model(tiny_model, spec, choose_device("bfloat16", None))
+    model.peft_model.train()
+    data = prepare(run_dir, spec, tokenizer, Template(tokenizer))
+    window = Windows(data.train, spec.effective_batch_size, spec.training.seed).window(1)
+    for batch in pack(window, 256):
+        sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    gradients = [p.grad for p in model.adapter_parameters if p.grad is not None]
+    of_the_sum = torch.nn.utils.get_total_norm(gradients).item()
+
+    tokens = supervised_tokens(window)
+    assert step.values["grad_norm"] * tokens == pytest.approx(of_the_sum, rel=1e-5)
+
+
+def test_scaled_loss_scales_its_gradient_in_bfloat16_as_well() -> None:
+    head = torch.nn.Linear(32, 300, bias=False, dtype=torch.bfloat16).requires_grad_(
+        requires_grad=False
+    )
+    hidden = torch.randn(50, 32, dtype=torch.bfloat16, requires_grad=True)
+    targets = torch.randint(0, 300, (50,))
+    total = loss._ChunkedNll.apply(hidden, head, targets)  # type: ignore[no-untyped-call]  # torch's
+    (plain,) = torch.autograd.grad(total, hidden, retain_graph=True)
+
+    (scaled,) = torch.autograd.grad(total / 769, hidden)
+
+    ratio = scaled.double().norm() * 769 / plain.double().norm()
+    assert ratio.item() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_prompt_tokens_do_not_count(load: Load) -> None:
