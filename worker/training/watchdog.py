@@ -24,7 +24,7 @@ class Watchdog:
 
     def __init__(self, adapter: Sequence[Tensor]) -> None:
         self._adapter = adapter
-        self._first_digest = _digest(adapter)
+        self._first_digest = ""
         self._steps = 0
         self._zeros = 0
         self._flat = 0
@@ -73,7 +73,13 @@ class Watchdog:
         self._last_beat = time.monotonic()
 
     def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
-        """Call `on_hang`, in a thread, once no sign of life has come for too long. Set the event returned to stop."""
+        """Begin: training starts from the adapter as it is now.
+
+        Calls `on_hang`, in a thread, once no sign of life has come for too long. Set the event returned to stop.
+        """
+        self._first_digest = _digest(
+            self._adapter
+        )  # not before: a resume gives the adapter its weights
         watched, ended = threading.get_ident(), threading.Event()
 
         def wait() -> None:

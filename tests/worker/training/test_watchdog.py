@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from contracts.failure import Failure, FailureReason
 from tests.tiny_model import make_rows
 from tests.worker.training.run_directory import lay_down, losses, run_here
-from worker.training.checkpoint import find_newest
+from tests.worker.training.test_resume import StopAt
+from worker.training.checkpoint import Checkpoints, find_newest, load
 from worker.training.errors import TrainingError
 from worker.training.watchdog import FROZEN_STEPS, ZERO_STEPS, Watchdog
 
@@ -56,32 +57,59 @@ def test_adapter_that_gets_no_gradient_is_found_out_though_weight_decay_moves_it
 
 def test_one_changed_weight_is_enough_not_to_be_frozen() -> None:
     adapter = [torch.zeros(10), torch.zeros(10)]
+    told: list[Failure] = []
     watchdog = Watchdog(adapter)
+    watchdog.watch(told.append, limit_seconds=30.0).set()
     adapter[1][3] = 1e-30
 
     for step in range(1, FROZEN_STEPS + 2):
         watchdog.check_adapter(step)
 
 
+MOVES_NOTHING = {
+    "training": {
+        "per_device_batch_size": 2,
+        "gradient_accumulation_steps": 1,
+        "epochs": 3,
+        "learning_rate": 1e-60,
+    },
+    "evaluation": {"every_steps": 1000},
+}
+
+
 def test_rate_too_small_to_change_a_float32_weight_is_found_out(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    spec = {
-        "training": {
-            "per_device_batch_size": 2,
-            "gradient_accumulation_steps": 1,
-            "epochs": 3,
-            "learning_rate": 1e-60,
-        },
-        "evaluation": {"every_steps": 1000},
-    }
-    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), spec)
+    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), MOVES_NOTHING)
 
     outcome = run_here(run_dir)
 
     assert outcome.failure is not None
     assert outcome.failure.reason is FailureReason.ADAPTER_FROZEN
     assert outcome.failure.step == FROZEN_STEPS
+
+
+def test_adapter_that_stays_as_the_attempt_before_left_it_is_found_out(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    first = lay_down(tmp_path / "first", tiny_model, make_rows(37), MOVES_NOTHING)
+    second = lay_down(tmp_path / "second", tiny_model, make_rows(37), MOVES_NOTHING)
+    assert run_here(first, StopAt(9)).status == "interrupted"
+    newest = find_newest(first.checkpoints)
+    assert newest is not None
+    snapshot = load(newest)
+    for name, tensor in snapshot.tensors.items():
+        if name.startswith("adapter."):
+            tensor.add_(0.01)  # it had learned something
+    Checkpoints(second.resume, keep=1).save(snapshot)
+
+    outcome = run_here(second)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.ADAPTER_FROZEN
+    assert outcome.failure.step == snapshot.state.step + FROZEN_STEPS
 
 
 def test_run_that_blows_up_stops_with_the_last_good_checkpoint_kept(
