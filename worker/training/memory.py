@@ -1,5 +1,6 @@
 """Out of memory: work is begun again whole with smaller micro-batches. The effective batch never changes."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -9,20 +10,29 @@ from worker.training.data import Sample
 from worker.training.state import Run
 
 T = TypeVar("T")
+_TOLD = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
+"""How CUDA's runtime, Triton, cuBLAS and cuDNN say it, which take memory past torch's allocator."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether the GPU's memory ran out, whichever library was the one to notice."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _TOLD.search(str(error)) is not None
 
 
 def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T]) -> T:
     """Return `work(token_budget)`, with a halved budget for as long as the GPU's memory runs out.
 
     Once a micro-batch holds no more than the longest sample, activations are recomputed instead of kept, if the spec
-    leaves that to the engine; then OutOfMemoryError is the answer.
+    leaves that to the engine; then the error is the answer.
     """
     longest = max(len(sample) for sample in samples)
     while True:
         try:
             return work(run.token_budget)
-        except torch.OutOfMemoryError:
-            if not _give_way(run, longest):
+        except RuntimeError as error:
+            if not (is_out_of_memory(error) and _give_way(run, longest)):
                 raise
         # Only here, with the exception and its frames gone, can the memory that they held be given back.
         if run.model.device.is_cuda:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
@@ -28,7 +27,7 @@ from worker.training.errors import DETAIL_CHARACTERS, StopRequested, TrainingErr
 from worker.training.evaluate import Evaluation
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
 from worker.training.loss import sum_nll
-from worker.training.memory import within_memory
+from worker.training.memory import is_out_of_memory, within_memory
 from worker.training.model import (
     TrainableModel,
     check_length,
@@ -73,7 +72,7 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, TrainingError):
         return error.failure
     reason = FailureReason.CRASHED
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         reason = FailureReason.OOM_GPU
     elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         reason = FailureReason.OOM_HOST

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from contracts.failure import FailureReason
 from contracts.record import LogRecord
 from tests.worker.training.run_directory import lay_down, losses, records, run_here, summary_of
+from worker.training.run import failure_of
 from worker.training.stop import Stop
 
 SPEC: dict[str, Any] = {
@@ -15,18 +17,27 @@ SPEC: dict[str, Any] = {
 }
 
 
+TOLD: list[RuntimeError] = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+"""The forms in which torch tells that a GPU's memory has run out."""
+
+
 class RunsOutOfMemory(Stop):
-    """Plays a GPU whose memory runs out, in the middle of an update, at chosen looks (from 1)."""
+    """Plays a GPU whose memory runs out, in the middle of an update, at chosen looks (from 1); each time otherwise."""
 
     def __init__(self, *looks: int) -> None:
         super().__init__(Path("/nonexistent"))
         self._looks = looks
         self._look = 0
+        self._told = itertools.cycle(TOLD)
 
     def check(self) -> None:
         self._look += 1
         if self._look in self._looks:
-            raise torch.OutOfMemoryError("CUDA out of memory. (a test)")
+            raise next(self._told)
 
 
 def warnings_of(messages: list[Any]) -> list[str]:
@@ -72,6 +83,24 @@ def test_dropout_is_the_same_when_an_update_is_begun_again(
     assert losses(short) == losses(enough)
     assert "activations are recomputed" in warnings_of(records(short))[0]
     assert summary_of(short).choices["activation_checkpointing"]["value"] is True
+
+
+@pytest.mark.parametrize("error", TOLD, ids=lambda error: type(error).__name__)
+def test_every_form_of_it_is_a_failure_for_want_of_gpu_memory(error: RuntimeError) -> None:
+    assert failure_of(error).reason is FailureReason.OOM_GPU
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.AcceleratorError("CUDA error: an illegal memory access"), FailureReason.CRASHED),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), FailureReason.OOM_HOST),
+        (OSError("CUDA error: out of memory"), FailureReason.CRASHED),
+    ],
+    ids=str,
+)
+def test_other_errors_are_none(error: Exception, reason: FailureReason) -> None:
+    assert failure_of(error).reason is reason
 
 
 def test_memory_that_is_never_enough_fails_as_what_it_is(tiny_model: Path, tmp_path: Path) -> None:
