@@ -1,11 +1,13 @@
 """What a model's directory must and must not hold. Checked before anything of it is loaded; nothing of it is run."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from contracts.failure import FailureReason
@@ -14,6 +16,8 @@ from worker.training.errors import TrainingError
 _CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}
 """Each makes transformers fetch or run code that came with the model."""
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+_PASSING_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
+"""Keys of config.json that say how a copy was saved or is loaded, not what the model computes."""
 
 
 def check_model_files(directory: Path) -> None:
@@ -45,6 +49,41 @@ def count_parameters(directory: Path) -> int:
         with safe_open(shard, framework="pt") as weights:
             total += sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118 - not a dict
     return total
+
+
+def digest_base(directory: Path) -> str:
+    """Return a digest by which the checked model is known again, on every device and however it is loaded or sharded.
+
+    Of each weight one row counts, so that no time is spent: whatever training, merging or another seed changes, it
+    changes in some row out of hundreds.
+    """
+    config = _read_json(directory / "config.json")
+    kept = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
+    weights = [part for shard in _loaded_shards(directory) for part in _weight_digests(shard)]
+    told = json.dumps([kept, sorted(weights)], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _loaded_shards(directory: Path) -> list[Path]:
+    """Return the weights files in use, in transformers' order of preference."""
+    single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        return [directory / name for name in set(_read_json(index)["weight_map"].values())]
+    return sorted(directory.glob("*.safetensors"))
+
+
+def _weight_digests(shard: Path) -> Iterator[tuple[str, str]]:
+    with safe_open(shard, framework="pt") as weights:
+        for key in weights.keys():  # noqa: SIM118 - not a dict
+            weight = weights.get_slice(key)
+            shape, dtype = weight.get_shape(), weight.get_dtype()
+            middle = tuple(slice(size // 2, size // 2 + 1) for size in shape[:-1])
+            row = weight[(*middle, slice(None))] if shape else weights.get_tensor(key)
+            digest = hashlib.sha256(f"{dtype}{shape}".encode())
+            digest.update(row.flatten().view(torch.uint8).numpy().tobytes())
+            yield key, digest.hexdigest()
 
 
 def _check_no_code(name: str, value: Any) -> None:

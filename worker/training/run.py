@@ -35,7 +35,7 @@ from worker.training.model import (
     load_model,
     load_tokenizer,
 )
-from worker.training.model_files import check_model_files
+from worker.training.model_files import check_model_files, digest_base
 from worker.training.optim import build_optimizer, is_fused
 from worker.training.recorder import Recorder
 from worker.training.state import Progress, Run
@@ -140,6 +140,7 @@ def _run(
         spec=spec,
         data=data,
         model=model,
+        base_digest=digest_base(run_dir.model),
         optimizer=optimizer,
         windows=windows,
         total_steps=count_steps(spec, windows.per_epoch),

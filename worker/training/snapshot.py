@@ -92,6 +92,7 @@ def identity(run: Run) -> dict[str, str]:
     return {
         "model": spec.model,
         "model_revision": str(spec.model_revision),
+        "base": run.base_digest,
         "rows": run.data.digest,
         "training": spec.training.model_dump_json(exclude={"early_stopping"}),
         "lora": spec.lora.model_dump_json(),
@@ -120,13 +121,19 @@ def circumstances(run: Run) -> dict[str, str | int]:
 
 
 def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
-    different = [name for name, value in own.items() if theirs.get(name) != value]
-    if different:
-        raise TrainingError(
-            FailureReason.SPEC_REFUSED,
-            f"the checkpoint belongs to another run: {', '.join(different)} differ; submit a new job instead",
-            evidence={"different": ", ".join(different)},
+    # What an earlier version did not write down does not differ.
+    different = [name for name, value in own.items() if theirs.get(name, value) != value]
+    if not different:
+        return
+    told = f"the checkpoint belongs to another run: {', '.join(different)} differ; submit a new job instead"
+    if different == ["base"]:
+        told = (
+            "the checkpoint was trained on another base: the model's directory holds other weights, or another "
+            "config.json, than when this job began; put those back and retry the job, or submit a new one"
         )
+    raise TrainingError(
+        FailureReason.SPEC_REFUSED, told, evidence={"different": ", ".join(different)}
+    )
 
 
 def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:

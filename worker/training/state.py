@@ -60,6 +60,8 @@ class Run:
     spec: JobSpec
     data: Data
     model: TrainableModel
+    base_digest: str
+    """By which the base model is known again in the next attempt (see model_files.py)."""
     optimizer: torch.optim.Optimizer
     windows: Windows
     total_steps: int

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
-from worker.training.model_files import check_model_files, count_parameters
+from worker.training.model_files import check_model_files, count_parameters, digest_base
 
 
 @pytest.fixture
@@ -78,3 +80,48 @@ def test_directory_without_config_is_not_found(tmp_path: Path) -> None:
 def test_whole_model_is_accepted_and_its_parameters_counted(tiny_model: Path) -> None:
     check_model_files(tiny_model)
     assert count_parameters(tiny_model) == 346_752
+
+
+def test_copy_saved_in_shards_by_another_version_is_the_same_base(
+    tiny_model: Path, copy: Path
+) -> None:
+    weights = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    names = sorted(weights)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for shard, keys in shards.items():
+        save_file({key: weights[key] for key in keys}, copy / shard)
+    index = {"weight_map": {key: shard for shard, keys in shards.items() for key in keys}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file({"other": torch.ones(2)}, copy / "consolidated.safetensors")  # nobody loads it
+    change_json(copy / "config.json", transformers_version="0", dtype="bfloat16")
+
+    assert digest_base(copy) == digest_base(tiny_model)
+
+
+def change_a_bias(model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.1.self_attn.q_proj.bias"][-1] += 1
+    save_file(weights, model / "model.safetensors")
+
+
+def scale_a_matrix(model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.1.mlp.down_proj.weight"] *= 1.001
+    save_file(weights, model / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_a_bias,
+        scale_a_matrix,
+        lambda model: change_json(model / "config.json", rms_norm_eps=1e-3),
+    ],
+)
+def test_other_weights_or_another_function_are_another_base(
+    tiny_model: Path, copy: Path, change: Callable[[Path], Any]
+) -> None:
+    change(copy)
+
+    assert digest_base(copy) != digest_base(tiny_model)

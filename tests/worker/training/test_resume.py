@@ -14,7 +14,7 @@ from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
 from contracts.run_dir import Control, RunDir, write_model
-from tests.tiny_model import make_rows
+from tests.tiny_model import make_rows, make_tiny_qwen2
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     lay_down,
@@ -26,7 +26,7 @@ from tests.worker.training.run_directory import (
     summary_of,
     wait_for,
 )
-from worker.training.checkpoint import find_newest
+from worker.training.checkpoint import Checkpoints, find_newest, load
 from worker.training.errors import StopRequested
 from worker.training.state import Run
 from worker.training.stop import Stop
@@ -296,6 +296,36 @@ def test_checkpoint_of_another_run_is_refused_with_what_differs(
     assert outcome.failure is not None
     assert outcome.failure.reason is FailureReason.SPEC_REFUSED
     assert outcome.failure.evidence == {"different": "training, total_steps"}
+
+
+def test_run_is_not_gone_on_with_over_another_base(tiny_model: Path, tmp_path: Path) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.0)
+    like_it = make_tiny_qwen2(tmp_path / "like-it", seed=1)
+    second = resumed_from(first, tmp_path / "second", like_it, 0.0)
+
+    outcome = run_here(second)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.SPEC_REFUSED
+    assert outcome.failure.evidence == {"different": "base"}
+    assert "another base" in outcome.failure.detail
+
+
+def test_checkpoint_that_does_not_name_its_base_is_gone_on_with(
+    straight: Straight, tiny_model: Path, tmp_path: Path
+) -> None:
+    first = interrupted(tmp_path / "first", tiny_model, 0.0)
+    newest = find_newest(first.checkpoints)
+    assert newest is not None
+    snapshot = load(newest)
+    del snapshot.state.identity["base"]
+    second = resumed_from(first, tmp_path / "second", tiny_model, 0.0)
+    second.resume.unlink()
+    Checkpoints(second.resume, keep=1).save(snapshot)
+
+    run_here(second)
+
+    assert_same_run([first, second], straight(0.0))
 
 
 def test_budget_and_threads_of_the_attempt_before_are_adopted(
