@@ -111,6 +111,8 @@ class Claim(Tolerant):
     job_id: str
     number: int = Field(ge=1)
     """1 for the job's first attempt."""
+    submitted_at: UtcDatetime | None = None
+    """When the job was submitted; null from a server of an earlier version."""
     token: str
     spec: JobSpec
     train: DatasetFile | HubDataset

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from contracts.attempt import Wanted
-from contracts.base import Tolerant
+from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import Origin
 
 
@@ -109,6 +109,8 @@ class Placed(Tolerant):
     attempt_id: str = ""
     job_id: str = ""
     attempt_number: int = Field(1, ge=1)
+    submitted_at: UtcDatetime | None = None
+    """When the job was submitted: the date of a chat template that writes one, in every attempt. Null: today's."""
     model_revision: str | None = None
     """Commit of the hub that `model` is."""
     train_revision: str | None = None

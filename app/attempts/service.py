@@ -289,6 +289,7 @@ def _claim(session: Session, attempt_id: str, job: Job, token: str, settings: Se
         attempt_id=attempt_id,
         job_id=job.id,
         number=job.attempt_number,
+        submitted_at=job.created_at,
         token=token,
         spec=spec,
         train=_describe(session, spec.dataset.train),

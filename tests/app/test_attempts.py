@@ -1,7 +1,7 @@
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select, update
@@ -45,6 +45,7 @@ def test_a_claim_carries_all_that_a_worker_needs(player: Player, database: Datab
     seen = player.job(job)
     assert (seen["status"], seen["phase"], seen["attempt"]) == ("running", "placing", 1)
     assert seen["started_at"] is not None
+    assert claim.submitted_at == datetime.fromisoformat(seen["created_at"])
 
 
 def test_only_the_worker_token_lets_in(player: Player) -> None:

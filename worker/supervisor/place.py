@@ -73,6 +73,7 @@ class Placer:
                 attempt_id=claim.attempt_id,
                 job_id=claim.job_id,
                 attempt_number=claim.number,
+                submitted_at=claim.submitted_at,
                 model_revision=model.revision,
                 train_revision=train_revision,
                 eval_revision=eval_revision,

@@ -125,7 +125,7 @@ def _run(
     stop.check()
 
     recorder.phase(Phase.TOKENIZING)
-    template = Template(tokenizer)
+    template = Template(tokenizer, placed.submitted_at)
     data = rows.prepare(run_dir, spec, tokenizer, template)
     stop.check()
 

@@ -4,13 +4,16 @@ The stock template of Qwen2 gets marks around what is trained; of any other temp
 found by rendering the conversation turn by turn. A model without a template is trained on plain text.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from contracts.base import utc_now
 from contracts.dataset import Message
 from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
@@ -41,6 +44,8 @@ QWEN2_MARKED_TEMPLATE = (
 )
 """The same text with the answers and their end-of-turn tokens marked; an empty answer is not trained."""
 
+_DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
+
 
 class Span(NamedTuple):
     """Characters from `start` up to, without, `end`."""
@@ -60,8 +65,10 @@ class Rendered:
 class Template:
     """Renders conversations for one tokenizer."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
+        """`now` is what a template that writes the date takes for it: that of all of a job's attempts. None: today's."""
         self._tokenizer = tokenizer
+        self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
         if not tokenizer.chat_template:
             self.kind = "plain"
@@ -146,7 +153,10 @@ class Template:
     def _apply(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
         try:
             text: str = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=add_generation_prompt
+                turns,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                chat_template=self._chat_template,
             )
         except TemplateError as error:
             roles = ", ".join(turn["role"] for turn in turns) or "no turn at all"
@@ -155,3 +165,10 @@ class Template:
                 f"the model's chat template refuses a conversation of {roles}: {error}",
             ) from error
         return text
+
+
+def _with_date(chat_template: Any, now: datetime) -> str | None:
+    """Write a moment in the place of each `strftime_now("…")`, for which transformers would take the present one."""
+    if not isinstance(chat_template, str):  # none, or several by name: transformers chooses
+        return None
+    return _DATE.sub(lambda call: call[1] + now.strftime(call[2]) + call[1], chat_template)

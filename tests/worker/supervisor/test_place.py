@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.attempt import Claim
+from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
 from contracts.run_dir import Placed, RunDir
@@ -50,7 +51,8 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_a_run_directory_holds_all_that_training_needs(tmp_path: Path, model: Path) -> None:
-    claim = _claim(eval=_claim().train)
+    submitted_at = utc_now()
+    claim = _claim(eval=_claim().train, submitted_at=submitted_at)
     run_dir = _place(tmp_path, claim, Answer(body=ROWS))
 
     assert JobSpec.model_validate_json(run_dir.spec.read_text()) == claim.spec
@@ -59,6 +61,7 @@ def test_a_run_directory_holds_all_that_training_needs(tmp_path: Path, model: Pa
     assert run_dir.eval_data.read_bytes() == ROWS
     placed = Placed.model_validate_json(run_dir.placed.read_text())
     assert (placed.attempt_id, placed.job_id, placed.model_revision) == ("att_1", "job_1", None)
+    assert placed.submitted_at == submitted_at
     assert run_dir.path.stat().st_mode & 0o777 == 0o700
     everything = "".join(p.read_text() for p in run_dir.path.rglob("*") if p.is_file())
     assert claim.token not in everything

@@ -1,8 +1,10 @@
 """Killed at any moment and resumed, a run is the one that was never killed, bit for bit."""
 
 import random
+import shutil
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from contracts.attempt import Wanted
 from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run_dir import Control, Placed, RunDir, write_model
 from tests.tiny_model import make_rows, make_tiny_qwen2
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
@@ -30,6 +32,7 @@ from worker.training.checkpoint import Checkpoints, find_newest, load
 from worker.training.errors import StopRequested
 from worker.training.state import Run
 from worker.training.stop import Stop
+from worker.training.template import QWEN2_TEMPLATE
 
 STEPS_PER_EPOCH = 8
 TOTAL = 24
@@ -326,6 +329,25 @@ def test_checkpoint_that_does_not_name_its_base_is_gone_on_with(
     run_here(second)
 
     assert_same_run([first, second], straight(0.0))
+
+
+def test_template_that_writes_the_date_is_gone_on_with_at_another_time(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    by_the_microsecond = "{{ strftime_now('%f') }}" + QWEN2_TEMPLATE
+    (model / "chat_template.jinja").write_text(by_the_microsecond)
+    attempts = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        attempts.append(lay_down(tmp_path / name, model, ROWS, spec_with(0.0)))
+        write_model(attempts[-1].placed, Placed(submitted_at=datetime(2024, 7, 26, tzinfo=UTC)))
+    first, second = attempts
+    assert run_here(first, StopAt(40)).status == "interrupted"
+    second.resume.symlink_to(first.checkpoints)
+
+    assert run_here(second).status == "succeeded"
 
 
 def test_budget_and_threads_of_the_attempt_before_are_adopted(

@@ -1,4 +1,5 @@
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -29,9 +30,7 @@ class OtherTokenizer:
         self.all_special_tokens = tokenizer.all_special_tokens
 
     def apply_chat_template(self, turns: Any, **options: Any) -> Any:
-        return self._tokenizer.apply_chat_template(
-            turns, chat_template=self.chat_template, **options
-        )
+        return self._tokenizer.apply_chat_template(turns, **options)
 
 
 def dialogs() -> list[list[Message]]:
@@ -84,6 +83,18 @@ def test_another_template_is_marked_turn_by_turn(tokenizer: Any) -> None:
         rendered = template.render(turns)
         assert "You are someone else." in rendered.text or turns[0].role == "system"
         assert answers(rendered) == expected_answers(turns)
+
+
+def test_template_that_writes_the_date_gets_that_of_the_job(tokenizer: Any) -> None:
+    dated = "{{ strftime_now('%d %b %Y') + '\n' }}" + QWEN2_TEMPLATE
+    template = Template(OtherTokenizer(tokenizer, dated), datetime(2024, 7, 26, tzinfo=UTC))
+
+    rendered = template.render(
+        [Message(role="user", content="hi"), Message(role="assistant", content="Hello")]
+    )
+
+    assert rendered.text.startswith("26 Jul 2024\n<|im_start|>")
+    assert answers(rendered) == ["Hello<|im_end|>"]
 
 
 def test_template_without_end_of_turn_token_trains_the_answer_alone(tokenizer: Any) -> None:
