@@ -178,8 +178,14 @@ def _tokens_of(span: Span, encoding: Any) -> Span:
     # A tokenizer may give a character (a space it trims) to no token: then the next one inside the span counts.
     inside = range(span.start, span.end)
     first = next((t for c in inside if (t := encoding.char_to_token(c)) is not None), None)
-    last = next((t for c in reversed(inside) if (t := encoding.char_to_token(c)) is not None), None)
-    return Span(0, 0) if first is None or last is None else Span(first, last + 1)
+    place = next((c for c in reversed(inside) if encoding.char_to_token(c) is not None), None)
+    if first is None or place is None:
+        return Span(0, 0)
+    last = encoding.char_to_token(place)
+    # Of a character of several tokens (an emoji in bytes) that is the first one only.
+    while (chars := encoding.token_to_chars(last + 1)) and chars[0] <= place < chars[1]:
+        last += 1
+    return Span(first, last + 1)
 
 
 def _overlap(train: Sequence[Conversation], evaluation: Sequence[Conversation]) -> int:

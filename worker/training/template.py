@@ -79,7 +79,9 @@ class Template:
                 FailureReason.MODEL_REFUSED,
                 "the tokenizer has neither a chat template nor an end-of-text token",
             )
-        self._ends = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+        # all_special_tokens are, in transformers 5, only the ones with a role, such as eos_token.
+        special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+        self._ends = sorted(special.union(tokenizer.all_special_tokens), key=len, reverse=True)
 
     @property
     def reason(self) -> str:

@@ -60,6 +60,19 @@ def test_every_answer_of_a_chat_is_supervised(tmp_path: Path, tokenizer: Any) ->
     assert data.overlapping_rows == 1
 
 
+def test_last_character_of_several_tokens_is_supervised_whole(
+    tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_end = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+    prompt = "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    monkeypatch.setattr(tokenizer, "chat_template", without_end + prompt)
+    rows = [{"prompt": "hi", "completion": text} for text in ("yes 🙂", "🙂", "龘")]
+
+    data = prepared(tmp_path, tokenizer, rows, rows)
+
+    assert [trained_text(sample, tokenizer) for sample in data.train] == ["yes 🙂", "🙂", "龘"]
+
+
 def test_tokens_equal_those_of_the_stock_template(tmp_path: Path, tokenizer: Any) -> None:
     rows = make_rows(5)
 

@@ -1,12 +1,16 @@
 import itertools
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AddedToken
 
 from contracts.dataset import Message
 from contracts.failure import FailureReason
+from tests.tiny_model import make_tokenizer
 from worker.training.errors import TrainingError
+from worker.training.model import load_tokenizer
 from worker.training.template import QWEN2_TEMPLATE, Rendered, Template
 
 TEXTS = [
@@ -28,6 +32,7 @@ class OtherTokenizer:
         self.chat_template = chat_template
         self.eos_token = tokenizer.eos_token
         self.all_special_tokens = tokenizer.all_special_tokens
+        self.added_tokens_decoder = tokenizer.added_tokens_decoder
 
     def apply_chat_template(self, turns: Any, **options: Any) -> Any:
         return self._tokenizer.apply_chat_template(turns, **options)
@@ -106,6 +111,23 @@ def test_template_without_end_of_turn_token_trains_the_answer_alone(tokenizer: A
     )
 
     assert answers(rendered) == ["Hello"]
+
+
+def test_special_tokens_without_a_role_in_the_tokenizer_end_turns_as_well(tmp_path: Path) -> None:
+    written = make_tokenizer(["one two"], vocabulary=300)
+    roles = ["<|user|>", "<|assistant|>", "<|end|>"]
+    written.add_tokens([AddedToken(token, special=True) for token in roles], special_tokens=False)
+    written.eos_token = "<|endoftext|>"
+    written.chat_template = (  # as Phi-3's does it
+        "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+    )
+    written.save_pretrained(tmp_path)
+    template = Template(load_tokenizer(tmp_path))
+    turns = [Message(role=role, content="Hello") for role in ("user", "assistant") * 2]
+
+    assert answers(template.render(turns[:2])) == ["Hello<|end|>"]
+    assert answers(template.render(turns)) == ["Hello<|end|>"] * 2
 
 
 def test_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None:
