@@ -285,10 +285,15 @@ def make_model(folder: Path, data: Path) -> Path:
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second if the update's matrix products ran at this machine's peak, and nothing else ran.
+    """Return the tokens per second if the update's matrix products ran at this machine's peak, and nothing else ran."""
+    return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
-    Per token: 2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the
-    adapter's, and 6 for each of the head's, on supervised tokens only (forward, its recomputation, input gradient).
+
+def flops_per_token(plan: Plan, summary: Summary) -> float:
+    """Return the operations of the update's matrix products, per token.
+
+    2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the adapter's, and
+    4 for each of the head's, which is frozen as well, on supervised tokens only: its logits are computed once.
     """
     config = json.loads((Path(plan.model) / "config.json").read_text())
     head = config["vocab_size"] * config["hidden_size"]
@@ -296,8 +301,7 @@ def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
     adapter = summary.trainable_parameters
     body = summary.all_parameters - adapter - embeddings
     supervised = sum(label != -100 for row in plan.rows for label in row["labels"])
-    flops = 4 * body + 6 * adapter + 6 * head * supervised / sum(plan.tokens)
-    return peak_flops(plan.compute_dtype) / flops
+    return 4 * body + 6 * adapter + 4 * head * supervised / sum(plan.tokens)
 
 
 def peak_flops(compute_dtype: str) -> float:

@@ -83,7 +83,7 @@ class Summary(Tolerant):
     padding_share: float | None = None
     """Share of padding among the tokens computed."""
     flops_utilisation: float | None = None
-    """Share of the device's peak that the model's own operations reached; null where the peak is not known."""
+    """Share of the device's peak that the model's own operations reached, in bfloat16 on a known GPU; else null."""
     peak_memory_bytes: int | None = None
     device: str | None = None
     phases: dict[str, float] = {}

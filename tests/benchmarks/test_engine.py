@@ -7,7 +7,39 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.engine import flops_per_token
+from benchmarks.peers.windows import Plan
+from tests.factories import make_summary
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
+from tests.worker.training.conftest import small_spec
+from worker.training.device import choose_device
+from worker.training.flops import training_flops
+from worker.training.model import load_model
+
+
+def test_operations_of_the_limit_are_those_that_a_run_counts(tmp_path: Path) -> None:
+    path = make_tiny_qwen2(tmp_path)
+    model = load_model(path, small_spec(), choose_device("float32", None))
+    plan = Plan(
+        model=str(path),
+        windows=[[{"input_ids": [1] * 5, "labels": [-100, -100, -100, 1, 1]}]],
+        per_device_batch_size=1,
+        gradient_accumulation_steps=1,
+        learning_rate=2e-4,
+        rank=8,
+        alpha=16,
+        seed=42,
+        double_quant=False,
+        compute_dtype="float32",
+    )
+    summary = make_summary(
+        trainable_parameters=model.trainable_parameters, all_parameters=model.all_parameters
+    )
+
+    found = flops_per_token(plan, summary)
+
+    # Norms and biases stand in its parameters, and multiply no matrix.
+    assert found == pytest.approx(training_flops(model, 5, 2) / 5, rel=0.01)
 
 
 @pytest.mark.slow

@@ -5,10 +5,17 @@ and backward twice) and with the head for supervised tokens. Not counted: attent
 tokens), element-wise work, and whatever is computed twice to save memory.
 """
 
+import re
+
+import torch
+
+from worker.training.device import Device
 from worker.training.model import TrainableModel
 
 _PEAKS = {
+    "H200 NVL": 835e12,
     "H200": 989e12,
+    "H100 NVL": 835e12,
     "H100 PCIe": 756e12,
     "H100": 989e12,
     "A100": 312e12,
@@ -19,7 +26,9 @@ _PEAKS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""Dense bfloat16 operations a second by the makers' data sheets; the first name that fits counts."""
+"""Dense bfloat16 operations a second by the makers' data sheets; the first name that fits, word by word, counts."""
+_LESS_OF_IT = ("Laptop", "Max-Q", "MIG", "4090 D")
+"""Words of names of GPUs that are slower than the one they are named after, or a slice of it."""
 
 
 def training_flops(model: TrainableModel, tokens: int, supervised_tokens: int) -> float:
@@ -30,6 +39,13 @@ def training_flops(model: TrainableModel, tokens: int, supervised_tokens: int) -
 
 def utilisation(model: TrainableModel, flops: float, seconds: float) -> float | None:
     """Return the share of the device's peak that was reached; None where the peak is not known."""
-    name = model.device.name
-    peak = next((value for part, value in _PEAKS.items() if part in name), None)
-    return None if peak is None or not model.device.is_cuda else flops / seconds / peak
+    peak = _peak(model.device)
+    return None if peak is None else flops / seconds / peak
+
+
+def _peak(device: Device) -> float | None:
+    is_known = device.is_cuda and device.compute_dtype is torch.bfloat16
+    if not is_known or any(words in device.name for words in _LESS_OF_IT):
+        return None
+    found = (value for name, value in _PEAKS.items() if re.search(rf"\b{name}\b", device.name))
+    return next(found, None)

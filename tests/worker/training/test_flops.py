@@ -30,6 +30,37 @@ def test_utilisation_is_known_for_known_gpus_only(load: Load) -> None:
     assert utilisation(model, 1e12, 1.0) is None
 
 
+def test_another_gpu_or_another_type_has_not_the_peak_of_a_known_one(load: Load) -> None:
+    model = load()
+    bfloat16, float32 = torch.bfloat16, torch.float32
+
+    for name, dtype in (
+        ("NVIDIA L40", bfloat16),
+        ("NVIDIA RTX A1000", bfloat16),
+        ("NVIDIA H20", bfloat16),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", bfloat16),
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", bfloat16),
+        ("NVIDIA A100-SXM4-80GB", float32),
+    ):
+        gpu = Device(torch.device("cuda"), name, dtype, "")
+        assert utilisation(replace(model, device=gpu), 1e12, 1.0) is None, name
+
+
+def test_gpus_of_like_names_are_told_apart(load: Load) -> None:
+    model = load()
+
+    for name, peak in {
+        "NVIDIA A100-SXM4-80GB": 312e12,
+        "NVIDIA A10G": 70e12,
+        "NVIDIA L40S": 362e12,
+        "NVIDIA H100 PCIe": 756e12,
+        "NVIDIA H100 NVL": 835e12,
+        "NVIDIA GeForce RTX 4090": 165e12,
+    }.items():
+        gpu = Device(torch.device("cuda"), name, torch.bfloat16, "")
+        assert utilisation(replace(model, device=gpu), peak, 1.0) == pytest.approx(1.0), name
+
+
 def test_reference_model_with_rank_64_has_the_reference_reports_parameters(tmp_path: Path) -> None:
     config = AutoConfig.for_model(
         "qwen2",
