@@ -301,7 +301,7 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
     adapter = summary.trainable_parameters
     body = summary.all_parameters - adapter - embeddings
     supervised = sum(label != -100 for row in plan.rows for label in row["labels"])
-    return 4 * body + 6 * adapter + 4 * head * supervised / sum(plan.tokens)
+    return float(4 * body + 6 * adapter + 4 * head * supervised / sum(plan.tokens))
 
 
 def peak_flops(compute_dtype: str) -> float:
