@@ -19,6 +19,10 @@ VARLEN = "flash_attention_2"
 _WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 _FIRST, _SECOND = 9, 7
 """Tokens of the two samples that are packed."""
+_CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+"""What config.json calls that which comes between head(hidden) and the logits."""
+_ROUNDING = 1e-3
+"""Of the same product, computed twice."""
 
 
 def attention_of(base: Any) -> str:
@@ -70,16 +74,58 @@ def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
     return _prove(base, body, head)
 
 
-@torch.no_grad()
 def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
     """Return whether packed samples stay apart, and whether the logits are plainly head(hidden)."""
     base.eval()
+    return _keeps_apart(body, head), _has_plain_head(base, body, head)
+
+
+def _keeps_apart(body: Any, head: nn.Linear) -> bool:
     ids, positions = _random_ids(head), _two_samples(head)
-    second_ids, second = ids[:, _FIRST:], positions[:, _FIRST:]
-    alone = hidden_states(body, second_ids, second)
-    packs = _close(hidden_states(body, ids, positions)[:, _FIRST:], alone)
-    own = base(input_ids=second_ids, position_ids=second, attention_mask=None, use_cache=False)
-    return packs, _close(head(alone.to(head.weight.dtype)), own.logits)
+    with torch.no_grad():
+        alone = hidden_states(body, ids[:, _FIRST:], positions[:, _FIRST:])
+        packed = hidden_states(body, ids, positions)[:, _FIRST:]
+    return _close(packed, alone) and not _sees_first(body, ids, positions)
+
+
+def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
+    """Return whether what is computed of the second sample depends at all on the first one's tokens.
+
+    Rounding moves values, in bfloat16 by percents, and may hide what a weak mixer does; a gradient that must be zero is
+    zero to the bit in any type.
+    """
+    embedded: list[Tensor] = []
+
+    def watch(_module: Any, _inputs: Any, output: Tensor) -> None:
+        embedded.append(output.requires_grad_())
+
+    hook = body.get_input_embeddings().register_forward_hook(watch)
+    try:
+        states = hidden_states(body, ids, positions)
+    finally:
+        hook.remove()
+    direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+    direction[:, :_FIRST] = 0
+    (slope,) = torch.autograd.grad(states, embedded[:1], direction.to(states))
+    return bool(slope[:, :_FIRST].any())
+
+
+@torch.no_grad()
+def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
+    # A cap far above the logits of random tokens changes them by less than any tolerance.
+    config = base.config.get_text_config()
+    if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
+        return False
+    states: list[Tensor] = []
+    hook = body.register_forward_hook(
+        lambda _m, _i, output: states.append(output.last_hidden_state)
+    )
+    try:
+        own = base(input_ids=_random_ids(head), attention_mask=None, use_cache=False).logits
+    finally:
+        hook.remove()
+    # From the same hidden states, so that nothing but the head can make a difference.
+    return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 
 @torch.no_grad()
@@ -110,9 +156,10 @@ def _two_samples(head: nn.Linear) -> Tensor:
     return torch.cat(positions)[None]
 
 
-def _close(found: Tensor, expected: Tensor) -> bool:
+def _close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:
     if found.shape != expected.shape:
         return False
-    tolerance = 1e-3 if expected.dtype is torch.float32 else 5e-2
+    if tolerance is None:
+        tolerance = 1e-3 if expected.dtype is torch.float32 else 5e-2
     wrong = (found.float() - expected.float()).norm()
     return bool(wrong <= tolerance * expected.float().norm())
