@@ -48,6 +48,7 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             else "the model caps or scales its logits: they are computed by its own forward",
         ),
         "chat_template": _choice(template.kind, template.reason),
+        **_expert_choice(run),
         "adapter": _adapter_choice(run),
     }
 
@@ -78,6 +79,20 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
             else "asked for by engine.fused_optimizer",
         ),
         "cpu_threads": _choice(torch.get_num_threads(), "torch's own, or the resumed run's"),
+    }
+
+
+def _expert_choice(run: Run) -> dict[str, Any]:
+    count = run.model.expert_parameters
+    if not count:
+        return {}
+    dtype = str(run.model.device.compute_dtype).removeprefix("torch.")
+    return {
+        "experts": _choice(
+            dtype,
+            f"not held in 4 bits: {count:,} parameters of experts are one tensor a layer, and only linear layers are; "
+            "their routers are not trained",
+        )
     }
 
 

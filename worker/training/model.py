@@ -6,7 +6,6 @@
 
 import contextlib
 import shutil
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from typing import Any
 import bitsandbytes
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from peft import LoraConfig, get_peft_model
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
@@ -29,7 +27,8 @@ from transformers import (
 from transformers.utils import is_flash_attn_2_available
 
 from contracts.failure import FailureReason
-from contracts.job import JobSpec, LoraSpec
+from contracts.job import JobSpec
+from worker.training.adapter import add_adapter, check_targets
 from worker.training.batches import MicroBatch
 from worker.training.cpu_linear import share_weights
 from worker.training.device import Device
@@ -80,6 +79,8 @@ class TrainableModel:
     quantized_layers: int
     linear_parameters: int
     """Of the layers held in 4 bits."""
+    expert_parameters: int
+    """Of experts that are one tensor a layer, held in the compute type: only linear layers are held in 4 bits."""
     trainable_parameters: int
     all_parameters: int
     attention: str
@@ -151,7 +152,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     quantized = list(_linear_4bit(base))
     _keep_training_layout(quantized)
     _check_quantized(quantized)
-    _check_targets(base, spec.lora)
+    check_targets(base, spec.lora)
     unpacks_itself = spec.engine.dequantize_base is True or spec.engine.compile is True
     shares_unpacking = not device.is_cuda and not unpacks_itself and share_weights(quantized)
     if spec.engine.dequantize_base is True:
@@ -159,18 +160,18 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # no machine's path in what is saved
     set_seed(spec.training.seed)
-    peft_model = _add_adapter(base, spec.lora)
-    trainable, total = peft_model.get_nb_trainable_parameters()
     with _refusing("the architecture cannot be trained, with these lora.target_modules at least"):
         body, head = base.get_decoder(), base.get_output_embeddings()
+        peft_model = add_adapter(base, spec.lora)
+        packs, plain_head = prove_best(base, body, head)
         if spec.engine.compile is True:
             _compile(body)
-        packs, plain_head = prove_best(base, body, head)
         check_causal(body, head)
         looks_back = narrowest_window(base.config) or spec.training.max_length
         is_whole = looks_back >= spec.training.max_length
         if packs and is_whole and not device.is_cuda and spec.engine.compile is not True:
             prefer_segments(base, body, head)
+    trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
         body=body,
@@ -179,6 +180,9 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         double_quant=double_quant,
         quantized_layers=len(quantized),
         linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
+        expert_parameters=sum(
+            p.numel() for n, p in base.named_parameters() if ".experts." in n and p.ndim == 3
+        ),
         trainable_parameters=trainable,
         all_parameters=total,
         attention=attention_of(base),
@@ -339,54 +343,6 @@ def _check_quantized(layers: list[Any]) -> None:
                 f"the weights do not fit config.json: a linear layer of {layer.in_features} × {layer.out_features} "
                 f"got weights of {shape[1]} × {shape[0]}",
             )
-
-
-def _check_targets(base: Any, lora: LoraSpec) -> None:
-    linear = {n: m for n, m in base.named_modules() if isinstance(m, bitsandbytes.nn.Linear4bit)}
-    if lora.target_modules == "all-linear":
-        chosen = linear
-    else:
-        for target in lora.target_modules:
-            named = [n for n, _ in base.named_modules() if _matches(n, target)]
-            if not named or any(name not in linear for name in named):
-                known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
-                raise TrainingError(
-                    FailureReason.SPEC_REFUSED,
-                    f"lora.target_modules: {target!r} "
-                    f"{'is not a 4-bit linear layer' if named else 'matches no layer'} of this model; it has {known}",
-                )
-        chosen = {
-            n: m for n, m in linear.items() if any(_matches(n, t) for t in lora.target_modules)
-        }
-    for name, layer in chosen.items():
-        smallest = min(layer.in_features, layer.out_features)
-        if lora.rank > smallest:
-            raise TrainingError(
-                FailureReason.SPEC_REFUSED,
-                f"lora.rank is {lora.rank}, larger than the smaller side ({smallest}) of {name}",
-                evidence={"rank": lora.rank, "layer": name, "smaller_side": smallest},
-            )
-
-
-def _add_adapter(base: Any, lora: LoraSpec) -> Any:
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-    )
-    with warnings.catch_warnings():
-        # peft 0.21 asks transformers 5 for a property by its old name.
-        warnings.filterwarnings(
-            "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
-        )
-        # Adapter in float32: in bfloat16 most late updates would round to nothing.
-        return get_peft_model(base, config, autocast_adapter_dtype=True)
-
-
-def _matches(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
 
 
 def _compile(body: Any) -> None:

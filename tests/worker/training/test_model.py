@@ -266,7 +266,6 @@ def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: P
     )
 
 
-@pytest.mark.filterwarnings("ignore:.*_pattern keys")  # peft speaks of experts that it leaves alone
 @pytest.mark.parametrize("seed", range(5))
 def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
     tmp_path: Path, seed: int

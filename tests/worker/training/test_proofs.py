@@ -65,7 +65,6 @@ def test_samples_that_mix_but_little_are_not_packed(tmp_path: Path, compute_dtyp
     assert not load_as(tmp_path, compute_dtype).packs
 
 
-@pytest.mark.filterwarnings("ignore:.*_pattern keys")  # peft speaks of experts that it leaves alone
 @both_types
 @pytest.mark.parametrize(
     ("kind", "changes"),

@@ -1,0 +1,132 @@
+"""Which layers a LoRA stands beside, in architectures with experts too."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    FalconH1ForCausalLM,
+    MixtralForCausalLM,
+    Qwen2MoeForCausalLM,
+    Qwen3MoeForCausalLM,
+)
+
+from contracts.failure import FailureReason
+from tests.tiny_model import make_other, make_rows
+from tests.worker.training.run_directory import lay_down, run_here, summary_of
+from tests.worker.training.test_loss import give_weight
+from worker.training.errors import TrainingError
+from worker.training.model import TrainableModel
+
+Load = Callable[..., TrainableModel]
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+
+
+def make_experts(kind: Any, directory: Path, **changes: Any) -> Path:
+    experts = {"num_local_experts": 4} if kind is MixtralForCausalLM else {"num_experts": 4}
+    sizes = {"num_key_value_heads": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+    return make_other(kind, directory, **(experts | sizes | changes))
+
+
+def trained(model: TrainableModel) -> list[str]:
+    return [n for n, p in model.peft_model.named_parameters() if p.requires_grad]
+
+
+@pytest.mark.parametrize("kind", [MixtralForCausalLM, Qwen3MoeForCausalLM])
+def test_experts_are_trained_and_their_routers_are_not(
+    load: Load, tmp_path: Path, kind: Any
+) -> None:
+    model = load(directory=make_experts(kind, tmp_path))
+
+    assert any(".experts." in name for name in trained(model))
+    assert not [name for name in trained(model) if "gate." in name]
+
+
+def test_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Path) -> None:
+    make_experts(Qwen2MoeForCausalLM, tmp_path, shared_expert_intermediate_size=64)
+
+    model = load(directory=tmp_path)
+
+    assert any("shared_expert.up_proj" in name for name in trained(model))
+    assert not [name for name in trained(model) if "shared_expert_gate" in name]
+
+
+@pytest.mark.filterwarnings("ignore")  # peft finds what it misses a little later
+def test_adapter_of_experts_loads_in_plain_peft_and_computes_the_same(
+    load: Load, tmp_path: Path
+) -> None:
+    make_experts(MixtralForCausalLM, tmp_path, initializer_range=0.2)
+    model = give_weight(load(directory=tmp_path, engine={"dequantize_base": True}))
+    model.peft_model.eval()
+    model.peft_model.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path)
+    values = model.peft_model.get_base_model().state_dict()
+    plain.load_state_dict(
+        {n.replace(".base_layer", ""): v for n, v in values.items() if "lora_" not in n}
+    )
+
+    loaded = PeftModel.from_pretrained(plain, tmp_path / "adapter")
+
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        expected = model.peft_model(input_ids=ids, use_cache=False).logits
+        found = loaded(input_ids=ids, use_cache=False).logits
+        without = loaded.unload()(input_ids=ids, use_cache=False).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert (without - expected).abs().max() > 0.1
+
+
+def test_summary_says_that_experts_are_not_held_in_4_bits(tiny_model: Path, tmp_path: Path) -> None:
+    make_experts(Qwen3MoeForCausalLM, tmp_path / "model")
+    for path in tiny_model.iterdir():
+        if not (tmp_path / "model" / path.name).exists():
+            shutil.copy(path, tmp_path / "model" / path.name)
+    (tmp_path / "run").mkdir()
+    run_dir = lay_down(tmp_path / "run", tmp_path / "model", make_rows(13))
+
+    run_here(run_dir)
+
+    experts = summary_of(run_dir).choices["experts"]
+    assert experts["value"] == "float32"
+    assert "not held in 4 bits" in experts["reason"]
+
+
+def test_dropout_is_refused_with_experts_but_not_without(load: Load, tmp_path: Path) -> None:
+    make_experts(Qwen3MoeForCausalLM, tmp_path)
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=tmp_path, lora={"rank": 8, "dropout": 0.05})
+    load(directory=tmp_path, lora={"rank": 8, "dropout": 0.05, "target_modules": ATTENTION})
+
+    assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
+    assert "set lora.dropout to 0" in caught.value.failure.detail
+
+
+def test_rank_larger_than_an_expert_is_refused(load: Load, tmp_path: Path) -> None:
+    make_experts(Qwen3MoeForCausalLM, tmp_path, moe_intermediate_size=16)
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=tmp_path, lora={"rank": 32})
+
+    assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
+    assert "larger than the smaller side (16) of model.layers.0.mlp.experts" in (
+        caught.value.failure.detail
+    )
+
+
+def test_architecture_that_peft_cannot_target_is_refused_with_its_own_words(
+    load: Load, tmp_path: Path
+) -> None:
+    mamba = {"mamba_d_ssm": 64, "mamba_n_heads": 2, "mamba_d_head": 32, "mamba_n_groups": 1}
+    make_other(FalconH1ForCausalLM, tmp_path, num_key_value_heads=1, mamba_d_state=16, **mamba)
+
+    with pytest.raises(TrainingError) as caught:
+        load(directory=tmp_path)
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "'out_proj' is incompatible with Mamba-based models" in caught.value.failure.detail
