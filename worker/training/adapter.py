@@ -1,6 +1,6 @@
 """The LoRA adapter: which layers of a 4-bit base it stands beside, and what peft is asked for. Refuses what cannot be.
 
-Routers of experts are left
+It stands beside layers of the text decoder only: text never reaches a vision or audio tower. Routers of experts are left
 as they are, for a small change to them sends tokens to other experts than those that learned from them.
 """
 
@@ -41,9 +41,9 @@ def check_targets(base: Any, lora: LoraSpec) -> None:
             )
 
 
-def add_adapter(base: Any, lora: LoraSpec) -> Any:
-    """Return peft's model: `base` with a LoRA in float32 beside the targets."""
-    config = _config(base, lora)
+def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
+    """Return peft's model: `base` with a LoRA in float32 beside the targets within `body`, its text decoder."""
+    config = _config(base, body, lora)
     if lora.dropout and config.target_parameters:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
@@ -59,14 +59,14 @@ def add_adapter(base: Any, lora: LoraSpec) -> Any:
     return peft_model
 
 
-def _config(base: Any, lora: LoraSpec) -> LoraConfig:
+def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
-        exclude_modules=_left_out(base, lora) or None,
+        exclude_modules=_left_out(base, body, lora) or None,
     )
     # Names the experts' tensors, and their routers', as get_peft_model would: asked before, so that these can go again.
     convert_peft_config_for_transformers(config, base, None)
@@ -75,15 +75,16 @@ def _config(base: Any, lora: LoraSpec) -> LoraConfig:
     return config
 
 
-def _left_out(base: Any, lora: LoraSpec) -> list[str]:
-    if lora.target_modules != "all-linear":
-        return []
+def _left_out(base: Any, body: Any, lora: LoraSpec) -> list[str]:
+    has_towers = base.config.get_text_config() is not base.config
+    within = {id(module) for module in (body if has_towers else base).modules()}
+    routers_too = lora.target_modules == "all-linear"
     return [
         name
         for name, module in base.named_modules()
         if isinstance(module, nn.Linear)
         and module is not base.get_output_embeddings()
-        and _ROUTER.search(name)
+        and (id(module) not in within or (routers_too and _ROUTER.search(name)))
     ]
 
 

@@ -162,7 +162,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     set_seed(spec.training.seed)
     with _refusing("the architecture cannot be trained, with these lora.target_modules at least"):
         body, head = base.get_decoder(), base.get_output_embeddings()
-        peft_model = add_adapter(base, spec.lora)
+        peft_model = add_adapter(base, body, spec.lora)
         packs, plain_head = prove_best(base, body, head)
         if spec.engine.compile is True:
             _compile(body)

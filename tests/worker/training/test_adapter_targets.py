@@ -1,4 +1,4 @@
-"""Which layers a LoRA stands beside, in architectures with experts too."""
+"""Which layers a LoRA stands beside, in architectures with experts and in those that see as well as read."""
 
 import shutil
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from peft import PeftModel
 from transformers import (
     AutoModelForCausalLM,
     FalconH1ForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
     MixtralForCausalLM,
     Qwen2MoeForCausalLM,
     Qwen3MoeForCausalLM,
@@ -19,8 +21,11 @@ from transformers import (
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other, make_rows
 from tests.worker.training.run_directory import lay_down, run_here, summary_of
-from tests.worker.training.test_loss import give_weight
+from tests.worker.training.test_loss import give_weight, ragged_samples
+from worker.training.batches import pack
+from worker.training.budget import memory_bytes
 from worker.training.errors import TrainingError
+from worker.training.loss import sum_nll
 from worker.training.model import TrainableModel
 
 Load = Callable[..., TrainableModel]
@@ -31,6 +36,28 @@ def make_experts(kind: Any, directory: Path, **changes: Any) -> Path:
     experts = {"num_local_experts": 4} if kind is MixtralForCausalLM else {"num_experts": 4}
     sizes = {"num_key_value_heads": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
     return make_other(kind, directory, **(experts | sizes | changes))
+
+
+def make_seeing(directory: Path) -> Path:
+    """Write a tiny Gemma 3 with a vision tower, whose layers have the names of the decoder's."""
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    text = {"vocab_size": 400, "num_key_value_heads": 1, "head_dim": 32, "sliding_window": 64}
+    config = Gemma3Config(
+        text_config=sizes | text | {"max_position_embeddings": 2048},
+        vision_config=sizes | {"image_size": 28, "patch_size": 14},
+        mm_tokens_per_image=4,
+        image_token_index=390,
+        boi_token_index=391,
+        eoi_token_index=392,
+    )
+    torch.manual_seed(0)
+    Gemma3ForConditionalGeneration(config).save_pretrained(directory)
+    return directory
 
 
 def trained(model: TrainableModel) -> list[str]:
@@ -96,6 +123,16 @@ def test_summary_says_that_experts_are_not_held_in_4_bits(tiny_model: Path, tmp_
     assert "not held in 4 bits" in experts["reason"]
 
 
+def test_memory_of_trained_experts_is_counted(load: Load, tmp_path: Path) -> None:
+    make_experts(MixtralForCausalLM, tmp_path)
+    with_experts = load(directory=tmp_path)
+    without = load(directory=tmp_path, lora={"rank": 8, "target_modules": ATTENTION})
+
+    # Two layers of four experts, each with three matrices of 64 × 128, in float32.
+    more = memory_bytes(with_experts, 0) - memory_bytes(without, 0)
+    assert more == 2 * 4 * 3 * 64 * 128 * 4
+
+
 def test_dropout_is_refused_with_experts_but_not_without(load: Load, tmp_path: Path) -> None:
     make_experts(Qwen3MoeForCausalLM, tmp_path)
 
@@ -130,3 +167,20 @@ def test_architecture_that_peft_cannot_target_is_refused_with_its_own_words(
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
     assert "'out_proj' is incompatible with Mamba-based models" in caught.value.failure.detail
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
+def test_vision_tower_gets_no_lora(load: Load, tmp_path: Path, targets: Any) -> None:
+    model = load(directory=make_seeing(tmp_path), lora={"rank": 8, "target_modules": targets})
+    model.peft_model.train()
+
+    sum_nll(model, pack(ragged_samples(4), 4096)[0]).backward()  # type: ignore[no-untyped-call]  # torch types it so
+
+    assert not [name for name in trained(model) if "vision" in name]
+    assert all(parameter.grad is not None for parameter in model.adapter_parameters)
+
+
+def test_memory_is_estimated_by_the_sizes_of_the_text_decoder(load: Load, tmp_path: Path) -> None:
+    model = load(directory=make_seeing(tmp_path))
+
+    assert memory_bytes(model, 1024) > memory_bytes(model, 0)

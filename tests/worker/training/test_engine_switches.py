@@ -1,6 +1,7 @@
 """The switches of spec.engine change speed and memory, not the numbers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.worker.training.conftest import small_spec
 from tests.worker.training.test_loss import give_weight, ragged_samples
 from worker.training.batches import pack
 from worker.training.budget import choose_token_budget, memory_bytes
-from worker.training.device import choose_device
+from worker.training.device import Device, choose_device
 from worker.training.loss import sum_nll
 from worker.training.model import TrainableModel, load_model
 
@@ -101,3 +102,19 @@ def test_estimate_of_memory_grows_with_the_tokens(load: Load) -> None:
     model = load()
 
     assert memory_bytes(model, 8192) > 2 * (memory_bytes(model, 4096) - memory_bytes(model, 0))
+
+
+def test_budget_is_fixed_where_config_json_tells_no_sizes(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load()
+    model.config.num_hidden_layers = 0  # as good as not told
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (2**34, 2**34))
+    gpu = Device(torch.device("cuda"), "a GPU", torch.bfloat16, "")
+
+    budget = choose_token_budget("auto", replace(model, device=gpu))
+
+    assert (budget.tokens, budget.reason) == (
+        2048,
+        "config.json does not tell the sizes of its layers",
+    )
