@@ -39,7 +39,7 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             run.model.packs,
             "packed samples stay apart in this architecture"
             if run.model.packs
-            else "this architecture mixes packed samples: one sample a micro-batch",
+            else "this architecture mixes packed samples, or encodes them by the longest: one sample a micro-batch",
         ),
         "chunked_head": _choice(
             run.model.plain_head,

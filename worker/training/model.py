@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -43,6 +44,7 @@ from worker.training.proofs import (
     prefer_segments,
     prove_best,
 )
+from worker.training.rope import longest_dynamic, longest_packed
 
 DOUBLE_QUANT_FROM = 3_000_000_000
 """Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
@@ -164,6 +166,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         body, head = base.get_decoder(), base.get_output_embeddings()
         peft_model = add_adapter(base, body, spec.lora)
         packs, plain_head = prove_best(base, body, head)
+        packs = packs and spec.training.max_length <= (longest_packed(base.config) or math.inf)
         if spec.engine.compile is True:
             _compile(body)
         check_causal(body, head)
@@ -193,12 +196,22 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
 
 
 def check_length(directory: Path, spec: JobSpec) -> None:
-    """Refuse samples longer than the model has positions for, whatever its config.json calls them."""
+    """Refuse samples longer than the model has positions for, or than it encodes the same wherever they stand."""
     with _refusing("config.json cannot be loaded"):
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-        positions = _positions(config)
+        positions, unchanging = _positions(config), longest_dynamic(config)
+    if unchanging is not None and spec.training.max_length > unchanging:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            f"training.max_length is {spec.training.max_length}, but beyond {unchanging} positions this model's dynamic "
+            f"RoPE encodes a sample by the longest one computed before it: set max_length to {unchanging} or less",
+            evidence={
+                "max_length": spec.training.max_length,
+                "max_position_embeddings": unchanging,
+            },
+        )
     if positions is not None and spec.training.max_length > positions:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
