@@ -64,13 +64,16 @@ def check_causal(body: Any, head: nn.Linear) -> None:
 
 
 def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Prove, with SDPA in the place of a varlen kernel that fails or mixes samples."""
+    """Prove, with SDPA, or eager attention, in the place of a varlen kernel that fails or mixes samples."""
     if attention_of(base) == VARLEN:
         with contextlib.suppress(RuntimeError):
             packs, plain_head = _prove(base, body, head)
             if packs:
                 return packs, plain_head
-        base.set_attn_implementation("sdpa")
+        try:
+            base.set_attn_implementation("sdpa")
+        except ValueError:  # this architecture lacks it
+            base.set_attn_implementation("eager")
     return _prove(base, body, head)
 
 

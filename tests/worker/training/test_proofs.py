@@ -85,3 +85,13 @@ def test_sound_model_is_packed_and_its_head_is_plain(
     model = load_as(tmp_path, compute_dtype)
 
     assert (model.packs, model.plain_head) == (True, True)
+
+
+def test_architecture_without_sdpa_falls_back_to_eager_attention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.training.proofs.VARLEN", "eager")  # as if it were a varlen kernel
+    monkeypatch.setattr("worker.training.proofs._keeps_apart", lambda *_: False)  # that mixes
+    make_other(Gemma2ForCausalLM, tmp_path, num_key_value_heads=1)
+
+    assert load_as(tmp_path, "float32").attention == "eager"
