@@ -29,11 +29,11 @@ export function setQuery(changes: Record<string, string | null>, push = false): 
   href.value = to;
 }
 
-/** Follow links to our own pages without loading the document again. */
+/** Follow links to our own pages without loading the document again; one within a page is the browser's. */
 export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest?.("a");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
-  if (link.origin !== location.origin || link.target || link.hasAttribute("download")) return;
+  if (link.origin !== location.origin || link.target || link.hash || link.hasAttribute("download")) return;
   if (!/^\/($|jobs\/|compare$|new$|workers$|docs$)/.test(link.pathname)) return;
   event.preventDefault();
   go(link.pathname + link.search);

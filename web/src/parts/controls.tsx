@@ -176,6 +176,7 @@ export function useKeys(keys: Record<string, KeyHandler>): void {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       const target = event.target as HTMLElement;
       if (target.matches("input:not([type=checkbox],[type=range]), textarea, select")) return;
+      if (event.key === "Enter" && target.closest("a, button, summary")) return; // it activates what has the focus
       const handle = held.current[event.key];
       if (!handle) return;
       event.preventDefault();
