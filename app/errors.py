@@ -75,6 +75,12 @@ class UnknownFormat(AppError):
     code, status = "unknown_format", 400
 
 
+class NotTogether(AppError):
+    """Two parameters of which one would be ignored."""
+
+    code, status = "not_together", 400
+
+
 class BadArtifactName(AppError):
     """A name that no artifact may have."""
 

@@ -89,6 +89,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Formats there are: {offered}.",
         "可用格式：{offered}。",
     ),
+    "not_together": _both(
+        "{one} has no effect together with {other}.",
+        "{one} 与 {other} 同时使用时无效。",
+        "Leave one of them out.",
+        "请去掉其中一个。",
+    ),
     "bad_artifact_name": _both(
         "No artifact can have this name.",
         "产物不能使用这个名称。",

@@ -1,9 +1,9 @@
-"""Which of a few formats a caller wants: `?format=` wins, then the Accept header."""
+"""Which of a few formats a caller wants, `?format=` before the Accept header; and what cannot be asked for together."""
 
 import re
 from collections.abc import Mapping
 
-from app.errors import UnknownFormat
+from app.errors import NotTogether, UnknownFormat
 
 
 def choose_format(accept: str | None, wanted: str | None, offered: Mapping[str, str]) -> str:
@@ -22,6 +22,13 @@ def choose_format(accept: str | None, wanted: str | None, offered: Mapping[str, 
             if weight > best[0] and _fits(media_type.strip().lower(), offer):
                 best = (weight, name)
     return best[1]
+
+
+def refuse_beside(chosen: str, **others: object) -> None:
+    """Raise NotTogether for a parameter that was given and would say nothing beside the chosen one."""
+    for name, value in others.items():
+        if value:
+            raise NotTogether(name, one=name, other=chosen)
 
 
 def _fits(wanted: str, offer: str) -> bool:

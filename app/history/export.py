@@ -1,24 +1,37 @@
-"""The whole history for other programs: every record, unsampled, of any length, a page of the database at a time."""
+"""The history for other programs: every record wanted, unsampled, of any length, a page of the database at a time."""
 
 import csv
 import io
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from app.db import Database
 from app.history import store
 from app.history.line import Place
 from app.history.news import News, Row, read_news
+from app.history.series import Bounds
 
 PAGE = 5000
 """Records of one look at the database; no transaction is open while they are sent."""
 
 
-def csv_lines(database: Database, job_id: str, names: Sequence[str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Extract:
+    """Which part of a history is wanted."""
+
+    names: Sequence[str]
+    bounds: Bounds
+    place: Place
+    """Only what came after it."""
+
+
+def csv_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
     """Yield CSV: a header, then a line a record; what it does not carry or is not finite is an empty field."""
+    names = wanted.names
     yield _csv([["step", "attempt", "at", *names]])
-    for attempt, rows in _pages(database, job_id):
+    for attempt, rows in _pages(database, job_id, wanted):
         yield _csv(
             [
                 [step, attempt, at.isoformat(), *(_text(values.get(name)) for name in names)]
@@ -28,15 +41,15 @@ def csv_lines(database: Database, job_id: str, names: Sequence[str]) -> Iterator
         )
 
 
-def ndjson_lines(database: Database, job_id: str, names: Sequence[str]) -> Iterator[str]:
+def ndjson_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
     """Yield one JSON object a line; what is not finite is null."""
-    for attempt, rows in _pages(database, job_id):
+    for attempt, rows in _pages(database, job_id, wanted):
         lines = []
         for _, step, at, values in rows:
             chosen = {
                 name: value if math.isfinite(value) else None
                 for name, value in values.items()
-                if name in names
+                if name in wanted.names
             }
             if chosen:
                 line = {"step": step, "attempt": attempt, "at": at.isoformat(), "values": chosen}
@@ -44,12 +57,13 @@ def ndjson_lines(database: Database, job_id: str, names: Sequence[str]) -> Itera
         yield "".join(lines)
 
 
-def _pages(database: Database, job_id: str) -> Iterator[tuple[int, Sequence[Row]]]:
-    place = Place()
+def _pages(database: Database, job_id: str, wanted: Extract) -> Iterator[tuple[int, Sequence[Row]]]:
+    place, bounds = wanted.place, wanted.bounds
     while True:
         news = _read(database, job_id, place)
         for batch in news.batches:
-            yield batch.attempt, sorted(batch.rows, key=lambda row: row[2])
+            rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
+            yield batch.attempt, sorted(rows, key=lambda row: row[2])
         place = news.place
         if not news.has_more:
             return

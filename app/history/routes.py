@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from app.db import DatabaseDep
 from app.handlers import LanguageDep
 from app.history import service
-from app.history.export import csv_lines, ndjson_lines
+from app.history.export import Extract, csv_lines, ndjson_lines
 from app.history.frames import find_end
 from app.history.line import Place
 from app.history.metrics import Wanted
@@ -23,7 +23,7 @@ from app.history.schemas import (
 )
 from app.history.series import FAR
 from app.history.stream import StreamResponse, Streams
-from app.negotiation import choose_format
+from app.negotiation import choose_format, refuse_beside
 from app.pages import Page
 from app.report import render_markdown, render_report
 from contracts.summary import Summary
@@ -61,6 +61,12 @@ def get_loss(
     """Return the loss of every step, one clean line over all attempts; or sampled, or window means; or drawn."""
     offered = {"json": "application/json", "csv": "text/csv", "text": "text/plain"}
     kind = choose_format(accept, format, offered)
+    if kind == "text":
+        refuse_beside("format=text", since=since, limit=limit, max_points=max_points, window=window)
+    if window is not None:
+        refuse_beside("window", since=since, limit=limit, max_points=max_points)
+    if max_points is not None:
+        refuse_beside("max_points", limit=limit)
     with database.reading() as session:
         if kind == "text":
             return PlainTextResponse(service.draw_loss(session, job_id))
@@ -79,6 +85,7 @@ def get_loss(
 def get_metrics(
     *,
     job_id: str,
+    request: Request,
     database: DatabaseDep,
     names: Annotated[str | None, Query(max_length=2000)] = None,
     from_step: Annotated[int, Query(ge=0, le=FAR)] = 0,
@@ -92,16 +99,24 @@ def get_metrics(
     format: Format = None,  # noqa: A002  # the parameter's public name
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return series in columns: sampled for a plot, or with `since` what is new; or every record as CSV or NDJSON."""
+    """Return series in columns: sampled for a plot, or with `since` what is new; or records as CSV or NDJSON."""
     chosen = None if names is None else tuple(filter(None, names.split(",")))
     offered = {"json": "application/json", "csv": "text/csv", "ndjson": "application/x-ndjson"}
     kind = choose_format(accept, format, offered)
-    if kind != "json":
-        lines = {"csv": csv_lines, "ndjson": ndjson_lines}[kind]
-        with database.reading() as session:
-            wanted_names = service.list_names(session, job_id, chosen)
-        return StreamingResponse(lines(database, job_id, wanted_names), media_type=offered[kind])
     wanted = Wanted(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
+    if kind != "json":
+        given = request.query_params
+        refuse_beside(
+            f"format={kind}",
+            max_points=given.get("max_points"),
+            limit=given.get("limit"),
+            ghosts=ghosts,
+        )
+        with database.reading() as session:
+            columns = service.list_names(session, job_id, chosen)
+        extract = Extract(columns, wanted.bounds, Place.decode(since, "since"))
+        lines = {"csv": csv_lines, "ndjson": ndjson_lines}[kind]
+        return StreamingResponse(lines(database, job_id, extract), media_type=offered[kind])
     with database.reading() as session:
         tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
     headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}

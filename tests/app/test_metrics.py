@@ -313,6 +313,50 @@ def test_bad_questions_are_refused_with_the_field(player: Player) -> None:
         assert player.client.get(f"/v1/jobs/job_none/{path}").status_code == 404
 
 
+def test_exports_keep_to_the_steps_and_the_place_asked_for(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, *noisy(range(1, 21)))
+    cursor = metrics(player, job)["cursor"]
+    player.sync(claim, *(make_metric(n) for n in range(21, 41)))
+    url = f"/v1/jobs/{job}/metrics?names=loss"
+
+    for query, steps in (
+        ("from_step=5&to_step=7", range(5, 8)),
+        (f"since={cursor}", range(21, 41)),
+        (f"since={cursor}&to_step=25", range(21, 26)),
+        ("from_step=41", range(0)),
+    ):
+        rows = csv.DictReader(io.StringIO(player.client.get(f"{url}&format=csv&{query}").text))
+        lines = player.client.get(f"{url}&format=ndjson&{query}").text.splitlines()
+        assert [int(row["step"]) for row in rows] == list(steps), query
+        assert [json.loads(line)["step"] for line in lines] == list(steps), query
+    refused = player.client.get(f"{url}&format=csv&since=nonsense")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "since")
+
+
+def test_a_parameter_without_effect_beside_another_is_refused(player: Player) -> None:
+    job = player.submit()
+
+    for query, param in (
+        ("loss?limit=2&max_points=10", "limit"),
+        ("loss?window=auto&max_points=10", "max_points"),
+        ("loss?window=5&since=MS4yLjAuMA", "since"),
+        ("loss?format=text&window=5", "window"),
+        ("metrics?format=csv&max_points=1000", "max_points"),
+        ("metrics?format=ndjson&limit=5", "limit"),
+        ("metrics?format=csv&ghosts=true", "ghosts"),
+    ):
+        for language, words in (("en", f"{param} has no effect"), ("zh", f"{param} 与 ")):
+            response = player.client.get(
+                f"/v1/jobs/{job}/{query}", headers={"Accept-Language": language}
+            )
+            error = response.json()["error"]
+            assert (response.status_code, error["code"]) == (400, "not_together"), query
+            assert error["param"] == param
+            assert error["message"].startswith(words)
+
+
 def test_names_that_no_database_keeps_do_no_harm(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
