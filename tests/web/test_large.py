@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from contracts.attempt import Claim
+from contracts.base import utc_now
+from contracts.record import EvalRecord
 from tests.app.player import Player
 from tests.factories import make_metric
 from tests.web.conftest import Site, Visitor
@@ -13,6 +16,18 @@ from tests.web.conftest import Site, Visitor
 Visit = Callable[..., Visitor]
 STEPS = 40_000
 SPIKE, SPIKE_AT = 99.0, 26_667
+EVALUATIONS = 1000
+INK = """() => {
+  const canvas = document.querySelector('.charts canvas');
+  const { width, height } = canvas;
+  const pen = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  pen.drawImage(canvas, 0, 0);
+  const { data } = pen.getImageData(0, 0, width, height);
+  const isInk = (x, y) => data[4 * (y * width + x)] - data[4 * (y * width + x) + 2] > 60;
+  const rows = [...Array(height).keys()];
+  return [...Array(width).keys()].map(x => rows.filter(y => isInk(x, y)).length);
+}"""
+"""How many pixels of each of the plot's columns have the color of evaluations: more red than blue."""
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +39,20 @@ def large(site: Site) -> Iterator[str]:
     for first in range(1, STEPS + 1, 1000):
         steps = range(first, first + 1000)
         player.sync(claim, *(make_metric(step, loss=loss_at(step)) for step in steps))
-    failure = {"reason": "loss_not_finite", "detail": "a test's end", "step": STEPS}
-    ended = player.finish(claim, "failed", last_seq=STEPS, step=STEPS, failure=failure)
-    assert ended.is_success, ended.text
+    finish(player, claim, STEPS)
     yield job
+    delete(site, job)
+
+
+def finish(player: Player, claim: Claim, steps: int) -> None:
+    """End a job that has a record for each of so many steps."""
+    failure = {"reason": "loss_not_finite", "detail": "a test's end", "step": steps}
+    ended = player.finish(claim, "failed", last_seq=steps, step=steps, failure=failure)
+    assert ended.is_success, ended.text
+
+
+def delete(site: Site, job: str) -> None:
+    """Leave the list of jobs to other tests as it was."""
     assert site.service.client.delete(f"/v1/jobs/{job}").is_success
 
 
@@ -78,3 +103,25 @@ def test_zooming_fetches_detail_and_the_whole_comes_back(
     page.wait_for_function("() => window.__stepline.range === null")
 
     assert visitor.plotted()["series"]["loss"] == whole
+
+
+def test_many_evaluations_are_a_line_and_a_few_of_them_dots(visit: Visit, site: Site) -> None:
+    player = Player(site.service.client)
+    job = player.submit(queue="evaluations")
+    claim = player.claim(worker_id="evaluations", queue="evaluations")
+    steps = range(1, EVALUATIONS + 1)
+    evaluations = [EvalRecord(seq=n, at=utc_now(), step=n, loss=2, tokens=10) for n in steps]
+    player.sync(claim, *evaluations)
+    finish(player, claim, EVALUATIONS)
+    visitor = visit()
+    page = visitor.go(f"/jobs/{job}")
+    page.wait_for_function("() => window.__stepline?.series.eval_loss?.step.length === 1000")
+
+    page.wait_for_function(f"() => ({INK})().filter(Boolean).length > {EVALUATIONS}")
+    of_a_line = max(page.evaluate(INK))
+
+    page.goto(f"{page.url}?from=100&to=120")
+
+    page.locator(".charts canvas").first.wait_for()
+    page.wait_for_function(f"() => Math.max(...({INK})()) >= {of_a_line} + 2")
+    delete(site, job)

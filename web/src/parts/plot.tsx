@@ -34,6 +34,9 @@ interface Props {
   onCanvas?: (canvas: HTMLCanvasElement) => void;
 }
 
+/** Room of a dot: closer together, each would be drawn over the one before it. */
+const DOT_WIDTH = 12;
+
 const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
 /** The color that a CSS variable stands for now, as a canvas needs it. */
@@ -79,13 +82,13 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
     series: [
       {},
       ...props.lines.map(
-        (line): uPlot.Series => ({
+        (line, at): uPlot.Series => ({
           label: line.name,
           stroke: ink(line.color, line.opacity),
           width: line.width ?? 1.5,
           show: !line.hidden,
           points: line.dots
-            ? { show: true, size: 7, fill: ink(line.color), stroke: ink("--card"), width: 1.5 }
+            ? { show: (plot) => haveRoom(plot, latest.current.lines[at]), size: 7, fill: ink(line.color), stroke: ink("--card"), width: 1.5 }
             : { show: line.series.length < 3, size: 4, fill: ink(line.color) },
         }),
       ),
@@ -109,6 +112,12 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
       ],
     },
   };
+}
+
+/** Whether a line's points that are in view have room for a dot each. */
+function haveRoom(plot: uPlot, line: Line | undefined): boolean {
+  const { min, max } = plot.scales.x!;
+  return line !== undefined && line.series.between(min ?? 0, max ?? 0).length * DOT_WIDTH < plot.width;
 }
 
 function xRange(props: Props, min: number | null, max: number | null): [number, number] {
