@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.db import database_now
 from app.errors import SummaryNotReady
+from app.event_words import event_words
 from app.history import curve, logs, metrics, store
 from app.history.chart import draw_chart
 from app.history.line import on_line
@@ -16,7 +17,6 @@ from app.history.metrics import Wanted
 from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
 from app.history.series import Bounds, Reader
 from app.jobs import service as jobs
-from app.messages import event_words
 from app.models import Attempt, Event
 from app.pages import Page, decode_cursor, encode_cursor
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo

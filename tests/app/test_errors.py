@@ -13,9 +13,11 @@ from app import errors, messages
 from app.complaints import COMPLAINTS_ZH, row_problem
 from app.db import Database
 from app.errors import AppError
+from app.event_words import EVENTS, event_words
 from app.main import create_app
 from app.settings import Settings
 from contracts.dataset import RowError, parse_json, parse_row
+from contracts.failure import FailureReason, Language
 from tests.app.player import TOKEN, Player
 
 KINDS = [
@@ -60,8 +62,38 @@ def test_every_error_speaks_both_languages_of_the_same_figures(kind: type[AppErr
 
 
 def test_every_event_speaks_both_languages_of_the_same_figures() -> None:
-    for code, words in messages.EVENTS.items():
+    for code, words in EVENTS.items():
         assert figures_of(words["en"]) == figures_of(words["zh"]), code
+
+
+@pytest.mark.parametrize("reason", FailureReason)
+def test_an_event_says_a_reason_in_words(reason: FailureReason) -> None:
+    languages: tuple[Language, ...] = ("en", "zh")
+    for language in languages:
+        told = event_words("job_failed", language, {"reason": reason.value})
+
+        assert reason.value not in told
+        assert reason.message(language)[1:] in told
+    free = {"step": 5, "reason": "the server is away"}
+    assert event_words("checkpoint_delayed", "en", free).endswith("again: the server is away")
+
+
+@pytest.mark.parametrize(
+    ("count", "english", "chinese"),
+    [
+        (0, "0 bytes", "0 字节"),
+        (999, "999 bytes", "999 字节"),
+        (1000, "1.0 KB", "1.0 KB"),
+        (8_651_944, "8.7 MB", "8.7 MB"),
+        (999_990_000, "1000.0 MB", "1000.0 MB"),
+        (2_500_000_000_000, "2500.0 GB", "2500.0 GB"),
+    ],
+)
+def test_an_event_says_a_size_in_units(count: int, english: str, chinese: str) -> None:
+    figures = {"name": "adapter.zip", "bytes": count}
+
+    assert f"({english})" in event_words("artifact_uploaded", "en", figures)
+    assert f"（{chinese}）" in event_words("artifact_uploaded", "zh", figures)
 
 
 @pytest.mark.parametrize(
