@@ -19,14 +19,23 @@ class Problem:
     sentence: str
 
 
+OF_UNIONS = ("(", "function-", "constrained-", "literal[")
+"""How the parts of a location begin that name no field but a member of a union."""
+
+
 def validation_problems(errors: Sequence[Any], language: Language) -> list[Problem]:
-    """Return pydantic's errors with dotted paths and in the caller's language."""
-    return [Problem(_dotted(error["loc"]), _complaint(error, language)) for error in errors]
+    """Return pydantic's errors with dotted paths and in the caller's language, one for each field."""
+    told: dict[str | None, list[str]] = {}
+    for error in errors:
+        told.setdefault(_dotted(error["loc"]), []).append(_complaint(error, language))
+    # A field has several only where each member of a union says why it is not the one.
+    either = "，或" if language == "zh" else ", or "
+    return [Problem(param, either.join(sentences)) for param, sentences in told.items()]
 
 
 def _dotted(location: Sequence[str | int]) -> str | None:
-    # The first part says where the value stood (body, query …); parts in brackets are the tags of unions.
-    parts = [str(part) for part in location[1:] if not str(part).startswith(("(", "function-"))]
+    # The first part says where the value stood (body, query …).
+    parts = [str(part) for part in location[1:] if not str(part).startswith(OF_UNIONS)]
     return ".".join(parts) or None
 
 

@@ -307,6 +307,11 @@ def test_bad_questions_are_refused_with_the_field(player: Player) -> None:
     ):
         response = player.client.get(f"/v1/jobs/{job}/metrics?{query}")
         assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    for window in ("0", "x"):
+        response = player.client.get(f"/v1/jobs/{job}/loss?window={window}")
+        error = response.json()["error"]
+        assert (response.status_code, error["param"]) == (400, "window")
+        assert error["message"].count("window") == 1
     with_id = player.client.get(f"/v1/jobs/{job}/stream", headers={"Last-Event-ID": "x"})
     assert (with_id.status_code, with_id.json()["error"]["code"]) == (400, "bad_cursor")
     for path in ("metrics", "metrics?format=csv", "loss?format=text", "stream"):
