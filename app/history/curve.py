@@ -1,7 +1,8 @@
 """The loss curve: one clean line over all attempts, step by step, sampled, or as the means of whole windows."""
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,21 +11,39 @@ from sqlalchemy.orm import Session
 from app.history import store
 from app.history.line import Place, list_pieces, on_line, where_on
 from app.history.series import Bounds, Reader
-from app.models import Job
+from app.models import Attempt, Job
 from contracts.summary import window_steps
 
 Point = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a caller wants to see of the loss, and in which format."""
+
+    format: str
+    since: str | None = None
+    limit: int | None = None
+    max_points: int | None = None
+    window: int | Literal["auto"] | None = None
+
+
+def read_loss(session: Session, attempts: Sequence[Attempt], wanted: Wanted) -> dict[str, Any]:
+    """Return a LossPage as plain data: the curve's points, or sampled ones if they are wanted from the start."""
+    if wanted.max_points is not None and wanted.since is None:
+        return read_sampled(session, attempts, wanted.max_points)
+    return read_curve(session, attempts, wanted.since, wanted.limit)
+
+
 def read_curve(
-    session: Session, job_id: str, since: str | None, limit: int | None
+    session: Session, attempts: Sequence[Attempt], since: str | None, limit: int | None
 ) -> dict[str, Any]:
     """Return a LossPage as plain data: there may be a hundred thousand points."""
     place = Place.decode(since, "since")
     points: list[Point] = []
     rewind_to_step: int | None = None
     has_more = False
-    pieces = list_pieces(store.list_attempts(session, job_id))
+    pieces = list_pieces(attempts)
     start = where_on(pieces, place)
     if start != place:
         rewind_to_step, place = 0, start
@@ -55,9 +74,9 @@ def read_curve(
     return _page(points, place, has_more=has_more, rewind_to_step=rewind_to_step)
 
 
-def read_sampled(session: Session, job_id: str, max_points: int) -> dict[str, Any]:
+def read_sampled(session: Session, attempts: Sequence[Attempt], max_points: int) -> dict[str, Any]:
     """Return a LossPage of at most max_points points, chosen by their loss, with all their figures."""
-    attempts = on_line(store.list_attempts(session, job_id))
+    attempts = on_line(attempts)
     series = Reader(session, attempts, ("loss",)).read("loss", Bounds(), max_points)
     by_number = {attempt.number: attempt for attempt in attempts}
     points: list[Point] = []
@@ -72,12 +91,14 @@ def read_sampled(session: Session, job_id: str, max_points: int) -> dict[str, An
     return page | {"points": series.count, "sampled": series.width > 1}
 
 
-def read_windows(session: Session, job: Job, window: int | Literal["auto"]) -> dict[str, Any]:
+def read_windows(
+    session: Session, job: Job, attempts: Sequence[Attempt], window: int | Literal["auto"]
+) -> dict[str, Any]:
     """Return the token-weighted mean loss of each whole window of steps, as the report does."""
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
     # A line that begins or stands within a window has no whole one there.
     sums: dict[int, store.WindowSums] = {}
-    for piece in list_pieces(store.list_attempts(session, job.id)):
+    for piece in list_pieces(attempts):
         for number, part in store.sum_windows(session, piece.attempt, piece.before, width).items():
             sums[number] = sums[number] + part if number in sums else part
     means = [

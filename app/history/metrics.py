@@ -41,11 +41,21 @@ class Wanted:
         return Bounds(self.from_step, FAR if self.to_step is None else self.to_step + 1)
 
 
-def etag(status: JobStatus, attempts: Sequence[Attempt], samples: int, wanted: Wanted) -> str:
-    """Return what changes whenever the answer would."""
+def etag(status: JobStatus, attempts: Sequence[Attempt], *wanted: object) -> str:
+    """Return what changes whenever the answer to what is wanted would."""
     state = [(each.number, each.acked_seq, each.first_step) for each in attempts]
-    text = repr((status.value, state, samples, wanted))
+    text = repr((status.value, state, wanted))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
+
+
+def holds(held: str | None, tag: str) -> bool:
+    """Whether a caller's If-None-Match says that it has the answer of this tag."""
+    return held is not None and tag in {each.strip() for each in held.split(",")}
+
+
+def poll_after(status: JobStatus, *, has_more: bool) -> float | None:
+    """Return after how many seconds to ask again; None if nothing will be added."""
+    return 0.0 if has_more else POLL_SECONDS.get(status)
 
 
 def read_metrics(
@@ -67,7 +77,7 @@ def read_metrics(
             for each in attempts
         ],
         "cursor": place.encode(),
-        "poll_after_seconds": 0.0 if answer["has_more"] else POLL_SECONDS.get(status),
+        "poll_after_seconds": poll_after(status, has_more=answer["has_more"]),
     }
 
 

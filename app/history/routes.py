@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from app.db import DatabaseDep
 from app.handlers import LanguageDep
-from app.history import service
+from app.history import curve, service
 from app.history.export import Extract, csv_lines, ndjson_lines
 from app.history.frames import find_end
 from app.history.line import Place
@@ -32,6 +32,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 Cursor = Annotated[str | None, Query(max_length=200)]
 Accept = Annotated[str | None, Header(include_in_schema=False)]
+IfNoneMatch = Annotated[str | None, Header()]
 Format = Annotated[str | None, Query(max_length=20)]
 NOW = "now"
 """In place of a cursor of the stream: nothing of what has been."""
@@ -57,6 +58,7 @@ def get_loss(
     window: Annotated[int, Query(ge=1, le=1_000_000_000)] | Literal["auto"] | None = None,
     accept: Accept = None,
     format: Format = None,  # noqa: A002  # the parameter's public name
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return the loss of every step, one clean line over all attempts; or sampled, or window means; or drawn."""
     offered = {"json": "application/json", "csv": "text/csv", "text": "text/plain"}
@@ -67,18 +69,18 @@ def get_loss(
         refuse_beside("window", since=since, limit=limit, max_points=max_points)
     if max_points is not None:
         refuse_beside("max_points", limit=limit)
+    wanted = curve.Wanted(kind, since, limit, max_points, window)
     with database.reading() as session:
         if kind == "text":
             return PlainTextResponse(service.draw_loss(session, job_id))
-        if window is not None:
-            page = service.get_window_means(session, job_id, window)
-        elif max_points is not None and since is None:
-            page = service.get_sampled_loss(session, job_id, max_points)
-        else:
-            page = service.get_loss(session, job_id, since, limit)
+        tag, page = service.get_loss(session, job_id, wanted, if_none_match)
+    headers = _tagged(tag)
+    if page is None:
+        return Response(status_code=304, headers=headers)
     if kind == "csv":
-        return PlainTextResponse(service.loss_csv(page), media_type="text/csv")
-    return Response(json.dumps(page, allow_nan=False), media_type="application/json")
+        return PlainTextResponse(service.loss_csv(page), media_type="text/csv", headers=headers)
+    body = json.dumps(page, allow_nan=False)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 @router.get("/metrics", response_model=MetricsView)
@@ -97,7 +99,7 @@ def get_metrics(
     times: bool = False,
     accept: Accept = None,
     format: Format = None,  # noqa: A002  # the parameter's public name
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return series in columns: sampled for a plot, or with `since` what is new; or records as CSV or NDJSON."""
     chosen = None if names is None else tuple(filter(None, names.split(",")))
@@ -119,11 +121,15 @@ def get_metrics(
         return StreamingResponse(lines(database, job_id, extract), media_type=offered[kind])
     with database.reading() as session:
         tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
-    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
+    headers = _tagged(tag)
     if answer is None:
         return Response(status_code=304, headers=headers)
     body = json.dumps(answer, allow_nan=False, separators=(",", ":"))
     return Response(body, media_type="application/json", headers=headers)
+
+
+def _tagged(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
 
 
 @router.get(

@@ -34,6 +34,8 @@ class LossPage(Page[LossPoint]):
     """With `max_points`: how many there are in all."""
     sampled: bool = False
     """Whether points were left out."""
+    poll_after_seconds: float | None
+    """When to ask again; null if nothing will be added."""
 
 
 class WindowMean(BaseModel):
@@ -52,6 +54,8 @@ class WindowPage(Page[WindowMean]):
     """Steps of each window."""
     rewind_to_step: None = None
     nonfinite: list[int] = []
+    poll_after_seconds: float | None
+    """When to ask again; null if nothing will be added."""
 
 
 class SeriesView(BaseModel):

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -26,23 +26,22 @@ from contracts.summary import Summary
 CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt", "at")
 
 
-def get_loss(session: Session, job_id: str, since: str | None, limit: int | None) -> dict[str, Any]:
-    """Return a page of the loss curve (LossPage, as plain data)."""
-    jobs.require_job(session, job_id)
-    return curve.read_curve(session, job_id, since, limit)
-
-
-def get_sampled_loss(session: Session, job_id: str, max_points: int) -> dict[str, Any]:
-    """Return the loss curve sampled for a plot (LossPage, as plain data)."""
-    jobs.require_job(session, job_id)
-    return curve.read_sampled(session, job_id, max_points)
-
-
-def get_window_means(
-    session: Session, job_id: str, window: int | Literal["auto"]
-) -> dict[str, Any]:
-    """Return the means of whole windows (WindowPage, as plain data)."""
-    return curve.read_windows(session, jobs.get_row(session, job_id), window)
+def get_loss(
+    session: Session, job_id: str, wanted: curve.Wanted, held: str | None
+) -> tuple[str, dict[str, Any] | None]:
+    """Return (etag, LossPage or WindowPage as plain data); None instead if the caller holds that already."""
+    status = jobs.get_status(session, job_id)
+    attempts = store.list_attempts(session, job_id)
+    tag = metrics.etag(status, attempts, wanted)
+    if metrics.holds(held, tag):
+        return tag, None
+    if wanted.window is None:
+        page = curve.read_loss(session, attempts, wanted)
+    else:
+        job = jobs.get_row(session, job_id)
+        page = curve.read_windows(session, job, attempts, wanted.window)
+    advice = metrics.poll_after(status, has_more=page["has_more"])
+    return tag, page | {"poll_after_seconds": advice}
 
 
 def draw_loss(session: Session, job_id: str) -> str:
@@ -65,7 +64,7 @@ def get_metrics(
     attempts = store.list_attempts(session, job_id)
     samples = sum(store.list_last_samples(session, [each.id for each in attempts]).values())
     tag = metrics.etag(status, attempts, samples, wanted)
-    if held is not None and tag in {each.strip() for each in held.split(",")}:
+    if metrics.holds(held, tag):
         return tag, None
     return tag, metrics.read_metrics(session, job_id, status, attempts, wanted)
 

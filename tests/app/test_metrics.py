@@ -276,6 +276,41 @@ def test_what_the_caller_holds_is_not_sent_again(player: Player) -> None:
     assert len(later.json()["series"]["loss"]["step"]) == 2
 
 
+@pytest.mark.parametrize("query", ["", "?max_points=10", "?window=1", "?format=csv"])
+def test_a_loss_that_the_caller_holds_is_not_sent_again(player: Player, query: str) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, make_metric(1))
+    url = f"/v1/jobs/{job}/loss{query}"
+    first = player.client.get(url)
+    held = {"If-None-Match": first.headers["etag"]}
+
+    again = player.client.get(url, headers=held)
+    other = player.client.get(f"/v1/jobs/{job}/loss?limit=5", headers=held)
+    player.sync(claim, make_metric(2))
+    later = player.client.get(url, headers=held)
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert other.status_code == 200
+    assert (later.status_code, later.text == first.text) == (200, False)
+
+
+def test_the_loss_says_when_to_ask_again(player: Player) -> None:
+    job = player.submit()
+    waiting = player.get(f"/v1/jobs/{job}/loss")
+    claim = player.claim()
+    player.sync(claim, *(make_metric(n) for n in range(1, 6)))
+    part, whole = (player.get(f"/v1/jobs/{job}/loss", limit=limit) for limit in (2, 5))
+    means = player.get(f"/v1/jobs/{job}/loss", window=2)
+    player.finish(claim, "cancelled")
+    ended = player.get(f"/v1/jobs/{job}/loss")
+
+    advice = [page["poll_after_seconds"] for page in (waiting, part, whole, means, ended)]
+
+    assert advice == [5.0, 0.0, 1.0, 1.0, None]
+
+
 def test_exports_hold_every_record(player: Player, database: Database) -> None:
     job = player.submit()
     first = player.claim()
