@@ -26,6 +26,7 @@ export const lastAnswerAt = signal(Date.now());
 export const awaySince = signal<number | null>(null);
 
 const PATIENCE_MS = 20_000;
+const AGAIN_MS = 1000;
 
 /** An answer that says no, in the API's one error shape. */
 export class Refused extends Error {
@@ -93,6 +94,18 @@ export async function call<T>(method: string, path: string, options: Options = {
 }
 
 export const get = <T>(path: string): Promise<T> => call<T>("GET", path);
+
+/** Get what a page cannot do without: again and again while the server is away. */
+export async function getPatiently<T>(path: string): Promise<T> {
+  for (;;) {
+    try {
+      return await get<T>(path);
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+    }
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+  }
+}
 
 export async function getText(path: string): Promise<string> {
   return (await send("GET", path, { accept: "text/plain" })).text();

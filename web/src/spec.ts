@@ -1,7 +1,7 @@
 // What a JobSpec says beyond its defaults, and its forms outside the page: JSON and curl. The JSON schema of the API is
 // the only source of fields, defaults, ranges and help.
 import { signal } from "@preact/signals";
-import { get } from "./api";
+import { getPatiently } from "./api";
 import { NONE } from "./format";
 
 export interface Schema {
@@ -32,9 +32,15 @@ interface Document {
 
 export const openapi = signal<Document | null>(null);
 
-export async function loadOpenapi(): Promise<Document> {
-  openapi.value ??= await get<Document>("/openapi.json");
-  return openapi.value;
+let loading: Promise<Document> | null = null;
+
+/** Load it once for all pages; while the server is away, as soon as it is back. */
+export function loadOpenapi(): Promise<Document> {
+  if (openapi.value) return Promise.resolve(openapi.value);
+  loading ??= getPatiently<Document>("/openapi.json")
+    .then((document) => (openapi.value = document))
+    .finally(() => (loading = null));
+  return loading;
 }
 
 export type Tree = { [name: string]: unknown };

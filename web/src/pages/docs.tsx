@@ -29,7 +29,7 @@ export function DocsPage() {
           openapi.json
         </a>
       </header>
-      <p class="note">{say("docs_intro")}</p>
+      <p class="note">{say(openapi.value ? "docs_intro" : "loading")}</p>
       {[...rooms].map(([room, operations]) => (
         <Card key={room} title={room}>
           <dl class="paths">

@@ -1,7 +1,7 @@
 // A form for a new job, made from the JobSpec's schema, with the equivalent curl beside it. What is typed outlives a
 // reload; what the server refuses is said at its field.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Away, call, type Dataset, get, type Job, type List, Refused, type components } from "../api";
+import { call, type Dataset, get, getPatiently, type Job, type List, Refused, type components } from "../api";
 import { type Field, fieldsOf, rangeOf, specOf, type Texts, textsOf } from "../form";
 import { CHINESE } from "../fields";
 import { count } from "../format";
@@ -50,18 +50,23 @@ export function NewPage() {
     document.title = `${say("new_job")} · Stepline`;
   }, [language.value]);
   useEffect(() => {
+    let current = true;
     void (async () => {
       try {
         const document = await loadOpenapi();
-        if (!from) return setTexts((held) => held ?? {});
-        const job = await get<Job>(`/v1/jobs/${from}`);
+        const job = from ? await getPatiently<Job>(`/v1/jobs/${from}`) : null;
+        if (!current) return;
         setOriginal(job);
-        setTexts((held) => held ?? textsOf(shortest(job.spec as Tree, defaults(document))));
+        setTexts((held) => held ?? (job ? textsOf(shortest(job.spec as Tree, defaults(document))) : {}));
       } catch (error) {
-        if (!(error instanceof Away)) setProblem((error as Error).message);
+        if (!current) return;
+        setProblem((error as Error).message);
         setTexts((held) => held ?? {});
       }
     })();
+    return () => {
+      current = false;
+    };
   }, [from]);
   const change = (changed: Texts): void => {
     setTexts(changed);

@@ -1,4 +1,4 @@
-// A job's settings: what differs from the default first, the rest below.
+// A job's settings: what differs from the default first, the rest below; all alike while the defaults are not known.
 import type { Job } from "../api";
 import { asText, defaults, leaves, openapi, same, type Tree } from "../spec";
 import { NONE } from "../format";
@@ -8,27 +8,39 @@ import { Card, CopyButton, Path } from "./controls";
 export function Configuration({ job }: { job: Job }) {
   const known = openapi.value ? defaults(openapi.value) : null;
   const settings = [...leaves(job.spec as Tree)];
-  const changed = settings.filter(([path, value]) => !known?.has(path) || !same(known.get(path), value));
-  const others = settings.filter(([path, value]) => known?.has(path) && same(known.get(path), value));
   return (
     <Card title={say("configuration")} aside={<CopyButton text={() => JSON.stringify(job.spec, null, 2)}>{say("copy_json")}</CopyButton>}>
+      {known ? <Sorted settings={settings} known={known} /> : <Settings of={settings} />}
+    </Card>
+  );
+}
+
+type Settings = [path: string, value: unknown][];
+
+function Sorted({ settings, known }: { settings: Settings; known: Map<string, unknown> }) {
+  const isUsual = ([path, value]: Settings[number]): boolean => known.has(path) && same(known.get(path), value);
+  const others = settings.filter(isUsual);
+  return (
+    <>
       <h3>{say("changed")}</h3>
-      <dl class="settings changed">
-        {changed.map(([path, value]) => (
-          <Setting key={path} path={path} value={value} usual={known?.get(path)} />
-        ))}
-      </dl>
+      <Settings of={settings.filter((one) => !isUsual(one))} class="changed" known={known} />
       <details>
         <summary>
           {say("unchanged")} ({others.length})
         </summary>
-        <dl class="settings">
-          {others.map(([path, value]) => (
-            <Setting key={path} path={path} value={value} />
-          ))}
-        </dl>
+        <Settings of={others} />
       </details>
-    </Card>
+    </>
+  );
+}
+
+function Settings({ of, class: name, known }: { of: Settings; class?: string; known?: Map<string, unknown> }) {
+  return (
+    <dl class={`settings ${name ?? ""}`}>
+      {of.map(([path, value]) => (
+        <Setting key={path} path={path} value={value} usual={known?.get(path)} />
+      ))}
+    </dl>
   );
 }
 
