@@ -1,5 +1,6 @@
 // The list of jobs: search and filters in the address, the newest first, kept up to date.
 import { signal } from "@preact/signals";
+import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Away, get, isFinal, type Job, type List, Refused, withQuery } from "../api";
 import type { Value } from "../curve";
@@ -13,6 +14,8 @@ import { say, sayName } from "../words";
 const PAGE = 25;
 const STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 const POLL_MS = 2000;
+/** Silence after which what was typed is looked for. */
+const PAUSE_MS = 250;
 
 /** The list as it was last seen, so that a way back shows it at once. */
 const seen = signal<{ key: string; page: List<Job> } | null>(null);
@@ -68,7 +71,7 @@ export function JobsPage() {
         </p>
       )}
       {jobs === null ? (
-        <p class="note">{say("loading")}</p>
+        !problem && <p class="note">{say("loading")}</p>
       ) : jobs.length ? (
         <Table jobs={jobs} page={seen.value!.page} cursor={filters.cursor} />
       ) : isFiltered ? (
@@ -83,14 +86,29 @@ export function JobsPage() {
   );
 }
 
-function Filters({ search, status, label }: { search: string; status: string; label: string }) {
-  const box = useRef<HTMLInputElement>(null);
-  const timer = useRef<number | undefined>(undefined);
-  useKeys({ "/": () => box.current?.focus() });
-  const later = (changes: Record<string, string | null>): void => {
-    clearTimeout(timer.current);
-    timer.current = window.setTimeout(() => setQuery({ ...changes, cursor: null }), 250);
-  };
+interface Chosen {
+  search: string;
+  status: string;
+  label: string;
+}
+
+const isLabel = (text: string): boolean => /.:/.test(text);
+
+function Filters({ search, status, label }: Chosen) {
+  const [searchBox, labelBox] = [useRef<HTMLInputElement>(null), useRef<HTMLInputElement>(null)];
+  const [isFaulty, setFaulty] = useState(false);
+  const later = useLater((typed: Partial<Chosen>) => {
+    if (typed.label === undefined) return setQuery({ ...typed, cursor: null });
+    const fits = typed.label === "" || isLabel(typed.label);
+    setFaulty(!fits);
+    setQuery({ ...typed, label: fits ? typed.label : null, cursor: null });
+  });
+  useEffect(() => {
+    if (label) setFaulty(false);
+  }, [label]);
+  useFollowing(searchBox, search);
+  useFollowing(labelBox, isFaulty ? null : label);
+  useKeys({ "/": () => searchBox.current?.focus() });
   const chosen = status ? status.split(",") : [];
   const toggle = (one: string): void => {
     const left = chosen.includes(one) ? chosen.filter((other) => other !== one) : [...chosen, one];
@@ -98,8 +116,8 @@ function Filters({ search, status, label }: { search: string; status: string; la
   };
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <input ref={box} type="search" aria-label={say("search")} placeholder={say("search_jobs")} defaultValue={search} onInput={onText((text) => later({ search: text }))} />
-      <input type="search" class="short" aria-label={say("label")} placeholder={`${say("label")} ${say("label_example")}`} defaultValue={label} onInput={onText((text) => (text === "" || /.:/.test(text) ? later({ label: text }) : undefined))} />
+      <input ref={searchBox} type="search" aria-label={say("search")} placeholder={say("search_jobs")} defaultValue={search} onInput={onText((text) => later({ search: text }))} />
+      <input ref={labelBox} type="search" class="short" aria-label={say("label")} aria-invalid={isFaulty || undefined} title={isFaulty ? say("faulty_label") : undefined} placeholder={`${say("label")} ${say("label_example")}`} defaultValue={label} onInput={onText((text) => later({ label: text }))} />
       <div class="chips" role="group" aria-label={say("status")}>
         {STATUSES.map((one) => (
           <button key={one} type="button" class={`chip ${one}`} aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>
@@ -109,6 +127,29 @@ function Filters({ search, status, label }: { search: string; status: string; la
       </div>
     </form>
   );
+}
+
+/** A function that puts together what it is given, and uses all of it once the reader pauses. */
+function useLater<T extends object>(use: (all: Partial<T>) => void): (part: Partial<T>) => void {
+  const held = useRef<{ all: Partial<T>; timer: number | undefined }>({ all: {}, timer: undefined });
+  const latest = useRef(use);
+  latest.current = use;
+  useEffect(() => () => clearTimeout(held.current.timer), []);
+  return (part) => {
+    Object.assign(held.current.all, part);
+    clearTimeout(held.current.timer);
+    held.current.timer = window.setTimeout(() => {
+      latest.current(held.current.all);
+      held.current.all = {};
+    }, PAUSE_MS);
+  };
+}
+
+/** Let a field show a value of the address as that changes, unless the reader is writing there; null leaves it alone. */
+function useFollowing(field: RefObject<HTMLInputElement | null>, value: string | null): void {
+  useEffect(() => {
+    if (value !== null && field.current && document.activeElement !== field.current) field.current.value = value;
+  }, [value]);
 }
 
 function Table({ jobs, page, cursor }: { jobs: Job[]; page: List<Job>; cursor: string | null }) {

@@ -1,0 +1,65 @@
+"""The filters of the list of jobs: what stands in them is what the list shows."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+
+
+def test_filters_typed_one_right_after_the_other_both_hold(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    page = visitor.go("/")
+    rows = page.locator("table.jobs tbody tr")
+    expect(rows).to_have_count(3)
+
+    page.evaluate(
+        """() => {
+          for (const [name, text] of [['Search', 'nobody'], ['Label', 'team:web']]) {
+            const field = document.querySelector(`input[aria-label=${name}]`);
+            field.value = text;
+            field.dispatchEvent(new Event('input', { bubbles: true }));
+          }
+        }"""
+    )
+
+    expect(page.get_by_role("link", name="Clear the filters")).to_be_visible()
+    assert "search=nobody" in page.url
+    assert "label=team%3Aweb" in page.url
+
+    page.get_by_role("link", name="Clear the filters").click()
+
+    expect(rows).to_have_count(3)
+    expect(page.get_by_label("Search", exact=True)).to_have_value("")
+    expect(page.get_by_label("Label")).to_have_value("")
+
+
+def test_a_label_that_is_none_is_marked_and_does_not_filter(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    page = visitor.go("/?label=team:web")
+    rows, label = page.locator("table.jobs tbody tr"), page.get_by_label("Label")
+    expect(rows).to_have_count(1)
+    expect(label).to_have_value("team:web")
+
+    label.fill("team")
+
+    expect(label).to_have_attribute("aria-invalid", "true")
+    expect(rows).to_have_count(3)
+    label.blur()
+    expect(label).to_have_value("team")
+    label.fill("team:web")
+    expect(rows).to_have_count(1)
+    expect(label).not_to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Main").get_by_role("link", name="Jobs").click()
+    expect(label).to_have_value("")
+
+
+def test_a_filter_that_is_refused_is_all_that_is_said(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go("/?status=nope")
+
+    expect(page.get_by_role("alert")).to_contain_text("status")
+    expect(page.locator("main")).not_to_contain_text("Loading")
