@@ -1,6 +1,6 @@
 // Two to six jobs side by side: their losses in one plot, and only what differs in settings and results.
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { get, isFinal, type Job, type Summary } from "../api";
+import { get, isFinal, type Job, Refused, type Summary } from "../api";
 import { type Curve, Series, smooth } from "../curve";
 import { count, duration, figure, NONE } from "../format";
 import { readCurve, readNews, type Range } from "../history";
@@ -32,22 +32,28 @@ async function readSide(id: string, held: Side | undefined): Promise<Side> {
   return side;
 }
 
-/** The jobs that were found; null until all have been asked for. */
-function useSides(ids: string[]): Map<string, Side> | null {
-  const [sides, setSides] = useState<Map<string, Side> | null>(null);
+interface Found {
+  sides: Map<string, Side>;
+  /** Ids of no job, which are not asked for again. */
+  missing: Set<string>;
+}
+
+/** What was found of the jobs so far. */
+function useSides(ids: string[]): Found {
+  const [found, setFound] = useState<Found>({ sides: new Map(), missing: new Set() });
   const key = ids.join(",") + language.value;
   useEffect(() => {
     let timer: number | undefined;
     let stopped = false;
-    let held = new Map<string, Side>();
+    let held: Found = { sides: new Map(), missing: new Set() };
     const look = async (): Promise<void> => {
-      const read = await Promise.allSettled(ids.map((id) => readSide(id, held.get(id))));
+      const asked = ids.filter((id) => !held.missing.has(id));
+      const read = await Promise.allSettled(asked.map((id) => readSide(id, held.sides.get(id))));
       if (stopped) return;
-      const found = new Map(held);
-      read.forEach((one, at) => one.status === "fulfilled" && found.set(ids[at]!, one.value));
-      held = found;
-      setSides(found);
-      const moving = ids.some((id) => !found.has(id) || !isFinal(found.get(id)!.job));
+      held = { sides: new Map(held.sides), missing: new Set(held.missing) };
+      read.forEach((one, at) => take(held, asked[at]!, one));
+      setFound(held);
+      const moving = ids.some((id) => !held.missing.has(id) && !(held.sides.has(id) && isFinal(held.sides.get(id)!.job)));
       if (moving) timer = window.setTimeout(() => void look(), document.hidden ? 20_000 : 2000);
     };
     void look();
@@ -56,13 +62,22 @@ function useSides(ids: string[]): Map<string, Side> | null {
       clearTimeout(timer);
     };
   }, [key]);
-  return sides;
+  return found;
+}
+
+function take(found: Found, id: string, read: PromiseSettledResult<Side>): void {
+  if (read.status === "fulfilled") found.sides.set(id, read.value);
+  else if (read.reason instanceof Refused && read.reason.status === 404) {
+    found.sides.delete(id);
+    found.missing.add(id);
+  }
 }
 
 export function ComparePage() {
   const ids = [...new Set((query.value.get("ids") ?? "").split(",").filter(Boolean))].slice(0, 6);
-  const all = useSides(ids);
-  const sides = ids.map((id) => all?.get(id)).filter((side): side is Side => side !== undefined);
+  const found = useSides(ids);
+  const sides = ids.map((id) => found.sides.get(id)).filter((side): side is Side => side !== undefined);
+  const missing = ids.filter((id) => found.missing.has(id));
   useEffect(() => {
     document.title = `${say("compare")} · Stepline`;
   }, [language.value]);
@@ -74,15 +89,20 @@ export function ComparePage() {
       </div>
     );
   }
-  if (all === null) return <p class="note">{say("loading")}</p>;
+  if (sides.length + missing.length === 0) return <p class="note">{say("loading")}</p>;
   return (
     <>
       <header class="page">
-        <h1>{say("compare_title", { n: sides.length })}</h1>
+        <h1>{sides.length < 2 ? say("compare") : say("compare_title", { n: sides.length })}</h1>
       </header>
-      <Overlay sides={sides} />
+      {missing.map((id) => (
+        <p key={id} class="problem" role="alert">
+          {say("not_found_job", { id })}
+        </p>
+      ))}
+      {sides.length > 0 && <Overlay sides={sides} />}
       <Results sides={sides} />
-      <Settings sides={sides} />
+      {sides.length > 1 && <Settings sides={sides} />}
     </>
   );
 }
@@ -160,7 +180,10 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
         <th />
         {sides.map(({ job }, at) => (
           <th key={job.id}>
-            <i class="swatch" style={{ background: `var(${COLORS[at]})` }} aria-hidden="true" /> {nameOf(job)}{" "}
+            <i class="swatch" style={{ background: `var(${COLORS[at]})` }} aria-hidden="true" />{" "}
+            <span class="cut" title={nameOf(job)}>
+              {nameOf(job)}
+            </span>{" "}
             {baseline !== undefined &&
               (job.id === baseline ? (
                 <span class="label on">{say("baseline")}</span>
