@@ -1,4 +1,6 @@
-// A form made from the JobSpec's JSON schema: its fields, what each takes, and from the texts in it the spec.
+// A form made from the JobSpec's JSON schema: its fields, what each takes, from the texts in it the spec, and what the
+// server says of which field.
+import type { Refused } from "./api";
 import { count } from "./format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "./spec";
 import { say } from "./words";
@@ -165,3 +167,21 @@ function labelsOf(text: string): Tree {
   }
   return labels;
 }
+
+export interface Told {
+  param: string;
+  words: string;
+}
+
+/** What the server said, field by field: of several that are at fault its message names each. */
+export function toldBy(refused: Refused): Told[] {
+  const parts = refused.code === "invalid_field" ? refused.message.split(/; (?=[a-z_][\w.]*: )/) : [];
+  const told = parts.map((part): Told => {
+    const end = part.indexOf(": ");
+    return { param: part.slice(0, end), words: part.slice(end + 2) };
+  });
+  const [first = { param: refused.param ?? "", words: refused.message }, ...others] = told;
+  return [{ ...first, words: [first.words, refused.hint].filter(Boolean).join(" ") }, ...others];
+}
+
+export const isOf = ({ param }: Told, path: string): boolean => param === path || param.startsWith(`${path}.`);

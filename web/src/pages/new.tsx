@@ -1,18 +1,18 @@
 // A form for a new job, made from the JobSpec's schema, with the equivalent curl beside it. What is typed outlives a
 // reload; what the server refuses is said at its field.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, type Dataset, get, getPatiently, type Job, type List, Refused, type components } from "../api";
-import { type Field, fieldsOf, rangeOf, specOf, type Texts, textsOf } from "../form";
+import { call, getPatiently, type Job, Refused, type components } from "../api";
+import { type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf, toldBy } from "../form";
 import { CHINESE } from "../fields";
 import { count } from "../format";
 import { language } from "../preferences";
 import { Card, CopyButton, onText, useKeys } from "../parts/controls";
+import { DatasetChooser } from "../parts/dataset-chooser";
 import { go, query } from "../router";
 import { asCurl, asText, defaults, loadOpenapi, openapi, shortest, type Tree } from "../spec";
 import { say, type Word } from "../words";
 
 type Plan = components["schemas"]["Plan"];
-type Detail = components["schemas"]["DatasetDetail"];
 
 const GROUPS: [Word, (path: string) => boolean][] = [
   ["group_basic", (path) => /^(model|model_revision|dataset\..*)$/.test(path)],
@@ -143,11 +143,10 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const problemOf = (path: string): string => {
     const own = problems[path];
     if (own && (tried || texts[path])) return own;
-    const param = refused?.param ?? "";
-    if (!refused || !(param === path || param.startsWith(`${path}.`))) return "";
-    return [refused.message.replace(`${param}: `, ""), refused.hint].filter(Boolean).join(" ");
+    return told.filter((one) => isOf(one, path)).map((one) => one.words).join(" ");
   };
-  const isPlaced = fields.some((field) => problemOf(field.path));
+  const told = refused ? toldBy(refused) : [];
+  const unplaced = told.filter((one) => !fields.some((field) => isOf(one, field.path)));
   const set = (changes: Record<string, string>): void => {
     const changed = { ...texts };
     for (const [path, text] of Object.entries(changes)) {
@@ -198,11 +197,12 @@ function Form({ texts, change, intro, forget }: FormProps) {
               </p>
             )}
             {tried && faulty && <p class="problem">{say("form_faulty")}</p>}
-            {refused && !isPlaced && (
-              <p class="problem" role="alert">
-                {refused.message} {refused.hint}
+            {unplaced.map(({ param, words }) => (
+              <p key={param} class="problem" role="alert">
+                {param && `${param}: `}
+                {words}
               </p>
-            )}
+            ))}
           </div>
           <div class="row end">
             <button
@@ -278,101 +278,6 @@ function Row({ field, texts, set, problem }: RowProps) {
         {chinese?.[1] ?? field.help.replaceAll("`", "")}
         {range && ` (${range})`}
       </p>
-    </div>
-  );
-}
-
-interface ChooserProps {
-  path: string;
-  texts: Texts;
-  set: RowProps["set"];
-  said: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
-  isRequired: boolean;
-}
-
-function DatasetChooser({ path, texts, set, said, isRequired }: ChooserProps) {
-  const [datasets, setDatasets] = useState<Dataset[]>([]);
-  const [upload, setUpload] = useState<{ words: string; isBad: boolean } | null>(null);
-  const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
-  const [preview, setPreview] = useState<Detail | null>(null);
-  const chosen = texts[path] ?? "";
-  useEffect(() => void get<List<Dataset>>("/v1/datasets?limit=100").then((page) => setDatasets(page.data), () => undefined), [upload]);
-  useEffect(() => {
-    setPreview(null);
-    if (/^ds_/.test(chosen)) get<Detail>(`/v1/datasets/${chosen}`).then(setPreview, () => undefined);
-  }, [chosen]);
-  const clearHub = Object.fromEntries(["hub", "config", "split", "revision"].map((name) => [`${path}.${name}`, ""]));
-  const choose = (value: string): void => {
-    setFromHub(value === "hub");
-    set(value === "hub" ? { [path]: "" } : { ...clearHub, [path]: value });
-  };
-  const send = async (file: File): Promise<void> => {
-    setUpload({ words: say("uploading_file", { name: file.name }), isBad: false });
-    const form = new FormData();
-    form.append("file", file);
-    try {
-      const dataset = await call<Detail>("POST", "/v1/datasets", { form });
-      setUpload({ words: say("uploaded", { name: file.name, rows: count(dataset.rows) }), isBad: false });
-      setFromHub(false);
-      set({ ...clearHub, [path]: dataset.id });
-    } catch (error) {
-      setUpload({ words: [(error as Error).message, (error as Refused).hint].filter(Boolean).join(" "), isBad: true });
-    }
-  };
-  const first = preview?.preview[0];
-  return (
-    <div class="chooser">
-      <div class="row">
-        <select {...said} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
-          <option value="">{isRequired ? say("choose_dataset") : say("no_eval_dataset")}</option>
-          {chosen && !datasets.some((one) => one.id === chosen) && <option value={chosen}>{chosen}</option>}
-          {datasets.map((one) => (
-            <option key={one.id} value={one.id}>
-              {`${one.filename || one.id} · ${say("rows", { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
-            </option>
-          ))}
-          <option value="hub">{say("of_hub")}</option>
-        </select>
-        <label class="button">
-          {say("upload_dataset")}
-          <input
-            type="file"
-            class="hidden"
-            accept=".json,.jsonl,application/json"
-            aria-label={`${say("upload_dataset")} (${path})`}
-            onChange={(event) => {
-              const file = event.currentTarget.files?.[0];
-              event.currentTarget.value = "";
-              if (file) void send(file);
-            }}
-          />
-        </label>
-      </div>
-      {upload && (
-        <p class={upload.isBad ? "problem" : "note"} role="status">
-          {upload.words}
-        </p>
-      )}
-      {fromHub && (
-        <div class="row">
-          {["hub", "config", "split", "revision"].map((name) => (
-            <input key={name} class="grow" aria-label={`${path}.${name}`} placeholder={name === "hub" ? "owner/name" : name} value={texts[`${path}.${name}`] ?? ""} onInput={onText((to) => set({ [`${path}.${name}`]: to }))} />
-          ))}
-        </div>
-      )}
-      {first && (
-        <details>
-          <summary>{say("first_row")}</summary>
-          <dl class="settings">
-            {first.messages.map((turn, at) => (
-              <div key={at}>
-                <dt>{turn.role}</dt>
-                <dd>{turn.content}</dd>
-              </div>
-            ))}
-          </dl>
-        </details>
-      )}
     </div>
   );
 }

@@ -1,0 +1,36 @@
+"""What the form for a new job says about what the server refuses."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+
+
+def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go("/new")
+    page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
+        {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}
+    )
+    train = page.locator(".chooser").filter(has=page.locator("#field-dataset-train"))
+    expect(train.get_by_role("status")).to_contain_text("fit no known form")
+
+    page.locator("#field-dataset-train").select_option("hub")
+
+    expect(train.get_by_role("status")).to_have_count(0)
+    page.get_by_label("dataset.train.hub").fill("owner/data")
+    page.locator("#field-model").fill("not a model!")
+    page.locator("#field-dataset-eval_size").fill("banana")
+
+    model, share = (
+        page.locator(".field").filter(has=page.locator(f"#field-{name}")).get_by_role("alert")
+        for name in ("model", "dataset-eval_size")
+    )
+    expect(model).to_contain_text("directory name")
+    expect(model).not_to_contain_text("share")
+    expect(share).to_contain_text("share")
+    expect(page.locator("aside").get_by_role("alert")).to_have_count(0)

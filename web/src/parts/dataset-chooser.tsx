@@ -1,0 +1,105 @@
+// The field of a dataset: one that was uploaded, one to upload now, or one of the hub.
+import { useEffect, useState } from "preact/hooks";
+import { call, type components, type Dataset, get, type List, type Refused } from "../api";
+import type { Texts } from "../form";
+import { count } from "../format";
+import { say } from "../words";
+import { onText } from "./controls";
+
+type Detail = components["schemas"]["DatasetDetail"];
+
+interface Props {
+  path: string;
+  texts: Texts;
+  set: (changes: Record<string, string>) => void;
+  said: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
+  isRequired: boolean;
+}
+
+export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
+  const [datasets, setDatasets] = useState<Dataset[]>([]);
+  const [upload, setUpload] = useState<{ words: string; isBad: boolean } | null>(null);
+  const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
+  const [preview, setPreview] = useState<Detail | null>(null);
+  const chosen = texts[path] ?? "";
+  useEffect(() => void get<List<Dataset>>("/v1/datasets?limit=100").then((page) => setDatasets(page.data), () => undefined), [upload]);
+  useEffect(() => {
+    setPreview(null);
+    if (/^ds_/.test(chosen)) get<Detail>(`/v1/datasets/${chosen}`).then(setPreview, () => undefined);
+  }, [chosen]);
+  const clearHub = Object.fromEntries(["hub", "config", "split", "revision"].map((name) => [`${path}.${name}`, ""]));
+  const choose = (value: string): void => {
+    setUpload(null);
+    setFromHub(value === "hub");
+    set(value === "hub" ? { [path]: "" } : { ...clearHub, [path]: value });
+  };
+  const send = async (file: File): Promise<void> => {
+    setUpload({ words: say("uploading_file", { name: file.name }), isBad: false });
+    const form = new FormData();
+    form.append("file", file);
+    try {
+      const dataset = await call<Detail>("POST", "/v1/datasets", { form });
+      setUpload({ words: say("uploaded", { name: file.name, rows: count(dataset.rows) }), isBad: false });
+      setFromHub(false);
+      set({ ...clearHub, [path]: dataset.id });
+    } catch (error) {
+      setUpload({ words: [(error as Error).message, (error as Refused).hint].filter(Boolean).join(" "), isBad: true });
+    }
+  };
+  const first = preview?.preview[0];
+  return (
+    <div class="chooser">
+      <div class="row">
+        <select {...said} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
+          <option value="">{isRequired ? say("choose_dataset") : say("no_eval_dataset")}</option>
+          {chosen && !datasets.some((one) => one.id === chosen) && <option value={chosen}>{chosen}</option>}
+          {datasets.map((one) => (
+            <option key={one.id} value={one.id}>
+              {`${one.filename || one.id} · ${say("rows", { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
+            </option>
+          ))}
+          <option value="hub">{say("of_hub")}</option>
+        </select>
+        <label class="button">
+          {say("upload_dataset")}
+          <input
+            type="file"
+            class="hidden"
+            accept=".json,.jsonl,application/json"
+            aria-label={`${say("upload_dataset")} (${path})`}
+            onChange={(event) => {
+              const file = event.currentTarget.files?.[0];
+              event.currentTarget.value = "";
+              if (file) void send(file);
+            }}
+          />
+        </label>
+      </div>
+      {upload && (
+        <p class={upload.isBad ? "problem" : "note"} role="status">
+          {upload.words}
+        </p>
+      )}
+      {fromHub && (
+        <div class="row">
+          {["hub", "config", "split", "revision"].map((name) => (
+            <input key={name} class="grow" aria-label={`${path}.${name}`} placeholder={name === "hub" ? "owner/name" : name} value={texts[`${path}.${name}`] ?? ""} onInput={onText((to) => set({ [`${path}.${name}`]: to }))} />
+          ))}
+        </div>
+      )}
+      {first && (
+        <details>
+          <summary>{say("first_row")}</summary>
+          <dl class="settings">
+            {first.messages.map((turn, at) => (
+              <div key={at}>
+                <dt>{turn.role}</dt>
+                <dd>{turn.content}</dd>
+              </div>
+            ))}
+          </dl>
+        </details>
+      )}
+    </div>
+  );
+}
