@@ -100,7 +100,7 @@ export function ComparePage() {
           {say("not_found_job", { id })}
         </p>
       ))}
-      {sides.length > 0 && <Overlay sides={sides} />}
+      {sides.length > 0 ? <Overlay sides={sides} /> : <a href="/">{say("back_to_jobs")}</a>}
       <Results sides={sides} />
       {sides.length > 1 && <Settings sides={sides} />}
     </>
