@@ -227,9 +227,22 @@ def test_the_form_says_what_is_wrong_at_its_field_and_submits(visit: Visit, site
     assert site.service.client.get(f"/v1/jobs/{job['id']}").status_code == 404
 
 
-def test_a_job_that_is_not_there_is_said_to_be_so(visit: Visit, site: Site) -> None:
+@pytest.mark.parametrize("job", ["job_nobody", "%E0%A4%A"])
+def test_a_job_that_is_not_there_is_said_to_be_so(visit: Visit, site: Site, job: str) -> None:
     visitor = visit()
     visitor.may_fail = True
-    page = visitor.go("/jobs/job_nobody")
+    page = visitor.go(f"/jobs/{job}")
 
-    expect(page.locator("main")).to_contain_text("There is no job job_nobody")
+    expect(page.locator("main")).to_contain_text(f"There is no job {job}")
+
+
+def test_no_figure_of_a_job_is_cut_off(visit: Visit, site: Site) -> None:
+    visitor = visit(width=812)  # where tiles are narrowest
+    page = visitor.go(f"/jobs/{site.running}")
+    visitor.wait_for_points(12)
+    page.wait_for_function("/min .* @ /.test(document.querySelector('.tiles').innerText)")
+
+    cut = """() => [...document.querySelectorAll('.tiles small')]
+      .filter(element => element.scrollWidth > element.clientWidth).map(element => element.innerText)"""
+
+    assert page.evaluate(cut) == []

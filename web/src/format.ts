@@ -11,9 +11,9 @@ export function figure(value: number | null | undefined, digits = 4): string {
 }
 
 /** A learning rate: 2e-4 rather than 0.0002. */
-export function rate(value: number | null | undefined): string {
+export function rate(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
-  return value === 0 ? "0" : value.toExponential(2).replace(/\.?0+e/, "e");
+  return value === 0 ? "0" : value.toExponential(digits - 1).replace(/\.?0+e/, "e");
 }
 
 export function count(value: number | null | undefined): string {

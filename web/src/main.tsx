@@ -21,13 +21,22 @@ const THEMES: Theme[] = ["auto", "light", "dark"];
 function Shown() {
   const at = path.value;
   const job = /^\/jobs\/([^/]+)$/.exec(at);
-  if (job) return <JobPage key={job[1]} id={decodeURIComponent(job[1]!)} />;
+  if (job) return <JobPage key={job[1]} id={decoded(job[1]!)} />;
   if (at === "/") return <JobsPage />;
   if (at === "/compare") return <ComparePage />;
   if (at === "/new") return <NewPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
   return <p class="empty">{say("not_found")}</p>;
+}
+
+/** A part of an address as it is meant, or as it stands if nothing is meant by it. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function Frame() {

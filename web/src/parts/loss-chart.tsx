@@ -142,7 +142,7 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
           <div class="minor">
             <figure>
               <figcaption>{say("chart_rate")}</figcaption>
-              <Plot label={say("chart_rate")} lines={rates} height={130} range={range} format={rate} onRange={onRange} onCursor={setCursor} together={live.id} />
+              <Plot label={say("chart_rate")} lines={rates} height={130} range={range} format={axisRate} onRange={onRange} onCursor={setCursor} together={live.id} />
             </figure>
             <figure>
               <figcaption>{say("chart_norm")}</figcaption>
@@ -240,6 +240,12 @@ const axisFigure = (value: number): string => {
   const size = Math.abs(value);
   if (size !== 0 && (size < 0.001 || size >= 100_000)) return value.toExponential(0);
   return String(+value.toPrecision(4));
+};
+
+/** As many digits as tell one mark from the next, however close together a schedule's rates lie. */
+const axisRate = (value: number, increment: number): string => {
+  const digits = Math.ceil(Math.log10(Math.abs(value) / increment)) + 1;
+  return rate(value, Math.min(7, Math.max(3, digits)));
 };
 
 /** The figures under the cursor, or the newest. */

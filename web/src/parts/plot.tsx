@@ -26,7 +26,8 @@ interface Props {
   /** Sizes in bytes: marks at powers of 2. */
   inBytes?: boolean | undefined;
   range?: { from: number; to: number } | null;
-  format: (value: number) => string;
+  /** A value at a mark of the axis, whose marks lie an increment apart. */
+  format: (value: number, increment: number) => string;
   onRange?: (range: { from: number; to: number } | null) => void;
   onCursor?: (step: number | null) => void;
   /** Charts that share one cursor. */
@@ -77,7 +78,7 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
     },
     axes: [
       { ...axis, size: 26, values: (_, splits) => splits.map((one) => (Number.isInteger(one) ? shortStep(one) : "")) },
-      { ...axis, ...(props.inBytes ? { incrs: POWERS } : {}), size: 58, values: (_, splits) => splits.map((one) => (one === null ? "" : props.format(one))) },
+      { ...axis, ...(props.inBytes ? { incrs: POWERS } : {}), size: (_, marks) => Math.max(58, ...(marks ?? []).map((mark) => 15 + 7 * mark.length)), values: (_, splits, __, ___, increment) => splits.map((one) => (one === null ? "" : props.format(one, increment))) },
     ],
     series: [
       {},
