@@ -8,13 +8,14 @@ durability; to MLflow through log-batch. A point is one value of one series at o
 size are compared: 50 points each, and 1,000, the most that MLflow takes. Then the server is killed with signal 9 and what
 it had acknowledged is counted in the file. Reading: a curve of 1,000 points for a plot out of `--read-points` steps, ours by
 /metrics, theirs by get-history-bulk-interval. Then ours alone: a job of `--large` steps, and `--streams` open streams of one
-server process while steps arrive. The last line is JSON; "ratios" holds the smallest ratio of all that were measured.
+server process over `--stream-seconds` of a training, whose steps go through the worker's own recorder and reporter. The last line is JSON; "ratios" holds the smallest ratio of all that were measured.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -35,6 +36,7 @@ from sqlalchemy import func, select
 from app.db import Database
 from app.migrate import migrate
 from app.models import Record
+from benchmarks.feed import feed, read_times
 from contracts.attempt import Claim
 from contracts.wire import CLAIM_PATH, SYNC_PATH
 from tests.ports import find_free_port
@@ -170,7 +172,7 @@ def measure_ours(kind: str, folder: Path, options: argparse.Namespace) -> dict[s
             job = fill_ours(server, options.read_points)
             found["read"] = read_ours(server, job, f"{options.read_points} steps")
             found["large"] = measure_large(server, options.large)
-            found["streams"] = asyncio.run(measure_streams(server, options))
+            found["streams"] = asyncio.run(measure_streams(server, folder, options))
             return found
         finally:
             server.kill()
@@ -285,12 +287,15 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
     }
 
 
-async def measure_streams(server: Server, options: argparse.Namespace) -> dict[str, Any]:
-    """Open many streams of one job while its steps arrive, two a second, and see what each of them gets."""
+async def measure_streams(
+    server: Server, folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Open many streams of one job in training, two steps a second, and see what each of them gets, and how late.
+
+    The clock starts where the training process records a step, and stops where a client has read it.
+    """
     claim = server.claim()
-    sent_at: dict[int, float] = {}
-    got: list[set[int]] = [set() for _ in range(options.streams)]
-    delays: list[float] = []
+    got: list[dict[int, float]] = [{} for _ in range(options.streams)]
     ready = asyncio.Semaphore(0)
     last = int(options.stream_seconds * 2)
 
@@ -304,10 +309,9 @@ async def measure_streams(server: Server, options: argparse.Namespace) -> dict[s
             while len(got[number]) < last:
                 line = await reader.readline()
                 if line.startswith(b'data: {"attempt"'):
-                    now = time.perf_counter()
+                    now = time.time()
                     for step in json.loads(line[6:])["series"]["loss"]["step"]:
-                        got[number].add(step)
-                        delays.append(now - sent_at[step])
+                        got[number].setdefault(step, now)
         writer.close()
 
     listeners = [asyncio.create_task(listen(number)) for number in range(options.streams)]
@@ -317,10 +321,15 @@ async def measure_streams(server: Server, options: argparse.Namespace) -> dict[s
     process = psutil.Process(server.process.pid)
     memory, cpu = process.memory_info().rss, process.cpu_times()
     began = time.perf_counter()
-    for step in range(1, last + 1):
-        sent_at[step] = time.perf_counter()
-        await asyncio.to_thread(server.sync, claim, steps_body(step, 1))
-        await asyncio.sleep(max(0.0, began + step / 2 - time.perf_counter()))
+    run = folder / "run"
+    run.mkdir()
+    steps = [values_at(step) for step in range(1, last + 1)]
+    feeder = multiprocessing.get_context("spawn").Process(
+        target=feed, args=(server.url, claim, run, steps, 0.5)
+    )
+    feeder.start()
+    await asyncio.to_thread(feeder.join)
+    assert feeder.exitcode == 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(30):
             await asyncio.gather(*listeners)
@@ -328,12 +337,14 @@ async def measure_streams(server: Server, options: argparse.Namespace) -> dict[s
         listener.cancel()
     after = process.cpu_times()
     used = after.user + after.system - cpu.user - cpu.system
+    recorded_at = read_times(run)
+    delays = [at - recorded_at[step] for each in got for step, at in each.items()]
     found = {
         "streams": options.streams,
         "steps": last,
         "missed": sum(last - len(each) for each in got),
-        "p50_delay_seconds": round(statistics.median(delays), 3),
-        "p99_delay_seconds": round(sorted(delays)[int(len(delays) * 0.99)], 3),
+        "p50_step_to_client_seconds": round(statistics.median(delays), 3),
+        "p99_step_to_client_seconds": round(sorted(delays)[int(len(delays) * 0.99)], 3),
         "rss_mb_when_open": round(memory / 2**20),
         "rss_mb_at_end": round(process.memory_info().rss / 2**20),
         "cpu_share": round(used / (time.perf_counter() - began), 2),

@@ -1,0 +1,51 @@
+"""A training process and its supervisor, without the training: what lies between a step and a client, as it is in earnest.
+
+The records go through the trainer's own recorder into a file, and out of it by the supervisor's own reporter, which holds a
+record back for as long as STEPLINE_FLUSH_SECONDS has it.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from contracts.attempt import Claim
+from contracts.record import MetricRecord, decode_line
+from contracts.run_dir import RunDir
+from worker.supervisor.reporter import Reporter
+from worker.supervisor.server import Server
+from worker.training.recorder import Recorder
+
+LOOK_SECONDS = 0.1
+"""Time between two looks of the supervisor: the default of STEPLINE_POLL_SECONDS."""
+PATIENCE_SECONDS = 60.0
+
+
+def feed(
+    url: str, claim: Claim, folder: Path, steps: Sequence[dict[str, float]], step_seconds: float
+) -> None:
+    """Record steps that take about so long each, and sync them until the server has all."""
+    run_dir = RunDir(folder)
+    training = threading.Thread(target=_train, args=(run_dir, steps, step_seconds))
+    training.start()
+    with Server(url, "", PATIENCE_SECONDS, PATIENCE_SECONDS) as server:
+        reporter = Reporter(claim, server, run_dir)
+        while training.is_alive():
+            training.join(LOOK_SECONDS)
+            reporter.pulse()
+        reporter.drain()
+
+
+def read_times(folder: Path) -> dict[int, float]:
+    """Return when each step was recorded by the training process, in seconds since 1970."""
+    records = map(decode_line, RunDir(folder).records.read_bytes().splitlines())
+    return {each.step: each.at.timestamp() for each in records if isinstance(each, MetricRecord)}
+
+
+def _train(run_dir: RunDir, steps: Sequence[dict[str, float]], step_seconds: float) -> None:
+    chance = random.Random(0)  # noqa: S311  # steps of one length would all meet the syncs at one moment
+    with Recorder(run_dir.records) as recorder:
+        for step, values in enumerate(steps, start=1):
+            time.sleep(step_seconds * chance.uniform(0.5, 1.5))
+            recorder.metric(step, values)
