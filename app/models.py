@@ -235,7 +235,8 @@ class Attempt(Base):
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Every note of its supervisor up to this one has become an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """The first step it trained; from there on its points replace those of earlier attempts."""
+    """The first step it trained; from there on its points replace those of earlier attempts. The step after the last one
+    where it ended a run that had nothing left to train."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]
     """Number of the attempt, and"""

@@ -206,6 +206,13 @@ def finish_attempt(
         now=now,
         retry_seconds=times.retry_seconds,
     )
+    if (
+        request.outcome.status == "succeeded"
+        and attempt.first_step is None
+        and attempt.resumed_step is not None
+    ):
+        # It had nothing left to train: its evaluation is the line's last point.
+        store.update_attempt(session, attempt, {"first_step": attempt.resumed_step + 1})
     store.note_settlement(session, attempt, status)
     return FinishReply(job_status=status.value), _queue_to_ring(job, status)
 

@@ -58,10 +58,15 @@ def ndjson_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[s
 
 
 def _pages(database: Database, job_id: str, wanted: Extract) -> Iterator[tuple[int, Sequence[Row]]]:
-    place, bounds = wanted.place, wanted.bounds
+    place, bounds, newest = wanted.place, wanted.bounds, 0
     while True:
         news = _read(database, job_id, place)
         for batch in news.batches:
+            if (
+                batch.attempt < newest
+            ):  # the line is another one meanwhile, and would be told from its beginning
+                return
+            newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])
         place = news.place

@@ -80,17 +80,7 @@ def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
     chain = [trained[-1]]
     while (parent := _parent(chain[0], attempts)) is not None:
         chain.insert(0, parent)
-    newest = chain[-1]
-    before = [attempt for attempt in attempts if attempt.number < trained[0].number]
-    after = [
-        attempt
-        for attempt in attempts
-        if attempt.number > newest.number
-        and attempt.resumed_from == newest.number
-        and attempt.resumed_step
-        == newest.last_step  # it can only add to the line: the last evaluation
-    ]
-    return before + chain + after
+    return [attempt for attempt in attempts if attempt.number < trained[0].number] + chain
 
 
 def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from contracts.attempt import Claim
+from contracts.attempt import Claim, SystemSample
 from contracts.base import utc_now
 from contracts.job import Phase
 from contracts.record import EvalRecord, PhaseRecord, Record
@@ -146,9 +146,18 @@ def test_the_last_evaluation_may_come_from_an_attempt_with_nothing_left_to_train
     phase = PhaseRecord(
         seq=1, at=utc_now(), phase=Phase.EVALUATING, resumed_from=1, resumed_step=20
     )
-    player.sync(second, phase, EvalRecord(seq=2, at=utc_now(), step=20, loss=1.5, tokens=9))
+    samples = [SystemSample(seq=1, at=utc_now(), values={"sys.cpu_percent": 7.0})]
+    evaluation = EvalRecord(seq=2, at=utc_now(), step=20, loss=1.5, tokens=9)
+    player.sync(second, phase, evaluation, samples=samples)
+    assert reader.read() == spans((1, 20, 1.0))
+    third = next_claim(player, second)
+    player.sync(third, phase, evaluation.model_copy(update={"loss": 1.6}), samples=samples)
+    player.succeed(third, 2)
 
     series = player.get(f"/v1/jobs/{job}/metrics")["series"]
 
-    assert (series["eval_loss"]["step"], series["eval_loss"]["value"]) == ([20], [1.5])
+    assert (series["eval_loss"]["step"], series["eval_loss"]["value"]) == ([20], [1.6])
+    assert series["sys.cpu_percent"]["step"] == [20]
     assert reader.read() == plotted(player, job) == spans((1, 20, 1.0))
+    csv = player.client.get(f"/v1/jobs/{job}/metrics?format=csv&names=eval_loss").text
+    assert [line.split(",")[:2] for line in csv.splitlines()[1:]] == [["20", "3"]]

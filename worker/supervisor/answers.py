@@ -93,8 +93,9 @@ def read_refusal(response: httpx2.Response) -> ServerAway | Refused:
     try:
         problem = _ErrorBody.model_validate_json(response.content).error
     except ValidationError:
-        if status == 413 and response.request.method == "PUT":
-            # A limit that stands between us: this very file will not pass it later either.
+        if status == 413 and not response.request.url.path.endswith("/sync"):
+            # A limit that stands between us: this very body will not pass it later either. What is synced still changes,
+            # and no limit in between is worth a training.
             return Refused(status, "body_too_large", _from_elsewhere(response))
         return ServerAway(_from_elsewhere(response), retry_after_seconds)
     should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"

@@ -6,6 +6,7 @@ Exit status 0 means that RUN_DIR/outcome.json says how the run ended, whether we
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import logging
 import os
 import signal
@@ -92,4 +93,9 @@ def prepare_environment() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    faulthandler.enable()  # a crash in native code leaves its stack in the output
+    status = main(sys.argv[1:])
+    # All is on the disk. What follows would be the end of torch and its threads, where a run that is over can still abort.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(status)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from worker.training.data import Sample, epoch_order
 
-PACKING_VERSION = 2
-"""Raised whenever the same window would be packed otherwise: a resumed run could not be bit-exact."""
+PACKING_VERSION = 3
+"""Raised whenever the same window would be packed or its gradient summed otherwise: a resumed run could not be bit-exact."""
 
 
 @dataclass(frozen=True)

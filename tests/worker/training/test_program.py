@@ -171,7 +171,7 @@ def test_control_file_stops_the_run(
 
     write_model(run_dir.control, Control(wanted=wanted))
 
-    assert process.wait(DEADLINE_SECONDS) == 0
+    assert process.wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
     outcome = outcome_of(run_dir)
     assert outcome.status == status
     assert outcome.step == max(losses(run_dir))
