@@ -72,7 +72,7 @@ class Reporter:
         """Sync until the server has all that lies on disk; tried for as long as results are kept."""
         request = self._news(whole=True)
         while True:
-            self._server.persist(partial(self._sync, request))
+            self._server.persist(self._claim, partial(self._sync, request))
             request = self._news(whole=True)
             if not _is_news(request):
                 return

@@ -176,6 +176,7 @@ class Server:
                 content=body,
             ),
             read(EarlierReply),
+            _longest_pause(claim),
         )
         return reply.acked_seq
 
@@ -191,6 +192,7 @@ class Server:
             self._patience_seconds,
             lambda: self._put(claim, url, path, announced, pulse),
             read_nothing,
+            _longest_pause(claim),
         )
 
     def finish(self, claim: Claim, request: FinishRequest) -> FinishReply:
@@ -204,16 +206,17 @@ class Server:
                 timeout=BULK_TIMEOUT,
             ),
             read(FinishReply),
+            _longest_pause(claim),
         )
 
-    def persist(self, action: Callable[[], None]) -> None:
-        """Repeat an action until the server answers it, within the bound for results."""
+    def persist(self, claim: Claim, action: Callable[[], None]) -> None:
+        """Repeat an action of the claim until the server answers it, within the bound for results."""
 
         def send() -> httpx2.Response:
             action()
             return httpx2.Response(204)
 
-        self._persist(self._patience_seconds, send, read_nothing)
+        self._persist(self._patience_seconds, send, read_nothing, _longest_pause(claim))
 
     def _download(
         self, claim: Claim, url: str, sha256: str, path: Path, pulse: Callable[[], object]
@@ -250,7 +253,7 @@ class Server:
                 raise DamagedDownload(problem)
             return response
 
-        self._persist(self._patience_seconds, fetch, lambda _: None)
+        self._persist(self._patience_seconds, fetch, lambda _: None, _longest_pause(claim))
 
     def _put(
         self,
@@ -282,6 +285,7 @@ class Server:
         patience_seconds: float,
         send: Callable[[], httpx2.Response],
         read_success: Callable[[httpx2.Response], T],
+        longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> T:
         give_up_at = time.monotonic() + patience_seconds
         pause, errors, told = 0.25, 0, False
@@ -302,7 +306,7 @@ class Server:
                 shortest = 0.0
             jittered = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
             self._wait(min(max(shortest, jittered), max(0.0, give_up_at - time.monotonic())))
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, longest_pause_seconds)
 
     def _call(
         self,
@@ -333,6 +337,11 @@ _JSON = {"Content-Type": "application/json"}
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
     return {"Authorization": f"Bearer {claim.token}"}
+
+
+def _longest_pause(claim: Claim) -> float:
+    """Return a pause in which no lease runs out: a server that comes back hears of the attempt in time."""
+    return min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

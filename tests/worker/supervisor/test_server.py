@@ -42,6 +42,20 @@ def test_a_sync_shows_the_attempts_token() -> None:
     assert peer.asked[0].headers["Authorization"] == "Bearer secret-of-the-attempt"
 
 
+def test_no_pause_of_an_attempt_lasts_as_long_as_its_lease() -> None:
+    pauses: list[float] = []
+    ended = Answer(body=b'{"job_status": "cancelled"}')
+    with (
+        ScriptedServer(*[refusal(503, "database_away")] * 8, ended) as peer,
+        Server(peer.url, "t", 60, 60, pauses.append) as server,
+    ):
+        request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
+        server.finish(make_claim(lease_seconds=3), request)
+
+    assert len(pauses) == 8
+    assert max(pauses) < 3 / 2
+
+
 def test_a_server_that_is_away_is_tried_again_with_growing_pauses() -> None:
     pauses: list[float] = []
     answers = [
