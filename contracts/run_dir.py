@@ -119,7 +119,7 @@ class Placed(Tolerant):
     resumed_from: int | None = None
     """Number of the attempt whose checkpoint lies in `resume/`."""
     spool_bytes: int | None = None
-    """Length of records.jsonl beyond which metrics are thinned; null: none."""
+    """Length of records.jsonl beyond which figures are thinned; null: none."""
     hang_seconds: float = 1800.0
     """Longest time between two micro-batches, beyond which the program is taken to hang."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from app.history import store
-from app.history.line import Place, list_pieces, on_line, where_on
+from app.history.line import Place, list_pieces, on_line, step_before, where_on
 from app.history.series import Bounds, Reader
 from app.models import Attempt, Job
 from contracts.summary import window_steps
@@ -60,7 +60,7 @@ def read_curve(
             rows, has_more = rows[:room], True
         if rows:
             if since is not None and attempt.number > place.attempt > 0:
-                rewind_to_step = _lower(rewind_to_step, (attempt.first_step or 1) - 1)
+                rewind_to_step = _lower(rewind_to_step, step_before(attempt))
             points += [
                 _point(step, at, data["values"], attempt.number)
                 for _, step, at, data in rows

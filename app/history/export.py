@@ -62,10 +62,8 @@ def _pages(database: Database, job_id: str, wanted: Extract) -> Iterator[tuple[i
     while True:
         news = _read(database, job_id, place)
         for batch in news.batches:
-            if (
-                batch.attempt < newest
-            ):  # the line is another one meanwhile, and would be told from its beginning
-                return
+            if batch.attempt < newest:
+                return  # the line is another one meanwhile, and would be told from its beginning
             newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])

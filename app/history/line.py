@@ -55,7 +55,13 @@ def where_on(pieces: Sequence[Piece], place: Place) -> Place:
 
 def list_pieces(attempts: Sequence[Attempt]) -> list[Piece]:
     """Return the attempts on the line, first to newest."""
-    return cut(on_line(attempts), [attempt.first_step for attempt in on_line(attempts)])
+    chosen = on_line(attempts)
+    return cut(chosen, [attempt.first_step for attempt in chosen])
+
+
+def step_before(attempt: Attempt) -> int:
+    """Return the step beyond which an attempt's points replace those of earlier ones."""
+    return (attempt.first_step or 1) - 1
 
 
 def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:

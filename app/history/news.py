@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.history import blocks, store
-from app.history.line import Place, list_pieces, where_on
+from app.history.line import Place, list_pieces, step_before, where_on
 from app.history.series import FAR, sample_step, sample_values
 from app.models import Attempt
 
@@ -78,7 +78,7 @@ def read_news(
             continue
         rewind = None
         if is_new and place.attempt > 0:
-            rewind = None if attempt.first_step is None else attempt.first_step - 1
+            rewind = step_before(attempt)
         elif is_new and begins_again:
             rewind = 0
         batch = Batch(attempt.number, rewind, [*records])

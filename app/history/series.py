@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.orm import Session
 
 from app.history import blocks, store
-from app.history.line import Piece, cut
+from app.history.line import Piece, cut, step_before
 from app.history.points import Point, thin, unpack, weigh, with_ends
 from app.models import Attempt
 
@@ -214,7 +214,7 @@ class Reader:
 
 def sample_step(attempt: Attempt, step: int | None) -> int:
     """Return the step at which a sample is drawn; one from before the first step stands just before that."""
-    return max(0, (attempt.first_step or 1) - 1) if step is None else step
+    return max(0, step_before(attempt)) if step is None else step
 
 
 def sample_values(data: dict[str, float]) -> dict[str, float]:

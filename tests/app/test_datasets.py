@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -223,3 +224,14 @@ def test_an_endless_row_is_given_up() -> None:
 def test_whatever_a_file_holds_reading_it_ends_without_another_error(content: bytes) -> None:
     for found in read(content):
         assert isinstance(found, Row | RowError)
+
+
+def test_a_file_that_cannot_go_is_left_to_the_sweep(player: Player, app: FastAPI) -> None:
+    dataset = player.upload()
+    (stored,) = (app.state.storage.root / "datasets").iterdir()
+    stored.unlink()
+    stored.mkdir()
+
+    assert player.client.delete(f"/v1/datasets/{dataset}").status_code == 200
+    assert player.client.get(f"/v1/datasets/{dataset}").status_code == 404
+    assert stored.exists()

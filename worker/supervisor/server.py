@@ -111,6 +111,7 @@ class Server:
         read_claim = read(Claim)
         return self._persist(
             self._claim_patience_seconds,
+            LONGEST_PAUSE_SECONDS,
             lambda: self._client.post(
                 CLAIM_PATH, headers=self._worker_headers | _JSON, content=body
             ),
@@ -168,15 +169,14 @@ class Server:
     def hand_in_earlier(self, claim: Claim, number: int, records: list[Record]) -> int:
         """Hand in records of an earlier attempt of the job; return up to where the server has them."""
         body = EarlierRecords(records=records).model_dump_json()
-        reply = self._persist(
-            self._patience_seconds,
+        reply = self._insist(
+            claim,
             lambda: self._client.post(
                 EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number),
                 headers=_attempt_headers(claim) | _JSON,
                 content=body,
             ),
             read(EarlierReply),
-            _longest_pause(claim),
         )
         return reply.acked_seq
 
@@ -188,17 +188,16 @@ class Server:
             pulse()
         url = UPLOAD_PATH.format(attempt_id=claim.attempt_id, name=name)
         announced = {SHA256_HEADER: sha256.hexdigest()}
-        self._persist(
-            self._patience_seconds,
+        self._insist(
+            claim,
             lambda: self._put(claim, url, path, announced, pulse),
             read_nothing,
-            _longest_pause(claim),
         )
 
     def finish(self, claim: Claim, request: FinishRequest) -> FinishReply:
         """End the attempt. Raises RecordsMissing while the server lacks a record."""
-        return self._persist(
-            self._patience_seconds,
+        return self._insist(
+            claim,
             lambda: self._client.post(
                 FINISH_PATH.format(attempt_id=claim.attempt_id),
                 headers=_attempt_headers(claim) | _JSON,
@@ -206,7 +205,6 @@ class Server:
                 timeout=BULK_TIMEOUT,
             ),
             read(FinishReply),
-            _longest_pause(claim),
         )
 
     def persist(self, claim: Claim, action: Callable[[], None]) -> None:
@@ -216,7 +214,7 @@ class Server:
             action()
             return httpx2.Response(204)
 
-        self._persist(self._patience_seconds, send, read_nothing, _longest_pause(claim))
+        self._insist(claim, send, read_nothing)
 
     def _download(
         self, claim: Claim, url: str, sha256: str, path: Path, pulse: Callable[[], object]
@@ -253,7 +251,7 @@ class Server:
                 raise DamagedDownload(problem)
             return response
 
-        self._persist(self._patience_seconds, fetch, lambda _: None, _longest_pause(claim))
+        self._insist(claim, fetch, lambda _: None)
 
     def _put(
         self,
@@ -280,12 +278,22 @@ class Server:
             timeout=BULK_TIMEOUT,
         )
 
+    def _insist(
+        self,
+        claim: Claim,
+        send: Callable[[], httpx2.Response],
+        read_success: Callable[[httpx2.Response], T],
+    ) -> T:
+        # With pauses in which no lease runs out: a server that comes back hears of the attempt in time.
+        longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
+        return self._persist(self._patience_seconds, longest, send, read_success)
+
     def _persist(
         self,
         patience_seconds: float,
+        longest_pause_seconds: float,
         send: Callable[[], httpx2.Response],
         read_success: Callable[[httpx2.Response], T],
-        longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
     ) -> T:
         give_up_at = time.monotonic() + patience_seconds
         pause, errors, told = 0.25, 0, False
@@ -337,11 +345,6 @@ _JSON = {"Content-Type": "application/json"}
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
     return {"Authorization": f"Bearer {claim.token}"}
-
-
-def _longest_pause(claim: Claim) -> float:
-    """Return a pause in which no lease runs out: a server that comes back hears of the attempt in time."""
-    return min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -77,9 +77,8 @@ class Watchdog:
 
         Calls `on_hang`, in a thread, once no sign of life has come for too long. Set the event returned to stop.
         """
-        self._first_digest = _digest(
-            self._adapter
-        )  # not before: a resume gives the adapter its weights
+        # Not before: a resume gives the adapter its weights.
+        self._first_digest = _digest(self._adapter)
         watched, ended = threading.get_ident(), threading.Event()
 
         def wait() -> None:

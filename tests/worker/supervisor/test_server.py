@@ -215,6 +215,14 @@ def test_a_file_too_large_for_a_proxy_is_refused_and_not_sent_for_a_day(tmp_path
     assert len(peer.asked) == 1
 
 
+def test_a_sync_too_large_for_a_proxy_ends_no_training_and_other_words_are_given_up() -> None:
+    with ScriptedServer(from_elsewhere(413)) as peer, _server(peer.url) as server:
+        with pytest.raises(ServerAway):
+            server.sync(make_claim(), SyncRequest())
+        with pytest.raises(Refused, match="body_too_large"):
+            server.hand_in_earlier(make_claim(), 1, [make_metric(3)])
+
+
 @pytest.mark.parametrize(
     "body",
     [b'{"error": {"code": 404, "message": "no"}}', b'{"error": "not found"}', b"[" * 100_000],
