@@ -16,8 +16,8 @@ from app.settings import Settings
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
 from tests.app.player import TOKEN, Player
-from tests.app.test_process import Server
 from tests.factories import make_metric
+from tests.server_process import Server
 
 ROOM_BYTES = 600_000
 

@@ -23,9 +23,9 @@ from contracts.job import Phase
 from contracts.record import MetricRecord, PhaseRecord
 from tests.app.player import Player
 from tests.app.sse import Reader, hold
-from tests.app.test_process import Server, running
 from tests.factories import make_metric
 from tests.ports import find_free_port
+from tests.server_process import Server, running
 
 
 @pytest.fixture

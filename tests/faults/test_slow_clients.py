@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.db import Database
 from app.migrate import migrate
-from tests.app.test_process import running
+from tests.server_process import running
 
 SLOW = 200
 

@@ -1,0 +1,19 @@
+"""Requests, messages and files of an attacker, one test each; what the service must do with them is beside them.
+
+A file holds one way in: hosts and origins, connections, streams, the broker, model files, datasets. To add an attack,
+add a test to the file of its way in, and let it assert both the answer and that other users go on undisturbed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server_process import Server, running
+
+
+@pytest.fixture
+def server(tmp_path: Path, sqlite_url: str) -> Iterator[Server]:
+    """A server process with default settings; a test that needs others starts its own with running()."""
+    with running(tmp_path, sqlite_url) as server:
+        yield server
