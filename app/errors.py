@@ -129,10 +129,22 @@ class ChecksumMismatch(AppError):
     code, status = "checksum_mismatch", 400
 
 
+class InvalidHost(AppError):
+    """The Host header is missing, repeated or malformed."""
+
+    code, status = "invalid_host", 400
+
+
 class InvalidToken(AppError):
     """The token opens nothing here."""
 
     code, status = "invalid_token", 401
+
+
+class OriginNotAllowed(AppError):
+    """A page of another origin had a browser send a request that would change something."""
+
+    code, status = "origin_not_allowed", 403
 
 
 class PathNotFound(AppError):
@@ -263,6 +275,12 @@ class RangeNotSatisfiable(AppError):
     code, status = "range_not_satisfiable", 416
 
 
+class HostNotAllowed(AppError):
+    """The request is for a host name that is not this server's."""
+
+    code, status = "host_not_allowed", 421
+
+
 class InternalError(AppError):
     """Our fault; the log has the traceback under the request's id."""
 
@@ -343,6 +361,10 @@ def error_response(
 def _type(status: int) -> str:
     if status >= 500:
         return "server_error"
-    return {401: "authentication_error", 404: "not_found_error", 409: "conflict_error"}.get(
-        status, "invalid_request_error"
-    )
+    types = {
+        401: "authentication_error",
+        403: "permission_error",
+        404: "not_found_error",
+        409: "conflict_error",
+    }
+    return types.get(status, "invalid_request_error")

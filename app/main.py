@@ -25,6 +25,9 @@ from app.edge import REQUEST_ID_HEADER, Edge
 from app.errors import ErrorBody
 from app.history import routes as history
 from app.history.stream import Streams
+from app.http.guard import Guard
+from app.http.hosts import AllowedHosts
+from app.http.origins import TrustedOrigins
 from app.jobs import routes as jobs
 from app.logs import configure_logging
 from app.migrate import missing_migrations
@@ -63,6 +66,11 @@ def create_app(settings: Settings) -> FastAPI:
     for room in (*rooms, examples, page):
         app.include_router(room.router)
     handlers.install(app)
+    app.add_middleware(
+        Guard,
+        hosts=AllowedHosts(settings.host, settings.allowed_hosts),
+        origins=TrustedOrigins(settings.cors_origins),
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

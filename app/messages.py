@@ -143,6 +143,26 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Send Authorization: Bearer …; a worker's STEPLINE_WORKER_TOKEN must equal the server's.",
         "请发送 Authorization: Bearer …；工作节点与服务器的 STEPLINE_WORKER_TOKEN 必须一致。",
     ),
+    "invalid_host": _both(
+        "The Host header is not one host name or address with an optional port: {host}",
+        "请求头 Host 不是单个主机名或地址（可带端口）：{host}",
+        "Call the server by its own address, for example http://127.0.0.1:8000.",
+        "请使用服务器自身的地址访问，例如 http://127.0.0.1:8000。",
+    ),
+    "host_not_allowed": _both(
+        "This server does not answer to the host {host}: STEPLINE_ALLOWED_HOSTS does not list it.",
+        "服务器不接受主机 {host} 的请求：STEPLINE_ALLOWED_HOSTS 中没有它。",
+        "If {host} is a name of this server, add it to STEPLINE_ALLOWED_HOSTS of the server (separated by commas) "
+        "and restart it.",
+        "如果 {host} 确实是本服务器的名称，请将其加入服务器的 STEPLINE_ALLOWED_HOSTS（以逗号分隔）并重启服务。",
+    ),
+    "origin_not_allowed": _both(
+        "This {method} request comes from a web page of another origin "
+        "(Origin: {origin}, Sec-Fetch-Site: {site}), which may not change anything here.",
+        "此 {method} 请求来自其他源的网页（Origin: {origin}，Sec-Fetch-Site: {site}），不允许在此做任何更改。",
+        "If you trust that page, add its origin to STEPLINE_CORS_ORIGINS of the server and restart it.",
+        "如果信任该网页，请将其源加入服务器的 STEPLINE_CORS_ORIGINS 并重启服务。",
+    ),
     "path_not_found": _both(
         "There is nothing at {path}.",
         "路径 {path} 不存在。",

@@ -3,14 +3,24 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.http.hosts import parse_pattern
 
 
 def _split(value: object) -> object:
     if isinstance(value, str):
-        return [origin.strip() for origin in value.split(",") if origin.strip()]
+        return [part.strip() for part in value.split(",") if part.strip()]
     return value
+
+
+def _origins(values: list[str]) -> list[str]:
+    return [value.rstrip("/").lower() for value in values]  # as browsers write them
+
+
+def _hosts(values: list[str]) -> list[str]:
+    return [parse_pattern(value) for value in values]
 
 
 class Settings(BaseSettings):
@@ -28,8 +38,14 @@ class Settings(BaseSettings):
     """Where uploads and artifacts lie."""
     worker_token: SecretStr = SecretStr("")
     """What a worker shows to say hello and claim; while it is empty no worker is let in."""
-    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    cors_origins: Annotated[
+        list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)
+    ] = []
     """Origins of web clients elsewhere, separated by commas; none by default."""
+    allowed_hosts: Annotated[
+        list[str], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)
+    ] = []
+    """Host names and addresses of this server besides localhost and `host`, separated by commas; `*.suffix`, `*`."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.db import Database
-from app.migrate import migrate
 from tests.postgres import Postgres, running_postgres
+from tests.server_process import migrated
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +19,4 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The address of a migrated SQLite database of its own."""
-    url = f"sqlite:///{tmp_path}/stepline.db"
-    database = Database(url)
-    migrate(database)
-    database.close()
-    return url
+    return migrated(tmp_path)

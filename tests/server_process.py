@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx2
 
+from app.db import Database
+from app.migrate import migrate
 from tests.app.player import TOKEN
 from tests.ports import find_free_port
 
@@ -76,6 +78,15 @@ class Server:
     def log_lines(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def migrated(directory: Path) -> str:
+    """Return the address of a new, migrated SQLite database in the directory."""
+    url = f"sqlite:///{directory}/stepline.db"
+    database = Database(url)
+    migrate(database)
+    database.close()
+    return url
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from app.db import Database
 from app.main import create_app
 from app.migrate import migrate
 from app.settings import Settings
-from tests.app.player import TOKEN, Player
+from tests.app.player import BASE_URL, TOKEN, Player
 from tests.postgres import Postgres
 
 # Plain tracebacks: the pretty ones show every local variable and take seconds.
@@ -102,7 +102,7 @@ def database(app: FastAPI) -> Database:
 def client(app: FastAPI) -> Iterator[TestClient]:
     """Speaks to the application."""
     # Not entered: that would start the lifespan.
-    client = TestClient(app)
+    client = TestClient(app, base_url=BASE_URL)
     yield client
     client.close()
 

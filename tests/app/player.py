@@ -34,6 +34,8 @@ from contracts.wire import (
 )
 from tests.factories import make_summary
 
+BASE_URL = "http://127.0.0.1"
+"""What a client in the same process calls the server by: it answers to no host that is unknown to it."""
 TOKEN = "worker-token-of-a-test"
 WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 

@@ -18,7 +18,7 @@ from app.main import create_app
 from app.settings import Settings
 from contracts.dataset import RowError, parse_json, parse_row
 from contracts.failure import FailureReason, Language
-from tests.app.player import TOKEN, Player
+from tests.app.player import BASE_URL, TOKEN, Player
 
 KINDS = [
     kind
@@ -429,7 +429,7 @@ def test_a_database_away_is_said_with_a_time_to_come_again(
     )
     app = create_app(away)
     app.state.storage.prepare()
-    client = TestClient(app)
+    client = TestClient(app, base_url=BASE_URL)
 
     for response in (
         client.get("/v1/jobs"),
@@ -461,7 +461,9 @@ def test_readiness_looks_at_schema_and_storage(
 def test_other_origins_are_let_in_only_when_named(settings: Settings) -> None:
     def ask(given: Settings) -> str | None:
         app = create_app(given)
-        response = TestClient(app).get("/healthz", headers={"Origin": "https://a.example"})
+        response = TestClient(app, base_url=BASE_URL).get(
+            "/healthz", headers={"Origin": "https://a.example"}
+        )
         return response.headers.get("access-control-allow-origin")
 
     assert ask(settings) is None

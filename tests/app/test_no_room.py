@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
-from tests.app.player import TOKEN, Player
+from tests.app.player import BASE_URL, TOKEN, Player
 from tests.factories import make_metric
 from tests.server_process import Server
 
@@ -100,7 +100,7 @@ def test_a_full_database_refuses_to_write_and_goes_on_once_there_is_room(
     app = create_app(settings)
     app.state.storage.prepare()
     database: Database = app.state.database
-    with TestClient(app) as client:
+    with TestClient(app, base_url=BASE_URL) as client:
         player = Player(client)
         job = player.submit()
         claim = player.claim()

@@ -334,7 +334,7 @@ def test_more_requests_may_come_at_once_than_there_are_connections(
         address = ("127.0.0.1", server.port)
         sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(200)]
         for each, path in zip(sockets, itertools.cycle(paths), strict=False):
-            request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
             each.sendall(request.encode())
         answers = [each.makefile("rb").read() for each in sockets]
 

@@ -233,7 +233,7 @@ def test_more_listeners_may_come_at_once_than_there_are_connections(
     server: Server, player: Player
 ) -> None:
     job = player.submit()
-    request = f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    request = f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:
         address = ("127.0.0.1", server.port)
         sockets = [stack.enter_context(socket.create_connection(address)) for _ in range(300)]
@@ -296,7 +296,7 @@ def test_a_listener_that_takes_nothing_for_too_long_is_given_up(
         deaf.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
         deaf.settimeout(30)
         deaf.connect(("127.0.0.1", port))
-        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         said = b""
         while b"event: status" not in said:
             said += deaf.recv(1000)
@@ -316,7 +316,7 @@ def test_a_listener_that_reads_nothing_holds_up_nobody(server: Server, player: P
     claim = player.claim()
     address = ("127.0.0.1", server.port)
     with socket.create_connection(address) as deaf, stream(server, job) as listener:
-        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         for start in range(0, 6000, 500):
             player.sync(claim, *[wide_metric(start + n) for n in range(1, 501)])
             listener.wait(lambda it, least=start: len(it.losses()) > least)  # type: ignore[misc]

@@ -22,7 +22,7 @@ def test_two_hundred_clients_that_never_finish_their_request_hold_up_nobody(
         slow = []
         for number in range(SLOW):
             one = sockets.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-            one.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\n")
+            one.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\n")
             if number % 2:  # half of them stop in the middle of the body
                 one.sendall(b"Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n{")
             slow.append(one)

@@ -1,0 +1,115 @@
+"""Host names and addresses under which this server answers: the defence against DNS rebinding.
+
+A page at http://evil.example can let its own name resolve to this server's address. The browser then takes the server
+for evil.example, and the page may read and change everything. The request gives it away: its Host is evil.example.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+LONGEST_HOST = 253
+"""Characters of a DNS name (RFC 1035)."""
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9_.-]+))(?::(?P<port>[0-9]{0,5}))?"
+)
+_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
+
+
+class MalformedHost(ValueError):
+    """A text that is not one host with an optional port."""
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A host and a port, as a URL or a Host header names them."""
+
+    host: str
+    """In lower case, without brackets and final dot; an address in its canonical form."""
+    port: int | None
+
+
+def parse_authority(text: str) -> Authority:
+    """Return what `host[:port]` names. Raises MalformedHost, also for user names, lists and paths."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        raise MalformedHost(text)
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and port > 65535:
+        raise MalformedHost(text)
+    return Authority(_plain(found["v6"], found["name"]), port)
+
+
+def parse_address(host: str) -> Address | None:
+    """Return the IP address that a host is, or None if it is a name. A zone (`%eth0`) is left out."""
+    try:
+        return _unmapped(ipaddress.ip_address(host.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine and can be reached from no other one."""
+    address = parse_address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def parse_pattern(text: str) -> str:
+    """Return an entry of STEPLINE_ALLOWED_HOSTS in its plain form: a host, `*.suffix` or `*`. Raises ValueError."""
+    if text == "*":
+        return text
+    prefix = "*." if text.startswith("*.") else ""
+    rest = text.removeprefix(prefix)
+    try:
+        authority = parse_authority(f"[{rest}]" if rest.count(":") > 1 and rest[0] != "[" else rest)
+    except MalformedHost:
+        authority = None
+    if authority is None or authority.port is not None:
+        raise ValueError(
+            f"{text!r} is not a host; write names or addresses alone, without scheme, port or path, "
+            "such as gpu-box, *.example.org or 192.0.2.7"
+        )
+    return prefix + authority.host
+
+
+class AllowedHosts:
+    """The hosts that a request may name: loopback, the address that the server listens on, and those of the settings."""
+
+    def __init__(self, listens_on: str, patterns: Iterable[str] = ()) -> None:
+        address = parse_address(listens_on)
+        # What listens on all addresses is reached under any of them, and under those that a router or a container's
+        # port is published at. None has to be listed: an address in Host was typed as one, and no DNS came into it.
+        self._any_address = address is not None and address.is_unspecified
+        patterns = list(patterns)
+        self._exact = {str(address or listens_on.lower())}
+        self._exact |= {pattern for pattern in patterns if not pattern.startswith("*")}
+        self._suffixes = tuple(p.removeprefix("*") for p in patterns if p.startswith("*."))
+        self._any = "*" in patterns
+
+    def __contains__(self, host: str) -> bool:
+        """Whether requests for this host are answered; it comes from parse_authority."""
+        if self._any or host in self._exact or is_loopback(host):
+            return True
+        if parse_address(host) is not None:
+            return self._any_address
+        return host.endswith(self._suffixes)
+
+
+def _plain(v6: str | None, name: str | None) -> str:
+    if v6 is not None:
+        try:
+            return str(_unmapped(ipaddress.IPv6Address(v6)))
+        except ipaddress.AddressValueError:
+            raise MalformedHost(v6) from None
+    plain = (name or "").lower().removesuffix(".")
+    if len(plain) > LONGEST_HOST or not _NAME.fullmatch(plain):
+        raise MalformedHost(plain)
+    return plain
+
+
+def _unmapped(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one may stand for, as in ::ffff:127.0.0.1."""
+    return getattr(address, "ipv4_mapped", None) or address

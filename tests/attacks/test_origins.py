@@ -1,0 +1,144 @@
+"""Cross-site requests: a page that someone visits sends their browser to this server."""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.app.player import TOKEN
+from tests.server_process import SPEC, Server, migrated, running
+
+FRIEND = "https://friend.example"
+ROWS = b'[{"instruction": "a", "output": "b"}]'
+CROSS_SITE = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+FOREIGN = [
+    CROSS_SITE,
+    {"Origin": "https://evil.example"},  # a browser that sends no Sec-Fetch-Site
+    {"Origin": "null", "Sec-Fetch-Site": "cross-site"},  # a sandboxed frame, a file
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "https://127.0.0.1@evil.example"},
+    {"Origin": "http://127.0.0.1:1"},  # another program of this machine
+    {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
+    {"Origin": "chrome-extension://abcdefghijklmnop"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "unheard-of"},
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server that lets the pages of two origins in."""
+    directory = tmp_path_factory.mktemp("server")
+    origins = f"{FRIEND}, https://Other.example/"
+    with running(directory, migrated(directory), cors_origins=origins) as server:
+        yield server
+
+
+def test_a_foreign_page_changes_nothing(server: Server) -> None:
+    job = server.post().json()["id"]
+    before = server.client.get("/v1/jobs").json()["data"]
+    dataset = {"file": ("rows.json", ROWS)}
+    for headers in FOREIGN:
+        answers = [
+            server.client.post(f"/v1/jobs/{job}/cancel", headers=headers),
+            server.client.post(f"/v1/jobs/{job}/pause", headers=headers),
+            server.client.post("/v1/datasets", files=dataset, headers=headers),
+            server.client.post("/v1/jobs", json=SPEC, headers=headers),
+            server.client.delete(f"/v1/jobs/{job}", headers=headers),
+            server.client.put("/v1/jobs", headers=headers),
+            server.client.request("FROBNICATE", "/v1/jobs", headers=headers),
+        ]
+        assert {answer.status_code for answer in answers} == {403}, headers
+
+    assert server.client.get("/v1/jobs").json()["data"] == before
+    assert server.client.get("/v1/datasets").json()["data"] == []
+
+
+def test_the_refusal_says_why_and_what_to_do_in_both_languages(server: Server) -> None:
+    def refuse(language: str) -> dict[str, str]:
+        headers = CROSS_SITE | {"Accept-Language": language}
+        answer = server.client.post("/v1/jobs", json=SPEC, headers=headers)
+        found: dict[str, str] = answer.json()["error"]
+        return found
+
+    english, chinese = refuse("en"), refuse("zh")
+    assert english["code"] == chinese["code"] == "origin_not_allowed"
+    assert (english["type"], english["param"]) == ("permission_error", "Origin")
+    for error in (english, chinese):
+        assert "https://evil.example" in error["message"]
+        assert "STEPLINE_CORS_ORIGINS" in error["hint"]
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese["message"])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},  # curl, SDKs, workers
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:{port}"},  # the page
+        {"Origin": "http://127.0.0.1:{port}"},  # the page over plain HTTP in a network
+        {"Sec-Fetch-Site": "none"},  # typed by a person
+        {
+            "Sec-Fetch-Site": "none",
+            "Origin": "chrome-extension://abcdefghijklmnop",
+        },  # with permission
+        {"Host": "localhost:8000", "Origin": "https://localhost:8000"},  # TLS ends at a proxy
+        {"Host": "localhost", "Origin": "https://localhost"},
+        {"Host": "localhost:443", "Origin": "https://localhost"},
+        {"Host": "localhost:80", "Origin": "http://LOCALHOST"},
+        {"Host": "[::1]:8000", "Origin": "http://[::1]:8000"},
+        # The development server of web/, and a proxy that replaces Host: the browser itself knows.
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:5173"},
+        {"Origin": FRIEND, "Sec-Fetch-Site": "cross-site"},
+        {"Origin": FRIEND},
+        {"Origin": "https://other.example"},
+    ],
+)
+def test_own_pages_named_origins_and_programs_go_on(
+    server: Server, headers: dict[str, str]
+) -> None:
+    headers = {name: value.format(port=server.port) for name, value in headers.items()}
+    answer = server.client.post("/v1/jobs", json=SPEC, headers=headers)
+
+    assert answer.status_code == 201
+
+
+def test_two_origins_are_foreign(server: Server) -> None:
+    headers = httpx2.Headers([("Origin", FRIEND), ("Origin", "https://evil.example")])
+
+    assert server.client.post("/v1/jobs", json=SPEC, headers=headers).status_code == 403
+
+
+def test_reading_is_left_to_cors(server: Server) -> None:
+    answer = server.client.get("/v1/jobs", headers=CROSS_SITE)
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+    assert server.client.head("/v1/jobs", headers=CROSS_SITE).status_code == 405
+    friend = server.client.get("/v1/jobs", headers={"Origin": FRIEND})
+    assert friend.headers["access-control-allow-origin"] == FRIEND
+
+
+def test_a_preflight_of_a_named_origin_is_answered_and_of_others_refused(server: Server) -> None:
+    def preflight(origin: str) -> httpx2.Response:
+        asked = {"Access-Control-Request-Method": "DELETE", "Sec-Fetch-Site": "cross-site"}
+        return server.client.options("/v1/jobs/job_x", headers=asked | {"Origin": origin})
+
+    allowed = preflight(FRIEND)
+    assert allowed.status_code == 200
+    assert allowed.headers["access-control-allow-origin"] == FRIEND
+    assert "access-control-allow-origin" not in preflight("https://evil.example").headers
+
+
+def test_a_named_origin_can_read_why_its_request_was_refused(server: Server) -> None:
+    headers = {"Host": "gpu-box:8000", "Origin": FRIEND}
+    answer = server.client.get("/v1/jobs", headers=headers)
+
+    assert answer.status_code == 421
+    assert answer.headers["access-control-allow-origin"] == FRIEND
+
+
+def test_a_stolen_worker_token_is_no_use_to_a_page(server: Server) -> None:
+    headers = CROSS_SITE | {"Authorization": f"Bearer {TOKEN}"}
+
+    assert server.client.post("/internal/v1/claim", json={}, headers=headers).status_code == 403
