@@ -25,6 +25,8 @@ class AppError(Exception):
         super().__init__(f"{self.code}: {figures}")
         self.param = param
         self.figures = figures
+        self.headers: dict[str, str] = {}
+        """Headers of the answer, beside those that every error has."""
 
 
 class InvalidField(AppError):
@@ -274,6 +276,10 @@ class RangeNotSatisfiable(AppError):
 
     code, status = "range_not_satisfiable", 416
 
+    def __init__(self, length: int) -> None:
+        super().__init__("Range", length=length)
+        self.headers["Content-Range"] = f"bytes */{length}"
+
 
 class HostNotAllowed(AppError):
     """The request is for a host name that is not this server's."""
@@ -345,7 +351,7 @@ def error_response(
     error: AppError, language: Language, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """Return the error as an answer; says whether trying again can help."""
-    headers = dict(headers or {})
+    headers = error.headers | (headers or {})
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     elif error.status < 500:

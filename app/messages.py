@@ -267,10 +267,10 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请求体超过了此处允许的 {limit} 字节。",
     ),
     "range_not_satisfiable": _both(
-        "The file does not have this range.",
-        "文件中没有所请求的范围。",
-        "Write it as Range: bytes=first-last, within the file's length.",
-        "请写作 Range: bytes=起始-结束，并且不超出文件长度。",
+        "The range is outside the file, which has {length} bytes.",
+        "所请求的范围超出文件：文件共 {length} 字节。",
+        "Write it as Range: bytes=first-last, with first below the file's length.",
+        "请写作 Range: bytes=起始-结束，起始须小于文件长度。",
     ),
     "internal_error": _both(
         "Something went wrong on our side. Request {request_id}.",

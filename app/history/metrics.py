@@ -48,11 +48,6 @@ def etag(status: JobStatus, attempts: Sequence[Attempt], *wanted: object) -> str
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
 
-def holds(held: str | None, tag: str) -> bool:
-    """Whether a caller's If-None-Match says that it has the answer of this tag."""
-    return held is not None and tag in {each.strip() for each in held.split(",")}
-
-
 def poll_after(status: JobStatus, *, has_more: bool) -> float | None:
     """Return after how many seconds to ask again; None if nothing will be added."""
     return 0.0 if has_more else POLL_SECONDS.get(status)

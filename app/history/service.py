@@ -16,6 +16,7 @@ from app.history.line import on_line
 from app.history.metrics import Wanted
 from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
 from app.history.series import Bounds, Reader
+from app.http.etags import holds
 from app.jobs import service as jobs
 from app.models import Attempt, Event
 from app.pages import Page, decode_cursor, encode_cursor
@@ -33,7 +34,7 @@ def get_loss(
     status = jobs.get_status(session, job_id)
     attempts = store.list_attempts(session, job_id)
     tag = metrics.etag(status, attempts, wanted)
-    if metrics.holds(held, tag):
+    if holds(held, tag):
         return tag, None
     if wanted.window is None:
         page = curve.read_loss(session, attempts, wanted)
@@ -64,7 +65,7 @@ def get_metrics(
     attempts = store.list_attempts(session, job_id)
     samples = sum(store.list_last_samples(session, [each.id for each in attempts]).values())
     tag = metrics.etag(status, attempts, samples, wanted)
-    if metrics.holds(held, tag):
+    if holds(held, tag):
         return tag, None
     return tag, metrics.read_metrics(session, job_id, status, attempts, wanted)
 

@@ -11,6 +11,7 @@ from app.db import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors import BadLabelFilter
 from app.handlers import LanguageDep
+from app.http.etags import holds
 from app.jobs import service, waiting
 from app.jobs.schemas import DeletedJob, JobFilter, JobView, Plan
 from app.pages import Page
@@ -90,12 +91,13 @@ async def get_job(
             return service.get_job(session, job_id, language)
 
     job = await run_in_threadpool(read)
-    if wait > 0 and not job.status.is_final and not _differs(job, if_none_match):
+    if wait > 0 and not job.status.is_final and _is_known(job, if_none_match):
         stopping = request.app.state.stopping
         await waiting.wait_for_change(database, job_id, job.version, wait, stopping)
         job = await run_in_threadpool(read)
-    headers = {"ETag": _etag(job), "Vary": "Accept-Language", "Cache-Control": "no-cache"}
-    if if_none_match is not None and not _differs(job, if_none_match):
+    tag = _etag(job)
+    headers = {"ETag": tag, "Vary": "Accept-Language", "Cache-Control": "no-cache"}
+    if holds(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     return Response(job.model_dump_json(), media_type="application/json", headers=headers)
 
@@ -168,9 +170,6 @@ def _etag(job: JobView) -> str:
     return f'"{hashlib.sha256(job.model_dump_json().encode()).hexdigest()[:32]}"'
 
 
-def _differs(job: JobView, if_none_match: str | None) -> bool:
-    """Whether the caller holds another state of the job; without a state nobody can say so."""
-    if if_none_match is None:
-        return False
-    held = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-    return _etag(job) not in held and "*" not in held
+def _is_known(job: JobView, if_none_match: str | None) -> bool:
+    """Whether the caller holds this state of the job, or named none, so that only another one is news to it."""
+    return if_none_match is None or holds(if_none_match, _etag(job))

@@ -37,15 +37,60 @@ def test_an_artifact_comes_back_as_it_was_sent(player: Player) -> None:
     assert (head.status_code, head.headers["content-length"]) == (200, "700000")
 
 
-@pytest.mark.parametrize("wanted", ["bytes=99-", "bytes=5-2", "bytes=x", "lines=1-2", "bytes=-"])
-def test_a_range_that_is_not_there_is_refused_in_the_one_shape(player: Player, wanted: str) -> None:
+@pytest.fixture
+def artifact(player: Player) -> str:
+    """The path of an artifact of ten bytes."""
     job = player.submit()
-    player.put_artifact(player.claim())
+    assert player.put_artifact(player.claim(), content=b"0123456789").status_code == 201
+    return f"/v1/jobs/{job}/artifacts/adapter.zip"
 
-    response = player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip", headers={"Range": wanted})
+
+def test_a_range_beyond_the_end_is_refused_in_the_one_shape(player: Player, artifact: str) -> None:
+    response = player.client.get(artifact, headers={"Range": "bytes=99-"})
 
     assert response.status_code == 416
-    assert response.json()["error"]["code"] == "range_not_satisfiable"
+    assert response.headers["content-range"] == "bytes */10"
+    error = response.json()["error"]
+    assert (error["code"], error["param"]) == ("range_not_satisfiable", "Range")
+    assert "10 bytes" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "wanted", ["bytes=abc", "bytes=5-2", "lines=1-2", "bytes=-", "bytes=" + "0-0,5-5," * 50]
+)
+def test_a_range_that_cannot_be_read_gives_the_whole_file(
+    player: Player, artifact: str, wanted: str
+) -> None:
+    response = player.client.get(artifact, headers={"Range": wanted})
+
+    assert (response.status_code, response.content) == (200, b"0123456789")
+
+
+def test_a_few_ranges_come_as_parts(player: Player, artifact: str) -> None:
+    response = player.client.get(artifact, headers={"Range": "bytes=8-,0-1,99-"})
+
+    assert response.status_code == 206
+    assert response.headers["content-type"].startswith("multipart/byteranges; boundary=")
+    for part in (b"bytes 0-1/10\r\n\r\n01\r\n", b"bytes 8-9/10\r\n\r\n89\r\n"):
+        assert part in response.content
+
+
+def test_a_range_counts_only_while_the_file_is_the_one_meant(player: Player, artifact: str) -> None:
+    etag = player.client.get(artifact).headers["etag"]
+
+    def get(**headers: str) -> tuple[int, bytes]:
+        response = player.client.get(
+            artifact, headers={k.replace("_", "-"): v for k, v in headers.items()}
+        )
+        return response.status_code, response.content
+
+    assert get(Range="bytes=0-1", If_Range=etag) == (206, b"01")
+    assert get(Range="bytes=0-1", If_Range='"another"') == (200, b"0123456789")
+    assert get(Range="bytes=99-", If_Range='"another"') == (200, b"0123456789")
+    assert get(Range="bytes=0-1", If_None_Match=etag) == (304, b"")
+    assert get(Range="bytes=0-1", If_None_Match='"another"') == (206, b"01")
+    head = player.client.head(artifact, headers={"Range": "bytes=0-1"})
+    assert (head.status_code, head.headers["content-length"]) == (200, "10")
 
 
 def test_a_repeated_upload_is_harmless_and_another_replaces_it(

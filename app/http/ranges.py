@@ -1,0 +1,45 @@
+"""The Range header of RFC 9110: which bytes of a file a request wants."""
+
+import re
+
+from app.errors import RangeNotSatisfiable
+
+MOST_RANGES = 16
+"""Ranges of one request. A request for more gets the whole file, which costs less than its pieces."""
+_RANGE = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
+_DIGITS = 18
+"""Digits of a number that are read; no file is longer than they can say."""
+
+
+def wanted_ranges(header: str, length: int) -> list[tuple[int, int]] | None:
+    """Return the first and last byte of each range that lies within a file of `length` bytes, in the header's order.
+
+    None where the header has no effect: another unit than bytes, not a valid list of ranges, or too many of them.
+    Raises RangeNotSatisfiable if the header is valid and none of its ranges lies within the file.
+    """
+    unit, equals, given = header.partition("=")
+    parts = [part.strip(" \t") for part in given.split(",") if part.strip(" \t")]
+    if not equals or unit.strip().lower() != "bytes" or not 1 <= len(parts) <= MOST_RANGES:
+        return None
+    ranges = []
+    for part in parts:
+        found = _RANGE.fullmatch(part)
+        if found is None:
+            return None
+        first, last, suffix = found.groups()
+        if suffix is not None:
+            start, end = max(0, length - _number(suffix)), length - 1
+        else:
+            start, end = _number(first), _number(last) if last else length - 1
+            if last and end < start:
+                return None
+        if start < length and start <= end:
+            ranges.append((start, min(end, length - 1)))
+    if not ranges:
+        raise RangeNotSatisfiable(length)
+    return ranges
+
+
+def _number(digits: str) -> int:
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _DIGITS else 10**_DIGITS
