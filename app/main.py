@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import examples, handlers, health, page
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
+from app.attempts.gate import KnownTokens
 from app.checkpoints import routes as checkpoints
 from app.datasets import routes as datasets
 from app.db import Database
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.storage = Storage(settings.data_dir)
     app.state.doorbell = Doorbell(settings)
     app.state.stopping = threading.Event()
+    app.state.known_tokens = KnownTokens()
     app.state.streams = Streams(app.state.database)
     app.state.page = page.Page(page.BUILD_DIR)
     rooms = (jobs, history, artifacts, checkpoints, datasets, workers, attempts, health)

@@ -7,13 +7,14 @@ from fastapi import APIRouter, BackgroundTasks, Depends, Header, Path, Request, 
 
 from app.artifacts import service as artifacts
 from app.attempts import service
+from app.attempts.gate import WorkerRoute
 from app.attempts.lease import Times
 from app.db import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors import DatasetNotFound
 from app.files import StoredFile
 from app.storage import StorageDep
-from app.tokens import SettingsDep, TokenDep, require_worker
+from app.tokens import SettingsDep, TokenDep
 from contracts.attempt import (
     Claim,
     ClaimRequest,
@@ -38,7 +39,7 @@ from contracts.wire import (
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(tags=["internal"], include_in_schema=False)
+router = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
 
 
 async def _times(settings: SettingsDep) -> Times:
@@ -48,7 +49,7 @@ async def _times(settings: SettingsDep) -> Times:
 TimesDep = Annotated[Times, Depends(_times)]
 
 
-@router.post(HELLO_PATH, status_code=204, dependencies=[Depends(require_worker)])
+@router.post(HELLO_PATH, status_code=204)
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
@@ -59,7 +60,7 @@ def hello(
         doorbell.ring(queue)
 
 
-@router.post(CLAIM_PATH, response_model=Claim, dependencies=[Depends(require_worker)])
+@router.post(CLAIM_PATH, response_model=Claim)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it, or 204."""
     with database.writing() as session:

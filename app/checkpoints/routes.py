@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
+from app.attempts.gate import WorkerRoute
 from app.attempts.routes import TimesDep
 from app.checkpoints import service
 from app.checkpoints.service import CheckpointView
@@ -15,6 +16,7 @@ from contracts.checkpoint import CheckpointOffer, CheckpointReply
 from contracts.wire import BLOB_PATH, CHECKPOINT_PATH, SHA256_HEADER
 
 router = APIRouter()
+internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
 
 
 @router.get("/v1/jobs/{job_id}/checkpoints", tags=["history"])
@@ -25,7 +27,7 @@ def list_checkpoints(job_id: str, database: DatabaseDep) -> Page[CheckpointView]
     return Page(data=views, has_more=False, cursor=None)
 
 
-@router.post(CHECKPOINT_PATH, include_in_schema=False)
+@internal.post(CHECKPOINT_PATH)
 def offer_checkpoint(
     *,
     attempt_id: str,
@@ -44,7 +46,7 @@ def offer_checkpoint(
     return reply
 
 
-@router.put(BLOB_PATH, status_code=201, include_in_schema=False)
+@internal.put(BLOB_PATH, status_code=201)
 async def upload_file(
     *,
     attempt_id: str,
@@ -68,7 +70,7 @@ async def upload_file(
     return Response(status_code=201 if is_new else 200)
 
 
-@router.get(BLOB_PATH, response_class=StoredFile, include_in_schema=False)
+@internal.get(BLOB_PATH, response_class=StoredFile)
 def download_file(
     *,
     attempt_id: str,
@@ -85,3 +87,6 @@ def download_file(
     if not path.is_file():
         raise CheckpointFileNotFound(sha256=sha256[:64])
     return StoredFile(path, media_type="application/octet-stream", headers={SHA256_HEADER: sha256})
+
+
+router.include_router(internal)

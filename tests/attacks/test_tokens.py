@@ -1,0 +1,101 @@
+"""Requests to the routes of workers without their token: they learn nothing, whatever else is wrong with them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.testclient import TestClient
+
+from app.attempts import routes as attempts
+from app.attempts.gate import WorkerRoute
+from app.checkpoints import routes as checkpoints
+from app.main import create_app
+from app.settings import Settings
+from tests.app.player import TOKEN, Player
+
+BODIES: list[tuple[bytes, str]] = [
+    (b"", ""),
+    (b"{", "application/json"),
+    (b"[" * 100_000, "application/json"),
+    (b'{"worker_id": 5}', "application/json"),
+    (b"\xff", "text/plain"),
+    (b"x", "multipart/form-data; boundary=b"),
+]
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[FastAPI]:
+    app = create_app(settings)
+    app.state.storage.prepare()
+    yield app
+    app.state.database.close()
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Any) -> Settings:
+    return Settings(
+        database_url=sqlite_url, data_dir=tmp_path / "files", worker_token=TOKEN, doorbell=False
+    )
+
+
+def worker_routes() -> Iterator[tuple[str, str]]:
+    routers: Sequence[Any] = (attempts.router, checkpoints.internal)
+    for route in (route for router in routers for route in router.routes):
+        assert isinstance(route, WorkerRoute)
+        for method in route.methods:
+            yield method, route.path
+
+
+def test_no_internal_path_is_beside_the_gate(app: FastAPI) -> None:
+    def walk(routes: Sequence[Any]) -> Iterator[APIRoute]:
+        for route in routes:
+            if isinstance(route, APIRoute):
+                yield route
+            else:
+                yield from walk(getattr(getattr(route, "original_router", None), "routes", []))
+
+    found = [route for route in walk(app.router.routes) if route.path.startswith("/internal/")]
+
+    assert len(found) == len(list(worker_routes())) > 5
+    assert all(isinstance(route, WorkerRoute) for route in found)
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", "Basic eDp5", "Bearer wrong", TOKEN]
+)
+def test_a_stranger_is_told_of_the_token_and_of_nothing_else(
+    app: FastAPI, header: str | None
+) -> None:
+    client = TestClient(app)
+    player = Player(client)
+    player.submit()
+    real = player.claim()
+    headers = {} if header is None else {"Authorization": header}
+
+    for method, path in worker_routes():
+        for attempt_id in (real.attempt_id, "att_none", "%00"):
+            place = path.format(
+                attempt_id=attempt_id, name="%20", sha256="x", dataset_id="x", number="x"
+            )
+            for body, kind in BODIES:
+                typed = headers | ({"Content-Type": kind} if kind else {})
+                response = client.request(method, place, content=body, headers=typed)
+                assert response.status_code == 401, (method, place, body[:20], response.text)
+                assert response.json()["error"]["code"] == "invalid_token"
+                assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_token_of_one_attempt_opens_no_other(app: FastAPI) -> None:
+    player = Player(TestClient(app))
+    player.submit()
+    player.submit()
+    one, other = player.claim(worker_id="w1"), player.claim(worker_id="w2")
+    player.sync(one)
+    player.sync(other)
+
+    mixed = other.model_copy(update={"token": one.token})
+
+    assert player.send_sync(mixed).status_code == 401
+    assert player.send_sync(other).status_code == 200
