@@ -1,7 +1,8 @@
 """The worker's Celery app and its one task. Runs as `python -m worker.celery_app`.
 
 A Celery message carries no job: it is a ring of the doorbell, answered by claiming over HTTP. So messages may be
-lost, doubled or forged, and acknowledgement, retries and results of Celery are all switched off.
+lost, doubled or forged, and acknowledgement, retries and results of Celery are all switched off. What a message must
+look like is in doorbell.py.
 """
 
 import os
@@ -16,6 +17,7 @@ from celery.worker import state
 
 from contracts.attempt import WorkerInfo
 from contracts.wire import TASK_NAME, celery_queue
+from worker.doorbell import RingsOnly
 from worker.settings import Settings
 from worker.supervisor import alive
 from worker.supervisor.answers import Refused, ServerAway
@@ -43,7 +45,7 @@ log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here
 
 def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
     """Build the Celery app with its one task."""
-    app = Celery("stepline", broker=settings.broker_url, set_as_current=False)
+    app = Celery("stepline", broker=settings.broker_url, amqp=RingsOnly, set_as_current=False)
     app.conf.update(
         task_acks_late=False,
         task_reject_on_worker_lost=False,
@@ -67,6 +69,8 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
         broker_connection_max_retries=None,  # a long outage of the broker must not end a worker
         broker_channel_error_retry=True,
         broker_transport_options={
+            # Without it messages in flight are kept on the broker, where they can be forged as well.
+            "ack_emulation": False,
             "socket_timeout": 10,
             "socket_connect_timeout": 3,
             "socket_keepalive": not settings.broker_url.startswith("redis+socket:"),

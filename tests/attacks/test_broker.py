@@ -1,0 +1,264 @@
+"""Forged messages on the broker: whoever reaches it may ring the doorbell, and can do nothing else to a worker.
+
+Each message of FORGED is one attack; add a line to add one. All are pushed onto the queue as they are, below Celery.
+"""
+
+import base64
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from contracts.wire import TASK_NAME, celery_queue
+from tests.e2e.service import Service, wait_for
+from tests.processes import children_of
+
+QUEUE = celery_queue("default")
+
+
+def _headers(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda ring: ring | {"headers": ring["headers"] | changes}
+
+
+def _body(body: Any, **changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda ring: ring | {"body": base64.b64encode(text).decode()} | changes
+
+
+def _without(*names: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda ring: {name: value for name, value in ring.items() if name not in names}
+
+
+def _raw(text: bytes) -> Callable[[dict[str, Any]], bytes]:
+    return lambda _: text
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
+    "the id is a dict": _headers(id={"a": 1}),
+    "the id is a list": _headers(id=[1, 2]),
+    "the id is null": _headers(id=None),
+    "the id is a number": _headers(id=7),
+    "the task is unknown": _headers(task="os.system"),
+    "the task is one of Celery's own": _headers(task="celery.chord_unlock"),
+    "the task is a dict": _headers(task={}),
+    "the task is null": _headers(task=None),
+    "no headers": _without("headers"),
+    "headers are null": lambda ring: ring | {"headers": None},
+    "headers are a list": lambda ring: ring | {"headers": [TASK_NAME]},
+    "headers are empty": lambda ring: ring | {"headers": {}},
+    "protocol 1": lambda ring: _body({"task": TASK_NAME, "id": "1", "args": [], "kwargs": {}})(
+        ring | {"headers": {}}
+    ),
+    "a pickle": _body(
+        b"cos\nsystem\n(S'true'\ntR.", **{"content-type": "application/x-python-serialize"}
+    ),
+    "YAML": _body(
+        b"!!python/object/apply:os.system ['true']", **{"content-type": "application/x-yaml"}
+    ),
+    "no content type": _without("content-type"),
+    "the content type is a dict": lambda ring: ring | {"content-type": {}},
+    "a body of ten megabytes": _body([["x" * 10_000_000], {}, {}]),
+    "not JSON": _raw(b"\x00\xffgarbage"),
+    "nothing": _raw(b""),
+    "base64": _raw(base64.b64encode(b'{"task": "x"}')),
+    "a JSON string": _raw(b'"ring"'),
+    "a JSON number": _raw(b"7"),
+    "a JSON list": _raw(b"[[], {}, {}]"),
+    "null": _raw(b"null"),
+    "an empty object": _raw(b"{}"),
+    "brackets ten thousand deep": _raw(b"[" * 10_000 + b"]" * 10_000),
+    "brackets a million deep": _raw(b"[" * 1_000_000 + b"]" * 1_000_000),
+    "a number of ten thousand digits": _raw(b'{"headers": ' + b"9" * 10_000 + b"}"),
+    "a type of kombu's that does not exist": _raw(b'{"__type__": "uuid", "__value__": {"a": 1}}'),
+}
+"""What is not a ring, made from a real one. Each is discarded, once, with one line in the log."""
+
+HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "time limits": _headers(timelimit=[0.001, 0.001]),
+    "time limits of wrong types": _headers(timelimit={"a": []}),
+    "an expiry in the past": _headers(expires="1970-01-01T00:00:00+00:00"),
+    "an expiry that is no time": _headers(expires=["soon"]),
+    "an eta far ahead": _headers(eta="9000-01-01T00:00:00+00:00"),
+    "an eta that is no time": _headers(eta={"at": 1}),
+    "retries": _headers(retries=10**30),
+    "a group and a root of wrong types": _headers(group=[], root_id={}, parent_id=1),
+    "a name in its shadow": _headers(shadow={"a": 1}),
+    "arguments described at length": _headers(argsrepr="x" * 30_000, kwargsrepr=["y"]),
+    "a compression": _headers(compression="zlib"),
+    "an empty body": lambda ring: ring | {"body": ""},
+    "a body that is not base64": lambda ring: ring | {"body": "%%%"},
+    "a body that is a dict": lambda ring: ring | {"body": {"a": 1}},
+    "a body of another shape": _body({"a": 1}),
+    "arguments that the task does not take": _body([[1, 2], {"a": 1}, {}]),
+    "callbacks, errbacks, chain and chord": _body(
+        [
+            [],
+            {},
+            {
+                name: [{"task": "x", "args": [], "kwargs": {}, "options": {"queue": "elsewhere"}}]
+                for name in ("callbacks", "errbacks", "chain", "chord")
+            },
+        ]
+    ),
+    "a queue for the reply": lambda ring: (
+        ring | {"properties": ring["properties"] | {"reply_to": "elsewhere", "correlation_id": {}}}
+    ),
+    "no properties": _without("properties"),
+    "a delivery of wrong types": lambda ring: (
+        ring | {"properties": {"delivery_info": [], "delivery_tag": {}, "priority": "high"}}
+    ),
+    "an encoding of its body that is none": lambda ring: (
+        ring | {"properties": ring["properties"] | {"body_encoding": "rot13"}}
+    ),
+    "an encoding that is none": lambda ring: ring | {"content-encoding": ["x"]},
+}
+"""Rings, with more in them than a ring has: they ring, and what they carry has no effect."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Without a model: what a ring leads to is seen at the claim."""
+    with Service(tmp_path_factory.mktemp("service"), STEPLINE_DOORBELL="false") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def broker(service: Service) -> Iterator[Redis]:
+    with Redis(unix_socket_path=service.broker_url.removeprefix("redis+socket://")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ring(service: Service, broker: Redis) -> dict[str, Any]:
+    """What the server sends."""
+    with Celery(broker=service.broker_url, set_as_current=False) as app:
+        app.send_task(TASK_NAME, queue="captured", ignore_result=True)
+    captured: dict[str, Any] = json.loads(broker.rpop("captured"))  # type: ignore[arg-type]
+    return captured
+
+
+class Worker:
+    """The worker as its log and its process ids show it."""
+
+    def __init__(self, service: Service) -> None:
+        self._part = service.parts["worker"]
+        wait_for(lambda: self.count("ready.") == 1, 10, self._part.last_lines)  # its pool is there
+        self.processes = (self._part.pid, *children_of(self._part.pid))
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(x) for x in self._part.log.read_text().splitlines() if x.startswith("{")]
+
+    def count(self, event: str) -> int:
+        return sum(event in line["event"] for line in self.lines())
+
+    def discarded(self) -> int:
+        return self.count("discarded")
+
+    def answered(self) -> int:
+        return self.count("succeeded in")
+
+    def is_as_before(self) -> bool:
+        return self._part.is_running and self.processes == (
+            self._part.pid,
+            *children_of(self._part.pid),
+        )
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        def look() -> bool:
+            assert self.is_as_before(), self._part.last_lines()
+            return is_so()
+
+        wait_for(look, 10, self._part.last_lines)
+
+
+@pytest.fixture(scope="module")
+def worker(service: Service) -> Worker:
+    return Worker(service)
+
+
+def _push(broker: Redis, message: dict[str, Any] | bytes) -> None:
+    broker.lpush(QUEUE, message if isinstance(message, bytes) else json.dumps(message))
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_what_is_not_a_ring_is_discarded_once(
+    broker: Redis, worker: Worker, ring: dict[str, Any], name: str
+) -> None:
+    discarded, answered = worker.discarded(), worker.answered()
+
+    _push(broker, FORGED[name](copy.deepcopy(ring)))
+
+    worker.wait_for(lambda: worker.discarded() == discarded + 1)
+    assert worker.answered() == answered
+    assert broker.llen(QUEUE) == 0
+
+
+def test_a_ring_behind_all_of_them_is_answered(
+    broker: Redis, worker: Worker, ring: dict[str, Any]
+) -> None:
+    discarded, answered = worker.discarded(), worker.answered()
+
+    for forge in FORGED.values():
+        _push(broker, forge(copy.deepcopy(ring)))
+    _push(broker, ring)
+
+    worker.wait_for(lambda: worker.answered() == answered + 1)
+    assert worker.discarded() == discarded + len(FORGED)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_a_ring_carries_has_no_effect(
+    broker: Redis, worker: Worker, ring: dict[str, Any], name: str
+) -> None:
+    discarded, answered = worker.discarded(), worker.answered()
+    before = set(broker.scan_iter("*"))
+
+    _push(broker, HARMLESS[name](copy.deepcopy(ring)))
+
+    worker.wait_for(lambda: worker.answered() == answered + 1)
+    assert worker.discarded() == discarded
+    assert set(broker.scan_iter("*")) <= before | {QUEUE.encode()}  # nothing was published
+
+
+@pytest.mark.parametrize("priority", [3, 6, 9])
+def test_a_queue_of_another_priority_is_looked_at_as_well(
+    broker: Redis, worker: Worker, ring: dict[str, Any], priority: int
+) -> None:
+    discarded, answered = worker.discarded(), worker.answered()
+    queue = f"{QUEUE}\x06\x16{priority}"
+
+    broker.lpush(queue, json.dumps(_headers(id={})(ring)), json.dumps(ring))
+
+    worker.wait_for(lambda: worker.answered() == answered + 1)
+    assert worker.discarded() == discarded + 1
+
+
+def test_messages_that_are_said_to_be_in_flight_are_left_alone(
+    broker: Redis, worker: Worker, ring: dict[str, Any]
+) -> None:
+    broker.hset("unacked", mapping={"1": json.dumps([ring, "", QUEUE]), "2": "garbage"})
+    broker.zadd("unacked_index", {"1": 0, "2": 0})
+    answered = worker.answered()
+
+    _push(broker, ring)
+
+    worker.wait_for(lambda: worker.answered() == answered + 1)
+    assert broker.hlen("unacked") == 2
+    broker.delete("unacked", "unacked_index")
+
+
+def test_a_queue_that_is_no_list_stops_nobody_for_good(
+    broker: Redis, worker: Worker, ring: dict[str, Any]
+) -> None:
+    errors, answered = worker.count("ResponseError"), worker.answered()
+
+    broker.set(QUEUE, "not a list")
+
+    worker.wait_for(lambda: worker.count("ResponseError") > errors)
+    broker.delete(QUEUE)
+    _push(broker, ring)
+    worker.wait_for(lambda: worker.answered() == answered + 1)

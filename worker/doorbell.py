@@ -1,0 +1,114 @@
+"""The doorbell's other end: which messages of the broker are rings. The only file that looks at one.
+
+Anyone who reaches the broker can push onto a queue, and Celery and kombu trust what they find there: an id that is a
+dict ends a worker, and a time limit in a header ends its pool process. So a message is looked at before either sees it,
+as the bytes that it is. If it is a ring, they get one that is made here, with nothing of the original in it; else it is
+discarded and logged. No message is kept for a second delivery: a ring that is lost is rung again by the server's sweep.
+"""
+
+import base64
+import json
+import re
+import uuid
+from typing import Any, Literal
+
+import structlog
+from celery.app.amqp import AMQP
+from kombu import Connection
+from kombu.transport import redis as kombu_redis
+from pydantic import Field, ValidationError
+from redis import Redis
+
+from contracts.base import Tolerant
+from contracts.wire import TASK_NAME
+
+log = structlog.get_logger(__name__)
+
+MOST_BYTES = 64 * 1024
+"""A ring takes about one thousand bytes."""
+NO_ARGUMENTS = base64.b64encode(b"[[], {}, {}]").decode()
+"""The body of a ring: positional and named arguments, and what is to be called afterwards."""
+
+
+class _Headers(Tolerant):
+    task: str = Field(pattern=f"^{re.escape(TASK_NAME)}$")
+    id: str
+
+
+class _Ring(Tolerant):
+    """A message of Celery's protocol 2 that names our task. Whatever else it holds is ignored."""
+
+    headers: _Headers
+    content_type: Literal["application/json"] = Field(alias="content-type")
+
+
+def why_no_ring(message: bytes) -> str | None:
+    """Return why the bytes of a message are not a ring; None if they are."""
+    if len(message) > MOST_BYTES:
+        return f"longer than {MOST_BYTES} bytes"
+    try:
+        _Ring.model_validate_json(message)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place}: {first['msg']}" if place else first["msg"]
+    return None
+
+
+def make_ring(queue: str) -> bytes:
+    """Return a ring that was received on a queue, as kombu expects it from the broker."""
+    task_id = str(uuid.uuid4())
+    message = {
+        "body": NO_ARGUMENTS,
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"lang": "py", "task": TASK_NAME, "id": task_id, "ignore_result": True},
+        "properties": {
+            "body_encoding": "base64",
+            "correlation_id": task_id,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_tag": str(uuid.uuid4()),
+            "priority": 0,
+        },
+    }
+    return json.dumps(message).encode()
+
+
+class _Client(Redis):
+    """Lets rings through, and nothing else that is received on a queue."""
+
+    def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
+        answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # redis's
+        if command_name != "BRPOP" or not answer:
+            return answer
+        key, message = answer
+        queue = key.decode(errors="replace").partition(kombu_redis.Channel.sep)[0]
+        reason = why_no_ring(message)
+        if reason is None:
+            return key, make_ring(queue)
+        log.warning(
+            "discarded a message that is no ring", queue=queue, bytes=len(message), reason=reason
+        )
+        return None  # as if the queue had been empty
+
+
+class _Channel(kombu_redis.Channel):  # type: ignore[misc]  # kombu ships no types
+    def _get_client(self) -> type[Redis]:
+        super()._get_client()  # checks the version of the redis package
+        return _Client
+
+
+class _Transport(kombu_redis.Transport):  # type: ignore[misc]  # kombu ships no types
+    Channel = _Channel
+
+
+class _Connection(Connection):  # type: ignore[misc]  # kombu ships no types
+    def get_transport_cls(self) -> Any:
+        found = super().get_transport_cls()
+        return _Transport if found is kombu_redis.Transport else found
+
+
+class RingsOnly(AMQP):  # type: ignore[misc]  # celery ships no types
+    """Celery's view of the broker, with a connection that receives rings only."""
+
+    Connection = _Connection
