@@ -1,0 +1,44 @@
+"""What the program sets up before torch is imported."""
+
+import subprocess
+import sys
+
+ADVICE = (
+    "Failed to load CPU gemm_4bit_forward from kernels-community: %s. Please `pip install kernels`"
+)
+
+
+def _printed(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_advice_to_install_an_inference_kernel_is_left_out_and_nothing_else() -> None:
+    # Said here as bitsandbytes says it: it does so on processors with AVX512-BF16 only.
+    printed = _printed(
+        "import logging\n"
+        "from worker.training.__main__ import prepare_environment\n"
+        "prepare_environment()\n"
+        "log = logging.getLogger('bitsandbytes.backends.cpu.ops')\n"
+        f"log.warning({ADVICE!r}, 'no module')\n"
+        "log.warning('this processor is unknown')\n"
+    )
+
+    assert printed == "this processor is unknown\n"
+
+
+def test_the_check_of_the_device_prints_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.training", "--check-device"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert "computes in 4 bits" in done.stdout
+    assert done.stderr == ""
