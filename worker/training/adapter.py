@@ -59,6 +59,16 @@ def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
     return peft_model
 
 
+def sort_sets(config: Any) -> None:
+    """Turn each set of a peft configuration into a sorted list, so that equal adapters are saved as equal bytes.
+
+    peft writes a set in the order of its hashes, which differs from process to process.
+    """
+    for name, value in vars(config).items():
+        if isinstance(value, set):
+            setattr(config, name, sorted(value))
+
+
 def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
     config = LoraConfig(
         task_type="CAUSAL_LM",

@@ -18,6 +18,7 @@ from contracts.job import JobSpec, Phase
 from contracts.run_dir import Placed, RunDir, write_model
 from worker.training import checkpoint, snapshot
 from worker.training import data as rows
+from worker.training.adapter import sort_sets
 from worker.training.batches import Windows, pack
 from worker.training.budget import choose_token_budget
 from worker.training.checkpoint import Checkpoints
@@ -204,6 +205,8 @@ def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None
     """Write the adapter as peft does, with the model's own tokenizer; aside first, so that it is whole or absent."""
     aside = directory.with_name(directory.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
+    for config in model.peft_model.peft_config.values():
+        sort_sets(config)
     model.peft_model.save_pretrained(aside, save_embedding_layers=False)
     tokenizer.save_pretrained(aside)
     for path in (*aside.iterdir(), aside):

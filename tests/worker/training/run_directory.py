@@ -36,9 +36,10 @@ def lay_down(
     return run_dir
 
 
-def start(run_dir: RunDir, *options: str) -> subprocess.Popen[bytes]:
-    """Start the program in a process of its own."""
+def start(run_dir: RunDir, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+    """Start the program in a process of its own, with these environment variables besides the usual ones."""
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment |= variables
     with run_dir.output.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "worker.training", str(run_dir.path), *options],
