@@ -175,6 +175,14 @@ class Job(Base):
     """Moving average of the recent steps' durations."""
     eval_seconds: Mapped[float | None]
     """Duration of the last evaluation."""
+    rows_done: Mapped[int | None] = mapped_column(BigInteger)
+    """Rows of the present phase (tokenizing, evaluating) that are done, and"""
+    rows_total: Mapped[int | None] = mapped_column(BigInteger)
+    """all of them; null in a phase that counts none."""
+    rows_seconds: Mapped[float | None]
+    """Time spent on the rows done, and"""
+    rows_seconds_left: Mapped[float | None]
+    """the worker's estimate for the others."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 

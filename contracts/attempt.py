@@ -172,6 +172,18 @@ class SystemSample(Tolerant):
     `sys.gpu_celsius`. What cannot be measured is left out."""
 
 
+class RowProgress(Tolerant):
+    """How many rows of its phase the training program has done. The next one replaces it; none is kept as a record."""
+
+    phase: Phase
+    rows_done: int = Field(ge=0, le=2**53)
+    rows_total: int = Field(ge=0, le=2**53)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    """Time spent on the rows done."""
+    seconds_left: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """Estimate for the other rows, by the work in them; null before the first row is done."""
+
+
 class SyncRequest(Tolerant):
     """Keeps an attempt in touch: records up, wishes down. May be repeated freely."""
 
@@ -181,6 +193,8 @@ class SyncRequest(Tolerant):
     phase: Phase | None = None
     """What the supervisor itself is doing (placing, uploading); null while the training program's records say it."""
     notes: list[Note] = Field([], max_length=100)
+    rows: RowProgress | None = None
+    """Rows of the training program's phase; null while it counts none. An older server ignores it."""
 
 
 class SyncReply(Tolerant):

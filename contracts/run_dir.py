@@ -63,6 +63,11 @@ class RunDir:
         return self.path / "records.jsonl"
 
     @property
+    def progress(self) -> Path:
+        """Rows done of the present phase (RowProgress), replaced again and again; absent while none are counted."""
+        return self.path / "progress.json"
+
+    @property
     def output(self) -> Path:
         """What the program printed."""
         return self.path / "output.log"
@@ -139,13 +144,17 @@ class Control(Tolerant):
     wanted: Wanted = Wanted.CONTINUE
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write aside, fsync, rename: a reader sees the old file or the new one, never half of it."""
+def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
+    """Write aside, fsync, rename: a reader sees the old file or the new one, never half of it.
+
+    Without `sync` that holds for readers alone: after a power failure the file may be empty.
+    """
     aside = path.with_name(path.name + ".tmp")
     with aside.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     aside.replace(path)
 
 

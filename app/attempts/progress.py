@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.attempts.store import HeldAttempt
-from app.jobs.store import HeldJob
-from contracts.attempt import Note
+from app.jobs.store import NO_ROWS, HeldJob
+from contracts.attempt import Note, RowProgress
 from contracts.job import Phase
 from contracts.record import (
     CheckpointRecord,
@@ -63,7 +63,7 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
                 news.events.append(("phase", "info", {"phase": record.phase.value}))
                 news.attempt.update(_resumed(attempt, record))
                 if is_latest:
-                    news.job["phase"] = record.phase
+                    news.job.update(NO_ROWS, phase=record.phase)
                     if record.total_steps is not None:
                         news.job["total_steps"] = record.total_steps
             case EvalRecord():
@@ -133,8 +133,19 @@ def _storable(value: str | float | None) -> str | float | None:
 def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
     """Add the phase that the supervisor itself is in."""
     if phase is not None and news.job.get("phase", job.phase) != phase:
-        news.job["phase"] = phase
+        news.job.update(NO_ROWS, phase=phase)
         news.events.append(("phase", "info", {"phase": phase.value}))
+
+
+def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
+    """Add the rows that are done, if they are those of the phase that the job is in."""
+    if rows is not None and rows.phase == news.job.get("phase", job.phase):
+        news.job.update(
+            rows_done=min(rows.rows_done, rows.rows_total),
+            rows_total=rows.rows_total,
+            rows_seconds=rows.seconds,
+            rows_seconds_left=rows.seconds_left,
+        )
 
 
 def _next_pace(pace: float | None, seconds: float | None) -> float | None:

@@ -148,6 +148,7 @@ def sync_attempt(
     fresh = _store_records(session, attempt, request.records)
     news = progress.read_news(job, attempt, fresh)
     progress.note_phase(job, request.phase, news)
+    progress.note_rows(job, request.rows, news)
     if fresh:
         news.attempt.update(_count_in(session, attempt, fresh))
     if request.output is not None:

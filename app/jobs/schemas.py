@@ -6,6 +6,16 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from contracts.job import JobSpec, JobStatus, Phase
+from contracts.plan import EvaluationCost
+
+
+class RowsDone(BaseModel):
+    """How far the present phase is with its rows."""
+
+    done: int
+    total: int
+    seconds_left: float | None
+    """Time left in this phase alone; null before the first rows are done."""
 
 
 class Progress(BaseModel):
@@ -17,6 +27,9 @@ class Progress(BaseModel):
     epoch: float | None
     """Passes over the training rows, as a fraction."""
     percent: float | None
+    """Of the optimizer steps."""
+    rows: RowsDone | None = None
+    """Rows of the present phase, while it tokenizes or evaluates; null in every other phase."""
 
 
 class JobError(BaseModel):
@@ -43,7 +56,7 @@ class JobView(BaseModel):
     """What the running attempt is doing."""
     progress: Progress
     eta_seconds: float | None
-    """Time left by the recent steps' durations; null while unknown."""
+    """Time left by the recent steps' durations and the evaluation's progress; null while unknown."""
     queue_position: int | None
     """1 is claimed next; null unless queued."""
     last_loss: float | None
@@ -82,6 +95,8 @@ class Plan(BaseModel):
     """Null for a dataset of the hub, which the server does not read."""
     eval_rows: int | None
     steps: int | None
+    evaluation: EvaluationCost | None = None
+    """What the evaluations come to; null where their rows or the training rows are not known."""
 
 
 class JobFilter(BaseModel):

@@ -25,12 +25,14 @@ from app.errors import (
 from app.history import store as history
 from app.ids import is_id, new_id
 from app.jobs import idempotency, store
-from app.jobs.schemas import JobError, JobFilter, JobView, Plan, Progress, StoredAnswer
+from app.jobs.eta import eta_seconds
+from app.jobs.schemas import JobError, JobFilter, JobView, Plan, Progress, RowsDone, StoredAnswer
 from app.models import Dataset, Job, to_json
 from app.pages import Page, decode_cursor, encode_cursor
 from app.workers import service as workers
 from contracts.failure import Failure, Language
-from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus, Phase
+from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
+from contracts.plan import evaluation_cost
 
 T = TypeVar("T")
 
@@ -50,11 +52,14 @@ def plan_job(session: Session, spec: JobSpec) -> Plan:
     train_rows = train.rows - held_out
     if train_rows < 1:
         raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=train.rows)
+    if spec.dataset.eval is None:
+        eval_rows = held_out
     return Plan(
         spec=spec,
         train_rows=train_rows,
-        eval_rows=eval_rows if spec.dataset.eval is not None else held_out,
+        eval_rows=eval_rows,
         steps=spec.total_steps(train_rows),
+        evaluation=None if eval_rows is None else evaluation_cost(spec, train_rows, eval_rows),
     )
 
 
@@ -299,8 +304,9 @@ def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
             total_steps=job.total_steps,
             epoch=job.epoch,
             percent=round(100 * job.step / job.total_steps, 2) if job.total_steps else None,
+            rows=_rows_done(job),
         ),
-        eta_seconds=_eta_seconds(job, spec),
+        eta_seconds=eta_seconds(job, spec),
         queue_position=place,
         last_loss=job.last_loss,
         eval_loss=job.eval_loss,
@@ -317,16 +323,10 @@ def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
     )
 
 
-def _eta_seconds(job: Job, spec: JobSpec) -> float | None:
-    """Steps left at the recent pace, and the evaluations between and after them."""
-    if job.total_steps is None or job.seconds_per_step is None:
+def _rows_done(job: Job) -> RowsDone | None:
+    if job.rows_done is None or job.rows_total is None:
         return None
-    if job.phase not in {Phase.TRAINING, Phase.EVALUATING}:
-        return None
-    every = spec.evaluation.every_steps
-    evaluations = (job.total_steps - 1) // every - job.step // every + 1
-    left = (job.total_steps - job.step) * job.seconds_per_step
-    return round(left + max(1, evaluations) * (job.eval_seconds or 0.0), 1)
+    return RowsDone(done=job.rows_done, total=job.rows_total, seconds_left=job.rows_seconds_left)
 
 
 def _error(job: Job, language: Language) -> JobError | None:

@@ -22,6 +22,10 @@ _LOCK = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
+NO_ROWS: dict[str, None] = dict.fromkeys(
+    ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
+)
+"""Of a phase that counts no rows, or has just begun."""
 JobRow = tuple[Job, datetime | None, int | None]
 """A job, when its lease runs out, its place in the queue."""
 
@@ -173,6 +177,7 @@ def mark_running(
         started_at=func.coalesce(Job.started_at, now),
         phase=Phase.PLACING,
         seconds_per_step=None,
+        **NO_ROWS,
     )
 
 
@@ -370,6 +375,7 @@ def _end(
         current_attempt_id=None,
         phase=None,
         pause_requested_at=None,
+        **NO_ROWS,
         **values,
     )
 

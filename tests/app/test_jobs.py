@@ -38,6 +38,13 @@ def test_a_dry_run_says_what_would_happen_and_stores_nothing(player: Player) -> 
     assert plan["valid"] is True
     assert (plan["train_rows"], plan["eval_rows"], plan["steps"]) == (98, 2, 21)
     assert plan["spec"]["lora"]["rank"] == 64
+    assert plan["evaluation"] == {
+        "rows": 2,
+        "evaluations": 2,
+        "row_passes": 4,
+        "training_row_passes": 294,
+        "share": 4 / 298,
+    }
     assert player.get("/v1/jobs")["data"] == []
 
 
@@ -47,6 +54,7 @@ def test_a_plan_counts_the_rows_of_an_evaluation_dataset(player: Player) -> None
     plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
 
     assert (plan["train_rows"], plan["eval_rows"], plan["steps"]) == (32, 7, 2)
+    assert plan["evaluation"]["row_passes"] == 14
 
 
 def test_rows_of_the_hub_are_not_counted(player: Player) -> None:
@@ -55,6 +63,7 @@ def test_rows_of_the_hub_are_not_counted(player: Player) -> None:
     plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
 
     assert (plan["train_rows"], plan["eval_rows"], plan["steps"]) == (None, None, None)
+    assert plan["evaluation"] is None
 
 
 def test_what_cannot_be_trained_is_refused_with_its_field(player: Player) -> None:

@@ -5,8 +5,9 @@ from datetime import datetime
 from functools import partial
 
 import structlog
+from pydantic import ValidationError
 
-from contracts.attempt import Claim, SyncRequest, SystemSample, Wanted
+from contracts.attempt import Claim, RowProgress, SyncRequest, SystemSample, Wanted
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.supervisor.answers import Refused, ServerAway, Superseded
@@ -28,6 +29,7 @@ class Reporter:
     def __init__(self, claim: Claim, server: Server, run_dir: RunDir) -> None:
         self._claim = claim
         self._server = server
+        self._run_dir = run_dir
         self._follow = Follow(run_dir.records)
         self._output = Output(run_dir.output)
         self._lease = Lease(claim.sync_seconds, claim.flush_seconds)
@@ -36,6 +38,7 @@ class Reporter:
         self._phase: Phase | None = None
         self._phase_is_news = False
         self._was_away = False
+        self._told_rows: RowProgress | None = None
         self._samples: deque[SystemSample] = deque(maxlen=MOST_SAMPLES)
         self._sampled = 0
         self.wanted = Wanted.CONTINUE
@@ -57,7 +60,8 @@ class Reporter:
         if not self._lease.is_due(has_news=True):
             return self.wanted
         request = self._news(whole=False)
-        if self._lease.is_due(self._phase_is_news or _is_news(request)):
+        has_news = self._phase_is_news or request.rows != self._told_rows or _is_news(request)
+        if self._lease.is_due(has_news):
             try:
                 self._sync(request)
             except ServerAway as away:
@@ -99,7 +103,15 @@ class Reporter:
             samples=list(self._samples),
             phase=self._phase,
             notes=self.notes.pending(),
+            rows=self._rows() if self._phase is None else None,  # after the records: see counter.py
         )
+
+    def _rows(self) -> RowProgress | None:
+        """Return how many rows of its phase the training program has done; None while it counts none."""
+        try:
+            return RowProgress.model_validate_json(self._run_dir.progress.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
 
     def _sync(self, request: SyncRequest) -> None:
         self._lease.trying()
@@ -116,6 +128,7 @@ class Reporter:
         while request.samples and self._samples and self._samples[0].seq <= request.samples[-1].seq:
             self._samples.popleft()
         self._phase_is_news = False
+        self._told_rows = request.rows
         if reply.wanted is not self.wanted:
             log.info("the server wants something else", wanted=reply.wanted)
             self.wanted = reply.wanted

@@ -16,13 +16,15 @@ import numpy.typing as npt
 
 from contracts.dataset import Message, RowError, parse_row, read_jsonl
 from contracts.failure import FailureReason
-from contracts.job import JobSpec
+from contracts.job import JobSpec, Phase
 from contracts.run_dir import RunDir
+from worker.training.counter import Count, RowCounter
 from worker.training.errors import TrainingError
 from worker.training.template import Rendered, Span, Template
 
 Conversation = list[Message]
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 250
+_NOBODY = RowCounter()
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,13 @@ class Data:
         return max(int(sample.ids.max()) for sample in (*self.train, *self.evaluation))
 
 
-def prepare(run_dir: RunDir, spec: JobSpec, tokenizer: Any, template: Template) -> Data:
+def prepare(
+    run_dir: RunDir,
+    spec: JobSpec,
+    tokenizer: Any,
+    template: Template,
+    counter: RowCounter = _NOBODY,
+) -> Data:
     """Read, split, render and tokenize. Raises TrainingError for rows or amounts that cannot be trained on."""
     rows = _read(run_dir.train_data)
     if run_dir.eval_data.exists():
@@ -72,8 +80,10 @@ def prepare(run_dir: RunDir, spec: JobSpec, tokenizer: Any, template: Template) 
     else:
         train_rows, eval_rows = _hold_out(rows, spec)
     max_length = spec.training.max_length
-    train = _tokenize(train_rows, tokenizer, template, max_length)
-    evaluation = _tokenize(eval_rows, tokenizer, template, max_length)
+    total = len(train_rows) + len(eval_rows)
+    with counter.counting(Phase.TOKENIZING, total, total) as count:
+        train = _tokenize(train_rows, tokenizer, template, max_length, count)
+        evaluation = _tokenize(eval_rows, tokenizer, template, max_length, count)
     data = Data(
         train=train.samples,
         evaluation=evaluation.samples,
@@ -142,7 +152,7 @@ class _Tokenized:
 
 
 def _tokenize(
-    rows: Sequence[Conversation], tokenizer: Any, template: Template, max_length: int
+    rows: Sequence[Conversation], tokenizer: Any, template: Template, max_length: int, count: Count
 ) -> _Tokenized:
     samples: list[Sample] = []
     truncated = dropped = 0
@@ -161,6 +171,7 @@ def _tokenize(
                 samples.append(sample)
             else:
                 dropped += 1
+        count(len(texts), len(texts))
     return _Tokenized(samples, truncated, dropped)
 
 

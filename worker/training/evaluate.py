@@ -12,6 +12,7 @@ import torch
 from contracts.failure import FailureReason
 from contracts.summary import Interval
 from worker.training.batches import pack
+from worker.training.counter import Count, count_nothing
 from worker.training.data import Sample
 from worker.training.errors import TrainingError
 from worker.training.loss import token_nll
@@ -48,8 +49,12 @@ def evaluate(
     *,
     step: int,
     between: Callable[[], None] = lambda: None,
+    count: Count = count_nothing,
 ) -> Evaluation:
-    """Score every sample, without dropout; `between` is called between micro-batches and may raise to stop."""
+    """Score every sample, without dropout.
+
+    `between` is called before each micro-batch and may raise to stop; `count` after it, with its samples and tokens.
+    """
     started = time.monotonic()
     row_nll = np.zeros(len(samples))
     model.peft_model.eval()
@@ -59,6 +64,7 @@ def evaluate(
         row_nll += (
             torch.zeros(len(samples), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
         )
+        count(len(np.unique(batch.rows.numpy())), batch.tokens)
     _check_finite(row_nll, step)
     row_tokens = np.array([sample.supervised_tokens for sample in samples], dtype=np.int64)
     return Evaluation(row_nll, row_tokens, time.monotonic() - started)

@@ -91,11 +91,13 @@ def measure(run: Run) -> Evaluation:
 def score(run: Run) -> Evaluation:
     """Evaluate without recording."""
     samples, step = run.data.evaluation, run.progress.step
-    return within_memory(
-        run,
-        samples,
-        lambda budget: evaluate(run.model, samples, budget, step=step, between=run.between),
-    )
+    tokens = sum(len(sample) for sample in samples)
+
+    def work(budget: int) -> Evaluation:
+        with run.counter.counting(Phase.EVALUATING, len(samples), tokens) as count:
+            return evaluate(run.model, samples, budget, step=step, between=run.between, count=count)
+
+    return within_memory(run, samples, work)
 
 
 def save_checkpoint(run: Run) -> None:

@@ -23,6 +23,7 @@ from worker.training.batches import Windows, pack
 from worker.training.budget import choose_token_budget
 from worker.training.checkpoint import Checkpoints
 from worker.training.choices import explain_choices
+from worker.training.counter import RowCounter
 from worker.training.device import check_four_bit, choose_device
 from worker.training.errors import DETAIL_CHARACTERS, StopRequested, TrainingError
 from worker.training.evaluate import Evaluation
@@ -127,7 +128,8 @@ def _run(
 
     recorder.phase(Phase.TOKENIZING)
     template = Template(tokenizer, placed.submitted_at)
-    data = rows.prepare(run_dir, spec, tokenizer, template)
+    counter = RowCounter(run_dir.progress)
+    data = rows.prepare(run_dir, spec, tokenizer, template, counter)
     stop.check()
 
     recorder.phase(Phase.LOADING)
@@ -151,6 +153,7 @@ def _run(
         stop=stop,
         watchdog=Watchdog(model.adapter_parameters),
         progress=progress,
+        counter=counter,
     )
     if spec.engine.activation_checkpointing is True:
         run.checkpointing_activations = True

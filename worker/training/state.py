@@ -9,6 +9,7 @@ from contracts.job import JobSpec
 from contracts.summary import EvalPoint
 from worker.training.batches import Windows
 from worker.training.checkpoint import Checkpoints
+from worker.training.counter import RowCounter
 from worker.training.data import Data
 from worker.training.evaluate import Evaluation
 from worker.training.model import TrainableModel
@@ -71,6 +72,7 @@ class Run:
     stop: Stop
     watchdog: Watchdog
     progress: Progress
+    counter: RowCounter = field(default_factory=RowCounter)
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.attempt import Outcome, SyncReply, Wanted
+from contracts.attempt import Outcome, RowProgress, SyncReply, Wanted
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
@@ -177,3 +177,59 @@ def test_samples_go_up_once_and_are_bounded_while_the_server_is_away(run_dir: Ru
 
     sent = [[sample["seq"] for sample in json.loads(asked.body)["samples"]] for asked in peer.asked]
     assert sent == [list(range(101, 601)), list(range(101, 601)), [601]]
+
+
+def _rows_synced(asked: Asked) -> int | None:
+    rows = json.loads(asked.body)["rows"]
+    return None if rows is None else int(rows["rows_done"])
+
+
+def _count(run_dir: RunDir, done: int) -> None:
+    rows = RowProgress(phase=Phase.EVALUATING, rows_done=done, rows_total=9, seconds=1)
+    write_model(run_dir.progress, rows)
+
+
+def test_rows_that_are_counted_go_up_as_they_change(run_dir: RunDir) -> None:
+    with ScriptedServer(_synced(0)) as peer, Server(peer.url, "t", 5, 5) as server:
+        reporter = Reporter(QUICK, server, run_dir)
+        reporter.pulse()
+        assert peer.asked == [], "nothing to say yet"
+        _count(run_dir, 0)
+        reporter.pulse()
+        reporter.pulse()  # unchanged: no news
+        _count(run_dir, 4)
+        reporter.pulse()
+        run_dir.progress.unlink()
+        _record(run_dir, 1)
+        reporter.pulse()
+
+    assert [_rows_synced(asked) for asked in peer.asked] == [0, 4, None]
+
+
+def test_rows_are_not_said_beside_the_supervisors_own_phase_nor_from_half_a_file(
+    run_dir: RunDir,
+) -> None:
+    with ScriptedServer(_synced(0)) as peer, Server(peer.url, "t", 5, 5) as server:
+        reporter = Reporter(QUICK, server, run_dir)
+        _count(run_dir, 3)
+        reporter.enter(Phase.UPLOADING)  # the program was killed and left its file
+        reporter.pulse()
+        reporter.enter(None)
+        run_dir.progress.write_text('{"phase": "evaluating", "rows_done": 4')
+        _record(run_dir, 1)
+        reporter.pulse()
+
+    assert [_rows_synced(asked) for asked in peer.asked] == [None, None]
+
+
+def test_rows_that_were_not_heard_are_said_again(run_dir: RunDir) -> None:
+    with (
+        ScriptedServer(refusal(503, "away"), _synced(0)) as peer,
+        Server(peer.url, "t", 5, 5) as server,
+    ):
+        reporter = Reporter(QUICK, server, run_dir)
+        _count(run_dir, 4)
+        reporter.pulse()
+        reporter.pulse()
+
+    assert [_rows_synced(asked) for asked in peer.asked] == [4, 4]

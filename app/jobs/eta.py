@@ -1,0 +1,23 @@
+"""How long a running job may still take: steps left, evaluations to come, and the rest of the present one."""
+
+from app.models import Job
+from contracts.job import JobSpec, Phase
+from contracts.plan import count_evaluations_after
+
+
+def eta_seconds(job: Job, spec: JobSpec) -> float | None:
+    """Return the time left in seconds; None while a part of it has not been measured."""
+    if job.total_steps is None or job.phase not in {Phase.TRAINING, Phase.EVALUATING}:
+        return None
+    steps_left = max(0, job.total_steps - job.step)
+    if steps_left and job.seconds_per_step is None:
+        return None
+    training = steps_left * (job.seconds_per_step or 0.0)
+    evaluations = count_evaluations_after(job.step, job.total_steps, spec.evaluation.every_steps)
+    if job.phase is not Phase.EVALUATING or job.rows_total is None:
+        return round(training + max(1, evaluations) * (job.eval_seconds or 0.0), 1)
+    if job.rows_seconds_left is None:
+        return None
+    this_one = (job.rows_seconds or 0.0) + job.rows_seconds_left
+    each = this_one if job.eval_seconds is None else job.eval_seconds
+    return round(job.rows_seconds_left + training + evaluations * each, 1)

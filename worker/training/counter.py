@@ -1,0 +1,79 @@
+"""RowCounter: says in progress.json how many rows of its phase the program has done, and how long the rest may take.
+
+The file is replaced a few times a second at most, and is there only while rows are counted. It is removed before the
+next phase is recorded: a reader who takes the records first never sees the rows of one phase beside another one.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from contracts.attempt import RowProgress
+from contracts.job import Phase
+from contracts.run_dir import write_atomically
+
+WRITE_SECONDS = 0.5
+"""Shortest time between two writes of the file."""
+
+Count = Callable[[int, int], None]
+"""Called with rows done and the work in them, in any unit that takes about the same time everywhere (tokens)."""
+
+
+def count_nothing(rows: int, work: int) -> None:
+    """Count for nobody."""
+
+
+class RowCounter:
+    """Counts rows for the file at `path`; None counts for nobody."""
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        write_seconds: float = WRITE_SECONDS,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._write_seconds = write_seconds
+
+    @contextlib.contextmanager
+    def counting(self, phase: Phase, rows: int, work: int) -> Iterator[Count]:
+        """Yield what counts the rows of a phase, from none to `rows`, and the work in them, from none to `work`."""
+        if self._path is None:
+            yield count_nothing
+            return
+        began = written = self._clock()
+        rows_done = work_done = 0
+
+        def count(more_rows: int, more_work: int) -> None:
+            nonlocal rows_done, work_done, written
+            rows_done, work_done = rows_done + more_rows, work_done + more_work
+            now = self._clock()
+            if now - written >= self._write_seconds:
+                written = now
+                self._write(_progress(phase, rows_done, rows, now - began, work_done / work))
+
+        self._write(_progress(phase, 0, rows, 0.0, 0.0))
+        try:
+            yield count
+        finally:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def _write(self, progress: RowProgress) -> None:
+        assert self._path is not None  # noqa: S101  # counting() has looked
+        with contextlib.suppress(OSError):  # a full disk: the run does without
+            write_atomically(self._path, progress.model_dump_json(), sync=False)
+
+
+def _progress(
+    phase: Phase, rows_done: int, rows_total: int, seconds: float, share: float
+) -> RowProgress:
+    return RowProgress(
+        phase=phase,
+        rows_done=rows_done,
+        rows_total=rows_total,
+        seconds=seconds,
+        seconds_left=seconds * (1 - share) / share if share > 0 else None,
+    )
