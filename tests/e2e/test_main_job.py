@@ -97,3 +97,38 @@ def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_goes_on
     broken_job = service.wait_for_end(broken_id)
     assert (broken_job["status"], broken_job["error"]["code"]) == ("failed", "model_refused")
     assert service.wait_for_end(good_id)["status"] == "succeeded", service.logs()
+
+
+def test_rows_are_counted_in_the_phases_that_have_no_steps(
+    service: Service, tiny_model: Path
+) -> None:
+    template = place_model(service, tiny_model, "slow") / "chat_template.jinja"
+    # The same text, after a few milliseconds.
+    template.write_text("{% for _ in range(5000) %}{% endfor %}" + template.read_text())
+    spec = make_job(service, rows=1600, steps=ENDLESS) | {"model": "slow"}
+    spec["dataset"]["eval_size"] = 600
+    spec["engine"] = {"token_budget": 16}  # one row a micro-batch
+    job_id = service.post_job(**spec)
+    tokenizing: list[Any] = []
+    evaluating: list[Any] = []
+
+    def is_evaluating(job: Any) -> bool:
+        rows = job["progress"]["rows"]
+        if rows is not None:
+            assert (job["progress"]["step"], job["eta_seconds"]) == (0, None)
+            found = {"tokenizing": tokenizing, "evaluating": evaluating}[job["phase"]]
+            found.append(rows)
+        return len({rows["done"] for rows in evaluating}) >= 3
+
+    service.wait_for_job(job_id, is_evaluating, 90)
+    job = service.cancel(job_id)
+
+    for found, total in ((tokenizing, 1600), (evaluating, 600)):
+        done = [rows["done"] for rows in found]
+        between = [rows for rows in found if 0 < rows["done"] < total]
+        assert between, f"nothing was seen on the way: {found}"
+        assert done == sorted(done)
+        assert {rows["total"] for rows in found} == {total}
+        assert all(rows["seconds_left"] > 0 for rows in between)
+    assert job["progress"]["rows"] is None
+    assert job["status"] == "cancelled"
