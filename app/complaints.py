@@ -1,14 +1,11 @@
 """What is wrong with a value, told to people: pydantic's errors and those of dataset rows, in English and Chinese."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from contracts.dataset import EXPECTED, RowError
 from contracts.failure import Language
+from contracts.row_error import RowError
 
 
 @dataclass(frozen=True)
@@ -56,28 +53,12 @@ class _Figures(dict[str, object]):
 
 def row_problem(error: RowError, number: int | None, language: Language) -> str:
     """Return where a row stands and what is wrong with it. `number` is its place among the rows, if that is known."""
+    said = error.sentence(language)
     if language == "zh":
         row = f"第 {number} 条，" if number is not None else ""
-        return f"{row}第 {error.line} 行：{_row_problem_zh(error)}"
+        return f"{row}第 {error.line} 行：{said}"
     row = f"row {number}, " if number is not None else ""
-    return f"{row}line {error.line}: {error.problem}"
-
-
-def expected_rows(language: Language) -> str:
-    """Return what rows should be like."""
-    return EXPECTED_ZH if language == "zh" else EXPECTED
-
-
-def _row_problem_zh(error: RowError) -> str:
-    cause = error.__cause__
-    if isinstance(cause, ValidationError):
-        first = cause.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}：{_complaint(first, 'zh')}"
-    for pattern, template in ROW_PROBLEMS_ZH:
-        found = pattern.match(error.problem)
-        if found:
-            return template.format(*found.groups())
-    return error.problem
+    return f"{row}line {error.line}: {said}"
 
 
 COMPLAINTS_EN = {
@@ -85,21 +66,6 @@ COMPLAINTS_EN = {
     "missing": "this field is required",
 }
 """Where pydantic's own sentence does not say what to do."""
-EXPECTED_ZH = "每行为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并以助手的回答结尾"
-ROW_PROBLEMS_ZH: list[tuple[re.Pattern[str], str]] = [
-    (re.compile(r"an? (\w+) stands where an object should"), "此处应为对象，而不是 {0}"),
-    (re.compile(r"its keys \((.*)\) fit no known form"), "其键（{0}）不符合任何已知格式"),
-    (re.compile(r"there is no answer of the assistant"), "没有助手的回答"),
-    (re.compile(r"a system turn stands after the first turn"), "system 消息只能在第一条"),
-    (re.compile(r"it has more than (\d+) bytes"), "超过 {0} 字节"),
-    (re.compile(r"it is not JSON \((.*)\)"), "不是合法的 JSON（{0}）"),
-    (re.compile(r"it is not UTF-8 \((.*)\)"), "不是 UTF-8 编码（{0}）"),
-    (re.compile(r"it is nested too deeply"), "嵌套过深"),
-    (re.compile(r"something follows the array"), "数组之后还有内容"),
-    (re.compile(r"a comma or \] is missing"), "缺少逗号或 ]"),
-    (re.compile(r"the file ends within the array"), "文件在数组中间结束"),
-]
-
 COMPLAINTS_ZH: dict[str, str] = {
     "missing": "缺少该字段",
     "extra_forbidden": "没有这个字段",

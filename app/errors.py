@@ -47,6 +47,12 @@ class InvalidBody(AppError):
     code, status = "invalid_body", 400
 
 
+class BodyTooDeep(AppError):
+    """The JSON of a body is nested too deeply."""
+
+    code, status = "body_too_deep", 400
+
+
 class InvalidMultipart(AppError):
     """An upload is not multipart/form-data with a file."""
 

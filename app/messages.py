@@ -51,6 +51,10 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Send one JSON object in UTF-8.",
         "请发送一个 UTF-8 编码的 JSON 对象。",
     ),
+    "body_too_deep": _both(
+        "The JSON in the body is nested deeper than {limit} levels.",
+        "请求体中的 JSON 嵌套超过 {limit} 层。",
+    ),
     "invalid_body": _both(
         "The body cannot be used: {problem}.",
         "请求体无法使用：{problem}。",

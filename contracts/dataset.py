@@ -6,22 +6,29 @@ Three forms, told apart by their keys:
 - chat messages: `{"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}`
 """
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json import JSONDecodeError
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
-    field_validator,
 )
 
+from contracts.nesting import MAX_DEPTH, TooDeep, loads
+from contracts.row_error import RowError, RowProblem, kind_of
+
 Role = Literal["system", "user", "assistant"]
-Text = Annotated[str, StringConstraints(max_length=2_000_000)]
+MAX_CHARACTERS = 2_000_000
+Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
 MAX_LINE_BYTES = 4 * 1024 * 1024
+PREFERENCE_COLUMNS = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
+"""Columns that hold an answer which must not be trained on."""
 
 
 class Message(BaseModel):
@@ -45,14 +52,7 @@ class AlpacaRow(_Row):
     input: Text | None = None
     output: Annotated[Text, Field(min_length=1)]
     system: Text | None = None
-    history: list[list[Text]] | None = None
-
-    @field_validator("history")
-    @classmethod
-    def _pairs(cls, value: list[list[str]] | None) -> list[list[str]] | None:
-        if any(len(turn) != 2 for turn in value or []):
-            raise ValueError("each turn of history must be a pair [user, assistant]")
-        return value
+    history: list[Annotated[list[Text], Field(min_length=2, max_length=2)]] | None = None
 
     def messages(self) -> list[Message]:
         """Return the row as a conversation."""
@@ -70,11 +70,23 @@ class AlpacaRow(_Row):
         ]
 
 
+def _text_or_turns(value: object) -> str:
+    return "(turns)" if isinstance(value, list) else "(text)"
+
+
 class PromptRow(_Row):
     """A prompt and its completion, as text or as messages."""
 
-    prompt: Text | list[Message]
-    completion: Annotated[Text, Field(min_length=1)] | list[Message]
+    # A tag decides which of the two a value is measured by, so that each fault has one error, not one for each member.
+    prompt: Annotated[
+        Annotated[Text, Tag("(text)")] | Annotated[list[Message], Tag("(turns)")],
+        Discriminator(_text_or_turns),
+    ]
+    completion: Annotated[
+        Annotated[Text, Field(min_length=1), Tag("(text)")]
+        | Annotated[list[Message], Tag("(turns)")],
+        Discriminator(_text_or_turns),
+    ]
 
     def messages(self) -> list[Message]:
         """Return the row as a conversation."""
@@ -98,26 +110,11 @@ class MessagesRow(_Row):
         return list(self.turns)
 
 
-class RowError(ValueError):
-    """A row that cannot be trained on. `line` counts from 1; `expected` says what would have been right."""
-
-    def __init__(self, line: int, problem: str, expected: str) -> None:
-        super().__init__(f"line {line}: {problem}; expected {expected}")
-        self.line = line
-        self.problem = problem
-        self.expected = expected
-
-
-EXPECTED = (
-    "one of {instruction, output}, {prompt, completion} or {messages: [{role, content}]}, ending with an "
-    "answer of the assistant"
-)
-
-
 def parse_row(row: Any, line: int) -> list[Message]:
     """Return the row as a conversation that holds an assistant's answer. Raises RowError."""
     if not isinstance(row, dict):
-        raise RowError(line, f"a {_json_type(row)} stands where an object should", EXPECTED)
+        raise RowError(line, RowProblem.NOT_AN_OBJECT, found=kind_of(row))
+    _reject_choices(row, line)
     shape: type[AlpacaRow | PromptRow | MessagesRow]
     if "messages" in row:
         shape = MessagesRow
@@ -126,18 +123,16 @@ def parse_row(row: Any, line: int) -> list[Message]:
     elif "instruction" in row:
         shape = AlpacaRow
     else:
-        keys = ", ".join(sorted(str(key) for key in row)[:8]) or "none"
-        raise RowError(line, f"its keys ({keys}) fit no known form", EXPECTED)
+        keys = ", ".join(sorted(str(key)[:100] for key in row)[:8]) or "none"
+        raise RowError(line, RowProblem.UNKNOWN_FORM, keys=keys)
     try:
         messages = shape.model_validate(row).messages()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "row"
-        raise RowError(line, f"{place}: {first['msg']}", EXPECTED) from error
+        raise _row_error(line, error.errors(include_url=False)[0]) from error
     if not any(turn.role == "assistant" and turn.content for turn in messages):
-        raise RowError(line, "there is no answer of the assistant", EXPECTED)
+        raise RowError(line, RowProblem.NO_ANSWER)
     if any(turn.role == "system" for turn in messages[1:]):
-        raise RowError(line, "a system turn stands after the first turn", EXPECTED)
+        raise RowError(line, RowProblem.LATE_SYSTEM)
     return messages
 
 
@@ -145,24 +140,89 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value) of each line that is not blank. Raises RowError."""
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LINE_BYTES:
-            raise RowError(number, f"it has more than {MAX_LINE_BYTES} bytes", "a shorter row")
+            raise RowError(number, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         if line.strip():
             yield number, parse_json(line, number)
 
 
-def parse_json(text: bytes, line: int) -> Any:
+def parse_json(text: str | bytes, line: int) -> Any:
     """Parse one JSON value. Raises RowError, also for the inputs on which the parser itself gives up."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RowError(
-            line, f"it is not JSON ({error or type(error).__name__})", "one JSON value"
-        ) from error
+        return loads(text)
+    except ValueError as error:
+        raise json_error(line, error) from error
 
 
-def _json_type(value: Any) -> str:
-    if value is None:
-        return "null"
-    return {bool: "boolean", int: "number", float: "number", str: "string", list: "list"}.get(
-        type(value), "value"
-    )
+def json_error(line: int, error: ValueError) -> RowError:
+    """Return what is wrong with a row that is not JSON or is nested too deeply."""
+    if isinstance(error, TooDeep):
+        return RowError(line, RowProblem.TOO_DEEP, limit=MAX_DEPTH)
+    said = error.msg if isinstance(error, JSONDecodeError) else type(error).__name__
+    return RowError(line, RowProblem.NOT_JSON, said=said)
+
+
+def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
+    """Reject what says that some answers are worse than others: as plain chats, all of them would be trained on."""
+    for column in PREFERENCE_COLUMNS:
+        if (
+            row.get(column) is not None
+        ):  # a table of several sources has the columns of all, null where there is none
+            raise RowError(line, RowProblem.PREFERENCE, column=column)
+    label = row.get("label")
+    if isinstance(
+        label, bool
+    ):  # a text or a number is the class of a row, which says nothing about its answer
+        raise RowError(line, RowProblem.BOOLEAN_LABEL, value=str(label).lower())
+    for column in ("messages", "prompt", "completion"):
+        turns = row.get(column)
+        if not isinstance(turns, list):
+            continue
+        for place, turn in enumerate(turns):
+            if isinstance(turn, dict) and turn.get("weight") is not None:
+                raise RowError(line, RowProblem.TURN_WEIGHT, place=f"{column}[{place}].weight")
+
+
+def _row_error(line: int, error: Mapping[str, Any]) -> RowError:
+    """Say in our words what pydantic found."""
+    location, found = error["loc"], error["input"]
+    problem, figures = RowProblem.UNUSABLE, dict[str, str | int]()
+    match error["type"]:
+        case "missing":
+            problem = RowProblem.MISSING
+        case "too_short" | "too_long" if location[0] == "history":
+            problem = RowProblem.NO_PAIR
+        case "too_short" | "string_too_short":
+            problem = RowProblem.EMPTY
+        case "string_too_long":
+            problem, figures = RowProblem.TOO_LONG, {"limit": MAX_CHARACTERS}
+        case "string_unicode":
+            problem = RowProblem.NOT_UNICODE
+        case "literal_error":
+            role = repr(found[:40]) if isinstance(found, str) else kind_of(found)
+            problem, figures = RowProblem.UNKNOWN_ROLE, {"found": role}
+        case "string_type" | "list_type" | "model_type" as kind:
+            expected = _expected(kind, location)
+            problem = RowProblem.WRONG_TYPE
+            figures = {"found": kind_of(found), "expected": expected}
+    return RowError(line, problem, place=_place(location), **figures)
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """Return a place in a row as people write it: messages[2].content. A part in parentheses tags a member of a union."""
+    place = ""
+    for part in location:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not part.startswith("("):
+            place += f".{part}" if place else part
+    return place or "row"
+
+
+def _expected(kind: str, location: Sequence[str | int]) -> str:
+    if kind == "model_type":
+        return "message"
+    if kind == "list_type":
+        return {"messages": "messages", "history": "pairs"}.get(str(location[-1]), "list")
+    if location[-1] == "(text)":
+        return "string_or_messages"
+    return "string_or_null" if location in (("input",), ("system",)) else "string"

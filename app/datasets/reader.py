@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from contracts.dataset import MAX_LINE_BYTES, RowError
+from contracts.dataset import MAX_LINE_BYTES, json_error, parse_json
+from contracts.nesting import TooDeep, check_text, check_value
+from contracts.row_error import RowError, RowProblem
 
 BLOCK_CHARACTERS = 256 * 1024
 _SPACE = " \t\r\n"
@@ -34,7 +36,7 @@ def read_rows(file: BinaryIO) -> Iterator[Row | RowError]:
         else:
             yield from _read_lines(text)
     except UnicodeDecodeError as error:
-        yield RowError(text.line, f"it is not UTF-8 ({error.reason})", "a file encoded in UTF-8")
+        yield RowError(text.line, RowProblem.NOT_UTF8, said=error.reason)
 
 
 def _read_lines(text: "_Text") -> Iterator[Row | RowError]:
@@ -48,12 +50,12 @@ def _read_lines(text: "_Text") -> Iterator[Row | RowError]:
             continue
         number += 1
         if len(line) > MAX_LINE_BYTES:
-            yield RowError(line_number, f"it has more than {MAX_LINE_BYTES} bytes", "a shorter row")
+            yield RowError(line_number, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
             return
         try:
-            yield Row(number, line_number, json.loads(line))
-        except (ValueError, RecursionError) as error:
-            yield _not_json(line_number, error)
+            yield Row(number, line_number, parse_json(line, line_number))
+        except RowError as error:
+            yield error
 
 
 def _read_array(text: "_Text") -> Iterator[Row | RowError]:
@@ -64,16 +66,16 @@ def _read_array(text: "_Text") -> Iterator[Row | RowError]:
         if character == "]":
             text.skip(1)
             if text.peek() is not None:
-                yield RowError(text.line, "something follows the array", "nothing after the ]")
+                yield RowError(text.line, RowProblem.AFTER_ARRAY)
             return
         if number and character == ",":
             text.skip(1)
             character = text.peek()
         elif number and character is not None:
-            yield RowError(text.line, "a comma or ] is missing", "a JSON array of objects")
+            yield RowError(text.line, RowProblem.NO_COMMA)
             return
         if character is None:
-            yield RowError(text.line, "the file ends within the array", "a JSON array of objects")
+            yield RowError(text.line, RowProblem.UNENDED_ARRAY)
             return
         number += 1
         line = text.line
@@ -82,11 +84,6 @@ def _read_array(text: "_Text") -> Iterator[Row | RowError]:
             yield found
             return
         yield Row(number, line, found[0])
-
-
-def _not_json(line: int, error: Exception) -> RowError:
-    said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-    return RowError(line, f"it is not JSON ({said})", "one JSON value")
 
 
 class _Text:
@@ -133,18 +130,27 @@ class _Text:
         while True:
             try:
                 value, end = self._json.raw_decode(self._window, self._at)
+                check_value(value)
             except json.JSONDecodeError as error:
                 # The value may only be cut off by the window's end.
                 if len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
                     continue
-                line = self.line + self._window.count("\n", self._at, error.pos)
-                return _not_json(line, error)
-            except (ValueError, RecursionError) as error:
-                return _not_json(self.line, error)
+                return self._give_up(error)
+            except RecursionError:
+                return json_error(self.line, TooDeep())
+            except ValueError as error:
+                return json_error(self.line, error)
             if end == len(self._window) and self._fill():
                 continue  # a number, or the like, may go on
             self.skip(end - self._at)
             return (value,)
+
+    def _give_up(self, error: json.JSONDecodeError) -> RowError:
+        try:
+            check_text(self._window, self._at, error.pos)
+        except TooDeep as too_deep:
+            return json_error(self.line, too_deep)
+        return json_error(self.line + self._window.count("\n", self._at, error.pos), error)
 
     def _fill(self) -> bool:
         if self._ended:

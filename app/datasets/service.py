@@ -28,8 +28,9 @@ from app.models import Dataset
 from app.pages import Page, decode_cursor, encode_cursor
 from app.storage import Draft, Storage
 from app.uploads import storage_errors
-from contracts.dataset import EXPECTED, RowError, parse_row
+from contracts.dataset import parse_row
 from contracts.failure import Language
+from contracts.row_error import FORMS, RowError
 
 TOLD_ERRORS = 5
 """Faulty rows that an answer names."""
@@ -182,7 +183,7 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
             "file",
             count=len(wrong),
             problems="; ".join(wrong[:TOLD_ERRORS]) + more,
-            expected=complaints.expected_rows(language),
+            expected=FORMS[language],
         )
     if not forms:
         raise DatasetEmpty("file")
@@ -195,8 +196,6 @@ def _write_row(row: Row, draft: Draft) -> RowError | None:
         draft.write(_encode(row.value) + b"\n")
     except RowError as error:
         return error
-    except RecursionError:
-        return RowError(row.line, "it is nested too deeply", EXPECTED)
     return None
 
 
@@ -230,7 +229,10 @@ def _detail(dataset: Dataset, storage: Storage) -> DatasetDetail:
 def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
     with storage.path(dataset.path).open("rb") as file:
         for number, line in enumerate(itertools.islice(file, PREVIEWED_ROWS), start=1):
-            turns = parse_row(json.loads(line), number)
+            try:
+                turns = parse_row(json.loads(line), number)
+            except RowError:  # an earlier version accepted it; a job that trains on it is told
+                continue
             yield Conversation(
                 messages=[
                     Turn(role=turn.role, content=turn.content[:PREVIEWED_CHARACTERS])

@@ -12,6 +12,7 @@ from app.doorbell import DoorbellDep
 from app.errors import BadLabelFilter
 from app.handlers import LanguageDep
 from app.http.etags import holds
+from app.http.json_body import JsonRoute
 from app.jobs import service, waiting
 from app.jobs.schemas import DeletedJob, JobFilter, JobView, Plan
 from app.pages import Page
@@ -19,7 +20,7 @@ from app.storage import StorageDep
 from contracts.base import UtcDatetime
 from contracts.job import JobSpec, JobStatus
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", pattern=r"^[\x20-\x7e]+$", max_length=255)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.datasets.reader import Row, read_rows
 from app.settings import Settings
-from contracts.dataset import RowError
+from contracts.row_error import RowError
 from tests.app.player import Player
 
 ALPACA = {"instruction": "问", "input": "", "output": "答", "id": 7}
@@ -74,19 +74,25 @@ def test_the_same_bytes_again_are_the_same_dataset(player: Player, settings: Set
 def test_faulty_rows_are_named_with_their_line_and_what_was_expected(player: Player) -> None:
     good = jsonl(ALPACA)
     for content, *expected in (
-        (good + '{"instruction": "x"}\n', "row 2, line 2: output", "Field required"),
-        (good + "\n[1]\n", "row 2, line 3: a list stands where an object should"),
+        (good + '{"instruction": "x"}\n', "row 2, line 2: output is missing"),
+        (good + "\n[1]\n", "row 2, line 3: the row is a list; it must be an object"),
         (good + '{"question": "x"}\n', "row 2, line 2: its keys (question) fit no known form"),
         (good + '{"prompt": "x", "completion": \n', "line 2: it is not JSON"),
-        (good + '{"messages": [{"role": "robot", "content": "x"}]}', "line 2: messages.0.role"),
-        (good + '{"instruction": 5, "output": "x"}', "line 2: instruction"),
-        ('[\n {"instruction": "a", "output": "b"},\n 3\n]', "row 2, line 3: a number stands"),
+        (
+            good + '{"messages": [{"role": "robot", "content": "x"}]}',
+            "line 2: messages[0].role is 'robot'",
+        ),
+        (
+            good + '{"instruction": 5, "output": "x"}',
+            "line 2: instruction is a number; it must be a string",
+        ),
+        ('[\n {"instruction": "a", "output": "b"},\n 3\n]', "row 2, line 3: the row is a number"),
         ('[\n {"instruction": "a",\n "output" "b"}]', "line 3: it is not JSON"),
         ('[{"instruction": "a", "output": "b"}', "the file ends within the array"),
         ('[{"instruction": "a", "output": "b"} {}]', "a comma or ] is missing"),
         ('[{"instruction": "a", "output": "b"}] x', "something follows the array"),
         ('{\n "instruction": "a"\n}', "line 1: it is not JSON"),
-        ('"text"', "a string stands where an object should"),
+        ('"text"', "the row is a string; it must be an object"),
     ):
         status, error = upload(player, content)
         assert status == 400

@@ -16,8 +16,9 @@ from app.errors import AppError
 from app.event_words import EVENTS, event_words
 from app.main import create_app
 from app.settings import Settings
-from contracts.dataset import RowError, parse_json, parse_row
+from contracts.dataset import parse_json, parse_row
 from contracts.failure import FailureReason, Language
+from contracts.row_error import RowError
 from tests.app.player import BASE_URL, TOKEN, Player
 
 KINDS = [
@@ -118,7 +119,7 @@ def test_the_language_is_the_one_preferred(header: str | None, language: str) ->
 @pytest.mark.parametrize(
     ("row", "chinese"),
     [
-        (3, "此处应为对象"),
+        (3, "应为对象"),
         ({"a": 1}, "不符合任何已知格式"),
         ({"instruction": 1, "output": "x"}, "应为字符串"),
         ({"messages": [{"role": "user", "content": "x"}]}, "没有助手的回答"),

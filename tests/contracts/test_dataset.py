@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 
-from contracts.dataset import Message, RowError, parse_json, parse_row, read_jsonl
+from contracts.dataset import Message, parse_json, parse_row, read_jsonl
+from contracts.nesting import MAX_DEPTH
+from contracts.row_error import RowError, RowProblem
 
 
 def turns(row: dict[str, Any]) -> list[tuple[str, str]]:
@@ -57,42 +59,187 @@ def test_messages_row_is_taken_as_it_is() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("row", "problem"),
-    [
-        ([], "list"),
-        ("text", "string"),
-        (None, "null"),
-        ({}, "none"),
-        ({"question": "a", "answer": "b"}, "answer, question"),
-        ({"instruction": "a"}, "output"),
-        ({"instruction": "a", "output": ""}, "output"),
-        ({"instruction": "a", "output": 3}, "output"),
-        ({"instruction": "a", "output": "b", "history": [["c"]]}, "pair"),
-        ({"prompt": "a"}, "completion"),
-        ({"messages": []}, "messages"),
-        ({"messages": [{"role": "robot", "content": "a"}]}, "messages.0.role"),
-        ({"messages": [{"role": "user", "content": "a"}]}, "no answer"),
-        ({"messages": [{"role": "assistant", "content": ""}]}, "no answer"),
-        (
-            {
-                "messages": [
-                    {"role": "user", "content": "a"},
-                    {"role": "system", "content": "b"},
-                    {"role": "assistant", "content": "c"},
-                ]
-            },
-            "system turn",
-        ),
-    ],
-)
-def test_bad_row_is_told_by_line_problem_and_expectation(row: object, problem: str) -> None:
+USER = {"role": "user", "content": "a"}
+ANSWER = {"role": "assistant", "content": "b"}
+BAD_ROWS: list[tuple[object, str, str]] = [
+    ([], "the row is a list; it must be an object", "该行是数组"),
+    ("text", "the row is a string", "该行是字符串"),
+    (None, "the row is null", "该行是null"),
+    ({}, "its keys (none) fit no known form", "不符合任何已知格式"),
+    ({"question": "a", "answer": "b"}, "its keys (answer, question) fit", "answer, question"),
+    ({"instruction": "a"}, "output is missing", "缺少 output"),
+    ({"instruction": "a", "output": ""}, "output is empty", "output 为空"),
+    ({"instruction": "a", "output": 3}, "output is a number; it must be a string", "应为字符串"),
+    ({"instruction": None, "output": "b"}, "instruction is null; it must be a string", "null"),
+    (
+        {"instruction": "a", "output": "b", "input": []},
+        "input is a list; it must be a string or null",
+        "或 null",
+    ),
+    (
+        {"instruction": "a", "output": "x" * 2_000_001},
+        "output has more than 2000000 characters",
+        "超过 2000000",
+    ),
+    (
+        {"instruction": "\ud800", "output": "b"},
+        "instruction holds half of a surrogate pair",
+        "代理项",
+    ),
+    (
+        {"instruction": "a", "output": "b", "history": [["c"]]},
+        "history[0] must be a pair",
+        "二元组",
+    ),
+    (
+        {"instruction": "a", "output": "b", "history": [["c", "d", "e"]]},
+        "history[0] must be a pair",
+        "二元组",
+    ),
+    (
+        {"instruction": "a", "output": "b", "history": ["c"]},
+        "history[0] is a string; it must be a list",
+        "数组",
+    ),
+    (
+        {"instruction": "a", "output": "b", "history": [["c", 1]]},
+        "history[0][1] is a number",
+        "数字",
+    ),
+    (
+        {"instruction": "a", "output": "b", "history": {}},
+        "history is an object; it must be a list of pairs",
+        "对象",
+    ),
+    ({"prompt": "a"}, "completion is missing", "缺少 completion"),
+    ({"prompt": "a", "completion": ""}, "completion is empty", "completion 为空"),
+    (
+        {"prompt": "a", "completion": 5},
+        "completion is a number; it must be a string or a list of messages",
+        "消息数组",
+    ),
+    (
+        {"prompt": None, "completion": "b"},
+        "prompt is null; it must be a string or a list of messages",
+        "null",
+    ),
+    (
+        {"prompt": [USER], "completion": [5]},
+        "completion[0] is a number; it must be an object {role, content}",
+        "对象",
+    ),
+    (
+        {"prompt": [{"role": "user"}], "completion": "b"},
+        "prompt[0].content is missing",
+        "缺少 prompt[0]",
+    ),
+    ({"messages": []}, "messages is empty", "messages 为空"),
+    ({"messages": "hi"}, "messages is a string; it must be a list of messages", "消息"),
+    ({"messages": ["hi"]}, "messages[0] is a string; it must be an object {role, content}", "对象"),
+    (
+        {"messages": [USER, {"role": "assistant", "content": None}]},
+        "messages[1].content is null; it must be a string",
+        "null",
+    ),
+    (
+        {"messages": [{"role": "robot", "content": "a"}]},
+        "messages[0].role is 'robot'; it must be 'system'",
+        "'robot'",
+    ),
+    ({"messages": [{"role": 3, "content": "a"}]}, "messages[0].role is a number", "数字"),
+    ({"messages": [USER]}, "there is no answer", "没有助手的回答"),
+    ({"messages": [{"role": "assistant", "content": ""}]}, "there is no answer", "没有助手的回答"),
+    (
+        {"messages": [USER, {"role": "system", "content": "b"}, ANSWER]},
+        "a system turn follows",
+        "第一条",
+    ),
+    ({"prompt": "a", "chosen": "b", "rejected": "c"}, "remove rejected", "删除 rejected"),
+    ({"instruction": "a", "output": "b", "rejected": "c"}, "keep the chosen answer", "偏好"),
+    ({"messages": [USER, ANSWER], "rejected_response": "c"}, "remove rejected_response", "偏好"),
+    (
+        {
+            "input": {"messages": [USER]},
+            "preferred_output": [ANSWER],
+            "non_preferred_output": [ANSWER],
+        },
+        "non_preferred_output",
+        "偏好",
+    ),
+    (
+        {"prompt": "a", "completion": "b", "label": False},
+        "remove the rows whose label is false",
+        "label 为 false",
+    ),
+    ({"prompt": "a", "completion": "b", "label": True}, "its label is true", "label 为 true"),
+    (
+        {"messages": [USER, ANSWER | {"weight": 0}]},
+        "messages[1].weight is given",
+        "messages[1].weight",
+    ),
+    (
+        {"prompt": [USER], "completion": [ANSWER | {"weight": 1}]},
+        "completion[0].weight is given",
+        "weight",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "english", "chinese"), BAD_ROWS)
+def test_bad_row_is_explained_in_our_own_words(row: object, english: str, chinese: str) -> None:
     with pytest.raises(RowError) as caught:
         parse_row(row, 12)
 
     assert caught.value.line == 12
-    assert problem in caught.value.problem
-    assert "messages" in caught.value.expected
+    assert str(caught.value).startswith("line 12: ")
+    assert english in caught.value.sentence()
+    assert chinese in caught.value.sentence("zh")
+    for leaked in (
+        "constrained",
+        "Input should",
+        "Field required",
+        "pydantic",
+        "(text)",
+        "(turns)",
+    ):
+        assert leaked not in caught.value.sentence() + caught.value.sentence("zh")
+
+
+def test_every_problem_of_a_row_is_in_the_table_above_or_is_the_files() -> None:
+    seen = set()
+    for row, _, _ in BAD_ROWS:
+        with pytest.raises(RowError) as caught:
+            parse_row(row, 1)
+        seen.add(caught.value.problem)
+
+    assert set(RowProblem) - seen == {
+        RowProblem.TOO_MANY_BYTES,
+        RowProblem.TOO_DEEP,
+        RowProblem.NOT_JSON,
+        RowProblem.NOT_UTF8,
+        RowProblem.AFTER_ARRAY,
+        RowProblem.NO_COMMA,
+        RowProblem.UNENDED_ARRAY,
+        RowProblem.UNUSABLE,  # what a later pydantic may find, and this one cannot
+    }
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "a", "output": "b", "label": "spam"},
+        {"instruction": "a", "output": "b", "label": 1},
+        {"instruction": "a", "output": "b", "label": None, "rejected": None},
+        {"instruction": "a", "output": "b", "weight": 0.5, "chosen": "b"},
+        {"messages": [USER | {"weight": None}, ANSWER | {"weight": None}]},
+    ],
+)
+def test_column_that_says_nothing_about_an_answer_is_ignored(row: dict[str, Any]) -> None:
+    assert turns(row) == [("user", "a"), ("assistant", "b")]
+
+
+def test_conversation_may_begin_with_an_assistant_turn() -> None:
+    assert turns({"messages": [ANSWER]}) == [("assistant", "b")]
 
 
 def test_jsonl_counts_blank_lines_but_yields_none() -> None:
@@ -103,3 +250,26 @@ def test_jsonl_counts_blank_lines_but_yields_none() -> None:
 def test_what_the_parser_gives_up_on_is_an_error_of_the_row(text: bytes) -> None:
     with pytest.raises(RowError):
         parse_json(text, 4)
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 5_000, 200_000])
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_row_nested_too_deeply_says_so_on_every_interpreter(
+    levels: int, opened: str, closed: str
+) -> None:
+    for text in (
+        opened * (levels - 1) + "1" + closed * (levels - 1),
+        opened * levels,
+    ):
+        row = f'{{"instruction": "a", "output": "b", "unused": {text}}}'
+        with pytest.raises(RowError) as caught:
+            parse_json(row.encode(), 4)
+        assert caught.value.problem is RowProblem.TOO_DEEP
+        assert caught.value.sentence() == "it is nested deeper than 100 levels"
+
+
+def test_row_nested_to_the_limit_is_parsed() -> None:
+    levels = MAX_DEPTH - 1
+    row = f'{{"instruction": "[[[{{{{", "output": "b", "unused": {"[" * levels}{"]" * levels}}}'
+
+    assert parse_json(row.encode(), 1)["output"] == "b"

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from contracts.dataset import Message, RowError, parse_row, read_jsonl
+from contracts.dataset import Message, parse_row, read_jsonl
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
+from contracts.row_error import RowError
 from contracts.run_dir import RunDir
 from worker.training.counter import Count, RowCounter
 from worker.training.errors import TrainingError

@@ -1,0 +1,28 @@
+"""JSON bodies of requests, under the limit on nesting that dataset rows have as well."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from app.errors import BodyTooDeep
+from contracts.nesting import MAX_DEPTH, TooDeep, check_text
+
+
+class JsonRoute(APIRoute):
+    """A route whose JSON body must not be nested too deeply, whatever the interpreter could parse."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, behind a look at the body. Raises BodyTooDeep."""
+        handle = super().get_route_handler()
+
+        async def handle_checked(request: Request) -> Response:
+            body = await request.body()
+            try:
+                check_text(body.decode("latin-1"))  # UTF-8 writes JSON's own characters the same
+            except TooDeep as error:
+                raise BodyTooDeep(limit=MAX_DEPTH) from error
+            return await handle(request)
+
+        return handle_checked

@@ -1,0 +1,174 @@
+"""RowError: what is wrong with a dataset row, as a code and its figures, in English and Chinese."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from contracts.failure import Language
+
+
+class RowProblem(StrEnum):
+    """Every reason for which a row, or the file around it, is rejected."""
+
+    NOT_AN_OBJECT = "not_an_object"
+    UNKNOWN_FORM = "unknown_form"
+    MISSING = "missing"
+    EMPTY = "empty"
+    WRONG_TYPE = "wrong_type"
+    TOO_LONG = "too_long"
+    UNKNOWN_ROLE = "unknown_role"
+    NO_PAIR = "no_pair"
+    NOT_UNICODE = "not_unicode"
+    UNUSABLE = "unusable"
+    NO_ANSWER = "no_answer"
+    LATE_SYSTEM = "late_system"
+    PREFERENCE = "preference"
+    BOOLEAN_LABEL = "boolean_label"
+    TURN_WEIGHT = "turn_weight"
+    TOO_MANY_BYTES = "too_many_bytes"
+    TOO_DEEP = "too_deep"
+    NOT_JSON = "not_json"
+    NOT_UTF8 = "not_utf8"
+    AFTER_ARRAY = "after_array"
+    NO_COMMA = "no_comma"
+    UNENDED_ARRAY = "unended_array"
+
+
+class RowError(ValueError):
+    """A row that cannot be trained on. `line` counts from 1; `figures` fill in the sentence of the problem.
+
+    A figure named `found` or `expected` is a key of the tables of kinds below.
+    """
+
+    def __init__(self, line: int, problem: RowProblem, **figures: str | int) -> None:
+        self.line = line
+        self.problem = problem
+        self.figures = figures
+        super().__init__(f"line {line}: {self.sentence()}")
+
+    def sentence(self, language: Language = "en") -> str:
+        """Say what is wrong and what to do."""
+        words = _WORDS[self.problem]
+        kinds = _KINDS_ZH if language == "zh" else _KINDS_EN
+        figures = {
+            name: kinds.get(str(value), value) if name in ("found", "expected") else value
+            for name, value in self.figures.items()
+        }
+        return (words.zh if language == "zh" else words.en).format(**figures)
+
+
+def kind_of(value: Any) -> str:
+    """Return the kind of a JSON value, a key of the tables of kinds."""
+    if value is None:
+        return "null"
+    kinds: dict[type, str] = {
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        str: "string",
+        list: "list",
+        dict: "object",
+    }
+    return kinds.get(type(value), "value")
+
+
+FORMS: dict[Language, str] = {
+    "en": "one of {instruction, output}, {prompt, completion} or {messages: [{role, content}]} with an answer of the "
+    "assistant",
+    "zh": "每行为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并包含助手的回答",
+}
+"""What every row should be."""
+
+
+@dataclass(frozen=True)
+class _Words:
+    en: str
+    zh: str
+
+
+_KINDS_EN = {
+    "null": "null",
+    "boolean": "a boolean",
+    "number": "a number",
+    "string": "a string",
+    "list": "a list",
+    "object": "an object",
+    "value": "another value",
+    "string_or_null": "a string or null",
+    "string_or_messages": "a string or a list of messages",
+    "message": "an object {role, content}",
+    "messages": "a list of messages {role, content}",
+    "pairs": "a list of pairs [user, assistant]",
+}
+_KINDS_ZH = {
+    "null": "null",
+    "boolean": "布尔值",
+    "number": "数字",
+    "string": "字符串",
+    "list": "数组",
+    "object": "对象",
+    "value": "其他值",
+    "string_or_null": "字符串或 null",
+    "string_or_messages": "字符串或消息数组",
+    "message": "对象 {role, content}",
+    "messages": "消息 {role, content} 的数组",
+    "pairs": "[用户, 助手] 二元组的数组",
+}
+
+_WORDS: dict[RowProblem, _Words] = {
+    RowProblem.NOT_AN_OBJECT: _Words(
+        "the row is {found}; it must be an object", "该行是{found}，应为对象"
+    ),
+    RowProblem.UNKNOWN_FORM: _Words(
+        "its keys ({keys}) fit no known form", "其键（{keys}）不符合任何已知格式"
+    ),
+    RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
+    RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),
+    RowProblem.WRONG_TYPE: _Words(
+        "{place} is {found}; it must be {expected}", "{place} 是{found}，应为{expected}"
+    ),
+    RowProblem.TOO_LONG: _Words(
+        "{place} has more than {limit} characters", "{place} 超过 {limit} 个字符"
+    ),
+    RowProblem.UNKNOWN_ROLE: _Words(
+        "{place} is {found}; it must be 'system', 'user' or 'assistant'",
+        "{place} 是{found}，应为 'system'、'user' 或 'assistant'",
+    ),
+    RowProblem.NO_PAIR: _Words(
+        "{place} must be a pair [user, assistant]", "{place} 应为 [用户, 助手] 二元组"
+    ),
+    RowProblem.NOT_UNICODE: _Words(
+        "{place} holds half of a surrogate pair, which is no character: remove it",
+        "{place} 含有不成对的代理项（surrogate），请删除",
+    ),
+    RowProblem.UNUSABLE: _Words("{place} cannot be used", "{place} 无法使用"),
+    RowProblem.NO_ANSWER: _Words("there is no answer of the assistant", "没有助手的回答"),
+    RowProblem.LATE_SYSTEM: _Words(
+        "a system turn follows another turn; it may only be the first one",
+        "system 消息只能在第一条",
+    ),
+    RowProblem.PREFERENCE: _Words(
+        "it has {column}, an answer that must not be trained on, and preferences are not supported yet: keep the chosen "
+        "answer as the row's answer and remove {column}",
+        "含有 {column}（不应训练的回答），目前不支持偏好数据：请把被选中的回答作为该行的回答，并删除 {column}",
+    ),
+    RowProblem.BOOLEAN_LABEL: _Words(
+        "its label is {value}, and labels that call an answer good or bad are not supported yet: remove the rows whose label "
+        "is false, and label from the others",
+        "label 为 {value}，目前不支持用布尔 label 标注回答好坏：请删除 label 为 false 的行，并去掉其余行的 label",
+    ),
+    RowProblem.TURN_WEIGHT: _Words(
+        "{place} is given, and weights of turns are not supported yet: every answer would be trained on. Remove weight, and "
+        "the conversations with answers that must not be trained on",
+        "给出了 {place}，目前不支持按轮设置权重（所有回答都会参与训练）：请删除 weight 以及含有不应训练的回答的对话",
+    ),
+    RowProblem.TOO_MANY_BYTES: _Words("it has more than {limit} bytes", "超过 {limit} 字节"),
+    RowProblem.TOO_DEEP: _Words("it is nested deeper than {limit} levels", "嵌套超过 {limit} 层"),
+    RowProblem.NOT_JSON: _Words("it is not JSON ({said})", "不是合法的 JSON（{said}）"),
+    RowProblem.NOT_UTF8: _Words("it is not UTF-8 ({said})", "不是 UTF-8 编码（{said}）"),
+    RowProblem.AFTER_ARRAY: _Words(
+        "something follows the array; remove it", "数组之后还有内容，请删除"
+    ),
+    RowProblem.NO_COMMA: _Words("a comma or ] is missing", "缺少逗号或 ]"),
+    RowProblem.UNENDED_ARRAY: _Words("the file ends within the array", "文件在数组中间结束"),
+}

@@ -1,0 +1,66 @@
+"""Uploaded files that would crash a job, or train what must not be trained on."""
+
+import json
+from typing import Any
+
+from tests.server_process import Server
+
+GOOD = {"instruction": "a", "output": "b"}
+DEEP = "[" * 5_000 + "]" * 5_000
+
+
+def upload(server: Server, content: str, language: str = "en") -> tuple[int, dict[str, Any]]:
+    response = server.client.post(
+        "/v1/datasets",
+        files={"file": ("rows.json", content.encode())},
+        headers={"Accept-Language": language},
+    )
+    body: dict[str, Any] = response.json()
+    return response.status_code, body.get("error", body)
+
+
+def both_shapes(row: str) -> tuple[str, str]:
+    """Return a good row and then `row`, as JSONL and as an array; the row stands on line 2 of either."""
+    good = json.dumps(GOOD)
+    return f"{good}\n{row}\n", f"[{good},\n{row}]"
+
+
+ATTACKS = {
+    "deep_in_an_unused_column": (f'{{"instruction": "a", "output": "b", "x": {DEEP}}}', "nested"),
+    "answer_labelled_false": (json.dumps({**GOOD, "label": False}), "label is false"),
+    "rejected_answer": (json.dumps({**GOOD, "rejected": "c"}), "remove rejected"),
+    "turn_of_weight_0": (
+        json.dumps({"messages": [{"role": "assistant", "content": "a", "weight": 0}]}),
+        "messages[0].weight",
+    ),
+}
+
+
+def test_rows_that_must_not_be_trained_on_are_rejected_by_their_line(server: Server) -> None:
+    for row, reason in ATTACKS.values():
+        for content in both_shapes(row):
+            status, error = upload(server, content)
+            assert (status, error["code"]) == (400, "dataset_invalid")
+            assert "line 2: " in error["message"]
+            assert reason in error["message"]
+            assert "第 2 行" in upload(server, content, "zh")[1]["message"]
+
+    assert upload(server, json.dumps(GOOD))[0] == 201
+
+
+def test_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Server) -> None:
+    for body in (
+        "[" * 101,
+        DEEP,
+        f'{{"model": "m", "dataset": {{"train": "ds_00000000"}}, "labels": {{"a": {DEEP}}}}}',
+    ):
+        response = server.client.post(
+            "/v1/jobs", content=body, headers={"Content-Type": "application/json"}
+        )
+        error = response.json()["error"]
+        assert (response.status_code, error["code"]) == (400, "body_too_deep")
+        assert "deeper than 100 levels" in error["message"]
+
+    labels = {"name": "[" * 150 + "{" * 150}
+    assert server.post(**labels).status_code == 400  # 300 characters: the name's own limit
+    assert server.post(name="[" * 150).status_code == 201
