@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic_core import from_json
 from sqlalchemy import (
     JSON,
+    ColumnElement,
     Connection,
     Engine,
     Insert,
@@ -35,9 +36,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+T = TypeVar("T")
 
 MOST_CONNECTIONS = 40
 """As many as there are threads for requests (anyio's default), each of which holds one at most."""
@@ -156,6 +159,14 @@ def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -
 def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
     seconds = compiler.process(element.clauses, **options)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:
+    """Return column = value with the value as a part of the statement, not as one of its parameters.
+
+    A partial index serves only statements that imply its condition whatever their parameters are.
+    """
+    return column == bindparam(None, value, type_=column.type, literal_execute=True)
 
 
 def says_disk_full(error: Exception) -> bool:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    desc,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -119,15 +120,27 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
+        # The order of claims: of a queue, and of one model's jobs in it.
         Index(
-            "ix_jobs_waiting",
+            "ix_jobs_queue_order",
             "queue",
-            "priority",
+            desc("priority"),
             "number",
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
-        Index("ix_jobs_status_number", "status", "number"),
+        Index(
+            "ix_jobs_model_order",
+            "queue",
+            "model",
+            desc("priority"),
+            "number",
+            postgresql_where=_QUEUED,
+            sqlite_where=_QUEUED,
+        ),
+        # The order of lists: of all jobs, and of those with one status.
+        Index("ix_jobs_created_at_number", "created_at", "number"),
+        Index("ix_jobs_status_created_at_number", "status", "created_at", "number"),
     )
 
     number: Mapped[int] = mapped_column(_BigId, primary_key=True)
@@ -146,7 +159,7 @@ class Job(Base):
     eval_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
-    created_at: Mapped[datetime] = mapped_column(index=True)
+    created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
@@ -191,11 +204,31 @@ class JobLabel(Base):
     """A job's labels, for filtering."""
 
     __tablename__ = "job_labels"
-    __table_args__ = (Index("ix_job_labels_key_value", "key", "value"),)
+    __table_args__ = (
+        # The order of lists, of the jobs with one label.
+        Index("ix_job_labels_key_value_created_at_number", "key", "value", "created_at", "number"),
+    )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(String(512))
+    created_at: Mapped[datetime | None]
+    """The job's, and"""
+    number: Mapped[int | None] = mapped_column(BigInteger)
+    """the job's: its place in a list. Null only where a server of an earlier version stored the label after the
+    migration; such a job is not found by it."""
+
+
+class JobText(Base):
+    """What a search looks through, apart from the wide rows of jobs."""
+
+    __tablename__ = "job_texts"
+
+    number: Mapped[int] = mapped_column(
+        _BigId, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    text: Mapped[str] = mapped_column(Text)
+    """Name, model and id, a line each, case-folded."""
 
 
 class Attempt(Base):
@@ -210,6 +243,12 @@ class Attempt(Base):
             postgresql_where=_RUNNING,
             sqlite_where=_RUNNING,
         ),
+        Index(
+            "ix_attempts_running_worker_id",
+            "worker_id",
+            postgresql_where=_RUNNING,
+            sqlite_where=_RUNNING,
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(80), primary_key=True)
@@ -217,7 +256,7 @@ class Attempt(Base):
     number: Mapped[int]
     status: Mapped[AttemptStatus]
     token_sha256: Mapped[str] = mapped_column(String(64))
-    worker_id: Mapped[str] = mapped_column(String(200), index=True)
+    worker_id: Mapped[str] = mapped_column(String(200))
     worker: Mapped[dict[str, Any]]
     """The worker's own words at the claim."""
     slot_id: Mapped[str | None] = mapped_column(String(100))

@@ -17,8 +17,7 @@ from app.attempts.lease import Times
 from app.db import Database, database_now
 from app.doorbell import Doorbell, is_ring_due
 from app.ids import new_id
-from app.jobs import idempotency
-from app.jobs import store as jobs
+from app.jobs import idempotency, queue
 from app.leader import lead
 from app.leftovers import remove_leftovers
 from app.settings import Settings
@@ -68,12 +67,12 @@ class Sweeper:
                 lost = attempts.lose_attempt(session, attempt_id, self._times)
             if lost is None:
                 continue
-            job_id, queue = lost
+            job_id, waits_in = lost
             log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
-            if queue is not None:
-                rings[queue] += 1
-        for queue, times in (rings | self._queues_to_ring()).items():  # the greater of both
-            self._doorbell.ring(queue, times)
+            if waits_in is not None:
+                rings[waits_in] += 1
+        for name, times in (rings | self._queues_to_ring()).items():  # the greater of both
+            self._doorbell.ring(name, times)
         if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
             self._looked_for_leftovers_at = time.monotonic()
             remove_leftovers(self._database, self._storage)
@@ -104,11 +103,12 @@ class Sweeper:
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:
-            waiting = jobs.count_waiting(session, database_now(session))
-        for queue, count in waiting:
+            queues = queue.list_queues(session)
+        for name in queues:
             with self._database.writing() as session:
                 now = database_now(session)
-                if is_ring_due(session, queue, now, self._settings.ring_seconds):
-                    workers = worker_rows.count_live(session, queue, now)
-                    due[queue] = max(1, min(count, workers))
+                workers = worker_rows.count_live(session, name, now)
+                count = queue.count_claimable(session, name, now, max(1, workers))
+                if count and is_ring_due(session, name, now, self._settings.ring_seconds):
+                    due[name] = count
         return due

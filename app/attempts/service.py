@@ -23,7 +23,7 @@ from app.errors import (
 from app.history import blocks
 from app.history import store as history
 from app.ids import new_id
-from app.jobs import settlement
+from app.jobs import queue, settlement
 from app.jobs import store as jobs
 from app.jobs.store import HeldJob
 from app.models import Attempt, Dataset, Job, to_json
@@ -76,7 +76,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
     now = database_now(session)
     only, without = workers.models_to_take(session, worker, now)
     attempt_id = new_id("att")
-    job = jobs.mark_running(
+    job = queue.claim_best(
         session, worker.queue, attempt_id, now, only_models=only, except_models=without
     )
     if job is None:

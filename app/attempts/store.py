@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.db import insert_many, insert_missing, moment
+from app.db import insert_many, insert_missing, moment, written_out
 from app.history.blocks import LONGEST_NAME, SYSTEM
 from app.models import Attempt, Base, Output, Record, Sample
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
@@ -142,7 +142,7 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
     """Return the running attempts of a worker; more than one only if it has been away."""
     return session.scalars(
         select(Attempt)
-        .where(Attempt.worker_id == worker_id, Attempt.status == AttemptStatus.RUNNING)
+        .where(Attempt.worker_id == worker_id, written_out(Attempt.status, AttemptStatus.RUNNING))
         .order_by(Attempt.started_at)
         .execution_options(populate_existing=True)
     ).all()
@@ -171,7 +171,7 @@ def list_silent(session: Session, now: datetime) -> Sequence[str]:
     """Return the running attempts whose takeover time has come."""
     return session.scalars(
         select(Attempt.id)
-        .where(Attempt.status == AttemptStatus.RUNNING, Attempt.takeover_at <= now)
+        .where(written_out(Attempt.status, AttemptStatus.RUNNING), Attempt.takeover_at <= now)
         .order_by(Attempt.takeover_at)
     ).all()
 
@@ -180,7 +180,9 @@ def extend_all(session: Session, takeover_at: datetime) -> None:
     """Give every running attempt until then, at least."""
     session.execute(
         update(Attempt)
-        .where(Attempt.status == AttemptStatus.RUNNING, Attempt.takeover_at < takeover_at)
+        .where(
+            written_out(Attempt.status, AttemptStatus.RUNNING), Attempt.takeover_at < takeover_at
+        )
         .values(takeover_at=takeover_at)
         .execution_options(synchronize_session=False)
     )

@@ -14,8 +14,7 @@ from app.handlers import LanguageDep
 from app.http.etags import holds
 from app.http.json_body import JsonRoute
 from app.jobs import service, waiting
-from app.jobs.schemas import DeletedJob, JobFilter, JobView, Plan
-from app.pages import Page
+from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
 from app.storage import StorageDep
 from contracts.base import UtcDatetime
 from contracts.job import JobSpec, JobStatus
@@ -62,7 +61,7 @@ def list_jobs(
     created_before: UtcDatetime | None = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> Page[JobView]:
+) -> JobPage:
     """List jobs, newest first; `label` is `key:value`, and all that are given must fit."""
     chosen = JobFilter(
         search=search.strip().replace("\0", ""),

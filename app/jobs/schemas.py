@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from app.pages import Page
 from contracts.job import JobSpec, JobStatus, Phase
 from contracts.plan import EvaluationCost
 
@@ -58,7 +59,9 @@ class JobView(BaseModel):
     eta_seconds: float | None
     """Time left by the recent steps' durations and the evaluation's progress; null while unknown."""
     queue_position: int | None
-    """1 is claimed next; null unless queued."""
+    """1 is claimed next; null unless queued, and beyond 1,000."""
+    queue_position_above: int | None = None
+    """1000 where more than 1,000 jobs of the queue are claimed earlier or next; null where the position is known."""
     last_loss: float | None
     eval_loss: float | None
     attempt: int
@@ -74,6 +77,14 @@ class JobView(BaseModel):
     labels: dict[str, str]
     error: JobError | None
     spec: JobSpec
+
+
+class JobPage(Page[JobView]):
+    """One page of jobs. A page that was searched for may hold fewer than `limit` while there are more."""
+
+    searched: int | None = None
+    """Jobs looked through for this page where no index answers and the page did not fill: 2,000 at most, newest first. With
+    `has_more`, older ones have not been looked through yet; `cursor` goes on there. Null: nothing was left out."""
 
 
 class DeletedJob(BaseModel):

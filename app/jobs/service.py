@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.datasets import store as datasets
 from app.db import database_now
 from app.errors import (
+    BadCursor,
     CancelPending,
     DatasetGone,
     JobAlreadyEnded,
@@ -24,17 +25,28 @@ from app.errors import (
 )
 from app.history import store as history
 from app.ids import is_id, new_id
-from app.jobs import idempotency, store
+from app.jobs import idempotency, lists, queue, store
 from app.jobs.eta import eta_seconds
-from app.jobs.schemas import JobError, JobFilter, JobView, Plan, Progress, RowsDone, StoredAnswer
+from app.jobs.schemas import (
+    JobError,
+    JobFilter,
+    JobPage,
+    JobView,
+    Plan,
+    Progress,
+    RowsDone,
+    StoredAnswer,
+)
 from app.models import Dataset, Job, to_json
-from app.pages import Page, decode_cursor, encode_cursor
+from app.pages import decode_cursor, encode_cursor
 from app.workers import service as workers
 from contracts.failure import Failure, Language
 from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
 from contracts.plan import evaluation_cost
 
 T = TypeVar("T")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
@@ -81,7 +93,7 @@ def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[Stored
 
 def get_job(session: Session, job_id: str, language: Language) -> JobView:
     """Return a job as users see it. Raises JobNotFound."""
-    return _view(_found(store.find_job, session, job_id), database_now(session), language)
+    return get_with_summary(session, job_id, language)[0]
 
 
 def get_row(session: Session, job_id: str) -> Job:
@@ -103,22 +115,27 @@ def get_with_summary(
     session: Session, job_id: str, language: Language
 ) -> tuple[JobView, dict[str, Any] | None]:
     """Return a job and the summary that its last attempt left, if there is one. Raises JobNotFound."""
-    row = _found(store.find_job, session, job_id)
-    return _view(row, database_now(session), language), row[0].summary
+    job, lease_expires_at = _found(store.find_job, session, job_id)
+    place = queue.find_place(session, job)
+    return _view(job, lease_expires_at, place, database_now(session), language), job.summary
 
 
 def list_jobs(
     session: Session, chosen: JobFilter, cursor: str | None, limit: int, language: Language
-) -> Page[JobView]:
+) -> JobPage:
     """Return a page of jobs, newest first."""
-    below = decode_cursor(cursor, 1)[0] if cursor else None
+    below = _decode_place(session, cursor) if cursor else None
+    found = lists.find_jobs(session, chosen, below, limit + 1)
+    page = found.places[:limit]
+    rows = lists.read_jobs(session, page)
+    places = queue.find_places(session, [job for job, _ in rows])
     now = database_now(session)
-    rows = store.list_jobs(session, chosen, below, limit + 1)
-    page = rows[:limit]
-    return Page(
-        data=[_view(row, now, language) for row in page],
-        has_more=len(rows) > limit,
-        cursor=encode_cursor(page[-1][0].number) if page else cursor,
+    end = found.ended_at or (page[-1] if page else None)
+    return JobPage(
+        data=[_view(job, lease, places.get(job.number), now, language) for job, lease in rows],
+        has_more=len(found.places) > limit or found.ended_at is not None,
+        cursor=_encode_place(end) if end else cursor,
+        searched=found.searched,
     )
 
 
@@ -158,13 +175,13 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
     job = _lock(session, job_id)
     _refuse_ended(job)
     _refuse_cancelling(job)
-    queue: str | None = None
+    to_ring: str | None = None
     if store.mark_resumed(session, job_id):
         history.insert_event(session, job_id, "job_resumed", now)
-        queue = job.queue
+        to_ring = job.queue
     elif store.mark_pause_withdrawn(session, job_id):
         history.insert_event(session, job_id, "pause_withdrawn", now, attempt=job.attempt_number)
-    return get_job(session, job_id, language), queue
+    return get_job(session, job_id, language), to_ring
 
 
 def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
@@ -240,7 +257,7 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
         created_at=now,
     )
     try:
-        store.insert_job(session, job, spec.labels)
+        store.insert_job(session, job, spec.name or "", spec.labels)
     except IntegrityError as error:
         # The dataset was there a moment ago; its deletion won.
         raise UnknownDataset("dataset.train", dataset=spec.dataset.train) from error
@@ -290,8 +307,30 @@ def _refuse_nul(spec: JobSpec) -> None:
             raise NulCharacter(field, field=field)
 
 
-def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
-    job, lease_expires_at, place = row
+def _encode_place(place: lists.Place) -> str:
+    return encode_cursor((place.created_at - _EPOCH) // _MICROSECOND, place.number)
+
+
+def _decode_place(session: Session, cursor: str) -> lists.Place | None:
+    """Return the place that a cursor stands for. Raises BadCursor."""
+    try:
+        microseconds, number = decode_cursor(cursor, 2)
+        return lists.Place(_EPOCH + microseconds * _MICROSECOND, number)
+    except BadCursor:
+        # Cursors of earlier versions are a number alone.
+        return lists.find_place(session, decode_cursor(cursor, 1)[0])
+    except OverflowError as error:
+        raise BadCursor("cursor") from error
+
+
+def _view(
+    job: Job,
+    lease_expires_at: datetime | None,
+    place: int | None,
+    now: datetime,
+    language: Language,
+) -> JobView:
+    is_far = place is not None and place > queue.MOST_PLACES
     spec = JobSpec.model_validate(job.spec)
     return JobView(
         id=job.id,
@@ -307,7 +346,8 @@ def _view(row: store.JobRow, now: datetime, language: Language) -> JobView:
             rows=_rows_done(job),
         ),
         eta_seconds=eta_seconds(job, spec),
-        queue_position=place,
+        queue_position=None if is_far else place,
+        queue_position_above=queue.MOST_PLACES if is_far else None,
         last_loss=job.last_loss,
         eval_loss=job.eval_loss,
         attempt=job.attempt_number,

@@ -5,12 +5,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Update, bindparam, case, delete, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Update,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
 
 from app.attempts.store import HeldAttempt
-from app.jobs.schemas import JobFilter
-from app.models import Attempt, Base, Job, JobLabel, to_json
+from app.jobs.lists import text_of
+from app.models import Attempt, Base, Job, JobLabel, JobText, to_json
 from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
@@ -26,8 +36,6 @@ NO_ROWS: dict[str, None] = dict.fromkeys(
     ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
 )
 """Of a phase that counts no rows, or has just begun."""
-JobRow = tuple[Job, datetime | None, int | None]
-"""A job, when its lease runs out, its place in the queue."""
 
 
 class HeldJob(NamedTuple):
@@ -44,6 +52,11 @@ class HeldJob(NamedTuple):
 # Put together once: every sync does it, and every poll.
 _STATUS = select(_JOBS.c.status).where(_JOBS.c.id == bindparam("job"))
 _VERSION = select(_JOBS.c.version).where(_JOBS.c.id == bindparam("job"))
+_WITH_LEASE = (
+    select(Job, Attempt.lease_expires_at)
+    .outerjoin(Attempt, Attempt.id == Job.current_attempt_id)
+    .where(Job.id == bindparam("job"))
+)
 _HOLD = (
     select(*[_JOBS.c[name] for name in HeldJob._fields])
     .where(_JOBS.c.id == bindparam("job"))
@@ -51,18 +64,22 @@ _HOLD = (
 )
 
 
-def insert_job(session: Session, job: Job, labels: dict[str, str]) -> None:
-    """Store a new job."""
+def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) -> None:
+    """Store a new job, with what lists find it by."""
     session.add(job)
     session.flush()
-    session.add_all(JobLabel(job_id=job.id, key=key, value=value) for key, value in labels.items())
+    session.add(JobText(number=job.number, text=text_of(name, job.model, job.id)))
+    place = {"created_at": job.created_at, "number": job.number}
+    session.add_all(
+        JobLabel(job_id=job.id, key=key, value=value, **place) for key, value in labels.items()
+    )
     session.flush()
 
 
-def find_job(session: Session, job_id: str) -> JobRow | None:
-    """Return the job with its lease and place, or None."""
-    row = session.execute(_row(), {"job": job_id}).one_or_none()
-    return None if row is None else (row[0], row[1], row[2])
+def find_job(session: Session, job_id: str) -> tuple[Job, datetime | None] | None:
+    """Return the job and when its lease runs out, or None."""
+    row = session.execute(_WITH_LEASE, {"job": job_id}).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def find_plain(session: Session, job_id: str) -> Job | None:
@@ -103,27 +120,6 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def list_jobs(session: Session, chosen: JobFilter, below: int | None, limit: int) -> list[JobRow]:
-    """Return jobs, newest first, submitted before the job of number `below`."""
-    query = _rows().order_by(Job.number.desc()).limit(limit)
-    if below is not None:
-        query = query.where(Job.number < below)
-    if chosen.search:
-        texts = (Job.spec["name"].as_string(), Job.model, Job.id)
-        fits = [text.icontains(chosen.search, autoescape=True) for text in texts]
-        query = query.where(or_(*fits))
-    if chosen.statuses:
-        query = query.where(Job.status.in_(chosen.statuses))
-    if chosen.created_after is not None:
-        query = query.where(Job.created_at > chosen.created_after)
-    if chosen.created_before is not None:
-        query = query.where(Job.created_at < chosen.created_before)
-    for key, value in chosen.labels.items():
-        labelled = select(JobLabel.job_id).where(JobLabel.key == key, JobLabel.value == value)
-        query = query.where(Job.id.in_(labelled))
-    return [(job, lease, place) for job, lease, place in session.execute(query)]
-
-
 def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
     """Return the id of a job that needs the dataset and has not ended."""
     return session.scalar(
@@ -136,41 +132,13 @@ def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
     )
 
 
-def count_waiting(session: Session, now: datetime) -> list[tuple[str, int]]:
-    """Return the queues that hold jobs which could be claimed now, and how many each holds."""
-    counts = (
-        select(Job.queue, func.count())
-        .where(_is_claimable(now))
-        .group_by(Job.queue)
-        .order_by(Job.queue)
-    )
-    return [(queue, count) for queue, count in session.execute(counts)]
-
-
 def mark_running(
-    session: Session,
-    queue: str,
-    attempt_id: str,
-    now: datetime,
-    *,
-    only_models: Sequence[str] | None = None,
-    except_models: Sequence[str] = (),
+    session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
 ) -> Job | None:
-    """Queued → running: give the best waiting job to an attempt. The one statement decides between rivals."""
-    best = (
-        select(Job.number)
-        .where(_is_claimable(now), Job.queue == queue)
-        .order_by(Job.priority.desc(), Job.number)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    if only_models is not None:
-        best = best.where(Job.model.in_(only_models))
-    if except_models:
-        best = best.where(Job.model.not_in(except_models))
+    """Queued → running: give the job of that number to an attempt. The one statement decides between rivals."""
     return _move(
         session,
-        (Job.number == best.scalar_subquery(), _is_claimable(now)),
+        (Job.number == number, Job.status == JobStatus.QUEUED),
         status=JobStatus.RUNNING,
         attempt_number=Job.attempt_number + 1,
         current_attempt_id=attempt_id,
@@ -357,10 +325,6 @@ def _progress(names: tuple[str, ...]) -> Update:
     )
 
 
-def _is_claimable(now: datetime) -> ColumnElement[bool]:
-    return (Job.status == JobStatus.QUEUED) & or_(Job.not_before.is_(None), Job.not_before <= now)
-
-
 def _end(
     session: Session, attempt: HeldAttempt, *where: ColumnElement[bool], **values: Any
 ) -> Job | None:
@@ -388,30 +352,3 @@ def _move(session: Session, where: Sequence[ColumnElement[bool]], **values: Any)
         .returning(Job)
         .execution_options(synchronize_session=False, populate_existing=True)
     ).one_or_none()
-
-
-@functools.cache
-def _row() -> Any:
-    return _rows().where(Job.id == bindparam("job"))
-
-
-def _rows() -> Any:
-    ahead = aliased(Job)
-    place = (
-        select(func.count() + 1)
-        .where(
-            ahead.status == JobStatus.QUEUED,
-            ahead.queue == Job.queue,
-            or_(
-                ahead.priority > Job.priority,
-                (ahead.priority == Job.priority) & (ahead.number < Job.number),
-            ),
-        )
-        .correlate(Job)
-        .scalar_subquery()
-    )
-    return select(
-        Job,
-        Attempt.lease_expires_at,
-        case((Job.status == JobStatus.QUEUED, place), else_=None).label("place"),
-    ).outerjoin(Attempt, Attempt.id == Job.current_attempt_id)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.db import insert_missing
+from app.db import insert_missing, written_out
 from app.models import Attempt, Worker, to_json
 from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
@@ -53,7 +53,7 @@ def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:
         select(Worker, Attempt.job_id)
         .outerjoin(
             Attempt,
-            (Attempt.worker_id == Worker.id) & (Attempt.status == AttemptStatus.RUNNING),
+            (Attempt.worker_id == Worker.id) & written_out(Attempt.status, AttemptStatus.RUNNING),
         )
         .order_by(Worker.id, Attempt.started_at)
     )

@@ -1,0 +1,140 @@
+"""SQL of the jobs that wait: places in the queue, and which job is claimed next.
+
+Every statement walks an index over queued jobs alone, in the order of claims, and stops after a fixed number of entries:
+what it costs does not depend on how many jobs wait.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, func, or_, select, union_all
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.db import written_out
+from app.jobs import store
+from app.models import Job
+from contracts.job import JobStatus
+
+MOST_PLACES = 1000
+"""Places up to this one are counted; beyond it, it is only known that there are more."""
+FAR = MOST_PLACES + 1
+"""What is returned for a place beyond MOST_PLACES."""
+_WAITS: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
+_ORDER = (Job.priority.desc(), Job.number)
+
+
+def find_place(session: Session, job: Job) -> int | None:
+    """Return a job's place in its queue, 1 being claimed next; FAR beyond MOST_PLACES, None unless it is queued."""
+    if job.status is not JobStatus.QUEUED:
+        return None
+    waits = select(Job.number).where(_WAITS, Job.queue == job.queue)
+    ahead = union_all(
+        _first(waits.where(Job.priority > job.priority)),
+        _first(waits.where(Job.priority == job.priority, Job.number < job.number)),
+    )
+    count = session.scalar(select(func.count()).select_from(ahead.subquery()))
+    return min(count or 0, MOST_PLACES) + 1
+
+
+def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
+    """Return the places of those of some jobs that are queued, by their numbers; see find_place."""
+    queued = [job for job in jobs if job.status is JobStatus.QUEUED]
+    places = dict.fromkeys((job.number for job in queued), FAR)
+    for queue in {job.queue for job in queued}:
+        first = (
+            select(Job.number, Job.priority)
+            .where(_WAITS, Job.queue == queue)
+            .order_by(*_ORDER)
+            .limit(MOST_PLACES)
+            .subquery()
+        )
+        place = func.row_number().over(order_by=(first.c.priority.desc(), first.c.number))
+        placed = select(first.c.number, place.label("place")).subquery()
+        numbers = [job.number for job in queued if job.queue == queue]
+        wanted = select(placed.c.number, placed.c.place).where(placed.c.number.in_(numbers))
+        places.update((number, found) for number, found in session.execute(wanted))
+    return places
+
+
+def list_queues(session: Session) -> list[str]:
+    """Return the queues in which jobs wait."""
+    queues = _distinct(Job.queue, _WAITS)
+    return list(session.scalars(select(queues.c.value).order_by(queues.c.value)))
+
+
+def count_claimable(session: Session, queue: str, now: datetime, most: int) -> int:
+    """Return how many jobs of a queue could be claimed now, counted up to `most`."""
+    claimable = select(Job.number).where(_is_claimable(now), Job.queue == queue).limit(most)
+    return session.scalar(select(func.count()).select_from(claimable.subquery())) or 0
+
+
+def claim_best(
+    session: Session,
+    queue: str,
+    attempt_id: str,
+    now: datetime,
+    *,
+    only_models: Sequence[str] | None = None,
+    except_models: Sequence[str] = (),
+) -> Job | None:
+    """Give the best waiting job that fits to an attempt; None if none does."""
+
+    def claim(*where: ColumnElement[bool]) -> Job | None:
+        best = (
+            select(Job.number)
+            .where(_is_claimable(now), Job.queue == queue, *where)
+            .order_by(*_ORDER)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        return store.mark_running(session, best.scalar_subquery(), attempt_id, now)
+
+    def fits(model: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+        is_left = model.in_(except_models)
+        return ~is_left if only_models is None else ~is_left & model.in_(only_models)
+
+    if only_models is None and not except_models:
+        return claim()
+    head = select(Job.number).where(_WAITS, Job.queue == queue).order_by(*_ORDER)
+    job = claim(fits(Job.model), Job.number.in_(head.limit(MOST_PLACES)))
+    if job is not None:
+        return job
+    # The first thousand are for other workers. What fits may wait behind any number of those.
+    models = _distinct(Job.model, _WAITS, Job.queue == queue)
+    first = (
+        select(Job.number)
+        .where(_is_claimable(now), Job.queue == queue, Job.model == models.c.value)
+        .order_by(*_ORDER)
+        .limit(1)
+        .scalar_subquery()
+    )
+    firsts = select(first).where(fits(models.c.value))
+    ranked = select(Job.model).where(Job.number.in_(firsts)).order_by(*_ORDER)
+    for model in session.scalars(ranked).all():
+        job = claim(Job.model == model)
+        if job is not None:
+            return job
+    return None
+
+
+def _first(numbers: Select[int]) -> Select[int]:
+    first = numbers.limit(MOST_PLACES).subquery()
+    return select(first.c.number)
+
+
+def _is_claimable(now: datetime) -> ColumnElement[bool]:
+    return _WAITS & or_(Job.not_before.is_(None), Job.not_before <= now)
+
+
+def _distinct(column: InstrumentedAttribute[str], *where: ColumnElement[bool]) -> CTE:
+    """Return the distinct values of an indexed column: one look into the index for each, however many rows it has."""
+
+    def next_value(*beyond: ColumnElement[bool]) -> ScalarSelect[str]:
+        values = select(column).where(*where, *beyond).order_by(column).limit(1)
+        return values.scalar_subquery()
+
+    found = select(next_value().label("value")).cte("found", recursive=True)
+    found = found.union_all(
+        select(next_value(column > found.c.value)).where(found.c.value.is_not(None))
+    )
+    return select(found.c.value).where(found.c.value.is_not(None)).cte("distinct_values")
