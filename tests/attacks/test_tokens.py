@@ -13,7 +13,7 @@ from app.attempts.gate import WorkerRoute
 from app.checkpoints import routes as checkpoints
 from app.main import create_app
 from app.settings import Settings
-from tests.app.player import TOKEN, Player
+from tests.app.player import BASE_URL, TOKEN, Player
 
 BODIES: list[tuple[bytes, str]] = [
     (b"", ""),
@@ -44,7 +44,7 @@ def worker_routes() -> Iterator[tuple[str, str]]:
     routers: Sequence[Any] = (attempts.router, checkpoints.internal)
     for route in (route for router in routers for route in router.routes):
         assert isinstance(route, WorkerRoute)
-        for method in route.methods:
+        for method in route.methods or ():
             yield method, route.path
 
 
@@ -68,7 +68,7 @@ def test_no_internal_path_is_beside_the_gate(app: FastAPI) -> None:
 def test_a_stranger_is_told_of_the_token_and_of_nothing_else(
     app: FastAPI, header: str | None
 ) -> None:
-    client = TestClient(app)
+    client = TestClient(app, base_url=BASE_URL)
     player = Player(client)
     player.submit()
     real = player.claim()
@@ -88,7 +88,7 @@ def test_a_stranger_is_told_of_the_token_and_of_nothing_else(
 
 
 def test_the_token_of_one_attempt_opens_no_other(app: FastAPI) -> None:
-    player = Player(TestClient(app))
+    player = Player(TestClient(app, base_url=BASE_URL))
     player.submit()
     player.submit()
     one, other = player.claim(worker_id="w1"), player.claim(worker_id="w2")
