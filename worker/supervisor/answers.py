@@ -16,6 +16,8 @@ from contracts.wire import SHOULD_RETRY_HEADER
 M = TypeVar("M", bound=BaseModel)
 
 AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
+MISDIRECTED = 421
+"""The server does not know the name that this worker calls it by, until its operator lists it: no reason to drop results."""
 SHOWN_BYTES = 200
 
 
@@ -99,7 +101,7 @@ def read_refusal(response: httpx2.Response) -> ServerAway | Refused:
             return Refused(status, "body_too_large", _from_elsewhere(response))
         return ServerAway(_from_elsewhere(response), retry_after_seconds)
     should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"
-    if status in AWAY_STATUSES and should_retry:
+    if status == MISDIRECTED or (status in AWAY_STATUSES and should_retry):
         return ServerAway(f"{status} {problem.code}: {problem.message}", retry_after_seconds)
     return _KINDS.get(problem.code, Refused)(status, problem.code, problem.message)
 

@@ -116,6 +116,21 @@ def test_a_server_that_says_not_to_retry_is_believed() -> None:
     assert len(peer.asked) == 1
 
 
+def test_results_are_kept_while_the_server_does_not_know_its_own_name() -> None:
+    misdirected = Answer(421, refusal(421, "host_not_allowed").body, {"X-Should-Retry": "false"})
+    ended = Answer(body=b'{"job_status": "succeeded"}')
+    with ScriptedServer(misdirected, misdirected, ended) as peer, _server(peer.url) as server:
+        request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
+        assert server.finish(make_claim(), request).job_status == "succeeded"
+
+    with (
+        ScriptedServer(misdirected) as peer,
+        _server(peer.url) as server,
+        pytest.raises(ServerAway, match="host_not_allowed"),
+    ):
+        server.hello(WORKER)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"), [("attempt_superseded", Superseded), ("records_missing", RecordsMissing)]
 )
