@@ -1,0 +1,75 @@
+"""The compose file against the server's own rules: what runs it is elsewhere, but its settings have to fit."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from app.http.hosts import AllowedHosts
+from app.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def _compose(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return the compose file with `${NAME:-default}` filled in, as compose fills it."""
+
+    def fill(found: re.Match[str]) -> str:
+        return variables.get(found[1]) or found[2]
+
+    text = (ROOT / "docker-compose.yml").read_text()
+    services: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{(\w+):-([^}]*)\}", fill, text))[
+        "services"
+    ]
+    return services
+
+
+def _image_environment() -> dict[str, str]:
+    return dict(re.findall(r"\b(STEPLINE_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+
+
+def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    """Return the settings of the API under compose."""
+    for name, value in (_image_environment() | _compose(variables)["api"]["environment"]).items():
+        monkeypatch.setenv(name, value or "")
+    return Settings()
+
+
+def test_the_api_answers_to_workers_users_and_health_checks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = _settings(monkeypatch)
+    allowed = AllowedHosts(settings.host, settings.allowed_hosts)
+    services = _compose({})
+
+    for worker in ("worker", "worker-cpu"):
+        url = services[worker]["environment"]["STEPLINE_SERVER_URL"]
+        assert urlsplit(url).hostname in allowed
+    health = urlsplit(re.findall(r"http://[^']+", services["api"]["healthcheck"]["test"][-1])[0])
+    assert health.hostname in allowed
+    assert "localhost" in allowed
+    assert "172.18.0.5" in allowed  # a probe that calls the container by its address
+    assert "evil.example" not in allowed
+
+
+def test_hosts_of_the_user_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(monkeypatch, STEPLINE_ALLOWED_HOSTS="gpu-box, *.example.org")
+
+    assert settings.allowed_hosts == ["api", "gpu-box", "*.example.org"]
+
+
+def test_the_port_is_published_on_loopback_alone() -> None:
+    assert _compose({})["api"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+def test_the_image_listens_on_all_addresses_and_does_not_warn_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = _settings(monkeypatch)
+
+    assert settings.host == "0.0.0.0"  # noqa: S104  # compared, not bound
+    assert settings.allow_remote
