@@ -13,7 +13,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data stepline 
 COPY --from=build /opt/stepline /opt/stepline
 COPY script/container /usr/local/bin/stepline-container
 ENV PATH=/opt/stepline/bin:$PATH PYTHONUNBUFFERED=1 \
-    STEPLINE_HOST=0.0.0.0 STEPLINE_PORT=8000 STEPLINE_DATA_DIR=/data
+    STEPLINE_HOST=0.0.0.0 STEPLINE_ALLOW_REMOTE=true STEPLINE_PORT=8000 STEPLINE_DATA_DIR=/data
 USER 10001:10001
 VOLUME /data
 EXPOSE 8000

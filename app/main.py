@@ -27,7 +27,7 @@ from app.errors import ErrorBody
 from app.history import routes as history
 from app.history.stream import Streams
 from app.http.guard import Guard
-from app.http.hosts import AllowedHosts
+from app.http.hosts import AllowedHosts, is_loopback
 from app.http.origins import TrustedOrigins
 from app.jobs import routes as jobs
 from app.logs import configure_logging
@@ -137,6 +137,12 @@ def main() -> int:
         return _refuse(problem)
     if not settings.worker_token.get_secret_value():
         log.warning("STEPLINE_WORKER_TOKEN is not set: no worker is let in")
+    if not is_loopback(settings.host) and not settings.allow_remote:
+        log.warning(
+            "listening beyond this machine without authentication: everyone who can reach this port can read, submit and "
+            "delete jobs; STEPLINE_ALLOW_REMOTE=true says that this is meant",
+            host=settings.host,
+        )
     config = uvicorn.Config(
         app,
         host=settings.host,

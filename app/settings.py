@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
+    allow_remote: bool = False
+    """Whether listening beyond this machine is meant; else the log warns of it."""
     doorbell: bool = True
     """Whether the server rings for workers."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)

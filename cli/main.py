@@ -24,7 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command != "up":
         _become(options.command)
-    return up(options.data_dir, options.host, options.port, options.models_dir)
+    return up(
+        options.data_dir,
+        options.host,
+        options.port,
+        options.models_dir,
+        allow_remote=options.allow_remote,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,7 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--port", type=int, default=8000, help="port of the API (default: 8000)")
     start.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: 127.0.0.1); one that other machines reach needs --allow-remote",
+    )
+    start.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="let other machines connect, although there is no authentication: everyone who reaches the port can do "
+        "everything",
     )
     start.add_argument(
         "--data-dir",
@@ -46,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where everything is kept (default: %(default)s)",
     )
     start.add_argument(
-        "--models-dir", type=Path, help="root of model directories (default: DATA_DIR/models)"
+        "--models-dir",
+        type=Path,
+        help="root of model directories (default: STEPLINE_MODELS_DIR, else DATA_DIR/models)",
     )
     commands.add_parser("serve", help="run the API; settings from STEPLINE_… variables")
     commands.add_parser("worker", help="run a worker; one per GPU")

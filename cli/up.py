@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.error
@@ -21,6 +20,8 @@ from typing import Any
 
 from cli import broker
 from cli.data_dir import DataDir, DataDirInUse
+from cli.listening import CannotListen, Listener, find_listener
+from cli.models_dir import ModelsDir, NoModelsDir, find_models_dir
 from cli.part import Part
 
 READY_SECONDS = 60.0
@@ -29,6 +30,19 @@ API_DEATHS = 3
 DEATHS_SECONDS = 60.0
 LONGEST_BACKOFF_SECONDS = 30.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never a proxy to ourselves
+
+
+SET_HERE = (
+    "DATABASE_URL",
+    "BROKER_URL",
+    "DATA_DIR",
+    "WORK_DIR",
+    "WORKER_TOKEN",
+    "SERVER_URL",
+    "HOST",
+    "PORT",
+)
+"""Settings that the options decide, whatever the environment says (docs/settings.md lists them)."""
 
 
 class CannotStart(Exception):
@@ -62,55 +76,53 @@ class _Site:
     """Where one `stepline up` lives."""
 
     home: DataDir
-    host: str
-    port: int
-    models_dir: Path
+    listener: Listener
+    models_dir: ModelsDir
     unix_socket: Path
 
     @property
     def url(self) -> str:
-        return f"http://{_reachable(self.host)}:{self.port}"
+        """The URL under which the parts and this process reach the API."""
+        return self.listener.local_url
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment of every part. What `up` brings itself is not taken from ours."""
+        hosts = [environ.get("STEPLINE_ALLOWED_HOSTS", ""), *self.listener.hosts()]
         own = {
             "STEPLINE_DATABASE_URL": f"sqlite:///{self.home.database}",
             "STEPLINE_BROKER_URL": f"redis+socket://{self.unix_socket}",
             "STEPLINE_DATA_DIR": str(self.home.files),
             "STEPLINE_WORK_DIR": str(self.home.work),
-            "STEPLINE_MODELS_DIR": str(self.models_dir),
+            "STEPLINE_MODELS_DIR": str(self.models_dir.path),
             "STEPLINE_WORKER_TOKEN": self.home.worker_token(),
             "STEPLINE_SERVER_URL": self.url,
-            "STEPLINE_HOST": self.host,
-            "STEPLINE_PORT": str(self.port),
+            "STEPLINE_HOST": self.listener.bind_host,
+            "STEPLINE_PORT": str(self.listener.port),
+            "STEPLINE_ALLOWED_HOSTS": ",".join(hosts),
+            "STEPLINE_ALLOW_REMOTE": str(self.listener.is_remote).lower(),
         }
         return {"STEPLINE_TERM_SECONDS": "5"} | dict(environ) | own
 
 
-def up(data_dir: Path, host: str, port: int, models_dir: Path | None) -> int:
+def up(data_dir: Path, host: str, port: int, models_dir: Path | None, *, allow_remote: bool) -> int:
     """Start everything, watch over it, and stop it when told to. Returns the exit status."""
     told = _Told()
     home = DataDir(data_dir.expanduser().resolve())
     try:
-        _check_directory(models_dir)
-        _check_port(host, port)
+        models = find_models_dir(models_dir, os.environ, home.models)
+        listener = find_listener(host, port)
+        _check_reach(listener, allow_remote=allow_remote)
         valkey = broker.valkey_server()
         home.create()
         lock = home.lock(f"process {os.getpid()}, port {port}")
     except DataDirInUse as error:
         return _refuse(f"another `stepline up` already uses {home.path} ({error})")
-    except (CannotStart, broker.BrokerMissing) as error:
+    except (CannotStart, CannotListen, NoModelsDir, broker.BrokerMissing) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(f"cannot use the data directory {home.path}: {error}")
     try:
-        site = _Site(
-            home,
-            host,
-            port,
-            models_dir.resolve() if models_dir else home.models,
-            broker.choose_socket(home.valkey),
-        )
+        site = _Site(home, listener, models, broker.choose_socket(home.valkey))
         return _run(site, valkey, told)
     finally:
         os.close(lock)
@@ -120,10 +132,12 @@ def _run(site: _Site, valkey: Path, told: _Told) -> int:
     configuration = broker.write_configuration(site.home.valkey, site.unix_socket)
     environment = site.environment(os.environ)
     parts = _parts(site.home, environment, [str(valkey), str(configuration)])
+    ignored = [f"STEPLINE_{name}" for name in SET_HERE if os.environ.get(f"STEPLINE_{name}")]
+    if ignored:
+        _say(f"Ignored, because `stepline up` sets them itself: {', '.join(ignored)}")
     try:
         _start(site, environment, parts, told)
-        _say(f"\nStepline is ready at {site.url}\n  data    {site.home.path}")
-        _say(f"  logs    {site.home.logs}\n  models  {site.models_dir}\n  stop    Ctrl-C")
+        _announce(site)
         return _watch(parts, told)
     except _StoppedEarly:
         return 0
@@ -134,30 +148,26 @@ def _run(site: _Site, valkey: Path, told: _Told) -> int:
         broker.forget_socket(site.home.valkey, site.unix_socket)
 
 
-def _reachable(host: str) -> str:
-    """Return the address under which this machine reaches what listens on host."""
-    if host in {"0.0.0.0", "::"}:  # noqa: S104  # compared, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+def _announce(site: _Site) -> None:
+    url, *others = site.listener.find_urls()
+    _say(f"\nStepline is ready at {url}")
+    for other in others:
+        _say(f"  and at  {other}")
+    if site.listener.is_remote:
+        _say(
+            "  warning there is no authentication: everyone who can reach this address can read, submit and delete jobs"
+        )
+    _say(f"  data    {site.home.path}\n  logs    {site.home.logs}")
+    _say(f"  models  {site.models_dir}\n  stop    Ctrl-C")
 
 
-def _check_directory(models_dir: Path | None) -> None:
-    if models_dir is not None and not models_dir.is_dir():
-        raise CannotStart(f"--models-dir: there is no directory {models_dir}")
-
-
-def _check_port(host: str, port: int) -> None:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, OverflowError) as error:
+def _check_reach(listener: Listener, *, allow_remote: bool) -> None:
+    if listener.is_remote and not allow_remote:
         raise CannotStart(
-            f"cannot listen on {host} port {port} ({error}); choose another one with --port"
-        ) from error
+            f"--host {listener.host} would let other machines connect, and there is no authentication yet: everyone who "
+            "can reach the port could read, submit and delete jobs. Leave --host out to listen on 127.0.0.1 and reach it "
+            "through an SSH tunnel or an authenticating proxy; or, in a network that you trust, add --allow-remote"
+        )
 
 
 def _parts(home: DataDir, environment: dict[str, str], valkey: list[str]) -> dict[str, Part]:

@@ -191,3 +191,13 @@ def test_a_server_on_all_addresses_answers_to_addresses_and_to_named_hosts_alone
         assert ask(open_server, get_with_host(host))[0] == 200, host
     for host in ["evil.example", "internal.example", "evilinternal.example", "api.evil.example"]:
         assert ask(open_server, get_with_host(host))[0] == 421, host
+
+
+def test_listening_beyond_this_machine_is_warned_of_in_the_log(
+    server: Server, open_server: Server
+) -> None:
+    def warnings(of: Server) -> list[str]:
+        return [line["host"] for line in of.log_lines() if "listening beyond" in line["event"]]
+
+    assert warnings(server) == []
+    assert warnings(open_server) == ["0.0.0.0"]  # noqa: S104  # compared, not bound

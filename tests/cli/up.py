@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +46,25 @@ class Up:
 
 
 @contextmanager
-def running_up(tmp_path: Path, port: int | None = None, home: Path | None = None) -> Iterator[Up]:
+def running_up(
+    tmp_path: Path,
+    *options: str,
+    port: int | None = None,
+    home: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Up]:
+    """Run the command with further options, and settings in its environment."""
     home = home or tmp_path / "data"
     port = port or find_free_port()
     printed = tmp_path / f"printed-{time.monotonic_ns()}"
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("STEPLINE_")
     } | {MARK: str(home), "STEPLINE_HUB": "false"}
+    environment |= {f"STEPLINE_{name.upper()}": value for name, value in (settings or {}).items()}
+    program = [sys.executable, "-m", "cli.main", "up", "--port", str(port), "--data-dir", str(home)]
     with printed.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up", "--port", str(port), "--data-dir", str(home)],
+            [*program, *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

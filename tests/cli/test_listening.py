@@ -1,0 +1,63 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from cli.listening import CannotListen, find_listener, interface_addresses
+from tests.ports import find_free_port
+
+IPV6 = Path("/proc/net/if_inet6")
+ALL_IPV4 = "0.0.0.0"  # noqa: S104  # what the tests are about
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "localhost"])
+def test_loopback_is_for_this_machine_alone(host: str) -> None:
+    listener = find_listener(host, find_free_port())
+
+    assert not listener.is_remote
+    assert listener.find_urls() == [f"http://{host}:{listener.port}"]
+    assert listener.hosts() == []
+
+
+@pytest.mark.parametrize("host", [ALL_IPV4, "0", "0x0", "000.0"])
+def test_all_addresses_are_remote_however_they_are_written(host: str) -> None:
+    listener = find_listener(host, find_free_port())
+
+    assert listener.is_remote
+    assert listener.bind_host == ALL_IPV4
+    assert listener.local_url == f"http://127.0.0.1:{listener.port}"
+    own = [f"http://{address}:{listener.port}" for address in interface_addresses(4)]
+    assert listener.find_urls() == [*own, listener.local_url]
+
+
+def test_all_ipv6_addresses_are_remote_and_reached_by_ipv6() -> None:
+    if not IPV6.exists() or not IPV6.read_text():
+        pytest.skip("this kernel has no IPv6")
+    listener = find_listener("::", find_free_port())
+
+    assert listener.is_remote
+    assert listener.local_url == f"http://[::1]:{listener.port}"
+
+
+def test_addresses_of_the_interfaces_are_the_ones_the_kernel_knows() -> None:
+    for address in interface_addresses(4):
+        with socket.socket() as probe:
+            probe.bind((str(address), 0))  # fails for an address that is not this machine's
+
+
+def test_the_name_of_this_machine_is_one_of_its_hosts_once_others_can_reach_it() -> None:
+    assert socket.gethostname() in find_listener(ALL_IPV4, find_free_port()).hosts()
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("", "empty"),
+        ("no.such.host.invalid", "no.such.host.invalid"),
+        ("fe80::1%lo", "zone"),
+        ("a" * 100, "cannot listen"),
+    ],
+)
+def test_a_host_that_is_none_is_refused_in_words(host: str, why: str) -> None:
+    with pytest.raises(CannotListen, match=why):
+        find_listener(host, find_free_port())

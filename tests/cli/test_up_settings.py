@@ -1,0 +1,91 @@
+"""What `stepline up` takes from its options and environment: models, and where it listens."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from cli.listening import interface_addresses
+from tests.cli.up import STOP_SECONDS, Up, running_up
+from tests.processes import find_processes
+
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # what the tests are about
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One that listens on all addresses, with models and a name from its environment."""
+    directory = tmp_path_factory.mktemp("up")
+    model = directory / "elsewhere" / "my-model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}")
+    settings = {
+        "models_dir": str(model.parent),
+        "allowed_hosts": "tunnel.example",
+        "database_url": "sqlite:////nowhere/x.db",
+    }
+    with running_up(directory, "--host", ALL_ADDRESSES, "--allow-remote", settings=settings) as up:
+        up.wait_until_ready()
+        yield up
+        os.killpg(up.process.pid, signal.SIGINT)
+        assert up.process.wait(STOP_SECONDS) == 0
+        up.wait_until_nothing_is_left()
+
+
+def _get(up: Up, path: str, host: str) -> httpx2.Response:
+    url = f"http://127.0.0.1:{up.port}{path}"
+    return httpx2.get(url, headers={"Host": f"{host}:{up.port}"}, timeout=5, trust_env=False)
+
+
+def test_models_of_the_environment_reach_the_worker(up: Up) -> None:
+    [worker] = _get(up, "/v1/workers", "localhost").json()["data"]
+
+    assert worker["models"] == ["my-model"]
+    assert f"models  {up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.said
+
+
+def test_settings_that_have_no_effect_are_named(up: Up) -> None:
+    [line] = [line for line in up.said.splitlines() if line.startswith("Ignored")]
+
+    assert line.endswith(": STEPLINE_DATABASE_URL")
+
+
+def test_the_addresses_that_others_can_open_are_printed_with_a_warning(up: Up) -> None:
+    first = [*interface_addresses(4), "127.0.0.1"][0]
+
+    assert f"ready at http://{first}:{up.port}\n" in up.said
+    for address in interface_addresses(4):
+        assert f"http://{address}:{up.port}\n" in up.said
+    assert "there is no authentication" in up.said
+    assert "listening beyond" not in (up.home / "logs" / "api.log").read_text()
+
+
+def test_it_answers_to_its_own_name_and_to_those_of_the_environment(up: Up) -> None:
+    for host in (socket.gethostname(), "tunnel.example", "192.0.2.7"):
+        assert _get(up, "/healthz", host).status_code == 200
+    assert _get(up, "/healthz", "evil.example").status_code == 421
+
+
+@pytest.mark.parametrize("host", [ALL_ADDRESSES, "0"])
+def test_listening_beyond_this_machine_needs_a_flag(tmp_path: Path, host: str) -> None:
+    with running_up(tmp_path, "--host", host) as up:
+        assert up.process.wait(20) == 1
+
+        assert f"--host {host}" in up.said
+        assert "no authentication" in up.said
+        assert "--allow-remote" in up.said
+        assert "Traceback" not in up.said
+        assert not up.home.exists()
+        assert find_processes(str(up.home), up.home) == {}
+
+
+def test_a_models_dir_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
+    with running_up(tmp_path, settings={"models_dir": str(tmp_path / "none")}) as up:
+        assert up.process.wait(20) == 1
+
+        assert f"STEPLINE_MODELS_DIR: there is no directory {tmp_path / 'none'}" in up.said
+        assert "Traceback" not in up.said
