@@ -100,6 +100,8 @@ COMPLAINTS_ZH: dict[str, str] = {
     "datetime_type": "应为日期时间，例如 2026-01-31T08:00:00Z",
     "datetime_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
     "datetime_from_date_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
+    "not_a_file": "应为文件，而不是文本：curl -F file=@rows.json",
+    "moment": "应为带时区的时间（例如 2026-01-31T08:00:00Z），或日期（例如 2026-01-31，即当日 UTC 零点）；网址中的 + 须写作 %2B",
     "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
     "count_share_or_auto": "应为不小于 1 的行数、0 到 1 之间的比例，或 'auto'",
     "count_or_share": "应为不小于 0 的步数，或小于 1 的比例",

@@ -15,8 +15,6 @@ from app.uploads import storage_errors
 class StoredFile(FileResponse):
     """A FileResponse that reads Range, If-Range and If-None-Match as RFC 9110 wants it, and refuses by AppErrors."""
 
-    media_type = "application/octet-stream"
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, the ranges wanted of it, or 304.
 

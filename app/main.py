@@ -26,6 +26,8 @@ from app.edge import REQUEST_ID_HEADER, Edge
 from app.errors import ErrorBody
 from app.history import routes as history
 from app.history.stream import Streams
+from app.history.stream_events import StreamEvent
+from app.http.document import DocumentedApp
 from app.http.guard import Guard
 from app.http.hosts import AllowedHosts, is_loopback
 from app.http.origins import TrustedOrigins
@@ -45,7 +47,7 @@ SHUTDOWN_SECONDS = 3
 
 def create_app(settings: Settings) -> FastAPI:
     """Build the application and its parts. The database must have been migrated."""
-    app = FastAPI(
+    app = DocumentedApp(
         title="Stepline",
         version="0.1.0",
         description="QLoRA training jobs over HTTP.",
@@ -56,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
+    app.event_models = [StreamEvent]
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
     app.state.storage = Storage(settings.data_dir)

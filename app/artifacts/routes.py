@@ -6,10 +6,13 @@ from app.artifacts import service
 from app.artifacts.service import ArtifactView
 from app.db import DatabaseDep
 from app.files import StoredFile
+from app.http.document import FILE_PARAMETERS, file_answers
 from app.pages import Page
 from app.storage import StorageDep
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/artifacts", tags=["artifacts"])
+
+BYTES = "application/octet-stream"
 
 
 @router.get("")
@@ -21,7 +24,12 @@ def list_artifacts(job_id: str, database: DatabaseDep) -> Page[ArtifactView]:
 
 
 @router.head("/{name}", response_class=StoredFile, include_in_schema=False)
-@router.get("/{name}", response_class=StoredFile)
+@router.get(
+    "/{name}",
+    response_class=StoredFile,
+    responses=file_answers(BYTES),
+    openapi_extra=FILE_PARAMETERS,
+)
 def download_artifact(
     job_id: str, name: str, database: DatabaseDep, storage: StorageDep
 ) -> StoredFile:
@@ -31,6 +39,6 @@ def download_artifact(
     return StoredFile(
         storage.path(artifact.path),
         filename=artifact.name,
-        media_type="application/octet-stream",
+        media_type=BYTES,
         headers={"ETag": f'"{artifact.sha256}"'},
     )

@@ -23,7 +23,9 @@ from app.history.schemas import (
 )
 from app.history.series import FAR
 from app.history.stream import StreamResponse, Streams
-from app.negotiation import choose_format, refuse_beside
+from app.history.stream_events import StreamEvent
+from app.http.document import events, tagged
+from app.negotiation import Formats, refuse_beside
 from app.pages import Page
 from app.report import render_markdown, render_report
 from contracts.summary import Summary
@@ -33,7 +35,11 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 Cursor = Annotated[str | None, Query(max_length=200)]
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 IfNoneMatch = Annotated[str | None, Header()]
-Format = Annotated[str | None, Query(max_length=20)]
+LOSS = Formats(json="application/json", csv="text/csv", text="text/plain")
+METRICS = Formats(json="application/json", csv="text/csv", ndjson="application/x-ndjson")
+LOGS = Formats(json="application/json", text="text/plain")
+SUMMARY = Formats(json="application/json", text="text/plain", markdown="text/markdown")
+FormatName = Query(alias="format", max_length=20)
 NOW = "now"
 """In place of a cursor of the stream: nothing of what has been."""
 
@@ -47,7 +53,7 @@ EndDep = Annotated[tuple[Place, bool], Depends(_find_end)]
 MaxPoints = Annotated[int, Query(ge=10, le=100_000)]
 
 
-@router.get("/loss", response_model=LossPage | WindowPage)
+@router.get("/loss", response_model=LossPage | WindowPage, responses=tagged(LOSS.content))
 def get_loss(
     *,
     job_id: str,
@@ -57,12 +63,11 @@ def get_loss(
     max_points: MaxPoints | None = None,
     window: Annotated[int, Query(ge=1, le=1_000_000_000)] | Literal["auto"] | None = None,
     accept: Accept = None,
-    format: Format = None,  # noqa: A002  # the parameter's public name
+    wanted_format: Annotated[str | None, FormatName, LOSS.names] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return the loss of every step, one clean line over all attempts; or sampled, or window means; or drawn."""
-    offered = {"json": "application/json", "csv": "text/csv", "text": "text/plain"}
-    kind = choose_format(accept, format, offered)
+    kind = LOSS.choose(accept, wanted_format)
     if kind == "text":
         refuse_beside("format=text", since=since, limit=limit, max_points=max_points, window=window)
     if window is not None:
@@ -83,7 +88,7 @@ def get_loss(
     return Response(body, media_type="application/json", headers=headers)
 
 
-@router.get("/metrics", response_model=MetricsView)
+@router.get("/metrics", response_model=MetricsView, responses=tagged(METRICS.content))
 def get_metrics(
     *,
     job_id: str,
@@ -98,13 +103,12 @@ def get_metrics(
     ghosts: bool = False,
     times: bool = False,
     accept: Accept = None,
-    format: Format = None,  # noqa: A002  # the parameter's public name
+    wanted_format: Annotated[str | None, FormatName, METRICS.names] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return series in columns: sampled for a plot, or with `since` what is new; or records as CSV or NDJSON."""
     chosen = None if names is None else tuple(filter(None, names.split(",")))
-    offered = {"json": "application/json", "csv": "text/csv", "ndjson": "application/x-ndjson"}
-    kind = choose_format(accept, format, offered)
+    kind = METRICS.choose(accept, wanted_format)
     wanted = Wanted(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
     if kind != "json":
         given = request.query_params
@@ -118,7 +122,9 @@ def get_metrics(
             columns = service.list_names(session, job_id, chosen)
         extract = Extract(columns, wanted.bounds, Place.decode(since, "since"))
         lines = {"csv": csv_lines, "ndjson": ndjson_lines}[kind]
-        return StreamingResponse(lines(database, job_id, extract), media_type=offered[kind])
+        return StreamingResponse(
+            lines(database, job_id, extract), media_type=METRICS.media_types[kind]
+        )
     with database.reading() as session:
         tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
     headers = _tagged(tag)
@@ -136,7 +142,7 @@ def _tagged(tag: str) -> dict[str, str]:
     "/stream",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        200: {"content": events(StreamEvent)},
         204: {"description": "The job has ended, and Last-Event-ID is its end."},
     },
 )
@@ -179,7 +185,7 @@ def list_events(
         return service.list_events(session, job_id, cursor, limit, language)
 
 
-@router.get("/logs", response_model=Page[LogLine])
+@router.get("/logs", response_model=Page[LogLine], responses={200: {"content": LOGS.content}})
 def list_logs(
     *,
     job_id: str,
@@ -187,10 +193,10 @@ def list_logs(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     accept: Accept = None,
-    format: Format = None,  # noqa: A002  # the parameter's public name
+    wanted_format: Annotated[str | None, FormatName, LOGS.names] = None,
 ) -> Response:
     """Return what the training process printed and recorded; as plain text, all of it."""
-    kind = choose_format(accept, format, {"json": "application/json", "text": "text/plain"})
+    kind = LOGS.choose(accept, wanted_format)
     with database.reading() as session:
         if kind == "text":
             lines = service.get_whole_log(session, job_id)
@@ -207,7 +213,7 @@ def list_attempts(job_id: str, database: DatabaseDep, language: LanguageDep) -> 
     return Page(data=views, has_more=False, cursor=None)
 
 
-@router.get("/summary", response_model=Summary)
+@router.get("/summary", response_model=Summary, responses={200: {"content": SUMMARY.content}})
 def get_summary(
     *,
     job_id: str,
@@ -215,11 +221,10 @@ def get_summary(
     language: LanguageDep,
     lang: Literal["en", "zh"] | None = None,
     accept: Accept = None,
-    format: Format = None,  # noqa: A002  # the parameter's public name
+    wanted_format: Annotated[str | None, FormatName, SUMMARY.names] = None,
 ) -> Response:
     """Return the final report: JSON, the boxed text, or Markdown."""
-    offered = {"json": "application/json", "text": "text/plain", "markdown": "text/markdown"}
-    kind = choose_format(accept, format, offered)
+    kind = SUMMARY.choose(accept, wanted_format)
     with database.reading() as session:
         summary = service.get_summary(session, job_id, language)
     if kind == "text":

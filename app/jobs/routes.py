@@ -11,12 +11,13 @@ from app.db import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors import BadLabelFilter
 from app.handlers import LanguageDep
+from app.http.document import LOCATION, tagged
 from app.http.etags import holds
 from app.http.json_body import JsonRoute
+from app.http.times import Moment
 from app.jobs import service, waiting
 from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
 from app.storage import StorageDep
-from contracts.base import UtcDatetime
 from contracts.job import JobSpec, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -26,7 +27,15 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=JobView | Plan)
+@router.post(
+    "",
+    status_code=201,
+    response_model=JobView,
+    responses={
+        200: {"model": Plan, "description": "With dry_run: what the job would do."},
+        201: {"headers": LOCATION},
+    },
+)
 def create_job(
     *,
     spec: JobSpec,
@@ -57,8 +66,8 @@ def list_jobs(
     search: Annotated[str, Query(max_length=200)] = "",
     status: Annotated[list[JobStatus], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
     label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
-    created_after: UtcDatetime | None = None,
-    created_before: UtcDatetime | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobPage:
@@ -74,7 +83,7 @@ def list_jobs(
         return service.list_jobs(session, chosen, cursor, limit, language)
 
 
-@router.get("/{job_id}", response_model=JobView)
+@router.get("/{job_id}", response_model=JobView, responses=tagged())
 async def get_job(
     *,
     request: Request,

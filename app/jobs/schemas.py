@@ -44,8 +44,8 @@ class JobError(BaseModel):
     step: int | None = None
 
 
-class JobView(BaseModel):
-    """A job as users see it."""
+class JobState(BaseModel):
+    """How a job is doing: a job as users see it, without its spec."""
 
     object: Literal["job"] = "job"
     id: str
@@ -76,6 +76,11 @@ class JobView(BaseModel):
     ended_at: datetime | None
     labels: dict[str, str]
     error: JobError | None
+
+
+class JobView(JobState):
+    """A job as users see it."""
+
     spec: JobSpec
 
 

@@ -225,6 +225,27 @@ def test_a_nul_character_is_refused_where_it_stands(
     assert (response.status_code, error["code"], error["param"]) == (400, "nul_character", param)
 
 
+def test_a_time_that_is_none_is_refused_with_its_field(player: Player) -> None:
+    for language, words in (("en", "2026-01-31T08:00:00Z"), ("zh", "时区")):
+        response = player.client.get(
+            "/v1/jobs?created_before=12", headers={"Accept-Language": language}
+        )
+        error = check_shape(response)
+        assert (response.status_code, error["param"]) == (400, "created_before")
+        assert words in error["message"]
+
+
+def test_text_in_place_of_a_file_is_refused_in_our_own_words(player: Player) -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n[]\r\n--b--\r\n'
+    for language, words in (("en", "must be a file, not text"), ("zh", "应为文件")):
+        headers = {"Content-Type": "multipart/form-data; boundary=b", "Accept-Language": language}
+        response = player.client.post("/v1/datasets", content=form, headers=headers)
+        error = check_shape(response)
+        assert (response.status_code, error["param"]) == (400, "file")
+        assert words in error["message"]
+        assert "UploadFile" not in response.text
+
+
 def test_a_misspelt_field_is_guessed(player: Player) -> None:
     base = {"model": "m", "dataset": {"train": "ds_00000000"}}
     for extra, guess in (
@@ -481,6 +502,8 @@ def test_every_complaint_of_the_spec_has_its_chinese() -> None:
         "count_or_auto",
         "model_name",
         "dataset_id",
+        "moment",
+        "not_a_file",
     }
 
     assert custom <= set(COMPLAINTS_ZH)

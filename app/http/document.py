@@ -1,0 +1,76 @@
+"""What FastAPI cannot see of an operation, said in its OpenAPI document: other statuses, media types, headers, events."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.errors import ErrorBody
+
+Answers = dict[int | str, dict[str, Any]]
+"""Answers by their status, as the `responses` of a route take them."""
+
+_TAG = {"description": "Names this state of the answer.", "schema": {"type": "string"}}
+LOCATION = {"Location": {"description": "Path of what is there now.", "schema": {"type": "string"}}}
+
+
+def tagged(content: dict[str, Any] | None = None) -> Answers:
+    """Return the answers of a route that takes If-None-Match; `content` are media types beside JSON."""
+    return {
+        200: {"headers": {"ETag": _TAG}, "content": content or {}},
+        304: {"description": "Nothing has changed since the answer that If-None-Match names."},
+    }
+
+
+def file_answers(media_type: str) -> Answers:
+    """Return the answers of a route that sends a stored file."""
+    part = {"type": "string", "contentMediaType": media_type}
+    content_range = {"Content-Range": {"schema": {"type": "string"}}}
+    return {
+        **tagged({media_type: {"schema": {"type": "string", "format": "binary"}}}),
+        206: {
+            "description": "The ranges that Range names; several come as the parts of a multipart body.",
+            "content": {media_type: {"schema": part}, "multipart/byteranges": {"schema": part}},
+        },
+        416: {
+            "model": ErrorBody,
+            "description": "No range lies within the file.",
+            "headers": content_range,
+        },
+    }
+
+
+FILE_PARAMETERS = {
+    "parameters": [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
+        for name in ("Range", "If-Range", "If-None-Match")
+    ]
+}
+"""Headers that the answer of a stored file reads itself."""
+
+
+def events(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the content of a stream whose events are of this model, in OpenAPI 3.2's words, which 3.1 lets stand."""
+    item = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"text/event-stream": {"itemSchema": item}}
+
+
+class DocumentedApp(FastAPI):
+    """A FastAPI application whose document also holds the models that only `events` names."""
+
+    event_models: Sequence[type[BaseModel]] = ()
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            _, found = models_json_schema(
+                [(model, "serialization") for model in self.event_models],
+                ref_template="#/components/schemas/{model}",
+            )
+            for name, schema in found.get("$defs", {}).items():
+                schemas.setdefault(name, schema)
+        return super().openapi()

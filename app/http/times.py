@@ -1,0 +1,48 @@
+"""Points in time as a query names them: RFC 3339, or a day."""
+
+import re
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from contracts.base import UtcDatetime
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MOMENT = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+
+
+def _read(value: Any) -> Any:
+    """Let through what is written as RFC 3339 wants it, and take a day for its beginning in UTC."""
+    if not isinstance(value, str):
+        return value
+    if _MOMENT.fullmatch(value):
+        return value
+    try:
+        if _DAY.fullmatch(value):
+            return datetime.combine(date.fromisoformat(value), time(), UTC)
+    except ValueError:
+        pass
+    raise PydanticCustomError(
+        "moment",
+        "must be a time with its zone such as 2026-01-31T08:00:00Z, or a day such as 2026-01-31 (its beginning in UTC); "
+        "a + is written %2B in an address",
+    )
+
+
+Moment = Annotated[
+    UtcDatetime,
+    BeforeValidator(_read),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date-time"},
+                {"type": "string", "format": "date"},
+            ]
+        }
+    ),
+]
+"""A time with its zone (RFC 3339), or a day, which stands for its beginning in UTC."""

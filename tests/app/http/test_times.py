@@ -1,0 +1,44 @@
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from app.http.times import Moment
+
+MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-01-31T08:00:00Z", datetime(2026, 1, 31, 8, tzinfo=UTC)),
+        ("2026-01-31T08:00:00+08:00", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31 08:00:00.25z", datetime(2026, 1, 31, 8, 0, 0, 250_000, tzinfo=UTC)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_has_its_zone_and_a_day_begins_in_utc(text: str, moment: datetime) -> None:
+    assert MOMENT.validate_python(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "12",
+        "0.5",
+        "1769846400",
+        "2026-01-31T08:00:00",  # in whose zone?
+        "2026-01-31T08:00:00 08:00",  # a + that was not encoded
+        "2026-01-31T08:00Z",
+        "2026-02-30",
+        "2026-02-30T00:00:00Z",
+        "٢٠٢٦-٠١-٣١",
+        "2026-01-31Z",
+        "now",
+        "0001-01-01T00:00:00+14:00",
+    ],
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        MOMENT.validate_python(text)

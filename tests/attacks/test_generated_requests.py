@@ -1,0 +1,152 @@
+"""Requests that schemathesis makes from the OpenAPI document: all that it allows, its bounds, and what it forbids.
+
+Each answer must be one that the document names, in status, media type, headers and shape, events of the stream included. What
+the document forbids must be refused, unknown methods too, and nothing may answer 500. Most ids are those of real jobs, datasets
+and artifacts, so that the answers have something in them.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from contracts.base import utc_now
+from contracts.failure import FailureReason
+from contracts.job import Phase
+from contracts.record import EvalRecord, LogRecord, PhaseRecord
+from tests.app.player import Player
+from tests.factories import make_metric
+from tests.server_process import Server
+
+EXAMPLES = 10
+"""Random requests of each operation, beside about a thousand that are made of the document's own bounds."""
+MANY_EXAMPLES = 400
+UNTRUE = "positive_data_acceptance"
+"""The check that is left out: cursors, ids and pairs of parameters may fit the document and still mean nothing."""
+
+CONFIGURATION = """
+max-stream-events = 50
+request-timeout = 20
+{seed}
+
+[generation]
+max-examples = {examples}
+deterministic = {deterministic}
+
+# Ids of jobs that wait are not used to read: their stream has no end.
+[phases.coverage.extra-data-sources]
+responses = false
+[phases.fuzzing.extra-data-sources]
+responses = false
+[phases.stateful]
+enabled = false
+
+[dictionaries]
+{dictionaries}
+
+[parameters]
+"path.job_id" = {{ dictionary = "ended-jobs", probability = 0.7 }}
+"path.dataset_id" = {{ dictionary = "datasets", probability = 0.7 }}
+"path.name" = {{ dictionary = "artifacts", probability = 0.7 }}
+"query.since" = {{ dictionary = "places", probability = 0.5 }}
+
+[[operations]]
+include-operation-id = "get_job"
+parameters = {{ "query.wait" = {{ dictionary = "waits", probability = 1.0 }} }}
+
+[[operations]]
+include-operation-id = "create_job"
+parameters = {{ "body.dataset.train" = {{ dictionary = "datasets", probability = 0.9 }} }}
+
+[[operations]]
+include-operation-id = "upload_dataset"
+parameters = {{ "body.file" = {{ dictionary = "files", probability = 0.5 }} }}
+
+[[operations]]
+include-operation-id = ["cancel_job", "pause_job", "resume_job", "retry_job", "delete_job"]
+parameters = {{ "path.job_id" = {{ dictionary = "changing-jobs", probability = 0.7 }} }}
+
+[[operations]]
+include-operation-id = "delete_dataset"
+parameters = {{ "path.dataset_id" = {{ dictionary = "unused-datasets", probability = 0.7 }} }}
+"""
+
+
+def make_objects(player: Player) -> dict[str, list[str] | list[float]]:
+    """Fill the service: a job with a whole history, one that failed, and jobs and datasets that may be changed."""
+    datasets = [player.upload(mark=f"kept {n} ") for n in range(2)]
+    finished = player.submit(dataset={"train": datasets[0]}, name="finished")
+    claim = player.claim()
+    at = utc_now()
+    player.sync(
+        claim,
+        PhaseRecord(seq=1, at=at, phase=Phase.TRAINING, total_steps=40),
+        *[make_metric(seq, step=seq - 1) for seq in range(2, 42)],
+        EvalRecord(seq=42, at=at, step=40, loss=1.6, tokens=10),
+        LogRecord(seq=43, at=at, message="done", level="warning"),
+    )
+    player.print(claim, 0, "line one\nline two\n")
+    player.checkpoint(claim, 44, 40)
+    player.succeed(claim, last_seq=44)
+    failed = player.submit(dataset={"train": datasets[0]})
+    player.fail(player.claim(), FailureReason.LOSS_NOT_FINITE)
+    changing = [player.submit(queue="other", dataset={"train": datasets[1]}) for _ in range(3)]
+    return {
+        "ended-jobs": [finished, failed],
+        "changing-jobs": changing,
+        "datasets": datasets,
+        "unused-datasets": [player.upload(mark=f"unused {n} ") for n in range(3)],
+        "artifacts": ["adapter.zip"],
+        "waits": [0, 0.01],
+        "places": ["now", player.get(f"/v1/jobs/{finished}/loss")["cursor"]],
+        "files": [json.dumps([{"prompt": "a", "completion": c} for c in "xyz"]), "[]", '{"a": 1}'],
+    }
+
+
+def ask_all(server: Server, directory: Path, examples: int, seed: int | None) -> str:
+    """Send the requests and return the report. Fails with the requests, as curl commands, that were answered wrongly."""
+    dictionaries = _toml(make_objects(Player(server.client)))
+    configuration = directory / "schemathesis.toml"
+    configuration.write_text(
+        CONFIGURATION.format(
+            examples=examples,
+            dictionaries=dictionaries,
+            seed="" if seed is None else f"seed = {seed}",
+            deterministic="true" if seed is None else "false",
+        )
+    )
+    program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)]
+    program += ["run", f"http://127.0.0.1:{server.port}/openapi.json"]
+    program += ["--exclude-checks", UNTRUE, "--continue-on-failure", "--warnings", "off"]
+    done = subprocess.run(
+        program, check=False, capture_output=True, text=True, cwd=directory, timeout=1500
+    )
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def _toml(dictionaries: Mapping[str, list[str] | list[float]]) -> str:
+    return "\n".join(
+        f"{name} = {{ values = {json.dumps(values)} }}" for name, values in dictionaries.items()
+    )
+
+
+def test_document_and_service_agree(server: Server, tmp_path: Path) -> None:
+    report = ask_all(server, tmp_path, EXAMPLES, seed=None)
+
+    operations = len(
+        [m for path in server.client.get("/openapi.json").json()["paths"].values() for m in path]
+    )
+    assert f"Tested: {operations}" in report
+    assert server.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_document_and_service_agree_over_many_requests(
+    server: Server, tmp_path: Path, seed: int
+) -> None:
+    ask_all(server, tmp_path, MANY_EXAMPLES, seed)
