@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from app import messages
 from contracts.failure import Language
+from contracts.text import escape
 from contracts.wire import SHOULD_RETRY_HEADER
 
 
@@ -65,10 +66,10 @@ class BadCursor(AppError):
     code, status = "bad_cursor", 400
 
 
-class NulCharacter(AppError):
-    """A text holds a NUL character, which no database keeps."""
+class UnsafeCharacter(AppError):
+    """A text holds a character that controls a terminal or turns the direction of text."""
 
-    code, status = "nul_character", 400
+    code, status = "unsafe_character", 400
 
 
 class BadLabelFilter(AppError):
@@ -346,7 +347,7 @@ def error_body(error: AppError, language: Language) -> ErrorBody:
     detail = ErrorDetail(
         message=words.message,
         type=_type(error.status),
-        param=error.param,
+        param=None if error.param is None else escape(error.param),
         code=error.code,
         hint=words.hint or None,
     )

@@ -7,6 +7,7 @@ programs, reasons and sizes, are put as people say them.
 from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
+from contracts.text import escape_lines
 
 
 def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
@@ -26,7 +27,7 @@ def _said(name: str, value: object, language: Language) -> object:
     if name == "reason" and isinstance(value, str) and value in list(FailureReason):
         sentence = FailureReason(value).message(language).rstrip(".。")
         return sentence[:1].lower() + sentence[1:]
-    return value
+    return escape_lines(value) if isinstance(value, str) else value
 
 
 def _size(count: int, language: Language) -> str:

@@ -1,9 +1,12 @@
 """Structured logs: one JSON object a line on standard error, with request, job and attempt ids where known."""
 
+import json
 import logging
 import sys
 
 import structlog
+
+from contracts.text import escape_json
 
 
 def configure_logging() -> None:
@@ -27,7 +30,10 @@ def configure_logging() -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(
+                    serializer=lambda line, **how: escape_json(json.dumps(line, **how)),
+                    ensure_ascii=False,
+                ),
             ],
         )
     )

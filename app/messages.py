@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.failure import Language
+from contracts.text import escape_lines
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Words:
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
     """Return an error's message and hint."""
     words = ERRORS[code][language]
+    # Figures come from requests, workers and files.
+    figures = {name: escape_lines(str(value)) for name, value in figures.items()}
     return Words(words.message.format_map(figures), words.hint.format_map(figures))
 
 
@@ -67,9 +70,11 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Send the file as multipart/form-data in a part named `file`: curl -F file=@rows.json",
         "请以 multipart/form-data 上传，文件字段名为 file：curl -F file=@rows.json",
     ),
-    "nul_character": _both(
-        "{field} holds a NUL character.",
-        "{field} 含有 NUL 字符。",
+    "unsafe_character": _both(
+        "{field} holds {character}, a character that controls a terminal or turns the direction of text.",
+        "{field} 含有 {character}：该字符会控制终端或改变文字方向。",
+        "Remove it. Letters of every script and emoji are accepted.",
+        "请删除该字符。各种文字与表情符号均可使用。",
     ),
     "bad_label_filter": _both(
         "A label filter is written key:value.",

@@ -11,6 +11,7 @@ from wcwidth import center, ljust, width, wrap
 
 from contracts.failure import Language
 from contracts.summary import Summary, Verdict, VerdictCode
+from contracts.text import escape
 
 COLUMNS = 64
 """Columns of each line of the box, borders included, counted as a terminal does (wcwidth)."""
@@ -26,7 +27,7 @@ def render_report(summary: Summary, language: Language, zone: tzinfo | None = No
     lines += ["╠" + "═" * _INSIDE + "╣", _row("")]
     for heading, items in _sections(summary, words, zone):
         lines.append(_row(heading))
-        for item in items:
+        for item in map(escape, items):
             lines += [_row(part) for part in wrap(item, _TEXT, subsequent_indent="  ")]
         lines.append(_row(""))
     lines.append("╚" + "═" * _INSIDE + "╝")
@@ -43,7 +44,7 @@ def render_markdown(summary: Summary, language: Language, zone: tzinfo | None = 
             parts += [f"| {words.step} | loss |", "|---:|---:|"]
             parts += [f"| {point.step} | {point.loss:.4f} |" for point in summary.windows]
         else:
-            parts += [f"- {item.removeprefix('• ')}" for item in items]
+            parts += [f"- {escape(item).removeprefix('• ')}" for item in items]
         parts.append("")
     return "\n".join(parts)
 
@@ -273,7 +274,7 @@ def _row(text: str) -> str:
 
 
 def _short_name(summary: Summary) -> str:
-    return summary.model.rsplit("/", 1)[-1]
+    return escape(summary.model.rsplit("/", 1)[-1])
 
 
 def _shorten(text: str, columns: int) -> str:

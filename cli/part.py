@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from contracts.text import escape_lines
+
 LOG_BYTES = 16 * 1024 * 1024
 """A log larger than this is begun anew when its part starts; the old one is kept beside it."""
 
@@ -82,7 +84,8 @@ class Part:
         """Return the end of its log."""
         with contextlib.suppress(FileNotFoundError), self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 8192))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+            text = file.read().decode(errors="replace")
+            return "\n".join(map(escape_lines, text.splitlines()[-lines:]))
         return ""
 
     def _wait(self, seconds: float, hurry: Callable[[], bool]) -> None:

@@ -19,6 +19,12 @@ from typing import Any
 FINAL = ("succeeded", "failed", "cancelled", "paused")
 
 
+def printable(text: str) -> str:
+    """Return text of others as it may be printed: what a terminal would obey is shown by its number."""
+    kept = "\n\t\u200d\u3000"  # the joiner of emoji, and the Chinese space
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+
+
 class ApiError(Exception):
     """An answer of the API that is not a success: what its error says, and its HTTP status."""
 
@@ -28,7 +34,7 @@ class ApiError(Exception):
             text = " ".join(filter(None, [error["message"], error.get("hint")]))
         except (ValueError, KeyError, TypeError):
             text = body.decode(errors="replace")[:500]
-        super().__init__(f"{status}: {text}")
+        super().__init__(f"{status}: {printable(text)}")
         self.status = status
 
 

@@ -31,6 +31,7 @@ from app.uploads import storage_errors
 from contracts.dataset import parse_row
 from contracts.failure import Language
 from contracts.row_error import FORMS, RowError
+from contracts.text import escape
 
 TOLD_ERRORS = 5
 """Faulty rows that an answer names."""
@@ -102,7 +103,7 @@ def add_dataset(
         draft.keep(path)
     row = {
         "id": dataset_id,
-        "filename": PurePath(filename.replace("\0", "").replace("\\", "/")).name[:255] or "file",
+        "filename": escape(PurePath(filename.replace("\\", "/")).name)[:255] or "file",
         "upload_sha256": sha256,
         "upload_bytes": length,
         "sha256": draft.sha256,

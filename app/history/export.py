@@ -12,6 +12,7 @@ from app.history import store
 from app.history.line import Place
 from app.history.news import News, Row, read_news
 from app.history.series import Bounds
+from contracts.text import escape_cell
 
 PAGE = 5000
 """Records of one look at the database; no transaction is open while they are sent."""
@@ -30,7 +31,7 @@ class Extract:
 def csv_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
     """Yield CSV: a header, then a line a record; what it does not carry or is not finite is an empty field."""
     names = wanted.names
-    yield _csv([["step", "attempt", "at", *names]])
+    yield _csv([["step", "attempt", "at", *map(escape_cell, names)]])
     for attempt, rows in _pages(database, job_id, wanted):
         yield _csv(
             [

@@ -10,6 +10,7 @@ from app.history import store
 from app.history.schemas import LogLine
 from app.models import Attempt
 from app.pages import Page, decode_cursor, encode_cursor
+from contracts.text import escape_lines
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 
 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
-    """Yield the text of every line of a job's logs."""
+    """Yield the text of every line of a job's logs, fit for a terminal."""
     for attempt in store.list_attempts(session, job_id):
         for line, _ in _read_attempt(session, attempt, _Place(attempt.number), None):
-            yield line.text
+            yield escape_lines(line.text)
 
 
 def _page(lines: list[LogLine], place: _Place, has_more: bool) -> Page[LogLine]:

@@ -23,6 +23,7 @@ from app.pages import Page, decode_cursor, encode_cursor
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
 from contracts.summary import Summary
+from contracts.text import escape_lines
 
 CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt", "at")
 
@@ -173,6 +174,6 @@ def _error(attempt: Attempt, language: Language) -> AttemptError | None:
         code=reason.value,
         message=reason.message(language),
         hint=reason.hint(language),
-        detail=outcome.failure.detail,
+        detail=escape_lines(outcome.failure.detail),
         step=outcome.failure.step,
     )

@@ -1,7 +1,7 @@
 """The rules of jobs: what is accepted, what users see, what may be asked of a job and when."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -19,9 +19,9 @@ from app.errors import (
     JobPaused,
     JobRunning,
     NoTrainingRows,
-    NulCharacter,
     UnknownDataset,
     UnknownModel,
+    UnsafeCharacter,
 )
 from app.history import store as history
 from app.ids import is_id, new_id
@@ -41,8 +41,9 @@ from app.models import Dataset, Job, to_json
 from app.pages import decode_cursor, encode_cursor
 from app.workers import service as workers
 from contracts.failure import Failure, Language
-from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
+from contracts.job import DatasetSource, JobSpec, JobStatus
 from contracts.plan import evaluation_cost
+from contracts.text import UNSAFE, escape_lines, find_unsafe
 
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,7 +52,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
     """Check a spec against what is there and say what it would do. Raises an AppError that names the field."""
-    _refuse_nul(spec)
+    _refuse_unsafe(spec)
     train = _find_rows(session, spec.dataset.train, "dataset.train")
     separate = None
     if spec.dataset.eval is not None:
@@ -293,18 +294,29 @@ def _check_model(session: Session, spec: JobSpec) -> None:
         raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
 
 
-def _refuse_nul(spec: JobSpec) -> None:
-    """Refuse what PostgreSQL cannot hold. Names and ids have patterns that leave no NUL through."""
-    texts = {"name": spec.name or ""}
-    for key, value in spec.labels.items():
-        texts[f"labels.{key}".replace("\0", "")] = key + value
-    for where, source in (("train", spec.dataset.train), ("eval", spec.dataset.eval)):
-        if isinstance(source, HubDataset):
-            texts[f"dataset.{where}.config"] = source.config or ""
-            texts[f"dataset.{where}.split"] = source.split
-    for field, text in texts.items():
-        if "\0" in text:
-            raise NulCharacter(field, field=field)
+def _refuse_unsafe(spec: JobSpec) -> None:
+    """Refuse characters that must not reach a terminal or a page, in any text of a new job.
+
+    The contract itself takes them: jobs of an earlier version hold some, and are read and run as they are.
+    """
+    for field, text in _texts("", spec.model_dump(mode="json")):
+        character = find_unsafe(text)
+        if character is not None:
+            raise UnsafeCharacter(field, field=field, character=character)
+
+
+def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield each text of plain data, keys included, with the dotted path of its field."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            inner_path = ".".join(filter(None, (path, UNSAFE.sub("", key))))
+            yield inner_path, key
+            yield from _texts(inner_path, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(path, inner)
 
 
 def _encode_place(place: lists.Place) -> str:
@@ -377,6 +389,6 @@ def _error(job: Job, language: Language) -> JobError | None:
         code=failure.reason.value,
         message=failure.reason.message(language),
         hint=failure.reason.hint(language),
-        detail=failure.detail,
+        detail=escape_lines(failure.detail),
         step=failure.step,
     )

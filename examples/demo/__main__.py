@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from cli.part import Part
-from examples.client import ApiError, Client
+from examples.client import ApiError, Client, printable
 from examples.demo.language import Language, choose_language, say
 from examples.demo.progress import Progress
 from examples.demo.tickets import TICKETS_FILE
@@ -169,6 +169,7 @@ def _run_job(client: Client, service: Part, data_dir: Path, language: Language) 
     if job["status"] != "succeeded":
         error = job["error"] or {}
         text = " ".join(filter(None, (error.get(key) for key in ("message", "detail", "hint"))))
+        text = printable(text)
         raise DemoFailed(say(language, "failed", job=job_id, status=job["status"], error=text))
     return _report(client, job_id, language)
 

@@ -214,7 +214,7 @@ def json_with_nan(body: object) -> bytes:
         ),
     ],
 )
-def test_a_nul_character_is_refused_where_it_stands(
+def test_a_nul_character_is_refused_with_its_field(
     player: Player, spec: dict[str, Any], param: str
 ) -> None:
     body = {"model": "m", "dataset": {"train": {"hub": "x"}}} | spec
@@ -222,7 +222,7 @@ def test_a_nul_character_is_refused_where_it_stands(
     response = player.client.post("/v1/jobs", json=body)
 
     error = check_shape(response)
-    assert (response.status_code, error["code"], error["param"]) == (400, "nul_character", param)
+    assert (response.status_code, error["code"], error["param"]) == (400, "unsafe_character", param)
 
 
 def test_a_time_that_is_none_is_refused_with_its_field(player: Player) -> None:

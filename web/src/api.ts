@@ -2,10 +2,12 @@
 import { signal } from "@preact/signals";
 import { language } from "./preferences";
 import type { components } from "./schema";
+import { parse } from "./text";
 
 export type { components };
 
 type Schemas = components["schemas"];
+type Problem = Schemas["ErrorDetail"];
 export type Job = Schemas["JobView"];
 export type JobSpec = Schemas["JobSpec"];
 export type Event = Schemas["EventView"];
@@ -81,7 +83,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
 
 async function refusal(response: Response): Promise<Refused> {
   try {
-    const { error } = await response.json();
+    const { error } = parse<{ error: Problem }>(await response.text());
     return new Refused(response.status, error.code, error.message, error.param, error.hint ?? null);
   } catch {
     return new Refused(response.status, "", `HTTP ${response.status}`);
@@ -90,7 +92,7 @@ async function refusal(response: Response): Promise<Refused> {
 
 export async function call<T>(method: string, path: string, options: Options = {}): Promise<T> {
   const response = await send(method, path, { accept: "application/json", ...options });
-  return response.status === 204 ? (undefined as T) : response.json();
+  return response.status === 204 ? (undefined as T) : parse<T>(await response.text());
 }
 
 export const get = <T>(path: string): Promise<T> => call<T>("GET", path);

@@ -5,6 +5,7 @@ import { type Artifact, type Attempt, Away, type Event, get, isFinal, type Job, 
 import { Curve } from "./curve";
 import { addColumns, type Columns, MAX_POINTS, readCurve, readNews } from "./history";
 import { language } from "./preferences";
+import { parse } from "./text";
 
 const POLL_SECONDS = 1;
 const STREAM_AGAIN_SECONDS = 10;
@@ -204,7 +205,7 @@ export class LiveJob {
     const on = (name: string, handle: (data: never) => void): void =>
       stream.addEventListener(name, (event) => {
         if (stream !== this.stream) return;
-        handle(JSON.parse((event as MessageEvent<string>).data) as never);
+        handle(parse<never>((event as MessageEvent<string>).data));
       });
     stream.addEventListener("open", () => stream === this.stream && (this.source.value = "stream"));
     stream.addEventListener("error", fall);

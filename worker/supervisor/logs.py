@@ -3,11 +3,14 @@
 Celery's own lines go the same way, through the standard library's root logger.
 """
 
+import json
 import logging
 import sys
 from typing import Any
 
 import structlog
+
+from contracts.text import escape_json
 
 
 def configure_logging(level: int = logging.INFO) -> None:
@@ -32,7 +35,10 @@ def configure_logging(level: int = logging.INFO) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(ensure_ascii=False),
+                structlog.processors.JSONRenderer(
+                    serializer=lambda line, **how: escape_json(json.dumps(line, **how)),
+                    ensure_ascii=False,
+                ),
             ],
         )
     )

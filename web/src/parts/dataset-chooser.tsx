@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { call, type components, type Dataset, get, type List, type Refused } from "../api";
 import type { Texts } from "../form";
 import { count } from "../format";
+import { isolate } from "../text";
 import { say } from "../words";
 import { onText } from "./controls";
 
@@ -55,7 +56,7 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
           {chosen && !datasets.some((one) => one.id === chosen) && <option value={chosen}>{chosen}</option>}
           {datasets.map((one) => (
             <option key={one.id} value={one.id}>
-              {`${one.filename || one.id} · ${say("rows", { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
+              {`${isolate(one.filename || one.id)} · ${say("rows", { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
             </option>
           ))}
           <option value="hub">{say("of_hub")}</option>

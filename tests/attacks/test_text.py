@@ -1,0 +1,331 @@
+"""Characters that a terminal obeys or that turn the direction of text, in everything that others may name or print."""
+
+import csv
+import io
+import itertools
+import json
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import sync_playwright
+from sqlalchemy import select, update
+from starlette.testclient import TestClient
+
+from app.db import Database
+from app.event_words import event_words
+from app.main import create_app
+from app.models import Job
+from app.report import render_markdown, render_report
+from app.settings import Settings
+from contracts.base import utc_now
+from contracts.failure import FailureReason
+from contracts.record import LogRecord, MetricRecord
+from contracts.text import escape, escape_cell, escape_json, find_unsafe
+from examples.client import ApiError, printable
+from tests.app.player import TOKEN, Player
+from tests.factories import make_metric, make_summary
+from tests.server_process import Server
+from tests.web.conftest import ARGUMENTS, CHROMIUM
+
+BAD = [
+    *map(chr, range(0x20)),
+    *map(chr, range(0x7F, 0xA0)),
+    *"\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u206a\u206f",
+]
+STORABLE = "".join(BAD).replace("\0", "")
+GOOD = [
+    "中文名称，第一次（试跑）",
+    "تجربة أولى",
+    "ניסוי ראשון",
+    "می‌خواهم",  # with U+200C, which Persian needs
+    "👩‍👩‍👧‍👦 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",  # with U+200D, a variation selector, a flag of tags and an accent
+    "क्‍ष",
+    "a=b -0.5 @home 'quoted' <b>",
+]
+COLOR = "\x1b[31mred\x1b[0m \x9b2J"
+
+
+def spec_with(**changes: Any) -> dict[str, Any]:
+    return {"model": "m", "dataset": {"train": {"hub": "someone/data"}}} | changes
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=sqlite_url, data_dir=tmp_path / "files", worker_token=TOKEN, doorbell=False
+    )
+
+
+@pytest.fixture
+def player(settings: Settings) -> Iterator[Player]:
+    app = create_app(settings)
+    app.state.storage.prepare()
+    yield Player(TestClient(app))
+    app.state.database.close()
+
+
+@pytest.mark.parametrize("character", BAD, ids=lambda c: f"U+{ord(c):04X}")
+def test_an_unsafe_character_is_found_and_shown_by_its_number(character: str) -> None:
+    assert find_unsafe(f"a{character}b") == f"U+{ord(character):04X}"
+    shown = escape(f"a{character}b")
+    assert shown.isascii()
+    assert f"{ord(character):x}" in shown
+    assert find_unsafe(shown) is None
+    assert json.loads(escape_json(json.dumps(character, ensure_ascii=False))) == character
+    assert printable(character).isprintable() or character in "\n\t"
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_text_of_every_script_stays(player: Player, text: str) -> None:
+    job = player.submit(name=text, labels={text: text}, dataset={"train": player.upload()})
+
+    assert (player.job(job)["name"], player.job(job)["labels"]) == (text, {text: text})
+    assert escape(text) == text
+
+
+def test_every_control_and_direction_character_of_unicode_is_known() -> None:
+    turning = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
+    marks = {"LEFT-TO-RIGHT MARK", "RIGHT-TO-LEFT MARK", "ARABIC LETTER MARK"}
+    for character in map(chr, range(sys.maxunicode + 1)):
+        is_unsafe = (
+            unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"}
+            or unicodedata.bidirectional(character) in turning
+            or unicodedata.name(character, "") in marks
+        )
+        # Six more formatting marks of old, U+206A to U+206F, turn digits and letters.
+        assert bool(find_unsafe(character)) == (is_unsafe or "\u206a" <= character <= "\u206f")
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"name": "a{}b"}, "name"),
+        ({"labels": {"k": "{}"}}, "labels.k"),
+        ({"labels": {"k{}": "v"}}, "labels.k"),
+        ({"dataset": {"train": {"hub": "x", "split": "train{}"}}}, "dataset.train.split"),
+        ({"dataset": {"train": {"hub": "x", "config": "{}"}}}, "dataset.train.config"),
+        ({"queue": "q{}"}, "queue"),
+        ({"model": "m{}"}, "model"),
+        ({"model_revision": "r{}"}, "model_revision"),
+    ],
+)
+def test_a_new_job_must_not_hold_one(player: Player, changes: dict[str, Any], param: str) -> None:
+    for character, language in itertools.product("\u202e\x1b\x9b\n\t\x7f\u2066\0", ("en", "zh")):
+        # The character is put in as JSON says it, so that no other part is touched.
+        body = json.dumps(spec_with(**changes)).replace("{}", json.dumps(character)[1:-1])
+        headers = {"Content-Type": "application/json", "Accept-Language": language}
+        response = player.client.post("/v1/jobs?dry_run=true", content=body, headers=headers)
+
+        error = response.json()["error"]
+        assert (response.status_code, error["param"]) == (400, param)
+        assert find_unsafe(response.text) is None
+        if error["code"] == "unsafe_character":
+            assert f"U+{ord(character):04X}" in error["message"]
+            assert error["hint"]
+
+
+def test_a_job_of_an_earlier_version_that_holds_some_can_be_read_and_run(player: Player) -> None:
+    job = player.submit(name="old")
+    make_old(player.client.app.state.database, job)  # type: ignore[attr-defined]  # it is a TestClient
+
+    assert "\u202e" in player.job(job)["name"]
+    assert [each["id"] for each in player.get("/v1/jobs", search="evil")["data"]] == [job]
+    claim = player.claim()
+    assert "\u202e" in str(claim.spec.name)
+    player.succeed(claim)
+
+
+def make_old(database: Database, job: str) -> None:
+    """Give a stored job a name and labels that were once accepted."""
+    with database.writing() as session:
+        spec = dict(session.scalars(select(Job.spec).where(Job.id == job)).one())
+        spec |= {"name": "evil\u202egpj.exe", "labels": {"team": COLOR}}
+        session.execute(update(Job).where(Job.id == job).values(spec=spec))
+
+
+def play_an_evil_run(player: Player) -> str:
+    """Run a job whose worker, log and failure say all that they should not; return the job."""
+    name = "w" + STORABLE
+    player.hello(worker_id=name, host=COLOR, device={"name": STORABLE}, versions={COLOR: COLOR})
+    job = player.submit(name="evil run")
+    claim = player.claim(worker_id=name, device={"name": STORABLE})
+    at = utc_now()
+    player.sync(
+        claim,
+        LogRecord(seq=1, at=at, message=COLOR + STORABLE, level="warning"),
+        make_metric(2, 1),
+        MetricRecord(seq=3, at=at, step=1, values={"=cmd|' /C calc'!A0": -0.5, "\u202ex": 1.0}),
+        notes=[
+            {"number": 1, "code": "checkpoint_delayed", "figures": {"step": 1, "reason": STORABLE}}
+        ],
+    )
+    player.print(claim, 0, f"{COLOR}\tend{STORABLE}\nfarewell\n")
+    player.fail(claim, FailureReason.MODEL_REFUSED, detail=COLOR + STORABLE)
+    return job
+
+
+def test_what_a_training_prints_reaches_no_terminal_as_it_is(player: Player) -> None:
+    job = play_an_evil_run(player)
+    for path in (
+        f"{job}/logs?format=text",
+        f"{job}/loss?format=text",
+        f"{job}/loss?format=csv",
+        f"{job}/metrics?format=csv",
+        f"{job}/metrics?format=ndjson",
+    ):
+        text = player.client.get(f"/v1/jobs/{path}").text
+        assert find_unsafe(text.replace("\n", "").replace("\t", "")) is None, path
+    log = player.client.get(f"/v1/jobs/{job}/logs?format=text").text
+    assert "\\x1b[31mred\\x1b[0m \\x9b2J\tend" in log
+    assert "\nfarewell\n" in log
+    error = player.job(job)["error"]["detail"]
+    assert error.startswith("\\x1b[31mred")
+    attempt = player.get(f"/v1/jobs/{job}/attempts")["data"][0]
+    assert attempt["error"]["detail"] == error
+    for event in player.get(f"/v1/jobs/{job}/events")["data"]:
+        assert find_unsafe(event["message"].replace("\n", "").replace("\t", "")) is None
+
+
+def test_an_event_with_words_of_a_worker_is_escaped() -> None:
+    told = event_words("attempt_started", "en", {"number": 1, "worker": f"w{COLOR}"})
+
+    assert told == f"Attempt 1 started on w{escape(COLOR)}."
+
+
+def test_a_report_shows_what_a_worker_says_of_itself_within_its_box() -> None:
+    summary = make_summary(
+        model=f"{COLOR}\u202emodel", device=f"GPU{COLOR}\n\u2028", lr_scheduler="\x1bc"
+    )
+    for language in ("en", "zh"):
+        boxed = render_report(summary, language, UTC)  # type: ignore[arg-type]  # a literal of the two
+        assert find_unsafe(boxed.replace("\n", "")) is None
+        assert all(line[0] in "╔║╠╚" for line in boxed.splitlines())
+        markdown = render_markdown(summary, language, UTC)  # type: ignore[arg-type]
+        assert find_unsafe(markdown.replace("\n", "")) is None
+    assert "GPU\\x1b[31m" in boxed
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
+def test_no_cell_of_text_is_a_formula(text: str) -> None:
+    assert escape_cell(text).startswith("'")
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "@x", "-loss", "+a", "\t=1"])
+def test_a_series_whose_name_is_a_formula_is_no_formula_in_csv(player: Player, name: str) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, MetricRecord(seq=1, at=utc_now(), step=1, values={name: -0.5, "loss": 2.0}))
+
+    for query in ({}, {"names": f"{name},loss"}, {"names": "=asked,loss"}):
+        text = player.client.get(f"/v1/jobs/{job}/metrics", params={"format": "csv", **query}).text
+        header, *rows = csv.reader(io.StringIO(text))
+        assert not [cell for cell in header if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+        assert rows
+        if query != {"names": "=asked,loss"}:
+            assert float(rows[0][header.index(escape_cell(name))]) == -0.5
+
+
+def test_the_name_of_a_file_is_stored_as_it_may_be_shown(player: Player) -> None:
+    row = json.dumps({"prompt": "a", "completion": "b"})
+    name = "photo\u202egpj.\x1b[2Jjson"
+    answer = player.client.post("/v1/datasets", files={"file": (name, row)})
+
+    assert answer.status_code == 201, answer.text
+    assert find_unsafe(answer.json()["filename"]) is None
+    assert "photo" in answer.json()["filename"]
+
+
+def test_a_faulty_row_is_told_without_its_characters(player: Player) -> None:
+    row = json.dumps({f"k\u202e{COLOR}": 1}, ensure_ascii=False)
+    answer = player.client.post("/v1/datasets", files={"file": ("x.jsonl", row)})
+
+    assert answer.status_code == 400
+    assert find_unsafe(answer.text) is None
+    assert "\\\\u202e" in answer.text
+
+
+def test_the_file_name_of_an_artifact_cannot_leave_its_header(player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+    for name in ('a"b', "a%0d%0ab", "a%E2%80%AEb", "a;b"):
+        assert player.put_artifact(claim, name).status_code in {400, 404}
+
+
+def test_the_servers_log_shows_a_path_by_its_numbers(server: Server) -> None:
+    server.client.get("/v1/jobs/%C2%9B2J%E2%80%AE%1B%5B31m")
+
+    lines = [line for line in server.log_lines() if str(line.get("path", "")).endswith("31m")]
+    assert [line["path"] for line in lines] == ["/v1/jobs/\x9b2J\u202e\x1b[31m"]
+    raw = server.log.read_text(encoding="utf-8")
+    assert find_unsafe(raw.replace("\n", "")) is None
+
+
+@pytest.mark.parametrize("module", ["app.logs", "worker.supervisor.logs"])
+def test_no_log_line_holds_a_raw_character(module: str) -> None:
+    code = (
+        f"import structlog; from {module} import configure_logging; configure_logging();"
+        "structlog.get_logger('x').info('said', text='\\u202e\\x9b\\x1b中')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stderr)["text"] == "\u202e\x9b\x1b中"
+    assert find_unsafe(done.stderr.strip()) is None
+    assert "中" in done.stderr
+
+
+def test_the_example_client_prints_no_control_of_an_error() -> None:
+    body = json.dumps({"error": {"message": COLOR + "\u202e", "hint": "a\nb\t中文　字"}}).encode()
+
+    said = str(ApiError(400, body))
+
+    assert said == f"400: {escape(COLOR)}\\u202e a\nb\t中文　字"
+
+
+def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) -> None:
+    player = Player(server.client)
+    rows = [{"prompt": COLOR + STORABLE, "completion": f"b\u202e{n}"} for n in range(3)]
+    file = {"file": ("x\u202e.json", json.dumps(rows))}
+    dataset = server.client.post("/v1/datasets", files=file).json()["id"]
+    job = play_an_evil_run(player)
+    old = player.submit(dataset={"train": dataset})
+    database = Database(f"sqlite:///{tmp_path}/stepline.db")
+    make_old(database, old)
+    database.close()
+    seen: dict[str, str] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        for path, wanted in (
+            ("/", "evil\\u202egpj.exe"),
+            (f"/jobs/{old}", "team:\\x1b[31m"),
+            (f"/jobs/{job}", "farewell"),
+            (f"/compare?ids={job},{old}", "evil\\u202egpj.exe"),
+            ("/workers", "w\\x01"),
+            (f"/new?from={old}", "evil"),
+        ):
+            page.goto(f"http://127.0.0.1:{server.port}{path}")
+            page.wait_for_function(
+                "wanted => [document.body.textContent, ...[...document.querySelectorAll('input')]"
+                ".map(each => each.value)].join(' ').includes(wanted)",
+                arg=wanted,
+            )
+            seen[path] = page.evaluate(
+                "() => [document.title, document.body.textContent, ...[...document.querySelectorAll('input, [title], "
+                "[aria-label]')].flatMap(each => [each.value, each.title, each.ariaLabel])].join('\\n')"
+            )
+        browser.close()
+
+    for path, text in seen.items():
+        isolates = str.maketrans("", "", "\u2068\u2069\n\t\r")  # the page's own, around names
+        assert find_unsafe(text.translate(isolates)) is None, path
+    for character in STORABLE:
+        if (
+            character not in "\n\t\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+        ):  # these end a line of the log
+            assert escape(character) in seen[f"/jobs/{job}"], hex(ord(character))

@@ -1,0 +1,28 @@
+// Texts of others, fit to be shown. The characters are those of contracts/text.py: what a terminal obeys, and what turns the
+// direction of text, is shown by its number. A test compares the two.
+const UNSAFE = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]/gu;
+/** The same in JSON, where most of them stand by their number already. */
+const IN_JSON = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]|\\[bfu]/;
+
+export function escape(text: string): string {
+  return text.replace(UNSAFE, (found) => {
+    const number = found.charCodeAt(0).toString(16);
+    return number.length > 2 ? `\\u${number.padStart(4, "0")}` : `\\x${number.padStart(2, "0")}`;
+  });
+}
+
+/** Parse an answer of the API. Its texts can be shown as they are; newlines and tabs are kept. */
+export function parse<T>(json: string): T {
+  const value = JSON.parse(json) as unknown;
+  return (IN_JSON.test(json) ? escapeAll(value) : value) as T;
+}
+
+function escapeAll(value: unknown): unknown {
+  if (typeof value === "string") return escape(value);
+  if (Array.isArray(value)) return value.map(escapeAll);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [escape(name), escapeAll(inner)]));
+}
+
+/** Text of either direction for a line of plain text, which it leaves in order: what `<bdi>` does where elements can stand. */
+export const isolate = (text: string): string => `\u2068${text}\u2069`;
