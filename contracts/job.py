@@ -269,7 +269,7 @@ class JobSpec(Strict):
     checkpoint: CheckpointSpec = CheckpointSpec()
     engine: EngineSpec = EngineSpec()
     name: str | None = Field(None, max_length=200)
-    """For people; need not be unique. A new job's texts hold no control or direction characters (`contracts/text.py`)."""
+    """For people; need not be unique. No text of a new job may hold control or direction characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
     """For filtering: at most 16, keys to 64 characters, values to 512."""
     priority: int = Field(0, ge=-1000, le=1000)

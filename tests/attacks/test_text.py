@@ -203,10 +203,10 @@ def test_a_report_shows_what_a_worker_says_of_itself_within_its_box() -> None:
         model=f"{COLOR}\u202emodel", device=f"GPU{COLOR}\n\u2028", lr_scheduler="\x1bc"
     )
     for language in ("en", "zh"):
-        boxed = render_report(summary, language, UTC)  # type: ignore[arg-type]  # a literal of the two
+        boxed = render_report(summary, language, UTC)
         assert find_unsafe(boxed.replace("\n", "")) is None
         assert all(line[0] in "╔║╠╚" for line in boxed.splitlines())
-        markdown = render_markdown(summary, language, UTC)  # type: ignore[arg-type]
+        markdown = render_markdown(summary, language, UTC)
         assert find_unsafe(markdown.replace("\n", "")) is None
     assert "GPU\\x1b[31m" in boxed
 

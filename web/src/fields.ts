@@ -35,7 +35,7 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "engine.fused_optimizer": ["融合优化器", "用一个内核更新整个适配器。auto：在 GPU 上启用。"],
   "engine.dequantize_base": ["反量化基座", "以计算类型保存按 NF4 舍入的权重：更快但更占显存。auto：关闭。"],
   "engine.compile": ["编译", "用 torch.compile 编译解码层。auto：关闭。"],
-  name: ["名称", "供人阅读，可重复。不能含有控制字符或方向控制字符。"],
+  name: ["名称", "供人阅读，可重复。新任务的文本均不能含有控制字符或方向控制字符。"],
   labels: ["标签", "用于筛选：最多 16 个，每行一个 键:值。"],
   priority: ["优先级", "越大越先领取；相同时先提交者先。"],
   queue: ["队列", "监听该队列的工作节点可以领取此任务。"],
