@@ -1,10 +1,14 @@
 """Load: how many durable jobs a second come in over HTTP, and whether rival claimers ever get the same one.
 
     python -m benchmarks.load [--jobs 1000] [--databases sqlite,postgresql]
+    python -m benchmarks.load --table [--sizes 1000,100000,1000000] [--rounds 20] [--databases sqlite,postgresql]
 
 One API process, four clients. A job is counted when its 201 has arrived; by then it is committed with synchronous writes
 (SQLite FULL, PostgreSQL's default with fsync on). It prints and never judges; the last line is JSON with the ratios to
 the targets, beside the number of cores and what one fsync costs here.
+
+With --table: what each kind of request costs among so many jobs, and the ratio of the largest size to the smallest
+(benchmarks/table.py). A million jobs take about 8 GB of disk and some minutes for each database.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from typing import Any
 
 import httpx2
 
+from benchmarks import table
 from contracts.wire import CLAIM_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
 from tests.postgres import running_postgres
@@ -47,6 +52,9 @@ class Figures:
 def main() -> None:
     """Measure each database and print."""
     options = arguments()
+    if options.table:
+        table.measure(options)
+        return
     fsync_seconds = measure_fsync()
     print(
         f"cores: {os.cpu_count()}  load: {os.getloadavg()[0]:.1f}  fsync: {1000 * fsync_seconds:.2f} ms"
@@ -78,6 +86,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--databases", default="sqlite,postgresql")
+    parser.add_argument("--table", action="store_true", help="requests among many jobs")
+    parser.add_argument("--sizes", default="1000,100000,1000000", help="with --table")
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="requests of each kind, with --table"
+    )
     return parser.parse_args()
 
 

@@ -57,14 +57,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_queue_order",
         "jobs",
-        ["queue", sa.text("priority DESC"), "number"],
+        ["status", "queue", sa.text("priority DESC"), "number"],
         postgresql_where=QUEUED,
         sqlite_where=QUEUED,
     )
     op.create_index(
         "ix_jobs_model_order",
         "jobs",
-        ["queue", "model", sa.text("priority DESC"), "number"],
+        ["status", "queue", "model", sa.text("priority DESC"), "number"],
         postgresql_where=QUEUED,
         sqlite_where=QUEUED,
     )

@@ -1,0 +1,255 @@
+"""Rows of a service that has run for long, written into a database as fast as it takes them.
+
+Ninety of a hundred jobs have ended, with a summary each; the newest tenth waits, in three queues and with several
+priorities, and a few run. Most have a name and labels.
+"""
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from sqlalchemy import Table
+
+from app.db import Database
+from app.jobs.lists import text_of
+from app.models import Attempt, Base, Job, JobLabel, JobText, Worker, to_json
+from contracts.attempt import AttemptStatus, WorkerInfo
+from contracts.failure import Failure, FailureReason
+from contracts.job import JobSpec, JobStatus
+from tests.factories import make_summary
+
+QUEUES = ("default", "large", "default", "small", "default", "default", "large", "default")
+PRIORITIES = (0, 0, 0, 5, 0, 0, -1, 0, 0, 10, 0)
+ENDS = (*[JobStatus.SUCCEEDED] * 17, JobStatus.FAILED, JobStatus.FAILED, JobStatus.CANCELLED)
+MODELS = 40
+WORKERS = 20
+RUNNING = 10
+LATE = 40
+"""The newest jobs wait behind all others of their queue, for a model of their own."""
+LATE_MODEL = "team/late"
+NEEDLE = "needle-in-hay"
+NEEDLE_FROM_NEWEST = 900
+NEWEST_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+"""When the newest was submitted; each other one a second before the next."""
+_CHUNK = 20_000
+_SUMMARY = json.dumps(
+    to_json(make_summary(windows=[{"step": 10 * n, "loss": 2.5 - n / 50} for n in range(1, 51)]))
+)
+_FAILURE = json.dumps(to_json(Failure(reason=FailureReason.CRASHED, detail="at step 3\n" * 40)))
+_WORKER = json.dumps(to_json(WorkerInfo(worker_id="worker-0", host="gpu-host")))
+
+
+def job_id(index: int) -> str:
+    """Return the id of a job; 0 is the oldest."""
+    return f"job_{index:024x}"
+
+
+def first_queued(size: int) -> int:
+    """Return the index of the job that is claimed first of the queue `default`."""
+    queued = range(size - size // 10, size)
+    best = [n for n in queued[:1000] if _priority(n, size) == 10 and _queue(n, size) == "default"]
+    return best[0]
+
+
+def queued_id(size: int, nth: int) -> str:
+    """Return the id of a job that waits in the middle of the queues; another for each `nth`."""
+    middle = size - size // 20
+    return job_id(middle - nth)
+
+
+def write(database: Database, size: int) -> None:
+    """Fill a migrated, empty database with so many jobs."""
+    tables = {
+        Worker: _workers(),
+        Job: (_job(n, size) for n in range(size)),
+        JobText: (
+            (n + 1, text_of(_name(n, size) or "", _model(n, size), job_id(n))) for n in range(size)
+        ),
+        JobLabel: _labels(size),
+        Attempt: _attempts(size),
+    }
+    for model, rows in tables.items():
+        _insert(database, Base.metadata.tables[model.__tablename__], rows)
+
+
+def analyze(database: Database) -> None:
+    """Let PostgreSQL look at its tables, as it does by itself after a while. SQLite is never asked to."""
+    if not database.is_sqlite:
+        with psycopg.connect(**_dsn(database), autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+
+
+def _status(n: int, size: int) -> JobStatus:
+    if n >= size - size // 10:
+        return JobStatus.QUEUED
+    return JobStatus.RUNNING if n >= size - size // 10 - RUNNING else ENDS[n % len(ENDS)]
+
+
+def _queue(n: int, size: int) -> str:
+    return "default" if n >= size - LATE else QUEUES[n % len(QUEUES)]
+
+
+def _priority(n: int, size: int) -> int:
+    return -5 if n >= size - LATE else PRIORITIES[n % len(PRIORITIES)]
+
+
+def _model(n: int, size: int) -> str:
+    return LATE_MODEL if n >= size - LATE else f"team/model-{n % MODELS}"
+
+
+def _name(n: int, size: int) -> str | None:
+    if n == size - NEEDLE_FROM_NEWEST:
+        return NEEDLE
+    return None if n % 5 == 0 else f"sweep {n // 8}, learning rate {1 + n % 8}e-4"
+
+
+def _labels_of(n: int, size: int) -> dict[str, str]:
+    labels = {"team": str(n % 2), "stage": str(n % 3)} if n % 4 else {}
+    if n >= size - 1000 and n % 300 == 0:
+        labels["rare"] = "yes"
+    return labels
+
+
+def created_at(n: int, size: int) -> datetime:
+    """Return when a job was submitted."""
+    return NEWEST_AT - timedelta(seconds=size - 1 - n)
+
+
+def _spec(n: int, size: int, whole: dict[str, Any]) -> str:
+    own = {
+        "model": _model(n, size),
+        "name": _name(n, size),
+        "labels": _labels_of(n, size),
+        "priority": _priority(n, size),
+        "queue": _queue(n, size),
+    }
+    return json.dumps(whole | own)
+
+
+_WHOLE_SPEC = to_json(
+    JobSpec.model_validate({"model": "m", "dataset": {"train": {"hub": "team/rows"}}})
+)
+
+
+def _job(n: int, size: int) -> tuple[Any, ...]:
+    status, submitted_at = _status(n, size), created_at(n, size)
+    started = status is not JobStatus.QUEUED
+    values: dict[str, Any] = {
+        "number": n + 1,
+        "id": job_id(n),
+        "status": status.value,
+        "version": 40 if started else 1,
+        "spec": _spec(n, size, _WHOLE_SPEC),
+        "model": _model(n, size),
+        "queue": _queue(n, size),
+        "priority": _priority(n, size),
+        "created_at": submitted_at,
+        "started_at": submitted_at + timedelta(minutes=1) if started else None,
+        "ended_at": submitted_at + timedelta(minutes=9) if status.is_final else None,
+        "attempt_number": int(started),
+        "current_attempt_id": _attempt_id(n) if status is JobStatus.RUNNING else None,
+        "losses": 0,
+        "checkpoint_step": 0,
+        "lost_checkpoint_step": 0,
+        "phase": "training" if status is JobStatus.RUNNING else None,
+        "step": 500 if started else 0,
+        "total_steps": 500 if started else None,
+        "epoch": 1.0 if started else None,
+        "last_loss": 1.5 if started else None,
+        "eval_loss": 1.6 if status is JobStatus.SUCCEEDED else None,
+        "failure": _FAILURE if status is JobStatus.FAILED else None,
+        "summary": _SUMMARY if status is JobStatus.SUCCEEDED else None,
+    }
+    return tuple(values.get(column.name) for column in Base.metadata.tables["jobs"].c)
+
+
+def _labels(size: int) -> Iterator[tuple[Any, ...]]:
+    for n in range(size):
+        for key, value in _labels_of(n, size).items():
+            yield job_id(n), key, value, created_at(n, size), n + 1
+
+
+def _attempt_id(n: int) -> str:
+    return f"att_{n:024x}"
+
+
+def _attempts(size: int) -> Iterator[tuple[Any, ...]]:
+    columns = Base.metadata.tables["attempts"].c
+    for n in range(size - size // 10):
+        runs = _status(n, size) is JobStatus.RUNNING
+        at = created_at(n, size)
+        far = datetime(2100, 1, 1, tzinfo=UTC)
+        values: dict[str, Any] = {
+            "id": _attempt_id(n),
+            "job_id": job_id(n),
+            "number": 1,
+            "status": (AttemptStatus.RUNNING if runs else AttemptStatus.SUCCEEDED).value,
+            "token_sha256": "0" * 64,
+            "worker_id": f"worker-{n % WORKERS}",
+            "worker": _WORKER,
+            "started_at": at,
+            "synced_at": at,
+            "lease_expires_at": far if runs else at,
+            "takeover_at": far if runs else at,
+            "ended_at": None if runs else at,
+            "seen_seq": 500,
+            "acked_seq": 500,
+            "folded_seq": 0,
+            "acked_output": 0,
+            "acked_note": 0,
+            "first_step": 1,
+            "last_step": 500,
+        }
+        yield tuple(values.get(column.name) for column in columns)
+
+
+def _workers() -> Iterator[tuple[Any, ...]]:
+    columns = Base.metadata.tables["workers"].c
+    for n in range(WORKERS):
+        values = {
+            "id": f"worker-{n}",
+            "queue": "default",
+            "info": _WORKER,
+            "first_seen_at": NEWEST_AT,
+            "last_seen_at": NEWEST_AT,
+        }
+        yield tuple(values.get(column.name) for column in columns)
+
+
+def _insert(database: Database, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+    names = ", ".join(f'"{column.name}"' for column in table.c)
+    if database.is_sqlite:
+        marks = ", ".join("?" for _ in table.c)
+        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608  # our own names
+        connection = sqlite3.connect(str(database.url.database), isolation_level=None)
+        connection.execute("BEGIN")
+        while chunk := list(itertools.islice(rows := iter(rows), _CHUNK)):
+            connection.executemany(statement, [[_sqlite(value) for value in row] for row in chunk])
+        connection.execute("COMMIT")
+        connection.close()
+        return
+    with psycopg.connect(**_dsn(database)) as connection, connection.cursor() as cursor:
+        with cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row(row)
+        if table.name == "jobs":
+            cursor.execute("SELECT setval('jobs_number_seq', (SELECT max(number) FROM jobs))")
+
+
+def _sqlite(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return value
+
+
+def _dsn(database: Database) -> dict[str, Any]:
+    url = database.url
+    return {
+        "host": str(url.query["host"]),
+        "user": url.username,
+        "dbname": url.database,
+    }

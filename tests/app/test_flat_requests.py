@@ -1,0 +1,231 @@
+"""What a request costs the database does not grow with the number of jobs.
+
+Not a duration: the work itself is counted, SQLite's by the instructions of its virtual machine, PostgreSQL's by the rows
+that each node of the executed plan read.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+from sqlalchemy.orm import Session
+
+from app.attempts import service as attempts
+from app.attempts.lease import Times
+from app.db import Database, database_now
+from app.jobs import lists, queue, service
+from app.jobs.schemas import JobFilter
+from app.settings import Settings
+from app.workers import service as workers
+from benchmarks import rows
+from contracts.attempt import ClaimRequest, WorkerInfo
+from contracts.job import JobSpec, JobStatus
+from tests.app.conftest import KINDS
+from tests.postgres import Postgres
+
+SMALL, LARGE = 1000, 4000
+GROWTH = 1.25
+"""A B-tree that is four times as large may be one level deeper."""
+FEW = 60
+"""Rows and instructions that do not count: a page of a tree more or less."""
+INSTRUCTIONS = 25
+"""Between two looks at SQLite's count."""
+Ask = Callable[[Session, int], object]
+
+
+@pytest.fixture(params=KINDS)
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Database]]:
+    """A small and a large database of each kind."""
+    made = []
+    with contextlib.ExitStack() as stack:
+        for size in (SMALL, LARGE):
+            if request.param == "sqlite":
+                path = tmp_path / f"{size}.db"
+                shutil.copy(request.getfixturevalue("migrated_file"), path)
+                url = f"sqlite:///{path}"
+            else:
+                server: Postgres = request.getfixturevalue("postgres")
+                name = server.create_database(request.getfixturevalue("migrated_template"))
+                stack.callback(server.drop_database, name)
+                url = server.url(name)
+            database = Database(url)
+            stack.callback(database.close)
+            rows.write(database, size)
+            rows.analyze(database)
+            made.append(database)
+        yield made
+
+
+class Meter:
+    """Counts what the statements over a database cost."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._statements: list[tuple[str, Any]] = []
+        self._ticks = 0
+        for engine in {database.reader, database.writer}:
+            if database.is_sqlite:
+                event.listen(engine, "checkout", self._watch)
+            else:
+                event.listen(engine, "before_cursor_execute", self._note)
+
+    def measure(self, ask: Callable[[Session], object]) -> int:
+        """Return the work of a request: instructions on SQLite, rows read on PostgreSQL."""
+        self._statements.clear()
+        self._ticks = 0
+        with self._database.writing() as session:
+            ask(session)
+        if self._database.is_sqlite:
+            return self._ticks * INSTRUCTIONS
+        return sum(self._count_rows(*each) for each in list(self._statements))
+
+    def _watch(self, connection: Any, *_: object) -> None:
+        def tick() -> int:
+            self._ticks += 1
+            return 0
+
+        connection.set_progress_handler(tick, INSTRUCTIONS)
+
+    def _note(
+        self, _connection: Connection, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> None:
+        if statement.startswith(("SELECT", "WITH", "UPDATE")):
+            self._statements.append((statement, parameters))
+
+    def _count_rows(self, statement: str, parameters: Any) -> int:
+        with self._database.writer.connect() as connection:
+            # Small tables are cheaper to read as a whole; what is asked here is whether an index could do it.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
+            plans = connection.exec_driver_sql(explain + statement, parameters).scalar_one()
+            connection.rollback()
+        return sum(_rows_of(plan["Plan"]) for plan in plans)
+
+
+def _rows_of(node: dict[str, Any]) -> int:
+    removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
+    own = round((node["Actual Rows"] + removed) * node["Actual Loops"])
+    return own + sum(_rows_of(each) for each in node.get("Plans", []))
+
+
+def _list(limit: int = 20, cursor: str | None = None, **chosen: Any) -> Ask:
+    def ask(session: Session, size: int) -> object:
+        filters = {
+            name: value(size) if callable(value) else value for name, value in chosen.items()
+        }
+        empty: dict[str, Any] = {
+            "search": "",
+            "statuses": [],
+            "labels": {},
+            "created_after": None,
+            "created_before": None,
+        }
+        return service.list_jobs(session, JobFilter(**empty | filters), cursor, limit, "en")
+
+    return ask
+
+
+def _job(index: Callable[[int], int]) -> Ask:
+    return lambda session, size: service.get_job(session, rows.job_id(index(size)), "en")
+
+
+def _submit(session: Session, _: int) -> object:
+    spec = JobSpec.model_validate(
+        {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}}
+    )
+    return service.submit_job(session, spec, "key")
+
+
+def _claim(models: list[str] | None) -> Ask:
+    def ask(session: Session, _: int) -> object:
+        settings = Settings(worker_token="t")
+        attempts.hear_of(session, WorkerInfo(worker_id="any"), Times.of(settings))
+        asking = WorkerInfo(worker_id="worker-1", models=models)
+        claim = attempts.claim_next(session, ClaimRequest(worker=asking), settings)
+        assert claim is not None
+        return claim
+
+    return ask
+
+
+def _sweep(session: Session, _: int) -> object:
+    now = database_now(session)
+    return [queue.count_claimable(session, name, now, 5) for name in queue.list_queues(session)]
+
+
+def _back(share: float) -> Callable[[int], object]:
+    return lambda size: rows.created_at(size - 1 - int(share * size), size)
+
+
+REQUESTS: dict[str, Ask] = {
+    "list": _list(),
+    "list of 100": _list(limit=100),
+    "queued": _list(statuses=[JobStatus.QUEUED]),
+    "queued, 100": _list(limit=60, statuses=[JobStatus.QUEUED]),
+    "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
+    "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
+    "long ago": _list(created_before=_back(0.9)),
+    "lately": _list(created_before=_back(0.01)),
+    "since long": _list(created_after=_back(0.9)),
+    "of a while": _list(created_after=_back(0.9), created_before=_back(0.8)),
+    "a common label": _list(labels={"team": "0"}),
+    "a rare label": _list(labels={"rare": "yes"}),
+    "two labels": _list(labels={"team": "0", "stage": "1"}),
+    "a label and a status": _list(labels={"team": "0"}, statuses=[JobStatus.FAILED]),
+    "a search with hits": _list(search="sweep"),
+    "a search without a hit": _list(search="not there"),
+    "a search among statuses": _list(
+        search="not there", statuses=[JobStatus.FAILED, JobStatus.SUCCEEDED]
+    ),
+    "a search in a label": _list(search="not there", labels={"team": "1"}),
+    "a whole id": _list(search=rows.job_id(7)),
+    "the first of a queue": _job(rows.first_queued),
+    "the last of a queue": _job(lambda size: size - 1),
+    "an ended job": _job(lambda size: size // 2),
+    "submission": _submit,
+    "claim": _claim(None),
+    "claim of what waits behind": _claim([rows.LATE_MODEL]),
+    "workers": lambda session, _: workers.list_workers(session, database_now(session)),
+    "sweep": _sweep,
+}
+
+
+def test_no_request_does_more_among_four_times_as_many_jobs(
+    databases: list[Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the small database is beyond these bounds as well.
+    monkeypatch.setattr(queue, "MOST_PLACES", 10)
+    monkeypatch.setattr(lists, "MOST_SEARCHED", 30)
+    meters = [Meter(database) for database in databases]
+    grown = {}
+
+    for name, ask in REQUESTS.items():
+        work = [
+            meter.measure(lambda session, size=size, ask=ask: ask(session, size))
+            for meter, size in zip(meters, (SMALL, LARGE), strict=True)
+        ]
+        if work[1] > GROWTH * work[0] + FEW * (INSTRUCTIONS if databases[0].is_sqlite else 1):
+            grown[name] = work
+
+    assert not grown
+
+
+def test_the_meter_notices_a_request_that_reads_everything(databases: list[Database]) -> None:
+    meters = [Meter(database) for database in databases]
+
+    small, large = (
+        meter.measure(
+            lambda session: (
+                session.connection()
+                .exec_driver_sql("SELECT count(*) FROM jobs WHERE version > 5")
+                .scalar_one()
+            )
+        )
+        for meter in meters
+    )
+
+    assert large > 3 * small

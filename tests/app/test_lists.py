@@ -1,0 +1,279 @@
+"""Lists of jobs: what a filter finds is what a plain look at every job finds, page by page, in any order of times."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.db import Database
+from app.jobs import lists, queue
+from app.jobs.lists import text_of
+from app.models import Job, JobLabel, JobText, to_json
+from app.pages import encode_cursor
+from contracts.job import JobStatus
+from tests.app.player import Player
+from tests.factories import make_spec
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+NAMES = ("Größe 7B", "sweep 1", "sweep 12", "100% done", "a_b", "微调 客服", "ПРОБА", None, None)
+
+
+def insert(database: Database, jobs: list[dict[str, Any]]) -> None:
+    """Store jobs as a submission does, but at a time and with a status that are given."""
+    with database.writing() as session:
+        for values in jobs:
+            known = {
+                name: values[name] for name in ("name", "labels", "queue", "priority", "model")
+            }
+            spec = make_spec(dataset={"train": {"hub": "a/b"}}, **known)
+            job = Job(
+                id=values["id"],
+                status=values["status"],
+                spec=to_json(spec),
+                model=spec.model,
+                queue=spec.queue,
+                priority=spec.priority,
+                created_at=values["created_at"],
+            )
+            session.add(job)
+            session.flush()
+            session.add(
+                JobText(number=job.number, text=text_of(spec.name or "", spec.model, job.id))
+            )
+            place = {"created_at": job.created_at, "number": job.number}
+            session.add_all(
+                JobLabel(job_id=job.id, key=key, value=value, **place)
+                for key, value in spec.labels.items()
+            )
+
+
+def make_jobs(count: int, seed: int = 0, **same: Any) -> list[dict[str, Any]]:
+    """Return jobs in the order of their numbers; their times go back and forth, and some are equal."""
+    chance = random.Random(seed)  # noqa: S311  # the same jobs in each run
+    return [
+        {
+            "id": f"job_{chance.getrandbits(96):024x}",
+            "status": chance.choice(list(JobStatus)),
+            "name": chance.choice(NAMES),
+            "model": chance.choice(("qwen/small", "qwen/large", "Other_Model")),
+            "queue": chance.choice(("a", "b")),
+            "priority": chance.choice((0, 0, 0, 5, -5)),
+            "labels": {
+                key: chance.choice(("x", "y")) for key in ("team", "stage") if chance.random() < 0.6
+            },
+            "created_at": NOW + timedelta(seconds=n // 3 + chance.choice((0, 0, -40))),
+        }
+        | same
+        for n in range(count)
+    ]
+
+
+def fits(job: dict[str, Any], chosen: dict[str, Any]) -> bool:
+    text = "\n".join((job["name"] or "", job["model"], job["id"])).casefold()
+    return (
+        chosen.get("search", "").casefold() in text
+        and job["status"] in chosen.get("status", list(JobStatus))
+        and all(label in job["labels"].items() for label in chosen.get("label", ()))
+        and ("created_after" not in chosen or job["created_at"] > chosen["created_after"])
+        and ("created_before" not in chosen or job["created_at"] < chosen["created_before"])
+    )
+
+
+def choose(chance: random.Random, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return some filters."""
+    one = chance.choice(jobs)
+    part = chance.randrange(20)
+    every = {
+        "search": chance.choice(
+            [
+                "sweep 1",
+                "QWEN",
+                "größe",
+                "проба",
+                "微调",
+                "0%",
+                "_",
+                one["id"][part : part + 6],
+                "no",
+            ]
+        ),
+        "status": chance.sample(list(JobStatus), chance.randint(1, 4)),
+        "label": chance.sample([("team", "x"), ("stage", "y")], chance.randint(1, 2)),
+        "created_after": one["created_at"],
+        "created_before": one["created_at"] + timedelta(seconds=chance.randint(0, 40)),
+    }
+    names = chance.sample(list(every), chance.choice((0, 1, 1, 1, 2, 2, 3)))
+    return {name: every[name] for name in names}
+
+
+def pages(player: Player, chosen: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
+    query = {
+        name: [":".join(pair) for pair in value]
+        if name == "label"
+        else value.isoformat()
+        if isinstance(value, datetime)
+        else value
+        for name, value in chosen.items()
+    }
+    cursor: dict[str, str] = {}
+    while True:
+        page = player.get("/v1/jobs", **query, **cursor, limit=limit)
+        yield page
+        if not page["has_more"]:
+            return
+        assert cursor != {"cursor": page["cursor"]}, "each page goes on"
+        cursor = {"cursor": page["cursor"]}
+
+
+@pytest.mark.parametrize("most_searched", [23, 2000])
+def test_filters_find_what_a_plain_look_at_every_job_finds(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, most_searched: int
+) -> None:
+    monkeypatch.setattr(lists, "MOST_SEARCHED", most_searched)
+    jobs = make_jobs(150)
+    insert(database, jobs)
+    newest_first = sorted(enumerate(jobs), key=lambda each: (each[1]["created_at"], each[0]))[::-1]
+    chance = random.Random(most_searched)  # noqa: S311  # the same filters in each run
+
+    for _ in range(20):
+        chosen, limit = choose(chance, jobs), chance.choice((9, 20, 100))
+        expected = [job["id"] for _, job in newest_first if fits(job, chosen)]
+
+        read = list(pages(player, chosen, limit))
+
+        assert [job["id"] for page in read for job in page["data"]] == expected, chosen
+        for page in read:
+            assert len(page["data"]) == limit or page["searched"] or not page["has_more"], chosen
+            assert (page["searched"] or 0) <= most_searched
+
+
+def test_a_search_says_how_many_jobs_it_looked_through(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_SEARCHED", 50)
+    jobs = make_jobs(120, name="other", status=JobStatus.QUEUED)
+    jobs[10] |= {"name": "Needle", "created_at": NOW - timedelta(seconds=60)}
+    insert(database, jobs)
+
+    read = list(pages(player, {"search": "needle"}, 20))
+
+    assert [page["searched"] for page in read] == [50, 50, 20]
+    assert [[job["id"] for job in page["data"]] for page in read] == [[], [], [jobs[10]["id"]]]
+    assert [page["has_more"] for page in read] == [True, True, False]
+    assert player.get("/v1/jobs", status="queued")["searched"] is None, "an index answers"
+
+
+def test_a_whole_id_is_found_however_far_back(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_SEARCHED", 10)
+    jobs = make_jobs(60, labels={"team": "x"}, status=JobStatus.FAILED)
+    insert(database, jobs)
+    oldest = min(jobs, key=lambda job: job["created_at"])["id"]
+
+    def found(**query: object) -> list[str]:
+        return [job["id"] for job in player.get("/v1/jobs", search=oldest.upper(), **query)["data"]]
+
+    assert found() == found(label="team:x", status="failed") == [oldest]
+    assert found(status="queued") == found(label="team:y") == []
+
+
+def test_a_cursor_of_an_earlier_version_goes_on(player: Player) -> None:
+    ids = [player.submit() for _ in range(3)]
+    assert player.client.delete(f"/v1/jobs/{ids[1]}").status_code == 200
+
+    after_third = player.get("/v1/jobs", cursor=encode_cursor(3))
+    after_the_deleted = player.get("/v1/jobs", cursor=encode_cursor(2))
+
+    assert [job["id"] for job in after_third["data"]] == [ids[0]]
+    assert after_the_deleted["data"] == [] or after_the_deleted["data"][0]["id"] == ids[0]
+
+
+@pytest.mark.parametrize("numbers", [(2**62, 1), (1, 2, 3)])
+def test_a_cursor_of_nowhere_is_refused(player: Player, numbers: tuple[int, ...]) -> None:
+    response = player.client.get("/v1/jobs", params={"cursor": encode_cursor(*numbers)})
+
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "cursor"
+
+
+def test_places_are_exact_up_to_1000_and_more_beyond(player: Player, database: Database) -> None:
+    jobs = make_jobs(1005, queue="a", priority=0, status=JobStatus.QUEUED, labels={})
+    for n, job in enumerate(jobs):
+        job["created_at"] = NOW + timedelta(seconds=n)
+    jobs[1004]["priority"] = 5  # the newest goes first
+    insert(database, jobs)
+    in_order = [jobs[1004], *jobs[:1004]]
+
+    def seen(job: Any) -> tuple[int | None, int | None]:
+        return job["queue_position"], job["queue_position_above"]
+
+    for place in (1, 2, 500, 999, 1000):
+        assert seen(player.job(in_order[place - 1]["id"])) == (place, None)
+    for place in (1001, 1002, 1005):
+        assert seen(player.job(in_order[place - 1]["id"])) == (None, 1000)
+    page = player.get("/v1/jobs", limit=100, status="queued")["data"]
+    places = {job["id"]: n + 1 for n, job in enumerate(in_order)}
+    for job in page:
+        place = places[job["id"]]
+        assert seen(job) == ((place, None) if place <= 1000 else (None, 1000))
+    assert seen(player.post_job(queue="a").json()) == (None, 1000)
+    assert seen(player.post_job(queue="b").json()) == (1, None)
+    last = player.job(in_order[-1]["id"])
+    player.client.post(f"/v1/jobs/{in_order[0]['id']}/cancel")
+    assert player.job(in_order[1000]["id"])["queue_position"] == 1000
+    assert player.job(in_order[-1]["id"])["version"] == last["version"]
+    assert seen(player.client.post(f"/v1/jobs/{in_order[3]['id']}/cancel").json()) == (None, None)
+
+
+def test_places_of_a_page_are_those_of_its_jobs(player: Player, database: Database) -> None:
+    insert(database, make_jobs(80))
+
+    for job in player.get("/v1/jobs", limit=100)["data"]:
+        assert player.job(job["id"])["queue_position"] == job["queue_position"]
+        assert (job["queue_position"] is not None) is (job["status"] == "queued")
+
+
+def test_a_worker_finds_its_model_behind_any_number_of_others(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "MOST_PLACES", 5)
+    same = {"queue": "default", "status": JobStatus.QUEUED, "priority": 5}
+    others = [make_jobs(8, seed=n, model=f"common-{n}", **same) for n in range(3)]
+    insert(database, list(itertools.chain(*others)))
+    low, high, last = (
+        player.submit(model=m, priority=p) for m, p in (("b", 0), ("a", 1), ("a", -9))
+    )
+
+    player.hello(worker_id="can-bring-any", models=None)
+    claimed = [player.claim(worker_id=f"w{n}", models=["a", "b"]).job_id for n in range(3)]
+    assert claimed == [high, low, last], "only what it has, for another can bring the rest"
+    assert player.ask(worker_id="w3", models=["a", "b"]).status_code == 204
+
+
+def test_a_worker_leaves_what_another_has_and_takes_what_nobody_has(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "MOST_PLACES", 5)
+    common = {"queue": "default", "model": "common", "priority": 5, "status": JobStatus.QUEUED}
+    insert(database, make_jobs(8, **common))
+    mine, orphan = player.submit(model="mine"), player.submit(model="orphan")
+
+    player.hello(worker_id="other", models=["common"])
+    claimed = [player.claim(worker_id=f"w{n}", models=["mine"]).job_id for n in range(2)]
+    assert claimed == [mine, orphan]
+    assert player.ask(worker_id="w2", models=["mine"]).status_code == 204
+    assert player.claim(worker_id="other", models=["common"]).spec.model == "common"
+
+
+def test_what_lists_find_a_job_by_goes_with_it(player: Player, database: Database) -> None:
+    job = player.submit(name="gone soon", labels={"team": "x"})
+    assert player.client.delete(f"/v1/jobs/{job}").status_code == 200
+
+    assert player.get("/v1/jobs", search="gone")["data"] == []
+    with database.reading() as session:
+        assert session.scalars(select(JobText.number)).all() == []
