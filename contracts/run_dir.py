@@ -5,6 +5,7 @@ program writes the rest, `outcome.json` last. Anyone can lay one down by hand an
 """
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from pydantic import Field
 from contracts.attempt import Wanted
 from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import Origin
+
+RUNAWAY_SIGNAL = signal.SIGPROF
+"""Ends a training program whose model's chat template nothing else could interrupt: then there is no outcome."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import Device, Outcome
 from contracts.failure import Failure, FailureReason
-from contracts.run_dir import RunDir
+from contracts.run_dir import RUNAWAY_SIGNAL, RunDir
 from worker.supervisor.oom import count_oom_kills
 from worker.supervisor.output import tail
 
@@ -168,6 +168,13 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
         return Failure(
             reason=FailureReason.CHILD_KILLED,
             detail=f"The training process was ended by signal {-code}.",
+            evidence=evidence,
+        )
+    if code == -RUNAWAY_SIGNAL:
+        return Failure(
+            reason=FailureReason.MODEL_REFUSED,
+            detail="The model's chat template needs more processor time for one row than a row may take, in an operation that "
+            "nothing could interrupt; use a model with another template.",
             evidence=evidence,
         )
     ended = f"died of signal {-code}" if code < 0 else f"exited with {code}"

@@ -6,8 +6,10 @@ the order of "{seed}:eval:{row}", row being the number from 0 among all rows of 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,28 @@ from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.row_error import RowError
 from contracts.run_dir import RunDir
+from worker.training.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.counter import Count, RowCounter
-from worker.training.errors import TrainingError
-from worker.training.template import Rendered, Span, Template
+from worker.training.errors import Evidence, TrainingError
+from worker.training.template import Rendered, RenderingFailed, Span, Template
 
-Conversation = list[Message]
 _ROWS_AT_ONCE = 250
+_CHARACTERS_AT_ONCE = 1_000_000
 _NOBODY = RowCounter()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A conversation and where it is: the file's name, and the line from 1."""
+
+    file: str
+    line: int
+    turns: list[Message]
+
+    @property
+    def place(self) -> str:
+        """The place in words."""
+        return f"{self.file}: line {self.line}"
 
 
 @dataclass(frozen=True)
@@ -72,19 +89,31 @@ def prepare(
     spec: JobSpec,
     tokenizer: Any,
     template: Template,
+    *,
     counter: RowCounter = _NOBODY,
+    bounds: Bounds | None = None,
 ) -> Data:
-    """Read, split, render and tokenize. Raises TrainingError for rows or amounts that cannot be trained on."""
-    rows = _read(run_dir.train_data)
+    """Read, split, render and tokenize. Raises TrainingError for rows or amounts that cannot be trained on.
+
+    `bounds` are those of the template; what their `check` raises ends the work within about a second.
+    """
+    bounds = bounds or Bounds()
+    rows = _read(run_dir.train_data, bounds)
     if run_dir.eval_data.exists():
-        train_rows, eval_rows = rows, _read(run_dir.eval_data)
+        train_rows, eval_rows = rows, _read(run_dir.eval_data, bounds)
     else:
         train_rows, eval_rows = _hold_out(rows, spec)
-    max_length = spec.training.max_length
     total = len(train_rows) + len(eval_rows)
     with counter.counting(Phase.TOKENIZING, total, total) as count:
-        train = _tokenize(train_rows, tokenizer, template, max_length, count)
-        evaluation = _tokenize(eval_rows, tokenizer, template, max_length, count)
+        tokenize = partial(
+            _tokenize,
+            tokenizer=tokenizer,
+            template=template,
+            max_length=spec.training.max_length,
+            bounds=bounds,
+            count=count,
+        )
+        train, evaluation = tokenize(train_rows), tokenize(eval_rows)
     data = Data(
         train=train.samples,
         evaluation=evaluation.samples,
@@ -112,10 +141,13 @@ def _ordered(prefix: str, rows: int) -> list[int]:
     return sorted(range(rows), key=keys.__getitem__)
 
 
-def _read(path: Path) -> list[Conversation]:
+def _read(path: Path, bounds: Bounds) -> list[Row]:
+    rows = []
     try:
         with path.open("rb") as lines:
-            return [parse_row(value, line) for line, value in read_jsonl(lines)]
+            for line, value in read_jsonl(lines):
+                rows.append(Row(path.name, line, parse_row(value, line)))
+                bounds.poll()
     except FileNotFoundError as error:
         raise TrainingError(
             FailureReason.DATASET_NOT_FOUND, f"there is no {path.parent.name}/{path.name}"
@@ -126,11 +158,10 @@ def _read(path: Path) -> list[Conversation]:
             f"{path.name}: {error}",
             evidence={"line": error.line},
         ) from error
+    return rows
 
 
-def _hold_out(
-    rows: list[Conversation], spec: JobSpec
-) -> tuple[list[Conversation], list[Conversation]]:
+def _hold_out(rows: list[Row], spec: JobSpec) -> tuple[list[Row], list[Row]]:
     count = spec.dataset.held_out_rows(len(rows))
     if count >= len(rows):
         raise TrainingError(
@@ -153,27 +184,105 @@ class _Tokenized:
 
 
 def _tokenize(
-    rows: Sequence[Conversation], tokenizer: Any, template: Template, max_length: int, count: Count
+    rows: Sequence[Row],
+    tokenizer: Any,
+    template: Template,
+    *,
+    max_length: int,
+    bounds: Bounds,
+    count: Count,
 ) -> _Tokenized:
     samples: list[Sample] = []
     truncated = dropped = 0
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        texts = [template.render(row) for row in rows[first : first + _ROWS_AT_ONCE]]
-        encoded = tokenizer(
-            [text.text for text in texts],
-            add_special_tokens=template.adds_special_tokens,
-            return_attention_mask=False,
-            verbose=False,  # its warning about long texts is about what is cut just below
-        )
-        for text, encoding in zip(texts, encoded.encodings, strict=True):
-            sample = _sample(text, encoding, max_length)
-            truncated += len(encoding.ids) > max_length
-            if sample.supervised_tokens:
+    # A thread of its own encodes, since it runs outside the interpreter: a stop need not wait for it.
+    encoder = ThreadPoolExecutor(1, "encoder")
+    try:
+        for batch in _batches(rows):
+            with bounds.prepared():
+                texts = [_render(row, template, bounds) for row in batch]
+            encode = partial(_encode, tokenizer, texts, template.adds_special_tokens)
+            encoded = _wait_for(encoder.submit(encode), batch, bounds)
+            for text, encoding in zip(texts, encoded.encodings, strict=True):
+                sample = _sample(text, encoding, max_length)
+                if not sample.supervised_tokens:
+                    dropped += 1
+                    continue
+                truncated += len(encoding.ids) > max_length
                 samples.append(sample)
-            else:
-                dropped += 1
-        count(len(texts), len(texts))
+            count(len(texts), len(texts))
+            bounds.poll()
+    finally:
+        encoder.shutdown(wait=False, cancel_futures=True)
     return _Tokenized(samples, truncated, dropped)
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += sum(len(turn.content) for turn in row.turns)
+        if len(batch) == _ROWS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
+    """Render a row; whatever fails names it, and says whether the row or the model is to be changed."""
+    evidence: Evidence = {"line": row.line}
+    try:
+        return bounds.call(template.render, row.turns)
+    except OutOfBounds as error:
+        detail = (
+            f"{row.place}: the model's chat template {error} for this conversation of {len(row.turns)} turns; use a "
+            "model with another template, or split long conversations"
+        )
+        raise TrainingError(FailureReason.MODEL_REFUSED, detail, evidence=evidence) from error
+    except TrainingError as error:
+        failure = error.failure
+        raise TrainingError(
+            failure.reason, f"{row.place}: {failure.detail}", evidence=evidence
+        ) from error
+    except RenderingFailed as error:
+        is_rows_fault = _is_usable(template, bounds)
+        reason = FailureReason.DATASET_INVALID if is_rows_fault else FailureReason.MODEL_REFUSED
+        raise TrainingError(reason, f"{row.place}: {error}", evidence=evidence) from error
+
+
+def _is_usable(template: Template, bounds: Bounds) -> bool:
+    try:
+        return bounds.call(template.is_usable)
+    except OutOfBounds:
+        return False
+
+
+def _encode(tokenizer: Any, texts: list[Rendered], add_special_tokens: bool) -> Any:
+    return tokenizer(
+        [text.text for text in texts],
+        add_special_tokens=add_special_tokens,
+        return_attention_mask=False,
+        verbose=False,  # its warning about long texts is about what is cut just below
+    )
+
+
+def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any:
+    while not encoded.done():
+        wait([encoded], timeout=POLL_SECONDS)
+        bounds.poll()
+    error = encoded.exception()
+    if isinstance(error, MemoryError):
+        raise error
+    if (
+        error is not None
+    ):  # it runs what tokenizer.json says, and tells a panic of the library as any exception
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"its tokenizer fails on one of the rows {batch[0].place} to {batch[-1].line}: {type(error).__name__}: {error}",
+            evidence={"line": batch[0].line},
+        ) from error
+    return encoded.result()
 
 
 def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
@@ -200,9 +309,9 @@ def _tokens_of(span: Span, encoding: Any) -> Span:
     return Span(first, last + 1)
 
 
-def _overlap(train: Sequence[Conversation], evaluation: Sequence[Conversation]) -> int:
-    def key(row: Conversation) -> tuple[tuple[str, str], ...]:
-        return tuple((turn.role, turn.content) for turn in row)
+def _overlap(train: Sequence[Row], evaluation: Sequence[Row]) -> int:
+    def key(row: Row) -> tuple[tuple[str, str], ...]:
+        return tuple((turn.role, turn.content) for turn in row.turns)
 
     seen = {key(row) for row in train}
     return sum(key(row) in seen for row in evaluation)

@@ -20,6 +20,7 @@ from worker.training import checkpoint, snapshot
 from worker.training import data as rows
 from worker.training.adapter import sort_sets
 from worker.training.batches import Windows, pack
+from worker.training.bounds import Bounds
 from worker.training.budget import choose_token_budget
 from worker.training.checkpoint import Checkpoints
 from worker.training.choices import explain_choices
@@ -129,7 +130,8 @@ def _run(
     recorder.phase(Phase.TOKENIZING)
     template = Template(tokenizer, placed.submitted_at)
     counter = RowCounter(run_dir.progress)
-    data = rows.prepare(run_dir, spec, tokenizer, template, counter)
+    bounds = Bounds(stop.check)
+    data = rows.prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds)
     stop.check()
 
     recorder.phase(Phase.LOADING)

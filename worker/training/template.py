@@ -4,6 +4,7 @@ The stock template of Qwen2 gets marks around what is trained; of any other temp
 found by rendering the conversation turn by turn. A model without a template is trained on plain text.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from contracts.base import utc_now
-from contracts.dataset import Message
+from contracts.dataset import MAX_LINE_BYTES, Message
 from contracts.failure import FailureReason
-from worker.training.errors import TrainingError
+from worker.training.bounds import OutOfBounds
+from worker.training.errors import StopRequested, TrainingError
 
+LONGEST_TEXT = 2 * MAX_LINE_BYTES
+"""Characters of a rendered row: twice the longest row, since a template adds a few words to each turn."""
+SHOWN_ROLES = 8
 QWEN2_TEMPLATE = (
     "{% for message in messages %}"
     "{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -62,8 +67,12 @@ class Rendered:
     answers: list[Span]
 
 
+class RenderingFailed(Exception):
+    """The template does not render this conversation; the message says why."""
+
+
 class Template:
-    """Renders conversations for one tokenizer."""
+    """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
         """`now` is what a template that writes the date takes for it: that of all of a job's attempts. None: today's."""
@@ -99,11 +108,19 @@ class Template:
         return self.kind == "plain"
 
     def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return the text of one conversation and its answers' places."""
+        """Return the text of one conversation and its answers' places. Raises RenderingFailed, TrainingError."""
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         if self.kind == "plain":
             return self._plain(turns)
         return self._marked(turns) if self.kind == "qwen2" else self._turn_by_turn(turns)
+
+    def is_usable(self) -> bool:
+        """Whether a plain question and its answer are rendered: what fails then is the conversation's fault."""
+        try:
+            self.render([Message(role="user", content="1"), Message(role="assistant", content="2")])
+        except (RenderingFailed, TrainingError):
+            return False
+        return True
 
     def _marked(self, turns: list[dict[str, str]]) -> Rendered:
         texts, spans = render_jinja_template(
@@ -113,22 +130,43 @@ class Template:
 
     def _turn_by_turn(self, turns: list[dict[str, str]]) -> Rendered:
         text = self._apply(turns)
-        answers = []
-        for place, turn in enumerate(turns):
-            if turn["role"] != "assistant" or not turn["content"]:
-                continue
+        answers = [
+            self._answer(text, turns, place)
+            for place, turn in enumerate(turns)
+            if turn["role"] == "assistant" and turn["content"]
+        ]
+        return Rendered(text, answers)
+
+    def _answer(self, text: str, turns: list[dict[str, str]], place: int) -> Span:
+        """Find the answer that is turn `place` in the whole text."""
+        content = turns[place]["content"]
+        try:
             before = self._apply(turns[:place], add_generation_prompt=True)
             through = self._apply(turns[: place + 1])
-            end = self._end_of_answer(through, len(before), turn["content"])
-            if not (through.startswith(before) and text.startswith(through[:end])):
-                raise TrainingError(
-                    FailureReason.MODEL_REFUSED,
-                    "the model's chat template writes a turn differently once other turns follow, so that "
-                    "what is trained would not be what the model sees when it answers; give the model "
-                    "directory a template that renders each turn on its own",
-                )
-            answers.append(Span(len(before), end))
-        return Rendered(text, answers)
+        except RenderingFailed:  # not without a turn before it, or without one after it
+            start = self._start_by_comparison(text, turns, place)
+            return Span(start, self._end_of_answer(text, start, content))
+        end = self._end_of_answer(through, len(before), content)
+        if not (through.startswith(before) and text.startswith(through[:end])):
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                "the model's chat template writes a turn differently once other turns follow, so that "
+                "what is trained would not be what the model sees when it answers; give the model "
+                "directory a template that renders each turn on its own",
+            )
+        return Span(len(before), end)
+
+    def _start_by_comparison(self, text: str, turns: list[dict[str, str]], place: int) -> int:
+        """Return where the text begins to differ once the answer begins with another character."""
+        content = turns[place]["content"]
+        other = next(c for c in "abc" if c not in (content[0], content.strip()[:1]))
+        changed = [*turns[:place], turns[place] | {"content": other}, *turns[place + 1 :]]
+        start = len(os.path.commonprefix([text, self._apply(changed)]))  # noqa: RUF071  # characters are compared
+        if not text.startswith((content, content.strip()), start):
+            raise RenderingFailed(
+                f"the model's chat template does not write the answer of turn {place + 1} as it is"
+            )
+        return start
 
     def _end_of_answer(self, through: str, start: int, content: str) -> int:
         """Return where the answer's end-of-turn token ends, or the answer where the template has none."""
@@ -160,13 +198,26 @@ class Template:
                 add_generation_prompt=add_generation_prompt,
                 chat_template=self._chat_template,
             )
+        except (StopRequested, OutOfBounds, MemoryError):
+            raise
         except TemplateError as error:
-            roles = ", ".join(turn["role"] for turn in turns) or "no turn at all"
-            raise TrainingError(
-                FailureReason.MODEL_REFUSED,
-                f"the model's chat template refuses a conversation of {roles}: {error}",
+            raise RenderingFailed(
+                f"the model's chat template rejects a conversation of {_roles(turns)}: {error}"
             ) from error
+        except (
+            Exception
+        ) as error:  # the template is a program of the model's and may raise anything
+            raise RenderingFailed(
+                f"the model's chat template fails on a conversation of {_roles(turns)}: {type(error).__name__}: {error}"
+            ) from error
+        if len(text) > LONGEST_TEXT:
+            raise OutOfBounds(f"writes more than {LONGEST_TEXT:,} characters")
         return text
+
+
+def _roles(turns: list[dict[str, str]]) -> str:
+    shown = ", ".join(turn["role"] for turn in turns[:SHOWN_ROLES]) or "no turn at all"
+    return f"{shown}, … ({len(turns)} turns)" if len(turns) > SHOWN_ROLES else shown
 
 
 def _with_date(chat_template: Any, now: datetime) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
-from contracts.run_dir import RunDir, write_model
+from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
 from worker.supervisor import child
 from worker.supervisor.gpu_lock import DeviceBusy, hold_device
 
@@ -135,6 +135,19 @@ def test_a_child_killed_from_outside_may_be_tried_again(run_dir: RunDir, lock_fd
     assert failure.reason is FailureReason.CHILD_KILLED
     assert failure.reason.is_retryable
     assert failure.evidence == {"exit_code": -9}
+
+
+def test_a_child_ended_by_a_runaway_template_is_the_models_fault(
+    run_dir: RunDir, lock_fd: int
+) -> None:
+    process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
+    os.kill(process.pid, RUNAWAY_SIGNAL)
+    process.wait(5)
+
+    failure = child.read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is FailureReason.MODEL_REFUSED
+    assert "chat template" in failure.detail
 
 
 def test_a_kill_with_a_rise_in_out_of_memory_kills_is_out_of_memory(

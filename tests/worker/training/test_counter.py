@@ -116,7 +116,7 @@ def test_tokenizing_counts_every_row(tokenizer: Any, run_dir: RunDir) -> None:
             return super().render(messages)
 
     counter = RowCounter(run_dir.progress, clock)
-    prepare(run_dir, small_spec(), tokenizer, Slow(tokenizer), counter)
+    prepare(run_dir, small_spec(), tokenizer, Slow(tokenizer), counter=counter)
 
     assert sorted(set(seen)) == [0, 250, 500, 588], "588 are trained, 12 held out"
 

@@ -116,7 +116,7 @@ def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped_and_both_
     )
 
     assert len(data.train) == 4
-    assert (data.truncated_rows, data.dropped_rows) == (2, 1)
+    assert (data.truncated_rows, data.dropped_rows) == (1, 1)
     assert max(len(sample) for sample in data.train) == 128
     assert all(sample.supervised_tokens > 0 for sample in data.train)
 

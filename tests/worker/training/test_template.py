@@ -11,7 +11,7 @@ from contracts.failure import FailureReason
 from tests.tiny_model import make_tokenizer
 from worker.training.errors import TrainingError
 from worker.training.model import load_tokenizer
-from worker.training.template import QWEN2_TEMPLATE, Rendered, Template
+from worker.training.template import QWEN2_TEMPLATE, Rendered, RenderingFailed, Template
 
 TEXTS = [
     "Hello",
@@ -145,7 +145,7 @@ def test_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
 
 
-def test_conversation_that_the_template_refuses_is_told_with_its_roles(tokenizer: Any) -> None:
+def test_conversation_that_the_template_rejects_is_named_by_its_roles(tokenizer: Any) -> None:
     strict = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
         "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -153,12 +153,85 @@ def test_conversation_that_the_template_refuses_is_told_with_its_roles(tokenizer
     template = Template(OtherTokenizer(tokenizer, strict))
     turns = [Message(role=role, content="Hello") for role in ("system", "user", "assistant")]
 
-    with pytest.raises(TrainingError) as caught:
+    with pytest.raises(RenderingFailed, match="system, user, assistant: no system role"):
         template.render(turns)
+    with pytest.raises(RenderingFailed, match=r"user, assistant, … \(20 turns\): no system role"):
+        template.render([turns[0], *turns[:0:-1] * 9, turns[2]])
+    assert template.is_usable()
 
-    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
-    assert "no system role" in caught.value.failure.detail
-    assert "system" in caught.value.failure.detail
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{% for x in y %}" * 50 + "{% endfor %}" * 50,
+        "{% if x %}" * 1000 + "{% endif %}" * 1000,
+        "{{ messages",
+        "{{ 1 / 0 }}",
+        "{{ messages[0].content > 3 }}",
+        "{{ range(10 ** 9) }}",
+        "{{ messages.a.b }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    ],
+)
+def test_template_that_fails_on_everything_is_not_usable(tokenizer: Any, broken: str) -> None:
+    template = Template(OtherTokenizer(tokenizer, broken))
+
+    with pytest.raises(RenderingFailed, match="the model's chat template"):
+        template.render(
+            [Message(role="user", content="hi"), Message(role="assistant", content="Hello")]
+        )
+    assert not template.is_usable()
+
+
+FIRST_ANSWERS = ["Hello", "\n\nleading", "a", "abc {{ y }}", "你好 🙂"]
+
+
+@pytest.mark.parametrize("first", FIRST_ANSWERS)
+def test_conversation_may_begin_with_an_assistant_turn(tokenizer: Any, first: str) -> None:
+    other = QWEN2_TEMPLATE.replace("You are a helpful assistant.", "You are someone else.")
+    turns = [
+        Message(role="assistant", content=first),
+        Message(role="user", content="hi"),
+        Message(role="assistant", content="Hello"),
+    ]
+
+    for template in (Template(tokenizer), Template(OtherTokenizer(tokenizer, other))):
+        assert answers(template.render(turns)) == [f"{first}<|im_end|>", "Hello<|im_end|>"]
+        assert answers(template.render(turns[:1])) == [f"{first}<|im_end|>"]
+    plain = Template(OtherTokenizer(tokenizer, None))
+    assert answers(plain.render(turns)) == [f"{first}<|im_end|>", "Hello<|im_end|>"]
+
+
+def test_first_answer_is_found_in_a_template_that_trims(tokenizer: Any) -> None:
+    trims = "{% for m in messages %}<|im_start|>{{ m['role'] + ': ' + m['content'] | trim }}<|im_end|>{% endfor %}"
+    template = Template(OtherTokenizer(tokenizer, trims))
+
+    rendered = template.render([Message(role="assistant", content=" \n Hello ")])
+
+    assert answers(rendered) == ["Hello<|im_end|>"]
+
+
+def test_answer_is_found_where_the_turns_before_it_alone_are_rejected(tokenizer: Any) -> None:
+    asks_for_a_user = (
+        "{% if not messages | selectattr('role', 'eq', 'user') | list %}{{ raise_exception('no user') }}{% endif %}"
+    ) + QWEN2_TEMPLATE
+    template = Template(OtherTokenizer(tokenizer, asks_for_a_user))
+    turns = [
+        Message(role=role, content=f"{role}!")
+        for role in ("system", "assistant", "user", "assistant")
+    ]
+
+    assert answers(template.render(turns)) == ["assistant!<|im_end|>"] * 2
+
+
+def test_first_answer_that_the_template_leaves_out_is_not_trained_silently(tokenizer: Any) -> None:
+    forgetful = "{% for m in messages %}{{ m['content'] if not loop.first else '...' }}{% endfor %}"
+    template = Template(OtherTokenizer(tokenizer, forgetful))
+    turns = [Message(role=role, content="Hello") for role in ("assistant", "user")]
+
+    with pytest.raises(RenderingFailed, match="answer of turn 1"):
+        template.render(turns)
 
 
 def test_model_without_template_gets_plain_text_ended_by_the_end_of_text_token(

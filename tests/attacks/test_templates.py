@@ -1,0 +1,177 @@
+"""Chat templates that never end, need all memory or cannot be compiled: programs that come with a model."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
+
+from contracts.attempt import Outcome, Wanted
+from contracts.failure import FailureReason
+from contracts.job import Phase
+from contracts.record import PhaseRecord
+from contracts.run_dir import Control, RunDir, write_model
+from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
+from tests.worker.training.conftest import small_spec
+from tests.worker.training.run_directory import (
+    DEADLINE_SECONDS,
+    lay_down,
+    outcome_of,
+    records,
+    start,
+    wait_for,
+)
+from worker.training.bounds import Bounds
+from worker.training.data import prepare
+from worker.training.errors import TrainingError
+from worker.training.model import load_tokenizer
+from worker.training.template import QWEN2_TEMPLATE, Template
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+DOUBLING = "{% set n = namespace(x='0123456789') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
+ALTERNATE = (  # as Mistral's and Gemma's do it
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
+
+
+@pytest.fixture
+def refusal(tiny_model: Path, tmp_path: Path) -> Callable[..., TrainingError]:
+    """How tokenizing rows with a template ends."""
+
+    def prepare_rows(chat_template: str, rows: list[Any]) -> TrainingError:
+        tokenizer = load_tokenizer(tiny_model)
+        tokenizer.chat_template = chat_template
+        run_dir = RunDir(tmp_path)
+        write_rows(run_dir.train_data, rows)
+        with pytest.raises(TrainingError) as caught:
+            prepare(
+                run_dir, small_spec(), tokenizer, Template(tokenizer), bounds=Bounds(seconds=0.5)
+            )
+        return caught.value
+
+    return prepare_rows
+
+
+def with_template(model: Path, directory: Path, chat_template: str) -> Path:
+    shutil.copytree(model, directory)
+    (directory / "chat_template.jinja").write_text(chat_template)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("chat_template", "reason"),
+    [
+        (ENDLESS, "needs more than 0.5 seconds of processor time"),
+        (
+            "{% macro m() %}{% for i in range(9) %}{{ m() }}{% endfor %}{% endmacro %}{{ m() }}",
+            "RecursionError",
+        ),
+        (DOUBLING, "bytes of memory"),
+        ("{{ 'x' * 10 ** 11 }}", "bytes of memory"),
+        ("{{ '%1000000000000d' % 1 }}", "bytes of memory"),
+        ("{{ 'x' * 10 ** 7 }}", "writes more than 8,388,608 characters"),
+        ("{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}", "RecursionError"),
+        ("{% for x in y %}" * 50 + "{% endfor %}" * 50, "SyntaxError"),
+        ("{{ 9 ** 99999999 }}", "seconds of processor time"),
+        ("{{ messages.no.such }}", "has no attribute"),
+    ],
+    ids=[
+        "endless",
+        "recursive",
+        "doubling",
+        "memory",
+        "format",
+        "long",
+        "nested",
+        "blocks",
+        "power",
+        "undefined",
+    ],
+)
+def test_template_that_cannot_be_rendered_is_refused_with_the_row(
+    refusal: Callable[..., TrainingError], chat_template: str, reason: str
+) -> None:
+    failure = refusal(chat_template, make_rows(3)).failure
+
+    assert failure.reason is FailureReason.MODEL_REFUSED
+    assert failure.detail.startswith(("train.jsonl: line 1: ", "train.jsonl: line 2: "))
+    assert reason in failure.detail
+    assert failure.evidence["line"] in {1, 2}  # one of three is held out
+
+
+def test_template_that_is_endless_for_one_row_names_it(
+    refusal: Callable[..., TrainingError],
+) -> None:
+    trap = "{% if 'spring' in messages[0].content %}" + ENDLESS + "{% endif %}" + QWEN2_TEMPLATE
+    rows = [*make_rows(40), {"prompt": "spring", "completion": "!"}, *make_rows(3)]
+
+    failure = refusal(trap, rows).failure
+
+    assert failure.reason is FailureReason.MODEL_REFUSED
+    assert failure.detail.startswith("train.jsonl: line 41: the model's chat template needs")
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        (("system", "user", "assistant"), "System role not supported"),
+        (("assistant", "user", "assistant"), "must alternate"),
+        (("assistant",), "must alternate"),
+        (("user", "user", "assistant"), "must alternate"),
+        (("user", "assistant", "assistant"), "must alternate"),
+    ],
+)
+def test_conversation_that_the_template_rejects_is_the_datasets_fault(
+    refusal: Callable[..., TrainingError], roles: tuple[str, ...], said: str
+) -> None:
+    row = {"messages": [{"role": role, "content": "x"} for role in roles]}
+
+    failure = refusal(ALTERNATE, [*make_rows(40), row, *make_rows(3)]).failure
+
+    assert failure.reason is FailureReason.DATASET_INVALID
+    assert failure.detail.startswith("train.jsonl: line 41: ")
+    assert said in failure.detail
+    assert failure.evidence == {"line": 41}
+
+
+def test_cancel_is_honoured_while_a_template_is_rendered(tiny_model: Path, tmp_path: Path) -> None:
+    """Without it the first row would end the run, as model_refused, after ten seconds of processor time."""
+    model = with_template(tiny_model, tmp_path / "model", ENDLESS)
+    run_dir = lay_down(tmp_path / "run", model)
+    process = start(run_dir)
+
+    def is_tokenizing() -> bool:
+        found = [record for record in records(run_dir) if isinstance(record, PhaseRecord)]
+        return bool(found) and found[-1].phase is Phase.TOKENIZING
+
+    wait_for(is_tokenizing, process)
+    write_model(run_dir.control, Control(wanted=Wanted.CANCEL))
+
+    assert process.wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    assert outcome_of(run_dir) == Outcome(status="cancelled", step=0)
+
+
+def test_tokenizer_that_fails_is_the_models_fault(tiny_model: Path, tmp_path: Path) -> None:
+    """A regular expression of tokenizer.json that backtracks until its library gives up, by a panic."""
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.backend_tokenizer.pre_tokenizer = Split(Regex("(a+)+$"), "isolated")
+    run_dir = RunDir(tmp_path)
+    write_rows(run_dir.train_data, [{"prompt": "a" * 40 + "!", "completion": "b"}] * 3)
+
+    with pytest.raises(TrainingError) as caught:
+        prepare(run_dir, small_spec(), tokenizer, Template(tokenizer))
+
+    assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert "its tokenizer fails on one of the rows train.jsonl: line" in caught.value.failure.detail

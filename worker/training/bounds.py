@@ -1,0 +1,108 @@
+"""Bounds on a model's chat template, which is a program that came with the model: processor time, memory, and stops.
+
+An endless loop ends by a signal whose handler raises. What no signal can interrupt (one operation inside the
+interpreter) ends by another signal, together with this process; its supervisor knows that signal.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar
+
+from contracts.run_dir import RUNAWAY_SIGNAL
+
+RENDER_SECONDS = 10.0
+"""Processor time for one row. A row takes about 50 microseconds, and a conversation of 1,000 rounds about 8 seconds."""
+RUNAWAY_SECONDS = 30.0
+"""Processor time for one row after which the process ends. A signal interrupts all but single operations before that."""
+RENDER_BYTES = 1024**3
+"""Memory that rendering may take beyond what the process has: 250 times the longest row."""
+POLL_SECONDS = 0.25
+"""Time between two looks at whether the run is to stop."""
+_RAISE_AGAIN_SECONDS = 0.1
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class OutOfBounds(Exception):
+    """The template took more than it may; the message says of what, for use after 'the model's chat template'."""
+
+
+def _nothing() -> None: ...
+
+
+class Bounds:
+    """Runs foreign code in the main thread under bounds. `check` is called now and then and may raise to stop it."""
+
+    def __init__(
+        self,
+        check: Callable[[], None] = _nothing,
+        seconds: float = RENDER_SECONDS,
+        runaway_seconds: float = RUNAWAY_SECONDS,
+        memory_bytes: int = RENDER_BYTES,
+    ) -> None:
+        self._check = check
+        self._seconds = seconds
+        self._runaway_seconds = runaway_seconds
+        self._memory_bytes = memory_bytes
+        self._inside = False
+        self._checked_at = time.monotonic()
+
+    def poll(self) -> None:
+        """Call `check` if the last look was a while ago. For loops over rows."""
+        if time.monotonic() - self._checked_at >= POLL_SECONDS:
+            self._checked_at = time.monotonic()
+            self._check()
+
+    @contextlib.contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Allow `call` within the block. Main thread only; nothing else may need much memory in it."""
+        handlers: dict[signal.Signals, Any] = {
+            signal.SIGALRM: self._on_poll,
+            signal.SIGVTALRM: self._on_time_up,
+            RUNAWAY_SIGNAL: signal.SIG_DFL,
+        }
+        with contextlib.ExitStack() as undo:
+            for number, handler in handlers.items():
+                undo.callback(signal.signal, number, signal.signal(number, handler))
+            soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+            limit = min([_address_space_bytes() + self._memory_bytes, *limits])
+            resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+            undo.callback(resource.setrlimit, resource.RLIMIT_AS, (soft, hard))
+            yield
+
+    def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Call a function under the bounds. Raises OutOfBounds, and whatever `check` raises."""
+        signal.setitimer(signal.ITIMER_PROF, self._runaway_seconds)
+        signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds, _RAISE_AGAIN_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, POLL_SECONDS, POLL_SECONDS)
+        try:
+            self._inside = True
+            return function(*args, **kwargs)
+        except MemoryError as error:
+            raise OutOfBounds(f"needs more than {self._memory_bytes:,} bytes of memory") from error
+        finally:
+            self._inside = False
+            for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+                signal.setitimer(timer, 0)
+
+    # A handler raises inside the foreign code alone, so that no other code meets an exception where it expects none. It
+    # raises again and again, since the foreign code may catch what is raised.
+
+    def _on_poll(self, _number: int, _frame: object) -> None:
+        if self._inside:
+            self._check()
+
+    def _on_time_up(self, _number: int, _frame: object) -> None:
+        if self._inside:
+            raise OutOfBounds(f"needs more than {self._seconds:g} seconds of processor time")
+
+
+def _address_space_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # one short read of the kernel's
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
