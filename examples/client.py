@@ -185,6 +185,15 @@ class Client:
             raise ApiError(error.code, error.read()) from error
 
 
+def rows_of(job: dict[str, Any]) -> str | None:
+    """Return how far a job is in a phase that has rows and no steps; None in every other phase."""
+    rows = job["progress"].get("rows")
+    if rows is None:
+        return None
+    left = "" if rows["seconds_left"] is None else f", {round(rows['seconds_left'])} s left"
+    return f"{job['phase']}: {rows['done']} of {rows['total']} rows{left}"
+
+
 def main(url: str, dataset: Path, job: Path, out_dir: Path) -> int:
     """Carry one job from a file of rows to a downloaded adapter; return the exit status."""
     client = Client(url)
@@ -192,8 +201,12 @@ def main(url: str, dataset: Path, job: Path, out_dir: Path) -> int:
     spec["dataset"]["train"] = client.upload(dataset)
     job_id = client.submit(spec)
     print(f"{job_id} for {spec['dataset']['train']}")
-    shown = 0
-    for _, points in client.follow(job_id):
+    shown, said = 0, ""
+    for state, points in client.follow(job_id):
+        rows = rows_of(state)
+        if rows is not None and rows != said:
+            said = rows
+            print(rows)
         for point in points[shown:]:
             print(f"step {point['step']}: loss {point['loss']}")
         shown = len(points)

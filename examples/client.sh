@@ -16,13 +16,16 @@ echo "$job_id for $dataset_id"
 
 since=
 while :; do
-  status=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id" | field status)
+  state=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id")
+  status=$(printf '%s' "$state" | field status)
+  # Of a phase without steps (tokenizing, evaluating): its rows.
+  rows=$(printf '%s' "$state" | sed -n 's/.*"rows": *{"done": *\([0-9]*\), *"total": *\([0-9]*\).*/, \1 of \2 rows/p')
   # Only what is new since the last look; `rewind_to_step` says that a new attempt began again from there.
   page=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id/loss?since=$since")
   since=$(printf '%s' "$page" | field cursor)
   rewind=$(printf '%s' "$page" | sed -n 's/.*"rewind_to_step": *\([0-9][0-9]*\).*/\1/p')
   [ -z "$rewind" ] || echo "a new attempt: what was after step $rewind comes again"
-  printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"' || echo "$status"
+  printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"' || echo "$status$rows"
   case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac
   sleep 1
 done

@@ -22,6 +22,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "watch": ("      Watch it at {url}", "      在网页上看：{url}"),
     "step": ("step", "步"),
     "eta": ("left", "剩余"),
+    "rows": ("{done}/{total} rows", "{done}/{total} 行"),
     "report": ("This report in Chinese: {url}", "英文报告：{url}"),
     "address": (
         "The service is at {url} (API description: {url}/docs). Ctrl-C stops it.",

@@ -27,8 +27,8 @@ class Progress:
         phase = job["phase"] or job["status"]
         if phase not in {"training", "evaluating"} or not points:
             name = phase if job["status"] in {"queued", "running"} else None
-            mark = phase
-            line = say(self._language, name) if name else ""
+            mark = f"{phase} {self._quarter(job)}"
+            line = "  ".join([say(self._language, name), *self._rows(job)]) if name else ""
         else:
             line = self._training_line(job, points)
             total = job["progress"]["total_steps"] or 0
@@ -44,13 +44,29 @@ class Progress:
         parts = [
             say(self._language, job["phase"]),
             f"{say(self._language, 'step')} {last['step']}/{progress['total_steps']}",
+            *self._rows(job)[:1],
             f"loss {last['loss']:.4f}" if last["loss"] is not None else "loss -",
             draw_curve([point["loss"] for point in points if point["loss"] is not None]),
         ]
         if job["eta_seconds"]:
-            minutes, seconds = divmod(round(job["eta_seconds"]), 60)
-            parts.append(f"{say(self._language, 'eta')} {minutes}:{seconds:02d}")
+            parts.append(self._left(job["eta_seconds"]))
         return "  ".join(parts)
+
+    def _rows(self, job: dict[str, Any]) -> list[str]:
+        """Return how far a phase without steps is: its rows, and the time left in it."""
+        rows = job["progress"]["rows"]
+        if rows is None:
+            return []
+        left = [] if rows["seconds_left"] is None else [self._left(rows["seconds_left"])]
+        return [say(self._language, "rows", **rows), *left]
+
+    def _quarter(self, job: dict[str, Any]) -> int:
+        rows = job["progress"]["rows"]
+        return 0 if rows is None else int(4 * rows["done"] // max(rows["total"], 1))
+
+    def _left(self, eta_seconds: float) -> str:
+        minutes, seconds = divmod(round(eta_seconds), 60)
+        return f"{say(self._language, 'eta')} {minutes}:{seconds:02d}"
 
     def _print(self, line: str, end: str) -> None:
         columns = shutil.get_terminal_size().columns - 1

@@ -1,8 +1,10 @@
 """How far a job is while it tokenizes and evaluates: rows, time left, and what is never shown."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from starlette.testclient import TestClient
 
 from contracts.attempt import Claim, RowProgress, SyncRequest
 from contracts.base import utc_now
@@ -10,7 +12,9 @@ from contracts.job import Phase
 from contracts.record import EvalRecord, PhaseRecord
 from contracts.wire import SYNC_PATH
 from tests.app.player import Player
+from tests.app.sse import Reader
 from tests.factories import make_metric
+from tests.server_process import running
 
 
 def rows(
@@ -161,6 +165,24 @@ def test_more_rows_done_than_there_are_count_as_all(player: Player) -> None:
     enter(player, claim, 1, Phase.TOKENIZING, rows=rows(Phase.TOKENIZING, 12, 9))
 
     assert player.job(job)["progress"]["rows"]["done"] == 9
+
+
+def test_a_listener_is_told_of_the_rows(tmp_path: Path, database_url: str) -> None:
+    with running(tmp_path, database_url) as server:
+        player = Player(cast("TestClient", server.client))
+        job, claim = start(player)
+        with Reader(f"{server.client.base_url}/v1/jobs/{job}/stream", {}) as listener:
+
+            def told() -> list[int | None]:
+                found = [status["progress"]["rows"] for status in listener.named("status")]
+                return [None if rows is None else rows["done"] for rows in found]
+
+            enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 0, 9))
+            listener.wait(lambda _: 0 in told())
+            player.sync(claim, rows=rows(Phase.EVALUATING, 4, 9))
+            listener.wait(lambda _: 4 in told())
+            enter(player, claim, 2, Phase.TRAINING)
+            listener.wait(lambda _: told()[-1] is None and told()[-2] == 4)
 
 
 def test_a_sync_of_another_version_is_understood() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wcwidth import wcswidth
@@ -14,7 +15,7 @@ from wcwidth import wcswidth
 from contracts.dataset import parse_row
 from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
-from examples.demo.progress import draw_curve
+from examples.demo.progress import Progress, draw_curve
 from examples.demo.tickets import COUNT, SEED, TICKETS_FILE, ticket_rows
 from tests.processes import MARK, find_processes
 
@@ -85,6 +86,33 @@ def test_the_curve_falls_with_the_losses() -> None:
     assert list(curve) == sorted(curve, reverse=True)
     assert draw_curve([]) == ""
     assert draw_curve([1.0]) == "█"
+
+
+def _standing(phase: str, rows: dict[str, Any] | None, eta_seconds: float | None = None) -> Any:
+    progress = {"step": 0, "total_steps": 10, "rows": rows}
+    return {"status": "running", "phase": phase, "progress": progress, "eta_seconds": eta_seconds}
+
+
+def test_a_phase_without_steps_shows_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("en")
+
+    progress.show(_standing("loading", None), [])
+    for done, left in ((0, None), (100, 190.0), (300, 120.0), (310, 119.0)):
+        rows = {"done": done, "total": 400, "seconds_left": left}
+        progress.show(_standing("evaluating", rows), [])
+    points = [{"step": 5, "loss": 1.0}]
+    rows = {"done": 7, "total": 400, "seconds_left": 30.0}
+    progress.show(_standing("evaluating", rows, eta_seconds=61), points)
+
+    assert [
+        line.split("  ") for line in capsys.readouterr().out.replace("      ", "").splitlines()
+    ] == [
+        ["loading"],
+        ["evaluating", "0/400 rows"],
+        ["evaluating", "100/400 rows", "left 3:10"],
+        ["evaluating", "300/400 rows", "left 2:00"],
+        ["evaluating", "step 5/10", "7/400 rows", "loss 1.0000", "█", "left 1:01"],
+    ]
 
 
 @pytest.mark.slow

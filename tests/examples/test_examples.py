@@ -13,7 +13,7 @@ import pytest
 
 from contracts.dataset import parse_row, read_jsonl
 from contracts.job import JobSpec
-from examples.client import ApiError, Client
+from examples.client import ApiError, Client, rows_of
 from tests.e2e.service import Service
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 
@@ -85,6 +85,15 @@ def test_the_client_polls_and_listens_to_the_same_history(service: Service, tmp_
             streamed |= dict(zip(columns["step"], columns["value"], strict=True))
     assert streamed == held["loss"]
     assert heard[-1] == ("done", {"status": "succeeded"})
+
+
+def test_the_client_says_the_rows_of_a_phase_without_steps() -> None:
+    rows = {"done": 340, "total": 2000, "seconds_left": 363.2}
+    job: dict[str, Any] = {"phase": "evaluating", "progress": {"step": 0, "rows": rows}}
+
+    assert rows_of(job) == "evaluating: 340 of 2000 rows, 363 s left"
+    assert rows_of({"phase": "training", "progress": {"step": 3, "rows": None}}) is None
+    assert rows_of({"phase": "training", "progress": {"step": 3}}) is None, "of an older server"
 
 
 def test_the_page_that_polls_is_served(service: Service) -> None:

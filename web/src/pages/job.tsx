@@ -9,6 +9,7 @@ import { AskButton, Card, CopyButton, Progress, Status, useClock, useKeys } from
 import { Configuration } from "../parts/configuration";
 import { Boxed } from "../parts/boxed";
 import { LogPanel, useLog } from "../parts/log";
+import { percentOfRows, phaseLeft, RowsLine } from "../parts/rows";
 import { LossChart } from "../parts/loss-chart";
 import { go } from "../router";
 import { asCurl, defaults, loadOpenapi, openapi, shortest, type Tree } from "../spec";
@@ -61,6 +62,7 @@ function Shown({ live, job }: { live: LiveJob; job: Job }) {
       </header>
       {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
       <Progress job={job} />
+      <RowsLine job={job} />
       <Tiles live={live} job={job} />
       <LossChart live={live} ended={isFinal(job)} />
       {live.summary.value && <Report live={live} />}
@@ -78,7 +80,7 @@ function Shown({ live, job }: { live: LiveJob; job: Job }) {
 
 function titleOf(job: Job): string {
   const name = job.name ?? job.id;
-  const percent = job.progress.percent;
+  const percent = percentOfRows(job) ?? job.progress.percent;
   const loss = job.last_loss === null ? "" : ` · ${figure(job.last_loss, 3)}`;
   if (job.status !== "running") return `${sayName(job.status)}${loss} · ${name}`;
   const phase = job.phase && job.phase !== "training" ? `${sayName(job.phase)} ` : "";
@@ -172,7 +174,7 @@ function Tiles({ live, job }: { live: LiveJob; job: Job }) {
         value={isFinal(job) && summary?.tokens_per_second ? count(summary.tokens_per_second) : speed ? count(speed.tokens) : NONE}
         below={speed ? say("step_seconds", { value: speed.step < 10 ? speed.step.toFixed(2) : speed.step.toFixed(1) }) : ""}
       />
-      {!isFinal(job) && <Tile name={say("eta")} value={duration(eta)} below={eta == null ? "" : say("until", { clock: clock(new Date(now + eta * 1000)) })} />}
+      {!isFinal(job) && <Tile name={say("eta")} value={duration(eta)} below={eta == null ? (phaseLeft(job) ?? "") : say("until", { clock: clock(new Date(now + eta * 1000)) })} />}
       <Tile name={say("elapsed")} value={duration(elapsed)} below={job.started_at ? say("since", { clock: clock(job.started_at) }) : ""} />
       <Tile name={say("memory")} value={bytes(summary?.peak_memory_bytes ?? memory?.used)} below={summary?.peak_memory_bytes ? say("peak") : memory?.total ? say("of_total", { total: bytes(memory.total) }) : ""} />
     </dl>

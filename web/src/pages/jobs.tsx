@@ -8,6 +8,7 @@ import { clock, count, duration, figure, NONE, shortId } from "../format";
 import { readCurve } from "../history";
 import { language } from "../preferences";
 import { onText, Progress, Sparkline, Status, useKeys } from "../parts/controls";
+import { phaseLeft, shortRows } from "../parts/rows";
 import { go, query, setQuery } from "../router";
 import { say, sayName } from "../words";
 
@@ -244,15 +245,14 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
       <td class="amount">
         <Progress job={job} />
         <small>
-          {count(step)}
-          {total_steps ? ` / ${count(total_steps)}` : ""}
+          {shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}
         </small>
       </td>
       <td class="course">
         <Course job={job} />
         <b>{figure(job.last_loss)}</b>
       </td>
-      <td>{job.status === "running" ? duration(job.eta_seconds) : job.started_at && job.ended_at ? <small>{duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}</small> : NONE}</td>
+      <td>{job.status === "running" ? (job.eta_seconds === null && phaseLeft(job) ? <small>{phaseLeft(job)}</small> : duration(job.eta_seconds)) : job.started_at && job.ended_at ? <small>{duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}</small> : NONE}</td>
       <td>
         <small>{clock(job.created_at)}</small>
       </td>

@@ -196,6 +196,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
                 ✓ {plan.steps != null ? say("plan_ok", { steps: count(plan.steps), rows: count(plan.train_rows), eval: count(plan.eval_rows) }) : say("plan_hub")}
               </p>
             )}
+            {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
             {tried && faulty && <p class="problem">{say("form_faulty")}</p>}
             {unplaced.map(({ param, words }) => (
               <p key={param} class="problem" role="alert">
@@ -223,6 +224,16 @@ function Form({ texts, change, intro, forget }: FormProps) {
       </aside>
     </form>
   );
+}
+
+function sayCost(cost: NonNullable<Plan["evaluation"]>): string {
+  return say("plan_eval", {
+    times: count(cost.evaluations),
+    eval: count(cost.rows),
+    passes: count(cost.row_passes),
+    all: count(cost.row_passes + cost.training_row_passes),
+    share: (100 * cost.share).toFixed(cost.share < 0.1 ? 1 : 0),
+  });
 }
 
 function newKey(): string {

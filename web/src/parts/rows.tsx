@@ -1,0 +1,38 @@
+// How far a phase without steps is with its rows: while it tokenizes, and while it evaluates.
+import type { Job } from "../api";
+import { count, duration } from "../format";
+import { say } from "../words";
+
+type Counting = Pick<Job, "status" | "phase" | "progress">;
+
+/** The line under a running job's bar. It keeps its place while there is nothing to say, so that nothing below it moves. */
+export function RowsLine({ job }: { job: Counting }) {
+  if (job.status !== "running") return null;
+  return <p class="note rows-done">{sayRows(job) ?? "\u00a0"}</p>;
+}
+
+function sayRows(job: Counting): string | null {
+  const rows = job.progress.rows;
+  if (!rows) return null;
+  const word = job.phase === "tokenizing" ? "rows_tokenized" : job.progress.step === 0 ? "rows_evaluated_base" : "rows_evaluated";
+  const line = say(word, { done: count(rows.done), total: count(rows.total), percent: percentOfRows(job) ?? 0 });
+  return rows.seconds_left === null ? line : line + say("rows_left", { time: duration(rows.seconds_left) });
+}
+
+/** The same where there is little room. */
+export function shortRows(job: Counting): string | null {
+  const rows = job.progress.rows;
+  return rows ? say("rows_of", { done: count(rows.done), total: count(rows.total) }) : null;
+}
+
+/** Whole percent of the phase's rows; null in a phase that counts none. */
+export function percentOfRows(job: Counting): number | null {
+  const rows = job.progress.rows;
+  return rows && rows.total ? Math.floor((100 * rows.done) / rows.total) : null;
+}
+
+/** What is known of the time left where the whole job's is not: that of the phase. */
+export function phaseLeft(job: Counting): string | null {
+  const seconds = job.progress.rows?.seconds_left;
+  return seconds === null || seconds === undefined ? null : say("phase_left", { time: duration(seconds) });
+}
