@@ -10,8 +10,9 @@ from datetime import tzinfo
 from wcwidth import center, ljust, width, wrap
 
 from contracts.failure import Language
-from contracts.summary import Summary, Verdict, VerdictCode
+from contracts.summary import Summary
 from contracts.text import escape
+from contracts.verdicts.verdict import Verdict, VerdictCode
 
 COLUMNS = 64
 """Columns of each line of the box, borders included, counted as a terminal does (wcwidth)."""
@@ -78,6 +79,8 @@ class _Words:
     speed: str
     verdict_heading: str
     verdicts: dict[VerdictCode, str]
+    eval_loss_rose: str
+    """In place of `overfitted`, if the eval loss rose from its minimum."""
     time_units: tuple[str, str, str]
     """Hours, minutes, seconds, each with the blanks around it."""
 
@@ -111,12 +114,24 @@ _WORDS: dict[Language, _Words] = {
         speed="• 速度: {tokens:,.0f} tokens/秒",
         verdict_heading="🎯 评估",
         verdicts={
+            VerdictCode.DIVERGED: "训练发散: 末段训练loss {recent_train_loss:.4f}, 结果不可用, 请降低学习率重新训练",
+            VerdictCode.DEGENERATE_DATA: "数据单一, loss不能说明效果: "
+            "训练{train_rows:.0f}行中{train_distinct_rows:.0f}行互不相同, "
+            "最常见的回答占{train_top_answer_share:.0%}; "
+            "验证{eval_rows:.0f}行中{eval_distinct_rows:.0f}行互不相同, "
+            "最常见的回答占{eval_top_answer_share:.0%}",
+            VerdictCode.LEAKED_EVALUATION: "验证数据泄漏: {eval_rows:.0f}行验证数据中有{rows:.0f}行({share:.1%})"
+            "也在训练数据中, 验证loss偏低",
+            VerdictCode.FEW_EVAL_ROWS: "验证数据只有{rows:.0f}行, 指标不可靠",
             VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: 优秀",
             VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: 良好",
             VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: 需要改进",
+            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: 基座训练前已是{base_perplexity}",
             VerdictCode.NOT_OVERFITTED: "未过拟合: 训练/验证loss接近",
-            VerdictCode.EVAL_BELOW_TRAIN: "未过拟合: 验证loss低于训练全程均值",
-            VerdictCode.OVERFITTED: "过拟合: 验证loss {eval_loss:.4f} 明显高于训练loss {train_loss:.4f}",
+            VerdictCode.EVAL_BELOW_TRAIN: "未过拟合: 验证loss低于近期训练loss",
+            VerdictCode.EVAL_STILL_FALLING: "未过拟合: 验证loss仍在下降",
+            VerdictCode.GAP_UNCHANGED: "未过拟合: 训练/验证loss的差距在训练前已存在",
+            VerdictCode.OVERFITTED: "过拟合: 验证loss {eval_loss:.4f} 明显高于近期训练loss {recent_train_loss:.4f}",
             VerdictCode.TRAINABLE_SHARE: "QLoRA限制: 仅训练{share:.2%}参数",
             VerdictCode.IMPROVED: "优于基座: 验证loss下降{loss_fall:.4f}",
             VerdictCode.NOT_IMPROVED: "与基座相比没有明确改进: 验证loss变化{loss_fall:.4f}",
@@ -125,6 +140,7 @@ _WORDS: dict[Language, _Words] = {
             VerdictCode.ROWS_DROPPED: "{rows:.0f}行数据因截断后没有回答而被丢弃",
             VerdictCode.ROWS_OVERLAP: "{rows:.0f}行验证数据也出现在训练数据中",
         },
+        eval_loss_rose="过拟合: 验证loss从步{lowest_eval_step:.0f}的{lowest_eval_loss:.4f}升至{eval_loss:.4f}",
         time_units=("小时", "分钟", "秒"),
     ),
     "en": _Words(
@@ -155,20 +171,34 @@ _WORDS: dict[Language, _Words] = {
         speed="• Speed: {tokens:,.0f} tokens/s",
         verdict_heading="🎯 Verdict",
         verdicts={
+            VerdictCode.DIVERGED: "Diverged: the train loss ended at {recent_train_loss:.4f}; the adapter is unusable, "
+            "train again with a lower learning rate",
+            VerdictCode.DEGENERATE_DATA: "The data hardly vary, so the losses prove nothing: "
+            "{train_distinct_rows:.0f} of {train_rows:.0f} training rows differ, "
+            "{train_top_answer_share:.0%} have the same answer; "
+            "{eval_distinct_rows:.0f} of {eval_rows:.0f} evaluation rows differ, "
+            "{eval_top_answer_share:.0%} have the same answer",
+            VerdictCode.LEAKED_EVALUATION: "Leaked evaluation: {rows:.0f} of {eval_rows:.0f} evaluation rows ({share:.1%}) "
+            "are also in the training data, so the eval loss is too low",
+            VerdictCode.FEW_EVAL_ROWS: "Too few evaluation rows to rely on: {rows:.0f}",
             VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: excellent",
             VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: good",
             VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: needs work",
+            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: the base had {base_perplexity} before training",
             VerdictCode.NOT_OVERFITTED: "Not overfitted: train and eval loss are close",
-            VerdictCode.EVAL_BELOW_TRAIN: "Not overfitted: eval loss is below the run's mean train loss",
-            VerdictCode.OVERFITTED: "Overfitted: eval loss {eval_loss:.4f} well above train loss {train_loss:.4f}",
+            VerdictCode.EVAL_BELOW_TRAIN: "Not overfitted: eval loss is below the recent train loss",
+            VerdictCode.EVAL_STILL_FALLING: "Not overfitted: eval loss was still falling",
+            VerdictCode.GAP_UNCHANGED: "Not overfitted: eval loss was as far above train loss before training",
+            VerdictCode.OVERFITTED: "Overfitted: eval loss {eval_loss:.4f} is well above the recent train loss {recent_train_loss:.4f}",
             VerdictCode.TRAINABLE_SHARE: "QLoRA's limit: only {share:.2%} of the parameters trained",
             VerdictCode.IMPROVED: "Better than the base: eval loss fell by {loss_fall:.4f}",
             VerdictCode.NOT_IMPROVED: "No clear gain over the base: eval loss changed by {loss_fall:.4f}",
             VerdictCode.WORSE_THAN_BASE: "Worse than the base: eval loss rose by {loss_rise:.4f}",
             VerdictCode.ROWS_TRUNCATED: "{rows:.0f} rows were cut at the maximum length",
             VerdictCode.ROWS_DROPPED: "{rows:.0f} rows were dropped: no answer was left after cutting",
-            VerdictCode.ROWS_OVERLAP: "{rows:.0f} evaluation rows also stand in the training data",
+            VerdictCode.ROWS_OVERLAP: "{rows:.0f} evaluation rows are also in the training data",
         },
+        eval_loss_rose="Overfitted: eval loss rose from {lowest_eval_loss:.4f} at step {lowest_eval_step:.0f} to {eval_loss:.4f}",
         time_units=(" h ", " min ", " s "),
     ),
 }
@@ -262,11 +292,13 @@ def _measured(summary: Summary, words: _Words) -> Iterator[str]:
 
 def _verdict(verdict: Verdict, words: _Words) -> str:
     figures: dict[str, float | str] = dict(verdict.figures)
-    if "perplexity" in verdict.figures:
-        figures["perplexity"] = _perplexity(verdict.figures["perplexity"])
+    for name in ("perplexity", "base_perplexity"):
+        if name in verdict.figures:
+            figures[name] = _perplexity(verdict.figures[name])
     if "loss_fall" in verdict.figures:
         figures["loss_rise"] = -verdict.figures["loss_fall"]
-    return words.verdicts[verdict.code].format(**figures)
+    rose = "lowest_eval_loss" in figures
+    return (words.eval_loss_rose if rose else words.verdicts[verdict.code]).format(**figures)
 
 
 def _row(text: str) -> str:

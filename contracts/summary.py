@@ -1,16 +1,17 @@
 """Summary: what a finished job reports.
 
-Each number is defined once, here and in docs/numbers.md. The verdicts are rules over them with names and
-thresholds, kept in this one place.
+Each number is defined once, here and in docs/numbers.md. The rules behind the verdicts are in contracts/verdicts.
 """
 
-import math
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import computed_field
 
 from contracts.base import Tolerant, UtcDatetime
+from contracts.data_facts import DataFacts
+from contracts.verdicts.course import Course, LossAt, LossPoint, exp_loss, smooth
+from contracts.verdicts.judge import FinishedRun, judge
+from contracts.verdicts.verdict import Verdict
 
 
 class WindowLoss(Tolerant):
@@ -48,6 +49,10 @@ class Summary(Tolerant):
     """Optimizer updates done."""
     train_loss: float
     """Token-weighted mean of the step losses of the whole run."""
+    first_step_loss: float | None = None
+    """Loss of the first step, before any update: the base's on the step's batch."""
+    recent_train_loss: float | None = None
+    """Token-weighted mean of the last step losses: of a window, or of 160 samples if that is more."""
     eval_loss: float
     """Sum of the supervised tokens' NLL over the evaluation split ÷ their number, after training."""
     base_eval_loss: float | None = None
@@ -74,7 +79,9 @@ class Summary(Tolerant):
     dropped_rows: int = 0
     """Rows left out because no answer was left within max_length."""
     overlapping_rows: int = 0
-    """Evaluation rows that also stand in the training rows."""
+    """Evaluation rows that are also in the training rows, character for character."""
+    data: DataFacts | None = None
+    """How varied the rows are, and how many evaluation rows are also trained on after normalisation."""
     supervised_tokens: int | None = None
     """Over all steps."""
     tokens_per_second: float | None = None
@@ -99,13 +106,13 @@ class Summary(Tolerant):
     @property
     def perplexity(self) -> float:
         """exp(eval_loss)."""
-        return _exp(self.eval_loss)
+        return exp_loss(self.eval_loss)
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
     @property
     def base_perplexity(self) -> float | None:
         """exp(base_eval_loss)."""
-        return None if self.base_eval_loss is None else _exp(self.base_eval_loss)
+        return None if self.base_eval_loss is None else exp_loss(self.base_eval_loss)
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
     @property
@@ -116,103 +123,53 @@ class Summary(Tolerant):
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
     @property
     def verdicts(self) -> "list[Verdict]":
-        """What the rules below make of the figures."""
-        return judge(self)
+        """What the rules make of the figures, a summary's of an earlier version included."""
+        return judge(self._finished_run())
 
+    def _finished_run(self) -> FinishedRun:
+        interval = self.improvement_interval
+        evaluations = self._evaluations()
+        last = evaluations[-1] if evaluations else None
+        kept_best = last is not None and self.eval_loss < last.loss
+        kept = min(evaluations, key=lambda point: point.loss) if kept_best else None
+        return FinishedRun(
+            course=Course(
+                train=self._train_losses(),
+                evaluations=evaluations,
+                first_step_loss=self.first_step_loss,
+                effective_batch=self.per_device_batch_size * self.gradient_accumulation_steps,
+            ),
+            eval_loss=self.eval_loss,
+            adapter_step=self.steps if kept is None else kept.step,
+            mean_train_loss=self.train_loss,
+            eval_rows=self.eval_rows,
+            trainable_parameters=self.trainable_parameters,
+            all_parameters=self.all_parameters,
+            improvement=None if interval is None else (interval.low, interval.high),
+            truncated_rows=self.truncated_rows,
+            dropped_rows=self.dropped_rows,
+            overlapping_rows=self.overlapping_rows,
+            data=self.data,
+        )
 
-class VerdictCode(StrEnum):
-    """Every verdict that a report can hold."""
+    def _train_losses(self) -> list[LossAt]:
+        """Return what is known of the train loss, the newest last."""
+        batch = self.per_device_batch_size * self.gradient_accumulation_steps
+        width = self.windows[0].step if self.windows else 1
+        known = smooth(self.windows, max(1, width * batch))
+        if self.recent_train_loss is not None:
+            known = [point for point in known if point.step < self.steps]
+            known.append(LossAt(self.steps, self.recent_train_loss))
+        return known or [LossAt(self.steps, self.train_loss)]
 
-    PERPLEXITY_EXCELLENT = "perplexity_excellent"
-    PERPLEXITY_GOOD = "perplexity_good"
-    PERPLEXITY_NEEDS_WORK = "perplexity_needs_work"
-    NOT_OVERFITTED = "not_overfitted"
-    EVAL_BELOW_TRAIN = "eval_below_train"
-    OVERFITTED = "overfitted"
-    TRAINABLE_SHARE = "trainable_share"
-    IMPROVED = "improved"
-    NOT_IMPROVED = "not_improved"
-    WORSE_THAN_BASE = "worse_than_base"
-    ROWS_TRUNCATED = "rows_truncated"
-    ROWS_DROPPED = "rows_dropped"
-    ROWS_OVERLAP = "rows_overlap"
-
-
-class Verdict(Tolerant):
-    """One rule's judgement: its code, its level and the figures it went by."""
-
-    code: VerdictCode
-    level: Literal["good", "info", "warning"]
-    figures: dict[str, float] = {}
-
-
-EXCELLENT_PERPLEXITY = 3.0
-"""Below it a perplexity is excellent."""
-GOOD_PERPLEXITY = 5.0
-"""Below it a perplexity is good; from it on it needs work."""
-OVERFIT_RATIO = 1.1
-"""Evaluation loss above this multiple of the train loss is called overfitting; within it either way, close."""
-
-
-def judge(summary: Summary) -> list[Verdict]:
-    """Apply every rule that the summary has figures for, in the report's order."""
-    verdicts = [_perplexity(summary), _overfitting(summary), _trainable_share(summary)]
-    if summary.base_eval_loss is not None:
-        verdicts.append(_improvement(summary, summary.base_eval_loss))
-    for code, count in (
-        (VerdictCode.ROWS_TRUNCATED, summary.truncated_rows),
-        (VerdictCode.ROWS_DROPPED, summary.dropped_rows),
-        (VerdictCode.ROWS_OVERLAP, summary.overlapping_rows),
-    ):
-        if count:
-            verdicts.append(Verdict(code=code, level="warning", figures={"rows": count}))
-    return verdicts
-
-
-def _perplexity(summary: Summary) -> Verdict:
-    figures = {"perplexity": summary.perplexity}
-    if summary.perplexity < EXCELLENT_PERPLEXITY:
-        return Verdict(code=VerdictCode.PERPLEXITY_EXCELLENT, level="good", figures=figures)
-    if summary.perplexity < GOOD_PERPLEXITY:
-        return Verdict(code=VerdictCode.PERPLEXITY_GOOD, level="good", figures=figures)
-    return Verdict(code=VerdictCode.PERPLEXITY_NEEDS_WORK, level="warning", figures=figures)
-
-
-def _overfitting(summary: Summary) -> Verdict:
-    figures = {"train_loss": summary.train_loss, "eval_loss": summary.eval_loss}
-    if summary.eval_loss > summary.train_loss * OVERFIT_RATIO:
-        return Verdict(code=VerdictCode.OVERFITTED, level="warning", figures=figures)
-    if summary.eval_loss * OVERFIT_RATIO < summary.train_loss:
-        return Verdict(code=VerdictCode.EVAL_BELOW_TRAIN, level="good", figures=figures)
-    return Verdict(code=VerdictCode.NOT_OVERFITTED, level="good", figures=figures)
-
-
-def _trainable_share(summary: Summary) -> Verdict:
-    return Verdict(
-        code=VerdictCode.TRAINABLE_SHARE,
-        level="info",
-        figures={
-            "share": summary.trainable_share,
-            "trainable_parameters": summary.trainable_parameters,
-            "all_parameters": summary.all_parameters,
-        },
-    )
-
-
-def _improvement(summary: Summary, base: float) -> Verdict:
-    figures = {
-        "base_eval_loss": base,
-        "eval_loss": summary.eval_loss,
-        "loss_fall": base - summary.eval_loss,
-    }
-    interval = summary.improvement_interval
-    low = figures["loss_fall"] if interval is None else interval.low
-    high = figures["loss_fall"] if interval is None else interval.high
-    if low > 0:
-        return Verdict(code=VerdictCode.IMPROVED, level="good", figures=figures)
-    if high < 0:
-        return Verdict(code=VerdictCode.WORSE_THAN_BASE, level="warning", figures=figures)
-    return Verdict(code=VerdictCode.NOT_IMPROVED, level="warning", figures=figures)
+    def _evaluations(self) -> list[LossPoint]:
+        """Return every evaluation that is known, the base's and the last step's included."""
+        known: list[LossPoint] = list(self.evaluations)
+        if self.base_eval_loss is not None and (not known or known[0].step > 0):
+            known.insert(0, LossAt(0, self.base_eval_loss))
+        if not any(point.step > 0 for point in known):
+            known.append(LossAt(self.steps, self.eval_loss))
+        return known
 
 
 WINDOW_SERIES: tuple[int, ...] = tuple(
@@ -223,7 +180,3 @@ WINDOW_SERIES: tuple[int, ...] = tuple(
 def window_steps(total_steps: int) -> int:
     """Return W, the report's window: the number of 1, 2, 5, 10, 20, 50 … nearest to total_steps ÷ 12.5."""
     return min(WINDOW_SERIES, key=lambda width: abs(width - total_steps / 12.5))
-
-
-def _exp(loss: float) -> float:
-    return math.exp(loss) if loss < 700 else math.inf

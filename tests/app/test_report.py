@@ -7,7 +7,9 @@ from wcwidth import width
 from app.report import render_markdown, render_report
 from contracts.failure import Language
 from contracts.summary import Summary
+from contracts.verdicts.verdict import VerdictCode
 from tests.factories import make_summary
+from tests.judged_runs import BAD, GOOD
 
 # The reference run's figures and its report, as its author's tool printed it (borders stripped).
 REFERENCE: dict[str, Any] = {
@@ -148,3 +150,26 @@ def test_markdown_holds_the_windows_as_a_table() -> None:
     markdown = render_markdown(make_summary(), "en")
 
     assert "| step | loss |\n|---:|---:|\n| 5 | 1.9000 |\n| 10 | 1.5000 |" in markdown
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_verdict_has_words_that_fit_the_box(language: Language) -> None:
+    summaries = [case.summary for case in (*BAD, *GOOD)]
+
+    reports = [render_report(summary, language) for summary in summaries]
+
+    judged = {verdict.code for summary in summaries for verdict in summary.verdicts}
+    assert judged == set(VerdictCode)
+    for report in reports:
+        assert {width(line) for line in report.splitlines()} == {64}
+        assert "{" not in report
+    markdown = [render_markdown(summary, language) for summary in summaries]
+    assert all("{" not in text for text in markdown)
+
+
+def test_a_risen_evaluation_is_told_with_its_lowest_point() -> None:
+    (summary,) = [case.summary for case in BAD if case.name.startswith("overfitted: minimum early")]
+
+    english = " ".join(inside(render_report(summary, "en")))
+    assert "• Overfitted: eval loss rose from 1.5500 at step 20 to 1.9000" in english
+    assert "• 过拟合: 验证loss从步20的1.5500升至1.9000" in inside(render_report(summary, "zh"))

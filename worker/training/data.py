@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contracts.data_facts import DataFacts
 from contracts.dataset import Message, parse_row, read_jsonl
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
@@ -23,6 +24,7 @@ from contracts.row_error import RowError
 from contracts.run_dir import RunDir
 from worker.training.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.counter import Count, RowCounter
+from worker.training.data_facts import measure_rows
 from worker.training.errors import Evidence, TrainingError
 from worker.training.template import Rendered, RenderingFailed, Span, Template
 
@@ -69,7 +71,7 @@ class Data:
     evaluation: list[Sample]
     truncated_rows: int
     dropped_rows: int
-    overlapping_rows: int
+    facts: DataFacts
     digest: str
     """SHA-256 over every token and mask, to know the same data again after a resume."""
 
@@ -119,7 +121,7 @@ def prepare(
         evaluation=evaluation.samples,
         truncated_rows=train.truncated + evaluation.truncated,
         dropped_rows=train.dropped + evaluation.dropped,
-        overlapping_rows=_overlap(train_rows, eval_rows),
+        facts=measure_rows(_turns(train_rows), _turns(eval_rows)),
         digest=_digest((*train.samples, *evaluation.samples)),
     )
     _check_amounts(data, spec)
@@ -309,12 +311,8 @@ def _tokens_of(span: Span, encoding: Any) -> Span:
     return Span(first, last + 1)
 
 
-def _overlap(train: Sequence[Row], evaluation: Sequence[Row]) -> int:
-    def key(row: Row) -> tuple[tuple[str, str], ...]:
-        return tuple((turn.role, turn.content) for turn in row.turns)
-
-    seen = {key(row) for row in train}
-    return sum(key(row) in seen for row in evaluation)
+def _turns(rows: Sequence[Row]) -> list[list[Message]]:
+    return [row.turns for row in rows]
 
 
 def _digest(samples: Sequence[Sample]) -> str:

@@ -25,6 +25,7 @@ from worker.training.budget import choose_token_budget
 from worker.training.checkpoint import Checkpoints
 from worker.training.choices import explain_choices
 from worker.training.counter import RowCounter
+from worker.training.data_facts import data_warnings
 from worker.training.device import check_four_bit, choose_device
 from worker.training.errors import DETAIL_CHARACTERS, StopRequested, TrainingError
 from worker.training.evaluate import Evaluation
@@ -278,10 +279,8 @@ def _announce(run: Run) -> None:
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trained, "
         f"{model.quantized_layers} layers are held in 4 bits, {run.token_budget} tokens a micro-batch"
     )
-    if data.overlapping_rows:
-        run.recorder.log(
-            f"{data.overlapping_rows} evaluation rows also stand in the training rows", "warning"
-        )
+    for warning in data_warnings(data.facts):
+        run.recorder.log(warning, "warning")
 
 
 def _read_spec(run_dir: RunDir) -> JobSpec:

@@ -6,6 +6,7 @@ from typing import Any
 from contracts.base import utc_now
 from contracts.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
+from contracts.verdicts.course import recent_steps
 from worker.training.device import library_versions, peak_memory_bytes
 from worker.training.evaluate import Evaluation, improvement_interval
 from worker.training.flops import training_flops, utilisation
@@ -22,7 +23,13 @@ def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, An
         finished_at=utc_now(),
         duration_seconds=_duration_seconds(run),
         steps=progress.step,
-        train_loss=math.fsum(progress.step_nll) / sum(progress.step_tokens),
+        train_loss=_train_loss(progress, 0, progress.step),
+        first_step_loss=_train_loss(progress, 0, 1),
+        recent_train_loss=_train_loss(
+            progress,
+            -recent_steps(window_steps(run.total_steps), spec.effective_batch_size),
+            progress.step,
+        ),
         eval_loss=final.loss,
         base_eval_loss=None if base is None else base.loss,
         improvement_interval=None
@@ -42,7 +49,8 @@ def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, An
         all_parameters=model.all_parameters,
         truncated_rows=data.truncated_rows,
         dropped_rows=data.dropped_rows,
-        overlapping_rows=data.overlapping_rows,
+        overlapping_rows=data.facts.overlapping_rows,
+        data=data.facts,
         supervised_tokens=sum(progress.step_tokens),
         tokens_per_second=progress.tokens / progress.training_seconds,
         samples_per_second=_samples(run) / progress.training_seconds,
@@ -68,11 +76,15 @@ def window_losses(progress: Progress, total_steps: int) -> list[WindowLoss]:
     return [
         WindowLoss(
             step=end,
-            loss=math.fsum(progress.step_nll[end - width : end])
-            / sum(progress.step_tokens[end - width : end]),
+            loss=_train_loss(progress, end - width, end),
         )
         for end in range(width, progress.step + 1, width)
     ]
+
+
+def _train_loss(progress: Progress, first: int, end: int) -> float:
+    """Return the token-weighted mean of a slice of the step losses."""
+    return math.fsum(progress.step_nll[first:end]) / sum(progress.step_tokens[first:end])
 
 
 def _samples(run: Run) -> float:

@@ -57,7 +57,7 @@ def test_every_answer_of_a_chat_is_supervised(tmp_path: Path, tokenizer: Any) ->
     data = prepared(tmp_path, tokenizer, [chat], [chat])
 
     assert trained_text(data.train[0], tokenizer) == "二 🙂<|im_end|>four <|im_end|>"
-    assert data.overlapping_rows == 1
+    assert data.facts.overlapping_rows == 1
 
 
 def test_last_character_of_several_tokens_is_supervised_whole(
@@ -167,7 +167,7 @@ def test_evaluation_rows_that_also_stand_in_training_are_counted(
         tmp_path, tokenizer, rows, [rows[3], rows[7], {"prompt": "?", "completion": "!"}]
     )
 
-    assert data.overlapping_rows == 2
+    assert data.facts.overlapping_rows == 2
 
 
 @pytest.mark.parametrize(

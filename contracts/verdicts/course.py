@@ -1,0 +1,152 @@
+"""Course: the losses of a run up to some step, and the rules over them. They hold for finished and for running jobs.
+
+Losses are in nats per supervised token.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+RECENT_SAMPLES = 160
+"""Samples over which a train loss is averaged before it is judged: ten updates of the reference batch."""
+DIVERGED_RISE = math.log(2)
+"""A train loss that ended this far above where it began, or above its minimum and the start, has diverged: its perplexity
+has doubled."""
+ABSURD_LOSS = 13.0
+"""Nats per token, more than a uniform guess among 400,000 tokens: divergence if the base's loss is not known."""
+OVERFIT_RATIO = 1.1
+"""Evaluation and train loss within this ratio are close; their ratio has grown if it grew by more than this factor."""
+RISE_RATIO = 1.05
+"""Evaluation loss above this multiple of its minimum has risen."""
+SMALLEST_GAP = 0.05
+"""Nats per token; a smaller difference between two losses is no gap and no rise, whatever its ratio."""
+FAIR_BATCH = 8
+"""Samples from which on the first step's loss says what the base's loss on training rows is."""
+
+
+class LossPoint(Protocol):
+    """A loss at a step, in nats per supervised token: a step's, a window's, or an evaluation's."""
+
+    @property
+    def step(self) -> int:
+        """Steps done when it was taken."""
+
+    @property
+    def loss(self) -> float:
+        """Nats per supervised token; may be non-finite."""
+
+
+class LossAt(NamedTuple):
+    """The plain LossPoint."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a run has gone up to some step."""
+
+    train: Sequence[LossPoint]
+    """Train losses in order of steps, each averaged over RECENT_SAMPLES where there are as many (`smooth`). Never empty."""
+    evaluations: Sequence[LossPoint]
+    """In order of steps; the base's, if known, at step 0."""
+    first_step_loss: float | None = None
+    """The first step's own loss, which is the base's on its batch."""
+    effective_batch: int = 16
+    """Samples of a step."""
+
+    @property
+    def base(self) -> float | None:
+        """The base's evaluation loss."""
+        is_known = self.evaluations and self.evaluations[0].step == 0
+        return self.evaluations[0].loss if is_known else None
+
+    @property
+    def trained(self) -> Sequence[LossPoint]:
+        """The evaluations after step 0."""
+        return [point for point in self.evaluations if point.step > 0]
+
+    def train_loss_at(self, step: int) -> float:
+        """Return the newest train loss up to a step, or the oldest of all if there is none yet."""
+        known = [point for point in self.train if point.step <= step]
+        return (known[-1] if known else self.train[0]).loss
+
+
+def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
+    """Return rolling means over as many points as hold RECENT_SAMPLES samples, over all of them if they hold fewer."""
+    if not points:
+        return []
+    count = min(len(points), -(-RECENT_SAMPLES // samples_per_point))
+    return [
+        LossAt(
+            points[end - 1].step,
+            math.fsum(point.loss for point in points[end - count : end]) / count,
+        )
+        for end in range(count, len(points) + 1)
+    ]
+
+
+def recent_steps(window_steps: int, effective_batch: int) -> int:
+    """Return over how many of the last steps a run's recent train loss is taken."""
+    return max(window_steps, -(-RECENT_SAMPLES // effective_batch))
+
+
+def find_divergence(course: Course) -> dict[str, float] | None:
+    """Return the figures of a divergence: the train loss ended far above where it began, and evaluation agrees."""
+    recent, base = course.train[-1].loss, course.base
+    latest = course.trained[-1].loss if course.trained else None
+    figures = {"recent_train_loss": recent}
+    if latest is not None:
+        figures["eval_loss"] = latest
+    if not all(map(math.isfinite, figures.values())):
+        return figures
+    starts = [loss for loss in (course.first_step_loss, base) if loss is not None]
+    if not starts:
+        if recent > ABSURD_LOSS:
+            return figures
+        starts = [course.train[0].loss]
+    start, lowest = max(starts), min(point.loss for point in course.train)
+    figures["start_loss"] = start
+    far_above = recent > start + DIVERGED_RISE
+    undone = recent > start and recent > lowest + DIVERGED_RISE
+    if not (far_above or undone):
+        return None
+    if base is not None and latest is not None:
+        # Training rows may be harder than evaluation rows: without the first step's loss only a large rise of both counts.
+        bound = base if course.first_step_loss is not None else base + DIVERGED_RISE
+        return figures if latest > bound else None
+    return figures
+
+
+def find_rise(evaluations: Sequence[LossPoint]) -> LossPoint | None:
+    """Return the lowest evaluation if the newest is well above it."""
+    if not evaluations:
+        return None
+    lowest, latest = min(evaluations, key=lambda point: point.loss), evaluations[-1].loss
+    is_above = latest > RISE_RATIO * lowest.loss and latest - lowest.loss > SMALLEST_GAP
+    return lowest if is_above else None
+
+
+def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool | None:
+    """Return whether training widened the ratio of evaluation to train loss. Null: it cannot be known.
+
+    Without the base nothing says that the gap was there before: it counts as grown. Where the first step's loss is
+    missing or of too few samples, the oldest average stands in, which training may have lowered already: then only growth
+    can be certain.
+    """
+    base = course.base
+    if base is None:
+        return True
+    is_fair = course.first_step_loss is not None and course.effective_batch >= FAIR_BATCH
+    start = course.first_step_loss if is_fair else None
+    if start is None:
+        start = course.train[0].loss
+    grown = eval_loss * start > OVERFIT_RATIO * base * train_loss
+    return grown if grown or is_fair else None
+
+
+def exp_loss(loss: float) -> float:
+    """Return exp(loss), infinite beyond the range of floats, NaN of NaN."""
+    return math.inf if loss >= 700 else math.exp(loss)

@@ -1,0 +1,62 @@
+"""The rules over the rows: whether a low loss over them proves anything."""
+
+from contracts.data_facts import DataFacts, RowFacts
+from contracts.verdicts.verdict import Verdict, VerdictCode
+
+FEWEST_EVAL_ROWS = 10
+"""With fewer evaluation rows no figure over them is called good."""
+LEAKED_SHARE = 0.05
+"""From this share on of evaluation rows that are also trained on, the evaluation is called leaked."""
+TOP_ANSWER_SHARE = 0.9
+"""From this share on of rows with the same answer, the data are called degenerate."""
+FEWEST_ROWS_FOR_SHARES = 20
+"""With fewer rows a frequent answer may be chance."""
+DISTINCT_SHARE = 0.1
+"""Up to this share of rows that differ, the data are called degenerate."""
+
+
+def judge_variety(data: DataFacts) -> list[Verdict]:
+    """Return `degenerate_data` if either split is."""
+    if not (is_degenerate(data.train) or is_degenerate(data.evaluation)):
+        return []
+    figures: dict[str, float] = {}
+    for split, facts in (("train", data.train), ("eval", data.evaluation)):
+        figures |= {
+            f"{split}_rows": facts.rows,
+            f"{split}_distinct_rows": facts.distinct_rows,
+            f"{split}_distinct_answers": facts.distinct_answers,
+            f"{split}_top_answer_share": facts.top_answer_rows / max(1, facts.rows),
+        }
+    return [Verdict(code=VerdictCode.DEGENERATE_DATA, level="warning", figures=figures)]
+
+
+def is_degenerate(facts: RowFacts) -> bool:
+    """Return whether the rows hold so little that a low loss over them proves nothing."""
+    if facts.rows < 2:
+        return False
+    few = facts.distinct_rows == 1 or facts.distinct_rows <= DISTINCT_SHARE * facts.rows
+    enough = facts.rows >= FEWEST_ROWS_FOR_SHARES
+    return few or (enough and facts.top_answer_rows >= TOP_ANSWER_SHARE * facts.rows)
+
+
+def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
+    """Return what `rows` of `eval_rows` evaluation rows that are also trained on mean; `exact_rows` of them are exact copies."""
+    if not rows:
+        return []
+    if rows < LEAKED_SHARE * eval_rows:
+        return [Verdict(code=VerdictCode.ROWS_OVERLAP, level="warning", figures={"rows": rows})]
+    figures = {
+        "rows": rows,
+        "exact_rows": exact_rows,
+        "eval_rows": eval_rows,
+        "share": rows / eval_rows,
+    }
+    return [Verdict(code=VerdictCode.LEAKED_EVALUATION, level="warning", figures=figures)]
+
+
+def judge_evaluation_size(eval_rows: int) -> list[Verdict]:
+    """Return `few_eval_rows` if there are too few to praise a figure over them."""
+    if eval_rows >= FEWEST_EVAL_ROWS:
+        return []
+    figures = {"rows": float(eval_rows)}
+    return [Verdict(code=VerdictCode.FEW_EVAL_ROWS, level="warning", figures=figures)]

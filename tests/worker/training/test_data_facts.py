@@ -1,0 +1,89 @@
+import pytest
+
+from contracts.dataset import Message, parse_row
+from worker.training.data_facts import measure_rows, normalize
+
+
+def chat(*turns: str) -> list[Message]:
+    """Return a conversation of user and assistant in turn."""
+    return [
+        Message(role="assistant" if place % 2 else "user", content=text)
+        for place, text in enumerate(turns)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("copy", "is_exact"),
+    [
+        ("The answer: １２.", False),  # digits of full width
+        ("The answer: 12. ", False),
+        ("\tThe  answer:\n12.", False),
+        ("the ANSWER: 12.", False),
+        ("\ufeffThe ans\u200bwer: 12.", False),
+        ("The\u3000answer:\u00a012.", False),  # ideographic and non-breaking blanks
+        ("The answer: 12.", True),
+    ],
+)
+def test_a_copy_is_known_by_what_it_says(copy: str, is_exact: bool) -> None:
+    facts = measure_rows([chat("Sum?", "The answer: 12.")], [chat("Sum?", copy)])
+
+    assert (facts.overlapping_rows, facts.overlapping_rows_normalized) == (int(is_exact), 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        chat("Sum?", "The answer: 13."),
+        chat("Sum!", "The answer: 12."),
+        chat("Sum?", "Theanswer: 12."),
+        chat("Sum?", "The answer: 12.", "And?", "No."),
+        [
+            Message(role="system", content="Sum?"),
+            Message(role="assistant", content="The answer: 12."),
+        ],
+        chat("", "Sum?The answer: 12."),
+    ],
+)
+def test_another_row_is_no_copy(other: list[Message]) -> None:
+    facts = measure_rows([chat("Sum?", "The answer: 12.")], [other])
+
+    assert (facts.overlapping_rows, facts.overlapping_rows_normalized) == (0, 0)
+
+
+def test_a_copy_is_known_in_another_form_of_row() -> None:
+    alpaca = parse_row({"instruction": "Add.", "input": "1 and 2", "output": "3"}, 1)
+    prompt = parse_row({"prompt": "Add.\n1 and 2", "completion": "3"}, 1)
+
+    assert measure_rows([alpaca], [prompt]).overlapping_rows == 1
+
+
+def test_rows_and_answers_are_counted_after_normalisation() -> None:
+    rows = [chat("a", "Yes."), chat("A ", "yes."), chat("b", "YES."), chat("c", "No.")]
+
+    facts = measure_rows(rows, rows[:1])
+
+    assert facts.train.rows == 4
+    assert facts.train.distinct_rows == 3
+    assert facts.train.distinct_answers == 2
+    assert facts.train.top_answer_rows == 3
+
+
+def test_the_answer_of_a_chat_is_all_of_the_assistants_turns() -> None:
+    rows = [chat("a", "Yes.", "b", "No."), chat("c", "Yes.", "d", "No."), chat("e", "Yes.No.")]
+
+    assert measure_rows(rows, rows).train.distinct_answers == 2
+
+
+def test_half_a_surrogate_pair_and_no_rows_at_all_are_counted() -> None:
+    strange = [Message.model_construct(role="assistant", content="\ud800")]
+
+    facts = measure_rows([strange], [])
+
+    assert (facts.train.rows, facts.evaluation.rows) == (1, 0)
+
+
+def test_normalisation_is_stable() -> None:
+    text = " ﬁne\u200d Ⅳ  ＡＢＣ\u3000ß "
+
+    assert normalize(text) == "fine iv abc ss"
+    assert normalize(normalize(text)) == normalize(text)

@@ -1,0 +1,98 @@
+"""Facts about the rows: how varied they are, and how many evaluation rows are also trained on.
+
+Linear in the text; a row is held as hashes of 16 bytes, never as text.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from contracts.data_facts import DataFacts, RowFacts
+from contracts.dataset import Message
+from contracts.verdicts.rows import is_degenerate
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+"""Soft hyphen, zero-width characters, marks of direction, byte order mark."""
+
+
+@dataclass
+class _Rows:
+    """What is counted of one split."""
+
+    exact: list[bytes] = field(default_factory=list)
+    normalized: list[bytes] = field(default_factory=list)
+    answers: Counter[bytes] = field(default_factory=Counter)
+
+    def facts(self) -> RowFacts:
+        return RowFacts(
+            rows=len(self.exact),
+            distinct_rows=len(set(self.normalized)),
+            distinct_answers=len(self.answers),
+            top_answer_rows=max(self.answers.values(), default=0),
+        )
+
+
+def measure_rows(
+    train: Sequence[Sequence[Message]], evaluation: Sequence[Sequence[Message]]
+) -> DataFacts:
+    """Return the facts about both splits."""
+    trained, evaluated = _count(train), _count(evaluation)
+    exact, normalized = set(trained.exact), set(trained.normalized)
+    return DataFacts(
+        train=trained.facts(),
+        evaluation=evaluated.facts(),
+        overlapping_rows=sum(key in exact for key in evaluated.exact),
+        overlapping_rows_normalized=sum(key in normalized for key in evaluated.normalized),
+    )
+
+
+def data_warnings(facts: DataFacts) -> list[str]:
+    """Return what is wrong with the rows in sentences for the log, so that it is known before hours of training."""
+    warnings = []
+    for name, rows in (("training", facts.train), ("evaluation", facts.evaluation)):
+        if is_degenerate(rows):
+            warnings.append(
+                f"the {name} rows hardly vary: {rows.distinct_rows} of {rows.rows} differ, and "
+                f"{rows.top_answer_rows} have the same answer; a low loss over them proves nothing"
+            )
+    if facts.overlapping_rows_normalized:
+        warnings.append(
+            f"{facts.overlapping_rows_normalized} of {facts.evaluation.rows} evaluation rows are also in the training "
+            f"rows ({facts.overlapping_rows} character for character): remove them from one of the two"
+        )
+    return warnings
+
+
+def normalize(text: str) -> str:
+    """Return the text in the form in which rows are compared: NFKC, case folded, blanks collapsed, nothing invisible."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    return " ".join(text.casefold().split())
+
+
+def _count(rows: Iterable[Sequence[Message]]) -> _Rows:
+    counted = _Rows()
+    for row in rows:
+        turns = [(turn.role, turn.content) for turn in row]
+        same = [(role, normalize(content)) for role, content in turns]
+        counted.exact.append(_hash(turns))
+        counted.normalized.append(_hash(same))
+        counted.answers[_hash(turn for turn in same if turn[0] == "assistant")] += 1
+    return counted
+
+
+def _hash(turns: Iterable[tuple[str, str]]) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in _parts(turns):
+        digest.update(part)
+    return digest.digest()
+
+
+def _parts(turns: Iterable[tuple[str, str]]) -> Iterator[bytes]:
+    for role, content in turns:
+        text = content.encode(errors="surrogatepass")
+        yield f"{role}:{len(text)}:".encode()
+        yield text
