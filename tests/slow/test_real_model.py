@@ -11,6 +11,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 
+ROOT = Path(__file__).parent.parent.parent
 STEPS = 3
 EVAL_ROWS = 16
 MAX_LENGTH = 256
@@ -61,6 +63,7 @@ class Finished:
     adapter: Path
     model: Path
     model_sha256_before: str
+    server: str
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             adapter=folder / "adapter",
             model=model,
             model_sha256_before=before,
+            server=service.url,
         )
 
 
@@ -175,6 +179,22 @@ def test_plain_transformers_and_peft_agree_on_steps_one_and_two(finished: Finish
         optimizer.zero_grad()
 
         assert total / tokens == pytest.approx(finished.loss[step]["loss"], abs=1e-3)
+
+
+def test_the_example_that_computes_everything_again_finds_no_difference(finished: Finished) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-I", str(ROOT / "examples" / "recompute.py")),
+            *(finished.server, finished.job["id"], str(finished.model)),
+            *(str(environment_path("STEPLINE_TEST_DATA")), "--steps", str(STEPS)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "all within tolerance"
 
 
 def split_rows() -> tuple[list[dict[str, str]], list[dict[str, str]]]:

@@ -1,0 +1,448 @@
+"""Compute a finished job's figures again with plain transformers, peft and bitsandbytes, and compare them with the report.
+
+    python examples/recompute.py http://127.0.0.1:8000 job_… MODEL_DIR ROWS_FILE [--eval-rows FILE] [--steps 3]
+
+It takes the spec, the summary, the loss history and the adapter from the API. ROWS_FILE is the file that was uploaded (the API
+does not give it back), MODEL_DIR the model's directory. It prints a table and exits with 1 if a difference is beyond its tolerance,
+with 2 if the figures cannot be computed. Nothing of Stepline is imported: this is docs/numbers.md as a program. It computes whole
+logits, one sample at a time: slow, and easy to check. It does not know mixtures of experts and models with towers.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import re
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from bitsandbytes.nn import Linear4bit
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    get_scheduler,
+    set_seed,
+)
+from transformers.utils.logging import disable_progress_bar
+
+TOLERANCES = {"float32": (1e-4, 1e-3), "bfloat16": (1e-2, 3e-2)}
+"""By compute type, in nats: of evaluations and of the first step; of later steps, whose differences add up."""
+Turn = dict[str, str]
+
+
+class CannotCompute(Exception):
+    """Why the figures cannot be computed again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A finished job, as the API gives it."""
+
+    spec: dict[str, Any]
+    created_at: datetime
+    summary: dict[str, Any]
+    losses: list[float]
+    """Of the first steps."""
+
+    def choice(self, name: str) -> Any:
+        """Return what the engine chose where the spec said `auto`."""
+        try:
+            return self.summary["choices"][name]["value"]
+        except (KeyError, TypeError) as error:
+            raise CannotCompute(
+                f"the summary does not say which {name} the engine chose"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row as tokens; `labels` are -100 but for supervised tokens."""
+
+    ids: list[int]
+    labels: list[int]
+
+    @property
+    def supervised(self) -> int:
+        """Tokens whose prediction is trained; nothing predicts the first one."""
+        return sum(label != -100 for label in self.labels[1:])
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    figure: str
+    reported: float
+    recomputed: float
+    tolerance: float
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the two agree. NaN agrees with nothing."""
+        difference = abs(self.reported - self.recomputed)
+        return self.reported == self.recomputed or difference <= self.tolerance
+
+
+def fetch_job(server: str, job_id: str, steps: int, adapter: Path) -> Job:
+    """Read the job over the API, and unpack its adapter into a directory."""
+    place = f"{server.rstrip('/')}/v1/jobs/{job_id}"
+    view = json.loads(get(place))
+    losses = json.loads(get(f"{place}/loss?limit={max(1, steps)}"))["data"][:steps]
+    archive = adapter.with_suffix(".zip")
+    archive.write_bytes(get(f"{place}/artifacts/adapter.zip"))
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(adapter)  # made by the service that is asked
+    return Job(
+        spec=view["spec"],
+        created_at=datetime.fromisoformat(view["created_at"]),
+        summary=json.loads(get(f"{place}/summary")),
+        losses=[math.nan if point["loss"] is None else point["loss"] for point in losses],
+    )
+
+
+def get(url: str) -> bytes:
+    """Return the body of an answer. A server on this machine is never asked through a proxy."""
+    local = "//127.0.0.1" in url or "//localhost" in url
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
+    try:
+        body: bytes = opener.open(url, timeout=60).read()
+    except urllib.error.HTTPError as error:
+        told = error.read().decode(errors="replace")
+        raise CannotCompute(f"{url} answered {error.code}: {told}") from error
+    except OSError as error:
+        raise CannotCompute(f"{url}: {error}") from error
+    return body
+
+
+def read_rows(path: Path, source: Any) -> list[list[Turn]]:
+    """Return the rows of a JSON array or JSONL as conversations. An uploaded dataset's id is checked against the file."""
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if isinstance(source, str) and not digest.startswith(source.removeprefix("ds_")):
+        raise CannotCompute(f"{path} is not the job's dataset {source}: its SHA-256 is {digest}")
+    text = content.decode("utf-8-sig")
+    try:
+        if text.lstrip().startswith("["):
+            values = json.loads(text)
+        else:
+            values = [json.loads(line) for line in text.split("\n") if line.strip()]
+        return [conversation(value) for value in values]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CannotCompute(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def conversation(row: dict[str, Any]) -> list[Turn]:
+    """Return a row of any of the three forms as turns."""
+    if "messages" in row:
+        return [{"role": turn["role"], "content": turn["content"]} for turn in row["messages"]]
+    if "prompt" in row:
+        turns: list[Turn] = []
+        for role, part in (("user", row["prompt"]), ("assistant", row["completion"])):
+            turns += [{"role": role, "content": part}] if isinstance(part, str) else part
+        return turns
+    asked = f"{row['instruction']}\n{row['input']}" if row.get("input") else row["instruction"]
+    turns = [{"role": "system", "content": row["system"]}] if row.get("system") else []
+    for user, assistant in row.get("history") or []:
+        turns += [
+            {"role": "user", "content": user},
+            {"role": "assistant", "content": assistant},
+        ]
+    return [
+        *turns,
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": row["output"]},
+    ]
+
+
+def hold_out(
+    rows: list[list[Turn]], size: Any, seed: int
+) -> tuple[list[list[Turn]], list[list[Turn]]]:
+    """Return the training rows and those held out for evaluation, both in the file's order."""
+    if size == "auto":
+        count = min(2000, max(1, len(rows) * 2 // 100))
+    else:
+        count = size if isinstance(size, int) else max(1, int(size * len(rows)))
+    chosen = set(order(f"{seed}:eval", len(rows))[:count])
+    kept = [row for number, row in enumerate(rows) if number not in chosen]
+    return kept, [rows[number] for number in sorted(chosen)]
+
+
+def order(prefix: str, rows: int) -> list[int]:
+    """Return the rows' numbers in the order of their SHA-256."""
+    return sorted(
+        range(rows), key=lambda row: hashlib.sha256(f"{prefix}:{row}".encode("ascii")).digest()
+    )
+
+
+class Tokens:
+    """Makes samples of conversations, by the model's own tokenizer and chat template."""
+
+    def __init__(self, model: Path, max_length: int, now: datetime) -> None:
+        self._tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        self._max_length = max_length
+        self._template: str | None = self._tokenizer.chat_template
+        if self._template is not None:  # a template that writes the date gets the day of submission
+            date = r"""strftime_now\(\s*(["'])(.*?)\1\s*\)"""
+            self._template = re.sub(
+                date, lambda call: call[1] + now.strftime(call[2]) + call[1], self._template
+            )
+        special = {t.content for t in self._tokenizer.added_tokens_decoder.values() if t.special}
+        special.update(self._tokenizer.all_special_tokens)
+        self._ends = sorted(special, key=len, reverse=True)
+
+    def samples(self, rows: list[list[Turn]]) -> list[Sample]:
+        """Return a sample for each row that has an answer left within `max_length`."""
+        return [sample for row in rows if (sample := self._sample(row)).supervised]
+
+    def _sample(self, turns: list[Turn]) -> Sample:
+        text, answers = self._plain(turns) if self._template is None else self._chat(turns)
+        encoded = self._tokenizer(
+            text,
+            add_special_tokens=self._template is None,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        labels = [
+            token if any(first < end and last > start for start, end in answers) else -100
+            for token, (first, last) in zip(
+                encoded["input_ids"], encoded["offset_mapping"], strict=True
+            )
+        ]
+        return Sample(encoded["input_ids"][: self._max_length], labels[: self._max_length])
+
+    def _chat(self, turns: list[Turn]) -> tuple[str, list[tuple[int, int]]]:
+        """Return the text, and from where to where the answers with their end-of-turn tokens go."""
+        answers = []
+        for number, turn in enumerate(turns):
+            if turn["role"] != "assistant" or not turn["content"]:
+                continue
+            through, answer = self._apply(turns[: number + 1]), turn["content"].strip()
+            start = len(self._apply(turns[:number], prompt=True))
+            end = through.index(answer, start) + len(answer)
+            gap = len(through[end:]) - len(through[end:].lstrip())
+            token = next((t for t in self._ends if through.startswith(t, end + gap)), None)
+            answers.append(
+                (start, len(through.rstrip()) if token is None else end + gap + len(token))
+            )
+        return self._apply(turns), answers
+
+    def _plain(self, turns: list[Turn]) -> tuple[str, list[tuple[int, int]]]:
+        text, answers = "", []
+        for turn in turns:
+            if turn["role"] == "assistant" and turn["content"]:
+                start, text = len(text), text + turn["content"] + self._tokenizer.eos_token
+                answers.append((start, len(text)))
+            else:
+                text += turn["content"] + "\n"
+        return text, answers
+
+    def _apply(self, turns: list[Turn], *, prompt: bool = False) -> str:
+        text: str = self._tokenizer.apply_chat_template(
+            turns,
+            tokenize=False,
+            add_generation_prompt=prompt,
+            chat_template=self._template,
+        )
+        return text
+
+
+class Computation:
+    """The job's model on a device, and what is computed with it."""
+
+    def __init__(self, job: Job, model: Path, device: str) -> None:
+        self._job, self._model, self._device = job, model, device
+        self.dtype: str = job.choice("compute_dtype")
+
+    def evaluation_loss(self, samples: list[Sample], adapter: Path | None) -> float:
+        """Return the NLL of all supervised tokens ÷ their number, with an adapter or with the base alone."""
+        model = self._base()
+        if adapter is not None:
+            model = PeftModel.from_pretrained(model, adapter)
+        model.eval()
+        with torch.no_grad():
+            total = math.fsum(self._nll(model, sample).item() for sample in samples)
+        return total / sum(sample.supervised for sample in samples)
+
+    def train(self, samples: list[Sample]) -> tuple[int, Iterator[float]]:
+        """Return how many parameters are trained, and the losses of the steps."""
+        spec = self._job.spec
+        training, lora = spec["training"], spec["lora"]
+        base = self._base()
+        set_seed(training["seed"])  # directly before: the adapter's first weights come from here
+        model = get_peft_model(
+            base,
+            LoraConfig(
+                task_type="CAUSAL_LM",
+                r=lora["rank"],
+                lora_alpha=lora["alpha"],
+                lora_dropout=lora["dropout"],
+                target_modules=lora["target_modules"],
+            ),
+        )
+        trainable: int = model.get_nb_trainable_parameters()[0]
+        return trainable, self._steps(model, samples, training)
+
+    def _steps(
+        self, model: Any, samples: list[Sample], training: dict[str, Any]
+    ) -> Iterator[float]:
+        batch = training["per_device_batch_size"] * training["gradient_accumulation_steps"]
+        per_epoch = -(-len(samples) // batch)
+        total = training["max_steps"] or training["epochs"] * per_epoch
+        warmup = training["warmup_steps"]
+        parameters = [each for each in model.parameters() if each.requires_grad]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=training["learning_rate"], weight_decay=training["weight_decay"]
+        )
+        kind = training["lr_scheduler"].replace("constant", "constant_with_warmup")
+        steps = warmup if isinstance(warmup, int) else math.ceil(warmup * total)
+        schedule = get_scheduler(kind, optimizer, steps, total)
+        model.train()
+        for step in range(total):
+            epoch, place = divmod(step, per_epoch)
+            rows = order(f"{training['seed']}:{epoch}", len(samples))
+            window = [samples[row] for row in rows[place * batch : (place + 1) * batch]]
+            tokens = sum(sample.supervised for sample in window)
+            loss = 0.0
+            for sample in window:
+                part = self._nll(model, sample) / tokens
+                part.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                loss += part.item()
+            torch.nn.utils.clip_grad_norm_(parameters, training["max_grad_norm"])
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            yield loss
+
+    def _nll(self, model: Any, sample: Sample) -> torch.Tensor:
+        with self._autocast():
+            logits = model(input_ids=torch.tensor([sample.ids], device=self._device)).logits
+        labels = torch.tensor(sample.labels[1:], device=self._device)
+        return torch.nn.functional.cross_entropy(
+            logits[0, :-1].float(), labels, ignore_index=-100, reduction="sum"
+        )
+
+    def _base(self) -> Any:
+        dtype = getattr(torch, self.dtype)
+        base = AutoModelForCausalLM.from_pretrained(
+            self._model,
+            quantization_config=BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=self._job.choice("double_quant"),
+                bnb_4bit_compute_dtype=dtype,
+            ),
+            dtype=dtype,
+            device_map={"": self._device},
+            local_files_only=True,
+        )
+        for module in base.modules():
+            if isinstance(module, Linear4bit):
+                # Else a CPU with AVX512-BF16 repacks the weights at the first forward without gradients, and rounds scales.
+                module.support_avx512bf16_for_cpu = False
+        return base
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.dtype == "float32":
+            return nullcontext()
+        return torch.autocast(self._device, dtype=getattr(torch, self.dtype))
+
+
+def compare(
+    job: Job, computation: Computation, adapter: Path, data: list[list[Sample]]
+) -> Iterator[Line]:
+    """Yield the table's lines as they are computed."""
+    train, evaluation = data
+    summary = job.summary
+    near, far = TOLERANCES[computation.dtype]
+    yield Line("training rows", summary["train_rows"], len(train), 0)
+    yield Line("evaluation rows", summary["eval_rows"], len(evaluation), 0)
+    if summary["base_eval_loss"] is not None:
+        loss = computation.evaluation_loss(evaluation, None)
+        yield Line("base eval loss", summary["base_eval_loss"], loss, near)
+    trainable, losses = computation.train(train)
+    yield Line("trainable parameters", summary["trainable_parameters"], trainable, 0)
+    if job.spec["lora"]["dropout"]:
+        print("Step losses are not compared: lora.dropout draws other numbers for other batches.")
+    else:
+        for step, reported in enumerate(job.losses, start=1):
+            tolerance = near if step == 1 else far
+            yield Line(f"loss of step {step}", reported, next(losses), tolerance)
+    loss = computation.evaluation_loss(evaluation, adapter)
+    yield Line("eval loss", summary["eval_loss"], loss, near)
+    perplexity = math.exp(loss) if loss < 700 else math.inf
+    yield Line("perplexity", float(summary["perplexity"]), perplexity, near * perplexity)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Compare, print the table, and return the exit status."""
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = Path(folder) / "adapter"
+        job = fetch_job(arguments.server, arguments.job, arguments.steps, adapter)
+        spec, training = job.spec, job.spec["training"]
+        train = read_rows(arguments.rows, spec["dataset"]["train"])
+        if spec["dataset"]["eval"] is None:
+            train, evaluation = hold_out(train, spec["dataset"]["eval_size"], training["seed"])
+        elif arguments.eval_rows is None:
+            raise CannotCompute(
+                "the job has an evaluation dataset of its own: name it by --eval-rows"
+            )
+        else:
+            evaluation = read_rows(arguments.eval_rows, spec["dataset"]["eval"])
+        tokens = Tokens(arguments.model, training["max_length"], job.created_at)
+        data = [tokens.samples(train), tokens.samples(evaluation)]
+        computation = Computation(job, arguments.model, arguments.device)
+        print(f"{arguments.job}, computed in {computation.dtype} on {arguments.device}")
+        print(
+            f"{'figure':<22} {'reported':>15} {'recomputed':>15} {'difference':>11} {'tolerance':>9}"
+        )
+        beyond = 0
+        for line in compare(job, computation, adapter, data):
+            shown = [
+                f"{value:>15,}" if isinstance(value, int) else f"{value:>15.8g}"
+                for value in (line.reported, line.recomputed)
+            ]
+            difference = f"{line.recomputed - line.reported:>11.2g} {line.tolerance:>9.2g}"
+            mark = "" if line.is_within else "  BEYOND"
+            print(f"{line.figure:<22} {' '.join(shown)} {difference}{mark}", flush=True)
+            beyond += not line.is_within
+    print(f"{beyond} beyond tolerance" if beyond else "all within tolerance")
+    return 1 if beyond else 0
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or what is given in its place."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("server", help="the server's address")
+    parser.add_argument("job", help="id of a job that succeeded")
+    parser.add_argument("model", type=Path, help="the model's directory")
+    parser.add_argument("rows", type=Path, help="the training file that was uploaded")
+    parser.add_argument(
+        "--eval-rows", type=Path, help="the evaluation file, if the job has its own"
+    )
+    parser.add_argument("--steps", type=int, default=3, help="first steps to train again (3)")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", default=device, help=f"torch's name of it ({device})")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    disable_progress_bar()
+    try:
+        sys.exit(main(parse_arguments()))
+    except (CannotCompute, OSError) as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)
