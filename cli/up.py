@@ -99,7 +99,7 @@ class _Site:
             "STEPLINE_HOST": self.listener.bind_host,
             "STEPLINE_PORT": str(self.listener.port),
             "STEPLINE_ALLOWED_HOSTS": ",".join(hosts),
-            "STEPLINE_ALLOW_REMOTE": str(self.listener.is_remote).lower(),
+            "STEPLINE_ALLOW_REMOTE": "true",  # asked for, or not needed: see _check_reach
         }
         return {"STEPLINE_TERM_SECONDS": "5"} | dict(environ) | own
 
