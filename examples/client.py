@@ -51,9 +51,11 @@ class Client:
     def upload(self, file: Path) -> str:
         """Upload a dataset, JSON or JSONL; return its id. The same bytes again give the same id."""
         boundary = uuid.uuid4().hex
+        # As browsers write a name that would end its header.
+        name = file.name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
         head = (
             f"--{boundary}\r\nContent-Disposition: form-data; "
-            f'name="file"; filename="{file.name}"\r\n\r\n'
+            f'name="file"; filename="{name}"\r\n\r\n'
         )
         body = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
         kind = f"multipart/form-data; boundary={boundary}"

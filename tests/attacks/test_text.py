@@ -27,7 +27,7 @@ from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.record import LogRecord, MetricRecord
 from contracts.text import escape, escape_cell, escape_json, find_unsafe
-from examples.client import ApiError, printable
+from examples.client import ApiError, Client, printable
 from tests.app.player import TOKEN, Player
 from tests.factories import make_metric, make_summary
 from tests.server_process import Server
@@ -285,6 +285,18 @@ def test_the_example_client_prints_no_control_of_an_error() -> None:
     said = str(ApiError(400, body))
 
     assert said == f"400: {escape(COLOR)}\\u202e a\nb\t中文　字"
+
+
+def test_the_example_client_sends_any_file_name_within_its_header(
+    server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / 'a"; name="other"\r\n\r\nb.json'
+    file.write_text(json.dumps({"prompt": "a", "completion": "b"}))
+
+    dataset = Client(f"http://127.0.0.1:{server.port}").upload(file)
+
+    told = server.client.get(f"/v1/datasets/{dataset}").json()
+    assert (told["filename"], told["rows"]) == ("a%22; name=%22other%22%0D%0A%0D%0Ab.json", 1)
 
 
 def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) -> None:
