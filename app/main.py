@@ -1,5 +1,12 @@
 """The server's front door: reads the settings, builds the parts, hands over. Runs as `python -m app.main`."""
 
+import os
+
+from processes.privacy import keep_private
+
+if __name__ == "__main__":
+    keep_private(os.environ)  # before the imports below, which take a second
+
 import asyncio
 import contextlib
 import sys

@@ -1,5 +1,12 @@
 """Brings the database to the newest schema. Runs as `python -m app.migrate`."""
 
+import os
+
+from processes.privacy import keep_private
+
+if __name__ == "__main__":
+    keep_private(os.environ)  # before the imports below, which take a second
+
 import functools
 import importlib.util
 import sys

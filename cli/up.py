@@ -20,9 +20,11 @@ from typing import Any
 
 from cli import broker
 from cli.data_dir import DataDir, DataDirInUse
+from cli.environment import environment_of
 from cli.listening import CannotListen, Listener, find_listener
 from cli.models_dir import ModelsDir, NoModelsDir, find_models_dir
-from cli.part import Part
+from cli.part import Part, StopStep
+from processes.privacy import keep_private
 
 READY_SECONDS = 60.0
 API_DEATHS = 3
@@ -86,7 +88,7 @@ class _Site:
         return self.listener.local_url
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of every part. What `up` brings itself is not taken from ours."""
+        """Return what the parts get theirs from (environment.py). What `up` brings itself is not taken from ours."""
         hosts = [environ.get("STEPLINE_ALLOWED_HOSTS", ""), *self.listener.hosts()]
         own = {
             "STEPLINE_DATABASE_URL": f"sqlite:///{self.home.database}",
@@ -106,6 +108,7 @@ class _Site:
 
 def up(data_dir: Path, host: str, port: int, models_dir: Path | None, *, allow_remote: bool) -> int:
     """Start everything, watch over it, and stop it when told to. Returns the exit status."""
+    keep_private(os.environ)
     told = _Told()
     home = DataDir(data_dir.expanduser().resolve())
     try:
@@ -174,17 +177,17 @@ def _parts(home: DataDir, environment: dict[str, str], valkey: list[str]) -> dic
     """Return the parts in the order in which they start."""
     python = [sys.executable, "-P", "-m"]
     term, quit_ = signal.SIGTERM, signal.SIGQUIT
-    return {
-        "broker": Part("broker", valkey, environment, home.logs / "broker.log", [(term, 3)]),
-        "api": Part("api", [*python, "app.main"], environment, home.logs / "api.log", [(term, 5)]),
+    programs: dict[str, tuple[list[str], list[StopStep]]] = {
+        "broker": (valkey, [(term, 3)]),
+        "api": ([*python, "app.main"], [(term, 5)]),
         # SIGTERM lets it hand its job back; SIGQUIT does not wait for that.
-        "worker": Part(
-            "worker",
-            [*python, "worker.celery_app"],
-            environment,
-            home.logs / "worker.log",
-            [(term, 8), (quit_, 2)],
-        ),
+        "worker": ([*python, "worker.celery_app"], [(term, 8), (quit_, 2)]),
+    }
+    return {
+        name: Part(
+            name, program, environment_of(name, environment), home.logs / f"{name}.log", steps
+        )
+        for name, (program, steps) in programs.items()
     }
 
 
@@ -201,7 +204,8 @@ def _start(site: _Site, environment: dict[str, str], parts: dict[str, Part], tol
 
 def _migrate(home: DataDir, environment: dict[str, str], told: _Told) -> None:
     program = [sys.executable, "-P", "-m", "app.migrate"]
-    part = Part("migrate", program, environment, home.logs / "migrate.log", [(signal.SIGTERM, 5)])
+    needed = environment_of("migrate", environment)
+    part = Part("migrate", program, needed, home.logs / "migrate.log", [(signal.SIGTERM, 5)])
     part.start()
     while part.is_running and not told.to_stop():
         time.sleep(0.02)

@@ -4,8 +4,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "STEPLINE_TEST_MARK"
-"""Variable that a test sets for what it starts. A training process does not inherit it: its directory tells."""
+from processes.privacy import ALLOW_TRACING
+
+MARK = "LC_STEPLINE_TEST_MARK"
+"""Variable that a test sets for what it starts. Every part of `stepline up` gets variables of the locale."""
+
+
+def marked(mark: str) -> dict[str, str]:
+    """Return what the environment of a process needs, so that it can be found: its mark, and leave to look at it."""
+    return {MARK: mark, ALLOW_TRACING: "true"}
 
 
 @dataclass(frozen=True)
@@ -24,16 +31,22 @@ def find_processes(mark: str, directory: Path) -> dict[int, str]:
     found = {}
     for entry in _all():
         try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
+            environment = environment_of(int(entry.name))
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             state = _state(entry)
         except OSError:  # it has ended meanwhile
             continue
         if state == "Z":
             continue
-        if f"{MARK}={mark}".encode() in environment or str(directory) in command:
+        if environment.get(MARK) == mark or str(directory) in command:
             found[int(entry.name)] = command.strip()
     return found
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """Return the variables that a process was started with. Raises OSError if it may not be looked at."""
+    entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def find_trainings(runs: Path) -> dict[int, Training]:

@@ -1,4 +1,4 @@
-"""The compose file against the server's own rules: what runs it is elsewhere, but its settings have to fit."""
+"""docker-compose.yml as a document: hosts that the API answers to, and who gets which secret."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from app.http.hosts import AllowedHosts
 from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+SECRETS = {"secrets": "the database's password", "worker-token": "the worker token"}
 
 
 def _compose(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -73,3 +74,37 @@ def test_the_image_listens_on_all_addresses_and_does_not_warn_of_it(
 
     assert settings.host == "0.0.0.0"  # noqa: S104  # compared, not bound
     assert settings.allow_remote
+
+
+def test_each_secret_is_mounted_where_it_is_needed() -> None:
+    mounted = {
+        name: {SECRETS[v.split(":")[0]] for v in service["volumes"] if v.split(":")[0] in SECRETS}
+        for name, service in _compose({}).items()
+    }
+
+    assert mounted == {
+        "init": {"the database's password", "the worker token"},
+        "postgres": {"the database's password"},
+        "valkey": set(),
+        "migrate": {"the database's password"},
+        "api": {"the database's password", "the worker token"},
+        "worker": {"the worker token"},
+        "worker-cpu": {"the worker token"},
+    }
+
+
+def test_only_workers_get_the_hubs_token_and_nobody_more_than_is_named() -> None:
+    services = _compose({})
+
+    with_hub = {name for name, it in services.items() if "HF_TOKEN" in it.get("environment", {})}
+
+    assert with_hub == {"worker", "worker-cpu"}
+    assert not any("env_file" in service for service in services.values())
+
+
+def test_a_service_reads_secrets_from_what_it_mounts() -> None:
+    for name, service in _compose({}).items():
+        places = [volume.split(":")[1] for volume in service["volumes"]]
+        for variable, value in service.get("environment", {}).items():
+            if variable.endswith("_FILE"):
+                assert any(value.startswith(f"{place}/") for place in places), (name, variable)

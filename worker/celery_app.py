@@ -6,6 +6,12 @@ look like is in doorbell.py.
 """
 
 import os
+
+from processes.privacy import keep_private
+
+if __name__ == "__main__":
+    keep_private(os.environ)  # before the imports below, which take a second
+
 import signal
 import socket
 import threading

@@ -6,15 +6,31 @@ import time
 from pathlib import Path
 
 from tests.cli.up import STOP_SECONDS, running_up
-from tests.processes import find_processes
+from tests.processes import environment_of, find_processes
+
+SECRETS = {"STEPLINE_WORKER_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"}
+
+
+def secrets_in(environments: list[dict[str, str]]) -> set[str]:
+    return {name for name in SECRETS for found in environments if name in found}
 
 
 def test_ctrl_c_stops_everything_and_leaves_no_process(tmp_path: Path) -> None:
-    with running_up(tmp_path) as up:
+    variables = {"HF_TOKEN": "hf_secret", "AWS_SECRET_ACCESS_KEY": "aws"}
+    with running_up(tmp_path, variables=variables) as up:
         up.wait_until_ready()
         assert up.get("/healthz") == 200
-        names = " ".join(find_processes(str(up.home), up.home).values())
-        assert all(part in names for part in ("valkey-server", "app.main", "worker.celery_app"))
+        processes = find_processes(str(up.home), up.home)
+        environments = {
+            part: [environment_of(pid) for pid, name in processes.items() if part in name]
+            for part in ("valkey-server", "app.main", "worker.celery_app")
+        }
+        assert all(environments.values())
+        assert {part: secrets_in(found) for part, found in environments.items()} == {
+            "valkey-server": set(),
+            "app.main": {"STEPLINE_WORKER_TOKEN"},
+            "worker.celery_app": {"STEPLINE_WORKER_TOKEN", "HF_TOKEN"},
+        }
         assert stat.S_IMODE((up.home / "worker-token").stat().st_mode) == 0o600
 
         # The terminal sends it to the whole group.

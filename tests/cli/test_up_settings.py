@@ -23,12 +23,14 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     model = directory / "elsewhere" / "my-model"
     model.mkdir(parents=True)
     (model / "config.json").write_text("{}")
-    settings = {
-        "models_dir": str(model.parent),
-        "allowed_hosts": "tunnel.example",
-        "database_url": "sqlite:////nowhere/x.db",
+    variables = {
+        "STEPLINE_MODELS_DIR": str(model.parent),
+        "STEPLINE_ALLOWED_HOSTS": "tunnel.example",
+        "STEPLINE_DATABASE_URL": "sqlite:////nowhere/x.db",
     }
-    with running_up(directory, "--host", ALL_ADDRESSES, "--allow-remote", settings=settings) as up:
+    with running_up(
+        directory, "--host", ALL_ADDRESSES, "--allow-remote", variables=variables
+    ) as up:
         up.wait_until_ready()
         yield up
         os.killpg(up.process.pid, signal.SIGINT)
@@ -84,7 +86,7 @@ def test_listening_beyond_this_machine_needs_a_flag(tmp_path: Path, host: str) -
 
 
 def test_a_models_dir_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
-    with running_up(tmp_path, settings={"models_dir": str(tmp_path / "none")}) as up:
+    with running_up(tmp_path, variables={"STEPLINE_MODELS_DIR": str(tmp_path / "none")}) as up:
         assert up.process.wait(20) == 1
 
         assert f"STEPLINE_MODELS_DIR: there is no directory {tmp_path / 'none'}" in up.said

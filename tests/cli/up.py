@@ -5,13 +5,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ports import find_free_port
-from tests.processes import MARK, wait_until_gone
+from tests.processes import marked, wait_until_gone
 
 STOP_SECONDS = 15
 """Ctrl-C ends everything within seconds; this is what a crowded machine may take."""
@@ -51,20 +51,20 @@ def running_up(
     *options: str,
     port: int | None = None,
     home: Path | None = None,
-    settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
-    """Run the command with further options, and settings in its environment."""
+    """Run `stepline up` with further options and variables of its own, as the program behind a prefix."""
     home = home or tmp_path / "data"
     port = port or find_free_port()
     printed = tmp_path / f"printed-{time.monotonic_ns()}"
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("STEPLINE_")
-    } | {MARK: str(home), "STEPLINE_HUB": "false"}
-    environment |= {f"STEPLINE_{name.upper()}": value for name, value in (settings or {}).items()}
-    program = [sys.executable, "-m", "cli.main", "up", "--port", str(port), "--data-dir", str(home)]
+    } | {**marked(str(home)), "STEPLINE_HUB": "false", **(variables or {})}
+    command = [*prefix, sys.executable, "-m", "cli.main", "up"]
     with printed.open("wb") as output:
         process = subprocess.Popen(
-            [*program, *options],
+            [*command, "--port", str(port), "--data-dir", str(home), *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -21,7 +21,7 @@ from cli import broker
 from cli.part import Part
 from contracts.wire import TASK_NAME, celery_queue
 from tests.ports import find_free_port
-from tests.processes import MARK, find_processes, wait_until_gone
+from tests.processes import find_processes, marked, wait_until_gone
 
 WORKER_TOKEN = "worker-token-of-a-test"
 FAST = {
@@ -60,7 +60,7 @@ class Service:
             inherited
             | FAST
             | {
-                MARK: self.mark,
+                **marked(self.mark),
                 "STEPLINE_DATABASE_URL": database_url or f"sqlite:///{directory}/stepline.db",
                 "STEPLINE_BROKER_URL": self.broker_url,
                 "STEPLINE_DATA_DIR": str(directory / "files"),

@@ -17,7 +17,7 @@ from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
 from examples.demo.progress import Progress, draw_curve
 from examples.demo.tickets import COUNT, SEED, TICKETS_FILE, ticket_rows
-from tests.processes import MARK, find_processes
+from tests.processes import find_processes, marked
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -118,7 +118,11 @@ def test_a_phase_without_steps_shows_its_rows(capsys: pytest.CaptureFixture[str]
 @pytest.mark.slow
 def test_the_demo_halves_perplexity_and_leaves_nothing_running(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
-    environment = os.environ | {"LC_ALL": "zh_CN.UTF-8", "PYTHONIOENCODING": "utf-8", MARK: mark}
+    environment = os.environ | {
+        "LC_ALL": "zh_CN.UTF-8",
+        "PYTHONIOENCODING": "utf-8",
+        **marked(mark),
+    }
 
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo", "--once", "--data-dir", str(tmp_path / "demo")],

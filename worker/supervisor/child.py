@@ -1,7 +1,7 @@
 """The training process: start it, end it, and say how it ended.
 
 It gets an environment by allowlist (no token, no address), its own session, nothing on stdin, and dies with
-this process: it is told our process id and asks the kernel for a parent-death signal. That signal follows the
+this process, into which it cannot look (processes/privacy.py): it is told our process id and asks the kernel for a parent-death signal. That signal follows the
 thread that started it, so only a main thread may call `start`.
 """
 
@@ -19,31 +19,11 @@ from pydantic import ValidationError
 from contracts.attempt import Device, Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.run_dir import RUNAWAY_SIGNAL, RunDir
+from processes.environment import BASIC, COMPUTE, choose
 from worker.supervisor.oom import count_oom_kills
 from worker.supervisor.output import tail
 
 PROGRAM = ("-m", "worker.training")
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    "TMPDIR",
-    "USER",
-    "PYTHONPATH",
-    "LD_LIBRARY_PATH",
-    "CUDA_HOME",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "PYTORCH_CUDA_ALLOC_CONF",
-    "PYTORCH_ALLOC_CONF",
-    "TRITON_CACHE_DIR",
-    "TORCHINDUCTOR_CACHE_DIR",
-    "XDG_CACHE_HOME",
-)
-"""Variables that the training process inherits. Everything else is withheld, tokens and addresses above all."""
-
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
 """How an attempt ends that was told to end."""
@@ -119,7 +99,7 @@ def start(
 
 def child_environment(device: Device, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the training process's environment: what may be passed on, the device, and no hub."""
-    passed = {name: environ[name] for name in PASSED_ON if name in environ}
+    passed = choose(environ, *BASIC, *COMPUTE)
     visible = (device.uuid or "") if device.kind == "cuda" else ""
     return (
         passed

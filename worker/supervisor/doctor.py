@@ -4,6 +4,12 @@ It looks at what the worker would use, with the worker's own settings, and chang
 """
 
 import os
+
+from processes.privacy import keep_private
+
+if __name__ == "__main__":
+    keep_private(os.environ)  # before the imports below, which take a second
+
 import shutil
 import subprocess
 import sys

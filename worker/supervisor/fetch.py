@@ -1,5 +1,7 @@
 """Runs the hub's process (hub.py) while the attempt stays in touch."""
 
+import contextlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -7,10 +9,8 @@ from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
+from processes.environment import BASIC, HUB, choose
 from worker.supervisor.hub import DatasetRequest, HubAnswer, ModelRequest
-
-WITHHELD = ("STEPLINE_",)
-"""Prefixes of variables that the hub's libraries have no business with: our token and addresses."""
 
 
 def fetch(
@@ -29,12 +29,13 @@ def fetch(
                 str(parent_pid),
                 request.model_dump_json(),
             ],
-            env=_environment(environ),
-            stdin=subprocess.DEVNULL,
+            env=choose(environ, *BASIC),
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,
         )
         try:
+            _hand_over(process, choose(environ, *HUB))
             while not _ended(process):
                 pulse()
         finally:
@@ -59,6 +60,8 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    passed = {name: value for name, value in environ.items() if not name.startswith(WITHHELD)}
-    return passed | {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+def _hand_over(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
+    quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # how it ended is told below
+            process.stdin.write(json.dumps(variables | quiet).encode())

@@ -1,7 +1,8 @@
 """What comes from the hub, brought by a short-lived process: `python -m worker.supervisor.hub REQUEST`.
 
 A process of its own, because a download can take an hour: its supervisor goes on syncing, can end it at once, and
-never holds the hub's libraries. The request is one argument of JSON, the answer one line of JSON on stdout.
+never holds the hub's libraries. The request is one argument of JSON, the answer one line of JSON on stdout. What the
+hub's libraries read from the environment, the token among it, comes on stdin: no other process can see it there.
 """
 
 import errno
@@ -16,6 +17,7 @@ from pydantic import Field, TypeAdapter
 from contracts.base import Tolerant
 from contracts.failure import Failure, FailureReason
 from contracts.job import HubDataset
+from processes.privacy import keep_private
 from worker.supervisor.parent import die_with_parent
 
 ALLOWED = (
@@ -129,7 +131,9 @@ def _failure(request: HubRequest, error: Exception) -> Failure:
 def main(arguments: list[str]) -> None:
     """Answer the request on stdout. Whatever the hub's libraries print goes to stderr."""
     parent_pid, text = int(arguments[0]), arguments[1]
+    keep_private(os.environ)
     die_with_parent(parent_pid)
+    os.environ.update(json.load(sys.stdin))
     stdout = os.dup(1)
     os.dup2(2, 1)
     request: HubRequest = TypeAdapter[HubRequest](HubRequest).validate_json(text)

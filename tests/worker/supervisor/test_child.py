@@ -43,12 +43,20 @@ def test_the_child_sees_no_token_no_address_and_no_hub(run_dir: RunDir, lock_fd:
         STEPLINE_SERVER_URL="http://x",
         HF_TOKEN="hf_secret",
         OMP_NUM_THREADS="1",
+        BNB_CUDA_VERSION="128",
+        NCCL_DEBUG="INFO",
+        TORCH_LOGS="+dynamo",
+        NCCL_API_TOKEN="nccl",
+        NVIDIA_API_KEY="nv",
+        AWS_SECRET_ACCESS_KEY="aws",
     )
 
     assert process.wait(10)
     seen = json.loads(run_dir.output.read_text())
-    assert not {name for name in seen if name.startswith(("STEPLINE_", "HF_T"))}
-    assert seen["OMP_NUM_THREADS"] == "1"
+    secrets = ("STEPLINE_", "HF_T", "AWS_", "NVIDIA_A", "NCCL_API")
+    assert not {name for name in seen if name.startswith(secrets)}
+    assert (seen["OMP_NUM_THREADS"], seen["BNB_CUDA_VERSION"]) == ("1", "128")
+    assert (seen["NCCL_DEBUG"], seen["TORCH_LOGS"]) == ("INFO", "+dynamo")
     assert seen["HF_HUB_OFFLINE"] == "1"
     assert seen["CUDA_VISIBLE_DEVICES"] == ""
 

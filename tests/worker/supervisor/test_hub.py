@@ -1,5 +1,6 @@
 """The hub's real client libraries, in their process, against a hub of this machine that serves one repository."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from contracts.failure import FailureReason
 from contracts.job import HubDataset
+from tests.processes import children_of, environment_of
 from worker.supervisor.fetch import fetch
 from worker.supervisor.hub import DatasetRequest, HubAnswer, ModelRequest
 
@@ -36,6 +38,7 @@ class Hub:
         files = {"models/team/tiny": model_files, "datasets/team/rows": DATASET_FILES}
         outer = self
         self.downloaded: list[str] = []
+        self.tokens: set[str | None] = set()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -51,6 +54,7 @@ class Hub:
                 self._answer(has_body=True)
 
             def _answer(self, has_body: bool) -> None:
+                outer.tokens.add(self.headers.get("Authorization"))
                 status, body, headers = outer.find(files, self.path.split("?")[0], self.command)
                 self.send_response(status)
                 for name, value in headers.items():
@@ -135,6 +139,23 @@ def test_a_model_comes_with_its_commit_and_without_code_or_pickles(
     files = {path.name for path in answer.path.iterdir()}
     assert files == {"config.json", "model.safetensors", "tokenizer.json"}
     assert sorted(hub.downloaded) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+def test_the_token_reaches_the_hub_and_is_in_no_environment(hub: Hub, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def pulse() -> None:
+        for pid in children_of(os.getpid()):
+            with contextlib.suppress(OSError):  # it has ended, or may not be looked at
+                seen.extend(environment_of(pid).values())
+
+    environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_secret"}
+    environ |= {"PATH": os.environ["PATH"], "STEPLINE_WORKER_TOKEN": "secret", "AWS_TOKEN": "aws"}
+    answer = fetch(ModelRequest(name="team/tiny"), environ, os.getpid(), pulse)
+
+    assert answer.failure is None, answer.failure
+    assert hub.tokens == {"Bearer hf_secret"}
+    assert not {"hf_secret", "secret", "aws"} & set(seen)
 
 
 def test_a_model_without_safetensors_is_refused(tmp_path: Path) -> None:

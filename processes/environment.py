@@ -1,0 +1,87 @@
+"""Which environment variables a process gets: groups of names, so that a secret reaches only the process that needs it.
+
+A name ends in `*` where any name that begins so is meant. A name that looks like a secret's never comes that way: it has
+to be listed in full.
+"""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+BASIC = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "TZ",
+    "TMPDIR",
+    "XDG_*",
+    "PYTHON*",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "MALLOC_*",
+)
+"""For every process: where things are, language and time, and how the interpreter and the allocator behave."""
+COMPUTE = (
+    "CUDA_*",
+    "CUBLAS_*",
+    "CUDNN_*",
+    "NCCL_*",
+    "NVIDIA_VISIBLE_DEVICES",  # not NVIDIA_*: there are keys for services among them
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_TF32_OVERRIDE",
+    "BNB_*",
+    "BITSANDBYTES_*",
+    "PYTORCH_*",
+    "TORCH*",
+    "TRITON_*",
+    "OMP_*",
+    "GOMP_*",
+    "KMP_*",
+    "MKL_*",
+    "DNNL_*",
+    "ONEDNN_*",
+    "OPENBLAS_*",
+    "ATEN_*",
+    "CC",
+    "CXX",
+)
+"""For the training program: what torch, bitsandbytes and the libraries below them read."""
+HUB = (
+    "HF_*",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HUGGINGFACE_*",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+)
+"""For the process that downloads from the hub, and those that start it."""
+WORKER_TOKEN = "STEPLINE_WORKER_TOKEN"
+
+_SECRETS = ("*_TOKEN", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "*_KEY", "*_KEYS")
+
+
+def choose(environ: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Return the variables whose names are listed, or match a pattern and do not look like a secret's."""
+    return {name: value for name, value in environ.items() if _is_chosen(name, names)}
+
+
+def _is_chosen(name: str, names: tuple[str, ...]) -> bool:
+    if name in names:
+        return True
+    if any(fnmatchcase(name.upper(), secret) for secret in _SECRETS):
+        return False
+    return any(fnmatchcase(name, pattern) for pattern in names)

@@ -1,0 +1,55 @@
+import pytest
+
+from cli.environment import environment_of
+from contracts.attempt import Device
+from processes.environment import COMPUTE
+from worker.supervisor.child import child_environment
+
+SHELL = {
+    "PATH": "/usr/bin",
+    "LC_TIME": "C",
+    "HF_TOKEN": "hf",
+    "HF_HOME": "/hub",
+    "https_proxy": "http://user:password@proxy",
+    "CUDA_VISIBLE_DEVICES": "1",
+    "BNB_CUDA_VERSION": "128",
+    "STEPLINE_BROKER_URL": "redis://",
+    "STEPLINE_WORKER_TOKEN": "token",
+    "STEPLINE_SOMETHING_SECRET": "of nobody here",
+    "NVIDIA_API_KEY": "nv",
+    "DATABASE_URL": "postgresql://user:password@host",
+}
+EVERYBODY = {"PATH", "LC_TIME"}
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("broker", set()),
+        ("migrate", {"STEPLINE_BROKER_URL"}),
+        ("api", {"STEPLINE_BROKER_URL", "STEPLINE_WORKER_TOKEN"}),
+        (
+            "worker",
+            {
+                "STEPLINE_BROKER_URL",
+                "STEPLINE_WORKER_TOKEN",
+                "HF_TOKEN",
+                "HF_HOME",
+                "https_proxy",
+                "CUDA_VISIBLE_DEVICES",
+                "BNB_CUDA_VERSION",
+            },
+        ),
+    ],
+)
+def test_each_part_gets_what_it_needs(part: str, names: set[str]) -> None:
+    assert set(environment_of(part, SHELL)) == EVERYBODY | names
+
+
+def test_what_the_training_program_may_have_reaches_its_worker() -> None:
+    shell = {pattern.replace("*", "X"): "1" for pattern in COMPUTE}
+
+    given = environment_of("worker", shell)
+
+    assert set(given) == set(shell)
+    assert set(child_environment(Device(), given)) >= set(shell)
