@@ -272,6 +272,26 @@ class ArtifactsMissing(AppError):
     code, status = "artifacts_missing", 409
 
 
+class InvalidHttp(AppError):
+    """What came over a connection is not HTTP/1.1."""
+
+    code, status = "invalid_http", 400
+
+
+class HeadTimeout(AppError):
+    """A request's head took too long to arrive."""
+
+    code, status = "head_timeout", 408
+    retry_after_seconds = 1
+
+
+class BodyTimeout(AppError):
+    """A request's body arrived too slowly."""
+
+    code, status = "body_timeout", 408
+    retry_after_seconds = 1
+
+
 class BodyTooLarge(AppError):
     """The request's body is larger than this route takes."""
 
@@ -292,6 +312,33 @@ class HostNotAllowed(AppError):
     """The request is for a host name that is not this server's."""
 
     code, status = "host_not_allowed", 421
+
+
+class TooManyConnections(AppError):
+    """One address has too many connections."""
+
+    code, status = "too_many_connections", 429
+    retry_after_seconds = 5
+
+
+class TooManyStreams(AppError):
+    """One address has too many streams and long polls open."""
+
+    code, status = "too_many_streams", 429
+    retry_after_seconds = 10
+
+
+class StreamsFull(AppError):
+    """All addresses together have too many streams and long polls open."""
+
+    code, status = "streams_full", 429
+    retry_after_seconds = 10
+
+
+class HeadTooLarge(AppError):
+    """A request's head is longer than the server reads."""
+
+    code, status = "head_too_large", 431
 
 
 class InternalError(AppError):
@@ -371,13 +418,17 @@ def error_response(
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    409: "conflict_error",
+    429: "rate_limit_error",
+}
+
+
 def _type(status: int) -> str:
     if status >= 500:
         return "server_error"
-    types = {
-        401: "authentication_error",
-        403: "permission_error",
-        404: "not_found_error",
-        409: "conflict_error",
-    }
-    return types.get(status, "invalid_request_error")
+    return _TYPES.get(status, "invalid_request_error")

@@ -32,7 +32,12 @@ def get_language(request: Request) -> Language:
     return messages.choose_language(request.headers.get("accept-language"))
 
 
-LanguageDep = Annotated[Language, Depends(get_language)]
+async def _language(request: Request) -> Language:
+    # Not a plain function: FastAPI would run it in a thread, where it waits behind requests that need one.
+    return get_language(request)
+
+
+LanguageDep = Annotated[Language, Depends(_language)]
 
 
 def install(app: FastAPI) -> None:

@@ -34,13 +34,17 @@ from app.errors import ErrorBody
 from app.history import routes as history
 from app.history.stream import Streams
 from app.history.stream_events import StreamEvent
+from app.http.connections import ConnectionLimits, connection_class
 from app.http.document import DocumentedApp
 from app.http.guard import Guard
 from app.http.hosts import AllowedHosts, is_loopback
 from app.http.origins import TrustedOrigins
+from app.http.peers import Slots
 from app.jobs import routes as jobs
+from app.jobs.waiting import Waits
 from app.logs import configure_logging
 from app.migrate import missing_migrations
+from app.ops.process import raise_file_limit
 from app.settings import Settings
 from app.storage import Storage
 from app.sweep import Sweeper
@@ -73,6 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.stopping = threading.Event()
     app.state.known_tokens = KnownTokens()
     app.state.streams = Streams(app.state.database)
+    app.state.waits = Waits(app.state.database, app.state.stopping)
+    app.state.slots = Slots(settings.streams, settings.streams_per_peer)
     app.state.page = page.Page(page.BUILD_DIR)
     rooms = (jobs, history, artifacts, checkpoints, datasets, workers, attempts, health)
     for room in (*rooms, examples, page):
@@ -134,6 +140,7 @@ def main() -> int:
         settings = Settings()
     except ValidationError as error:
         return _refuse("; ".join(_setting_problem(e) for e in error.errors()))
+    raise_file_limit()
     app = create_app(settings)
     try:
         problem = missing_migrations(app.state.database)
@@ -155,6 +162,10 @@ def main() -> int:
         )
     config = uvicorn.Config(
         app,
+        http=connection_class(ConnectionLimits.of(settings)),
+        ws="none",
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         host=settings.host,
         port=settings.port,
         log_config=None,

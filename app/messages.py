@@ -275,6 +275,48 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "The body is larger than the {limit} bytes taken here.",
         "请求体超过了此处允许的 {limit} 字节。",
     ),
+    "invalid_http": _both(
+        "This is not a valid HTTP/1.1 request: {problem}.",
+        "这不是合法的 HTTP/1.1 请求：{problem}。",
+        "Check the request line, the headers and the body's framing; if the client speaks https, use http here.",
+        "请检查请求行、请求头和请求体的分帧方式；如果客户端使用了 https，请改用 http。",
+    ),
+    "head_timeout": _both(
+        "The request's headers did not arrive within {seconds:g} seconds.",
+        "请求头未能在 {seconds:g} 秒内完整到达。",
+        "Send the request again. STEPLINE_HEADER_SECONDS sets this limit.",
+        "请重新发送请求。该时限由 STEPLINE_HEADER_SECONDS 设置。",
+    ),
+    "body_timeout": _both(
+        "Less than {bytes} bytes of the request's body arrived in {seconds:g} seconds.",
+        "请求体在 {seconds:g} 秒内到达的数据不足 {bytes} 字节。",
+        "Send the request again. STEPLINE_PROGRESS_SECONDS and STEPLINE_PROGRESS_BYTES set this limit.",
+        "请重新发送请求。该限制由 STEPLINE_PROGRESS_SECONDS 和 STEPLINE_PROGRESS_BYTES 设置。",
+    ),
+    "too_many_connections": _both(
+        "Your address already has {limit} connections to this server.",
+        "您的地址与服务器之间已有 {limit} 个连接。",
+        "Close some, or reuse them. STEPLINE_CONNECTIONS_PER_PEER sets this limit; raise it behind a reverse proxy.",
+        "请关闭或复用已有连接。该上限由 STEPLINE_CONNECTIONS_PER_PEER 设置；使用反向代理时请调高。",
+    ),
+    "too_many_streams": _both(
+        "Your address already has {limit} streams and long polls open.",
+        "您的地址已打开 {limit} 个事件流和长轮询。",
+        "Close some, or poll /v1/jobs/{{id}}/metrics?since=. STEPLINE_STREAMS_PER_PEER sets this limit.",
+        "请关闭一部分，或改为轮询 /v1/jobs/{{id}}/metrics?since=。该上限由 STEPLINE_STREAMS_PER_PEER 设置。",
+    ),
+    "streams_full": _both(
+        "{limit} streams and long polls are open on this server, which is all it allows.",
+        "服务器上已打开 {limit} 个事件流和长轮询，达到上限。",
+        "Try again later, or poll /v1/jobs/{{id}}/metrics?since=. STEPLINE_STREAMS sets this limit.",
+        "请稍后重试，或改为轮询 /v1/jobs/{{id}}/metrics?since=。该上限由 STEPLINE_STREAMS 设置。",
+    ),
+    "head_too_large": _both(
+        "The request line and headers are too long.",
+        "请求行和请求头过长。",
+        "Keep them below 16 KiB together. Long values belong in the body.",
+        "两者合计请保持在 16 KiB 以内，较长的内容请放入请求体。",
+    ),
     "range_not_satisfiable": _both(
         "The range is outside the file, which has {length} bytes.",
         "所请求的范围超出文件：文件共 {length} 字节。",

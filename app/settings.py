@@ -57,6 +57,23 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
     """Largest dataset, artifact or file of a checkpoint that is taken in."""
 
+    header_seconds: float = Field(20, gt=0)
+    """Longest time until the head of a request has arrived."""
+    idle_seconds: float = Field(75, gt=0)
+    """Time after which a connection without a request is closed."""
+    progress_seconds: float = Field(60, gt=0)
+    """Window in which a request's body must arrive, or a response be read, by `progress_bytes`."""
+    progress_bytes: int = Field(16 * 1024, ge=1, le=64 * 1024)
+    """Fewest bytes in each window; the default is 273 bytes a second."""
+    connections_per_peer: int = Field(1000, ge=0)
+    """Most connections of one address; 0 is no limit."""
+    streams_per_peer: int = Field(200, ge=0)
+    """Most streams and long polls of one address; 0 is no limit."""
+    streams: int = Field(1000, ge=0)
+    """Most streams and long polls of all addresses together; 0 is no limit."""
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto count."""
+
     flush_seconds: float = Field(0.5, gt=0)
     """Longest time that a worker holds back a new record."""
     sync_seconds: float = Field(10, gt=0)

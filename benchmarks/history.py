@@ -112,7 +112,7 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
 class Server:
     """One server process."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, **settings: object) -> None:
         self.port = find_free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx2.Client(base_url=self.url, timeout=120, trust_env=False)
@@ -123,7 +123,11 @@ class Server:
             "STEPLINE_WORKER_TOKEN": TOKEN,
             "STEPLINE_PORT": str(self.port),
             "STEPLINE_DOORBELL": "false",
+            "STEPLINE_STREAMS": "0",  # no caps: all of the streams come from one address
+            "STEPLINE_STREAMS_PER_PEER": "0",
+            "STEPLINE_CONNECTIONS_PER_PEER": "0",
             "STEPLINE_TAKEOVER_SECONDS": "86400",  # a job that was measured is not queued again
+            **{f"STEPLINE_{name.upper()}": str(value) for name, value in settings.items()},
         }
 
     def start(self) -> None:

@@ -10,7 +10,6 @@ from app.db import DatabaseDep
 from app.handlers import LanguageDep
 from app.history import curve, service
 from app.history.export import Extract, csv_lines, ndjson_lines
-from app.history.frames import find_end
 from app.history.line import Place
 from app.history.metrics import Wanted
 from app.history.schemas import (
@@ -25,6 +24,7 @@ from app.history.series import FAR
 from app.history.stream import StreamResponse, Streams
 from app.history.stream_events import StreamEvent
 from app.http.document import events, tagged
+from app.http.peers import hold_slot
 from app.negotiation import Formats, refuse_beside
 from app.pages import Page
 from app.report import render_markdown, render_report
@@ -44,12 +44,6 @@ NOW = "now"
 """In place of a cursor of the stream: nothing of what has been."""
 
 
-def _find_end(job_id: str, database: DatabaseDep) -> tuple[Place, bool]:
-    with database.reading() as session:
-        return find_end(session, job_id)
-
-
-EndDep = Annotated[tuple[Place, bool], Depends(_find_end)]
 MaxPoints = Annotated[int, Query(ge=10, le=100_000)]
 
 
@@ -140,6 +134,7 @@ def _tagged(tag: str) -> dict[str, str]:
 
 @router.get(
     "/stream",
+    dependencies=[Depends(hold_slot)],
     response_class=StreamingResponse,
     responses={
         200: {"content": events(StreamEvent)},
@@ -150,13 +145,13 @@ async def stream_job(
     *,
     job_id: str,
     request: Request,
-    end: EndDep,
     language: LanguageDep,
     since: Cursor = None,
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """Stream what happens to a job as Server-Sent Events, from its start or from a place on, until it has ended."""
-    place, has_ended = end
+    streams: Streams = request.app.state.streams
+    place, has_ended = await streams.find_end(job_id)
     begin = (
         None
         if since == NOW and not last_event_id
@@ -164,7 +159,6 @@ async def stream_job(
     )
     if last_event_id and has_ended and begin is not None and begin.covers(place):
         return Response(status_code=204)
-    streams: Streams = request.app.state.streams
     return StreamResponse(
         streams.listen(job_id, begin, place, language),
         streams.send_seconds,

@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import structlog
+from anyio import CapacityLimiter, to_thread
 from fastapi.sse import EventSourceResponse
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Send
 
@@ -36,8 +37,11 @@ PING_SECONDS = 15.0
 """Silence after which a comment is sent, so that whoever stands between knows the stream to be alive."""
 SEND_SECONDS = 30.0
 """Time that a listener has to take what was sent, before its connection is given up."""
+LOOK_THREADS = 2
+"""Looks for streams at one time: those of a thousand that open at once never hold the threads of other requests."""
 MOST_WAITING = 50
 """Looks whose frames may wait for a slow listener."""
+T = TypeVar("T")
 START = b"retry: 1000\n\n"
 PING = b": ping\n\n"
 
@@ -111,6 +115,7 @@ class Streams:
         self.send_seconds = send_seconds
         self._most_waiting = most_waiting
         self._database = database
+        self._limiter = CapacityLimiter(LOOK_THREADS)
         self._feeds: dict[str, _Feed] = {}
         self._watching: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -126,6 +131,10 @@ class Streams:
         self._is_stopped = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake_all)
+
+    async def find_end(self, job_id: str) -> tuple[Place, bool]:
+        """Return the place of a reader who has everything, and whether the job has ended. Raises JobNotFound."""
+        return await self._run(self._find_end, job_id)
 
     async def close(self) -> None:
         """End every stream and the watch over their jobs."""
@@ -198,7 +207,7 @@ class Streams:
     async def _replay(self, job_id: str, place: Place, until: Place) -> AsyncIterator[Look]:
         """Yield what lies between two places, a look at a time."""
         while not self._is_stopped and not place.covers(until):
-            found = await run_in_threadpool(self._look, job_id, place, until)
+            found = await self._run(self._look, job_id, place, until)
             yield found
             place = found.place
             if not found.has_more:
@@ -220,7 +229,7 @@ class Streams:
 
     async def _find_changed(self) -> list[_Feed]:
         feeds = [feed for feed in self._feeds.values() if not feed.is_over]
-        versions = await run_in_threadpool(self._versions, [feed.job_id for feed in feeds])
+        versions = await self._run(self._versions, [feed.job_id for feed in feeds])
         stale = time.monotonic() - REFRESH_SECONDS
         return [
             feed
@@ -240,7 +249,7 @@ class Streams:
                 feed.looked_at = time.monotonic()
                 before = feed.found
                 try:
-                    found = await run_in_threadpool(self._look, feed.job_id, feed.place)
+                    found = await self._run(self._look, feed.job_id, feed.place)
                 except JobNotFound:  # deleted
                     feed.is_over = True
                     self._give(feed, [])
@@ -267,6 +276,13 @@ class Streams:
         for feed in self._feeds.values():
             for listener in feed.listeners:
                 listener.news.set()
+
+    async def _run(self, look: Callable[..., T], *arguments: object) -> T:
+        return await to_thread.run_sync(look, *arguments, limiter=self._limiter)
+
+    def _find_end(self, job_id: str) -> tuple[Place, bool]:
+        with self._database.reading() as session:
+            return frames.find_end(session, job_id)
 
     def _look(self, job_id: str, place: Place, until: Place | None = None) -> Look:
         with self._database.reading() as session:

@@ -14,9 +14,11 @@ from app.handlers import LanguageDep
 from app.http.document import LOCATION, tagged
 from app.http.etags import holds
 from app.http.json_body import JsonRoute
+from app.http.peers import Slots, peer_of
 from app.http.times import Moment
-from app.jobs import service, waiting
+from app.jobs import service
 from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
+from app.jobs.waiting import Waits
 from app.storage import StorageDep
 from contracts.job import JobSpec, JobStatus
 
@@ -99,10 +101,12 @@ async def get_job(
         with database.reading() as session:
             return service.get_job(session, job_id, language)
 
+    slots: Slots = request.app.state.slots
     job = await run_in_threadpool(read)
     if wait > 0 and not job.status.is_final and _is_known(job, if_none_match):
-        stopping = request.app.state.stopping
-        await waiting.wait_for_change(database, job_id, job.version, wait, stopping)
+        waits: Waits = request.app.state.waits
+        with slots.hold(peer_of(request.client)):
+            await waits.wait_for_change(request, job_id, job.version, wait)
         job = await run_in_threadpool(read)
     tag = _etag(job)
     headers = {"ETag": tag, "Vary": "Accept-Language", "Cache-Control": "no-cache"}

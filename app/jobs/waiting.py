@@ -1,30 +1,83 @@
-"""Long polls: an answer that waits for something to happen, without holding a thread or a connection."""
+"""Waits: long polls that wait for a job to change. One look at the database serves all of them.
+
+A long poll holds neither a thread nor a database connection. One task asks for the versions of all jobs that somebody
+waits for, a few times a second, and wakes those whose job has another one.
+"""
 
 import asyncio
 import threading
-import time
+from collections.abc import Sequence
 
-from starlette.concurrency import run_in_threadpool
+import structlog
+from anyio import CapacityLimiter, to_thread
+from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import Database
 from app.jobs import store
 
+log = structlog.get_logger(__name__)
+
 LOOK_SECONDS = 0.25
-"""Time between two looks at the job."""
+"""Time between two looks at the jobs."""
 
 
-async def wait_for_change(
-    database: Database, job_id: str, version: int, seconds: float, stopping: threading.Event
-) -> None:
-    """Return when the job is no longer at this version, the time is over, or the server stops."""
+class Waits:
+    """All long polls of this process."""
 
-    def look() -> int | None:
-        with database.reading() as session:
-            return store.find_version(session, job_id)
+    def __init__(self, database: Database, stopping: threading.Event) -> None:
+        self._database = database
+        self._stopping = stopping
+        self._limiter = CapacityLimiter(1)
+        self._waiting: dict[asyncio.Event, tuple[str, int]] = {}
+        """What wakes a poll: the job and the version that it knows."""
+        self._watching: asyncio.Task[None] | None = None
 
-    give_up_at = time.monotonic() + seconds
-    while await run_in_threadpool(look) == version and not stopping.is_set():
-        left = give_up_at - time.monotonic()
-        if left <= 0:
-            return
-        await asyncio.sleep(min(LOOK_SECONDS, left))
+    async def wait_for_change(
+        self, request: Request, job_id: str, version: int, seconds: float
+    ) -> None:
+        """Return when the job is not at this version, the time is over, the client is gone, or the server stops."""
+        news = asyncio.Event()
+        self._waiting[news] = (job_id, version)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        ends = [asyncio.create_task(news.wait()), asyncio.create_task(_leave(request))]
+        try:
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in ends:
+                each.cancel()
+            del self._waiting[news]
+
+    async def _watch(self) -> None:
+        """Look until nobody waits."""
+        while self._waiting:
+            try:
+                await self._look()
+            except SQLAlchemyError as error:
+                log.warning("long polls wait for the database", error=str(error))
+            except Exception:
+                # An outer door: one look that fails must not end every wait.
+                log.exception("a look for the long polls failed")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        versions: dict[str, int] = {}
+        waiting = dict(self._waiting)
+        if not self._stopping.is_set():
+            job_ids = list({job_id for job_id, _ in waiting.values()})
+            versions = await to_thread.run_sync(self._versions, job_ids, limiter=self._limiter)
+        for news, (job_id, version) in waiting.items():
+            if self._stopping.is_set() or versions.get(job_id) != version:
+                news.set()
+
+    def _versions(self, job_ids: Sequence[str]) -> dict[str, int]:
+        with self._database.reading() as session:
+            return store.list_versions(session, job_ids)
+
+
+async def _leave(request: Request) -> bool:
+    """Return once the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return True

@@ -30,7 +30,7 @@ from tests.server_process import Server, running
 
 @pytest.fixture
 def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
-    with running(tmp_path, database_url, retry_seconds=0) as server:
+    with running(tmp_path, database_url, retry_seconds=0, streams_per_peer=0) as server:
         yield server
 
 

@@ -1,0 +1,371 @@
+"""Clients that hold connections: silent ones, half requests, bodies that trickle, responses nobody reads, too many of them."""
+
+import contextlib
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import psutil
+import pytest
+import uvicorn
+from starlette.concurrency import run_in_threadpool
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.db import Database
+from app.http.connections import ConnectionLimits, connection_class
+from app.migrate import migrate
+from tests.app.player import Player
+from tests.ports import find_free_port
+from tests.server_process import Server, running
+
+TINY = 0.7
+"""A limit in seconds that a test waits out."""
+LIST = b"GET /v1/jobs HTTP/1.0\r\n\r\n"
+ARTIFACT_BYTES = 40_000_000
+FAR = 60
+"""A limit in seconds that no test reaches."""
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose limits a test can wait out."""
+    directory = tmp_path_factory.mktemp("impatient")
+    url = f"sqlite:///{directory}/stepline.db"
+    database = Database(url)
+    migrate(database)
+    database.close()
+    limits = {"header_seconds": TINY, "idle_seconds": TINY, "progress_seconds": TINY}
+    with running(directory, url, progress_bytes=1024, **limits) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def open_socket(port: int, said: bytes, address: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """Connect from an address of the loopback network and send something."""
+    place = ("127.0.0.1", port)
+    with socket.create_connection(place, timeout=30, source_address=(address, 0)) as client:
+        client.sendall(said)
+        yield client
+
+
+def connected(
+    server: Server, said: bytes = b""
+) -> contextlib.AbstractContextManager[socket.socket]:
+    return open_socket(server.port, said)
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read until the server closes; raises TimeoutError if it does not."""
+    said = b""
+    while chunk := client.recv(65_536):
+        said += chunk
+    return said
+
+
+def read_answer(client: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """Read one response that ends with the connection: its status, headers and JSON."""
+    head, _, body = read_all(client).partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+def post(body_bytes: int, *, headers: str = "") -> bytes:
+    return (
+        f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {body_bytes}\r\n{headers}\r\n"
+    ).encode()
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def trickle(client: socket.socket, chunk: bytes, seconds: float) -> threading.Thread:
+    """Send a chunk every so often until the server closes."""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client.sendall(chunk)
+                time.sleep(seconds)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_connection_that_sends_nothing_is_closed_without_an_answer(impatient: Server) -> None:
+    with connected(impatient) as client:
+        assert read_all(client) == b""
+
+
+def test_a_head_that_trickles_is_answered_408_at_its_deadline(impatient: Server) -> None:
+    with connected(impatient, b"GET /v1/jobs HTTP/1.1\r\n") as client:
+        trickle(client, b"X-Slow: 1\r\n", 0.05)
+
+        status, headers, body = read_answer(client)
+
+    assert status == 408
+    assert body["error"]["code"] == "head_timeout"
+    assert body["error"]["type"] == "timeout_error"
+    assert "STEPLINE_HEADER_SECONDS" in body["error"]["hint"]
+    assert headers["connection"] == "close"
+    assert headers["retry-after"] == "1"
+    assert headers["x-request-id"]
+    assert impatient.client.get("/v1/jobs").status_code == 200
+
+
+def test_a_second_request_has_the_same_deadline_for_its_head(impatient: Server) -> None:
+    first = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(impatient, first + b"GET /healthz HTTP/1.1\r\n") as client:
+        said = read_all(client)
+
+    assert said.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in said
+
+
+def test_an_idle_connection_is_closed(impatient: Server) -> None:
+    with connected(impatient, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as client:
+        said = read_all(client)
+
+    assert said.startswith(b"HTTP/1.1 200")
+    assert said.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_body_that_trickles_is_answered_408(impatient: Server, language: str) -> None:
+    request = post(1_000_000, headers=f"Accept-Language: {language}\r\n")
+    with connected(impatient, request) as client:
+        trickle(client, b"{", 0.05)
+
+        status, _, body = read_answer(client)
+
+    assert status == 408
+    assert body["error"]["code"] == "body_timeout"
+    assert ("请求体" in body["error"]["message"]) == (language == "zh")
+    assert impatient.post().status_code == 201
+    assert "Traceback" not in impatient.log.read_text()
+
+
+def test_a_body_that_never_ends_after_its_answer_is_cut(impatient: Server) -> None:
+    with connected(impatient, post(10**9).replace(b"/v1/jobs", b"/nowhere")) as client:
+        said = read_all(client)
+
+    assert said.startswith(b"HTTP/1.1 404")
+    assert said.count(b"HTTP/1.1") == 1
+
+
+def test_an_upload_that_is_slow_but_makes_progress_succeeds(impatient: Server) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a" * 400}]
+    rows = f"{json.dumps({'messages': turns})}\n" * 60
+    part = (
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="rows.jsonl"\r\n\r\n'
+        f"{rows}\r\n--b--\r\n"
+    ).encode()
+    head = (
+        "POST /v1/datasets HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(part)}\r\n\r\n"
+    ).encode()
+    with connected(impatient, head) as client:
+        began = time.monotonic()
+        for start in range(0, len(part), 1000):
+            client.sendall(part[start : start + 1000])
+            time.sleep(0.08)
+        seconds = time.monotonic() - began
+
+        status, _, body = read_answer(client)
+
+    assert seconds > 3 * TINY, "the upload was meant to outlast several windows"
+    assert status == 201, body
+
+
+def test_time_in_which_the_application_does_not_read_is_not_held_against_the_client() -> None:
+    """Two clients, whose windows are over at one time: one sends too little, the other must not send."""
+    may_read = threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/busy":
+            await run_in_threadpool(may_read.wait, FAR)
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    def request(path: bytes, headers: str = "") -> bytes:
+        return post(200_000, headers=headers).replace(b"/v1/jobs", path)
+
+    with (
+        serving(application, ConnectionLimits(FAR, FAR, TINY, 65_536, 0)) as port,
+        open_socket(port, request(b"/busy", "Expect: 100-continue\r\n")) as expecting,
+        open_socket(port, request(b"/busy") + b" " * 100_000) as held_up,
+        open_socket(port, request(b"/quick") + b" ") as slow,
+    ):
+        for client in (slow, expecting, held_up):
+            client.settimeout(FAR)
+        assert slow.recv(65_536).startswith(b"HTTP/1.1 408")
+
+        may_read.set()
+        assert expecting.recv(65_536).startswith(b"HTTP/1.1 100")
+        expecting.sendall(b" " * 200_000)
+        held_up.sendall(b" " * 100_000)
+
+        assert expecting.recv(65_536).startswith(b"HTTP/1.1 204")
+        assert held_up.recv(65_536).startswith(b"HTTP/1.1 204")
+
+
+@contextlib.contextmanager
+def serving(application: ASGIApp, limits: ConnectionLimits) -> Iterator[int]:
+    """Serve an application of this process."""
+    port = find_free_port()
+    config = uvicorn.Config(
+        application, port=port, lifespan="off", log_config=None, http=connection_class(limits)
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def download(impatient: Server) -> tuple[Server, bytes]:
+    """A server with an artifact that no socket's buffers hold, and the request for it."""
+    player = Player(cast("TestClient", impatient.client))
+    player.submit()
+    claim = player.claim()
+    assert player.put_artifact(claim, content=bytes(ARTIFACT_BYTES)).status_code == 201
+    path = f"/v1/jobs/{claim.job_id}/artifacts/adapter.zip"
+    lines = (f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", "", "")
+    return impatient, "\r\n".join(lines).encode()
+
+
+def test_a_client_that_does_not_read_its_download_is_cut(download: tuple[Server, bytes]) -> None:
+    server, request = download
+    process = psutil.Process(server.process.pid)
+    with connected(server, request) as client:
+        number = client.getsockname()[1]
+
+        def is_held() -> bool:
+            return any(
+                each.raddr and each.raddr.port == number for each in process.net_connections()
+            )
+
+        wait_until(lambda: client.recv(1, socket.MSG_PEEK) != b"")
+        wait_until(lambda: not is_held())
+
+    assert server.client.get("/v1/jobs").status_code == 200
+    assert all("artifacts" not in each.path for each in process.open_files())
+
+
+def test_a_client_that_reads_its_download_slowly_gets_all_of_it(
+    download: tuple[Server, bytes],
+) -> None:
+    server, request = download
+    with connected(server, request) as client:
+        got, began = 0, time.monotonic()
+        while chunk := client.recv(256 * 1024):
+            got += len(chunk)
+            time.sleep(0.02)
+        seconds = time.monotonic() - began
+
+    assert seconds > 2 * TINY, "the download was meant to outlast several windows"
+    assert got > ARTIFACT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "invalid_http"),
+        (b"HELLO\r\n\r\n", 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_http"),  # without Host
+        (post(-1), 400, "invalid_http"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 200_000, 431, "head_too_large"),
+    ],
+)
+def test_what_is_not_http_is_answered_in_the_error_shape(
+    impatient: Server, sent: bytes, status: int, code: str
+) -> None:
+    with connected(impatient, sent) as client:
+        found, headers, body = read_answer(client)
+
+    assert (found, body["error"]["code"]) == (status, code)
+    assert headers["content-type"] == "application/json"
+    assert headers["x-should-retry"] == "false"
+    assert headers["x-request-id"]
+
+
+def test_a_body_that_breaks_its_framing_is_answered_in_the_error_shape(impatient: Server) -> None:
+    head = post(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    with connected(impatient, head + b"5\r\nhello\r\nnot a length\r\n") as client:
+        status, _, body = read_answer(client)
+
+    assert (status, body["error"]["code"]) == (400, "invalid_http")
+    assert "Traceback" not in impatient.log.read_text()
+
+
+def test_a_peer_has_a_cap_of_connections_and_others_are_served(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    with (
+        running(tmp_path, sqlite_url, connections_per_peer=5, header_seconds=FAR) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        server.client.close()  # its connection counts, too
+        held = [stack.enter_context(connected(server)) for _ in range(5)]
+
+        with connected(server, LIST) as client:
+            status, headers, body = read_answer(client)
+        assert (status, body["error"]["code"]) == (429, "too_many_connections")
+        assert body["error"]["type"] == "rate_limit_error"
+        assert headers["retry-after"] == "5"
+        assert headers["connection"] == "close"
+        with open_socket(server.port, LIST, "127.0.0.2") as other:
+            assert read_all(other).startswith(b"HTTP/1.1 200")
+
+        # Of a flood only a few are answered; none of them is held.
+        for _ in range(300):
+            stack.enter_context(connected(server))
+        process = psutil.Process(server.process.pid)
+        wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # and the one that listens
+
+        held[0].close()
+
+        def is_served() -> bool:
+            with connected(server, LIST) as client:
+                return read_all(client).startswith(b"HTTP/1.1 200")
+
+        wait_until(is_served)
+
+
+class _WithFewFiles(Server):
+    program = ("sh", "-c", f"ulimit -Sn 64; exec {sys.executable} -m app.main")
+
+
+def test_a_soft_limit_of_open_files_does_not_keep_clients_out(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    server = _WithFewFiles(tmp_path, sqlite_url, header_seconds=FAR)
+    try:
+        server.start()
+        with contextlib.ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(connected(server))
+
+            with connected(server, LIST) as client:
+                assert read_all(client).startswith(b"HTTP/1.1 200")
+    finally:
+        server.close()

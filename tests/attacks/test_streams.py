@@ -1,0 +1,189 @@
+"""Streams and long polls by the hundred: caps per peer and in total, and what a storm of them leaves behind."""
+
+import contextlib
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.db import Database
+from app.migrate import migrate
+from tests.server_process import Server, running
+
+OTHER = "127.0.0.2"
+PER_PEER = 3
+IN_TOTAL = 5
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with small caps, whose addresses may have a proxy at 127.0.0.9 before them."""
+    directory = tmp_path_factory.mktemp("capped")
+    limits = {"streams_per_peer": PER_PEER, "streams": IN_TOTAL, "trusted_proxies": "127.0.0.9"}
+    with running(directory, migrated(directory), **limits) as server:
+        yield server
+
+
+@pytest.fixture
+def job(server: Server) -> str:
+    return str(server.post().json()["id"])
+
+
+def migrated(directory: Path) -> str:
+    url = f"sqlite:///{directory}/stepline.db"
+    database = Database(url)
+    migrate(database)
+    database.close()
+    return url
+
+
+@contextlib.contextmanager
+def asked(
+    server: Server, path: str, address: str = "127.0.0.1", headers: str = ""
+) -> Iterator[socket.socket]:
+    """Send a request from an address of the loopback network."""
+    place = ("127.0.0.1", server.port)
+    with socket.create_connection(place, timeout=30, source_address=(address, 0)) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode())
+        yield client
+
+
+def read_until(client: socket.socket, text: bytes) -> bytes:
+    said = b""
+    while text not in said:
+        chunk = client.recv(65_536)
+        assert chunk, said
+        said += chunk
+    return said
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_streamed(server: Server, job: str, address: str = "127.0.0.1", headers: str = "") -> bool:
+    """Whether another stream is granted; it is closed at once."""
+    with asked(server, f"/v1/jobs/{job}/stream", address, headers) as client:
+        return read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+def test_a_peer_has_a_cap_of_streams_and_others_have_theirs(server: Server, job: str) -> None:
+    with contextlib.ExitStack() as stack:
+        path = f"/v1/jobs/{job}/stream"
+        held = [stack.enter_context(asked(server, path)) for _ in range(PER_PEER)]
+        for each in held:
+            read_until(each, b"event: status")
+
+        refused = server.client.get(path, headers={"Accept-Language": "zh"})
+
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "10"
+        error = refused.json()["error"]
+        assert (error["code"], error["type"]) == ("too_many_streams", "rate_limit_error")
+        assert "事件流" in error["message"]
+        assert "STEPLINE_STREAMS_PER_PEER" in error["hint"]
+        assert server.client.get("/v1/jobs").status_code == 200
+        assert is_streamed(server, job, OTHER)
+
+        held[0].close()
+        wait_until(lambda: is_streamed(server, job))
+
+
+def test_all_peers_together_have_a_cap_of_streams(server: Server, job: str) -> None:
+    with contextlib.ExitStack() as stack:
+        path = f"/v1/jobs/{job}/stream"
+        for number in range(IN_TOTAL):
+            each = stack.enter_context(asked(server, path, f"127.0.0.{20 + number}"))
+            read_until(each, b"event: status")
+
+        refused = server.client.get(path)
+
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "streams_full"
+    wait_until(lambda: is_streamed(server, job))
+
+
+def test_long_polls_have_the_same_cap(server: Server, job: str) -> None:
+    with contextlib.ExitStack() as stack:
+        path = f"/v1/jobs/{job}?wait=60"
+        polls = {stack.enter_context(asked(server, path)) for _ in range(PER_PEER + 1)}
+        first, _, _ = select.select(polls, [], [], 30)
+        polls.difference_update(first)
+
+        assert [b"too_many_streams" in read_until(each, b"}") for each in first] == [True]
+        assert server.client.get(f"/v1/jobs/{job}").status_code == 200
+        assert not is_streamed(server, job)
+        server.client.post(f"/v1/jobs/{job}/cancel")
+        for each in polls:
+            read_until(each, b'"cancelled"')
+
+
+def test_a_long_poll_whose_client_is_gone_takes_no_slot(server: Server, job: str) -> None:
+    with contextlib.ExitStack() as stack:
+        path = f"/v1/jobs/{job}?wait=60"
+        polls = [stack.enter_context(asked(server, path)) for _ in range(PER_PEER + 1)]
+        select.select(polls, [], [], 30)  # one is refused: the others are in
+
+    wait_until(lambda: is_streamed(server, job), seconds=20)
+
+
+def test_a_client_cannot_claim_to_be_another_peer(server: Server, job: str) -> None:
+    with contextlib.ExitStack() as stack:
+        path = f"/v1/jobs/{job}/stream"
+        for number in range(PER_PEER):
+            headers = f"X-Forwarded-For: 10.0.0.{number}\r\n"
+            read_until(stack.enter_context(asked(server, path, headers=headers)), b"event: status")
+
+        assert not is_streamed(server, job, headers="X-Forwarded-For: 10.0.0.99\r\n")
+
+
+def test_behind_a_trusted_proxy_each_client_is_a_peer(server: Server, job: str) -> None:
+    with contextlib.ExitStack() as stack:
+        path, proxy = f"/v1/jobs/{job}/stream", "127.0.0.9"
+        one, other = (f"X-Forwarded-For: 10.0.0.{number}\r\n" for number in (1, 2))
+        for _ in range(PER_PEER):
+            each = stack.enter_context(asked(server, path, proxy, one))
+            read_until(each, b"event: status")
+
+        assert not is_streamed(server, job, proxy, one)
+        assert is_streamed(server, job, proxy, other)
+
+
+STORM_STREAMS = 80
+STORM_SLOW = 30
+ROUNDS = 3
+
+
+def test_storms_leave_no_files_handles_or_threads_behind(tmp_path: Path) -> None:
+    with running(tmp_path, migrated(tmp_path), streams_per_peer=0, sweep_seconds=1) as server:
+        job = server.post().json()["id"]
+        process = psutil.Process(server.process.pid)
+        files_before = process.num_fds()
+        after = []
+        for _ in range(ROUNDS):
+            with contextlib.ExitStack() as stack:
+                streams = [
+                    stack.enter_context(asked(server, f"/v1/jobs/{job}/stream"))
+                    for _ in range(STORM_STREAMS)
+                ]
+                for _ in range(STORM_SLOW):
+                    slow = stack.enter_context(asked(server, "/v1/jobs", headers="X-Half: "))
+                    slow.sendall(b"POST")
+                for each in streams:
+                    read_until(each, b"event: status")
+                threads = process.num_threads()
+                assert server.client.get("/v1/jobs").status_code == 200
+            wait_until(lambda: process.num_fds() < files_before + 30)
+            handles = [each for each in process.open_files() if "stepline.db" in each.path]
+            after.append((len(handles), process.memory_info().rss))
+
+        assert threads < 15, "streams that open hold the threads of other requests"
+        assert max(handles for handles, _ in after) <= 16, "there were 55 to 81 once"
+        assert after[-1][1] < 1.2 * after[0][1], "memory grows with each storm"
