@@ -20,6 +20,7 @@ from app.ids import new_id
 from app.jobs import idempotency, queue
 from app.leader import lead
 from app.leftovers import remove_leftovers
+from app.ops.process import return_memory
 from app.settings import Settings
 from app.storage import Storage
 from app.workers import store as worker_rows
@@ -33,6 +34,9 @@ TERMS = 3
 
 LEFTOVERS_SECONDS = 3600.0
 """Time between two looks for files that nobody owns."""
+
+GROWTH_BYTES = 16 * 1024**2
+"""Growth of the process after which a sweep returns freed memory to the system."""
 
 
 class Sweeper:
@@ -49,12 +53,14 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep until cancelled."""
+        held = 0
         while True:
             try:
                 await run_in_threadpool(self.sweep_once)
             except Exception:
                 # An outer door: the next sweep comes anyway, and the database may be back by then.
                 log.exception("sweep failed")
+            held = await run_in_threadpool(return_memory, held + GROWTH_BYTES)
             await asyncio.sleep(self._settings.sweep_seconds)
 
     def sweep_once(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import uvicorn
 from starlette.concurrency import run_in_threadpool

@@ -18,7 +18,8 @@ def test_two_hundred_clients_that_never_finish_their_request_hold_up_nobody(
     database = Database(url)
     migrate(database)
     database.close()
-    with running(tmp_path, url) as server, contextlib.ExitStack() as sockets:
+    patience = {"header_seconds": 600, "progress_seconds": 600}  # none of them is cut off
+    with running(tmp_path, url, **patience) as server, contextlib.ExitStack() as sockets:
         slow = []
         for number in range(SLOW):
             one = sockets.enter_context(socket.create_connection(("127.0.0.1", server.port)))
