@@ -34,10 +34,11 @@ from app.errors import ErrorBody
 from app.history import routes as history
 from app.history.stream import Streams
 from app.history.stream_events import StreamEvent
-from app.http.connections import ConnectionLimits, connection_class
+from app.http.connections import connection_class
 from app.http.document import DocumentedApp
 from app.http.guard import Guard
 from app.http.hosts import AllowedHosts, is_loopback
+from app.http.limits import ConnectionLimits
 from app.http.origins import TrustedOrigins
 from app.http.peers import Slots
 from app.jobs import routes as jobs

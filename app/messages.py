@@ -312,10 +312,10 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请稍后重试，或改为轮询 /v1/jobs/{{id}}/metrics?since=。该上限由 STEPLINE_STREAMS 设置。",
     ),
     "head_too_large": _both(
-        "The request line and headers are too long.",
-        "请求行和请求头过长。",
-        "Keep them below 16 KiB together. Long values belong in the body.",
-        "两者合计请保持在 16 KiB 以内，较长的内容请放入请求体。",
+        "The request line and headers are longer than {limit} bytes together.",
+        "请求行与请求头合计超过 {limit} 字节。",
+        "Leave out headers that are not needed, or put long values into the body.",
+        "请去掉不需要的请求头，或将较长的内容放入请求体。",
     ),
     "range_not_satisfiable": _both(
         "The range is outside the file, which has {length} bytes.",

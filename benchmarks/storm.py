@@ -16,6 +16,8 @@ import contextlib
 import json
 import multiprocessing
 import resource
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -50,6 +52,7 @@ CAPS = ("connections_per_peer", "streams", "streams_per_peer")
 def main() -> None:
     """Run the rounds, print one line each, and JSON."""
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with (

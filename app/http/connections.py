@@ -9,14 +9,15 @@ none: neither does the client owe anything then, nor do long polls and streams e
 import asyncio
 import enum
 import fcntl
+import re
 import struct
 import sys
 import termios
 import uuid
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from http import HTTPStatus
+from typing import Any, ClassVar
 
 import h11
 import structlog
@@ -37,43 +38,20 @@ from app.errors import (
     TooManyConnections,
     error_response,
 )
+from app.http.limits import ConnectionLimits
 from app.http.peers import peer_of
 from app.messages import choose_language
-from app.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+MOST_HEAD_BYTES = 16 * 1024
+"""Longest request line and headers together."""
 LINGER_SECONDS = 2.0
 """Time in which a refused client may read its answer. Closing at once would reset the connection and lose it."""
 MOST_REFUSED = 32
 """Connections of a peer beyond its cap that are answered at one time; more are cut without an answer."""
 
-
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """What a connection may take. Times are in seconds."""
-
-    header_seconds: float
-    """From accepting the connection, or from the first byte of a later request, to the end of the request's head."""
-    idle_seconds: float
-    """From the end of a response to the first byte of the next request."""
-    progress_seconds: float
-    """The window in which a body must arrive, or a response be taken, by at least `progress_bytes`."""
-    progress_bytes: int
-    """At most uvicorn's buffer of 64 KiB: a window that the application ends by not reading then made progress."""
-    per_peer: int
-    """Most connections of one peer; 0 is no limit."""
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return the limits that the settings give."""
-        return cls(
-            settings.header_seconds,
-            settings.idle_seconds,
-            settings.progress_seconds,
-            settings.progress_bytes,
-            settings.connections_per_peer,
-        )
+_HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Phase(enum.Enum):
@@ -155,6 +133,11 @@ class Connection(H11Protocol):
         self._is_new = False
         if self.conn.their_state is h11.IDLE:
             self._has_head_begun = True
+            head = self.conn.trailing_data[0] + data
+            if len(head) > MOST_HEAD_BYTES and not _HEAD_END.search(head, 0, MOST_HEAD_BYTES):
+                # The parser has the same limit, but takes a longer head if the last piece completes it.
+                self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
+                return
         if self._phase is Phase.BODY:
             self._bytes += len(data)
         super().data_received(data)
@@ -186,9 +169,9 @@ class Connection(H11Protocol):
         error = sys.exception()
         if isinstance(error, h11.RemoteProtocolError):
             if error.error_status_hint == 431:
-                self._refuse(HeadTooLarge())
+                self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
                 return
-            msg = str(error).rstrip(".")
+            msg = str(error).partition(": bytearray(")[0].rstrip(".")  # the bytes are the client's
         self._refuse(InvalidHttp(problem=msg))
 
     # Phases and deadlines
@@ -324,6 +307,7 @@ class Connection(H11Protocol):
         events = (
             h11.Response(
                 status_code=answer.status_code,
+                reason=HTTPStatus(answer.status_code).phrase.encode(),
                 headers=self.server_state.default_headers + answer.raw_headers,
             ),
             h11.Data(data=b"" if is_head else bytes(answer.body)),

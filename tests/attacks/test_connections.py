@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.db import Database
-from app.http.connections import ConnectionLimits, connection_class
+from app.http.connections import connection_class
+from app.http.limits import ConnectionLimits
 from app.migrate import migrate
 from tests.app.player import Player
 from tests.ports import find_free_port
@@ -294,6 +295,7 @@ def test_a_client_that_reads_its_download_slowly_gets_all_of_it(
         (b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_http"),  # without Host
         (post(-1), 400, "invalid_http"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 200_000, 431, "head_too_large"),
+        (LIST[:-2] + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n", 431, "head_too_large"),
     ],
 )
 def test_what_is_not_http_is_answered_in_the_error_shape(
@@ -305,6 +307,7 @@ def test_what_is_not_http_is_answered_in_the_error_shape(
     assert (found, body["error"]["code"]) == (status, code)
     assert headers["content-type"] == "application/json"
     assert headers["x-should-retry"] == "false"
+    assert "bytearray" not in body["error"]["message"]
     assert headers["x-request-id"]
 
 
