@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.failure import Language
+from contracts.job import MOST_ROWS, MOST_STEPS, MOST_TOKENS
 from contracts.row_error import RowError
 
 
@@ -103,11 +104,11 @@ COMPLAINTS_ZH: dict[str, str] = {
     "not_a_file": "应为文件，而不是文本：curl -F file=@rows.json",
     "moment": "应为带时区的时间（例如 2026-01-31T08:00:00Z），或日期（例如 2026-01-31，即当日 UTC 零点）；网址中的 + 须写作 %2B",
     "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
-    "count_share_or_auto": "应为不小于 1 的行数、0 到 1 之间的比例，或 'auto'",
-    "count_or_share": "应为不小于 0 的步数，或小于 1 的比例",
+    "count_share_or_auto": f"应为 1 到 {MOST_ROWS} 的行数、0 到 1 之间的比例，或 'auto'",
+    "count_or_share": f"应为 0 到 {MOST_STEPS} 的步数，或小于 1 的比例",
     "target_modules": "应为 'all-linear' 或模块名列表，例如 ['q_proj', 'v_proj']",
     "on_off_auto": "应为 true、false 或 'auto'",
-    "count_or_auto": "应为不小于 16 的 token 数，或 'auto'",
+    "count_or_auto": f"应为 16 到 {MOST_TOKENS} 的 token 数，或 'auto'",
     "model_name": "应为模型目录名或 hub 上的模型名，例如 'Qwen/Qwen2-0.5B-Instruct'",
     "dataset_id": "应为 POST /v1/datasets 返回的 'ds_…'，或 {{\"hub\": …}}",
 }

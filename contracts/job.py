@@ -3,7 +3,7 @@
 A default job is the reference run: `{"model": …, "dataset": {"train": …}}` is a whole spec.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -56,19 +56,26 @@ def _one_error(code: str, sentence: str) -> WrapValidator:
     return WrapValidator(validate)
 
 
-Count = Annotated[int, Field(ge=1)]
+MOST_STEPS = 100_000_000
+MOST_ROWS = 1_000_000_000
+MOST_TOKENS = 100_000_000
+
+Count = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 EvalSize = Annotated[
     Count | Share | Auto,
     _one_error(
         "count_share_or_auto",
-        "must be a count of rows from 1, a share between 0 and 1, or 'auto'",
+        f"must be a count of rows from 1 to {MOST_ROWS}, a share between 0 and 1, or 'auto'",
     ),
 ]
 WarmupSteps = Annotated[
-    Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)],
-    _one_error("count_or_share", "must be a count of steps from 0, or a share of the run below 1"),
+    Annotated[int, Field(ge=0, le=MOST_STEPS)] | Annotated[float, Field(ge=0, lt=1)],
+    _one_error(
+        "count_or_share",
+        f"must be a count of steps from 0 to {MOST_STEPS}, or a share of the run below 1",
+    ),
 ]
 TargetModules = Annotated[
     Literal["all-linear"]
@@ -83,8 +90,8 @@ TargetModules = Annotated[
 ]
 OnOffAutoField = Annotated[OnOffAuto, _one_error("on_off_auto", "must be true, false or 'auto'")]
 TokenBudget = Annotated[
-    Annotated[int, Field(ge=16)] | Auto,
-    _one_error("count_or_auto", "must be a count of tokens from 16, or 'auto'"),
+    Annotated[int, Field(ge=16, le=MOST_TOKENS)] | Auto,
+    _one_error("count_or_auto", f"must be a count of tokens from 16 to {MOST_TOKENS}, or 'auto'"),
 ]
 
 ModelName = Annotated[
@@ -206,7 +213,7 @@ class TrainingSpec(Strict):
     """Gradients are scaled down to this global L2 norm."""
     epochs: int = Field(1, ge=1, le=10_000)
     """Passes over the training rows."""
-    max_steps: int | None = Field(None, ge=1, le=100_000_000)
+    max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     """Optimizer steps of the run, whatever `epochs` says (rows are gone over again until it is reached); null lets
     `epochs` decide."""
     max_length: int = Field(1024, ge=8, le=1_048_576)
@@ -220,14 +227,14 @@ class TrainingSpec(Strict):
 class EvaluationSpec(Strict):
     """Evaluation between the one before training and the one after it."""
 
-    every_steps: int = Field(500, ge=1, le=100_000_000)
+    every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between evaluations."""
 
 
 class CheckpointSpec(Strict):
     """What is kept for resuming."""
 
-    every_steps: int = Field(500, ge=1, le=100_000_000)
+    every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between checkpoints."""
     keep: int = Field(2, ge=1, le=100)
     """Newest checkpoints kept; the best one is kept besides."""
@@ -287,3 +294,22 @@ class JobSpec(Strict):
         if self.training.max_steps is not None:
             return self.training.max_steps
         return -(-train_rows // self.effective_batch_size) * self.training.epochs
+
+
+def load_stored_spec(stored: Mapping[str, Any]) -> JobSpec:
+    """Load a spec that was accepted when it was stored. Earlier versions set no upper bound to three of its counts."""
+    bounds = (
+        ("training", "warmup_steps", MOST_STEPS),
+        ("dataset", "eval_size", MOST_ROWS),
+        ("engine", "token_budget", MOST_TOKENS),
+    )
+    spec = dict(stored)
+    for part, field, most in bounds:
+        fields = spec.get(part)
+        if (
+            isinstance(fields, Mapping)
+            and isinstance(count := fields.get(field), int)
+            and count > most
+        ):
+            spec[part] = {**fields, field: most}
+    return JobSpec.model_validate(spec)

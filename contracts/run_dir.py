@@ -122,6 +122,8 @@ class Placed(Tolerant):
     """When the job was submitted: the date of a chat template that writes one, in every attempt. Null: today's."""
     model_revision: str | None = None
     """Commit of the hub that `model` is."""
+    model_roots: list[Path] | None = None
+    """Real directories that hold every file that the model may lead to; null: not checked, in a run by hand."""
     train_revision: str | None = None
     """Commit of the hub that the training rows are."""
     eval_revision: str | None = None

@@ -44,7 +44,7 @@ from contracts.attempt import (
     Wanted,
     WorkerInfo,
 )
-from contracts.job import DatasetSource, HubDataset, JobSpec, JobStatus
+from contracts.job import DatasetSource, HubDataset, JobStatus, load_stored_spec
 from contracts.record import Record
 from contracts.wire import ADAPTER_ARTIFACT
 
@@ -291,7 +291,7 @@ def get_dataset(
 
 
 def _claim(session: Session, attempt_id: str, job: Job, token: str, settings: Settings) -> Claim:
-    spec = JobSpec.model_validate(job.spec)
+    spec = load_stored_spec(job.spec)
     points, earlier = checkpoints.list_resume_points(session, job)
     return Claim(
         attempt_id=attempt_id,

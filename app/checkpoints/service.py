@@ -28,7 +28,7 @@ from app.storage import Storage
 from app.uploads import storage_errors, write_body
 from contracts.attempt import EarlierAttempt
 from contracts.checkpoint import CheckpointFile, CheckpointOffer, CheckpointReply, ResumePoint
-from contracts.job import JobSpec
+from contracts.job import load_stored_spec
 from contracts.record import CheckpointRecord, Record
 
 LARGEST_BYTES = 2**53
@@ -265,7 +265,7 @@ def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
 
     What is being sent is kept as well: over a slow link it lasts longer than a few newer ones take to be written.
     """
-    keep = JobSpec.model_validate(job.spec).checkpoint.keep
+    keep = load_stored_spec(job.spec).checkpoint.keep
     found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
     sending = _being_sent(found, current)
     groups: dict[str, list[Checkpoint]] = {}

@@ -41,7 +41,7 @@ from app.models import Dataset, Job, to_json
 from app.pages import decode_cursor, encode_cursor
 from app.workers import service as workers
 from contracts.failure import Failure, Language
-from contracts.job import DatasetSource, JobSpec, JobStatus
+from contracts.job import DatasetSource, JobSpec, JobStatus, load_stored_spec
 from contracts.plan import evaluation_cost
 from contracts.text import UNSAFE, escape_lines, find_unsafe
 
@@ -200,7 +200,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     if not job.status.is_final:
         _refuse_cancelling(job)
         return get_job(session, job_id, language), None
-    spec = JobSpec.model_validate(job.spec)
+    spec = load_stored_spec(job.spec)
     train = _still_there(session, job_id, spec.dataset.train)
     separate = _still_there(session, job_id, spec.dataset.eval)
     store.mark_retried(session, job, train, separate)
@@ -343,7 +343,7 @@ def _view(
     language: Language,
 ) -> JobView:
     is_far = place is not None and place > queue.MOST_PLACES
-    spec = JobSpec.model_validate(job.spec)
+    spec = load_stored_spec(job.spec)
     return JobView(
         id=job.id,
         name=spec.name,

@@ -156,7 +156,7 @@ def test_a_line_that_is_not_json_is_told_in_chinese() -> None:
         ({"training": {"epochs": "1"}}, "training.epochs", "应为整数"),
         ({"training": {"learning_rate": 2}}, "training.learning_rate", "应不大于 1"),
         ({"training": {"learning_rate": float("nan")}}, "training.learning_rate", "应为有限"),
-        ({"training": {"warmup_steps": -1}}, "training.warmup_steps", "应为不小于 0 的步数"),
+        ({"training": {"warmup_steps": -1}}, "training.warmup_steps", "应为 0 到 100000000 的步数"),
         ({"lora": {"rank": None}}, "lora.rank", "应为整数"),
         ({"lora": {"target_modules": []}}, "lora.target_modules", "all-linear"),
         ({"lora": []}, "lora", "应为对象"),

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -5,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 
 from contracts import job
 from contracts.base import Strict
-from contracts.job import DatasetSpec, JobSpec, JobStatus
+from contracts.job import DatasetSpec, JobSpec, JobStatus, load_stored_spec
 from tests.factories import make_spec
 
 WHOLE = {"model": "Qwen/Qwen2-0.5B-Instruct", "dataset": {"train": "ds_0123abcd"}}
@@ -77,6 +78,64 @@ def test_bad_field_is_named_once(change: dict[str, Any], place: tuple[str, ...],
         JobSpec.model_validate(WHOLE | change)
 
     assert [(error["loc"], error["type"]) for error in caught.value.errors()] == [(place, kind)]
+
+
+def numbers_of(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each part of a JSON schema that takes a number, with its place."""
+    if isinstance(schema, dict):
+        kinds = schema.get("type")
+        if {"integer", "number"} & set([kinds] if isinstance(kinds, str) else kinds or []):
+            yield place, schema
+        for key, inner in schema.items():
+            yield from numbers_of(inner, f"{place}/{key}")
+    elif isinstance(schema, list):
+        for number, inner in enumerate(schema):
+            yield from numbers_of(inner, f"{place}/{number}")
+
+
+def test_every_number_has_two_bounds_that_a_double_holds() -> None:
+    found = dict(numbers_of(JobSpec.model_json_schema()))
+    assert len(found) >= 20
+
+    for place, schema in found.items():
+        low = schema.get("minimum", schema.get("exclusiveMinimum"))
+        high = schema.get("maximum", schema.get("exclusiveMaximum"))
+        assert low is not None, place
+        assert high is not None, place
+        assert -(2**53) <= low < high <= 2**53, place
+
+
+def test_number_of_4000_digits_is_refused_wherever_a_number_may_be() -> None:
+    huge = int("9" * 4000)
+    fields = [
+        (part, name)
+        for part in ("training", "lora", "evaluation", "checkpoint", "engine")
+        for name in getattr(make_spec(), part).model_dump()
+    ]
+    changes: list[dict[str, Any]] = [{part: {name: huge}} for part, name in fields]
+    changes += [
+        {"priority": huge},
+        {"dataset": {"train": "ds_0123abcd", "eval_size": huge}},
+        {"training": {"early_stopping": {"patience": huge}}},
+    ]
+    for change in changes:
+        with pytest.raises(ValidationError):
+            JobSpec.model_validate(WHOLE | change)
+
+
+def test_stored_spec_of_a_version_without_those_bounds_keeps_loading() -> None:
+    huge = int("9" * 4000)
+    stored = make_spec().model_dump(mode="json")
+    stored["training"]["warmup_steps"] = stored["engine"]["token_budget"] = huge
+    stored["dataset"]["eval_size"] = huge
+
+    spec = load_stored_spec(stored)
+
+    assert spec.training.warmup_steps == 100_000_000
+    assert spec.engine.token_budget == 100_000_000
+    assert spec.dataset.eval_size == 1_000_000_000
+    assert load_stored_spec(spec.model_dump(mode="json")) == spec
+    assert stored["training"]["warmup_steps"] == huge
 
 
 def test_every_field_says_what_it_means() -> None:

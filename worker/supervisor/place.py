@@ -15,7 +15,13 @@ from worker.settings import Settings
 from worker.supervisor.answers import Refused, Superseded
 from worker.supervisor.fetch import fetch
 from worker.supervisor.hub import DatasetRequest, ModelRequest
-from worker.supervisor.models import PlacedModel, PlacingFailed, find_local, not_found
+from worker.supervisor.models import (
+    PlacedModel,
+    PlacingFailed,
+    find_local,
+    not_found,
+    placed_snapshot,
+)
 from worker.supervisor.notes import Notes
 from worker.supervisor.resume import Resumer
 from worker.supervisor.server import Server
@@ -75,6 +81,7 @@ class Placer:
                 attempt_number=claim.number,
                 submitted_at=claim.submitted_at,
                 model_revision=model.revision,
+                model_roots=model.roots,
                 train_revision=train_revision,
                 eval_revision=eval_revision,
                 resumed_from=resumed.attempt if resumed else None,
@@ -87,7 +94,7 @@ class Placer:
         name, root = self._claim.spec.model, self._settings.models_dir
         local = find_local(root, name)
         if local is not None:
-            return PlacedModel(local, None)
+            return local
         if not self._settings.hub:
             raise not_found(name, root, "and this worker takes no models from the hub")
         request = ModelRequest(name=name, revision=revision)
@@ -98,7 +105,7 @@ class Placer:
             raise PlacingFailed(answer.failure)
         if answer.path is None:
             raise RuntimeError("the hub's process gave neither a directory nor a failure")
-        return PlacedModel(answer.path, answer.commit)
+        return placed_snapshot(name, answer.path, answer.commit)
 
     def _data(
         self, source: DatasetFile | HubDataset, target: Path, revision: str | None

@@ -21,8 +21,13 @@ class TrainingError(Exception):
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.failure = Failure(
-            reason=reason, detail=detail[-DETAIL_CHARACTERS:], step=step, evidence=evidence or {}
+            reason=reason, detail=storable(detail), step=step, evidence=evidence or {}
         )
+
+
+def storable(detail: str) -> str:
+    """Return the end of a text that may quote a model's or a dataset's, without the surrogates that UTF-8 cannot hold."""
+    return detail[-DETAIL_CHARACTERS:].encode(errors="replace").decode()
 
 
 class StopRequested(Exception):

@@ -52,10 +52,11 @@ DOUBLE_QUANT_FROM = 3_000_000_000
 _BAD_FILES = (
     ValueError,
     OSError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
     ArithmeticError,
+    AssertionError,
     ImportError,
     RuntimeError,
     SafetensorError,

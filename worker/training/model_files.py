@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from contracts.failure import FailureReason
+from contracts.nesting import loads
 from worker.training.errors import TrainingError
 
 _CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}
 """Each makes transformers fetch or run code that came with the model."""
+_NAMED_FILES = {"transformers_weights"}
+"""Keys of config.json that make transformers load other files than the ones checked here."""
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 _PASSING_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
 """Keys of config.json that say how a copy was saved or is loaded, not what the model computes."""
 
 
-def check_model_files(directory: Path) -> None:
-    """Look at every file that would be loaded. Raises TrainingError for a directory that must not be loaded."""
+def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> None:
+    """Look at every file that would be loaded. Raises TrainingError for a directory that must not be loaded.
+
+    `roots` are real directories, one of which must hold each file that the directory leads to; None: any will do.
+    """
     if not (directory / "config.json").is_file():
         raise TrainingError(
             FailureReason.MODEL_NOT_FOUND,
@@ -39,7 +45,12 @@ def check_model_files(directory: Path) -> None:
         raise _refused(
             "config.json says that the weights are quantised already; give the unquantised model"
         )
-    _check_weights(directory)
+    for name in _NAMED_FILES.intersection(config):
+        raise _refused(f"config.json has {name}: the weights must have their usual names")
+    shards = _check_weights(directory)
+    for path in (*sorted(directory.iterdir()), *shards):
+        if roots is not None and not any(path.resolve().is_relative_to(root) for root in roots):
+            raise _refused(f"{path.name} is a link that leads out of the worker's models root")
 
 
 def count_parameters(directory: Path) -> int:
@@ -70,7 +81,7 @@ def _loaded_shards(directory: Path) -> list[Path]:
     if single.is_file():
         return [single]
     if index.is_file():
-        return [directory / name for name in set(_read_json(index)["weight_map"].values())]
+        return [directory / name for name in _shard_names(index)]
     return sorted(directory.glob("*.safetensors"))
 
 
@@ -95,16 +106,16 @@ def _check_no_code(name: str, value: Any) -> None:
         )
 
 
-def _check_weights(directory: Path) -> None:
+def _check_weights(directory: Path) -> list[Path]:
+    """Return the weights files that would be loaded, each whole."""
     shards = sorted(directory.glob("*.safetensors"))
     index = directory / "model.safetensors.index.json"
     if index.is_file():
-        weight_map = _read_json(index).get("weight_map")
-        names = sorted(set(weight_map.values())) if isinstance(weight_map, dict) else []
-        missing = [name for name in names if not (directory / name).is_file()]
+        names = _shard_names(index)
+        missing = sorted(set(names).difference(path.name for path in directory.iterdir()))
         if missing or not names:
             raise _refused(
-                f"{index.name} names weights that are not there: {', '.join(missing[:5]) or 'none at all'}"
+                f"{index.name} names weights that are not there: {', '.join(missing[:5])[:500] or 'none at all'}"
             )
         shards = [directory / name for name in names]
     if not shards:
@@ -117,6 +128,25 @@ def _check_weights(directory: Path) -> None:
         )
     for shard in shards:
         _check_whole(shard)
+    return shards
+
+
+def _shard_names(index: Path) -> list[str]:
+    """Return the files that an index names, which must be in its own directory."""
+    content = _read_json(index)
+    weight_map = content.get("weight_map")
+    if not isinstance(weight_map, dict) or not isinstance(content.get("metadata", {}), dict):
+        raise _refused(f"{index.name} has no object weight_map, or metadata that is no object")
+    names = set()
+    for weight, name in weight_map.items():
+        if not isinstance(name, str):
+            raise _refused(f"{index.name}: weight_map names no file for {weight[:100]!r}")
+        if name != Path(name).name or "\0" in name:
+            raise _refused(
+                f"{index.name} names {name[:200]!r}, which is not in the model's directory; weights must be beside it"
+            )
+        names.add(name)
+    return sorted(names)
 
 
 def _check_whole(shard: Path) -> None:
@@ -133,8 +163,8 @@ def _check_whole(shard: Path) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        value = loads(path.read_bytes())
+    except ValueError as error:
         raise _refused(f"{path.name} is not JSON ({error})") from error
     if not isinstance(value, dict):
         raise _refused(f"{path.name} does not hold a JSON object")

@@ -27,7 +27,12 @@ from worker.training.choices import explain_choices
 from worker.training.counter import RowCounter
 from worker.training.data_facts import data_warnings
 from worker.training.device import check_four_bit, choose_device
-from worker.training.errors import DETAIL_CHARACTERS, StopRequested, TrainingError
+from worker.training.errors import (
+    DETAIL_CHARACTERS,
+    StopRequested,
+    TrainingError,
+    storable,
+)
 from worker.training.evaluate import Evaluation
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
 from worker.training.loss import sum_nll
@@ -83,7 +88,7 @@ def failure_of(error: Exception) -> Failure:
     elif _says_disk_full(error):
         reason = FailureReason.DISK_FULL
     told = "".join(traceback.format_exception(error))
-    return Failure(reason=reason, detail=told[-DETAIL_CHARACTERS:])
+    return Failure(reason=reason, detail=storable(told))
 
 
 def _says_disk_full(error: Exception) -> bool:
@@ -121,7 +126,7 @@ def _run(
     spec = _read_spec(run_dir)
 
     recorder.phase(Phase.LOADING)
-    check_model_files(run_dir.model)
+    check_model_files(run_dir.model, placed.model_roots)
     check_length(run_dir.model, spec)
     device = choose_device(spec.quantization.compute_dtype, visible_gpus)
     check_four_bit(device)

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from contracts.failure import FailureReason
-from worker.supervisor.models import PlacingFailed, find_local, list_models, not_found
+from worker.supervisor.models import (
+    PlacingFailed,
+    find_local,
+    list_models,
+    not_found,
+    placed_snapshot,
+)
 
 
 def _model(root: Path, name: str) -> Path:
@@ -13,12 +19,18 @@ def _model(root: Path, name: str) -> Path:
     return path
 
 
+def place(root: Path, name: str) -> Path:
+    placed = find_local(root, name)
+    assert placed is not None
+    return placed.path
+
+
 def test_a_directory_under_the_root_is_found(tmp_path: Path) -> None:
     path = _model(tmp_path, "tiny")
     owned = _model(tmp_path, "Qwen/Qwen2-0.5B")
 
-    assert find_local(tmp_path, "tiny") == path
-    assert find_local(tmp_path, "Qwen/Qwen2-0.5B") == owned
+    assert place(tmp_path, "tiny") == path
+    assert place(tmp_path, "Qwen/Qwen2-0.5B") == owned
     assert list_models(tmp_path) == ["Qwen/Qwen2-0.5B", "tiny"]
 
 
@@ -32,15 +44,54 @@ def test_what_is_no_model_is_not_found(tmp_path: Path) -> None:
     assert list_models(tmp_path / "absent") == []
 
 
-def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
-    outside = _model(tmp_path, "outside")
+def test_a_link_in_the_root_itself_is_the_operators_and_may_lead_elsewhere(tmp_path: Path) -> None:
+    tiny = _model(tmp_path / "big", "tiny")
+    owned = _model(tmp_path / "big", "Qwen/Qwen2-0.5B")
     root = tmp_path / "models"
     root.mkdir()
-    (root / "tiny").symlink_to(outside)
+    (root / "tiny").symlink_to(tiny)
+    (root / "Qwen").symlink_to(owned.parent)
+    (tiny / "model.safetensors").symlink_to(tiny / "config.json")
+
+    assert place(root, "tiny") == tiny
+    assert place(root, "Qwen/Qwen2-0.5B") == owned
+
+
+def test_a_link_to_a_snapshot_of_the_hub_brings_its_blobs(tmp_path: Path) -> None:
+    cache = tmp_path / "hub" / "models--a--b"
+    snapshot = cache / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    (cache / "blobs" / "x").write_text("{}")
+    (snapshot / "config.json").symlink_to("../../blobs/x")
+    root = tmp_path / "models"
+    root.mkdir()
+    (root / "b").symlink_to(snapshot)
+
+    assert place(root, "b") == snapshot
+    assert placed_snapshot("a/b", snapshot, "0123").roots == [cache]
+
+    (tmp_path / "hub" / "models--secret").mkdir()
+    (tmp_path / "hub" / "models--secret" / "weights").write_text("x")
+    (snapshot / "model.safetensors").symlink_to("../../../models--secret/weights")
+    with pytest.raises(PlacingFailed, match=r"b: model\.safetensors is a link"):
+        find_local(root, "b")
+    with pytest.raises(PlacingFailed, match=r"a/b: model\.safetensors is a link"):
+        placed_snapshot("a/b", snapshot, "0123")
+
+
+def test_a_link_that_came_with_a_model_must_not_lead_out_of_the_root(tmp_path: Path) -> None:
+    outside = _model(tmp_path, "outside")
+    root = tmp_path / "models"
+    (root / "evil").mkdir(parents=True)
+    (root / "evil" / "tiny").symlink_to(outside)
 
     with pytest.raises(PlacingFailed) as caught:
-        find_local(root, "tiny")
+        find_local(root, "evil/tiny")
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
+    assert (
+        "evil/tiny: the model's directory is a link that leads out" in caught.value.failure.detail
+    )
 
 
 def test_a_file_linked_from_outside_the_root_is_refused(tmp_path: Path) -> None:
@@ -58,7 +109,7 @@ def test_links_within_the_root_are_followed(tmp_path: Path) -> None:
     (path / "model.safetensors").symlink_to(path / "config.json")
     (tmp_path / "alias").symlink_to(path)
 
-    assert find_local(tmp_path, "alias") == path
+    assert place(tmp_path, "alias") == path
 
 
 def test_a_missing_model_says_what_was_looked_for(tmp_path: Path) -> None:

@@ -1,0 +1,176 @@
+"""Model directories that lead elsewhere, or hold what no loader expects. All end as model_refused, with the file named."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from contracts.failure import FailureReason
+from contracts.run_dir import Placed, write_model
+from tests.tiny_model import make_tiny_qwen2
+from tests.worker.training.conftest import small_spec
+from tests.worker.training.run_directory import lay_down, run_here
+from worker.supervisor.models import PlacingFailed, find_local
+from worker.training.errors import TrainingError
+from worker.training.model import check_length, load_tokenizer
+from worker.training.model_files import check_model_files
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2")
+
+
+@pytest.fixture
+def root(tiny_model: Path, tmp_path: Path) -> Path:
+    """A models root with one model in one shard, and another model's weights outside it."""
+    model = tmp_path / "models" / "tiny"
+    model.mkdir(parents=True)
+    for path in tiny_model.iterdir():
+        (model / path.name).write_bytes(path.read_bytes())
+    weights = load_file(model / "model.safetensors")
+    (model / "model.safetensors").rename(tmp_path / "secret.safetensors")
+    save_file(weights, model / "shard.safetensors")
+    write_index(model, dict.fromkeys(weights, "shard.safetensors"))
+    return tmp_path / "models"
+
+
+def write_index(model: Path, weight_map: Any, **more: Any) -> None:
+    content = {"metadata": {}, "weight_map": weight_map} | more
+    (model / INDEX).write_text(json.dumps(content))
+
+
+def change_config(model: Path, name: str, **changes: Any) -> None:
+    path = model / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def refuse(root: Path) -> str:
+    """Place and check the model as a worker does; return why it is refused."""
+    with pytest.raises((PlacingFailed, TrainingError)) as caught:
+        load(root)
+
+    assert isinstance(caught.value, PlacingFailed | TrainingError)
+    failure = caught.value.failure
+    assert failure.reason is FailureReason.MODEL_REFUSED
+    failure.model_dump_json().encode()  # can be sent and stored
+    return failure.detail
+
+
+def load(root: Path) -> None:
+    placed = find_local(root, "tiny")
+    assert placed is not None
+    check_model_files(placed.path, placed.roots)
+    check_length(placed.path, small_spec())
+    load_tokenizer(placed.path)
+
+
+def test_model_in_shards_is_accepted(root: Path) -> None:
+    load(root)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../secret.safetensors",
+        "../tiny/shard.safetensors",
+        "./shard.safetensors",
+        "/etc/passwd",
+        "sub/shard.safetensors",
+        "..",
+        ".",
+        "",
+        "a\0b",
+        "\ud800.safetensors",
+        "x" * 5_000,
+    ],
+)
+def test_shard_index_that_leads_out_of_the_model_is_refused(root: Path, name: str) -> None:
+    write_index(root / "tiny", {"a": "shard.safetensors", "b": name})
+
+    assert INDEX in refuse(root)
+
+
+def test_absolute_path_of_weights_that_are_there_is_refused(root: Path) -> None:
+    write_index(root / "tiny", {"a": str(root.parent / "secret.safetensors")})
+
+    assert "secret.safetensors" in refuse(root)
+
+
+@pytest.mark.parametrize("name", ["shard.safetensors", "tokenizer.json", "x/deep.safetensors"])
+def test_link_out_of_the_models_root_is_refused_by_name(root: Path, name: str) -> None:
+    path = root / "tiny" / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(root.parent / "secret.safetensors")
+
+    assert f"{name} is a link that leads out of the worker's models root" in refuse(root)
+
+
+def test_link_made_after_the_model_was_placed_is_refused_by_the_training_program(
+    root: Path, tmp_path: Path
+) -> None:
+    placed = find_local(root, "tiny")
+    assert placed is not None
+    (placed.path / "shard.safetensors").unlink()
+    (placed.path / "shard.safetensors").symlink_to(tmp_path / "secret.safetensors")
+    run_dir = lay_down(tmp_path / "run", placed.path)
+    write_model(run_dir.placed, Placed(model_roots=placed.roots))
+
+    failure = run_here(run_dir).failure
+
+    assert failure is not None
+    assert failure.reason is FailureReason.MODEL_REFUSED
+    assert "shard.safetensors is a link" in failure.detail
+
+
+@pytest.mark.parametrize(
+    "weight_map",
+    [
+        None,
+        [],
+        ["shard.safetensors"],
+        "shard.safetensors",
+        7,
+        {},
+        {"a": None},
+        {"a": 7},
+        {"a": ["shard.safetensors"]},
+        {"a": {"b": "shard.safetensors"}},
+        {"a": "shard.safetensors", "b": 7},
+    ],
+    ids=repr,
+)
+def test_shard_index_of_wrong_types_is_refused(root: Path, weight_map: Any) -> None:
+    write_index(root / "tiny", weight_map)
+
+    assert INDEX in refuse(root)
+
+
+ODD_FILES: dict[str, Callable[[Path], Any]] = {
+    "metadata": lambda m: write_index(m, {"a": "shard.safetensors"}, metadata=7),
+    "deep config": lambda m: (m / "config.json").write_text('{"a":' * 5_000 + "1" + "}" * 5_000),
+    "deep index": lambda m: (m / INDEX).write_text("[" * 100_000),
+    "not UTF-8": lambda m: (m / "config.json").write_bytes(b'{"a": "\xff"}'),
+    "list": lambda m: (m / "tokenizer_config.json").write_text("[]"),
+    "dtype": lambda m: change_config(m, "config.json", dtype="x"),
+    "layers": lambda m: change_config(m, "config.json", num_hidden_layers="two"),
+    "model_type": lambda m: change_config(m, "config.json", model_type=["qwen2"]),
+    "other weights": lambda m: change_config(
+        m, "config.json", transformers_weights="../../secret.safetensors"
+    ),
+    "added tokens": lambda m: change_config(m, "tokenizer_config.json", added_tokens_decoder=[7]),
+    "tokenizer": lambda m: (m / "tokenizer.json").write_text('{"model": 7}'),
+}
+
+
+@pytest.mark.parametrize("spoil", ODD_FILES.values(), ids=ODD_FILES)
+def test_file_that_no_loader_expects_is_refused(root: Path, spoil: Callable[[Path], Any]) -> None:
+    spoil(root / "tiny")
+
+    assert refuse(root)
