@@ -75,7 +75,7 @@ class Summary(Tolerant):
     """Of the model with its adapter."""
 
     truncated_rows: int = 0
-    """Rows cut at max_length."""
+    """Rows cut at max_length and trained or evaluated on. Summaries of earlier versions count dropped rows here as well."""
     dropped_rows: int = 0
     """Rows left out because no answer was left within max_length."""
     overlapping_rows: int = 0
@@ -120,6 +120,11 @@ class Summary(Tolerant):
         """Share of trainable parameters: trainable ÷ all."""
         return self.trainable_parameters / self.all_parameters
 
+    @property
+    def given_rows(self) -> int:
+        """Rows of the data, whether used or dropped."""
+        return self.train_rows + self.eval_rows + self.dropped_rows
+
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
     @property
     def verdicts(self) -> "list[Verdict]":
@@ -148,6 +153,7 @@ class Summary(Tolerant):
             improvement=None if interval is None else (interval.low, interval.high),
             truncated_rows=self.truncated_rows,
             dropped_rows=self.dropped_rows,
+            given_rows=self.given_rows,
             overlapping_rows=self.overlapping_rows,
             data=self.data,
         )

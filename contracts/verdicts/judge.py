@@ -46,6 +46,7 @@ class FinishedRun:
     """95 % interval of the base's evaluation loss minus the adapter's."""
     truncated_rows: int = 0
     dropped_rows: int = 0
+    given_rows: int = 0
     overlapping_rows: int = 0
     """Exact copies; `data` knows more."""
     data: DataFacts | None = None
@@ -183,7 +184,7 @@ def _judge_overlap(run: FinishedRun) -> list[Verdict]:
 
 def _count_rows(run: FinishedRun) -> list[Verdict]:
     return [
-        Verdict(code=code, level="warning", figures={"rows": count})
+        Verdict(code=code, level="warning", figures={"rows": count, "of": run.given_rows})
         for code, count in (
             (VerdictCode.ROWS_TRUNCATED, run.truncated_rows),
             (VerdictCode.ROWS_DROPPED, run.dropped_rows),

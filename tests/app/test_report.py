@@ -173,3 +173,17 @@ def test_a_risen_evaluation_is_told_with_its_lowest_point() -> None:
     english = " ".join(inside(render_report(summary, "en")))
     assert "• Overfitted: eval loss rose from 1.5500 at step 20 to 1.9000" in english
     assert "• 过拟合: 验证loss从步20的1.5500升至1.9000" in inside(render_report(summary, "zh"))
+
+
+def test_cut_and_dropped_rows_are_given_with_the_number_of_all_rows() -> None:
+    summary = make_summary(
+        train_rows=50_000, eval_rows=2_000, truncated_rows=304, dropped_rows=2, overlapping_rows=1
+    )
+
+    english = inside(render_report(summary, "en"))
+    assert "• Cut at the maximum length: 304 of 52,002 rows" in english
+    assert "• Dropped, since cutting left no answer: 2 of 52,002 rows" in english
+    chinese = inside(render_report(summary, "zh"))
+    assert "• 52,002行数据中有304行超过最大长度被截断" in chinese
+    assert "• 52,002行数据中有2行因截断后没有回答而被丢弃" in chinese
+    assert "- Cut at the maximum length: 304 of 52,002 rows" in render_markdown(summary, "en")

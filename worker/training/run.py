@@ -280,7 +280,7 @@ def _announce(run: Run) -> None:
     data, model = run.data, run.model
     run.recorder.log(
         f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
-        f"({data.truncated_rows} cut, {data.dropped_rows} dropped); {run.total_steps} steps on {model.device.name}; "
+        f"({data.truncated_rows} of them cut, {data.dropped_rows} more dropped); {run.total_steps} steps on {model.device.name}; "
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trained, "
         f"{model.quantized_layers} layers are held in 4 bits, {run.token_budget} tokens a micro-batch"
     )
