@@ -72,7 +72,8 @@ def test_what_cannot_be_trained_is_refused_with_its_field(player: Player) -> Non
         ({"train": "ds_" + "0" * 24}, "dataset.train", "dataset_not_found"),
         ({"train": dataset, "eval": "ds_" + "0" * 24}, "dataset.eval", "dataset_not_found"),
         ({"train": dataset, "eval_size": 10}, "dataset.eval_size", "no_training_rows"),
-        ({"train": dataset, "eval_size": 10**40}, "dataset.eval_size", "no_training_rows"),
+        ({"train": dataset, "eval_size": 10**9}, "dataset.eval_size", "no_training_rows"),
+        ({"train": dataset, "eval_size": 10**40}, "dataset.eval_size", "invalid_field"),
         ({"train": "my-file"}, "dataset.train", "invalid_field"),
         ({"train": {"hub": "../x"}}, "dataset.train.hub", "invalid_field"),
     ):

@@ -1,0 +1,81 @@
+"""What depends on the interpreter, on each other version that is supported and installed.
+
+Makes an environment without torch for each, with the packages of constraints.txt: a minute and 450 MB, kept in the temporary
+directory for the next time.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+TESTS = (
+    "tests/contracts",
+    "tests/attacks/test_datasets.py",
+    "tests/app/test_datasets.py",
+    "tests/app/test_errors.py",
+    "tests/app/test_jobs.py",
+)
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+
+def find_others() -> list[str]:
+    """Return the paths of the supported interpreters but this one, by PATH and beside it, as pyenv has them."""
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    found = []
+    for version in SUPPORTED:
+        beside = Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python{version}")
+        names = [shutil.which(f"python{version}"), *map(str, sorted(beside))]
+        working = next((name for name in names if name and _runs(name)), None)
+        if version != own and working is not None:
+            found.append(working)
+    return found
+
+
+def _runs(python: str) -> bool:  # pyenv has a command for each version, whether it is chosen or not
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+def make_environment(python: str) -> str:
+    """Return the interpreter of an environment with Stepline's server and what its tests need."""
+    wanted = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    key = hashlib.sha256(wanted + f"{python} {ROOT}".encode()).hexdigest()[:12]
+    home = Path(tempfile.gettempdir()) / f"stepline-interpreters-{os.geteuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    directory = home / key
+    own = str(directory / "bin" / "python")
+    if not (directory / "installed").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        subprocess.run([python, "-m", "venv", str(directory)], check=True)
+        install = ["-m", "pip", "install", "--quiet", "-c", "constraints.txt"]
+        subprocess.run([own, *install, "-e", ".[server,dev]"], cwd=ROOT, check=True)
+        (directory / "installed").touch()
+    return own
+
+
+OTHERS = find_others()
+
+if OTHERS:  # else there is nothing to collect
+
+    @pytest.mark.parametrize("python", OTHERS, ids=lambda path: Path(path).name)
+    def test_tests_that_depend_on_the_interpreter_pass(python: str) -> None:
+        without = ["-k", "not postgresql", "-q", "-p", "no:cacheprovider"]
+        ended = subprocess.run(
+            [make_environment(python), "-m", "pytest", *TESTS, *without],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-2000:]
+        assert " passed" in ended.stdout
