@@ -82,7 +82,7 @@ def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
     return [
         LossAt(
             points[end - 1].step,
-            math.fsum(point.loss for point in points[end - count : end]) / count,
+            sum(point.loss for point in points[end - count : end]) / count,
         )
         for end in range(count, len(points) + 1)
     ]
@@ -102,7 +102,8 @@ def find_divergence(course: Course) -> dict[str, float] | None:
         figures["eval_loss"] = latest
     if not all(map(math.isfinite, figures.values())):
         return figures
-    starts = [loss for loss in (course.first_step_loss, base) if loss is not None]
+    known = (loss for loss in (course.first_step_loss, base) if loss is not None)
+    starts = [loss for loss in known if math.isfinite(loss)]
     if not starts:
         if recent > ABSURD_LOSS:
             return figures

@@ -80,9 +80,8 @@ def judge(run: FinishedRun) -> list[Verdict]:
 
 def _judge_divergence(run: FinishedRun) -> list[Verdict]:
     base, figures = run.course.base, find_divergence(run.course)
-    if figures is None or (
-        base is not None and run.eval_loss < base
-    ):  # an earlier adapter was kept
+    kept_earlier = bool(run.course.trained) and run.adapter_step < run.course.trained[-1].step
+    if figures is None or (kept_earlier and base is not None and run.eval_loss < base):
         return []
     return [Verdict(code=VerdictCode.DIVERGED, level="warning", figures=figures)]
 

@@ -11,6 +11,7 @@ from contracts.summary import Summary
 from contracts.verdicts.course import Course, LossAt, find_divergence, find_rise, smooth
 from contracts.verdicts.verdict import Verdict, VerdictCode
 from examples.demo.tickets import TICKETS_FILE
+from tests.factories import make_summary
 from tests.judged_runs import BAD, GOOD, SPOILED, Case, facts, healthy, run
 from worker.training.data_facts import measure_rows
 
@@ -122,6 +123,12 @@ def test_counts_that_cannot_be_are_judged_without_an_error() -> None:
     nothing = facts((0, 0, 0, 0), (0, 0, 0, 0), overlap=7)
 
     assert V.LEAKED_EVALUATION in codes(healthy(data=nothing, eval_rows=0))
+    endless = [{"step": 1, "loss": math.inf}, {"step": 2, "loss": -math.inf}]
+    assert V.DIVERGED in codes(healthy(windows=endless, recent_train_loss=None))
+    risen = {0: 2.0, 40: 84.0}
+    assert V.DIVERGED in codes(run([60, 84], risen, first=math.nan))
+    nothing_done = {"windows": [], "steps": 0, "per_device_batch_size": 0}
+    assert codes(make_summary(**nothing_done))
 
 
 # The rules over a course, as the history of a running job uses them.
