@@ -92,6 +92,7 @@ class Summary(Tolerant):
     flops_utilisation: float | None = None
     """Share of the device's peak that the model's own operations reached, in bfloat16 on a known GPU; else null."""
     peak_memory_bytes: int | None = None
+    """On a CPU the training process's peak resident memory; on a GPU the peak that torch allocated."""
     device: str | None = None
     phases: dict[str, float] = {}
     """Seconds spent in each phase."""
