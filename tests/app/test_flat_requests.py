@@ -7,8 +7,8 @@ that each node of the executed plan read.
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import pytest
 from sqlalchemy import Connection, event
@@ -34,13 +34,21 @@ FEW = 60
 """Rows and instructions that do not count: a page of a tree more or less."""
 INSTRUCTIONS = 25
 """Between two looks at SQLite's count."""
-Ask = Callable[[Session, int], object]
 
 
-@pytest.fixture(params=KINDS)
-def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Database]]:
+class Ask(Protocol):
+    """A request to a database with so many jobs."""
+
+    def __call__(self, session: Session, size: int) -> object: ...
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Database]]:
     """A small and a large database of each kind."""
     made = []
+    tmp_path = tmp_path_factory.mktemp("flat")
     with contextlib.ExitStack() as stack:
         for size in (SMALL, LARGE):
             if request.param == "sqlite":
@@ -108,7 +116,7 @@ class Meter:
 
 def _rows_of(node: dict[str, Any]) -> int:
     removed = sum(count for name, count in node.items() if name.startswith("Rows Removed by"))
-    own = round((node["Actual Rows"] + removed) * node["Actual Loops"])
+    own: int = round((node["Actual Rows"] + removed) * node["Actual Loops"])
     return own + sum(_rows_of(each) for each in node.get("Plans", []))
 
 
@@ -133,7 +141,7 @@ def _job(index: Callable[[int], int]) -> Ask:
     return lambda session, size: service.get_job(session, rows.job_id(index(size)), "en")
 
 
-def _submit(session: Session, _: int) -> object:
+def _submit(session: Session, size: int) -> object:
     spec = JobSpec.model_validate(
         {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}}
     )
@@ -141,7 +149,7 @@ def _submit(session: Session, _: int) -> object:
 
 
 def _claim(models: list[str] | None) -> Ask:
-    def ask(session: Session, _: int) -> object:
+    def ask(session: Session, size: int) -> object:
         settings = Settings(worker_token="t")
         attempts.hear_of(session, WorkerInfo(worker_id="any"), Times.of(settings))
         asking = WorkerInfo(worker_id="worker-1", models=models)
@@ -152,9 +160,13 @@ def _claim(models: list[str] | None) -> Ask:
     return ask
 
 
-def _sweep(session: Session, _: int) -> object:
+def _sweep(session: Session, size: int) -> object:
     now = database_now(session)
     return [queue.count_claimable(session, name, now, 5) for name in queue.list_queues(session)]
+
+
+def _workers(session: Session, size: int) -> object:
+    return workers.list_workers(session, database_now(session))
 
 
 def _back(share: float) -> Callable[[int], object]:
@@ -189,7 +201,7 @@ REQUESTS: dict[str, Ask] = {
     "submission": _submit,
     "claim": _claim(None),
     "claim of what waits behind": _claim([rows.LATE_MODEL]),
-    "workers": lambda session, _: workers.list_workers(session, database_now(session)),
+    "workers": _workers,
     "sweep": _sweep,
 }
 
@@ -205,7 +217,7 @@ def test_no_request_does_more_among_four_times_as_many_jobs(
 
     for name, ask in REQUESTS.items():
         work = [
-            meter.measure(lambda session, size=size, ask=ask: ask(session, size))
+            meter.measure(partial(ask, size=size))
             for meter, size in zip(meters, (SMALL, LARGE), strict=True)
         ]
         if work[1] > GROWTH * work[0] + FEW * (INSTRUCTIONS if databases[0].is_sqlite else 1):

@@ -242,7 +242,7 @@ def test_a_worker_finds_its_model_behind_any_number_of_others(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST_PLACES", 5)
-    same = {"queue": "default", "status": JobStatus.QUEUED, "priority": 5}
+    same: dict[str, Any] = {"queue": "default", "status": JobStatus.QUEUED, "priority": 5}
     others = [make_jobs(8, seed=n, model=f"common-{n}", **same) for n in range(3)]
     insert(database, list(itertools.chain(*others)))
     low, high, last = (
@@ -259,7 +259,12 @@ def test_a_worker_leaves_what_another_has_and_takes_what_nobody_has(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST_PLACES", 5)
-    common = {"queue": "default", "model": "common", "priority": 5, "status": JobStatus.QUEUED}
+    common: dict[str, Any] = {
+        "queue": "default",
+        "model": "common",
+        "priority": 5,
+        "status": JobStatus.QUEUED,
+    }
     insert(database, make_jobs(8, **common))
     mine, orphan = player.submit(model="mine"), player.submit(model="orphan")
 

@@ -2,17 +2,24 @@ import importlib.util
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import inspect
+from sqlalchemy import JSON, column, insert, inspect, table, text
 
 from app.db import Database
-from app.migrate import alembic_config, migrate, missing_migrations
-from app.models import Base
+from app.jobs.lists import find_jobs
+from app.jobs.schemas import JobFilter
+from app.migrate import _newest, alembic_config, migrate, missing_migrations
+from app.models import Base, UtcTime
 from tests.postgres import Postgres
+
+ZEROS = ("priority", "attempt_number", "losses", "step", "checkpoint_step", "lost_checkpoint_step")
 
 
 def test_models_and_migrations_agree_after_each_way_up(empty_url: str) -> None:
@@ -27,6 +34,19 @@ def test_models_and_migrations_agree_after_each_way_up(empty_url: str) -> None:
         with database.writer.begin() as connection:
             command.downgrade(alembic_config(connection), "base")
             assert inspect(connection).get_table_names() == ["alembic_version"]
+    database.close()
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    assert _newest() == set(ScriptDirectory.from_config(alembic_config()).get_heads())
+
+
+def test_a_database_of_an_earlier_version_is_refused(empty_url: str) -> None:
+    database = Database(empty_url)
+    assert "the database is at schema empty" in str(missing_migrations(database))
+    migrate(database, "0004")
+
+    assert "the database is at schema 0004" in str(missing_migrations(database))
     database.close()
 
 
@@ -112,3 +132,45 @@ def test_every_migration_is_part_of_the_installed_package() -> None:
 
     assert found is not None
     assert found.origin is not None, "without __init__.py a wheel leaves the directory out"
+
+
+def test_jobs_of_an_earlier_version_are_found_as_new_ones_are(empty_url: str) -> None:
+    database = Database(empty_url)
+    migrate(database, "0004")
+    names = {1: "Sweep A", 2: "GRÖSSE", 3: "微调", 4: None}
+    with database.writer.begin() as connection:
+        for number, name in names.items():
+            values = {
+                "number": number,
+                "id": f"job_{number:024x}",
+                "status": "succeeded",
+                "version": 1,
+                "spec": {"name": name},
+                "model": "Qwen/Small",
+                "queue": "default",
+                "created_at": datetime(2026, 1, number, tzinfo=UTC),
+            }
+            types: dict[str, Any] = {"spec": JSON(), "created_at": UtcTime()}
+            columns = [column(name, types.get(name)) for name in (*values, *ZEROS)]
+            row = values | dict.fromkeys(ZEROS, 0)
+            connection.execute(insert(table("jobs", *columns)).values(row))
+        label = "INSERT INTO job_labels (job_id, key, value) VALUES (:job, 'team', 'a')"
+        connection.execute(text(label), [{"job": f"job_{n:024x}"} for n in (1, 3)])
+
+    migrate(database)
+
+    def found(**chosen: Any) -> list[int]:
+        empty: dict[str, Any] = {"search": "", "statuses": [], "labels": {}}
+        times = {"created_after": None, "created_before": None}
+        with database.reading() as session:
+            places = find_jobs(session, JobFilter(**empty | times | chosen), None, 10).places
+        return [place.number for place in places]
+
+    assert found() == [4, 3, 2, 1]
+    assert found(labels={"team": "a"}) == [3, 1]
+    assert found(search="sweep") == [1]
+    assert found(search="größe") == [2]
+    assert found(search="微调") == [3]
+    assert found(search="qwen/small") == [4, 3, 2, 1]
+    assert found(search=f"job_{4:024x}") == [4]
+    database.close()

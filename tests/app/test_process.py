@@ -34,6 +34,9 @@ from tests.server_process import Server, running
 READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
 
+LATER = ("celery", "kombu", "alembic", "mako", "psycopg")
+"""Loaded for the first ring, to migrate, and over PostgreSQL."""
+
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[Path]:
@@ -77,6 +80,27 @@ def test_the_server_never_imports_what_trains(tmp_path: Path) -> None:
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "fastapi" in loaded
     assert loaded.isdisjoint(FORBIDDEN)
+
+
+def test_a_server_that_starts_loads_nothing_that_only_later_work_needs(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    program = (
+        "import gc, sys\nfrom app.main import create_app, missing_migrations\n"
+        "from app.settings import Settings\n"
+        f"app = create_app(Settings(database_url='{sqlite_url}', worker_token='t', data_dir='{tmp_path}'))\n"
+        "assert missing_migrations(app.state.database) is None\n"
+        "assert gc.isenabled() and gc.get_freeze_count()\n"
+        "print(*sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "fastapi" in loaded
+    assert loaded.isdisjoint(LATER)
 
 
 def test_it_starts_with_little_work_and_stops_at_once(tmp_path: Path, sqlite_url: str) -> None:
