@@ -33,7 +33,7 @@ class MetricRecord(_Record):
     values: dict[str, float]
     """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
     `grad_norm`: global L2 norm before clipping · `epoch`: passes done, as a fraction · `tokens`: supervised tokens ·
-    `seconds`: duration of the step."""
+    `seconds`: duration of the step, to the moment at which its device has finished it."""
 
 
 class EvalRecord(_Record):

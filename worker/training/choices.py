@@ -78,7 +78,9 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
             if spec.engine.fused_optimizer == "auto"
             else "asked for by engine.fused_optimizer",
         ),
-        "cpu_threads": _choice(torch.get_num_threads(), "torch's own, or the resumed run's"),
+        "cpu_threads": _choice(
+            torch.get_num_threads(), "torch's own, or those of the attempt before on this device"
+        ),
     }
 
 

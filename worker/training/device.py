@@ -39,6 +39,18 @@ class Device:
         """Whether it is a GPU."""
         return self.torch_device.type == "cuda"
 
+    @property
+    def memory_gib(self) -> int:
+        """A GPU's memory, rounded: drivers differ by some megabytes. 0 for a CPU, where nothing is chosen by it."""
+        if not self.is_cuda:
+            return 0
+        return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
+
+    def synchronize(self) -> None:
+        """Wait until all work that was handed to it is done. A CPU has done it when the call returns."""
+        if self.is_cuda:
+            torch.cuda.synchronize(self.torch_device)
+
 
 def choose_device(
     compute: Literal["auto", "bfloat16", "float32"], visible_gpus: str | None

@@ -40,7 +40,8 @@ def train(run: Run) -> None:
         nll, tokens = _accumulate(run, window)  # forward, backward
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        run.watchdog.check_gradient(step, nll / tokens, norm.item())  # check
+        grad_norm = norm.item()
+        run.watchdog.check_gradient(step, nll / tokens, grad_norm)  # check
         torch.nn.utils.clip_grads_with_norm_(parameters, training.max_grad_norm, norm)  # clip
         rate = learning_rate(training, step, run.total_steps)
         set_learning_rate(run.optimizer, rate)
@@ -48,6 +49,7 @@ def train(run: Run) -> None:
         run.watchdog.check_adapter(step)
         run.remember_generators()
 
+        run.model.device.synchronize()  # a GPU may still be at work: the step is over when its update is
         seconds = time.monotonic() - started
         progress.step = step
         progress.step_nll.append(nll)
@@ -59,7 +61,7 @@ def train(run: Run) -> None:
             {
                 "loss": nll / tokens,
                 "learning_rate": rate,
-                "grad_norm": norm.item(),
+                "grad_norm": grad_norm,
                 "epoch": run.windows.epochs_done(step),
                 "tokens": tokens,
                 "seconds": seconds,

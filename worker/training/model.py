@@ -6,7 +6,6 @@
 
 import contextlib
 import math
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -365,11 +364,6 @@ def _compile(body: Any) -> None:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
             "engine.compile: this architecture has no list of decoder layers to compile; set it to false",
-        )
-    if not (shutil.which("gcc") or shutil.which("g++") or shutil.which("clang")):
-        raise TrainingError(
-            FailureReason.SPEC_REFUSED,
-            "engine.compile: torch.compile needs a C compiler, and this worker has none; set it to false",
         )
     for layer in layers:
         layer.compile(dynamic=True)

@@ -24,6 +24,7 @@ from worker.training.bounds import Bounds
 from worker.training.budget import choose_token_budget
 from worker.training.checkpoint import Checkpoints
 from worker.training.choices import explain_choices
+from worker.training.compiler import check_compiler
 from worker.training.counter import RowCounter
 from worker.training.data_facts import data_warnings
 from worker.training.device import check_four_bit, choose_device
@@ -129,6 +130,7 @@ def _run(
     check_model_files(run_dir.model, placed.model_roots)
     check_length(run_dir.model, spec)
     device = choose_device(spec.quantization.compute_dtype, visible_gpus)
+    check_compiler(spec, device)
     check_four_bit(device)
     tokenizer = load_tokenizer(run_dir.model)
     stop.check()

@@ -5,6 +5,7 @@ global generators once the adapter is made, so that torch's are the only ones ke
 """
 
 import hashlib
+import os
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from worker.training.errors import TrainingError
 from worker.training.evaluate import Evaluation
 from worker.training.optim import restore_moments
 from worker.training.state import BestAdapter, Run
+
+_DEVICE = ("device", "processor", "device_memory_gib")
+"""Circumstances that tell one device from another."""
 
 
 def take(run: Run) -> Snapshot:
@@ -111,6 +115,7 @@ def circumstances(run: Run) -> dict[str, str | int]:
         "device": device.torch_device.type,
         "compute_dtype": str(device.compute_dtype),
         "processor": device.processor,
+        "device_memory_gib": device.memory_gib,
         "attention": run.model.attention,
         "fused_optimizer": bool(run.optimizer.defaults["fused"]),
         **{
@@ -137,15 +142,18 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
 
 
 def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
-    run.token_budget = state.token_budget
-    threads = state.circumstances.get("cpu_threads")
-    if isinstance(threads, int):
-        torch.set_num_threads(threads)
-    own = circumstances(run)
+    """Take on what the attempt before chose for this very device; what it chose for another one does not suit this."""
+    own, theirs = circumstances(run), state.circumstances
+    threads = theirs.get("cpu_threads")
+    if all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
+        run.token_budget = state.token_budget
+        if isinstance(threads, int) and threads <= len(os.sched_getaffinity(0)):
+            torch.set_num_threads(threads)
+    own = circumstances(run) | {"token_budget": run.token_budget}
     return [
-        f"{name}: {theirs} → {own.get(name)}"
-        for name, theirs in state.circumstances.items()
-        if own.get(name) != theirs
+        f"{name}: {before} → {own.get(name)}"
+        for name, before in {**theirs, "token_budget": state.token_budget}.items()
+        if own.get(name) != before
     ]
 
 

@@ -369,6 +369,54 @@ def test_budget_and_threads_of_the_attempt_before_are_adopted(
     assert summary_of(second).choices["token_budget"]["value"] == 128
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the newest checkpoint of a run that was interrupted."""
+    place = tmp_path_factory.mktemp("interrupted") / "first"
+    newest = find_newest(interrupted(place, tiny_model, 0.0, looks=10).checkpoints)
+    assert newest is not None
+    return newest
+
+
+def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir: RunDir) -> str:
+    """Resume with half the budget, after other circumstances, and stop at once; return what was logged."""
+    snapshot = load(checkpoint)
+    snapshot.state.circumstances.update(circumstances)
+    Checkpoints(run_dir.resume, keep=1).save(snapshot)
+    spec = run_dir.spec.read_text()
+    run_dir.spec.write_text(spec.replace('"token_budget":128', '"token_budget":64'))
+    assert run_here(run_dir, StopAt(3, "cancelled")).status == "cancelled"
+    return "\n".join(r.message for r in records(run_dir) if isinstance(r, LogRecord))
+
+
+@pytest.mark.parametrize(
+    ("circumstance", "value"),
+    [("processor", "another GPU"), ("device", "cuda"), ("device_memory_gib", 80)],
+)
+def test_budget_and_threads_of_another_device_are_not_adopted(
+    checkpoint: Path, tiny_model: Path, tmp_path: Path, circumstance: str, value: str | int
+) -> None:
+    second = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+
+    told = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
+
+    assert torch.get_num_threads() == 1
+    assert "64 tokens a micro-batch" in told
+    assert "token_budget: 128 → 64" in told
+
+
+def test_more_threads_than_this_host_has_processors_are_not_adopted(
+    checkpoint: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    second = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+
+    told = resume_under({"cpu_threads": 4096}, checkpoint, second)
+
+    assert torch.get_num_threads() == 1
+    assert "128 tokens a micro-batch" in told
+    assert "cpu_threads: 4096 → 1" in told
+
+
 def test_pause_saves_a_checkpoint_and_cancel_does_not(tiny_model: Path, tmp_path: Path) -> None:
     for status in ("paused", "cancelled"):
         (tmp_path / status).mkdir()

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.failure import FailureReason
+from tests.worker.training.conftest import small_spec
+from tests.worker.training.run_directory import lay_down, run_here
+from worker.training.compiler import check_compiler
+from worker.training.device import Device
+from worker.training.errors import TrainingError
+
+CPU = Device(torch.device("cpu"), "a CPU", torch.float32, "")
+GPU = Device(torch.device("cuda"), "a GPU", torch.bfloat16, "")
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only directory of the PATH."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", str(place))
+    return place
+
+
+def _install(tools: Path, name: str) -> None:
+    (tools / name).write_text("#!/bin/sh\n")
+    (tools / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(("device", "language"), [(CPU, "C++"), (GPU, "C")])
+def test_compiling_without_a_compiler_is_refused_in_words(
+    tools: Path, device: Device, language: str
+) -> None:
+    with pytest.raises(TrainingError) as refusal:
+        check_compiler(small_spec(engine={"compile": True}), device)
+
+    assert refusal.value.failure.reason is FailureReason.SPEC_REFUSED
+    assert f"a {language} compiler" in refusal.value.failure.detail
+    assert "set engine.compile to false" in refusal.value.failure.detail
+
+
+def test_a_cpu_needs_one_for_cpp_and_a_gpu_one_for_c(tools: Path) -> None:
+    spec = small_spec(engine={"compile": True})
+    _install(tools, "gcc")
+
+    check_compiler(spec, GPU)
+    with pytest.raises(TrainingError):
+        check_compiler(spec, CPU)
+    _install(tools, "g++")
+    check_compiler(spec, CPU)
+
+
+def test_a_run_that_compiles_nothing_needs_none(tools: Path) -> None:
+    check_compiler(small_spec(), CPU)
+
+
+def test_a_job_ends_with_the_refusal_before_its_model_is_loaded(
+    tools: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    run_dir = lay_down(tmp_path, tiny_model, spec={"engine": {"compile": True}})
+
+    outcome = run_here(run_dir)
+
+    assert outcome.failure is not None
+    assert outcome.failure.reason is FailureReason.SPEC_REFUSED
+    assert outcome.failure.evidence == {"missing": "g++"}
