@@ -28,17 +28,3 @@ def test_the_advice_to_install_an_inference_kernel_is_left_out_and_nothing_else(
     )
 
     assert printed == "this processor is unknown\n"
-
-
-def test_the_check_of_the_device_prints_one_line() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "worker.training", "--check-device"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-    assert done.returncode == 0, done.stdout
-    assert "computes in 4 bits" in done.stdout
-    assert done.stderr == ""

@@ -50,6 +50,10 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunD
     return run_dir
 
 
+def test_no_library_advises_the_user_in_the_jobs_log(finished: RunDir) -> None:
+    assert "pip install" not in finished.output.read_text()
+
+
 def test_records_are_numbered_from_one_without_a_gap_and_each_step_has_one_loss(
     finished: RunDir,
 ) -> None:
