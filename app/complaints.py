@@ -17,8 +17,8 @@ class Problem:
     sentence: str
 
 
-OF_UNIONS = ("(", "function-", "constrained-", "literal[")
-"""How the parts of a location begin that name no field but a member of a union."""
+OF_NO_FIELD = ("(", "[", "function-", "constrained-", "literal[")
+"""How the parts of a location begin that name no field but a member of a union, or say that a key is meant."""
 
 
 def validation_problems(errors: Sequence[Any], language: Language) -> list[Problem]:
@@ -33,17 +33,13 @@ def validation_problems(errors: Sequence[Any], language: Language) -> list[Probl
 
 def _dotted(location: Sequence[str | int]) -> str | None:
     # The first part says where the value stood (body, query …).
-    parts = [str(part) for part in location[1:] if not str(part).startswith(OF_UNIONS)]
-    return ".".join(parts) or None
+    parts = [str(part) for part in location[1:] if not str(part).startswith(OF_NO_FIELD)]
+    return ".".join(part for part in parts if part) or None
 
 
 def _complaint(error: Mapping[str, Any], language: Language) -> str:
     kind, said = error["type"], str(error["msg"]).removeprefix("Value error, ")
-    if language == "en":
-        if kind in COMPLAINTS_EN:
-            return COMPLAINTS_EN[kind]
-        return said[:1].lower() + said[1:] if said.startswith("Input") else said
-    template = COMPLAINTS_ZH.get(kind)
+    template = (COMPLAINTS_ZH if language == "zh" else COMPLAINTS_EN).get(kind)
     return template.format_map(_Figures(error.get("ctx") or {})) if template else said
 
 
@@ -62,11 +58,38 @@ def row_problem(error: RowError, number: int | None, language: Language) -> str:
     return f"{row}line {error.line}: {said}"
 
 
-COMPLAINTS_EN = {
-    "extra_forbidden": "there is no such field; check its spelling and the part it stands in",
+COMPLAINTS_EN: dict[str, str] = {
     "missing": "this field is required",
+    "extra_forbidden": "there is no such field; check its spelling and the part that it is in",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "string_type": "must be a string",
+    "string_unicode": "has characters that UTF-8 cannot hold",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must not have more than {max_length} characters",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_parsing_size": "is too large an integer",
+    "int_from_float": "must be an integer, without a fraction",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must not have more than {max_length} entries",
 }
-"""Where pydantic's own sentence does not say what to do."""
+"""Errors of pydantic's own, whose sentences speak of Python. Errors of the contracts bring a sentence."""
+
 COMPLAINTS_ZH: dict[str, str] = {
     "missing": "缺少该字段",
     "extra_forbidden": "没有这个字段",

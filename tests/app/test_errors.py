@@ -1,3 +1,4 @@
+import math
 import re
 import string
 from collections.abc import Iterator
@@ -6,11 +7,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from httpx2 import Response
+from pydantic import ValidationError
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from app import errors, messages
-from app.complaints import COMPLAINTS_ZH, row_problem
+from app.complaints import COMPLAINTS_ZH, row_problem, validation_problems
 from app.db import Database
 from app.errors import AppError
 from app.event_words import EVENTS, event_words
@@ -18,8 +20,10 @@ from app.main import create_app
 from app.settings import Settings
 from contracts.dataset import parse_json, parse_row
 from contracts.failure import FailureReason, Language
+from contracts.job import JobSpec
 from contracts.row_error import RowError
 from tests.app.player import BASE_URL, TOKEN, Player
+from tests.factories import make_spec
 
 KINDS = [
     kind
@@ -138,6 +142,40 @@ def test_faulty_rows_are_told_in_chinese(row: object, chinese: str) -> None:
     told = row_problem(found.value, 4, "zh")
     assert told.startswith("第 4 条，第 5 行：")
     assert chinese in told
+
+
+ODD_VALUES: list[Any] = [None, True, -1, 10**30, 1.5, math.nan, "x", [], {}, {"a": 1}, "\ud800"]
+OF_PYDANTIC = re.compile(
+    r"Input|input should|String should|dictionary|instance of|unicode string|raw data|\(|\[key\]|function-|constrained|literal"
+)
+
+
+def every_change(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of a spec with each one, at any depth, replaced by each odd value."""
+    for name, value in fields.items():
+        yield from ({**fields, name: odd} for odd in ODD_VALUES)
+        if isinstance(value, dict):
+            yield from ({**fields, name: inner} for inner in every_change(value))
+
+
+def test_errors_of_a_spec_are_in_our_own_words() -> None:
+    spec = make_spec(labels={"k": "v"}, training={"early_stopping": {"patience": 3}})
+    found = set()
+    for change in [
+        *every_change(spec.model_dump(mode="json")),
+        spec.model_dump(mode="json") | {"labels": {"": "x", "y" * 65: "z", "k": "v" * 600}},
+    ]:
+        try:
+            JobSpec.model_validate(change)
+        except ValidationError as error:
+            errors = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+            found |= {(p.param, p.sentence) for p in validation_problems(errors, "en")}
+            for problem in validation_problems(errors, "zh"):
+                assert CHINESE.search(problem.sentence), problem
+
+    assert len(found) > 100
+    assert [each for each in found if OF_PYDANTIC.search(f"{each[0]} {each[1]}")] == []
+    assert ("labels", "must have 1 or more characters") in found
 
 
 def test_a_line_that_is_not_json_is_told_in_chinese() -> None:
