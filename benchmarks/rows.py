@@ -232,7 +232,7 @@ def _insert(database: Database, table: Table, rows: Iterable[tuple[Any, ...]]) -
         connection.execute("COMMIT")
         connection.close()
         return
-    with psycopg.connect(**_dsn(database)) as connection, connection.cursor() as cursor:
+    with psycopg.connect(**_dsn(database)) as server, server.cursor() as cursor:
         with cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy:
             for row in rows:
                 copy.write_row(row)

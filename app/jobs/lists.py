@@ -17,7 +17,7 @@ from app.jobs.schemas import JobFilter
 from app.models import Attempt, Job, JobLabel, JobText, UtcTime
 from contracts.job import JobStatus
 
-MOST_SEARCHED = 2000
+MOST_SEARCHED = 1000
 """Jobs that one page looks through for what has no index."""
 _JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 Condition = Callable[[Subquery], ColumnElement[bool]]

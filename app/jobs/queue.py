@@ -41,17 +41,20 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     places = dict.fromkeys((job.number for job in queued), FAR)
     for queue in {job.queue for job in queued}:
-        first = (
-            select(Job.number, Job.priority)
-            .where(_WAITS, Job.queue == queue)
-            .order_by(*_ORDER)
-            .limit(MOST_PLACES)
-            .subquery()
-        )
+        order = select(Job.number, Job.priority).where(_WAITS, Job.queue == queue).order_by(*_ORDER)
+        last = session.execute(order.offset(MOST_PLACES - 1).limit(1)).one_or_none()
+        near = [
+            job.number
+            for job in queued
+            if job.queue == queue
+            and (last is None or (-job.priority, job.number) <= (-last.priority, last.number))
+        ]
+        if not near:  # the newest jobs of a long queue
+            continue
+        first = order.limit(MOST_PLACES).subquery()
         place = func.row_number().over(order_by=(first.c.priority.desc(), first.c.number))
         placed = select(first.c.number, place.label("place")).subquery()
-        numbers = [job.number for job in queued if job.queue == queue]
-        wanted = select(placed.c.number, placed.c.place).where(placed.c.number.in_(numbers))
+        wanted = select(placed.c.number, placed.c.place).where(placed.c.number.in_(near))
         places.update((number, found) for number, found in session.execute(wanted))
     return places
 

@@ -129,7 +129,7 @@ def pages(player: Player, chosen: dict[str, Any], limit: int) -> Iterator[dict[s
         cursor = {"cursor": page["cursor"]}
 
 
-@pytest.mark.parametrize("most_searched", [23, 2000])
+@pytest.mark.parametrize("most_searched", [23, 1000])
 def test_filters_find_what_a_plain_look_at_every_job_finds(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, most_searched: int
 ) -> None:

@@ -41,6 +41,7 @@ const words = {
   saving: ["saving", "保存中"],
   uploading: ["uploading", "上传中"],
   queue_place: ["number {n} in the queue", "队列第 {n} 位"],
+  queue_place_above: ["beyond number {n} in the queue", "队列第 {n} 位之后"],
 
   search: ["Search", "搜索"],
   search_jobs: ["Name, model or id", "名称、模型或编号"],
@@ -64,6 +65,8 @@ const words = {
   no_jobs: ["No job yet", "还没有任务"],
   no_jobs_hint: ["Submit the first one with the form, or from a shell:", "用表单提交第一个任务，或在命令行执行："],
   no_match: ["No job fits these filters.", "没有符合条件的任务。"],
+  searched: ["{n} jobs searched; older ones are left.", "已搜索 {n} 个任务，更早的任务尚未搜索。"],
+  search_older: ["Search older jobs", "继续搜索更早的任务"],
   clear_filters: ["Clear the filters", "清除筛选"],
 
   step: ["Step", "步"],

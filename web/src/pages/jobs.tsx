@@ -2,10 +2,11 @@
 import { signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Away, get, isFinal, type Job, type List, Refused, withQuery } from "../api";
+import { Away, isFinal, type Job, Refused } from "../api";
 import type { Value } from "../curve";
 import { clock, count, duration, figure, NONE, shortId } from "../format";
 import { readCurve } from "../history";
+import { type Found, readJobs } from "../list";
 import { language } from "../preferences";
 import { onText, Progress, Sparkline, Status, useKeys } from "../parts/controls";
 import { phaseLeft, shortRows } from "../parts/rows";
@@ -19,7 +20,7 @@ const POLL_MS = 2000;
 const PAUSE_MS = 250;
 
 /** The list as it was last seen, so that a way back shows it at once. */
-const seen = signal<{ key: string; page: List<Job> } | null>(null);
+const seen = signal<{ key: string; page: Found } | null>(null);
 
 export function JobsPage() {
   const filters = {
@@ -33,19 +34,24 @@ export function JobsPage() {
   useEffect(() => {
     let timer: number | undefined;
     let stopped = false;
+    const show = (page: Found): boolean => {
+      if (!stopped) seen.value = { key, page };
+      return !stopped;
+    };
     const look = async (): Promise<void> => {
+      const isNew = seen.value?.key !== key;
+      let pace = POLL_MS;
       try {
-        const page = await get<List<Job>>(
-          withQuery("/v1/jobs", { ...filters, status: filters.status ? filters.status.split(",") : [], limit: PAGE }),
-        );
-        if (stopped) return;
-        seen.value = { key, page };
+        const status = filters.status ? filters.status.split(",") : [];
+        const page = await readJobs({ ...filters, status }, PAGE, (part) => (isNew ? show(part) : !stopped));
+        if (!show(page)) return;
+        if (page.searched > PAGE * 100) pace *= 10; // a long search is not repeated all the time
         setProblem("");
       } catch (error) {
         if (error instanceof Refused) setProblem(error.message);
         else if (!(error instanceof Away)) throw error;
       }
-      if (!stopped) timer = window.setTimeout(() => void look(), document.hidden ? POLL_MS * 10 : POLL_MS);
+      if (!stopped) timer = window.setTimeout(() => void look(), document.hidden ? POLL_MS * 10 : pace);
     };
     void look();
     document.title = "Stepline";
@@ -78,6 +84,7 @@ export function JobsPage() {
       ) : isFiltered ? (
         <div class="empty">
           <b>{say("no_match")}</b>
+          <Searched page={seen.value!.page} />
           <a href="/">{say("clear_filters")}</a>
         </div>
       ) : (
@@ -153,7 +160,20 @@ function useFollowing(field: RefObject<HTMLInputElement | null>, value: string |
   }, [value]);
 }
 
-function Table({ jobs, page, cursor }: { jobs: Job[]; page: List<Job>; cursor: string | null }) {
+/** What a search has not looked through yet, and the way on. */
+function Searched({ page }: { page: Found }) {
+  if (!page.searched || !page.has_more) return null;
+  return (
+    <>
+      <span class="note">{say("searched", { n: count(page.searched) })}</span>
+      <button type="button" onClick={() => setQuery({ cursor: page.cursor }, true)}>
+        {say("search_older")}
+      </button>
+    </>
+  );
+}
+
+function Table({ jobs, page, cursor }: { jobs: Job[]; page: Found; cursor: string | null }) {
   const chosen = (query.value.get("ids") ?? "").split(",").filter(Boolean);
   const [marked, setMarked] = useState(-1);
   const toggle = (id: string): void => {
@@ -209,11 +229,12 @@ function Table({ jobs, page, cursor }: { jobs: Job[]; page: List<Job>; cursor: s
             {say("newer")}
           </button>
         )}
-        {page.has_more && (
+        {page.has_more && !page.searched && (
           <button type="button" onClick={() => setQuery({ cursor: page.cursor }, true)}>
             {say("older")}
           </button>
         )}
+        <Searched page={page} />
       </nav>
     </>
   );

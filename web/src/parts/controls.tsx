@@ -3,9 +3,10 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
 import type { Value } from "../curve";
+import { count } from "../format";
 import { say, sayName } from "../words";
 
-type Standing = Pick<Job, "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position">;
+type Standing = Pick<Job, "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above">;
 
 /** Status and phase in one: a job that evaluates says so, and is not called done before it is. */
 export function Status({ job }: { job: Standing }) {
@@ -16,8 +17,10 @@ export function Status({ job }: { job: Standing }) {
       ? say("unreachable")
       : (asked && sayName(asked)) || (job.phase && job.phase !== "training" ? sayName(job.phase) : null)
     : job.status === "queued" && job.queue_position
-      ? say("queue_place", { n: job.queue_position })
-      : null;
+      ? say("queue_place", { n: count(job.queue_position) })
+      : job.status === "queued" && job.queue_position_above
+        ? say("queue_place_above", { n: count(job.queue_position_above) })
+        : null;
   return (
     <span class={`status ${job.status}${job.unreachable ? " unreachable" : ""}`}>
       <i aria-hidden="true" />

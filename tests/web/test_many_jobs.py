@@ -1,0 +1,73 @@
+"""The list of jobs among more of them than one search looks through."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import text
+
+from app.db import Database
+from tests.e2e.service import Service
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+COPIES = 21_000
+"""More than the page searches by itself: 20 requests of 1,000 jobs."""
+COPY = """
+WITH RECURSIVE counted(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM counted WHERE n <= :copies)
+INSERT INTO jobs ({columns}) SELECT {values} FROM jobs, counted WHERE number = 1
+"""
+CHANGED = {
+    "number": "n",
+    "id": "printf('job_%024x', n)",
+    "spec": "json_set(spec, '$.name', 'copy ' || n)",
+}
+
+
+@pytest.fixture(scope="module")
+def many(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server over one job and its copies, all of which wait."""
+    service = Service(tmp_path_factory.mktemp("many"))
+    try:
+        service.start_broker()
+        service.migrate()
+        service.start_api()
+        data = {"train": {"hub": "team/rows"}}
+        oldest = service.post_job(model="team/model", dataset=data, name="the needle")
+        database = Database(service.environment["STEPLINE_DATABASE_URL"])
+        with database.writing() as session:
+            names = list(session.execute(text("SELECT * FROM jobs")).keys())
+            values = [CHANGED.get(name, name) for name in names]
+            copy = COPY.format(columns=", ".join(names), values=", ".join(values))
+            session.execute(text(copy), {"copies": COPIES})
+            session.execute(
+                text("INSERT INTO job_texts SELECT number, 'copy' FROM jobs WHERE number > 1")
+            )
+        database.close()
+        yield replace(site, service=service, running=oldest)
+    finally:
+        service.__exit__()
+
+
+def test_a_search_goes_on_to_older_jobs_and_says_how_far_it_came(visit: Visit, many: Site) -> None:
+    visitor = visit()
+    visitor.site = many
+    page = visitor.go("/?search=needle")
+
+    expect(page.locator("main")).to_contain_text("20,000 jobs searched; older ones are left.")
+    page.get_by_role("button", name="Search older jobs").click()
+
+    expect(page.get_by_role("link", name="the needle")).to_be_visible()
+    expect(page.locator("main")).not_to_contain_text("older ones are left")
+    assert "cursor=" in page.url
+
+
+def test_a_place_beyond_the_thousandth_is_only_that(visit: Visit, many: Site) -> None:
+    visitor = visit(locale="zh-CN")
+    visitor.site = many
+    page = visitor.go("/")
+
+    expect(page.locator("table.jobs tbody tr").first).to_contain_text("队列第 1,000 位之后")
+    page.goto(f"{many.service.url}/jobs/{many.running}")
+    expect(page.locator("main")).to_contain_text("队列第 1 位")
