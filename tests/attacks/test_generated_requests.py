@@ -23,7 +23,7 @@ from tests.server_process import Server
 
 EXAMPLES = 10
 """Random requests of each operation, beside about a thousand that are made of the document's own bounds."""
-MANY_EXAMPLES = 400
+MANY_EXAMPLES = 100
 UNTRUE = "positive_data_acceptance"
 """The check that is left out: cursors, ids and pairs of parameters may fit the document and still mean nothing."""
 
