@@ -25,7 +25,8 @@ while :; do
   since=$(printf '%s' "$page" | field cursor)
   rewind=$(printf '%s' "$page" | sed -n 's/.*"rewind_to_step": *\([0-9][0-9]*\).*/\1/p')
   [ -z "$rewind" ] || echo "a new attempt: what was after step $rewind comes again"
-  printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"' || echo "$status$rows"
+  points=$(printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"')
+  echo "${points:-$status$rows}"
   case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac
   sleep 1
 done
