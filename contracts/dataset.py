@@ -124,7 +124,10 @@ def parse_row(row: Any, line: int) -> list[Message]:
         shape = AlpacaRow
     else:
         keys = ", ".join(sorted(str(key)[:100] for key in row)[:8]) or "none"
-        raise RowError(line, RowProblem.UNKNOWN_FORM, keys=keys)
+        shown = keys.encode(
+            errors="backslashreplace"
+        ).decode()  # a key may hold half of a surrogate pair
+        raise RowError(line, RowProblem.UNKNOWN_FORM, keys=shown)
     try:
         messages = shape.model_validate(row).messages()
     except ValidationError as error:
