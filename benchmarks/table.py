@@ -166,11 +166,11 @@ def _list(**query: Any) -> Callable[[Side, int], Request]:
     return lambda *_: ("GET", "/v1/jobs", {"params": query})
 
 
-def _list_of_time(name: str, age: float) -> Callable[[Side, int], Request]:
-    """List from a time that lies so far back, as a share of all jobs."""
+def _list_of_time(name: str, jobs_back: Callable[[int], int]) -> Callable[[Side, int], Request]:
+    """List from the time when a job was submitted that is so many jobs back."""
 
     def build(side: Side, _: int) -> Request:
-        at = rows.NEWEST_AT - timedelta(seconds=int(age * side.size))
+        at = rows.NEWEST_AT - timedelta(seconds=jobs_back(side.size))
         return "GET", "/v1/jobs", {"params": {name: at.isoformat()}}
 
     return build
@@ -211,6 +211,10 @@ def _cancel(side: Side, number: int) -> Request:
     return "POST", f"/v1/jobs/{rows.queued_id(side.size, number)}/cancel", {}
 
 
+def _far_back(size: int) -> int:
+    return size * 9 // 10
+
+
 KINDS: dict[str, Callable[[Side, int], Request]] = {
     "GET /readyz": lambda *_: ("GET", "/readyz", {}),
     "list": _list(),
@@ -220,10 +224,10 @@ KINDS: dict[str, Callable[[Side, int], Request]] = {
     "list, status=queued, limit=100": _list(status="queued", limit=100),
     "list, status=failed": _list(status="failed"),
     "list, three statuses": _list(status=["queued", "running", "failed"]),
-    "list, created_before, 90 % back": _list_of_time("created_before", 0.9),
-    "list, created_before, recent": _list_of_time("created_before", 0.01),
-    "list, created_after, 90 % back": _list_of_time("created_after", 0.9),
-    "list, created_after, recent": _list_of_time("created_after", 0.01),
+    "list, created_before, 90 % back": _list_of_time("created_before", _far_back),
+    "list, created_before, recent": _list_of_time("created_before", lambda _: 60),
+    "list, created_after, 90 % back": _list_of_time("created_after", _far_back),
+    "list, created_after, recent": _list_of_time("created_after", lambda _: 60),
     "list, a common label": _list(label="team:0"),
     "list, a rare label": _list(label="rare:yes"),
     "list, two labels": _list(label=["team:0", "stage:1"]),
