@@ -235,7 +235,7 @@ KINDS: dict[str, Callable[[Side, int], Request]] = {
     "search with many hits": _list(search="sweep"),
     "search with one hit": _list(search=rows.NEEDLE),
     "search without a hit": _list(search="not there"),
-    "search without a hit, status=failed": _list(search="not there", status="failed"),
+    "search without a hit, status=succeeded": _list(search="not there", status="succeeded"),
     "search for a whole id": _whole_id,
     "one job, first of its queue": _job(rows.first_queued),
     "one job, last of its queue": _job(lambda size: size - 1),

@@ -95,10 +95,10 @@ def _fill_texts() -> None:
     last = -1
     while True:
         rows = connection.execute(
-            sa.select(JOBS.c.number, name.label("name"), JOBS.c.model, JOBS.c.id, TEXTS.c.text)
+            sa.select(TEXTS.c.number, name.label("name"), JOBS.c.model, JOBS.c.id, TEXTS.c.text)
             .join(TEXTS, TEXTS.c.number == JOBS.c.number)
-            .where(sa.text(is_more), JOBS.c.number > last)
-            .order_by(JOBS.c.number)
+            .where(sa.text(is_more), TEXTS.c.number > last)
+            .order_by(TEXTS.c.number)
             .limit(BATCH)
         ).all()
         changed = [
