@@ -22,8 +22,11 @@ class Words:
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
     """Return an error's message and hint."""
     words = ERRORS[code][language]
-    # Figures come from requests, workers and files.
-    figures = {name: escape_lines(str(value)) for name, value in figures.items()}
+    # Texts among them come from requests, workers and files; numbers have formats of their own.
+    figures = {
+        name: value if isinstance(value, int | float) else escape_lines(str(value))
+        for name, value in figures.items()
+    }
     return Words(words.message.format_map(figures), words.hint.format_map(figures))
 
 

@@ -66,6 +66,15 @@ def test_every_error_speaks_both_languages_of_the_same_figures(kind: type[AppErr
     assert not CHINESE.search(english.message + english.hint)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_numbers_keep_the_format_of_their_sentence(language: Language) -> None:
+    for code, words in messages.ERRORS.items():
+        message = words[language].message
+        numbers = dict.fromkeys(figures_of(message + words[language].hint), 20.0)
+
+        assert messages.error_words(code, language, numbers).message == message.format_map(numbers)
+
+
 def test_every_event_speaks_both_languages_of_the_same_figures() -> None:
     for code, words in EVENTS.items():
         assert figures_of(words["en"]) == figures_of(words["zh"]), code
