@@ -28,7 +28,7 @@ from contracts.failure import FailureReason
 from contracts.record import LogRecord, MetricRecord
 from contracts.text import escape, escape_cell, escape_json, find_unsafe
 from examples.client import ApiError, Client, printable
-from tests.app.player import TOKEN, Player
+from tests.app.player import BASE_URL, TOKEN, Player
 from tests.factories import make_metric, make_summary
 from tests.server_process import Server
 from tests.web.conftest import ARGUMENTS, CHROMIUM
@@ -66,7 +66,7 @@ def settings(sqlite_url: str, tmp_path: Path) -> Settings:
 def player(settings: Settings) -> Iterator[Player]:
     app = create_app(settings)
     app.state.storage.prepare()
-    yield Player(TestClient(app))
+    yield Player(TestClient(app, base_url=BASE_URL))
     app.state.database.close()
 
 
