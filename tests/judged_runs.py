@@ -408,6 +408,24 @@ GOOD = [
         SPOILED | {V.OVERFITTED},
     ),
     Case(
+        "twenty steps of one sample each, an easy one first, evaluated on easier rows",
+        make_summary(
+            steps=20,
+            per_device_batch_size=1,
+            gradient_accumulation_steps=1,
+            train_loss=2.4,
+            first_step_loss=0.9,
+            recent_train_loss=2.4,
+            windows=[{"step": n, "loss": 2.0 + n % 4 / 4} for n in range(2, 21, 2)],
+            base_eval_loss=1.1,
+            eval_loss=1.11,
+            evaluations=[{"step": 0, "loss": 1.1}, {"step": 20, "loss": 1.11}],
+            improvement_interval={"low": -0.05, "high": 0.03},
+        ),
+        {V.NOT_IMPROVED},
+        SPOILED | {V.OVERFITTED},
+    ),
+    Case(
         "five steps of one sample each, by an earlier version",
         make_summary(
             steps=5,

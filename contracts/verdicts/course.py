@@ -68,6 +68,11 @@ class Course:
         """The evaluations after step 0."""
         return [point for point in self.evaluations if point.step > 0]
 
+    @property
+    def fair_start(self) -> float | None:
+        """The first step's loss if its batch is large enough to say what the base's loss on training rows is."""
+        return self.first_step_loss if self.effective_batch >= FAIR_BATCH else None
+
     def train_loss_at(self, step: int) -> float:
         """Return the newest train loss up to a step, or the oldest of all if there is none yet."""
         known = [point for point in self.train if point.step <= step]
@@ -115,8 +120,8 @@ def find_divergence(course: Course) -> dict[str, float] | None:
     if not (far_above or undone):
         return None
     if base is not None and latest is not None:
-        # Training rows may be harder than evaluation rows: without the first step's loss only a large rise of both counts.
-        bound = base if course.first_step_loss is not None else base + DIVERGED_RISE
+        # Training rows may be harder than evaluation rows: unless the first step says so, only a large rise of both counts.
+        bound = base if course.fair_start is not None else base + DIVERGED_RISE
         return figures if latest > bound else None
     return figures
 
@@ -140,12 +145,9 @@ def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool
     base = course.base
     if base is None:
         return True
-    is_fair = course.first_step_loss is not None and course.effective_batch >= FAIR_BATCH
-    start = course.first_step_loss if is_fair else None
-    if start is None:
-        start = course.train[0].loss
+    start = course.train[0].loss if course.fair_start is None else course.fair_start
     grown = eval_loss * start > OVERFIT_RATIO * base * train_loss
-    return grown if grown or is_fair else None
+    return grown if grown or course.fair_start is not None else None
 
 
 def exp_loss(loss: float) -> float:
