@@ -129,6 +129,21 @@ def test_link_made_after_the_model_was_placed_is_refused_by_the_training_program
     assert "shard.safetensors is a link" in failure.detail
 
 
+@pytest.mark.parametrize("name", ["shard.safetensors", "tokenizer.json"])
+def test_link_to_itself_is_refused(root: Path, name: str) -> None:
+    path = root / "tiny" / name
+    path.unlink()
+    path.symlink_to(name)
+
+    assert refuse(root)
+
+
+def test_link_to_itself_that_no_loader_reads_does_no_harm(root: Path) -> None:
+    (root / "tiny" / "notes.txt").symlink_to("notes.txt")
+
+    load(root)
+
+
 @pytest.mark.parametrize(
     "weight_map",
     [
@@ -165,6 +180,7 @@ ODD_FILES: dict[str, Callable[[Path], Any]] = {
         m, "config.json", transformers_weights="../../secret.safetensors"
     ),
     "added tokens": lambda m: change_config(m, "tokenizer_config.json", added_tokens_decoder=[7]),
+    "no tokenizer": lambda m: (m / "tokenizer.json").unlink(),
     "tokenizer": lambda m: (m / "tokenizer.json").write_text('{"model": 7}'),
 }
 

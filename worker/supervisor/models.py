@@ -1,5 +1,6 @@
 """Where a model lies: a directory under the models root, which wins, or a snapshot brought from the hub."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def _home_of(directory: Path) -> Path:
 
 def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
     for path in (directory, *sorted(directory.rglob("*"))):
-        if not any(path.resolve().is_relative_to(root) for root in roots):
+        # realpath, since Path.resolve raises on a link that leads to itself.
+        real = Path(os.path.realpath(path))
+        if not any(real.is_relative_to(root) for root in roots):
             place = "the model's directory" if path == directory else path.relative_to(directory)
             raise PlacingFailed(
                 Failure(

@@ -144,6 +144,12 @@ def load_tokenizer(directory: Path) -> Any:
         raise TrainingError(
             FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
         )
+    # Where the files are missing, transformers makes one that knows little but special tokens.
+    if len(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)) < 2:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            "its tokenizer has no vocabulary: tokenizer.json is missing or holds none; copy the model again",
+        )
     return tokenizer
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
         raise _refused(f"config.json has {name}: the weights must have their usual names")
     shards = _check_weights(directory)
     for path in (*sorted(directory.iterdir()), *shards):
-        if roots is not None and not any(path.resolve().is_relative_to(root) for root in roots):
+        # realpath, since Path.resolve raises on a link that leads to itself.
+        real = Path(os.path.realpath(path))
+        if roots is not None and not any(real.is_relative_to(root) for root in roots):
             raise _refused(f"{path.name} is a link that leads out of the worker's models root")
 
 
