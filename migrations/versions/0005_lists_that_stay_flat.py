@@ -84,37 +84,33 @@ def upgrade() -> None:
 
 
 def _fill_texts() -> None:
-    """Write the text of each job. SQL folds the case of ASCII; Python that of the names that have more."""
-    name = sa.func.coalesce(JOBS.c.spec["name"].as_string(), "")
-    text = sa.func.lower(name + "\n" + JOBS.c.model + "\n" + JOBS.c.id)
-    op.execute(sa.insert(TEXTS).from_select(["number", "text"], sa.select(JOBS.c.number, text)))
+    """Write the text of each job: in SQL where all of it is ASCII, in Python where a spec holds other characters.
+
+    SQL folds the case of those as its locale likes, and a database in SQL_ASCII cannot even read them out of JSON.
+    """
     connection = op.get_bind()
-    is_more = "octet_length(text) > char_length(text)"
-    if connection.dialect.name == "sqlite":
-        is_more = "length(CAST(text AS BLOB)) > length(text)"
+    has_more = sa.cast(JOBS.c.spec, sa.Text()).contains("\\u", autoescape=True)
+    name = sa.func.coalesce(JOBS.c.spec["name"].as_string(), "")
+    joined = name + "\n" + JOBS.c.model + "\n" + JOBS.c.id
+    if connection.dialect.name == "postgresql":
+        joined = sa.collate(joined, "C")  # in Turkish, I is not the capital of i
+    plain = sa.select(JOBS.c.number, sa.func.lower(joined)).where(~has_more)
+    op.execute(sa.insert(TEXTS).from_select(["number", "text"], plain))
     last = -1
     while True:
         rows = connection.execute(
-            sa.select(TEXTS.c.number, name.label("name"), JOBS.c.model, JOBS.c.id, TEXTS.c.text)
-            .join(TEXTS, TEXTS.c.number == JOBS.c.number)
-            .where(sa.text(is_more), TEXTS.c.number > last)
-            .order_by(TEXTS.c.number)
+            sa.select(JOBS)
+            .where(has_more, JOBS.c.number > last)
+            .order_by(JOBS.c.number)
             .limit(BATCH)
         ).all()
-        changed = [
-            {"job": row.number, "folded": folded}
-            for row in rows
-            if (folded := f"{row.name}\n{row.model}\n{row.id}".casefold()) != row.text
-        ]
-        if changed:
-            connection.execute(
-                sa.update(TEXTS)
-                .where(TEXTS.c.number == sa.bindparam("job"))
-                .values(text=sa.bindparam("folded")),
-                changed,
-            )
-        if len(rows) < BATCH:
+        if not rows:
             return
+        texts = [(row.number, (row.spec.get("name") or "", row.model, row.id)) for row in rows]
+        connection.execute(
+            sa.insert(TEXTS),
+            [{"number": number, "text": "\n".join(text).casefold()} for number, text in texts],
+        )
         last = rows[-1].number
 
 

@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,27 @@ def test_every_migration_is_part_of_the_installed_package() -> None:
 
 
 def test_jobs_of_an_earlier_version_are_found_as_new_ones_are(empty_url: str) -> None:
-    database = Database(empty_url)
+    check_finding_after_migration(empty_url)
+
+
+def test_jobs_of_an_earlier_version_are_found_in_a_database_without_an_encoding(
+    postgres: Postgres,
+) -> None:
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    postgres.execute(
+        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
+    )
+    try:
+        check_finding_after_migration(postgres.url(name))
+    finally:
+        postgres.drop_database(name)
+
+
+def check_finding_after_migration(url: str) -> None:
+    """Migrate jobs with names of several scripts, and look for them."""
+    database = Database(url)
     migrate(database, "0004")
-    names = {1: "Sweep A", 2: "GRÖSSE", 3: "微调", 4: None}
+    names = {1: "Sweep A", 2: "GRÖSSE", 3: "微调", 4: None, 5: "İstanbul", 6: "100%"}
     with database.writer.begin() as connection:
         for number, name in names.items():
             values = {
@@ -166,11 +185,13 @@ def test_jobs_of_an_earlier_version_are_found_as_new_ones_are(empty_url: str) ->
             places = find_jobs(session, JobFilter(**empty | times | chosen), None, 10).places
         return [place.number for place in places]
 
-    assert found() == [4, 3, 2, 1]
+    assert found() == [6, 5, 4, 3, 2, 1]
     assert found(labels={"team": "a"}) == [3, 1]
     assert found(search="sweep") == [1]
     assert found(search="größe") == [2]
     assert found(search="微调") == [3]
-    assert found(search="qwen/small") == [4, 3, 2, 1]
+    assert found(search="qwen/small") == [6, 5, 4, 3, 2, 1]
+    assert found(search="İSTANBUL") == [5]
+    assert found(search="0%") == [6]
     assert found(search=f"job_{4:024x}") == [4]
     database.close()
