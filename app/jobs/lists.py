@@ -7,7 +7,7 @@ jobs along that walk; a reader who wants more goes on from there.
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, tuple_, union_all
@@ -29,6 +29,10 @@ class Place(NamedTuple):
 
     created_at: datetime
     number: int
+
+
+THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
+"""A place that no job is behind."""
 
 
 class Found(NamedTuple):
@@ -80,15 +84,15 @@ def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, date
     return [by_number[place.number] for place in places if place.number in by_number]
 
 
-def find_place(session: Session, number: int) -> Place | None:
-    """Return the place of the newest job up to a number."""
+def find_place_below(session: Session, number: int) -> Place:
+    """Return the place directly before the newest job below a number, which may be that of a deleted job."""
     row = session.execute(
         select(Job.created_at, Job.number)
-        .where(Job.number <= number)
+        .where(Job.number < number)
         .order_by(Job.number.desc())
         .limit(1)
     ).one_or_none()
-    return None if row is None else Place(row.created_at, row.number)
+    return THE_END if row is None else Place(row.created_at, row.number + 1)
 
 
 def _plan(

@@ -323,14 +323,14 @@ def _encode_place(place: lists.Place) -> str:
     return encode_cursor((place.created_at - _EPOCH) // _MICROSECOND, place.number)
 
 
-def _decode_place(session: Session, cursor: str) -> lists.Place | None:
+def _decode_place(session: Session, cursor: str) -> lists.Place:
     """Return the place that a cursor stands for. Raises BadCursor."""
     try:
         microseconds, number = decode_cursor(cursor, 2)
         return lists.Place(_EPOCH + microseconds * _MICROSECOND, number)
     except BadCursor:
         # Cursors of earlier versions are a number alone.
-        return lists.find_place(session, decode_cursor(cursor, 1)[0])
+        return lists.find_place_below(session, decode_cursor(cursor, 1)[0])
     except OverflowError as error:
         raise BadCursor("cursor") from error
 
