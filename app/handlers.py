@@ -113,9 +113,10 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
             return errors.error_response(refused, language, {"Allow": allowed})
         case 413:
             return errors.error_response(errors.BodyTooLarge(limit=error.detail), language)
+    problem = error.detail.rstrip(".")  # it becomes a part of a sentence
     if request.headers.get("content-type", "").startswith("multipart/"):
-        return errors.error_response(errors.InvalidMultipart(problem=error.detail), language)
-    return errors.error_response(errors.InvalidJson(problem=error.detail), language)
+        return errors.error_response(errors.InvalidMultipart(problem=problem), language)
+    return errors.error_response(errors.InvalidJson(problem=problem), language)
 
 
 def _allowed_methods(request: Request) -> list[str]:

@@ -1,5 +1,6 @@
 """JSON bodies of requests, under the limit on nesting that dataset rows have as well."""
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,7 +21,7 @@ class JsonRoute(APIRoute):
         async def handle_checked(request: Request) -> Response:
             body = await request.body()
             try:
-                check_text(body.decode("latin-1"))  # UTF-8 writes JSON's own characters the same
+                check_text(body.decode(json.detect_encoding(body), "replace"))  # as it will be parsed
             except TooDeep as error:
                 raise BodyTooDeep(limit=MAX_DEPTH) from error
             return await handle(request)

@@ -16,12 +16,12 @@ _MOMENT = re.compile(
 
 
 def _read(value: Any) -> Any:
-    """Let through what is written as RFC 3339 wants it, and take a day for its beginning in UTC."""
+    """Read what is written as RFC 3339 wants it, and take a day for its beginning in UTC."""
     if not isinstance(value, str):
         return value
-    if _MOMENT.fullmatch(value):
-        return value
     try:
+        if _MOMENT.fullmatch(value):
+            return datetime.fromisoformat(value.upper())
         if _DAY.fullmatch(value):
             return datetime.combine(date.fromisoformat(value), time(), UTC)
     except ValueError:

@@ -178,6 +178,7 @@ def test_a_body_that_is_no_upload_says_how_to_send_one(player: Player) -> None:
     ):
         assert response.status_code == 400
         assert set(response.json()["error"]) >= {"message", "type", "param", "code"}
+        assert ".." not in response.json()["error"]["message"]
 
 
 def test_datasets_are_listed_newest_first(player: Player) -> None:

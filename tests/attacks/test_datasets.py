@@ -61,6 +61,14 @@ def test_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Ser
         assert (response.status_code, error["code"]) == (400, "body_too_deep")
         assert "deeper than 100 levels" in error["message"]
 
+    # In UTF-16 a quotation mark is not where a look at the bytes would find it.
+    hidden = f'{{"model": "\\"", "labels": {DEEP}}}'
+    for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-32-be"):
+        response = server.client.post(
+            "/v1/jobs", content=hidden.encode(encoding), headers={"Content-Type": "application/json"}
+        )
+        assert response.json()["error"]["code"] == "body_too_deep", encoding
+
     labels = {"name": "[" * 150 + "{" * 150}
     assert server.post(**labels).status_code == 400  # 300 characters: the name's own limit
     assert server.post(name="[" * 150).status_code == 201
