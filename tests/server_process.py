@@ -75,6 +75,13 @@ class Server:
     def post(self, **changes: Any) -> httpx2.Response:
         return self.client.post("/v1/jobs", json=SPEC | changes)
 
+    def wait_for_line(self, text: str) -> None:
+        """Wait until the log holds a text: a request's line is written after its answer."""
+        deadline = time.monotonic() + 30
+        while text not in self.log.read_text(encoding="utf-8"):
+            assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")
+            time.sleep(0.02)
+
     def log_lines(self) -> list[dict[str, Any]]:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]

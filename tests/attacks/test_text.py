@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from app.db import Database
 from app.event_words import event_words
 from app.main import create_app
-from app.models import Job
+from app.models import Job, JobText
 from app.report import render_markdown, render_report
 from app.settings import Settings
 from contracts.base import utc_now
@@ -146,7 +146,11 @@ def make_old(database: Database, job: str) -> None:
     with database.writing() as session:
         spec = dict(session.scalars(select(Job.spec).where(Job.id == job)).one())
         spec |= {"name": "evil\u202egpj.exe", "labels": {"team": COLOR}}
-        session.execute(update(Job).where(Job.id == job).values(spec=spec))
+        number = session.scalars(
+            update(Job).where(Job.id == job).values(spec=spec).returning(Job.number)
+        ).one()
+        text = f"{spec['name']}\nm\n{job}"  # as the migration writes it
+        session.execute(update(JobText).where(JobText.number == number).values(text=text))
 
 
 def play_an_evil_run(player: Player) -> str:
@@ -260,6 +264,7 @@ def test_the_file_name_of_an_artifact_cannot_leave_its_header(player: Player) ->
 def test_the_servers_log_shows_a_path_by_its_numbers(server: Server) -> None:
     server.client.get("/v1/jobs/%C2%9B2J%E2%80%AE%1B%5B31m")
 
+    server.wait_for_line("31m")
     lines = [line for line in server.log_lines() if str(line.get("path", "")).endswith("31m")]
     assert [line["path"] for line in lines] == ["/v1/jobs/\x9b2J\u202e\x1b[31m"]
     raw = server.log.read_text(encoding="utf-8")
