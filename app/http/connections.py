@@ -199,6 +199,8 @@ class Connection(H11Protocol):
         return Phase.WORK
 
     def _watch(self) -> None:
+        if self._is_lost:  # the application ends after its client
+            return
         phase = self._find_phase()
         if phase is not self._phase:
             self._begin(phase)

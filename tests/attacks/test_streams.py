@@ -3,6 +3,7 @@
 import contextlib
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +133,21 @@ def test_a_long_poll_whose_client_is_gone_takes_no_slot(server: Server, job: str
         select.select(polls, [], [], 30)  # one is refused: the others are in
 
     wait_until(lambda: is_streamed(server, job), seconds=20)
+
+
+def test_clients_that_leave_raise_nothing_in_the_server(tmp_path: Path) -> None:
+    with running(tmp_path, migrated(tmp_path)) as server:
+        job = server.post().json()["id"]
+        for path in (f"/v1/jobs/{job}/stream", f"/v1/jobs/{job}?wait=60"):
+            for _ in range(3):
+                with asked(server, path) as client:
+                    if path.endswith("stream"):
+                        read_until(client, b"event: status")
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server.client.post(f"/v1/jobs/{job}/cancel")
+        server.stop()
+
+        assert [line for line in server.log_lines() if line["level"] == "error"] == []
 
 
 def test_a_client_cannot_claim_to_be_another_peer(server: Server, job: str) -> None:
