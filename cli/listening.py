@@ -80,13 +80,15 @@ def find_listener(host: str, port: int) -> Listener:
         raise CannotListen(
             f"--host {host}: no URL can name an address with a zone; use another one"
         )
+    if not 0 < port < 2**16:  # getaddrinfo takes larger ones modulo 65,536
+        raise CannotListen(f"--port {port}: choose a port from 1 to 65535")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise CannotListen(
             f"cannot listen on {host} port {port} ({error}); choose another one with --port"
         ) from error

@@ -61,3 +61,9 @@ def test_the_name_of_this_machine_is_one_of_its_hosts_once_others_can_reach_it()
 def test_a_host_that_is_none_is_refused_in_words(host: str, why: str) -> None:
     with pytest.raises(CannotListen, match=why):
         find_listener(host, find_free_port())
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65_536, 99_999])
+def test_a_port_that_is_none_is_refused_in_words(port: int) -> None:
+    with pytest.raises(CannotListen, match="from 1 to 65535"):
+        find_listener("127.0.0.1", port)
