@@ -1,5 +1,6 @@
 """Settings of the server process, read from the environment once, in main. Names begin with STEPLINE_."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -21,6 +22,19 @@ def _origins(values: list[str]) -> list[str]:
 
 def _hosts(values: list[str]) -> list[str]:
     return [parse_pattern(value) for value in values]
+
+
+def _networks(values: list[str]) -> list[str]:
+    return [value if value == "*" else _network(value) for value in values]
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not an address or a network, such as 192.0.2.7 or 10.0.0.0/8; names do not count"
+        ) from None
 
 
 class Settings(BaseSettings):
@@ -71,7 +85,9 @@ class Settings(BaseSettings):
     """Most streams and long polls of one address; 0 is no limit."""
     streams: int = Field(1000, ge=0)
     """Most streams and long polls of all addresses together; 0 is no limit."""
-    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_split)] = []
+    trusted_proxies: Annotated[
+        list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)
+    ] = []
     """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto count."""
 
     flush_seconds: float = Field(0.5, gt=0)

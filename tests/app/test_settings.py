@@ -41,3 +41,12 @@ def test_origins_are_split_and_empty_variables_count_as_unset(
 
     assert settings.cors_origins == ["https://a.example", "https://b.example"]
     assert settings.port == 8000
+
+
+def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPLINE_TRUSTED_PROXIES", "192.0.2.7, 10.0.0.1/8")
+    assert Settings().trusted_proxies == ["192.0.2.7/32", "10.0.0.0/8"]
+
+    monkeypatch.setenv("STEPLINE_TRUSTED_PROXIES", "nginx")
+    with pytest.raises(ValidationError, match="'nginx' is not an address"):
+        Settings()
