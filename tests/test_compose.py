@@ -36,7 +36,7 @@ def _image_environment() -> dict[str, str]:
 def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
     """Return the settings of the API under compose."""
     for name, value in (_image_environment() | _compose(variables)["api"]["environment"]).items():
-        monkeypatch.setenv(name, value or "")
+        monkeypatch.setenv(name, "" if value is None else str(value))
     return Settings()
 
 
@@ -61,6 +61,24 @@ def test_hosts_of_the_user_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = _settings(monkeypatch, STEPLINE_ALLOWED_HOSTS="gpu-box, *.example.org")
 
     assert settings.allowed_hosts == ["api", "gpu-box", "*.example.org"]
+
+
+def test_limits_that_a_reverse_proxy_needs_raised_can_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    untouched = _settings(monkeypatch)
+    settings = _settings(
+        monkeypatch,
+        STEPLINE_TRUSTED_PROXIES="172.16.0.0/12",
+        STEPLINE_CONNECTIONS_PER_PEER="0",
+        STEPLINE_STREAMS_PER_PEER="7",
+        STEPLINE_STREAMS="8",
+    )
+
+    assert (untouched.trusted_proxies, untouched.connections_per_peer) == ([], 1000)
+    assert settings.trusted_proxies == ["172.16.0.0/12"]
+    assert settings.connections_per_peer == 0
+    assert (settings.streams_per_peer, settings.streams) == (7, 8)
 
 
 def test_the_port_is_published_on_loopback_alone() -> None:
