@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 import tempfile
@@ -229,7 +230,11 @@ class Tokens:
             if turn["role"] != "assistant" or not turn["content"]:
                 continue
             through, answer = self._apply(turns[: number + 1]), turn["content"].strip()
-            start = len(self._apply(turns[:number], prompt=True))
+            if number:
+                start = len(self._apply(turns[:number], prompt=True))
+            else:  # without a turn before it: it begins where the text differs if it is another one
+                other = turn | {"content": "a" if answer[:1] != "a" else "b"}
+                start = len(os.path.commonprefix([through, self._apply([other])]))  # noqa: RUF071
             end = through.index(answer, start) + len(answer)
             gap = len(through[end:]) - len(through[end:].lstrip())
             token = next((t for t in self._ends if through.startswith(t, end + gap)), None)

@@ -61,6 +61,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
                 {"role": "assistant", "content": "four "},
             ]
         },
+        {
+            "messages": [
+                {"role": "assistant", "content": "apple one"},
+                {"role": "user", "content": "two"},
+                {"role": "assistant", "content": "three"},
+            ]
+        },
         {"instruction": "apple " * 60, "output": "No answer is left of this row."},
     ]
     with Service(folder / "service") as service:
