@@ -121,7 +121,7 @@ def prepare(
         evaluation=evaluation.samples,
         truncated_rows=train.truncated + evaluation.truncated,
         dropped_rows=train.dropped + evaluation.dropped,
-        facts=measure_rows(_turns(train_rows), _turns(eval_rows)),
+        facts=measure_rows(_turns(train_rows, bounds), _turns(eval_rows, bounds)),
         digest=_digest((*train.samples, *evaluation.samples)),
     )
     _check_amounts(data, spec)
@@ -311,8 +311,10 @@ def _tokens_of(span: Span, encoding: Any) -> Span:
     return Span(first, last + 1)
 
 
-def _turns(rows: Sequence[Row]) -> list[list[Message]]:
-    return [row.turns for row in rows]
+def _turns(rows: Sequence[Row], bounds: Bounds) -> Iterator[list[Message]]:
+    for row in rows:
+        bounds.poll()
+        yield row.turns
 
 
 def _digest(samples: Sequence[Sample]) -> str:

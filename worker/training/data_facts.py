@@ -36,7 +36,7 @@ class _Rows:
 
 
 def measure_rows(
-    train: Sequence[Sequence[Message]], evaluation: Sequence[Sequence[Message]]
+    train: Iterable[Sequence[Message]], evaluation: Iterable[Sequence[Message]]
 ) -> DataFacts:
     """Return the facts about both splits."""
     trained, evaluated = _count(train), _count(evaluation)

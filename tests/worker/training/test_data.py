@@ -7,6 +7,7 @@ from contracts.failure import FailureReason
 from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
+from worker.training.bounds import Bounds
 from worker.training.data import Data, Sample, epoch_order, held_out, prepare
 from worker.training.errors import TrainingError
 from worker.training.template import Template
@@ -156,6 +157,23 @@ def test_rows_are_held_out_by_seed_and_keep_the_order_of_the_file(
     assert [trained_text(s, tokenizer) for s in data.train] == [
         row["output"] + "<|im_end|>" for row in kept
     ]
+
+
+def test_stops_are_looked_for_while_rows_are_compared(tmp_path: Path, tokenizer: Any) -> None:
+    """Comparing a file of two gigabytes takes minutes."""
+    looks = 0
+
+    class Counting(Bounds):
+        def poll(self) -> None:
+            nonlocal looks
+            looks += 1
+
+    run_dir = RunDir(tmp_path)
+    write_rows(run_dir.train_data, make_rows(1000))
+
+    prepare(run_dir, small_spec(), tokenizer, Template(tokenizer), bounds=Counting())
+
+    assert looks >= 2 * 1000  # once a row while reading, and once while comparing
 
 
 def test_evaluation_rows_that_also_stand_in_training_are_counted(
