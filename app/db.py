@@ -195,7 +195,8 @@ def insert_many(session: Session, table: Table, rows: Sequence[Mapping[str, Any]
     PostgreSQL is given all of them as one text: a statement for each row, as the driver does it, takes twice as long.
     """
     if session.get_bind().dialect.name == "postgresql":
-        written = WrittenJson(json.dumps(rows, default=str))
+        # Characters as they are: a database in SQL_ASCII cannot turn their escapes into text.
+        written = WrittenJson(json.dumps(rows, default=str, ensure_ascii=False))
         session.execute(_insert_from_json(table), {"rows": written})
     else:
         session.execute(_insert_rows(table), rows)

@@ -1,6 +1,7 @@
 """Fixtures of the server's tests: both databases, a client, and a worker that plays its part over HTTP."""
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     name = server.create_database()
     yield server.url(name)
     server.drop_database(name)
+
+
+@pytest.fixture
+def url_without_encoding(postgres: Postgres) -> Iterator[str]:
+    """The address of a PostgreSQL database without a schema, as it is made where no locale is set."""
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    plain = "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
+    postgres.execute(f"CREATE DATABASE {name} {plain}")
+    yield postgres.url(name)
+    postgres.drop_database(name)
 
 
 @pytest.fixture(params=KINDS)

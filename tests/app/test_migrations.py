@@ -2,7 +2,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,16 +139,9 @@ def test_jobs_of_an_earlier_version_are_found_as_new_ones_are(empty_url: str) ->
 
 
 def test_jobs_of_an_earlier_version_are_found_in_a_database_without_an_encoding(
-    postgres: Postgres,
+    url_without_encoding: str,
 ) -> None:
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    postgres.execute(
-        f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
-    )
-    try:
-        check_finding_after_migration(postgres.url(name))
-    finally:
-        postgres.drop_database(name)
+    check_finding_after_migration(url_without_encoding)
 
 
 def check_finding_after_migration(url: str) -> None:
