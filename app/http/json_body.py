@@ -21,7 +21,9 @@ class JsonRoute(APIRoute):
         async def handle_checked(request: Request) -> Response:
             body = await request.body()
             try:
-                check_text(body.decode(json.detect_encoding(body), "replace"))  # as it will be parsed
+                check_text(
+                    body.decode(json.detect_encoding(body), "replace")
+                )  # as it will be parsed
             except TooDeep as error:
                 raise BodyTooDeep(limit=MAX_DEPTH) from error
             return await handle(request)

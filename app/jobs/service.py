@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from app.datasets import store as datasets
 from app.db import database_now
 from app.errors import (
-    BadCursor,
     CancelPending,
     DatasetGone,
     JobAlreadyEnded,
@@ -26,28 +25,23 @@ from app.errors import (
 from app.history import store as history
 from app.ids import is_id, new_id
 from app.jobs import idempotency, lists, queue, store
-from app.jobs.eta import eta_seconds
+from app.jobs.cursors import decode_place, encode_place
 from app.jobs.schemas import (
-    JobError,
     JobFilter,
     JobPage,
     JobView,
     Plan,
-    Progress,
-    RowsDone,
     StoredAnswer,
 )
+from app.jobs.views import view
 from app.models import Dataset, Job, to_json
-from app.pages import decode_cursor, encode_cursor
 from app.workers import service as workers
-from contracts.failure import Failure, Language
+from contracts.failure import Language
 from contracts.job import DatasetSource, JobSpec, JobStatus, load_stored_spec
 from contracts.plan import evaluation_cost
-from contracts.text import UNSAFE, escape_lines, find_unsafe
+from contracts.text import UNSAFE, find_unsafe
 
 T = TypeVar("T")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
@@ -118,14 +112,14 @@ def get_with_summary(
     """Return a job and the summary that its last attempt left, if there is one. Raises JobNotFound."""
     job, lease_expires_at = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
-    return _view(job, lease_expires_at, place, database_now(session), language), job.summary
+    return view(job, lease_expires_at, place, database_now(session), language), job.summary
 
 
 def list_jobs(
     session: Session, chosen: JobFilter, cursor: str | None, limit: int, language: Language
 ) -> JobPage:
     """Return a page of jobs, newest first."""
-    below = _decode_place(session, cursor) if cursor else None
+    below = decode_place(session, cursor) if cursor else None
     found = lists.find_jobs(session, chosen, below, limit + 1)
     page = found.places[:limit]
     rows = lists.read_jobs(session, page)
@@ -133,9 +127,9 @@ def list_jobs(
     now = database_now(session)
     end = found.ended_at or (page[-1] if page else None)
     return JobPage(
-        data=[_view(job, lease, places.get(job.number), now, language) for job, lease in rows],
+        data=[view(job, lease, places.get(job.number), now, language) for job, lease in rows],
         has_more=len(found.places) > limit or found.ended_at is not None,
-        cursor=_encode_place(end) if end else cursor,
+        cursor=encode_place(end) if end else cursor,
         searched=found.searched,
     )
 
@@ -317,78 +311,3 @@ def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for inner in value:
             yield from _texts(path, inner)
-
-
-def _encode_place(place: lists.Place) -> str:
-    return encode_cursor((place.created_at - _EPOCH) // _MICROSECOND, place.number)
-
-
-def _decode_place(session: Session, cursor: str) -> lists.Place:
-    """Return the place that a cursor stands for. Raises BadCursor."""
-    try:
-        microseconds, number = decode_cursor(cursor, 2)
-        return lists.Place(_EPOCH + microseconds * _MICROSECOND, number)
-    except BadCursor:
-        # Cursors of earlier versions are a number alone.
-        return lists.find_place_below(session, decode_cursor(cursor, 1)[0])
-    except OverflowError as error:
-        raise BadCursor("cursor") from error
-
-
-def _view(
-    job: Job,
-    lease_expires_at: datetime | None,
-    place: int | None,
-    now: datetime,
-    language: Language,
-) -> JobView:
-    is_far = place is not None and place > queue.MOST_PLACES
-    spec = load_stored_spec(job.spec)
-    return JobView(
-        id=job.id,
-        name=spec.name,
-        status=job.status,
-        version=job.version,
-        phase=job.phase,
-        progress=Progress(
-            step=job.step,
-            total_steps=job.total_steps,
-            epoch=job.epoch,
-            percent=round(100 * job.step / job.total_steps, 2) if job.total_steps else None,
-            rows=_rows_done(job),
-        ),
-        eta_seconds=eta_seconds(job, spec),
-        queue_position=None if is_far else place,
-        queue_position_above=queue.MOST_PLACES if is_far else None,
-        last_loss=job.last_loss,
-        eval_loss=job.eval_loss,
-        attempt=job.attempt_number,
-        unreachable=lease_expires_at is not None and lease_expires_at < now,
-        cancel_requested_at=job.cancel_requested_at,
-        pause_requested_at=job.pause_requested_at,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        labels=spec.labels,
-        error=_error(job, language),
-        spec=spec,
-    )
-
-
-def _rows_done(job: Job) -> RowsDone | None:
-    if job.rows_done is None or job.rows_total is None:
-        return None
-    return RowsDone(done=job.rows_done, total=job.rows_total, seconds_left=job.rows_seconds_left)
-
-
-def _error(job: Job, language: Language) -> JobError | None:
-    if job.failure is None:
-        return None
-    failure = Failure.model_validate(job.failure)
-    return JobError(
-        code=failure.reason.value,
-        message=failure.reason.message(language),
-        hint=failure.reason.hint(language),
-        detail=escape_lines(failure.detail),
-        step=failure.step,
-    )

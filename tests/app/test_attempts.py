@@ -138,7 +138,13 @@ def test_progress_phase_and_time_left_follow_the_records(player: Player) -> None
 
     seen = player.job(job)
     assert seen["phase"] == "training"
-    assert seen["progress"] == {"step": 2, "total_steps": 10, "epoch": 0.2, "percent": 20.0, "rows": None}
+    assert seen["progress"] == {
+        "step": 2,
+        "total_steps": 10,
+        "epoch": 0.2,
+        "percent": 20.0,
+        "rows": None,
+    }
     assert (seen["last_loss"], seen["eval_loss"]) == (1.5, 2.5)
     assert seen["eta_seconds"] == 8 * 2.0 + 3 * 3.0, "evaluations at 4, 8 and the end"
 

@@ -65,7 +65,9 @@ def test_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Ser
     hidden = f'{{"model": "\\"", "labels": {DEEP}}}'
     for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-32-be"):
         response = server.client.post(
-            "/v1/jobs", content=hidden.encode(encoding), headers={"Content-Type": "application/json"}
+            "/v1/jobs",
+            content=hidden.encode(encoding),
+            headers={"Content-Type": "application/json"},
         )
         assert response.json()["error"]["code"] == "body_too_deep", encoding
 

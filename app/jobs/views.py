@@ -1,0 +1,71 @@
+"""A stored job as users see it."""
+
+from datetime import datetime
+
+from app.jobs import queue
+from app.jobs.eta import eta_seconds
+from app.jobs.schemas import JobError, JobView, Progress, RowsDone
+from app.models import Job
+from contracts.failure import Failure, Language
+from contracts.job import load_stored_spec
+from contracts.text import escape_lines
+
+
+def view(
+    job: Job,
+    lease_expires_at: datetime | None,
+    place: int | None,
+    now: datetime,
+    language: Language,
+) -> JobView:
+    """Return a job with when its lease ends, its place in the queue and the server's time."""
+    is_far = place is not None and place > queue.MOST_PLACES
+    spec = load_stored_spec(job.spec)
+    return JobView(
+        id=job.id,
+        name=spec.name,
+        status=job.status,
+        version=job.version,
+        phase=job.phase,
+        progress=Progress(
+            step=job.step,
+            total_steps=job.total_steps,
+            epoch=job.epoch,
+            percent=round(100 * job.step / job.total_steps, 2) if job.total_steps else None,
+            rows=_rows_done(job),
+        ),
+        eta_seconds=eta_seconds(job, spec),
+        queue_position=None if is_far else place,
+        queue_position_above=queue.MOST_PLACES if is_far else None,
+        last_loss=job.last_loss,
+        eval_loss=job.eval_loss,
+        attempt=job.attempt_number,
+        unreachable=lease_expires_at is not None and lease_expires_at < now,
+        cancel_requested_at=job.cancel_requested_at,
+        pause_requested_at=job.pause_requested_at,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        labels=spec.labels,
+        error=_error(job, language),
+        spec=spec,
+    )
+
+
+def _rows_done(job: Job) -> RowsDone | None:
+    if job.rows_done is None or job.rows_total is None:
+        return None
+    return RowsDone(done=job.rows_done, total=job.rows_total, seconds_left=job.rows_seconds_left)
+
+
+def _error(job: Job, language: Language) -> JobError | None:
+    if job.failure is None:
+        return None
+    failure = Failure.model_validate(job.failure)
+    return JobError(
+        code=failure.reason.value,
+        message=failure.reason.message(language),
+        hint=failure.reason.hint(language),
+        detail=escape_lines(failure.detail),
+        step=failure.step,
+    )
