@@ -67,9 +67,10 @@ def find_jobs(session: Session, chosen: JobFilter, below: Place | None, limit: i
     if len(places) == limit:
         return Found(places)
     searched = session.scalar(select(func.count()).select_from(candidates)) or 0
-    last = _merged(walks, 1, skipped=MOST_SEARCHED - 1)
-    end = _places(session, last) if searched == MOST_SEARCHED else []
-    return Found(places, searched, end[0] if end else None)
+    if searched < MOST_SEARCHED:
+        return Found(places, searched)
+    last, *older = _places(session, _merged(walks, 2, skipped=MOST_SEARCHED - 1))
+    return Found(places, searched, last if older else None)
 
 
 def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, datetime | None]]:

@@ -167,6 +167,18 @@ def test_a_search_says_how_many_jobs_it_looked_through(
     assert player.get("/v1/jobs", status="queued")["searched"] is None, "an index answers"
 
 
+@pytest.mark.parametrize(("jobs", "left"), [(49, False), (50, False), (51, True)])
+def test_a_search_that_came_to_the_last_job_says_so(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, jobs: int, left: bool
+) -> None:
+    monkeypatch.setattr(lists, "MOST_SEARCHED", 50)
+    insert(database, make_jobs(jobs))
+
+    for chosen in ({}, {"status": list(JobStatus)}):
+        page = player.get("/v1/jobs", search="not there", **chosen)
+        assert (page["has_more"], page["searched"]) == (left, min(jobs, 50))
+
+
 def test_a_whole_id_is_found_however_far_back(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
