@@ -7,6 +7,7 @@ none: neither does the client owe anything then, nor do long polls and streams e
 """
 
 import asyncio
+import contextlib
 import enum
 import fcntl
 import re
@@ -290,7 +291,8 @@ class Connection(H11Protocol):
         self._begin(Phase.LINGER)
         self.flow.resume_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # the client is gone already
+                self.transport.write_eof()
 
     def _write(self, error: AppError, scope: Any) -> None:
         """Write an error as a response. `scope` is that of the request, if its head has come."""

@@ -345,6 +345,12 @@ def test_a_peer_has_a_cap_of_connections_and_others_are_served(
         process = psutil.Process(server.process.pid)
         wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # and the one that listens
 
+        process.suspend()
+        for _ in range(20):  # gone before they are refused
+            with connected(server):
+                pass
+        process.resume()
+
         held[0].close()
 
         def is_served() -> bool:
@@ -352,6 +358,7 @@ def test_a_peer_has_a_cap_of_connections_and_others_are_served(
                 return read_all(client).startswith(b"HTTP/1.1 200")
 
         wait_until(is_served)
+        assert [line for line in server.log_lines() if line["level"] == "error"] == []
 
 
 class _WithFewFiles(Server):
