@@ -24,6 +24,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
 from worker.settings import Settings
+from worker.supervisor.answers import MISDIRECTED
 from worker.supervisor.child import child_environment
 from worker.supervisor.device import DeviceMissing, find_device
 from worker.supervisor.identity import describe_device, installed_versions
@@ -150,6 +151,12 @@ def _server(settings: Settings) -> Finding:
         status = httpx2.get(address, timeout=10, trust_env=not direct).status_code
     except httpx2.HTTPError as error:
         return Finding("bad", f"server: {settings.server_url} cannot be reached ({error})")
+    if status == MISDIRECTED:
+        host = httpx2.URL(address).host
+        return Finding(
+            "bad",
+            f"server: it does not answer to the host {host}; add it to the server's STEPLINE_ALLOWED_HOSTS",
+        )
     if status != 200:
         return Finding("bad", f"server: {address} answers {status}")
     if not settings.worker_token.get_secret_value():
