@@ -40,7 +40,12 @@ def _dotted(location: Sequence[str | int]) -> str | None:
 def _complaint(error: Mapping[str, Any], language: Language) -> str:
     kind, said = error["type"], str(error["msg"]).removeprefix("Value error, ")
     template = (COMPLAINTS_ZH if language == "zh" else COMPLAINTS_EN).get(kind)
-    return template.format_map(_Figures(error.get("ctx") or {})) if template else said
+    figures = _Figures(error.get("ctx") or {})
+    if language == "zh" and "expected" in figures:  # values, which pydantic lists in English
+        figures["expected"] = (
+            str(figures["expected"]).replace("' or '", "' 或 '").replace("', '", "'、'")
+        )
+    return template.format_map(figures) if template else said
 
 
 class _Figures(dict[str, object]):
@@ -126,6 +131,7 @@ COMPLAINTS_ZH: dict[str, str] = {
     "datetime_from_date_parsing": "应为日期时间，例如 2026-01-31T08:00:00Z",
     "not_a_file": "应为文件，而不是文本：curl -F file=@rows.json",
     "moment": "应为带时区的时间（例如 2026-01-31T08:00:00Z），或日期（例如 2026-01-31，即当日 UTC 零点）；网址中的 + 须写作 %2B",
+    "year_range": "换算为 UTC 后，年份应在 1 到 9999 之间",
     "timezone_aware": "日期时间需要带时区，例如 2026-01-31T08:00:00Z",
     "count_share_or_auto": f"应为 1 到 {MOST_ROWS} 的行数、0 到 1 之间的比例，或 'auto'",
     "count_or_share": f"应为 0 到 {MOST_STEPS} 的步数，或小于 1 的比例",

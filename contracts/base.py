@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
 
 
 class Strict(BaseModel):
@@ -36,7 +37,9 @@ def _to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("must lie between the years 1 and 9999 in UTC") from error
+        raise PydanticCustomError(
+            "year_range", "must lie between the years 1 and 9999 in UTC"
+        ) from error
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]

@@ -282,6 +282,19 @@ def test_a_time_that_is_none_is_refused_with_its_field(player: Player) -> None:
         assert words in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("query", "chinese"),
+    [
+        ("created_after=0001-01-01T00:00:00%2B14:00", "换算为 UTC 后，年份应在 1 到 9999 之间"),
+        ("status=x", "应为 'queued'、'running'、'paused'、'succeeded'、'failed' 或 'cancelled'"),
+    ],
+)
+def test_a_faulty_filter_is_told_in_chinese_alone(player: Player, query: str, chinese: str) -> None:
+    response = player.client.get(f"/v1/jobs?{query}", headers={"Accept-Language": "zh"})
+
+    assert check_shape(response)["message"].endswith(f": {chinese}")
+
+
 def test_text_in_place_of_a_file_is_refused_in_our_own_words(player: Player) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n[]\r\n--b--\r\n'
     for language, words in (("en", "must be a file, not text"), ("zh", "应为文件")):
