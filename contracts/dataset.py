@@ -167,9 +167,8 @@ def json_error(line: int, error: ValueError) -> RowError:
 def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
     """Reject what says that some answers are worse than others: as plain chats, all of them would be trained on."""
     for column in PREFERENCE_COLUMNS:
-        if (
-            row.get(column) is not None
-        ):  # a table of several sources has the columns of all, null where there is none
+        # A table of several sources has the columns of all, null or empty where a row has none.
+        if row.get(column) not in (None, "", []):
             raise RowError(line, RowProblem.PREFERENCE, column=column)
     label = row.get("label")
     if isinstance(

@@ -230,6 +230,8 @@ def test_every_problem_of_a_row_is_in_the_table_above_or_is_the_files() -> None:
         {"instruction": "a", "output": "b", "label": "spam"},
         {"instruction": "a", "output": "b", "label": 1},
         {"instruction": "a", "output": "b", "label": None, "rejected": None},
+        {"instruction": "a", "output": "b", "rejected": ""},
+        {"instruction": "a", "output": "b", "rejected_messages": []},
         {"instruction": "a", "output": "b", "weight": 0.5, "chosen": "b"},
         {"messages": [USER | {"weight": None}, ANSWER | {"weight": None}]},
     ],

@@ -14,8 +14,8 @@ from contracts.data_facts import DataFacts, RowFacts
 from contracts.dataset import Message
 from contracts.verdicts.rows import is_degenerate
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
-"""Soft hyphen, zero-width characters, marks of direction, byte order mark."""
+_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+"""Soft hyphen, zero-width characters, direction marks, embeddings and isolates, byte order mark."""
 
 
 @dataclass
