@@ -181,7 +181,8 @@ REQUESTS: dict[str, Ask] = {
     "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
     "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
     "long ago": _list(created_before=_back(0.9)),
-    "lately": _list(created_before=lambda size: rows.created_at(size - 60, size)),
+    # As many jobs back among few as among many: what a page costs also depends on how many queues its jobs wait in.
+    "lately": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
     "since long": _list(created_after=_back(0.9)),
     "of a while": _list(created_after=_back(0.9), created_before=_back(0.8)),
     "a common label": _list(labels={"team": "0"}),
