@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.app.player import WORKER
 from tests.server_process import SPEC, Server, migrated, running
 
 REBOUND = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"]
@@ -20,7 +21,6 @@ EVERY_KIND_OF_ROUTE = [
     ("GET", "/nothing"),
     ("POST", "/v1/jobs"),
     ("POST", "/v1/datasets"),
-    ("POST", "/internal/v1/workers"),
     ("DELETE", "/v1/jobs/job_x"),
 ]
 
@@ -69,6 +69,18 @@ def test_no_route_answers_to_a_rebound_name(server: Server, method: str, path: s
     assert "evil.example" in error["message"]
     assert "STEPLINE_ALLOWED_HOSTS" in error["message"] + error["hint"]
     assert answer.headers["x-request-id"]
+
+
+def test_workers_may_call_the_server_by_any_name_for_their_token_opens_no_page(
+    server: Server,
+) -> None:
+    rebound = {"Host": "evil.example"}
+    hello = "/internal/v1/workers"
+
+    assert server.client.post(hello, json={}, headers=rebound).status_code == 401
+    answer = server.client.post(hello, json={}, headers=WORKER | rebound)
+    assert answer.status_code == 400, "let in, and told what its body lacks"
+    assert server.client.get("/internal/../v1/jobs", headers=rebound).status_code in {404, 421}
 
 
 def test_a_rebound_page_can_neither_submit_nor_delete_and_others_go_on(server: Server) -> None:

@@ -154,8 +154,9 @@ def _server(settings: Settings) -> Finding:
     if status == MISDIRECTED:
         host = httpx2.URL(address).host
         return Finding(
-            "bad",
-            f"server: it does not answer to the host {host}; add it to the server's STEPLINE_ALLOWED_HOSTS",
+            "note",
+            f"server: workers can use it, but people and scripts that call it {host} are rejected; if they should "
+            f"not be, add {host} to the server's STEPLINE_ALLOWED_HOSTS",
         )
     if status != 200:
         return Finding("bad", f"server: {address} answers {status}")
