@@ -9,6 +9,8 @@ if __name__ == "__main__":
     keep_private(os.environ)  # before the imports below, which take a second
 
 gc.disable()  # Loading makes no garbage; looking for it takes a tenth of the time that the server takes to start.
+# Pydantic looks for plugins in the metadata of every installed package; the server has none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
 import asyncio
 import contextlib

@@ -27,7 +27,6 @@ from app.http.document import events, tagged
 from app.http.peers import hold_slot
 from app.negotiation import Formats, refuse_beside
 from app.pages import Page
-from app.report import render_markdown, render_report
 from contracts.summary import Summary
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
@@ -221,9 +220,11 @@ def get_summary(
     kind = SUMMARY.choose(accept, wanted_format)
     with database.reading() as session:
         summary = service.get_summary(session, job_id, language)
-    if kind == "text":
-        return PlainTextResponse(render_report(summary, lang or language))
-    if kind == "markdown":
-        text = render_markdown(summary, lang or language)
+    if kind in {"text", "markdown"}:
+        from app import report  # noqa: PLC0415  # its tables of characters are not needed to start
+
+        if kind == "text":
+            return PlainTextResponse(report.render_report(summary, lang or language))
+        text = report.render_markdown(summary, lang or language)
         return PlainTextResponse(text, media_type="text/markdown")
     return Response(summary.model_dump_json(), media_type="application/json")

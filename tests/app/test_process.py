@@ -34,8 +34,8 @@ from tests.server_process import Server, running
 READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
 
-LATER = ("celery", "kombu", "alembic", "mako", "psycopg")
-"""Loaded for the first ring, to migrate, and over PostgreSQL."""
+LATER = ("celery", "kombu", "alembic", "mako", "psycopg", "wcwidth")
+"""Loaded for the first ring, to migrate, over PostgreSQL, and for a report as text."""
 
 
 @pytest.fixture
