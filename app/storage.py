@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 KINDS = ("datasets", "artifacts", "checkpoints")
 """Directories of stored files; each file of theirs is named by a row."""
+RESERVE_BYTES = 512 * 1024
+"""Room that is kept for deletions: a database on a full disk has to write before anything is freed."""
 LEFT_SECONDS = 24 * 3600
 """Age after which a file aside is nobody's any more; another process may be writing younger ones."""
 
@@ -35,6 +37,28 @@ class Storage:
         for leftover in self._aside.iterdir():
             if leftover.stat().st_mtime < time.time() - LEFT_SECONDS:
                 leftover.unlink(missing_ok=True)
+        self.keep_reserve()
+
+    def keep_reserve(self) -> None:
+        """Set room aside for deletions on a full disk, if there is plenty of it now."""
+        if self._reserve.exists() or self._free() < 4 * RESERVE_BYTES:
+            return
+        with contextlib.suppress(OSError):  # another process was quicker to fill the disk
+            self._reserve.write_bytes(
+                os.urandom(RESERVE_BYTES)
+            )  # a file system may not store zeros
+
+    def give_up_reserve(self) -> None:
+        """Free the room that was set aside if the disk is nearly full; called before something is deleted."""
+        if self._free() < RESERVE_BYTES:
+            self._reserve.unlink(missing_ok=True)
+
+    @property
+    def _reserve(self) -> Path:
+        return self.root / "reserve"
+
+    def _free(self) -> int:
+        return shutil.disk_usage(self.root).free
 
     def path(self, relative: str) -> Path:
         """Return where a stored file lies."""

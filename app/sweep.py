@@ -82,6 +82,7 @@ class Sweeper:
         if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
             self._looked_for_leftovers_at = time.monotonic()
             remove_leftovers(self._database, self._storage)
+        self._storage.keep_reserve()
 
     def _lead(self) -> bool:
         with self._database.writing() as session:

@@ -6,11 +6,9 @@ import random
 import socket
 import tempfile
 from pathlib import Path
-from typing import IO
 
 RANGE = range(20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections, which would take a free one before its server starts."""
-_held: list[IO[bytes]] = []
 
 
 def find_free_port() -> int:
@@ -19,13 +17,12 @@ def find_free_port() -> int:
     locks.mkdir(exist_ok=True)
     while True:
         port = random.choice(RANGE)  # noqa: S311  # no secret
-        lock = (locks / str(port)).open("wb")
+        lock = os.open(locks / str(port), os.O_RDWR | os.O_CREAT)  # held until this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            lock.close()
+            os.close(lock)
             continue
-        _held.append(lock)  # until this process ends
         return port

@@ -74,6 +74,7 @@ def get_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> 
 @router.delete("/{dataset_id}")
 def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> Deleted:
     """Delete a dataset that no job needs any more; with the answer there is room for what comes next."""
+    storage.give_up_reserve()
     with database.writing() as session:
         path = service.delete_dataset(session, dataset_id)
     storage.delete(path)

@@ -166,6 +166,7 @@ def retry_job(
 @router.delete("/{job_id}")
 def delete_job(job_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedJob:
     """Delete a job that is not running: its history, artifacts and checkpoints; with the answer their room is free."""
+    storage.give_up_reserve()
     with database.writing() as session:
         service.delete_job(session, job_id)
     storage.delete_job(job_id)
