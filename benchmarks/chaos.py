@@ -121,6 +121,7 @@ def main() -> int:
         cluster = stack.enter_context(make_cluster(stack, directory, options))
         result = run(cluster, directory, options)
         if not result.verdict.is_clean and options.keep is not None:
+            options.keep.mkdir(parents=True, exist_ok=True)
             (options.keep / "service.log").write_text(cluster.logs())
     print(result.verdict)
     print(json.dumps(result.summary()))
