@@ -107,7 +107,7 @@ def test_after_a_rebinding_a_page_can_read_and_change_nothing(server: Server, pa
     assert state(server) == before
 
 
-@pytest.mark.parametrize("origin", STRANGERS)
+@pytest.mark.parametrize("origin", STRANGERS, ids=["another name", "localhost", "an address"])
 def test_a_page_of_another_origin_changes_nothing(server: Server, page: Page, origin: str) -> None:
     url = str(server.client.base_url)
     job = server.post().json()["id"]

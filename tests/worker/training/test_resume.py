@@ -125,7 +125,7 @@ class Moment(NamedTuple):
         (0.0, Moment(kill_at=17, every_steps=8)),  # in the third, from the very boundary before it
         (0.05, Moment(kill_at=random.randrange(4, 21))),  # noqa: S311 - any step will do
     ],
-    ids=str,
+    ids=["first epoch", "second epoch", "boundary of the third", "any step"],
 )
 def test_killed_run_resumes_bit_for_bit(
     straight: Straight,
