@@ -232,7 +232,8 @@ def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
         for number, line in enumerate(itertools.islice(file, PREVIEWED_ROWS), start=1):
             try:
                 turns = parse_row(json.loads(line), number)
-            except RowError:  # an earlier version accepted it; a job that trains on it is told
+            except RowError:
+                # Accepted by an earlier version; a job that trains on it fails with the line.
                 continue
             yield Conversation(
                 messages=[

@@ -281,7 +281,8 @@ class Connection(H11Protocol):
         is_answered = self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}
         scope = self.scope if self.conn.our_state is h11.SEND_RESPONSE else None
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # the application is told, and its own answer is dropped
+            # The application sees a disconnect, and its response is dropped.
+            self.cycle.disconnected = True
             self.cycle.message_event.set()
         if is_answered:
             self.transport.close()

@@ -45,4 +45,4 @@ Moment = Annotated[
         }
     ),
 ]
-"""A time with its zone (RFC 3339), or a day, which stands for its beginning in UTC."""
+"""A time with its zone (RFC 3339), or a day, which means its start in UTC."""

@@ -18,7 +18,7 @@ def encode_place(place: lists.Place) -> str:
 
 
 def decode_place(session: Session, cursor: str) -> lists.Place:
-    """Return the place that a cursor stands for. Raises BadCursor."""
+    """Return the place that a cursor encodes. Raises BadCursor."""
     try:
         microseconds, number = decode_cursor(cursor, 2)
         return lists.Place(_EPOCH + microseconds * _MICROSECOND, number)

@@ -2,7 +2,7 @@
 
 Each filter that has an index in this order (a time, a status, a label) is walked along it, so that a page costs the same
 among a thousand jobs and a million. What has none, a search or a second filter, is looked for in at most MOST_SEARCHED
-jobs along that walk; a reader who wants more goes on from there.
+jobs along that walk; the cursor continues the search from there.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Forged messages on the broker: whoever reaches it may ring the doorbell, and can do nothing else to a worker.
+"""Forged messages on the broker: anyone who reaches it may ring the doorbell, and can do nothing else to a worker.
 
 Each message of FORGED is one attack; add a line to add one. All are pushed onto the queue as they are, below Celery.
 """

@@ -63,5 +63,5 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 def _hand_over(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # how it ended is told below
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # its exit is handled below
             process.stdin.write(json.dumps(variables | quiet).encode())

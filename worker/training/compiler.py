@@ -26,8 +26,7 @@ def check_compiler(spec: JobSpec, device: Device) -> None:
 def _cpp_compilers() -> tuple[str, ...]:
     from torch._inductor import config  # noqa: PLC0415 - takes a second, and few runs compile
 
-    found = (
-        config.cpp.cxx
-    )  # where torch looks, CXX included; None stands for one that it would fetch itself
+    # Where torch looks, CXX included; None means a compiler that torch would download itself.
+    found = config.cpp.cxx
     names = found if isinstance(found, list | tuple) else (found,)
     return tuple(name for name in names if name)
