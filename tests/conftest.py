@@ -2,11 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.postgres import Postgres, running_postgres
 from tests.server_process import migrated
+from tests.units import UnitScheduling, longest_first
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
+    """Share the tests out by units."""
+    return UnitScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest."""
+    longest_first(items)
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
 
+from tests.chromium import running_chromium
 from tests.ports import find_free_port
 from tests.server_process import Server, migrated, running
-from tests.web.conftest import ARGUMENTS, CHROMIUM
 
 EVIL, FRIEND = "evil.example", "friend.example"
 OTHER_PORT = find_free_port()
@@ -54,12 +54,8 @@ def browser() -> Iterator[Browser]:
     names = f"--host-resolver-rules=MAP {EVIL} 127.0.0.1, MAP {FRIEND} 127.0.0.1"
     # New browsers ask people before a page may reach this machine. The server has to hold without that.
     unasked = "--disable-features=LocalNetworkAccessChecks"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*ARGUMENTS, names, unasked]
-        )
+    with running_chromium(names, unasked) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
@@ -29,9 +28,9 @@ from contracts.record import LogRecord, MetricRecord
 from contracts.text import escape, escape_cell, escape_json, find_unsafe
 from examples.client import ApiError, Client, printable
 from tests.app.player import BASE_URL, TOKEN, Player
+from tests.chromium import running_chromium
 from tests.factories import make_metric, make_summary
 from tests.server_process import Server
-from tests.web.conftest import ARGUMENTS, CHROMIUM
 
 BAD = [
     *map(chr, range(0x20)),
@@ -315,8 +314,7 @@ def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) ->
     make_old(database, old)
     database.close()
     seen: dict[str, str] = {}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with running_chromium() as browser:
         page = browser.new_page()
         for path, wanted in (
             ("/", "evil\\u202egpj.exe"),
@@ -336,7 +334,6 @@ def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) ->
                 "() => [document.title, document.body.textContent, ...[...document.querySelectorAll('input, [title], "
                 "[aria-label]')].flatMap(each => [each.value, each.title, each.ariaLabel])].join('\\n')"
             )
-        browser.close()
 
     for path, text in seen.items():
         isolates = str.maketrans("", "", "\u2068\u2069\n\t\r")  # the page's own, around names

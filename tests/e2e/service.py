@@ -198,7 +198,7 @@ class Service:
         return data
 
     def wait_for_job(
-        self, job_id: str, is_there: Callable[[Any], bool], seconds: float = 60
+        self, job_id: str, is_there: Callable[[Any], bool], seconds: float = 180
     ) -> Any:
         """Poll the job until it is as wanted; return it."""
         seen: list[Any] = [None]
@@ -210,10 +210,10 @@ class Service:
         wait_for(look, seconds, lambda: f"{seen[0]}\n{self.logs()}")
         return seen[0]
 
-    def wait_for_end(self, job_id: str, seconds: float = 60) -> Any:
+    def wait_for_end(self, job_id: str, seconds: float = 180) -> Any:
         return self.wait_for_job(job_id, lambda job: job["status"] in FINAL, seconds)
 
-    def wait_for_step(self, job_id: str, step: int, seconds: float = 60) -> Any:
+    def wait_for_step(self, job_id: str, step: int, seconds: float = 180) -> Any:
         return self.wait_for_job(job_id, lambda job: job["progress"]["step"] >= step, seconds)
 
     def ring(self, queue: str = "default") -> None:

@@ -7,22 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.chromium import running_chromium
 from tests.e2e.conftest import make_job, place_model
 from tests.e2e.service import Service
 from tests.tiny_model import make_tiny_qwen2
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ENDLESS = 1_000_000
 WAIT_MS = 30_000
 
@@ -51,7 +42,7 @@ class Site:
         ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Service(tmp_path_factory.mktemp("site")) as service:
         place_model(service, make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2"))
@@ -70,12 +61,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         service.cancel(running)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield running
-        running.close()
+    with running_chromium() as browser:
+        yield browser
 
 
 class Visitor:

@@ -1,0 +1,43 @@
+"""How the tests are shared out when several processes run them: which ones stay together, and which begin."""
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it carries no types
+
+FIRST = ("tests/faults", "tests/e2e", "tests/web", "tests/examples", "tests/cli", "tests/worker")
+"""The directories whose tests take longest. They come first, so that no process is left alone with one of them."""
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sort the tests by directory, those of FIRST before all others."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def unit_of(nodeid: str) -> str:
+    """Return the name of the unit that a test belongs to. One process runs a unit from start to end.
+
+    A unit is a file, except where files share something that takes long to start: the pages share a service with its
+    jobs, and the faults share one cluster for each database.
+    """
+    if nodeid.startswith("tests/web/"):
+        return "tests/web"
+    if nodeid.startswith("tests/faults/"):
+        return "tests/faults on " + ("postgresql" if "postgresql" in nodeid else "sqlite")
+    return nodeid.split("::", 1)[0]
+
+
+def _rank(nodeid: str) -> int:
+    ranks = [number for number, directory in enumerate(FIRST) if nodeid.startswith(directory)]
+    return ranks[0] if ranks else len(FIRST)
+
+
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
+    """Hands out whole units, in the order of the collection."""
+
+    def __init__(self, config: pytest.Config, log: Any = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid)
