@@ -14,6 +14,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
 import asyncio
 import contextlib
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -63,6 +64,10 @@ log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
 """How long answers under way may take once the server was told to stop."""
+ACCEPTED_AT_ONCE = 8
+"""New connections that the event loop accepts before it goes on with the requests of the others."""
+WAITING_CONNECTIONS = 2048
+"""Connections that the kernel keeps until the server accepts them."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -129,11 +134,23 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which tells the application at once that it is to stop, so that long polls and streams end."""
+    """Uvicorn, but it ends long polls and streams as soon as it is told to stop, and accepts connections in small groups.
+
+    asyncio has one number for the kernel's queue and for the connections that it accepts at once. With 2,048 of them, a
+    burst of connections would hold up every other request until each of them is set up.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._state = app.state
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        for server in getattr(self, "servers", ()):  # none if the application did not start
+            for listening in server.sockets:
+                with listening.dup() as same:
+                    same.listen(WAITING_CONNECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGINT and SIGTERM."""
@@ -177,6 +194,7 @@ def main() -> int:
         forwarded_allow_ips=settings.trusted_proxies,
         host=settings.host,
         port=settings.port,
+        backlog=ACCEPTED_AT_ONCE,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import socket
 import sys
 import threading
@@ -379,3 +380,16 @@ def test_a_soft_limit_of_open_files_does_not_keep_clients_out(
                 assert read_all(client).startswith(b"HTTP/1.1 200")
     finally:
         server.close()
+
+
+def test_connections_wait_in_line_while_the_server_is_busy(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/stepline.db"
+    with contextlib.closing(Database(url)) as database:
+        migrate(database)
+    with running(tmp_path, url) as server, contextlib.ExitStack() as clients:
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            waiting = [clients.enter_context(connected(server, LIST)) for _ in range(300)]
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        assert {read_answer(client)[0] for client in waiting} == {200}
