@@ -19,9 +19,9 @@ from fastapi import Depends, Request
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.db import insert_missing
-from app.models import Bell
-from app.settings import Settings
+from app.config.settings import Settings
+from app.db.sql import insert_missing
+from app.db.tables import Bell
 from contracts.wire import TASK_NAME, celery_queue
 
 if TYPE_CHECKING:

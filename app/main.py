@@ -27,34 +27,38 @@ from fastapi.middleware.cors import CORSMiddleware
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import examples, handlers, health, page
 from app.artifacts import routes as artifacts
 from app.attempts import routes as attempts
-from app.attempts.gate import KnownTokens
 from app.checkpoints import routes as checkpoints
+from app.config.hosts import AllowedHosts, is_loopback
+from app.config.settings import Settings
 from app.datasets import routes as datasets
-from app.db import Database
+from app.db.engine import Database
 from app.doorbell import Doorbell
-from app.edge import REQUEST_ID_HEADER, Edge
-from app.errors import ErrorBody
+from app.edge.connections import connection_class
+from app.edge.guard import Guard
+from app.edge.limits import ConnectionLimits
+from app.edge.middleware import REQUEST_ID_HEADER, Edge
+from app.edge.origins import TrustedOrigins
+from app.edge.peers import Slots
+from app.errors.base import ErrorBody
 from app.history import routes as history
-from app.history.stream import Streams
-from app.history.stream_events import StreamEvent
-from app.http.connections import connection_class
+from app.http import handlers
 from app.http.document import DocumentedApp
-from app.http.guard import Guard
-from app.http.hosts import AllowedHosts, is_loopback
-from app.http.limits import ConnectionLimits
-from app.http.origins import TrustedOrigins
-from app.http.peers import Slots
 from app.jobs import routes as jobs
 from app.jobs.waiting import Waits
-from app.logs import configure_logging
+from app.leases.gate import KnownTokens
 from app.migrate import missing_migrations
+from app.ops import health
+from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
-from app.settings import Settings
-from app.storage import Storage
-from app.sweep import Sweeper
+from app.reports import routes as reports
+from app.site import examples, page
+from app.storage.data_dir import Storage
+from app.stream import routes as stream
+from app.stream.schemas import StreamEvent
+from app.stream.streams import Streams
+from app.sweep.sweeper import Sweeper
 from app.workers import routes as workers
 
 gc.freeze()  # and what is loaded stays: no later collection looks at it
@@ -94,9 +98,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.waits = Waits(app.state.database, app.state.stopping)
     app.state.slots = Slots(settings.streams, settings.streams_per_peer)
     app.state.page = page.Page(page.BUILD_DIR)
-    rooms = (jobs, history, artifacts, checkpoints, datasets, workers, attempts, health)
-    for room in (*rooms, examples, page):
-        app.include_router(room.router)
+    for part in (
+        *(jobs, history, stream, reports, artifacts, checkpoints, datasets, workers, attempts),
+        *(health, examples, page),
+    ):
+        app.include_router(part.router)
     handlers.install(app)
     app.add_middleware(
         Guard,

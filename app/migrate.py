@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, column, inspect, select, table
 from sqlalchemy.exc import OperationalError
 
-from app.db import Database
-from app.settings import Settings
+from app.config.settings import Settings
+from app.db.engine import Database
 
 if TYPE_CHECKING:
     from alembic.config import Config

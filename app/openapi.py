@@ -5,8 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from app.config.settings import Settings
 from app.main import create_app
-from app.settings import Settings
 
 
 def main() -> int:

@@ -33,9 +33,9 @@ import httpx2
 import psutil
 from sqlalchemy import func, select
 
-from app.db import Database
+from app.db.engine import Database
+from app.db.tables import Record
 from app.migrate import migrate
-from app.models import Record
 from benchmarks.feed import feed, read_times
 from contracts.attempt import Claim
 from contracts.wire import CLAIM_PATH, SYNC_PATH

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.settings import Settings as ServerSettings
+from app.config.settings import Settings as ServerSettings
 from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
 from tests.faults.cluster import TWENTIETH, Cluster
 from tests.postgres import running_postgres

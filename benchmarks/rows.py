@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 from sqlalchemy import Table
 
-from app.db import Database
+from app.db.engine import Database
+from app.db.tables import Attempt, Base, Job, JobLabel, JobText, Worker, to_json
 from app.jobs.lists import text_of
-from app.models import Attempt, Base, Job, JobLabel, JobText, Worker, to_json
 from contracts.attempt import AttemptStatus, WorkerInfo
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, JobStatus

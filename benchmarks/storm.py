@@ -30,7 +30,7 @@ from typing import Any
 import httpx2
 import psutil
 
-from app.settings import Settings
+from app.config.settings import Settings
 from benchmarks.history import Server, database_url, fill_ours
 
 STEPS = 2000

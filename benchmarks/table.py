@@ -19,7 +19,7 @@ from typing import Any
 
 from alembic import command
 
-from app.db import Database, database_now
+from app.db.engine import Database, database_now
 from app.jobs import queue
 from app.migrate import alembic_config, migrate
 from benchmarks import rows

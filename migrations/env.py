@@ -5,9 +5,9 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Index, UnaryExpression, text
 
-from app.db import Database
-from app.models import Base
-from app.settings import Settings
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Base
 
 LOCK_NUMBER = 7_316_453
 """Any number: two migrations of one PostgreSQL database wait for each other by it."""

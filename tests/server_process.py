@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-from app.db import Database
+from app.db.engine import Database
 from app.migrate import migrate
 from tests.app.player import TOKEN
 from tests.ports import find_free_port

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from app.http.hosts import AllowedHosts
-from app.settings import Settings
+from app.config.hosts import AllowedHosts
+from app.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SECRETS = {"secrets": "the database's password", "worker-token": "the worker token"}

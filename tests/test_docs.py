@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from app.settings import Settings as ServerSettings
+from app.config.settings import Settings as ServerSettings
 from worker.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).parent.parent

@@ -1,1 +1,1 @@
-"""Files that an attempt uploaded and a user may download."""
+"""Artifacts: the files that a job leaves for download."""

@@ -4,11 +4,11 @@ from fastapi import APIRouter
 
 from app.artifacts import service
 from app.artifacts.service import ArtifactView
-from app.db import DatabaseDep
-from app.files import StoredFile
+from app.db.engine import DatabaseDep
 from app.http.document import FILE_PARAMETERS, file_answers
-from app.pages import Page
-from app.storage import StorageDep
+from app.http.paging import Page
+from app.storage.data_dir import StorageDep
+from app.storage.responses import StoredFile
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/artifacts", tags=["artifacts"])
 

@@ -9,16 +9,17 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.artifacts import store
-from app.attempts import lease
-from app.attempts.lease import Times
-from app.db import Database
-from app.errors import ArtifactNotFound, BadArtifactName
-from app.history import store as history
+from app.db.engine import Database
+from app.db.tables import Artifact
+from app.errors.disk import storage_errors
+from app.errors.kinds import ArtifactNotFound, BadArtifactName
+from app.events import store as events
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
-from app.models import Artifact
-from app.storage import Storage
-from app.uploads import storage_errors, write_body
+from app.leases import lease
+from app.leases.lease import Times
+from app.storage.data_dir import Storage
+from app.storage.uploads import write_body
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -109,7 +110,7 @@ def _end(database: Database, times: Times, *, token: str, artifact: Artifact) ->
             session.expunge(before)
         artifact.created_at = now
         store.save_artifact(session, artifact)
-        history.insert_event(
+        events.insert_event(
             session,
             attempt.job_id,
             "artifact_uploaded",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.models import Artifact, Attempt
+from app.db.tables import Artifact, Attempt
 
 
 def list_of_job(session: Session, job_id: str) -> Sequence[tuple[Artifact, int]]:

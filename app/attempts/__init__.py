@@ -1,1 +1,1 @@
-"""The worker's room: claim, sync, upload, finish. Every write carries the attempt's token."""
+"""The routes of workers: claim a job, report its records, end an attempt. Public routes are elsewhere."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.attempts.store import HeldAttempt
 from app.jobs.store import NO_ROWS, HeldJob
+from app.leases.store import HeldAttempt
 from contracts.attempt import Note, RowProgress
 from contracts.job import Phase
 from contracts.record import (

@@ -3,18 +3,18 @@
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, BackgroundTasks, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
 from app.attempts import service
-from app.attempts.gate import WorkerRoute
-from app.attempts.lease import Times
-from app.db import DatabaseDep
+from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
-from app.errors import DatasetNotFound
-from app.files import StoredFile
-from app.storage import StorageDep
-from app.tokens import SettingsDep, TokenDep
+from app.errors.kinds import DatasetNotFound
+from app.http.bearer import SettingsDep, TokenDep
+from app.leases.gate import WorkerRoute
+from app.leases.lease import TimesDep
+from app.storage.data_dir import StorageDep
+from app.storage.responses import StoredFile
 from contracts.attempt import (
     Claim,
     ClaimRequest,
@@ -40,13 +40,6 @@ from contracts.wire import (
 log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
-
-
-async def _times(settings: SettingsDep) -> Times:
-    return Times.of(settings)
-
-
-TimesDep = Annotated[Times, Depends(_times)]
 
 
 @router.post(HELLO_PATH, status_code=204)

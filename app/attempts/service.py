@@ -7,27 +7,29 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
-from app.attempts import lease, progress, store
-from app.attempts.lease import Times
-from app.attempts.store import HeldAttempt
+from app.attempts import progress, store
 from app.checkpoints import service as checkpoints
+from app.config.settings import Settings
 from app.datasets import store as datasets
-from app.db import WrittenJson, database_now
-from app.errors import (
+from app.db.engine import database_now
+from app.db.ids import new_id
+from app.db.sql import WrittenJson
+from app.db.tables import Attempt, Dataset, Job, to_json
+from app.errors.kinds import (
     ArtifactsMissing,
     AttemptNotFound,
     AttemptSuperseded,
     NumberTooLarge,
     RecordsMissing,
 )
-from app.history import blocks
-from app.history import store as history
-from app.ids import new_id
+from app.events import store as events
 from app.jobs import queue, settlement
 from app.jobs import store as jobs
 from app.jobs.store import HeldJob
-from app.models import Attempt, Dataset, Job, to_json
-from app.settings import Settings
+from app.leases import lease
+from app.leases.lease import Times
+from app.leases.store import HeldAttempt
+from app.series import blocks
 from app.workers import service as workers
 from app.workers import store as worker_rows
 from contracts.attempt import (
@@ -99,7 +101,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
         acked_seq=0,
     )
     store.insert_attempt(session, attempt)
-    history.insert_event(
+    events.insert_event(
         session,
         job.id,
         "attempt_started",
@@ -161,7 +163,7 @@ def sync_attempt(
     if news.job or fresh or request.samples:
         jobs.update_progress(session, attempt, news.job)
     for code, level, figures in news.events:
-        history.insert_event(
+        events.insert_event(
             session, job.id, code, now, attempt=attempt.number, level=level, **figures
         )
     checkpoints.note_checkpoints(session, attempt, fresh, now)
@@ -263,7 +265,7 @@ def take_earlier(
     if "checkpoint_step" in news.job:
         jobs.update_progress(session, current, {"checkpoint_step": news.job["checkpoint_step"]})
     for code, level, figures in news.events:
-        history.insert_event(
+        events.insert_event(
             session, job.id, code, now, attempt=earlier.number, level=level, **figures
         )
     return earlier.acked_seq

@@ -4,57 +4,18 @@ import functools
 import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.db import insert_many, insert_missing, moment, written_out
-from app.history.blocks import LONGEST_NAME, SYSTEM
-from app.models import Attempt, Base, Output, Record, Sample
+from app.db.sql import insert_many, insert_missing, written_out
+from app.db.tables import Attempt, Base, Output, Record, Sample
+from app.leases.store import ATTEMPTS, HELD, HeldAttempt
+from app.series.blocks import LONGEST_NAME, SYSTEM
 from contracts.attempt import AttemptStatus, Outcome, OutputChunk, SystemSample
 from contracts.job import JobStatus
 
-
-class HeldAttempt(NamedTuple):
-    """An attempt whose row is held until the transaction ends, as it stands.
-
-    A plain row: to make an object of it takes longer than the statement itself.
-    """
-
-    id: str
-    job_id: str
-    number: int
-    worker_id: str
-    synced_at: datetime
-    seen_seq: int
-    acked_seq: int
-    folded_seq: int
-    acked_output: int
-    acked_note: int
-    first_step: int | None
-    last_step: int | None
-    resumed_from: int | None
-    resumed_step: int | None
-
-
-# What every sync does is put together once, and over plain tables, for the same reason.
-_ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
-_HELD = [_ATTEMPTS.c[name] for name in HeldAttempt._fields]
-_HOLD = (
-    update(_ATTEMPTS)
-    .where(
-        _ATTEMPTS.c.id == bindparam("attempt"),
-        _ATTEMPTS.c.token_sha256 == bindparam("token"),
-        _ATTEMPTS.c.status == AttemptStatus.RUNNING,
-    )
-    .values(
-        synced_at=moment(0.0),
-        lease_expires_at=moment(bindparam("lease_seconds")),
-        takeover_at=moment(bindparam("takeover_seconds")),
-    )
-    .returning(*_HELD)
-)
 _RECORDS = Base.metadata.tables[Record.__tablename__]
 
 
@@ -62,41 +23,6 @@ def insert_attempt(session: Session, attempt: Attempt) -> None:
     """Store a new attempt."""
     session.add(attempt)
     session.flush()
-
-
-def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
-    """Return the attempt if the token is its own."""
-    return session.scalars(
-        select(Attempt)
-        .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-
-
-def list_of_job(session: Session, job_id: str) -> Sequence[Attempt]:
-    """Return a job's attempts, first to newest."""
-    return session.scalars(
-        select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)
-    ).all()
-
-
-def hold_attempt(
-    session: Session,
-    attempt_id: str,
-    token_sha256: str,
-    *,
-    lease_seconds: float,
-    takeover_seconds: float,
-) -> HeldAttempt | None:
-    """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
-    said = {
-        "attempt": attempt_id,
-        "token": token_sha256,
-        "lease_seconds": lease_seconds,
-        "takeover_seconds": takeover_seconds,
-    }
-    row = session.execute(_HOLD, said).one_or_none()
-    return None if row is None else HeldAttempt._make(row)
 
 
 def end_attempt(
@@ -151,11 +77,11 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
 def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | None:
     """Return an ended attempt of the job, held until the transaction ends."""
     row = session.execute(
-        select(*_HELD)
+        select(*HELD)
         .where(
-            _ATTEMPTS.c.job_id == job_id,
-            _ATTEMPTS.c.number == number,
-            _ATTEMPTS.c.status != AttemptStatus.RUNNING,
+            ATTEMPTS.c.job_id == job_id,
+            ATTEMPTS.c.number == number,
+            ATTEMPTS.c.status != AttemptStatus.RUNNING,
         )
         .with_for_update()
     ).one_or_none()
@@ -277,8 +203,8 @@ def update_attempt(session: Session, attempt: HeldAttempt, values: dict[str, Any
 @functools.cache
 def _progress(names: tuple[str, ...]) -> Update:
     return (
-        update(_ATTEMPTS)
-        .where(_ATTEMPTS.c.id == bindparam("attempt"))
+        update(ATTEMPTS)
+        .where(ATTEMPTS.c.id == bindparam("attempt"))
         .values({name: bindparam(name) for name in names})
     )
 
@@ -286,6 +212,6 @@ def _progress(names: tuple[str, ...]) -> Update:
 def _change(
     session: Session, where: Sequence[ColumnElement[bool]], **values: Any
 ) -> HeldAttempt | None:
-    changed = update(_ATTEMPTS).where(*where).values(**values).returning(*_HELD)
+    changed = update(ATTEMPTS).where(*where).values(**values).returning(*HELD)
     row = session.execute(changed).one_or_none()
     return None if row is None else HeldAttempt._make(row)

@@ -1,1 +1,1 @@
-"""Checkpoints in the server's storage: what a worker hands in, what the next attempt starts from."""
+"""Checkpoints: which are stored, kept and offered for a resume."""

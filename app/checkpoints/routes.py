@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
-from app.attempts.gate import WorkerRoute
-from app.attempts.routes import TimesDep
 from app.checkpoints import service
 from app.checkpoints.service import CheckpointView
-from app.db import DatabaseDep
-from app.errors import CheckpointFileNotFound
-from app.files import StoredFile
-from app.pages import Page
-from app.storage import StorageDep
-from app.tokens import TokenDep
+from app.db.engine import DatabaseDep
+from app.errors.kinds import CheckpointFileNotFound
+from app.http.bearer import TokenDep
+from app.http.paging import Page
+from app.leases.gate import WorkerRoute
+from app.leases.lease import TimesDep
+from app.storage.data_dir import StorageDep
+from app.storage.responses import StoredFile
 from contracts.checkpoint import CheckpointOffer, CheckpointReply
 from contracts.wire import BLOB_PATH, CHECKPOINT_PATH, SHA256_HEADER
 

@@ -11,21 +11,22 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.attempts import lease
-from app.attempts import store as attempt_rows
-from app.attempts.lease import Times
-from app.attempts.store import HeldAttempt
 from app.checkpoints import store
-from app.db import Database
-from app.errors import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
-from app.history import line
-from app.history import store as history
-from app.ids import new_id
+from app.db.engine import Database
+from app.db.ids import new_id
+from app.db.tables import Checkpoint, CheckpointBlob, Job, to_json
+from app.errors.disk import storage_errors
+from app.errors.kinds import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
+from app.events import store as events
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
-from app.models import Checkpoint, CheckpointBlob, Job, to_json
-from app.storage import Storage
-from app.uploads import storage_errors, write_body
+from app.leases import lease
+from app.leases import store as leases
+from app.leases.lease import Times
+from app.leases.store import HeldAttempt
+from app.series import line
+from app.storage.data_dir import Storage
+from app.storage.uploads import write_body
 from contracts.attempt import EarlierAttempt
 from contracts.checkpoint import CheckpointFile, CheckpointOffer, CheckpointReply, ResumePoint
 from contracts.job import load_stored_spec
@@ -79,9 +80,7 @@ def list_resume_points(
 
     What a later attempt has replaced is left out, so that the history only ever grows or is replaced from one step on.
     """
-    attempts = [
-        a for a in attempt_rows.list_of_job(session, job.id) if a.number < job.attempt_number
-    ]
+    attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]
     earlier = [
         EarlierAttempt(
             attempt_id=attempt.id,
@@ -157,7 +156,7 @@ def offer_checkpoint(
         return CheckpointReply(missing=missing, stored=False), []
     checkpoint.stored_at = now
     session.flush()
-    history.insert_event(
+    events.insert_event(
         session,
         job.id,
         "checkpoint_stored",

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.attempts.store import HeldAttempt
-from app.models import Attempt, Checkpoint, CheckpointBlob, Record
+from app.db.tables import Attempt, Checkpoint, CheckpointBlob, Record
+from app.leases.store import HeldAttempt
 
 
 def list_of_job(session: Session, job_id: str) -> list[tuple[Checkpoint, int]]:

@@ -1,1 +1,1 @@
-"""Uploaded datasets: checked row by row, kept by content hash."""
+"""Uploaded datasets: checking, storing and listing them."""

@@ -8,11 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from app.datasets import service
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
-from app.db import DatabaseDep
-from app.handlers import LanguageDep
+from app.db.engine import DatabaseDep
 from app.http.document import LOCATION
-from app.pages import Page
-from app.storage import StorageDep
+from app.http.language import LanguageDep
+from app.http.paging import Page
+from app.storage.data_dir import StorageDep
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

@@ -12,22 +12,16 @@ from typing import Any, BinaryIO, Literal
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from app import complaints
 from app.datasets import store
 from app.datasets.reader import Row, read_rows
-from app.db import Database, database_now
-from app.errors import (
-    DatasetEmpty,
-    DatasetInUse,
-    DatasetInvalid,
-    DatasetNotFound,
-)
-from app.ids import is_id
-from app.jobs import store as jobs
-from app.models import Dataset
-from app.pages import Page, decode_cursor, encode_cursor
-from app.storage import Draft, Storage
-from app.uploads import storage_errors
+from app.db.engine import Database, database_now
+from app.db.ids import is_id
+from app.db.tables import Dataset
+from app.errors.disk import storage_errors
+from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, DatasetNotFound
+from app.http import validation as complaints
+from app.http.paging import Page, decode_cursor, encode_cursor
+from app.storage.data_dir import Draft, Storage
 from contracts.dataset import parse_row
 from contracts.failure import Language
 from contracts.row_error import FORMS, RowError
@@ -148,7 +142,7 @@ def delete_dataset(session: Session, dataset_id: str) -> str:
     dataset = store.lock_dataset(session, dataset_id) if is_id(dataset_id) else None
     if dataset is None:
         raise DatasetNotFound(dataset=dataset_id[:100])
-    user = jobs.find_user_of_dataset(session, dataset_id)
+    user = store.find_user_of_dataset(session, dataset_id)
     if user is not None:
         raise DatasetInUse(dataset=dataset_id, job=user)
     store.delete_dataset(session, dataset_id)

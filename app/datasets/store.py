@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import (
+    delete,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
-from app.db import insert_missing
-from app.models import Dataset
+from app.db.sql import insert_missing
+from app.db.tables import Dataset, Job
+from contracts.job import JobStatus
 
 
 def find_dataset(session: Session, dataset_id: str) -> Dataset | None:
@@ -36,3 +41,15 @@ def list_datasets(session: Session, below: int | None, limit: int) -> Sequence[D
     """Return datasets, newest first, uploaded before the one of number `below`."""
     query = select(Dataset).order_by(Dataset.number.desc()).limit(limit)
     return session.scalars(query if below is None else query.where(Dataset.number < below)).all()
+
+
+def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
+    """Return the id of a job that needs the dataset and has not ended."""
+    return session.scalar(
+        select(Job.id)
+        .where(
+            or_(Job.train_dataset_id == dataset_id, Job.eval_dataset_id == dataset_id),
+            Job.status.in_([status for status in JobStatus if not status.is_final]),
+        )
+        .limit(1)
+    )

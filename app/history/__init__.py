@@ -1,1 +1,1 @@
-"""What a job left behind while it ran: loss curve, events, logs."""
+"""A job's history for readers: loss, metrics, events, logs, attempts, exports. Writes nothing."""

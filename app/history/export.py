@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.db import Database
-from app.history import store
-from app.history.line import Place
-from app.history.news import News, Row, read_news
-from app.history.series import Bounds
+from app.db.engine import Database
+from app.leases.store import list_attempts
+from app.series.line import Place
+from app.series.news import News, Row, read_news
+from app.series.reader import Bounds
 from contracts.text import escape_cell
 
 PAGE = 5000
@@ -75,7 +75,7 @@ def _pages(database: Database, job_id: str, wanted: Extract) -> Iterator[tuple[i
 
 def _read(database: Database, job_id: str, place: Place) -> News:
     with database.reading() as session:
-        return read_news(session, store.list_attempts(session, job_id), place, PAGE)
+        return read_news(session, list_attempts(session, job_id), place, PAGE)
 
 
 def _csv(rows: list[list[object]]) -> str:

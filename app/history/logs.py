@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from app.db.tables import Attempt
 from app.history import store
 from app.history.schemas import LogLine
-from app.models import Attempt
-from app.pages import Page, decode_cursor, encode_cursor
+from app.http.paging import Page, decode_cursor, encode_cursor
+from app.leases.store import list_attempts
 from contracts.text import escape_lines
 
 
@@ -27,7 +28,7 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
     """Return a page of a job's log lines, oldest first, attempt by attempt."""
     place = _Place(*decode_cursor(cursor, 4)) if cursor else _Place()
     lines: list[LogLine] = []
-    for attempt in store.list_attempts(session, job_id):
+    for attempt in list_attempts(session, job_id):
         if attempt.number < place.attempt:
             continue
         if attempt.number > place.attempt:
@@ -42,7 +43,7 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
     """Yield the text of every line of a job's logs, fit for a terminal."""
-    for attempt in store.list_attempts(session, job_id):
+    for attempt in list_attempts(session, job_id):
         for line, _ in _read_attempt(session, attempt, _Place(attempt.number), None):
             yield escape_lines(line.text)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.history.line import Piece, Place, list_pieces, on_line
-from app.history.news import Row, newest_place, read_news
-from app.history.points import Point
-from app.history.series import FAR, Bounds, Reader, Series
-from app.models import Attempt
+from app.db.tables import Attempt
+from app.series.line import Piece, Place, list_pieces, on_line
+from app.series.news import Row, newest_place, read_news
+from app.series.points import Point
+from app.series.reader import FAR, Bounds, Reader, Series
 from contracts.job import JobStatus
 
 DIGITS = 6

@@ -3,14 +3,12 @@
 import json
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
-from app.db import DatabaseDep
-from app.handlers import LanguageDep
-from app.history import curve, service
+from app.db.engine import DatabaseDep
+from app.history import loss, service
 from app.history.export import Extract, csv_lines, ndjson_lines
-from app.history.line import Place
 from app.history.metrics import Wanted
 from app.history.schemas import (
     AttemptView,
@@ -20,14 +18,12 @@ from app.history.schemas import (
     MetricsView,
     WindowPage,
 )
-from app.history.series import FAR
-from app.history.stream import StreamResponse, Streams
-from app.history.stream_events import StreamEvent
-from app.http.document import events, tagged
-from app.http.peers import hold_slot
-from app.negotiation import Formats, refuse_beside
-from app.pages import Page
-from contracts.summary import Summary
+from app.http.document import tagged
+from app.http.formats import Formats, refuse_beside
+from app.http.language import LanguageDep
+from app.http.paging import Page
+from app.series.line import Place
+from app.series.reader import FAR
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
@@ -37,10 +33,7 @@ IfNoneMatch = Annotated[str | None, Header()]
 LOSS = Formats(json="application/json", csv="text/csv", text="text/plain")
 METRICS = Formats(json="application/json", csv="text/csv", ndjson="application/x-ndjson")
 LOGS = Formats(json="application/json", text="text/plain")
-SUMMARY = Formats(json="application/json", text="text/plain", markdown="text/markdown")
 FormatName = Query(alias="format", max_length=20)
-NOW = "now"
-"""In place of a cursor of the stream: nothing of what has been."""
 
 
 MaxPoints = Annotated[int, Query(ge=10, le=100_000)]
@@ -67,7 +60,7 @@ def get_loss(
         refuse_beside("window", since=since, limit=limit, max_points=max_points)
     if max_points is not None:
         refuse_beside("max_points", limit=limit)
-    wanted = curve.Wanted(kind, since, limit, max_points, window)
+    wanted = loss.Wanted(kind, since, limit, max_points, window)
     with database.reading() as session:
         if kind == "text":
             return PlainTextResponse(service.draw_loss(session, job_id))
@@ -131,40 +124,6 @@ def _tagged(tag: str) -> dict[str, str]:
     return {"ETag": tag, "Vary": "Accept", "Cache-Control": "no-cache"}
 
 
-@router.get(
-    "/stream",
-    dependencies=[Depends(hold_slot)],
-    response_class=StreamingResponse,
-    responses={
-        200: {"content": events(StreamEvent)},
-        204: {"description": "The job has ended, and Last-Event-ID is its end."},
-    },
-)
-async def stream_job(
-    *,
-    job_id: str,
-    request: Request,
-    language: LanguageDep,
-    since: Cursor = None,
-    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
-) -> Response:
-    """Stream what happens to a job as Server-Sent Events, from its start or from a place on, until it has ended."""
-    streams: Streams = request.app.state.streams
-    place, has_ended = await streams.find_end(job_id)
-    begin = (
-        None
-        if since == NOW and not last_event_id
-        else Place.decode(last_event_id or since, "since")
-    )
-    if last_event_id and has_ended and begin is not None and begin.covers(place):
-        return Response(status_code=204)
-    return StreamResponse(
-        streams.listen(job_id, begin, place, language),
-        streams.send_seconds,
-        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-    )
-
-
 @router.get("/events")
 def list_events(
     job_id: str,
@@ -204,27 +163,3 @@ def list_attempts(job_id: str, database: DatabaseDep, language: LanguageDep) -> 
     with database.reading() as session:
         views = service.list_attempts(session, job_id, language)
     return Page(data=views, has_more=False, cursor=None)
-
-
-@router.get("/summary", response_model=Summary, responses={200: {"content": SUMMARY.content}})
-def get_summary(
-    *,
-    job_id: str,
-    database: DatabaseDep,
-    language: LanguageDep,
-    lang: Literal["en", "zh"] | None = None,
-    accept: Accept = None,
-    wanted_format: Annotated[str | None, FormatName, SUMMARY.names] = None,
-) -> Response:
-    """Return the final report: JSON, the boxed text, or Markdown."""
-    kind = SUMMARY.choose(accept, wanted_format)
-    with database.reading() as session:
-        summary = service.get_summary(session, job_id, language)
-    if kind in {"text", "markdown"}:
-        from app import report  # noqa: PLC0415  # its tables of characters are not needed to start
-
-        if kind == "text":
-            return PlainTextResponse(report.render_report(summary, lang or language))
-        text = report.render_markdown(summary, lang or language)
-        return PlainTextResponse(text, media_type="text/markdown")
-    return Response(summary.model_dump_json(), media_type="application/json")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.pages import Page
+from app.http.paging import Page
 from contracts.attempt import AttemptStatus
 from contracts.job import JobStatus
 

@@ -7,41 +7,42 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db import database_now
-from app.errors import SummaryNotReady
-from app.event_words import event_words
-from app.history import curve, logs, metrics, store
+from app.db.engine import database_now
+from app.db.tables import Attempt, Event
+from app.events import store as events
+from app.events.words import event_words
+from app.history import logs, loss, metrics
 from app.history.chart import draw_chart
-from app.history.line import on_line
 from app.history.metrics import Wanted
 from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
-from app.history.series import Bounds, Reader
 from app.http.etags import holds
+from app.http.paging import Page, decode_cursor, encode_cursor
 from app.jobs import service as jobs
-from app.models import Attempt, Event
-from app.pages import Page, decode_cursor, encode_cursor
+from app.leases import store as leases
+from app.series.line import on_line
+from app.series.reader import Bounds, Reader
+from app.series.store import list_last_samples
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
-from contracts.summary import Summary
 from contracts.text import escape_lines
 
 CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt", "at")
 
 
 def get_loss(
-    session: Session, job_id: str, wanted: curve.Wanted, held: str | None
+    session: Session, job_id: str, wanted: loss.Wanted, held: str | None
 ) -> tuple[str, dict[str, Any] | None]:
     """Return (etag, LossPage or WindowPage as plain data); None instead if the caller holds that already."""
     status = jobs.get_status(session, job_id)
-    attempts = store.list_attempts(session, job_id)
+    attempts = leases.list_attempts(session, job_id)
     tag = metrics.etag(status, attempts, wanted)
     if holds(held, tag):
         return tag, None
     if wanted.window is None:
-        page = curve.read_loss(session, attempts, wanted)
+        page = loss.read_loss(session, attempts, wanted)
     else:
         job = jobs.get_row(session, job_id)
-        page = curve.read_windows(session, job, attempts, wanted.window)
+        page = loss.read_windows(session, job, attempts, wanted.window)
     advice = metrics.poll_after(status, has_more=page["has_more"])
     return tag, page | {"poll_after_seconds": advice}
 
@@ -50,7 +51,7 @@ def draw_loss(session: Session, job_id: str) -> str:
     """Return the loss as a chart for a terminal."""
     status = jobs.get_status(session, job_id)
     names = ("loss", "eval_loss")
-    reader = Reader(session, on_line(store.list_attempts(session, job_id)), names)
+    reader = Reader(session, on_line(leases.list_attempts(session, job_id)), names)
     train, evaluations = (
         [(step, value) for _, (_, step, _, value) in reader.read(name, Bounds(), 1000).points]
         for name in names
@@ -63,8 +64,8 @@ def get_metrics(
 ) -> tuple[str, dict[str, Any] | None]:
     """Return (etag, MetricsView as plain data); None instead if the caller holds that already."""
     status = jobs.get_status(session, job_id)
-    attempts = store.list_attempts(session, job_id)
-    samples = sum(store.list_last_samples(session, [each.id for each in attempts]).values())
+    attempts = leases.list_attempts(session, job_id)
+    samples = sum(list_last_samples(session, [each.id for each in attempts]).values())
     tag = metrics.etag(status, attempts, samples, wanted)
     if holds(held, tag):
         return tag, None
@@ -76,7 +77,7 @@ def list_names(session: Session, job_id: str, wanted: Sequence[str] | None) -> l
     jobs.require_job(session, job_id)
     if wanted is not None:
         return list(wanted)
-    return Reader(session, on_line(store.list_attempts(session, job_id))).names()
+    return Reader(session, on_line(leases.list_attempts(session, job_id))).names()
 
 
 def loss_csv(page: dict[str, Any]) -> str:
@@ -94,7 +95,7 @@ def list_events(
     """Return a page of a job's events, oldest first."""
     jobs.require_job(session, job_id)
     after = decode_cursor(cursor, 1)[0] if cursor else 0
-    rows = store.list_events(session, job_id, after, limit + 1)
+    rows = events.list_events(session, job_id, after, limit + 1)
     page = rows[:limit]
     return Page(
         data=[event_view(event, language) for event in page],
@@ -133,7 +134,7 @@ def list_attempts(session: Session, job_id: str, language: Language) -> list[Att
     jobs.require_job(session, job_id)
     now = database_now(session)
     views = []
-    for attempt in store.list_attempts(session, job_id):
+    for attempt in leases.list_attempts(session, job_id):
         worker = WorkerInfo.model_validate(attempt.worker)
         is_running = attempt.status is AttemptStatus.RUNNING
         views.append(
@@ -155,14 +156,6 @@ def list_attempts(session: Session, job_id: str, language: Language) -> list[Att
             )
         )
     return views
-
-
-def get_summary(session: Session, job_id: str, language: Language) -> Summary:
-    """Return the summary of a job that succeeded. Raises SummaryNotReady."""
-    job, content = jobs.get_with_summary(session, job_id, language)
-    if content is None:
-        raise SummaryNotReady(job=job_id, status=job.status.value)
-    return Summary.model_validate(content)
 
 
 def _error(attempt: Attempt, language: Language) -> AttemptError | None:

@@ -1,1 +1,1 @@
-"""HTTP machinery of the server: what every request meets before and after its route."""
+"""What routes share to read requests and write responses: bearer tokens, language, formats, ETags, ranges, paging, validation, OpenAPI. No route and no SQL."""

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.errors import ErrorBody
+from app.errors.base import ErrorBody
 
 Answers = dict[int | str, dict[str, Any]]
 """Answers by their status, as the `responses` of a route take them."""

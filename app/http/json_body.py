@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from app.errors import BodyTooDeep
+from app.errors.kinds import BodyTooDeep
 from contracts.nesting import MAX_DEPTH, TooDeep, check_text
 
 

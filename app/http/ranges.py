@@ -2,7 +2,7 @@
 
 import re
 
-from app.errors import RangeNotSatisfiable
+from app.errors.kinds import RangeNotSatisfiable
 
 MOST_RANGES = 16
 """Ranges of one request. A request for more gets the whole file, which costs less than its pieces."""

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.errors import BadCursor
+from app.errors.kinds import BadCursor
+from app.http.paging import decode_cursor, encode_cursor
 from app.jobs import lists
-from app.pages import decode_cursor, encode_cursor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

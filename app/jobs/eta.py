@@ -1,6 +1,6 @@
 """How long a running job may still take: steps left, evaluations to come, and the rest of the present one."""
 
-from app.models import Job
+from app.db.tables import Job
 from contracts.job import JobSpec, Phase
 from contracts.plan import count_evaluations_after
 

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from app.db import insert_missing
-from app.errors import IdempotencyConflict
+from app.db.sql import insert_missing
+from app.db.tables import IdempotencyKey
+from app.errors.kinds import IdempotencyConflict
 from app.jobs.schemas import StoredAnswer
-from app.models import IdempotencyKey
 
 KEPT = timedelta(hours=24)
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, tuple_, union_all
 from sqlalchemy.orm import Session, defer
 
+from app.db.tables import Attempt, Job, JobLabel, JobText, UtcTime
 from app.jobs.schemas import JobFilter
-from app.models import Attempt, Job, JobLabel, JobText, UtcTime
 from contracts.job import JobStatus
 
 MOST_SEARCHED = 1000

@@ -10,9 +10,9 @@ from datetime import datetime
 from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, func, or_, select, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.db import written_out
+from app.db.sql import written_out
+from app.db.tables import Job
 from app.jobs import store
-from app.models import Job
 from contracts.job import JobStatus
 
 MOST_PLACES = 1000

@@ -7,19 +7,19 @@ from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.db import DatabaseDep
+from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
-from app.errors import BadLabelFilter
-from app.handlers import LanguageDep
+from app.edge.peers import Slots, peer_of
+from app.errors.kinds import BadLabelFilter
 from app.http.document import LOCATION, tagged
 from app.http.etags import holds
 from app.http.json_body import JsonRoute
-from app.http.peers import Slots, peer_of
+from app.http.language import LanguageDep
 from app.http.times import Moment
 from app.jobs import service
 from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
 from app.jobs.waiting import Waits
-from app.storage import StorageDep
+from app.storage.data_dir import StorageDep
 from contracts.job import JobSpec, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)

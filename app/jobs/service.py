@@ -9,8 +9,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
-from app.db import database_now
-from app.errors import (
+from app.db.engine import database_now
+from app.db.ids import is_id, new_id
+from app.db.tables import Dataset, Job, to_json
+from app.errors.kinds import (
     CancelPending,
     DatasetGone,
     JobAlreadyEnded,
@@ -22,8 +24,7 @@ from app.errors import (
     UnknownModel,
     UnsafeCharacter,
 )
-from app.history import store as history
-from app.ids import is_id, new_id
+from app.events import store as events
 from app.jobs import idempotency, lists, queue, store
 from app.jobs.cursors import decode_place, encode_place
 from app.jobs.schemas import (
@@ -34,7 +35,6 @@ from app.jobs.schemas import (
     StoredAnswer,
 )
 from app.jobs.views import view
-from app.models import Dataset, Job, to_json
 from app.workers import service as workers
 from contracts.failure import Language
 from contracts.job import DatasetSource, JobSpec, JobStatus, load_stored_spec
@@ -139,9 +139,9 @@ def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
     now = database_now(session)
     job = _lock(session, job_id)
     if store.mark_cancelled_before_start(session, job.id, now):
-        history.insert_event(session, job.id, "job_cancelled", now)
+        events.insert_event(session, job.id, "job_cancelled", now)
     elif store.mark_cancel_requested(session, job.id, now):
-        history.insert_event(session, job.id, "cancel_requested", now, attempt=job.attempt_number)
+        events.insert_event(session, job.id, "cancel_requested", now, attempt=job.attempt_number)
     view = get_job(session, job_id, language)
     if view.status.is_final and view.status is not JobStatus.CANCELLED:
         raise JobAlreadyEnded(job=job_id, status=view.status.value)
@@ -155,9 +155,9 @@ def pause_job(session: Session, job_id: str, language: Language) -> JobView:
     _refuse_ended(job)
     _refuse_cancelling(job)
     if store.mark_paused_before_start(session, job_id):
-        history.insert_event(session, job_id, "job_paused", now, step=job.step)
+        events.insert_event(session, job_id, "job_paused", now, step=job.step)
     elif store.mark_pause_requested(session, job_id, now):
-        history.insert_event(session, job_id, "pause_requested", now, attempt=job.attempt_number)
+        events.insert_event(session, job_id, "pause_requested", now, attempt=job.attempt_number)
     return get_job(session, job_id, language)
 
 
@@ -172,10 +172,10 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
     _refuse_cancelling(job)
     to_ring: str | None = None
     if store.mark_resumed(session, job_id):
-        history.insert_event(session, job_id, "job_resumed", now)
+        events.insert_event(session, job_id, "job_resumed", now)
         to_ring = job.queue
     elif store.mark_pause_withdrawn(session, job_id):
-        history.insert_event(session, job_id, "pause_withdrawn", now, attempt=job.attempt_number)
+        events.insert_event(session, job_id, "pause_withdrawn", now, attempt=job.attempt_number)
     return get_job(session, job_id, language), to_ring
 
 
@@ -198,7 +198,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     train = _still_there(session, job_id, spec.dataset.train)
     separate = _still_there(session, job_id, spec.dataset.eval)
     store.mark_retried(session, job, train, separate)
-    history.insert_event(session, job_id, "job_retried", now)
+    events.insert_event(session, job_id, "job_retried", now)
     return get_job(session, job_id, language), job.queue
 
 
@@ -256,7 +256,7 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
     except IntegrityError as error:
         # The dataset was there a moment ago; its deletion won.
         raise UnknownDataset("dataset.train", dataset=spec.dataset.train) from error
-    history.insert_event(session, job.id, "job_created", now)
+    events.insert_event(session, job.id, "job_created", now)
     session.flush()
     return job
 

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.attempts.store import HeldAttempt
-from app.history import store as history
+from app.db.tables import Job
+from app.events import store as events
 from app.jobs import store
-from app.models import Job
+from app.leases.store import HeldAttempt
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobStatus
@@ -37,7 +37,7 @@ def settle_outcome(
             return _succeed(session, attempt, summary, now)
         case "failed":
             failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
-            history.insert_event(
+            events.insert_event(
                 session,
                 job.id,
                 "attempt_failed",
@@ -59,7 +59,7 @@ def settle_outcome(
         case "paused":
             return _go_on(session, attempt, job=job, step=outcome.step, now=now)
         case "interrupted":
-            history.insert_event(
+            events.insert_event(
                 session,
                 job.id,
                 "attempt_interrupted",
@@ -85,7 +85,7 @@ def settle_loss(
     After the first loss in a row the job waits no longer: it has waited for its worker already.
     """
     silent_seconds = round((now - attempt.synced_at).total_seconds())
-    history.insert_event(
+    events.insert_event(
         session,
         job.id,
         code,
@@ -200,6 +200,6 @@ def _note(
     level: str = "info",
     **data: object,
 ) -> None:
-    history.insert_event(
+    events.insert_event(
         session, attempt.job_id, code, now, attempt=attempt.number, level=level, **data
     )

@@ -12,15 +12,14 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    or_,
     select,
     update,
 )
 from sqlalchemy.orm import Session
 
-from app.attempts.store import HeldAttempt
+from app.db.tables import Attempt, Base, Job, JobLabel, JobText, to_json
 from app.jobs.lists import text_of
-from app.models import Attempt, Base, Job, JobLabel, JobText, to_json
+from app.leases.store import HeldAttempt
 from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
 from contracts.summary import Summary
@@ -118,18 +117,6 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     """Return the numbers of the last changes of some jobs."""
     query = select(Job.id, Job.version).where(Job.id.in_(job_ids))
     return dict(session.execute(query).all())
-
-
-def find_user_of_dataset(session: Session, dataset_id: str) -> str | None:
-    """Return the id of a job that needs the dataset and has not ended."""
-    return session.scalar(
-        select(Job.id)
-        .where(
-            or_(Job.train_dataset_id == dataset_id, Job.eval_dataset_id == dataset_id),
-            Job.status.in_([status for status in JobStatus if not status.is_final]),
-        )
-        .limit(1)
-    )
 
 
 def mark_running(

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
+from app.db.tables import Job
 from app.jobs import queue
 from app.jobs.eta import eta_seconds
 from app.jobs.schemas import JobError, JobView, Progress, RowsDone
-from app.models import Job
 from contracts.failure import Failure, Language
 from contracts.job import load_stored_spec
 from contracts.text import escape_lines

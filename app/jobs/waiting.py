@@ -13,7 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import Database
+from app.db.engine import Database
 from app.jobs import store
 
 log = structlog.get_logger(__name__)

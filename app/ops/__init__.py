@@ -1,1 +1,1 @@
-"""The server as a process on a host."""
+"""Operating the server: health, logs, process limits and memory. Nothing about jobs."""

@@ -1,1 +1,1 @@
-"""Who has said hello, and who is still there."""
+"""Workers: who they are, what they have, and when they were last seen."""

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.db import DatabaseDep, database_now
-from app.pages import Page
+from app.db.engine import DatabaseDep, database_now
+from app.http.paging import Page
 from app.workers import service
 from app.workers.service import WorkerView
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.db import insert_missing, written_out
-from app.models import Attempt, Worker, to_json
+from app.db.sql import insert_missing, written_out
+from app.db.tables import Attempt, Worker, to_json
 from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60

@@ -10,10 +10,10 @@ import structlog
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.db import Database
+from app.config.settings import Settings
+from app.db.engine import Database
 from app.main import create_app
 from app.migrate import migrate
-from app.settings import Settings
 from tests.app.player import BASE_URL, TOKEN, Player
 from tests.postgres import Postgres
 

@@ -3,9 +3,9 @@ import hashlib
 import pytest
 from sqlalchemy import update
 
-from app.db import Database
-from app.models import Job
-from app.settings import Settings
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Job
 from tests.app.player import Player
 
 

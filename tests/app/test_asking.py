@@ -7,11 +7,11 @@ from fastapi import FastAPI
 from httpx2 import Response
 from sqlalchemy import func, select
 
-from app.db import Database
-from app.leftovers import AGE_SECONDS, remove_leftovers
-from app.models import Artifact, Attempt, Event, Job, Output, Record
-from app.settings import Settings
-from app.sweep import Sweeper
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Artifact, Attempt, Event, Job, Output, Record
+from app.sweep.leftovers import AGE_SECONDS, remove_leftovers
+from app.sweep.sweeper import Sweeper
 from contracts.attempt import Wanted
 from contracts.failure import FailureReason
 from tests.app.player import Player

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from app.db import Database, database_now
-from app.models import Attempt, Job, Record
+from app.db.engine import Database, database_now
+from app.db.tables import Attempt, Job, Record
 from contracts.attempt import AttemptStatus, Claim
 from contracts.base import utc_now
 from contracts.failure import FailureReason

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.db import Database
-from app.models import CheckpointBlob
-from app.settings import Settings
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import CheckpointBlob
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord

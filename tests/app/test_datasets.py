@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from app.config.settings import Settings
 from app.datasets.reader import Row, read_rows
-from app.settings import Settings
 from contracts.row_error import RowError
 from tests.app.player import Player
 

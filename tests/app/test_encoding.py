@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.db import Database
+from app.db.engine import Database
 from app.migrate import migrate
 from contracts.base import utc_now
 from contracts.record import LogRecord

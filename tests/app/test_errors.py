@@ -11,13 +11,15 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from app import errors, messages
-from app.complaints import COMPLAINTS_ZH, row_problem, validation_problems
-from app.db import Database
-from app.errors import AppError
-from app.event_words import EVENTS, event_words
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.errors import kinds as errors
+from app.errors import words as messages
+from app.errors.base import AppError
+from app.events.words import EVENTS, event_words
+from app.http.language import choose_language
+from app.http.validation import COMPLAINTS_ZH, row_problem, validation_problems
 from app.main import create_app
-from app.settings import Settings
 from contracts.dataset import parse_json, parse_row
 from contracts.failure import FailureReason, Language
 from contracts.job import JobSpec
@@ -126,7 +128,7 @@ def test_an_event_says_a_size_in_units(count: int, english: str, chinese: str) -
     ],
 )
 def test_the_language_is_the_one_preferred(header: str | None, language: str) -> None:
-    assert messages.choose_language(header) == language
+    assert choose_language(header) == language
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
 from app.attempts import service as attempts
-from app.attempts.lease import Times
-from app.db import Database, database_now
+from app.config.settings import Settings
+from app.db.engine import Database, database_now
 from app.jobs import lists, queue, service
 from app.jobs.schemas import JobFilter
-from app.settings import Settings
+from app.leases.lease import Times
 from app.workers import service as workers
 from benchmarks import rows
 from contracts.attempt import ClaimRequest, WorkerInfo

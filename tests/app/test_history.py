@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from app.db import Database
+from app.db.engine import Database
+from app.db.tables import Job
 from app.history.schemas import LossPage
-from app.models import Job
 from contracts.attempt import Claim, OutputChunk
 from contracts.base import utc_now
 from contracts.record import LogRecord, MetricRecord

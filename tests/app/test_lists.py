@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.db import Database
+from app.db.engine import Database
+from app.db.tables import Job, JobLabel, JobText, to_json
+from app.http.paging import encode_cursor
 from app.jobs import lists, queue
 from app.jobs.lists import text_of
-from app.models import Job, JobLabel, JobText, to_json
-from app.pages import encode_cursor
 from contracts.job import JobStatus
 from tests.app.player import Player
 from tests.factories import make_spec

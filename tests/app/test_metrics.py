@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.db import Database
-from app.history import blocks
-from app.history.points import Point, thin, with_ends
+from app.db.engine import Database
+from app.db.tables import Job
 from app.history.schemas import LossPage, MetricsView, WindowPage
-from app.models import Job
+from app.series import blocks
+from app.series.points import Point, thin, with_ends
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.record import EvalRecord, LogRecord, MetricRecord, Record

@@ -12,11 +12,11 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import JSON, column, insert, inspect, table, text
 
-from app.db import Database
+from app.db.engine import Database
+from app.db.tables import Base, UtcTime
 from app.jobs.lists import find_jobs
 from app.jobs.schemas import JobFilter
 from app.migrate import _newest, alembic_config, migrate, missing_migrations
-from app.models import Base, UtcTime
 from tests.postgres import Postgres
 
 ZEROS = ("priority", "attempt_number", "losses", "step", "checkpoint_step", "lost_checkpoint_step")

@@ -10,9 +10,9 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from app.db import Database
+from app.config.settings import Settings
+from app.db.engine import Database
 from app.main import create_app
-from app.settings import Settings
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
 from tests.app.player import BASE_URL, TOKEN, Player

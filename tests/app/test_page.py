@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.page import PATHS, Page
+from app.site.page import PATHS, Page
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.history.points import Point, pack, thin, unpack, weigh, with_ends
+from app.series.points import Point, pack, thin, unpack, weigh, with_ends
 
 values = st.floats(allow_nan=True, allow_infinity=True, width=32)
 widths = st.sampled_from([2, 4, 16, 64, 256])

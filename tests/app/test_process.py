@@ -21,10 +21,10 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
-from app.db import Database
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Bell
 from app.doorbell import MOST_RINGS, Doorbell
-from app.models import Bell
-from app.settings import Settings
 from cli import broker
 from contracts.wire import TASK_NAME, celery_queue
 from tests.app.player import TOKEN
@@ -68,7 +68,7 @@ def wait_for_rings(unix_socket: Path, queue: str, count: int, seconds: float = 1
 
 def test_the_server_never_imports_what_trains(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom app.main import create_app\nfrom app.settings import Settings\n"
+        "import sys\nfrom app.main import create_app\nfrom app.config.settings import Settings\n"
         f"create_app(Settings(database_url='sqlite:///{tmp_path}/x.db', worker_token='t')).openapi()\n"
         "print(*sys.modules)"
     )
@@ -87,7 +87,7 @@ def test_a_server_that_starts_loads_nothing_that_only_later_work_needs(
 ) -> None:
     program = (
         "import gc, sys\nfrom app.main import create_app, missing_migrations\n"
-        "from app.settings import Settings\n"
+        "from app.config.settings import Settings\n"
         f"app = create_app(Settings(database_url='{sqlite_url}', worker_token='t', data_dir='{tmp_path}'))\n"
         "assert missing_migrations(app.state.database) is None\n"
         "assert gc.isenabled() and gc.get_freeze_count()\n"

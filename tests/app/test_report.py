@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from wcwidth import width
 
-from app.report import render_markdown, render_report
+from app.reports.boxed import render_markdown, render_report
 from contracts.failure import Language
 from contracts.summary import Summary
 from contracts.verdicts.verdict import VerdictCode

@@ -22,11 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.db import Database, database_now
+from app.config.settings import Settings
+from app.db.engine import Database, database_now
+from app.db.tables import Attempt
 from app.doorbell import Doorbell
-from app.models import Attempt
-from app.settings import Settings
-from app.sweep import Sweeper
+from app.sweep.sweeper import Sweeper
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.failure import Failure, FailureReason

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.storage import RESERVE_BYTES, Storage
+from app.storage.data_dir import RESERVE_BYTES, Storage
 
 
 def test_room_for_deletions_is_set_aside_and_kept_while_the_disk_has_room(tmp_path: Path) -> None:

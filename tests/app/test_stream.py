@@ -14,9 +14,9 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from app.db import Database
-from app.history.frames import find_end
-from app.history.stream import Streams
+from app.db.engine import Database
+from app.stream.frames import find_end
+from app.stream.streams import Streams
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.job import Phase

@@ -6,11 +6,11 @@ from typing import Any, get_args
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
-from app.db import Database
-from app.history import frames
-from app.history.frames import Frame
-from app.history.line import Place
-from app.history.stream_events import StreamEvent
+from app.db.engine import Database
+from app.series.line import Place
+from app.stream import frames
+from app.stream.frames import Frame
+from app.stream.schemas import StreamEvent
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase

@@ -5,12 +5,12 @@ from fastapi import FastAPI
 from sqlalchemy import delete, select, update
 
 from app.attempts import service as attempts
-from app.attempts.lease import Times
-from app.db import Database, database_now
+from app.config.settings import Settings
+from app.db.engine import Database, database_now
+from app.db.tables import Attempt, Bell, Job, Leader
 from app.doorbell import Doorbell
-from app.models import Attempt, Bell, Job, Leader
-from app.settings import Settings
-from app.sweep import Sweeper
+from app.leases.lease import Times
+from app.sweep.sweeper import Sweeper
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
 from tests.app.player import Player

@@ -2,8 +2,8 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from app.db import Database, database_now
-from app.models import Worker
+from app.db.engine import Database, database_now
+from app.db.tables import Worker
 from app.workers.store import LIVE_SECONDS
 from tests.app.player import Player
 

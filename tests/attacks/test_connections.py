@@ -18,9 +18,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.db import Database
-from app.http.connections import connection_class
-from app.http.limits import ConnectionLimits
+from app.db.engine import Database
+from app.edge.connections import connection_class
+from app.edge.limits import ConnectionLimits
 from app.migrate import migrate
 from tests.app.player import Player
 from tests.ports import find_free_port

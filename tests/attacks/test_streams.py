@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from app.db import Database
+from app.db.engine import Database
 from app.migrate import migrate
 from tests.server_process import Server, running
 

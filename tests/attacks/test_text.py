@@ -16,12 +16,12 @@ import pytest
 from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
-from app.db import Database
-from app.event_words import event_words
+from app.config.settings import Settings
+from app.db.engine import Database
+from app.db.tables import Job, JobText
+from app.events.words import event_words
 from app.main import create_app
-from app.models import Job, JobText
-from app.report import render_markdown, render_report
-from app.settings import Settings
+from app.reports.boxed import render_markdown, render_report
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.record import LogRecord, MetricRecord
@@ -270,7 +270,7 @@ def test_the_servers_log_shows_a_path_by_its_numbers(server: Server) -> None:
     assert find_unsafe(raw.replace("\n", "")) is None
 
 
-@pytest.mark.parametrize("module", ["app.logs", "worker.supervisor.logs"])
+@pytest.mark.parametrize("module", ["app.ops.logs", "worker.supervisor.logs"])
 def test_no_log_line_holds_a_raw_character(module: str) -> None:
     code = (
         f"import structlog; from {module} import configure_logging; configure_logging();"

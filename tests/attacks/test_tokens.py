@@ -9,10 +9,10 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from app.attempts import routes as attempts
-from app.attempts.gate import WorkerRoute
 from app.checkpoints import routes as checkpoints
+from app.config.settings import Settings
+from app.leases.gate import WorkerRoute
 from app.main import create_app
-from app.settings import Settings
 from tests.app.player import BASE_URL, TOKEN, Player
 
 BODIES: list[tuple[bytes, str]] = [

@@ -7,7 +7,7 @@ import sys
 import pytest
 from sqlalchemy import inspect
 
-from app.db import Database
+from app.db.engine import Database
 from app.migrate import missing_migrations
 from tests.postgres import Postgres
 

@@ -4,7 +4,7 @@ import contextlib
 import socket
 from pathlib import Path
 
-from app.db import Database
+from app.db.engine import Database
 from app.migrate import migrate
 from tests.server_process import running
 

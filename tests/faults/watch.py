@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, NullPool, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.models import Attempt, Event, Job, Record
+from app.db.tables import Attempt, Event, Job, Record
 from benchmarks.faults.history import (
     AttemptRow,
     JobRow,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.config.settings import Settings
 from app.main import create_app
-from app.page import BUILD_DIR
-from app.settings import Settings
+from app.site.page import BUILD_DIR
 
 ROOT = Path(__file__).parent.parent.parent
 WEB = ROOT / "web"

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 from sqlalchemy import text
 
-from app.db import Database
+from app.db.engine import Database
 from tests.e2e.service import Service
 from tests.web.conftest import Site, Visitor
 

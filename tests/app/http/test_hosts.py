@@ -1,7 +1,7 @@
 import pytest
 
-from app.http.hosts import AllowedHosts, Authority, MalformedHost, parse_authority, parse_pattern
-from app.settings import Settings
+from app.config.hosts import AllowedHosts, Authority, MalformedHost, parse_authority, parse_pattern
+from app.config.settings import Settings
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from starlette.datastructures import Headers
 
-from app.http.origins import TrustedOrigins
+from app.edge.origins import TrustedOrigins
 
 FOREIGN = Headers({"origin": "https://evil.example", "sec-fetch-site": "cross-site"})
 

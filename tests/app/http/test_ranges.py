@@ -1,6 +1,6 @@
 import pytest
 
-from app.errors import RangeNotSatisfiable
+from app.errors.kinds import RangeNotSatisfiable
 from app.http.ranges import MOST_RANGES, wanted_ranges
 
 

@@ -1,0 +1,117 @@
+"""Settings of the server process, read from the environment once, in main. Names begin with STEPLINE_."""
+
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.config.hosts import parse_pattern
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _origins(values: list[str]) -> list[str]:
+    return [value.rstrip("/").lower() for value in values]  # as browsers write them
+
+
+def _hosts(values: list[str]) -> list[str]:
+    return [parse_pattern(value) for value in values]
+
+
+def _networks(values: list[str]) -> list[str]:
+    return [value if value == "*" else _network(value) for value in values]
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not an address or a network, such as 192.0.2.7 or 10.0.0.0/8; names do not count"
+        ) from None
+
+
+class Settings(BaseSettings):
+    """What the server has to be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STEPLINE_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    database_url: str = "sqlite:///stepline-data/stepline.db"
+    """SQLAlchemy address: `sqlite:///file` or `postgresql+psycopg://user:password@host/database`."""
+    broker_url: str = "redis://127.0.0.1:6379/0"
+    """Valkey or Redis, where the doorbell rings."""
+    data_dir: Path = Path("stepline-data")
+    """Where uploads and artifacts lie."""
+    worker_token: SecretStr = SecretStr("")
+    """What a worker shows to say hello and claim; while it is empty no worker is let in."""
+    cors_origins: Annotated[
+        list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)
+    ] = []
+    """Origins of web clients elsewhere, separated by commas; none by default."""
+    allowed_hosts: Annotated[
+        list[str], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)
+    ] = []
+    """Host names and addresses of this server besides localhost and `host`, separated by commas; `*.suffix`, `*`."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    allow_remote: bool = False
+    """Whether listening beyond this machine is meant; else the log warns of it."""
+    doorbell: bool = True
+    """Whether the server rings for workers."""
+    max_upload_bytes: int = Field(2 * 1024**3, ge=1)
+    """Largest dataset, artifact or file of a checkpoint that is taken in."""
+
+    header_seconds: float = Field(20, gt=0)
+    """Longest time until the head of a request has arrived."""
+    idle_seconds: float = Field(75, gt=0)
+    """Time after which a connection without a request is closed."""
+    progress_seconds: float = Field(60, gt=0)
+    """Window in which a request's body must arrive, or a response be read, by `progress_bytes`."""
+    progress_bytes: int = Field(16 * 1024, ge=1, le=64 * 1024)
+    """Fewest bytes in each window; the default is 273 bytes a second."""
+    connections_per_peer: int = Field(1000, ge=0)
+    """Most connections of one address; 0 is no limit."""
+    streams_per_peer: int = Field(200, ge=0)
+    """Most streams and long polls of one address; 0 is no limit."""
+    streams: int = Field(1000, ge=0)
+    """Most streams and long polls of all addresses together; 0 is no limit."""
+    trusted_proxies: Annotated[
+        list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)
+    ] = []
+    """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto count."""
+
+    flush_seconds: float = Field(0.5, gt=0)
+    """Longest time that a worker holds back a new record."""
+    sync_seconds: float = Field(10, gt=0)
+    """Longest time between two syncs of a worker with nothing new."""
+    lease_seconds: float = Field(45, gt=0)
+    """Silence after which an attempt is shown as unreachable."""
+    takeover_seconds: float = Field(180, gt=0)
+    """Silence after which an attempt is lost and its job queued again."""
+    sweep_seconds: float = Field(10, gt=0)
+    """Time between two sweeps."""
+    ring_seconds: float = Field(30, gt=0)
+    """Time after which a queue with waiting jobs is rung again; also the life of a ring."""
+    retry_seconds: float = Field(10, ge=0)
+    """Wait before a lost or killed attempt's job is taken again; doubled at each further loss."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.flush_seconds <= self.sync_seconds < self.lease_seconds < self.takeover_seconds:
+            raise ValueError(
+                "the times must be in this order: STEPLINE_FLUSH_SECONDS <= STEPLINE_SYNC_SECONDS < "
+                "STEPLINE_LEASE_SECONDS < STEPLINE_TAKEOVER_SECONDS"
+            )
+        if self.sweep_seconds >= self.lease_seconds:
+            raise ValueError("STEPLINE_SWEEP_SECONDS must be below STEPLINE_LEASE_SECONDS")
+        return self

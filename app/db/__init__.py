@@ -1,0 +1,1 @@
+"""The database: engines and sessions, tables, ids, and the SQL that differs between SQLite and PostgreSQL. No query of a feature."""

@@ -1,0 +1,195 @@
+"""The database: engines, sessions, its clock. One request is one transaction.
+
+On SQLite there is one writer connection, whose pool is the lock between threads, and `BEGIN IMMEDIATE` between
+processes; readers have connections of their own and never wait. On PostgreSQL both share one pool.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from pydantic_core import from_json
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
+
+from app.db.sql import WrittenJson
+
+T = TypeVar("T")
+
+MOST_CONNECTIONS = 40
+"""As many as there are threads for requests (anyio's default), each of which holds one at most."""
+KEPT_CONNECTIONS = 10
+"""Those of them that stay open when nobody needs them."""
+BUSY_SECONDS = 5
+"""How long SQLite waits for another process's write, and a thread for the one writer connection."""
+POSTGRESQL_OPTIONS = (
+    "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
+)
+
+
+def _write_json(value: object) -> str:
+    return value if isinstance(value, WrittenJson) else json.dumps(value)
+
+
+class Database:
+    """The two ways in: `writing()` and `reading()`. Each is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _with_driver(make_url(url))
+        self._lock: IO[bytes] | None = None
+        if self.is_sqlite:
+            self.writer, self.reader = _sqlite_engines(self.url)
+        else:
+            self.writer, self.reader = _postgresql_engines(self.url)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a transaction that commits at the end, unless an exception leaves it."""
+        with Session(self.writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a transaction that sees one moment of the database and changes nothing."""
+        # It ends with a commit as well: after a rollback psycopg forgets every statement that it has prepared.
+        with Session(self.reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def take_alone(self) -> bool:
+        """Make sure that no other server uses the same SQLite file; False if one does.
+
+        SQLite below 3.51.3 can damage a WAL that two processes write to.
+        """
+        if not self.is_sqlite or not self.url.database:
+            return True
+        self._lock = Path(f"{self.url.database}.lock").open("wb")  # noqa: SIM115  # held as long as this lives
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close every connection and let the file go."""
+        self.writer.dispose()
+        self.reader.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+
+async def get_database(request: Request) -> Database:
+    """Return the server's database."""
+    database: Database = request.app.state.database
+    return database
+
+
+DatabaseDep = Annotated[Database, Depends(get_database)]
+"""A route opens and ends its transaction itself, in its own thread, and before the first byte of the answer leaves.
+
+A session that was a dependency would end in another thread, and hold a connection while it waits for one: of a few
+hundred requests at once all threads would wait for connections, and all connections for threads.
+"""
+
+
+_SQLITE_NOW = select(func.strftime("%Y-%m-%d %H:%M:%f", "now"))
+_POSTGRESQL_NOW = select(func.clock_timestamp())
+
+
+def database_now(session: Session) -> datetime:
+    """Return the present moment by the database's clock, in UTC. The only clock that decides about leases."""
+    if session.get_bind().dialect.name == "sqlite":
+        text = session.scalar(_SQLITE_NOW)
+        return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    now: datetime = session.scalars(_POSTGRESQL_NOW).one()
+    return now.astimezone(UTC)
+
+
+def _with_driver(url: URL) -> URL:
+    if url.drivername in {"postgres", "postgresql"}:
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    writer = create_engine(
+        url,
+        hide_parameters=True,
+        json_serializer=_write_json,
+        json_deserializer=from_json,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+    )
+    reader = create_engine(
+        url,
+        hide_parameters=True,
+        json_deserializer=from_json,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
+        pool_timeout=BUSY_SECONDS,
+    )
+    for engine, begin in ((writer, "BEGIN IMMEDIATE"), (reader, "BEGIN")):
+        event.listen(engine, "connect", _prepare_sqlite)
+        _begin_with(engine, begin)
+    return writer, reader
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = (
+        None  # the driver opens no transaction of its own; `begin` below does
+    )
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_with(engine: Engine, statement: str) -> None:
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+
+def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
+    engine = create_engine(
+        url,
+        hide_parameters=True,  # logs are not for users' data
+        json_serializer=_write_json,
+        json_deserializer=from_json,
+        pool_pre_ping=True,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
+        pool_timeout=BUSY_SECONDS,
+        connect_args={
+            "connect_timeout": 3,
+            "options": POSTGRESQL_OPTIONS,
+            "application_name": "stepline",
+            # A database made without a locale is SQL_ASCII: unasked, psycopg would give bytes for text.
+            "client_encoding": "utf8",
+        },
+    )
+    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine, reader

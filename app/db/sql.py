@@ -1,0 +1,119 @@
+"""SQL that differs between SQLite and PostgreSQL: moments, literals, and inserts of many rows."""
+
+import functools
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Insert,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+T = TypeVar("T")
+
+
+class WrittenJson(str):
+    """JSON as text, for a JSON column: it is stored as it stands."""
+
+    __slots__ = ()
+
+
+class moment(FunctionElement[datetime]):  # noqa: N801  # it reads as the function of SQL that it is
+    """Within a statement: so many seconds from the present moment by the database's clock."""
+
+    inherit_cache = True
+
+
+@compiles(moment, "postgresql")
+def _postgresql_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"clock_timestamp() + make_interval(secs => {seconds})"
+
+
+@compiles(moment, "sqlite")
+def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:
+    """Return column = value with the value as a part of the statement, not as one of its parameters.
+
+    A partial index serves only statements that imply its condition whatever their parameters are.
+    """
+    return column == bindparam(None, value, type_=column.type, literal_execute=True)
+
+
+def says_disk_full(error: Exception) -> bool:
+    """Whether the database refused because its disk is full."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, sqlite3.Error):
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
+
+
+def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet and return how many that were."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    target: Table = getattr(table, "__table__", table)
+    key = next(iter(target.primary_key))
+    inserted = 0
+    for row in rows:
+        statement = dialect.insert(target).values(**row).on_conflict_do_nothing().returning(key)
+        inserted += session.execute(statement).first() is not None
+    return inserted
+
+
+def insert_many(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows quickly; what goes into a JSON column comes as WrittenJson.
+
+    PostgreSQL is given all of them as one text: a statement for each row, as the driver does it, takes twice as long.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        # Characters as they are: a database in SQL_ASCII cannot turn their escapes into text.
+        written = WrittenJson(json.dumps(rows, default=str, ensure_ascii=False))
+        session.execute(_insert_from_json(table), {"rows": written})
+    else:
+        session.execute(_insert_rows(table), rows)
+
+
+@functools.cache
+def _insert_rows(table: Table) -> Insert:
+    return insert(table)
+
+
+@functools.cache
+def _insert_from_json(table: Table) -> Insert:
+    columns = [
+        column(each.name, Text() if isinstance(each.type, JSON) else each.type) for each in table.c
+    ]
+    rows = (
+        func.json_to_recordset(bindparam("rows", type_=JSON()))
+        .table_valued(*columns, name="rows")
+        .render_derived(with_types=True)
+    )
+    values = [
+        cast(rows.c[each.name], JSON) if isinstance(each.type, JSON) else rows.c[each.name]
+        for each in table.c
+    ]
+    return insert(table).from_select(list(table.c), select(*values))
+
+
+_POSTGRESQL_DISK_FULL = "53100"

@@ -1,0 +1,1 @@
+"""What every request passes before its route: connections and their limits, allowed hosts and origins, request ids. Nothing about jobs."""

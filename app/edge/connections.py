@@ -1,0 +1,336 @@
+"""Connection: uvicorn's HTTP/1.1 protocol with deadlines, a cap per peer, and errors in the one JSON shape.
+
+uvicorn closes a connection only if it is idle after a response. A client that sends nothing, a part of a request, or
+reads no response would hold its connection forever. Here each connection is in one phase at a time, derived from the
+parser's state after each event, and each phase but one has a deadline. The phase in which the application works has
+none: neither does the client owe anything then, nor do long polls and streams end.
+"""
+
+import asyncio
+import contextlib
+import enum
+import fcntl
+import re
+import struct
+import sys
+import termios
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import h11
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from app.edge.limits import ConnectionLimits
+from app.edge.middleware import REQUEST_ID_HEADER
+from app.edge.peers import peer_of
+from app.errors.base import AppError, error_response
+from app.errors.kinds import BodyTimeout, HeadTimeout, HeadTooLarge, InvalidHttp, TooManyConnections
+from app.http.language import choose_language
+
+log = structlog.get_logger(__name__)
+
+MOST_HEAD_BYTES = 16 * 1024
+"""Longest request line and headers together."""
+LINGER_SECONDS = 2.0
+"""Time in which a refused client may read its answer. Closing at once would reset the connection and lose it."""
+MOST_REFUSED = 32
+"""Connections of a peer beyond its cap that are answered at one time; more are cut without an answer."""
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+
+
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    IDLE = enum.auto()
+    """The first byte of another request."""
+    HEAD = enum.auto()
+    """The rest of a request's head, or all of it on a new connection."""
+    BODY = enum.auto()
+    """More of a request's body."""
+    WORK = enum.auto()
+    """The application."""
+    SEND = enum.auto()
+    """The client, which has to take what was written."""
+    LINGER = enum.auto()
+    """The client, which has to read why it was refused. What it sends is discarded."""
+
+
+class Connection(H11Protocol):
+    """One connection of a client."""
+
+    limits: ClassVar[ConnectionLimits]
+    peers: ClassVar[Counter[str]]
+    """Connections per peer. A server has a subclass of its own: uvicorn passes nothing else to its protocols."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.app = self._watched(self.app)
+        self._peer = ""
+        self._phase = Phase.HEAD
+        self._deadline: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._bytes = 0
+        """In BODY: what came in this window. In SEND: what the client had not taken when it began."""
+        self._is_lost = False
+        self._is_new = True
+        """Whether nothing has come yet."""
+        self._has_head_begun = True
+        """Between requests: whether the next one has to come now."""
+
+    # Events
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept a connection, or refuse one of a peer that has too many."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self._watch)
+        self._peer = peer_of(self.client)
+        self.peers[self._peer] += 1
+        count, most = self.peers[self._peer], self.limits.per_peer
+        if not most or count <= most:
+            self._begin(Phase.HEAD)
+        elif count <= most + MOST_REFUSED:
+            self._refuse(TooManyConnections(limit=most))
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._is_lost = True
+        self.peers[self._peer] -= 1
+        if not self.peers[self._peer]:
+            del self.peers[self._peer]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came."""
+        if self._phase is Phase.LINGER:
+            return
+        self._is_new = False
+        if self.conn.their_state is h11.IDLE:
+            self._has_head_begun = True
+            head = self.conn.trailing_data[0] + data
+            if len(head) > MOST_HEAD_BYTES and not _HEAD_END.search(head, 0, MOST_HEAD_BYTES):
+                # The parser has the same limit, but takes a longer head if the last piece completes it.
+                self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
+                return
+        if self._phase is Phase.BODY:
+            self._bytes += len(data)
+        super().data_received(data)
+        self._watch()
+
+    def eof_received(self) -> None:
+        """Let asyncio close the connection once what was written has been taken."""
+        self.loop.call_soon(self._watch)
+
+    def pause_writing(self) -> None:
+        """Note that the client does not keep up with what is written."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        super().resume_writing()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # uvicorn's timer of idle connections; ours covers them
+        self._has_head_begun = bool(self.conn.trailing_data[0])
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP; uvicorn calls this where it has caught the parser's error."""
+        error = sys.exception()
+        if isinstance(error, h11.RemoteProtocolError):
+            if error.error_status_hint == 431:
+                self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
+                return
+            msg = str(error).partition(": bytearray(")[0].rstrip(".")  # the bytes are the client's
+        self._refuse(InvalidHttp(problem=msg))
+
+    # Phases and deadlines
+
+    def _watched(self, app: ASGIApp) -> ASGIApp:
+        async def run(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.loop.call_soon(self._watch)  # after uvicorn has closed what was not answered
+
+        return run
+
+    def _find_phase(self) -> Phase:
+        if self._phase is Phase.LINGER:
+            return Phase.LINGER
+        if self.flow.write_paused or self.transport.is_closing():
+            return Phase.SEND
+        if self.conn.their_state is h11.IDLE:
+            return Phase.HEAD if self._has_head_begun else Phase.IDLE
+        # While the application does not read, uvicorn stops reading: the client cannot send and owes nothing.
+        is_held_up = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if self.conn.their_state is h11.SEND_BODY and not is_held_up:
+            return Phase.BODY
+        return Phase.WORK
+
+    def _watch(self) -> None:
+        if self._is_lost:  # the application ends after its client
+            return
+        phase = self._find_phase()
+        if phase is not self._phase:
+            self._begin(phase)
+
+    def _begin(self, phase: Phase) -> None:
+        self._phase = phase
+        self._bytes = self._untaken() if phase is Phase.SEND else 0
+        seconds = {
+            Phase.IDLE: self.limits.idle_seconds,
+            Phase.HEAD: self.limits.header_seconds,
+            Phase.BODY: self.limits.progress_seconds,
+            Phase.WORK: None,
+            Phase.SEND: self.limits.progress_seconds,
+            Phase.LINGER: LINGER_SECONDS,
+        }[phase]
+        self._deadline = None if seconds is None else self.loop.time() + seconds
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        # A timer that is set for earlier stays: when it fires it is set anew. Phases change with every request.
+        if self._deadline is None or self._is_lost:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= self._deadline:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(self._deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._deadline is None:
+            return
+        if self.loop.time() < self._deadline:
+            self._set_timer()
+            return
+        match self._phase:
+            case Phase.IDLE:
+                self.timeout_keep_alive_handler()
+                self._watch()
+            case Phase.HEAD if (
+                self._is_new
+            ):  # browsers open connections in advance, and do not expect an answer
+                self.transport.close()
+            case Phase.HEAD:
+                self._refuse(HeadTimeout(seconds=self.limits.header_seconds))
+            case Phase.BODY if self._bytes < self.limits.progress_bytes:
+                self._refuse(
+                    BodyTimeout(
+                        seconds=self.limits.progress_seconds, bytes=self.limits.progress_bytes
+                    )
+                )
+            case Phase.SEND if self._bytes - self._untaken() < self.limits.progress_bytes:
+                log.info("connection cut", reason="the client does not read", peer=self._peer)
+                self.transport.abort()
+            case Phase.BODY | Phase.SEND:
+                self._begin(self._phase)  # enough came, or was taken: another window
+            case Phase.LINGER:
+                self.transport.abort()
+
+    def _untaken(self) -> int:
+        """Return how many written bytes the client has not acknowledged, or have not left this process."""
+        waiting = self.transport.get_write_buffer_size()
+        try:
+            number = self.transport.get_extra_info("socket").fileno()
+            (queued,) = struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))
+        except OSError:
+            return waiting
+        return waiting + int(queued)
+
+    # Refusals
+
+    def _refuse(self, error: AppError) -> None:
+        """Answer an error unless an answer has begun, and close the connection."""
+        log.info("connection refused", reason=error.code, peer=self._peer)
+        if self.transport.is_closing():
+            return
+        is_answered = self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}
+        scope = self.scope if self.conn.our_state is h11.SEND_RESPONSE else None
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The application sees a disconnect, and its response is dropped.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if is_answered:
+            self.transport.close()
+            self._watch()
+            return
+        self._write(error, scope)
+        self._begin(Phase.LINGER)
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            with contextlib.suppress(OSError):  # the client is gone already
+                self.transport.write_eof()
+
+    def _write(self, error: AppError, scope: Any) -> None:
+        """Write an error as a response. `scope` is that of the request, if its head has come."""
+        language = choose_language(Headers(scope=scope).get("accept-language") if scope else None)
+        request_id = scope["state"].get("request_id") if scope else None
+        answer = error_response(
+            error,
+            language,
+            {
+                "Connection": "close",
+                REQUEST_ID_HEADER: request_id or f"req_{uuid.uuid4().hex}",
+                "x-content-type-options": "nosniff",
+            },
+        )
+        is_head = scope is not None and scope["method"] == "HEAD"
+        events = (
+            h11.Response(
+                status_code=answer.status_code,
+                reason=HTTPStatus(answer.status_code).phrase.encode(),
+                headers=self.server_state.default_headers + answer.raw_headers,
+            ),
+            h11.Data(data=b"" if is_head else bytes(answer.body)),
+            h11.EndOfMessage(),
+        )
+        self.transport.write(b"".join(self.conn.send(event) or b"" for event in events))
+
+
+class _Flow(FlowControl):
+    """Says when the application wants to read."""
+
+    def __init__(self, transport: asyncio.Transport, on_reading: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._on_reading = on_reading
+
+    def resume_reading(self) -> None:
+        super().resume_reading()
+        self._on_reading()
+
+
+def connection_class(limits: ConnectionLimits) -> type[Connection]:
+    """Return the protocol of one server, for uvicorn's `http`."""
+
+    class LimitedConnection(Connection):
+        pass
+
+    LimitedConnection.limits, LimitedConnection.peers = limits, Counter()
+    return LimitedConnection

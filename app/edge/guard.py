@@ -1,0 +1,73 @@
+"""The guard before every route: rejects requests that a web page of another origin made a browser send.
+
+It looks at Host (hosts.py), then at Origin and Sec-Fetch-Site (origins.py). Requests of programs pass: an attacker who
+can run one needs no browser.
+"""
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.config.hosts import AllowedHosts, Authority, MalformedHost, parse_authority
+from app.edge.origins import TrustedOrigins
+from app.errors.base import AppError, error_response
+from app.errors.kinds import HostNotAllowed, InvalidHost, OriginNotAllowed
+from app.http.language import choose_language
+
+log = structlog.get_logger(__name__)
+
+SHOWN = 200
+"""Characters of a header that are quoted."""
+INTERNAL = "/internal/"
+"""Routes of workers. They answer to any host: each request carries a token that no page has, and a worker that calls the
+server by a name nobody listed must not lose its training when the server is upgraded."""
+
+
+class Guard:
+    """ASGI middleware. It comes after CORS, so that a named origin can read why it was rejected."""
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, origins: TrustedOrigins) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 400, 421 or 403."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            self._check(scope, headers)
+        except AppError as error:
+            log.warning("request rejected", code=error.code, **error.figures)
+            language = choose_language(headers.get("accept-language"))
+            await error_response(error, language)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = _read_host(scope, headers)
+        is_internal = scope["path"].startswith(INTERNAL)
+        if host is not None and host.host not in self._hosts and not is_internal:
+            raise HostNotAllowed("Host", host=host.host)
+        if not self._origins.allow(scope["method"], headers, host):
+            raise OriginNotAllowed(
+                "Origin",
+                method=scope["method"][:SHOWN],
+                origin=", ".join(headers.getlist("origin"))[:SHOWN] or "-",
+                site=headers.get("sec-fetch-site", "-")[:SHOWN],
+            )
+
+
+def _read_host(scope: Scope, headers: Headers) -> Authority | None:
+    """Return the host of a request; None for HTTP/1.0, where it may be missing: health checks speak it, browsers do not."""
+    given = headers.getlist("host")
+    if not given and scope["http_version"] == "1.0":
+        return None
+    if len(given) != 1:
+        raise InvalidHost("Host", host=", ".join(given)[:SHOWN])
+    try:
+        return parse_authority(given[0])
+    except MalformedHost:
+        raise InvalidHost("Host", host=given[0][:SHOWN]) from None

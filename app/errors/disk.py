@@ -1,0 +1,24 @@
+"""What an error of the data directory is answered with."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.errors.base import AppError
+from app.errors.kinds import StorageFull, StorageUnavailable
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn what the disk says in this block into an answer."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_failure(error) from error
+
+
+def storage_failure(error: OSError) -> AppError:
+    """Return the answer to an error of the data directory."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull()
+    return StorageUnavailable()

@@ -1,0 +1,341 @@
+"""Every error that a caller can act on. Their texts are in words.py."""
+
+from app.errors.base import AppError
+
+
+class InvalidField(AppError):
+    """Fields do not fit their schema; `problem` says why, in the caller's language already."""
+
+    code, status = "invalid_field", 400
+
+
+class InvalidJson(AppError):
+    """The body is not JSON."""
+
+    code, status = "invalid_json", 400
+
+
+class InvalidBody(AppError):
+    """The body is not what this route takes."""
+
+    code, status = "invalid_body", 400
+
+
+class BodyTooDeep(AppError):
+    """The JSON of a body is nested too deeply."""
+
+    code, status = "body_too_deep", 400
+
+
+class InvalidMultipart(AppError):
+    """An upload is not multipart/form-data with a file."""
+
+    code, status = "invalid_multipart", 400
+
+
+class BadCursor(AppError):
+    """A cursor that was not given out for this list."""
+
+    code, status = "bad_cursor", 400
+
+
+class UnsafeCharacter(AppError):
+    """A text holds a character that controls a terminal or turns the direction of text."""
+
+    code, status = "unsafe_character", 400
+
+
+class BadLabelFilter(AppError):
+    """A label filter that is not key:value."""
+
+    code, status = "bad_label_filter", 400
+
+
+class UnknownFormat(AppError):
+    """A format that this route does not offer."""
+
+    code, status = "unknown_format", 400
+
+
+class NotTogether(AppError):
+    """Two parameters of which one would be ignored."""
+
+    code, status = "not_together", 400
+
+
+class BadArtifactName(AppError):
+    """A name that no artifact may have."""
+
+    code, status = "bad_artifact_name", 400
+
+
+class NumberTooLarge(AppError):
+    """A number beyond reason."""
+
+    code, status = "number_too_large", 400
+
+
+class UnknownDataset(AppError):
+    """A job names a dataset that is not there."""
+
+    code, status = "dataset_not_found", 400
+
+
+class NoTrainingRows(AppError):
+    """Holding out that many rows leaves none to train on."""
+
+    code, status = "no_training_rows", 400
+
+
+class UnknownModel(AppError):
+    """No live worker has the model, and none could bring it."""
+
+    code, status = "model_not_found", 400
+
+
+class DatasetInvalid(AppError):
+    """Rows of an uploaded file cannot be used."""
+
+    code, status = "dataset_invalid", 400
+
+
+class DatasetEmpty(AppError):
+    """An uploaded file holds no rows."""
+
+    code, status = "dataset_empty", 400
+
+
+class ChecksumMismatch(AppError):
+    """What arrived is not what was sent."""
+
+    code, status = "checksum_mismatch", 400
+
+
+class InvalidHost(AppError):
+    """The Host header is missing, repeated or malformed."""
+
+    code, status = "invalid_host", 400
+
+
+class InvalidToken(AppError):
+    """The token opens nothing here."""
+
+    code, status = "invalid_token", 401
+
+
+class OriginNotAllowed(AppError):
+    """A page of another origin had a browser send a request that would change something."""
+
+    code, status = "origin_not_allowed", 403
+
+
+class PathNotFound(AppError):
+    """No route has this path."""
+
+    code, status = "path_not_found", 404
+
+
+class JobNotFound(AppError):
+    """No job has this id."""
+
+    code, status = "job_not_found", 404
+
+
+class DatasetNotFound(AppError):
+    """No dataset has this id."""
+
+    code, status = "dataset_not_found", 404
+
+
+class ArtifactNotFound(AppError):
+    """The job has no artifact of this name."""
+
+    code, status = "artifact_not_found", 404
+
+
+class AttemptNotFound(AppError):
+    """The job has no ended attempt of this number."""
+
+    code, status = "attempt_not_found", 404
+
+
+class CheckpointFileNotFound(AppError):
+    """No checkpoint of the job has this file, or none that is on offer."""
+
+    code, status = "checkpoint_file_not_found", 404
+
+
+class MethodNotAllowed(AppError):
+    """The path is right, the method is not."""
+
+    code, status = "method_not_allowed", 405
+
+
+class JobAlreadyEnded(AppError):
+    """What ended cannot be cancelled, paused or resumed; what succeeded cannot be retried."""
+
+    code, status = "job_already_ended", 409
+
+
+class CancelPending(AppError):
+    """The job is being cancelled, which outranks everything else."""
+
+    code, status = "cancel_pending", 409
+
+
+class JobPaused(AppError):
+    """A paused job is resumed, not retried."""
+
+    code, status = "job_paused", 409
+
+
+class JobRunning(AppError):
+    """A process holds the job."""
+
+    code, status = "job_running", 409
+
+
+class DatasetGone(AppError):
+    """A job cannot run again: its dataset has been deleted."""
+
+    code, status = "dataset_gone", 409
+
+
+class SummaryNotReady(AppError):
+    """There is no summary, or not yet."""
+
+    code, status = "summary_not_ready", 409
+
+
+class IdempotencyConflict(AppError):
+    """An Idempotency-Key came again with another body."""
+
+    code, status = "idempotency_conflict", 409
+
+
+class DatasetInUse(AppError):
+    """A job that has not ended needs the dataset."""
+
+    code, status = "dataset_in_use", 409
+
+
+class AttemptSuperseded(AppError):
+    """The attempt is no longer the current one; its process must stop."""
+
+    code, status = "attempt_superseded", 409
+
+
+class RecordsMissing(AppError):
+    """An attempt wants to end before all its records have arrived."""
+
+    code, status = "records_missing", 409
+    retry_after_seconds = 1
+
+
+class CheckpointUntold(AppError):
+    """A checkpoint is offered before its record has arrived."""
+
+    code, status = "checkpoint_untold", 409
+    retry_after_seconds = 1
+
+
+class ArtifactsMissing(AppError):
+    """An attempt reports success without what success consists of."""
+
+    code, status = "artifacts_missing", 409
+
+
+class InvalidHttp(AppError):
+    """What came over a connection is not HTTP/1.1."""
+
+    code, status = "invalid_http", 400
+
+
+class HeadTimeout(AppError):
+    """A request's head took too long to arrive."""
+
+    code, status = "head_timeout", 408
+    retry_after_seconds = 1
+
+
+class BodyTimeout(AppError):
+    """A request's body arrived too slowly."""
+
+    code, status = "body_timeout", 408
+    retry_after_seconds = 1
+
+
+class BodyTooLarge(AppError):
+    """The request's body is larger than this route takes."""
+
+    code, status = "body_too_large", 413
+
+
+class RangeNotSatisfiable(AppError):
+    """The Range header asks for what the file does not have."""
+
+    code, status = "range_not_satisfiable", 416
+
+    def __init__(self, length: int) -> None:
+        super().__init__("Range", length=length)
+        self.headers["Content-Range"] = f"bytes */{length}"
+
+
+class HostNotAllowed(AppError):
+    """The request is for a host name that is not this server's."""
+
+    code, status = "host_not_allowed", 421
+
+
+class TooManyConnections(AppError):
+    """One address has too many connections."""
+
+    code, status = "too_many_connections", 429
+    retry_after_seconds = 5
+
+
+class TooManyStreams(AppError):
+    """One address has too many streams and long polls open."""
+
+    code, status = "too_many_streams", 429
+    retry_after_seconds = 10
+
+
+class StreamsFull(AppError):
+    """All addresses together have too many streams and long polls open."""
+
+    code, status = "streams_full", 429
+    retry_after_seconds = 10
+
+
+class HeadTooLarge(AppError):
+    """A request's head is longer than the server reads."""
+
+    code, status = "head_too_large", 431
+
+
+class InternalError(AppError):
+    """Our fault; the log has the traceback under the request's id."""
+
+    code, status = "internal_error", 500
+
+
+class DatabaseUnavailable(AppError):
+    """The database cannot be reached or is too busy."""
+
+    code, status = "database_unavailable", 503
+    retry_after_seconds = 2
+
+
+class StorageUnavailable(AppError):
+    """The data directory cannot be written."""
+
+    code, status = "storage_unavailable", 503
+    retry_after_seconds = 10
+
+
+class StorageFull(AppError):
+    """A disk of the server is full: the data directory's, or the database's."""
+
+    code, status = "storage_full", 507
+    retry_after_seconds = 30

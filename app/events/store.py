@@ -1,0 +1,39 @@
+"""SQL of events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.db.tables import Event
+
+
+def insert_event(
+    session: Session,
+    job_id: str,
+    code: str,
+    at: datetime,
+    *,
+    attempt: int | None = None,
+    level: str = "info",
+    **data: Any,
+) -> None:
+    """Note that something happened. The job's row is changed in the same transaction, before this."""
+    session.add(Event(job_id=job_id, attempt=attempt, at=at, code=code, level=level, data=data))
+
+
+def list_events(session: Session, job_id: str, after_id: int, limit: int) -> Sequence[Event]:
+    """Return a job's events after one, oldest first."""
+    return session.scalars(
+        select(Event)
+        .where(Event.job_id == job_id, Event.id > after_id)
+        .order_by(Event.id)
+        .limit(limit)
+    ).all()
+
+
+def find_last_event(session: Session, job_id: str) -> int:
+    """Return the number of a job's newest event; 0 if there is none."""
+    return session.scalar(select(func.max(Event.id)).where(Event.job_id == job_id)) or 0

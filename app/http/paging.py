@@ -1,0 +1,39 @@
+"""Lists: one page shape, and cursors that say nothing to anyone but us."""
+
+import base64
+import binascii
+from typing import Generic, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from app.errors.kinds import BadCursor
+
+Item = TypeVar("Item")
+_LARGEST = 2**62
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list. `cursor` continues it, also when there is nothing more yet."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool
+    cursor: str | None
+
+
+def encode_cursor(*numbers: int) -> str:
+    """Return the numbers as an opaque cursor."""
+    text = ".".join(str(number) for number in numbers)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, count: int, param: str = "cursor") -> tuple[int, ...]:
+    """Return the numbers of a cursor. Raises BadCursor for anything that encode_cursor did not make."""
+    try:
+        text = base64.urlsafe_b64decode(cursor[:200].encode() + b"==").decode("ascii")
+        numbers = tuple(int(part) for part in text.split("."))
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor(param) from error
+    if len(numbers) != count or any(not 0 <= number <= _LARGEST for number in numbers):
+        raise BadCursor(param)
+    return numbers

@@ -1,0 +1,1 @@
+"""The lease of a running attempt: its token, its times, and the one UPDATE that renews it. What an attempt reports is in attempts."""

@@ -1,0 +1,93 @@
+"""Lease rules for attempts: whose token it is, and until when silence is forgiven. By the database's clock."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends
+from sqlalchemy.orm import Session
+
+from app.config.settings import Settings
+from app.db.ids import is_id
+from app.db.tables import Attempt
+from app.errors.kinds import AttemptSuperseded, InvalidToken
+from app.http.bearer import SettingsDep
+from app.leases import store
+from app.leases.store import HeldAttempt
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long silence is forgiven, and how long a retry waits."""
+
+    lease_seconds: float
+    takeover_seconds: float
+    retry_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Times":
+        """Return the times of the settings."""
+        return cls(settings.lease_seconds, settings.takeover_seconds, settings.retry_seconds)
+
+    def lease_expires_at(self, now: datetime) -> datetime:
+        """Return when a holder heard of now is called unreachable."""
+        return now + timedelta(seconds=self.lease_seconds)
+
+    def takeover_at(self, now: datetime) -> datetime:
+        """Return when the attempt of a holder heard of now is lost."""
+        return now + timedelta(seconds=self.takeover_seconds)
+
+
+def make_token(secret: str, attempt_id: str, claim_id: str | None) -> str:
+    """Return a token that nobody guesses: a claim that is repeated gives the same again, other claims give others."""
+    if claim_id is None:
+        return secrets.token_urlsafe(32)
+    said = f"{attempt_id} {claim_id}".encode("utf-8", "surrogateescape")
+    return hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
+
+
+def hash_token(token: str) -> str:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def hold(
+    session: Session, attempt_id: str, token: str, times: Times
+) -> tuple[HeldAttempt, datetime]:
+    """Renew the lease of the running attempt and return it with the present moment.
+
+    Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
+    """
+    if not is_id(attempt_id):
+        raise InvalidToken
+    held = store.hold_attempt(
+        session,
+        attempt_id,
+        hash_token(token),
+        lease_seconds=times.lease_seconds,
+        takeover_seconds=times.takeover_seconds,
+    )
+    if held is None:
+        ended = get_ended(session, attempt_id, token)
+        raise AttemptSuperseded(attempt=attempt_id, status=ended.status.value)
+    return held, held.synced_at
+
+
+def get_ended(session: Session, attempt_id: str, token: str) -> Attempt:
+    """Return an attempt whatever its status. Raises InvalidToken unless the token is its own."""
+    attempt = (
+        store.find_attempt(session, attempt_id, hash_token(token)) if is_id(attempt_id) else None
+    )
+    if attempt is None:
+        raise InvalidToken
+    return attempt
+
+
+async def _times(settings: SettingsDep) -> Times:
+    return Times.of(settings)
+
+
+TimesDep = Annotated[Times, Depends(_times)]

@@ -1,0 +1,97 @@
+"""SQL of leases. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.orm import Session
+
+from app.db.sql import moment
+from app.db.tables import Attempt, Base
+from contracts.attempt import AttemptStatus
+
+
+class HeldAttempt(NamedTuple):
+    """An attempt whose row is held until the transaction ends, as it stands.
+
+    A plain row: to make an object of it takes longer than the statement itself.
+    """
+
+    id: str
+    job_id: str
+    number: int
+    worker_id: str
+    synced_at: datetime
+    seen_seq: int
+    acked_seq: int
+    folded_seq: int
+    acked_output: int
+    acked_note: int
+    first_step: int | None
+    last_step: int | None
+    resumed_from: int | None
+    resumed_step: int | None
+
+
+# What every sync does is put together once, and over plain tables, for the same reason.
+ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
+
+
+HELD = [ATTEMPTS.c[name] for name in HeldAttempt._fields]
+
+
+_HOLD = (
+    update(ATTEMPTS)
+    .where(
+        ATTEMPTS.c.id == bindparam("attempt"),
+        ATTEMPTS.c.token_sha256 == bindparam("token"),
+        ATTEMPTS.c.status == AttemptStatus.RUNNING,
+    )
+    .values(
+        synced_at=moment(0.0),
+        lease_expires_at=moment(bindparam("lease_seconds")),
+        takeover_at=moment(bindparam("takeover_seconds")),
+    )
+    .returning(*HELD)
+)
+
+
+def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
+    """Return the attempt if the token is its own."""
+    return session.scalars(
+        select(Attempt)
+        .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def hold_attempt(
+    session: Session,
+    attempt_id: str,
+    token_sha256: str,
+    *,
+    lease_seconds: float,
+    takeover_seconds: float,
+) -> HeldAttempt | None:
+    """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
+    said = {
+        "attempt": attempt_id,
+        "token": token_sha256,
+        "lease_seconds": lease_seconds,
+        "takeover_seconds": takeover_seconds,
+    }
+    row = session.execute(_HOLD, said).one_or_none()
+    return None if row is None else HeldAttempt._make(row)
+
+
+# What every poll does is put together once, and over plain tables: building a statement takes longer than running it,
+# and the ORM would handle each of thousands of rows once more.
+_ATTEMPTS_OF_JOB = (
+    select(Attempt).where(Attempt.job_id == bindparam("job")).order_by(Attempt.number)
+)
+
+
+def list_attempts(session: Session, job_id: str) -> Sequence[Attempt]:
+    """Return a job's attempts, first to newest."""
+    return session.scalars(_ATTEMPTS_OF_JOB, {"job": job_id}).all()

@@ -1,0 +1,70 @@
+"""Health: whether the process lives, and whether it can serve."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.engine import Database, DatabaseDep
+from app.doorbell import DoorbellDep
+from app.migrate import missing_migrations
+from app.storage.data_dir import Storage, StorageDep
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """What the server stands on. The broker is told but not needed: jobs wait until it is back."""
+
+    ready: bool
+    database: str
+    storage: str
+    broker: str
+
+
+@router.get("/healthz")
+async def get_health() -> Health:
+    """Say that the process lives; nothing else is looked at."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}}, response_model=Readiness)
+def get_readiness(
+    database: DatabaseDep, storage: StorageDep, doorbell: DoorbellDep
+) -> JSONResponse:
+    """Say whether the database is reachable and migrated and the storage writable."""
+    found = Readiness(
+        ready=False,
+        database=_look_at_database(database),
+        storage=_look_at_storage(storage),
+        broker=doorbell.state,
+    )
+    is_ready = found.database == found.storage == "ok"
+    content = found.model_copy(update={"ready": is_ready}).model_dump()
+    return JSONResponse(content, status_code=200 if is_ready else 503)
+
+
+def _look_at_database(database: Database) -> str:
+    try:
+        with database.reader.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        return missing_migrations(database) or "ok"
+    except SQLAlchemyError as error:
+        return f"unreachable ({type(error).__name__})"
+
+
+def _look_at_storage(storage: Storage) -> str:
+    try:
+        storage.check_writable()
+    except OSError as error:
+        return f"not writable ({error.strerror})"
+    return "ok"

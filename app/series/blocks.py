@@ -1,0 +1,144 @@
+"""Curve blocks: each series of an attempt on coarser and coarser grids, written as its records arrive.
+
+A block of level 1 thins 1,024 records to buckets of 16; one of level n+1 thins 16 blocks of level n to buckets
+16 times as wide. A block is written once, when every record of it is there, and never changes. The records stay the
+truth: what is not folded yet, and the edges of a range, are read from them.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.series import store
+from app.series.points import Point, pack, thin, unpack, with_ends
+
+LENGTH = 1024
+"""Records of a block of level 1."""
+FAN = 16
+"""Blocks of a level that make one of the next; also the width of the finest bucket."""
+MOST_AT_ONCE = 32
+"""Blocks written in one sync at most; what an older version left unfolded is made up for bit by bit."""
+LONGEST_NAME = 100
+EVALUATION, PACE = "eval_loss", "tokens_per_second"
+"""Series that no metric record carries by itself."""
+SYSTEM = "sys."
+"""Begins the names of what the supervisor samples; a training record cannot carry one."""
+
+
+def length(level: int) -> int:
+    """Return how many records a block of the level spans."""
+    return LENGTH * int(FAN ** (level - 1))
+
+
+def width(level: int) -> int:
+    """Return how many records a bucket of the level spans."""
+    return int(FAN**level)
+
+
+def values_of(
+    kind: str, data: Mapping[str, Any], only: Collection[str] | None = None
+) -> dict[str, float]:
+    """Return what a stored record of a kind says, by series; of some series only, if they are given."""
+    if kind == "eval":
+        return {EVALUATION: float(data["loss"])} if only is None or EVALUATION in only else {}
+    if kind != "metric":
+        return {}
+    stored = data["values"]
+    values = {
+        name: float(stored[name])
+        for name in (stored if only is None else stored.keys() & only)
+        if _is_storable(name)
+    }
+    if (only is None or PACE in only) and PACE not in stored:
+        tokens, seconds = stored.get("tokens"), stored.get("seconds")
+        if tokens is not None and seconds:
+            values[PACE] = float(tokens) / float(seconds)
+    return values
+
+
+def _is_storable(name: str) -> bool:
+    return len(name) <= LONGEST_NAME and not name.startswith(SYSTEM) and "\0" not in name
+
+
+def fold(session: Session, attempt_id: str, folded_seq: int, acked_seq: int) -> int:
+    """Write the blocks that the records up to acked_seq make whole; return up to where they are folded now."""
+    start = folded_seq // LENGTH
+    end = min(acked_seq // LENGTH, start + MOST_AT_ONCE)
+    for number in range(start, end):
+        _fold_records(session, attempt_id, number)
+        level, count = 1, number + 1
+        while count % FAN == 0:
+            level, count = level + 1, count // FAN
+            _fold_blocks(session, attempt_id, level, count - 1)
+    return max(folded_seq, end * LENGTH)
+
+
+def read_records(
+    session: Session,
+    attempt_id: str,
+    after_seq: int,
+    last_seq: int,
+    *,
+    before_step: int | None = None,
+    limit: int | None = None,
+) -> Iterator[tuple[int, int, datetime, dict[str, float]]]:
+    """Yield (seq, step, at, values by series) of the metric and eval records between two others."""
+    for seq, kind, step, at, data in store.list_numbers(
+        session, attempt_id, after_seq, last_seq, before_step=before_step, limit=limit
+    ):
+        yield seq, step, at, values_of(kind, data)
+
+
+def by_series(
+    records: Iterable[tuple[int, int, datetime, Mapping[str, float]]],
+) -> dict[str, list[Point]]:
+    """Return the points of each series, in the order of the records."""
+    series: dict[str, list[Point]] = defaultdict(list)
+    for seq, step, at, values in records:
+        moment = at.timestamp()
+        for name, value in values.items():
+            series[name].append((seq, step, moment, value))
+    return series
+
+
+def _fold_records(session: Session, attempt_id: str, number: int) -> None:
+    first = number * LENGTH
+    rows = []
+    for name, points in by_series(read_records(session, attempt_id, first, first + LENGTH)).items():
+        steps = [step for _, step, _, _ in points]
+        rows.append(
+            {
+                "name": name,
+                "total": len(points),
+                "first_step": min(steps),
+                "last_step": max(steps),
+                "points": _packed(points, 1),
+            }
+        )
+    store.insert_blocks(session, attempt_id, 1, number, rows)
+
+
+def _fold_blocks(session: Session, attempt_id: str, level: int, number: int) -> None:
+    finer = store.list_level(session, attempt_id, level - 1, number * FAN, (number + 1) * FAN)
+    rows = []
+    for name, group in itertools.groupby(finer, key=lambda block: block.name):
+        blocks = list(group)
+        points = [point for block in blocks for point in unpack(block.points)]
+        rows.append(
+            {
+                "name": name,
+                "total": sum(block.total for block in blocks),
+                "first_step": min(block.first_step for block in blocks),
+                "last_step": max(block.last_step for block in blocks),
+                "points": _packed(points, level),
+            }
+        )
+    store.insert_blocks(session, attempt_id, level, number, rows)
+
+
+def _packed(points: list[Point], level: int) -> bytes:
+    return pack(with_ends(points, thin(points, width(level))))

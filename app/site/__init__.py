@@ -1,0 +1,1 @@
+"""The web page and the examples as files. The page's source is in web/."""

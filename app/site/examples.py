@@ -1,0 +1,27 @@
+"""The one-file web client of examples/, served as it stands, so that it needs neither a copy nor CORS."""
+
+import sys
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
+from app.errors.kinds import PathNotFound
+
+PLACES = (
+    Path(__file__).parent.parent.parent / "examples" / "poll.html",  # a checkout
+    Path(sys.prefix) / "share" / "stepline" / "poll.html",  # an installation
+)
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/examples/poll.html")
+def get_poll_example() -> FileResponse:
+    """Send the page."""
+    for place in PLACES:
+        if place.is_file():
+            return FileResponse(
+                place, media_type="text/html", headers={"Cache-Control": "no-cache"}
+            )
+    raise PathNotFound(path="/examples/poll.html")

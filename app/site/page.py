@@ -1,0 +1,97 @@
+"""The page that people keep open: web/'s build, served at a fixed list of paths so that unknown ones keep the error shape.
+
+The build is small and is held in memory, compressed once. Without one, `/` says how to make it; the API needs none.
+"""
+
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from app.errors.kinds import PathNotFound
+
+BUILD_DIR = Path(__file__).parent.parent / "static"
+PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/workers", "/docs")
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "Referrer-Policy": "same-origin",
+}
+FOREVER = "public, max-age=31536000, immutable"
+UNBUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Stepline</title>
+<h1>Stepline</h1><p>The API is running; the page has not been built yet. In the source tree, run
+<code>./script/page</code> and start the server again.</p><p lang="zh">接口已在运行，网页尚未构建。请在源码目录执行
+<code>./script/page</code>，然后重启服务。</p><p><a href="/openapi.json">/openapi.json</a></p></html>
+"""
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True)
+class _File:
+    content: bytes
+    packed: bytes
+    media_type: str
+    etag: str
+
+    def answer(self, request: Request, headers: dict[str, str]) -> Response:
+        """Return the file, packed where the client takes it, or 304 where it has it."""
+        headers = headers | {"ETag": self.etag, "Vary": "Accept-Encoding"}
+        if self.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            return Response(self.packed, media_type=self.media_type, headers=headers)
+        return Response(self.content, media_type=self.media_type, headers=headers)
+
+
+class Page:
+    """The files of one build."""
+
+    def __init__(self, directory: Path) -> None:
+        files = [path for path in sorted(directory.glob("**/*")) if path.is_file()]
+        self._files = {path.relative_to(directory).as_posix(): _read(path) for path in files}
+
+    @property
+    def index(self) -> _File:
+        """What is shown at every path of the page."""
+        return self._files.get("index.html") or _file(UNBUILT.encode(), "text/html")
+
+    def asset(self, name: str) -> _File:
+        """Return a file whose name holds the hash of its content. Raises PathNotFound."""
+        found = self._files.get(f"assets/{name}")
+        if found is None:
+            raise PathNotFound(path=f"/assets/{name}"[:200])
+        return found
+
+
+async def show_page(request: Request) -> Response:
+    """Return the page; what it shows is decided by its own router."""
+    page: Page = request.app.state.page
+    return page.index.answer(request, SECURITY | {"Cache-Control": "no-cache"})
+
+
+@router.get("/assets/{name}")
+async def get_asset(request: Request, name: str) -> Response:
+    """Return a part of the page."""
+    page: Page = request.app.state.page
+    return page.asset(name).answer(request, {"Cache-Control": FOREVER})
+
+
+for _path in PATHS:
+    router.add_api_route(_path, show_page, methods=["GET", "HEAD"])
+
+
+def _read(path: Path) -> _File:
+    return _file(
+        path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    )
+
+
+def _file(content: bytes, media_type: str) -> _File:
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    return _File(content, gzip.compress(content, 9, mtime=0), media_type, f'"{digest}"')

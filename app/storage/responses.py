@@ -1,0 +1,51 @@
+"""StoredFile: a stored file as an answer, ranges included. What it refuses, it refuses in the one error shape."""
+
+import os
+
+import anyio.to_thread
+from fastapi.responses import FileResponse, Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import Receive, Scope, Send
+
+from app.errors.disk import storage_errors
+from app.http.etags import holds
+from app.http.ranges import wanted_ranges
+
+
+class StoredFile(FileResponse):
+    """A FileResponse that reads Range, If-Range and If-None-Match as RFC 9110 wants it, and refuses by AppErrors."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file, the ranges wanted of it, or 304.
+
+        Raises RangeNotSatisfiable, or StorageUnavailable if the file cannot be read.
+        """
+        with storage_errors():
+            self.stat_result = await anyio.to_thread.run_sync(os.stat, self.path)
+        self.set_stat_headers(self.stat_result)
+        asked = Headers(scope=scope)
+        if holds(asked.get("if-none-match"), self.headers["etag"]):
+            held = Response(status_code=304, headers={"ETag": self.headers["etag"]})
+            await held(scope, receive, send)
+            return
+        await super().__call__(self._with_clean_range(scope, asked), receive, send)
+
+    def _with_clean_range(self, scope: Scope, asked: Headers) -> Scope:
+        """Return the request with a Range that the file has, or with none.
+
+        FileResponse reads any Range that it does not know as an error.
+        """
+        given, condition = asked.get("range"), asked.get("if-range")
+        if given is None or self.stat_result is None:
+            return scope
+        headers = MutableHeaders(raw=[pair for pair in scope["headers"] if pair[0] != b"range"])
+        # Of other methods than GET a Range says nothing.
+        if scope["method"] == "GET" and condition in {
+            None,
+            self.headers["etag"],
+            self.headers["last-modified"],
+        }:
+            ranges = wanted_ranges(given, self.stat_result.st_size)
+            if ranges is not None:
+                headers["range"] = "bytes=" + ",".join(f"{start}-{end}" for start, end in ranges)
+        return {**scope, "headers": headers.raw}

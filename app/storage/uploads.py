@@ -1,0 +1,23 @@
+"""A request's body into a draft, block by block, off the event loop; and what a failing disk is answered with."""
+
+from collections.abc import AsyncIterator
+
+from starlette.concurrency import run_in_threadpool
+
+from app.errors.kinds import ChecksumMismatch
+from app.storage.data_dir import Draft
+
+_BLOCK_BYTES = 1024 * 1024
+
+
+async def write_body(draft: Draft, body: AsyncIterator[bytes], announced_sha256: str) -> None:
+    """Write all of a body. Raises ChecksumMismatch unless it is what was announced."""
+    block = bytearray()
+    async for chunk in body:
+        block += chunk
+        if len(block) >= _BLOCK_BYTES:
+            await run_in_threadpool(draft.write, bytes(block))
+            block.clear()
+    await run_in_threadpool(draft.write, bytes(block))
+    if draft.sha256 != announced_sha256.lower():
+        raise ChecksumMismatch(actual=draft.sha256, announced=announced_sha256[:64])

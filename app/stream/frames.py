@@ -1,0 +1,132 @@
+"""Frames of a stream: what is new about a job, worded and encoded once for all who listen."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from fastapi.sse import format_sse_event
+from sqlalchemy.orm import Session
+
+from app.db.tables import Event
+from app.events.store import list_events
+from app.history import service
+from app.history.metrics import Wanted, column, columns_of
+from app.jobs import service as jobs
+from app.jobs.schemas import JobView
+from app.leases.store import list_attempts
+from app.series.line import Place
+from app.series.news import Batch, newest_place, read_news
+from contracts.failure import Language
+
+LIMIT = 1000
+"""Records, and events, of one look."""
+
+
+@dataclass
+class Frame:
+    """One event of the stream. Its id, where it has one, is the place of a reader who has got it."""
+
+    event: str
+    data: Callable[[Language], Any]
+    id: Place | None = None
+    _encoded: dict[Language, bytes] = field(default_factory=dict)
+
+    def encode(self, language: Language) -> bytes:
+        """Return the frame as bytes, made once per language."""
+        if language not in self._encoded:
+            self._encoded[language] = format_sse_event(
+                data_str=json.dumps(self.data(language), allow_nan=False, separators=(",", ":")),
+                event=self.event,
+                id=None if self.id is None else self.id.encode(),
+            )
+        return self._encoded[language]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the database found."""
+
+    frames: list[Frame]
+    place: Place
+    has_more: bool
+    views: dict[Language, JobView]
+
+    @property
+    def job(self) -> JobView:
+        """Return the job as it stands."""
+        return self.views["en"]
+
+
+def look(session: Session, job_id: str, place: Place, until: Place | None = None) -> Look:
+    """Return what came after a place, up to another one if given, and the job as it stands. Raises JobNotFound."""
+    english = jobs.get_job(session, job_id, "en")
+    chinese = jobs.get_job(session, job_id, "zh") if english.error is not None else english
+    attempts = list_attempts(session, job_id)
+    news = read_news(session, attempts, place, LIMIT, until)
+    frames: list[Frame] = []
+    for batch in news.batches:
+        frames += _frames_of(batch, batch.place)
+    place = news.place
+    events = list_events(session, job_id, place.event, LIMIT + 1)
+    if until is not None:
+        events = [event for event in events if event.id <= until.event]
+    for event in events[:LIMIT]:
+        place = replace(place, event=event.id)
+        frames.append(Frame("event", partial(_event, event), place))
+    has_more = news.has_more or len(events) > LIMIT
+    return Look(frames, place, has_more, {"en": english, "zh": chinese})
+
+
+def find_end(session: Session, job_id: str) -> tuple[Place, bool]:
+    """Return the place of a reader who has everything, and whether the job has ended. Raises JobNotFound."""
+    status = jobs.get_status(session, job_id)
+    attempts = list_attempts(session, job_id)
+    return newest_place(session, job_id, attempts), status.is_final
+
+
+def status_frame(found: Look) -> Frame:
+    """Return the job as it stands."""
+    return Frame("status", lambda language: _without_spec(found.views[language]))
+
+
+def phase_frame(found: Look) -> Frame:
+    """Return the phase that the job is in."""
+    phase = None if found.job.phase is None else found.job.phase.value
+    return Frame("phase", lambda _: {"phase": phase, "step": found.job.progress.step})
+
+
+def done_frame(found: Look) -> Frame:
+    """Return the end of the stream."""
+    return Frame("done", lambda _: {"status": found.job.status.value}, found.place)
+
+
+def dropped_frame() -> Frame:
+    """Return the end of a listener that did not keep up."""
+    hint = "The listener was too slow. Reconnect with Last-Event-ID; nothing is lost."
+    return Frame("dropped", lambda _: {"reason": "too_slow", "hint": hint})
+
+
+def _frames_of(batch: Batch, place: Place) -> Sequence[Frame]:
+    series: dict[str, list[tuple[int, float, float]]] = {}
+    columns_of(batch.rows, Wanted(), series)
+    content = {
+        "attempt": batch.attempt,
+        "series": {name: column(points, times=False) for name, points in series.items()},
+        "cursor": place.encode(),
+    }
+    metrics = Frame("metrics", lambda _: content, place)
+    if batch.rewind_to_step is None:
+        return [metrics]
+    told = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
+    # Without an id: a listener that is cut off right after it is told again.
+    return [Frame("rewind", lambda _: told), metrics]
+
+
+def _event(event: Event, language: Language) -> dict[str, Any]:
+    return service.event_view(event, language).model_dump(mode="json")
+
+
+def _without_spec(view: JobView) -> dict[str, Any]:
+    return view.model_dump(mode="json", exclude={"spec"})

@@ -1,0 +1,293 @@
+"""Streams: many listeners, one look at the database. No listener holds a session, and a slow one holds up nobody.
+
+A feed stands at a place of one job's history. A listener joins it there, is given what lies between its own place and
+that one out of the database, and then each frame that the feed finds: nothing is missed and nothing comes twice. All
+of it runs in one event loop; only the looks at the database run in threads.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+from anyio import CapacityLimiter, to_thread
+from fastapi.sse import EventSourceResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Send
+
+from app.db.engine import Database
+from app.errors.kinds import JobNotFound
+from app.jobs import store as jobs
+from app.series.line import Place
+from app.stream import frames
+from app.stream.frames import Frame, Look
+from contracts.failure import Language
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.3
+"""Time between two looks: frames come a few times a second."""
+REFRESH_SECONDS = 5.0
+"""Time after which a job is looked at even if nothing was written: silence changes what is said of it."""
+PING_SECONDS = 15.0
+"""Silence after which a comment is sent, so that whoever stands between knows the stream to be alive."""
+SEND_SECONDS = 30.0
+"""Time that a listener has to take what was sent, before its connection is given up."""
+LOOK_THREADS = 2
+"""Looks for streams at one time: those of a thousand that open at once never hold the threads of other requests."""
+MOST_WAITING = 50
+"""Looks whose frames may wait for a slow listener."""
+T = TypeVar("T")
+START = b"retry: 1000\n\n"
+PING = b": ping\n\n"
+
+
+class StreamResponse(EventSourceResponse):
+    """A stream whose client is given up when it takes nothing for too long."""
+
+    def __init__(
+        self, content: AsyncGenerator[bytes, None], send_seconds: float, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(content, headers=headers)
+        self._content = content
+        self._send_seconds = send_seconds
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the stream."""
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(self._send_seconds):
+                    await send(message)
+            except TimeoutError:
+                raise ClientDisconnect from None
+
+        # Closed here and now: a listener that waits for the garbage collector goes on to be fed.
+        async with contextlib.aclosing(self._content):
+            await super().stream_response(send_in_time)
+
+
+class _Listener:
+    """What waits for one client."""
+
+    def __init__(self, most_waiting: int) -> None:
+        self.waiting: deque[Sequence[Frame]] = deque()
+        self.news = asyncio.Event()
+        self.is_dropped = False
+        self._most_waiting = most_waiting
+
+    def push(self, new: Sequence[Frame]) -> None:
+        if len(self.waiting) == self._most_waiting:
+            self.is_dropped = True
+            self.waiting.clear()
+        if not self.is_dropped:
+            self.waiting.append(new)
+        self.news.set()
+
+
+class _Feed:
+    """One job that is listened to."""
+
+    def __init__(self, job_id: str, place: Place) -> None:
+        self.job_id = job_id
+        self.place = place
+        self.listeners: set[_Listener] = set()
+        self.found: Look | None = None
+        self.looked_at = 0.0
+        self.lock = asyncio.Lock()
+        self.is_over = False
+
+
+class Streams:
+    """All streams of this process."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        send_seconds: float = SEND_SECONDS,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self.send_seconds = send_seconds
+        self._most_waiting = most_waiting
+        self._database = database
+        self._limiter = CapacityLimiter(LOOK_THREADS)
+        self._feeds: dict[str, _Feed] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return sum(len(feed.listeners) for feed in self._feeds.values())
+
+    def stop(self) -> None:
+        """End every stream; may be called by a signal's handler or from another thread."""
+        self._is_stopped = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake_all)
+
+    async def find_end(self, job_id: str) -> tuple[Place, bool]:
+        """Return the place of a reader who has everything, and whether the job has ended. Raises JobNotFound."""
+        return await self._run(self._find_end, job_id)
+
+    async def close(self) -> None:
+        """End every stream and the watch over their jobs."""
+        self._is_stopped = True
+        self._wake_all()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+
+    async def listen(
+        self, job_id: str, place: Place | None, end: Place, language: Language
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield a job's stream from a place on, None for what comes from now on; `end` was its end a moment ago."""
+        yield START
+        feed, listener = await self._join(job_id, place or end, end)
+        try:
+            met = feed.place if place is not None else None
+            if feed.found is not None:
+                yield frames.status_frame(feed.found).encode(language)
+            if place is not None and met is not None:
+                async for found in self._replay(job_id, place, met):
+                    yield b"".join(frame.encode(language) for frame in found.frames)
+            while not self._is_stopped:
+                if listener.is_dropped:
+                    yield frames.dropped_frame().encode(language)
+                    return
+                if listener.waiting:
+                    chunk = b"".join(
+                        frame.encode(language) for new in listener.waiting for frame in new
+                    )
+                    listener.waiting.clear()
+                    yield chunk
+                elif feed.is_over:
+                    return
+                else:
+                    listener.news.clear()
+                    try:
+                        async with asyncio.timeout(PING_SECONDS):
+                            await listener.news.wait()
+                    except TimeoutError:
+                        yield PING
+        finally:
+            self._leave(feed, listener)
+
+    async def _join(self, job_id: str, place: Place, end: Place) -> tuple[_Feed, _Listener]:
+        """Add a listener to the job's feed, which then stands at its place or further on."""
+        self._loop = asyncio.get_running_loop()
+        feed = self._feeds.get(job_id)
+        if feed is None or feed.is_over:
+            feed = self._feeds[job_id] = _Feed(job_id, end)
+        listener = _Listener(self._most_waiting)
+        feed.listeners.add(listener)
+        try:
+            await self._advance(feed, unless_it_covers=place)
+        except BaseException:
+            self._leave(feed, listener)
+            raise
+        listener.waiting.clear()  # it joins here: what was before is read from the database
+        if feed.is_over and feed.found is not None:
+            listener.push([frames.done_frame(feed.found)])
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        return feed, listener
+
+    def _leave(self, feed: _Feed, listener: _Listener) -> None:
+        feed.listeners.discard(listener)
+        if not feed.listeners and self._feeds.get(feed.job_id) is feed:
+            del self._feeds[feed.job_id]
+
+    async def _replay(self, job_id: str, place: Place, until: Place) -> AsyncIterator[Look]:
+        """Yield what lies between two places, a look at a time."""
+        while not self._is_stopped and not place.covers(until):
+            found = await self._run(self._look, job_id, place, until)
+            yield found
+            place = found.place
+            if not found.has_more:
+                return
+
+    async def _watch(self) -> None:
+        """Look after all feeds for as long as there are any."""
+        while self._feeds and not self._is_stopped:
+            began = time.monotonic()
+            try:
+                for feed in await self._find_changed():
+                    await self._advance(feed)
+            except SQLAlchemyError as error:
+                log.warning("streams wait for the database", error=str(error))
+            except Exception:
+                # An outer door: one look that fails must not end every stream.
+                log.exception("a look for the streams failed")
+            await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
+
+    async def _find_changed(self) -> list[_Feed]:
+        feeds = [feed for feed in self._feeds.values() if not feed.is_over]
+        versions = await self._run(self._versions, [feed.job_id for feed in feeds])
+        stale = time.monotonic() - REFRESH_SECONDS
+        return [
+            feed
+            for feed in feeds
+            if feed.found is None
+            or versions.get(feed.job_id) != feed.found.job.version
+            or feed.looked_at < stale
+        ]
+
+    async def _advance(self, feed: _Feed, unless_it_covers: Place | None = None) -> None:
+        """Look what is new about a job and give it to all of its listeners."""
+        async with feed.lock:
+            # Of a thousand that come at once, the first one's look serves all.
+            if unless_it_covers and feed.found and feed.place.covers(unless_it_covers):
+                return
+            while not feed.is_over:
+                feed.looked_at = time.monotonic()
+                before = feed.found
+                try:
+                    found = await self._run(self._look, feed.job_id, feed.place)
+                except JobNotFound:  # deleted
+                    feed.is_over = True
+                    self._give(feed, [])
+                    return
+                new = found.frames
+                if before is not None and before.job.phase != found.job.phase:
+                    new.append(frames.phase_frame(found))
+                if before is not None and before.views != found.views:
+                    new.append(frames.status_frame(found))
+                feed.place, feed.found = found.place, found
+                if found.job.status.is_final and not found.has_more:
+                    feed.is_over = True
+                    new.append(frames.done_frame(found))
+                self._give(feed, new)
+                if not found.has_more:
+                    return
+
+    def _give(self, feed: _Feed, new: Sequence[Frame]) -> None:
+        if new or feed.is_over:
+            for listener in feed.listeners:
+                listener.push(new)
+
+    def _wake_all(self) -> None:
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                listener.news.set()
+
+    async def _run(self, look: Callable[..., T], *arguments: object) -> T:
+        return await to_thread.run_sync(look, *arguments, limiter=self._limiter)
+
+    def _find_end(self, job_id: str) -> tuple[Place, bool]:
+        with self._database.reading() as session:
+            return frames.find_end(session, job_id)
+
+    def _look(self, job_id: str, place: Place, until: Place | None = None) -> Look:
+        with self._database.reading() as session:
+            return frames.look(session, job_id, place, until)
+
+    def _versions(self, job_ids: Sequence[str]) -> dict[str, int]:
+        with self._database.reading() as session:
+            return jobs.list_versions(session, job_ids)

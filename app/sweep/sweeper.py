@@ -1,0 +1,121 @@
+"""The sweep: what acts without a request. Attempts that fell silent, queues not rung for, files that nobody owns.
+
+A task in the server's lifespan; its work is done in a thread, and by one process at a time.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from app.attempts import service as attempts
+from app.attempts import store as attempt_rows
+from app.config.settings import Settings
+from app.db.engine import Database, database_now
+from app.db.ids import new_id
+from app.doorbell import Doorbell, is_ring_due
+from app.jobs import idempotency, queue
+from app.leases.lease import Times
+from app.ops.process import return_memory
+from app.storage.data_dir import Storage
+from app.sweep.leader import lead
+from app.sweep.leftovers import remove_leftovers
+from app.workers import store as worker_rows
+
+log = structlog.get_logger(__name__)
+
+TASK = "sweep"
+TERMS = 3
+"""Sweeps that a leader may miss before another process takes over."""
+
+
+LEFTOVERS_SECONDS = 3600.0
+"""Time between two looks for files that nobody owns."""
+
+GROWTH_BYTES = 16 * 1024**2
+"""Growth of the process after which a sweep returns freed memory to the system."""
+
+
+class Sweeper:
+    """Sweeps again and again, as one of perhaps several server processes."""
+
+    def __init__(self, database: Database, settings: Settings, doorbell: Doorbell) -> None:
+        self._database = database
+        self._settings = settings
+        self._doorbell = doorbell
+        self._times = Times.of(settings)
+        self._holder = new_id("sweep")
+        self._storage = Storage(settings.data_dir)
+        self._looked_for_leftovers_at = -math.inf
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        held = 0
+        while True:
+            try:
+                await run_in_threadpool(self.sweep_once)
+            except Exception:
+                # An outer door: the next sweep comes anyway, and the database may be back by then.
+                log.exception("sweep failed")
+            held = await run_in_threadpool(return_memory, held + GROWTH_BYTES)
+            await asyncio.sleep(self._settings.sweep_seconds)
+
+    def sweep_once(self) -> None:
+        """Do all that is due, unless another process does it."""
+        if not self._lead():
+            return
+        rings: Counter[str] = Counter()
+        for attempt_id in self._silent_attempts():
+            with self._database.writing() as session:
+                lost = attempts.lose_attempt(session, attempt_id, self._times)
+            if lost is None:
+                continue
+            job_id, waits_in = lost
+            log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
+            if waits_in is not None:
+                rings[waits_in] += 1
+        for name, times in (rings | self._queues_to_ring()).items():  # the greater of both
+            self._doorbell.ring(name, times)
+        if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
+            self._looked_for_leftovers_at = time.monotonic()
+            remove_leftovers(self._database, self._storage)
+        self._storage.keep_reserve()
+
+    def _lead(self) -> bool:
+        with self._database.writing() as session:
+            now = database_now(session)
+            term_seconds = TERMS * self._settings.sweep_seconds
+            silent_seconds = lead(session, TASK, self._holder, now, term_seconds)
+            if silent_seconds is None:
+                return False
+            if silent_seconds > self._settings.lease_seconds:
+                # Nobody was there to be heard by: the silence since then was ours.
+                attempt_rows.extend_all(session, self._times.takeover_at(now))
+                if math.isfinite(silent_seconds):  # not on a new database
+                    log.info("leases extended", silent_seconds=silent_seconds)
+            idempotency.forget_old_keys(session, now)
+        return True
+
+    def _silent_attempts(self) -> list[str]:
+        with self._database.reading() as session:
+            return list(attempt_rows.list_silent(session, database_now(session)))
+
+    def _queues_to_ring(self) -> Counter[str]:
+        """Return the queues with jobs that nobody was rung for lately, and for how many workers to ring there.
+
+        One ring starts one job on one worker: as many as can start one now, if the broker has lost all rings.
+        """
+        due: Counter[str] = Counter()
+        with self._database.reading() as session:
+            queues = queue.list_queues(session)
+        for name in queues:
+            with self._database.writing() as session:
+                now = database_now(session)
+                workers = worker_rows.count_live(session, name, now)
+                count = queue.count_claimable(session, name, now, max(1, workers))
+                if count and is_ring_due(session, name, now, self._settings.ring_seconds):
+                    due[name] = count
+        return due
