@@ -17,26 +17,26 @@ from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.settings import Settings
-from worker.supervisor import child
-from worker.supervisor.answers import Refused, ServerAway, Superseded
-from worker.supervisor.deliver import deliver, failed, finish
-from worker.supervisor.gpu_lock import (
+from worker.supervisor.child.process import read_outcome, start_child
+from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as, stop_on_sigterm
+from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.host.gpu_lock import (
     DeviceBusy,
     LockDirRefused,
     find_lock_dir,
     hold_device,
     take_turn,
 )
-from worker.supervisor.identity import slot_name, slug, with_models_of_now
-from worker.supervisor.lease import boottime
-from worker.supervisor.models import PlacingFailed
-from worker.supervisor.place import Placer, tidy
-from worker.supervisor.reporter import Reporter
-from worker.supervisor.server import Server
-from worker.supervisor.stopping import StopFlag, Stopped, Stopping, ended_as, stop_on_sigterm
-from worker.supervisor.strays import reap_strays
-from worker.supervisor.system import System
-from worker.supervisor.uploads import Uploads
+from worker.supervisor.host.identity import slot_name, slug, with_models_of_now
+from worker.supervisor.host.system import System
+from worker.supervisor.placing.models import PlacingFailed
+from worker.supervisor.placing.place import Placer, tidy
+from worker.supervisor.reporting.lease import boottime
+from worker.supervisor.reporting.reporter import Reporter
+from worker.supervisor.results.checkpoints import Uploads
+from worker.supervisor.results.deliver import deliver, failed, finish
+from worker.supervisor.server.answers import Refused, ServerAway, Superseded
+from worker.supervisor.server.client import Server
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +167,7 @@ def _follow(
 ) -> Outcome:
     """Start the training process and keep it company to its end."""
     settings = slot.settings
-    process = child.start(run_dir, slot.worker.device, slot.lock_fd, slot.environ)
+    process = start_child(run_dir, slot.worker.device, slot.lock_fd, slot.environ)
     log.info("training process started", pid=process.pid)
     stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
     wanted, was_stopped = Wanted.CONTINUE, False
@@ -185,7 +185,7 @@ def _follow(
                 "the training process cannot be killed; its device is not free", pid=process.pid
             )
     log.info("training process ended", exit_code=process.exit_code)
-    return child.read_outcome(process, run_dir, ended_as(wanted, was_stopped))
+    return read_outcome(process, run_dir, ended_as(wanted, was_stopped))
 
 
 def _store_last_checkpoint(

@@ -16,43 +16,44 @@ from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run_dir import Placed, RunDir, write_model
-from worker.training import checkpoint, snapshot
-from worker.training import data as rows
-from worker.training.adapter import sort_sets
-from worker.training.batches import Windows, pack
-from worker.training.bounds import Bounds
-from worker.training.budget import choose_token_budget
-from worker.training.checkpoint import Checkpoints
-from worker.training.choices import explain_choices
-from worker.training.compiler import check_compiler
-from worker.training.counter import RowCounter
-from worker.training.data_facts import data_warnings
-from worker.training.device import check_four_bit, choose_device
+from worker.training import snapshot
+from worker.training.compute.compiler import check_compiler
+from worker.training.compute.device import check_four_bit, choose_device
+from worker.training.data.batches import Windows, pack
+from worker.training.data.bounds import Bounds
+from worker.training.data.facts import data_warnings
+from worker.training.data.rows import prepare
+from worker.training.data.template import Template
 from worker.training.errors import (
     DETAIL_CHARACTERS,
     StopRequested,
     TrainingError,
     storable,
 )
-from worker.training.evaluate import Evaluation
+from worker.training.learning.evaluate import Evaluation
+from worker.training.learning.loss import sum_nll
+from worker.training.learning.optim import build_optimizer, is_fused
+from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
-from worker.training.loss import sum_nll
-from worker.training.memory import is_out_of_memory, within_memory
-from worker.training.model import (
+from worker.training.memory.budget import choose_token_budget
+from worker.training.memory.recovery import is_out_of_memory, within_memory
+from worker.training.model.adapter import sort_sets
+from worker.training.model.files import check_model_files, digest_base
+from worker.training.model.load import (
     TrainableModel,
     check_length,
     check_vocabulary,
     load_model,
     load_tokenizer,
 )
-from worker.training.model_files import check_model_files, digest_base
-from worker.training.optim import build_optimizer, is_fused
-from worker.training.recorder import Recorder
+from worker.training.report.choices import explain_choices
+from worker.training.report.summary import summarize
+from worker.training.rundir import checkpoint
+from worker.training.rundir.checkpoint import Checkpoints
+from worker.training.rundir.counter import RowCounter
+from worker.training.rundir.recorder import Recorder
+from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
-from worker.training.stop import Stop
-from worker.training.summary import summarize
-from worker.training.template import Template
-from worker.training.watchdog import Watchdog
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No room: on the disk, in the user's share of it, or for a file of this length."""
@@ -139,7 +140,7 @@ def _run(
     template = Template(tokenizer, placed.submitted_at)
     counter = RowCounter(run_dir.progress)
     bounds = Bounds(stop.check)
-    data = rows.prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds)
+    data = prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds)
     stop.check()
 
     recorder.phase(Phase.LOADING)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from contracts.failure import FailureReason
-from worker.supervisor.models import (
+from worker.supervisor.placing.models import (
     PlacingFailed,
     find_local,
     list_models,
