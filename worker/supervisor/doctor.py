@@ -27,7 +27,7 @@ from worker.settings import Settings
 from worker.supervisor.child.process import child_environment
 from worker.supervisor.host.device import DeviceMissing, find_device
 from worker.supervisor.host.identity import describe_device, installed_versions
-from worker.supervisor.placing.models import list_models
+from worker.supervisor.host.models_root import list_models
 from worker.supervisor.server.answers import MISDIRECTED
 from worker.supervisor.server.client import is_loopback
 

@@ -11,7 +11,8 @@ import pytest
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
 from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
-from worker.supervisor.child.process import Child, child_environment, read_outcome, start_child
+from worker.supervisor.child.outcome import read_outcome
+from worker.supervisor.child.process import Child, child_environment, start_child
 from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
 
 CPU = Device(kind="cpu")

@@ -13,8 +13,9 @@ import structlog
 
 from contracts.attempt import Wanted
 from contracts.run_dir import Control, RunDir, write_model
-from worker.supervisor.child.process import Child, EndedAs
-from worker.supervisor.reporting.lease import boottime
+from worker.supervisor.child.outcome import EndedAs
+from worker.supervisor.child.process import Child
+from worker.supervisor.host.clock import boottime
 
 log = structlog.get_logger(__name__)
 

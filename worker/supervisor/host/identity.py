@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contracts.attempt import Device, WorkerInfo
 from worker.settings import Settings
 from worker.supervisor.host.device import find_device
-from worker.supervisor.placing.models import list_models
+from worker.supervisor.host.models_root import list_models
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
 

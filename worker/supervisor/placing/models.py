@@ -71,14 +71,6 @@ def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
             )
 
 
-def list_models(models_dir: Path | None) -> list[str]:
-    """Return the names of the models under the root, `name` and `owner/name` alike."""
-    if models_dir is None or not models_dir.is_dir():
-        return []
-    found = [*models_dir.glob("*/config.json"), *models_dir.glob("*/*/config.json")]
-    return sorted(path.parent.relative_to(models_dir).as_posix() for path in found)
-
-
 def not_found(name: str, models_dir: Path | None, hub: str) -> PlacingFailed:
     """Return the failure of a model that is nowhere, with what was looked for. `hub`: why the hub did not give it."""
     looked = (

@@ -1,17 +1,13 @@
-"""When to sync. Only the boot-time clock is used: it never jumps, and it counts the time a host was suspended.
+"""When to sync.
 
 A holder that cannot reach the server goes on: its records wait on disk, and its token makes it harmless once
 another attempt has taken over. So this module paces the calls and never stops an attempt by itself.
 """
 
 import random
-import time
 from collections.abc import Callable
 
-
-def boottime() -> float:
-    """Return seconds since boot, suspends included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+from worker.supervisor.host.clock import boottime
 
 
 class Lease:

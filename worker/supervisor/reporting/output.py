@@ -40,17 +40,3 @@ class Output:
     def acknowledge(self, sent: int) -> None:
         """Note how many bytes the server has."""
         self._sent = sent
-
-    def tail(self, lines: int = 30) -> str:
-        """Return the last lines of the output, for a failure's detail."""
-        return tail(self._path, lines)
-
-
-def tail(path: Path, lines: int = 30) -> str:
-    """Return the last lines of a text file, at most 8 KiB; empty if there is none."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 8192))
-        text = file.read().decode(errors="replace")
-    return "\n".join(text.splitlines()[-lines:])

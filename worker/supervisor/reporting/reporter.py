@@ -91,11 +91,6 @@ class Reporter:
         """What is wrong with the records on disk, if anything."""
         return self._follow.damage
 
-    @property
-    def output_tail(self) -> str:
-        """Last lines that the training program printed."""
-        return self._output.tail()
-
     def _news(self, whole: bool) -> SyncRequest:
         return SyncRequest(
             records=self._follow.batch(),
