@@ -5,7 +5,8 @@ captive portal: each answers in its own way, success included, and knows nothing
 them has not reached the server.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import httpx2
@@ -69,26 +70,38 @@ class _ErrorBody(BaseModel):
     error: _Problem
 
 
-def read(model: type[M]) -> Callable[[httpx2.Response], M]:
-    """Return what reads a success that brings this model. It raises ServerAway for anything else."""
+@contextmanager
+def reaching_server() -> Iterator[None]:
+    """Raise ServerAway for a request of the block that gets no answer."""
+    try:
+        yield
+    except httpx2.RequestError as error:
+        raise ServerAway(f"{type(error).__name__}: {error}") from error
 
-    def read_model(response: httpx2.Response) -> M:
-        try:
-            return model.model_validate_json(response.content)
-        except ValidationError as error:
-            raise ServerAway(_from_elsewhere(response)) from error
 
-    return read_model
+def check_success(response: httpx2.Response) -> httpx2.Response:
+    """Return a response that says yes. Raises ServerAway or Refused for any other."""
+    if not response.is_success:
+        raise _read_refusal(response)
+    return response
+
+
+def read(response: httpx2.Response, model: type[M]) -> M:
+    """Return the body of a successful response. Raises ServerAway if it has another shape."""
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        raise ServerAway(_from_elsewhere(response)) from error
 
 
 def read_nothing(response: httpx2.Response) -> None:
-    """Read a success that brings nothing we look at. Raises ServerAway if it brings a page of somebody else's."""
+    """Read a successful response whose body does not matter. Raises ServerAway if it is a page of another service."""
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     if response.content and kind != "application/json":
         raise ServerAway(_from_elsewhere(response))
 
 
-def read_refusal(response: httpx2.Response) -> ServerAway | Refused:
+def _read_refusal(response: httpx2.Response) -> ServerAway | Refused:
     """Return what an answer that is not success means."""
     status = response.status_code
     retry_after_seconds = _seconds(response.headers.get("Retry-After", ""))
