@@ -1,7 +1,7 @@
-"""Brings the checkpoint that an attempt starts from: one still on this worker's disk, else one of the server's storage.
+"""Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
-The newest is tried first; a damaged one is passed over and told. Also hands in the records that an earlier attempt
-left here, since nobody else has them; a checkpoint beyond those that the server has is passed over as well.
+The newest is tried first; a damaged one is skipped with a note. Earlier attempts may have left records here that the
+server lacks. They are handed in first, and a checkpoint beyond the server's records is skipped as well.
 """
 
 import errno
@@ -16,7 +16,13 @@ import structlog
 from pydantic import ValidationError
 
 from contracts.attempt import Claim, EarlierAttempt
-from contracts.checkpoint import Origin, ResumePoint, is_whole, list_checkpoints
+from contracts.checkpoint import (
+    CheckpointFile,
+    Origin,
+    ResumePoint,
+    is_whole,
+    list_checkpoints,
+)
 from contracts.record import CheckpointRecord, EvalRecord, GapRecord, MetricRecord, Record
 from contracts.run_dir import Placed, RunDir
 from worker.supervisor.reporting.notes import Notes
@@ -42,15 +48,36 @@ class Unrecorded(Damaged):
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A checkpoint to start from."""
+class Recorded:
+    """Up to which step the server has an earlier attempt's records, and why not further."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LocalCheckpoint:
+    """A checkpoint on this worker's disk, in the run directory of an earlier attempt."""
 
     attempt: int
     step: int
-    is_local: bool
     origin: Origin
-    bring: Callable[[Path], None]
-    """Lays its files down in an empty directory. Raises Damaged."""
+    path: Path
+    recorded: Recorded
+    """What the server has of its attempt."""
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A checkpoint in the server's storage."""
+
+    attempt: int
+    step: int
+    origin: Origin
+    files: list[CheckpointFile]
+
+
+Checkpoint = LocalCheckpoint | StoredCheckpoint
 
 
 class Resumer:
@@ -70,16 +97,16 @@ class Resumer:
         self._pulse = pulse
         self._notes = notes
 
-    def resume(self, run_dir: RunDir) -> Candidate | None:
+    def resume(self, run_dir: RunDir) -> Checkpoint | None:
         """Fill `resume/` with the best checkpoint that is whole, and return it; None: start from the first step."""
         left = dict(self._left_here())
         recorded = {name: self._hand_in(*pair) for name, pair in left.items()}
-        candidates = [*self._local(left, recorded), *map(self._stored, self._claim.resume)]
-        candidates.sort(key=lambda c: (c.attempt, c.step, c.is_local), reverse=True)
-        for candidate in candidates:
-            step, attempt = candidate.step, candidate.attempt
+        found: list[Checkpoint] = [*_local(left, recorded), *map(_stored, self._claim.resume)]
+        found.sort(key=lambda c: (c.attempt, c.step, isinstance(c, LocalCheckpoint)), reverse=True)
+        for checkpoint in found:
+            step, attempt = checkpoint.step, checkpoint.attempt
             try:
-                _bring(candidate, run_dir.resume)
+                self._bring(checkpoint, run_dir.resume)
             except Damaged as damage:
                 reason = str(damage)[:400]
                 log.warning(damage.code, reason=reason, step=step, attempt=attempt)
@@ -87,11 +114,12 @@ class Resumer:
                     damage.code, "warning", reason=reason, step=step, of_attempt=attempt
                 )
                 continue
-            where = "resuming_local" if candidate.is_local else "resuming_stored"
-            self._notes.add(where, step=step, of_attempt=attempt)
-            log.info(where, step=step, attempt=attempt)
-            return candidate
-        if candidates:
+            is_local = isinstance(checkpoint, LocalCheckpoint)
+            code = "resuming_local" if is_local else "resuming_stored"
+            self._notes.add(code, step=step, of_attempt=attempt)
+            log.info(code, step=step, attempt=attempt)
+            return checkpoint
+        if found:
             self._notes.add("starting_over", "warning")
         return None
 
@@ -102,7 +130,7 @@ class Resumer:
             if directory.placed.exists():
                 yield earlier.attempt_id, (earlier, directory)
 
-    def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> "_Recorded":
+    def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
         """Hand in what the server lacks, and return up to where it has the attempt's steps now."""
         follow = Follow(directory.records)
         acked, step = earlier.acked_seq, 0
@@ -118,60 +146,76 @@ class Resumer:
                 raise
             except Refused as refusal:
                 log.warning("records of an earlier attempt were refused", reason=str(refusal))
-                return _Recorded(step, str(refusal))
+                return Recorded(step, str(refusal))
             if acked < records[0].seq:
                 log.warning("records of an earlier attempt were not taken", acked_seq=acked)
-                return _Recorded(step, f"the server took no record after number {acked}")
+                return Recorded(step, f"the server took no record after number {acked}")
             self._pulse()
-        return _Recorded(step, follow.damage or "its records end there")
+        return Recorded(step, follow.damage or "its records end there")
 
-    def _local(
-        self, left: dict[str, tuple[EarlierAttempt, RunDir]], recorded: "dict[str, _Recorded]"
-    ) -> Iterator[Candidate]:
-        for name, (earlier, directory) in left.items():
-            origin = _origin(directory)
-            for path, manifest in list_checkpoints(directory.checkpoints):
-                limit = earlier.usable_to_step
-                if origin is not None and (limit is None or manifest.step <= limit):
-                    is_told = manifest.step <= recorded[name].step
-                    bring = _Link(path) if is_told else recorded[name].refuse
-                    yield Candidate(earlier.number, manifest.step, True, origin, bring)
+    def _bring(self, checkpoint: Checkpoint, target: Path) -> None:
+        """Put the files of a checkpoint at target. Raises Damaged; then there is no target."""
+        aside = target.with_name(target.name + ".tmp")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        match checkpoint:
+            case LocalCheckpoint():
+                _link_files(checkpoint, aside)
+            case StoredCheckpoint():
+                self._download_files(checkpoint, aside)
+        if not is_whole(aside):
+            raise Damaged("its files are not as its manifest says")
+        aside.replace(target)
 
-    def _stored(self, point: ResumePoint) -> Candidate:
-        def bring(target: Path) -> None:
-            for file in point.files:
-                try:
-                    self._server.fetch_checkpoint_file(
-                        self._claim, file.sha256, target / file.name, self._pulse
-                    )
-                except Superseded:
-                    raise
-                except Refused as refusal:
-                    raise Damaged(f"{file.name}: {refusal}") from refusal
-
-        return Candidate(point.attempt, point.step, False, point.origin, bring)
-
-
-def _bring(candidate: Candidate, target: Path) -> None:
-    aside = target.with_name(target.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    candidate.bring(aside)
-    if not is_whole(aside):
-        raise Damaged("its files are not as its manifest says")
-    aside.replace(target)
+    def _download_files(self, checkpoint: StoredCheckpoint, target: Path) -> None:
+        for file in checkpoint.files:
+            try:
+                self._server.fetch_checkpoint_file(
+                    self._claim, file.sha256, target / file.name, self._pulse
+                )
+            except Superseded:
+                raise
+            except Refused as refusal:
+                raise Damaged(f"{file.name}: {refusal}") from refusal
 
 
-@dataclass(frozen=True)
-class _Recorded:
-    """Up to which step the server has an earlier attempt's records, and why not further."""
+def _local(
+    left: dict[str, tuple[EarlierAttempt, RunDir]], recorded: dict[str, Recorded]
+) -> Iterator[LocalCheckpoint]:
+    """Yield the checkpoints that earlier attempts left on this disk."""
+    for name, (earlier, directory) in left.items():
+        origin = _origin(directory)
+        for path, manifest in list_checkpoints(directory.checkpoints):
+            limit = earlier.usable_to_step
+            if origin is not None and (limit is None or manifest.step <= limit):
+                yield LocalCheckpoint(earlier.number, manifest.step, origin, path, recorded[name])
 
-    step: int
-    reason: str
 
-    def refuse(self, _target: Path) -> None:
-        """Stand in for bringing a checkpoint beyond that step."""
-        raise Unrecorded(f"the server has its records up to step {self.step} only: {self.reason}")
+def _stored(point: ResumePoint) -> StoredCheckpoint:
+    return StoredCheckpoint(point.attempt, point.step, point.origin, point.files)
+
+
+def _link_files(checkpoint: LocalCheckpoint, target: Path) -> None:
+    """Link the files of a checkpoint, which may be pruned with its run directory meanwhile."""
+    recorded = checkpoint.recorded
+    if checkpoint.step > recorded.step:
+        raise Unrecorded(
+            f"the server has its records up to step {recorded.step} only: {recorded.reason}"
+        )
+    try:
+        for file in checkpoint.path.iterdir():
+            _link(file, target / file.name)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise Damaged(str(error)) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    with suppress(OSError):
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)  # where links are not to be had
 
 
 def _step_of(record: Record) -> int:
@@ -182,29 +226,6 @@ def _step_of(record: Record) -> int:
             return record.last_step
         case _:  # phases and sentences may speak of a step that an attempt before has done
             return 0
-
-
-@dataclass(frozen=True)
-class _Link:
-    """Lays down the files of a checkpoint on this disk, which may be pruned with their run directory meanwhile."""
-
-    path: Path
-
-    def __call__(self, target: Path) -> None:
-        try:
-            for file in self.path.iterdir():
-                _link(file, target / file.name)
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise
-            raise Damaged(str(error)) from error
-
-
-def _link(source: Path, target: Path) -> None:
-    with suppress(OSError):
-        os.link(source, target)
-        return
-    shutil.copyfile(source, target)  # where links are not to be had
 
 
 def _origin(directory: RunDir) -> Origin | None:
