@@ -174,7 +174,7 @@ def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
     from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not for --help
 
     from worker.training.data.batches import Windows  # noqa: PLC0415
-    from worker.training.data.rows import prepare  # noqa: PLC0415
+    from worker.training.data.preparation import prepare  # noqa: PLC0415
     from worker.training.data.template import Template  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(run_dir.model)

@@ -16,7 +16,8 @@ from tests.worker.training.run_directory import lay_down, run_here
 from worker.supervisor.placing.models import PlacingFailed, find_local
 from worker.training.errors import TrainingError
 from worker.training.model.files import check_model_files
-from worker.training.model.load import check_length, load_tokenizer
+from worker.training.model.length import check_length
+from worker.training.model.tokenizer import load_tokenizer
 
 INDEX = "model.safetensors.index.json"
 

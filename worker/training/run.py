@@ -22,7 +22,7 @@ from worker.training.compute.device import check_four_bit, choose_device
 from worker.training.data.batches import Windows, pack
 from worker.training.data.bounds import Bounds
 from worker.training.data.facts import data_warnings
-from worker.training.data.rows import prepare
+from worker.training.data.preparation import prepare
 from worker.training.data.template import Template
 from worker.training.errors import (
     DETAIL_CHARACTERS,
@@ -39,13 +39,10 @@ from worker.training.memory.budget import choose_token_budget
 from worker.training.memory.recovery import is_out_of_memory, within_memory
 from worker.training.model.adapter import sort_sets
 from worker.training.model.files import check_model_files, digest_base
-from worker.training.model.load import (
-    TrainableModel,
-    check_length,
-    check_vocabulary,
-    load_model,
-    load_tokenizer,
-)
+from worker.training.model.length import check_length
+from worker.training.model.load import load_model
+from worker.training.model.tokenizer import check_vocabulary, load_tokenizer
+from worker.training.model.trainable import TrainableModel
 from worker.training.report.choices import explain_choices
 from worker.training.report.summary import summarize
 from worker.training.rundir import checkpoint

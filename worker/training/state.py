@@ -8,10 +8,10 @@ from torch import Tensor
 from contracts.job import JobSpec
 from contracts.summary import EvalPoint
 from worker.training.data.batches import Windows
-from worker.training.data.rows import Data
+from worker.training.data.preparation import Data
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.watchdog import Watchdog
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 from worker.training.rundir.checkpoint import Checkpoints
 from worker.training.rundir.counter import RowCounter
 from worker.training.rundir.recorder import Recorder

@@ -26,7 +26,7 @@ from worker.training.data.batches import pack
 from worker.training.errors import TrainingError
 from worker.training.learning.loss import sum_nll
 from worker.training.memory.budget import memory_bytes
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]

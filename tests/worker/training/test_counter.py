@@ -13,10 +13,10 @@ from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import lay_down, run_here
 from tests.worker.training.test_loss import ragged_samples
 from worker.training import loop
-from worker.training.data.rows import prepare
+from worker.training.data.preparation import prepare
 from worker.training.data.template import Rendered, Template
 from worker.training.learning.evaluate import evaluate
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 from worker.training.rundir.counter import RowCounter
 
 

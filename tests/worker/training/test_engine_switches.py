@@ -15,7 +15,8 @@ from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
 from worker.training.memory.budget import choose_token_budget, memory_bytes
-from worker.training.model.load import TrainableModel, load_model
+from worker.training.model.load import load_model
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

@@ -10,7 +10,7 @@ from contracts.failure import FailureReason
 from tests.worker.training.test_loss import give_weight, ragged_samples
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import Evaluation, evaluate, improvement_interval
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

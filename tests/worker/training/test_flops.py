@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from worker.training.compute.device import Device
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 from worker.training.report.flops import training_flops, utilisation
 
 Load = Callable[..., TrainableModel]

@@ -14,11 +14,13 @@ from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import lay_down, records, run_here
 from worker.training.compute.device import choose_device
 from worker.training.data.batches import Windows, pack, supervised_tokens
-from worker.training.data.rows import Sample, prepare
+from worker.training.data.preparation import prepare
+from worker.training.data.samples import Sample
 from worker.training.data.template import Template
 from worker.training.learning import loss
 from worker.training.learning.loss import chunked_nll, sum_nll, token_nll
-from worker.training.model.load import TrainableModel, load_model
+from worker.training.model.load import load_model
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

@@ -22,11 +22,13 @@ from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
-from worker.training.data.rows import Sample
+from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import evaluate
 from worker.training.learning.loss import sum_nll
-from worker.training.model.load import TrainableModel, attentions, check_length, load_model
+from worker.training.model.length import check_length
+from worker.training.model.load import attentions, load_model
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

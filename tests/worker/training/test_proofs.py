@@ -15,7 +15,8 @@ from transformers import (
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from worker.training.compute.device import choose_device
-from worker.training.model.load import TrainableModel, load_model
+from worker.training.model.load import load_model
+from worker.training.model.trainable import TrainableModel
 
 both_types = pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
 

@@ -11,7 +11,7 @@ from contracts.failure import FailureReason
 from tests.tiny_model import make_tokenizer
 from worker.training.data.template import QWEN2_TEMPLATE, Rendered, RenderingFailed, Template
 from worker.training.errors import TrainingError
-from worker.training.model.load import load_tokenizer
+from worker.training.model.tokenizer import load_tokenizer
 
 TEXTS = [
     "Hello",

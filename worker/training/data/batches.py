@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.training.data.rows import Sample, epoch_order
+from worker.training.data.order import epoch_order
+from worker.training.data.samples import Sample
 
 PACKING_VERSION = 3
 """Raised whenever the same window would be packed or its gradient summed otherwise: a resumed run could not be bit-exact."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worker.training.data.batches import MicroBatch
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 
 _CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
 """Size of one chunk's float32 logits."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from worker.training.data.rows import Sample
+from worker.training.data.samples import Sample
 from worker.training.state import Run
 
 T = TypeVar("T")

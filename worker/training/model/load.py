@@ -4,23 +4,15 @@
 `get_peft_model` does not freeze.
 """
 
-import contextlib
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bitsandbytes
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     BitsAndBytesConfig,
     set_seed,
 )
@@ -30,127 +22,23 @@ from contracts.failure import FailureReason
 from contracts.job import JobSpec
 from worker.training.compute.cpu_linear import share_weights
 from worker.training.compute.device import Device
-from worker.training.data.batches import MicroBatch
 from worker.training.errors import TrainingError
 from worker.training.model.adapter import add_adapter, check_targets
 from worker.training.model.files import count_parameters
+from worker.training.model.length import longest_packed
 from worker.training.model.proofs import (
     VARLEN,
     attention_of,
     check_causal,
-    hidden_states,
     narrowest_window,
     prefer_segments,
     prove_best,
 )
-from worker.training.model.rope import longest_dynamic, longest_packed
+from worker.training.model.refusal import refusing
+from worker.training.model.trainable import TrainableModel
 
 DOUBLE_QUANT_FROM = 3_000_000_000
 """Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
-
-_BAD_FILES = (
-    ValueError,
-    OSError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    ImportError,
-    RuntimeError,
-    SafetensorError,
-    StrictDataclassError,
-)
-"""What transformers raises over a config.json or weights that do not fit."""
-
-
-_NOT_THE_MODELS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
-"""Words of errors that are the machine's, whatever their type."""
-
-
-@dataclass(frozen=True)
-class TrainableModel:
-    """A base with its adapter, ready to train."""
-
-    peft_model: Any
-    body: Any
-    """The decoder without its head, LoRA layers included."""
-    head: nn.Linear
-    device: Device
-    double_quant: bool
-    quantized_layers: int
-    linear_parameters: int
-    """Of the layers held in 4 bits."""
-    expert_parameters: int
-    """Of experts that are one tensor a layer, held in the compute type: only linear layers are held in 4 bits."""
-    trainable_parameters: int
-    all_parameters: int
-    attention: str
-    """Its name in transformers: flash_attention_2 (a varlen kernel), stepline_segments, sdpa or eager."""
-    shares_unpacking: bool
-    """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
-    packs: bool
-    """Whether samples packed into one row stay apart."""
-    plain_head: bool
-    """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
-
-    @property
-    def adapter_parameters(self) -> list[nn.Parameter]:
-        """What is trained, in a fixed order."""
-        return [p for p in self.peft_model.parameters() if p.requires_grad]
-
-    @property
-    def config(self) -> Any:
-        """The base model's configuration."""
-        return self.peft_model.get_base_model().config
-
-    def hidden(self, batch: MicroBatch) -> Tensor:
-        """Return the last hidden states where a supervised token is predicted: [N, hidden]."""
-        with self._autocast():
-            states = hidden_states(self.body, batch.input_ids, batch.position_ids)
-        return states[0].index_select(0, batch.places)
-
-    def logits(self, batch: MicroBatch) -> Tensor:
-        """Return the logits there through the model's own forward, for heads that are not plain: [N, vocabulary]."""
-        with self._autocast():
-            output = self.peft_model(
-                input_ids=batch.input_ids,
-                position_ids=batch.position_ids,
-                attention_mask=None,
-                use_cache=False,
-                logits_to_keep=batch.places,
-            )
-        logits: Tensor = output.logits[0]
-        return logits
-
-    def checkpoint_activations(self) -> None:
-        """Keep one activation per layer and recompute the others in the backward pass."""
-        self.peft_model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        # The float32 adapter multiplies in the compute type, as it does under transformers' Trainer.
-        if self.device.compute_dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.torch_device.type, dtype=self.device.compute_dtype)
-
-
-def load_tokenizer(directory: Path) -> Any:
-    """Return the model's fast tokenizer."""
-    with _refusing("its tokenizer cannot be loaded"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
-    if not tokenizer.is_fast:
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
-        )
-    # Where the files are missing, transformers makes one that knows little but special tokens.
-    if len(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)) < 2:
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED,
-            "its tokenizer has no vocabulary: tokenizer.json is missing or holds none; copy the model again",
-        )
-    return tokenizer
 
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
@@ -168,7 +56,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # no machine's path in what is saved
     set_seed(spec.training.seed)
-    with _refusing("the architecture cannot be trained, with these lora.target_modules at least"):
+    with refusing("the architecture cannot be trained, with these lora.target_modules at least"):
         body, head = base.get_decoder(), base.get_output_embeddings()
         peft_model = add_adapter(base, body, spec.lora)
         packs, plain_head = prove_best(base, body, head)
@@ -201,73 +89,6 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     )
 
 
-def check_length(directory: Path, spec: JobSpec) -> None:
-    """Refuse samples longer than the model has positions for, or than it encodes the same wherever they stand."""
-    with _refusing("config.json cannot be loaded"):
-        config = AutoConfig.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
-        )
-        positions, unchanging = _positions(config), longest_dynamic(config)
-    if unchanging is not None and spec.training.max_length > unchanging:
-        raise TrainingError(
-            FailureReason.SPEC_REFUSED,
-            f"training.max_length is {spec.training.max_length}, but beyond {unchanging} positions this model's dynamic "
-            f"RoPE encodes a sample by the longest one computed before it: set max_length to {unchanging} or less",
-            evidence={
-                "max_length": spec.training.max_length,
-                "max_position_embeddings": unchanging,
-            },
-        )
-    if positions is not None and spec.training.max_length > positions:
-        raise TrainingError(
-            FailureReason.SPEC_REFUSED,
-            f"training.max_length is {spec.training.max_length}, but the model has {positions} positions",
-            evidence={
-                "max_length": spec.training.max_length,
-                "max_position_embeddings": positions,
-            },
-        )
-
-
-def _positions(config: Any) -> int | None:
-    text = config.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None)
-    if not isinstance(positions, int):
-        return None
-    scaling = getattr(text, "rope_parameters", None) or {}
-    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
-    if not isinstance(factor, int | float):
-        return positions
-    return max(positions, int(factor * (original or positions)))
-
-
-def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
-    """Refuse token ids that the embeddings do not have: tokenizer and weights do not belong together."""
-    known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
-    if largest_token >= known:
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED,
-            f"its tokenizer gives the token {largest_token}, but the weights know {known} tokens only: they do not "
-            "belong together",
-            evidence={"token": largest_token, "embeddings": known},
-        )
-
-
-@contextlib.contextmanager
-def _refusing(told: str) -> Iterator[None]:
-    """Tell what transformers raises over a model as the model's refusal, but want of memory and a GPU's error as such."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError):
-        raise
-    except _BAD_FILES as error:
-        if any(words in str(error) for words in _NOT_THE_MODELS):
-            raise
-        raise TrainingError(
-            FailureReason.MODEL_REFUSED, f"{told}: {type(error).__name__}: {error}"
-        ) from error
-
-
 def _double_quant(directory: Path, spec: JobSpec) -> bool:
     asked = spec.quantization.double_quant
     if asked != "auto":
@@ -276,7 +97,7 @@ def _double_quant(directory: Path, spec: JobSpec) -> bool:
 
 
 def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
-    with _refusing("the model cannot be loaded"):
+    with refusing("the model cannot be loaded"):
         base, info = _from_pretrained(directory, device, double_quant=double_quant)
     wrong = [str(key) for kind in ("missing_keys", "mismatched_keys") for key in info[kind]]
     if wrong:

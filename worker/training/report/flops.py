@@ -10,7 +10,7 @@ import re
 import torch
 
 from worker.training.compute.device import Device
-from worker.training.model.load import TrainableModel
+from worker.training.model.trainable import TrainableModel
 
 _PEAKS = {
     "H200 NVL": 835e12,
