@@ -1,11 +1,13 @@
-"""The LoRA adapter: which layers of a 4-bit base it stands beside, and what peft is asked for. Refuses what cannot be.
+"""The LoRA adapter: which layers of a 4-bit base it stands beside, what peft is asked for, and how it is saved.
 
 It stands beside layers of the text decoder only: text never reaches a vision or audio tower. Routers of experts are left
 as they are, for a small change to them sends tokens to other experts than those that learned from them.
 """
 
 import re
+import shutil
 import warnings
+from pathlib import Path
 from typing import Any
 
 import bitsandbytes
@@ -17,6 +19,8 @@ from torch import nn
 from contracts.failure import FailureReason
 from contracts.job import LoraSpec
 from worker.training.errors import TrainingError
+from worker.training.model.trainable import TrainableModel
+from worker.training.rundir.checkpoint import sync
 
 _ROUTER = re.compile(r"(^|\.)(gate|shared_expert_gate|\w*router\w*)(\.|$)")
 _NOT_OURS = (
@@ -67,6 +71,19 @@ def sort_sets(config: Any) -> None:
     for name, value in vars(config).items():
         if isinstance(value, set):
             setattr(config, name, sorted(value))
+
+
+def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
+    """Write the adapter as peft does, with the model's own tokenizer; aside first, so that it is whole or absent."""
+    aside = directory.with_name(directory.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    for config in model.peft_model.peft_config.values():
+        sort_sets(config)
+    model.peft_model.save_pretrained(aside, save_embedding_layers=False)
+    tokenizer.save_pretrained(aside)
+    for path in (*aside.iterdir(), aside):
+        sync(path)
+    aside.replace(directory)
 
 
 def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
