@@ -173,9 +173,9 @@ def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
     """Tokenize once more, as the training program did, and write down its windows for the peers."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not for --help
 
-    from worker.training.batches import Windows  # noqa: PLC0415
-    from worker.training.data import prepare  # noqa: PLC0415
-    from worker.training.template import Template  # noqa: PLC0415
+    from worker.training.data.batches import Windows  # noqa: PLC0415
+    from worker.training.data.preparation import prepare  # noqa: PLC0415
+    from worker.training.data.template import Template  # noqa: PLC0415
 
     tokenizer = AutoTokenizer.from_pretrained(run_dir.model)
     data = prepare(run_dir, spec, tokenizer, Template(tokenizer))

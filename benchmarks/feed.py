@@ -13,9 +13,9 @@ from pathlib import Path
 from contracts.attempt import Claim
 from contracts.record import MetricRecord, decode_line
 from contracts.run_dir import RunDir
-from worker.supervisor.reporter import Reporter
-from worker.supervisor.server import Server
-from worker.training.recorder import Recorder
+from worker.supervisor.reporting.reporter import Reporter
+from worker.supervisor.server.client import Server
+from worker.training.rundir.recorder import Recorder
 
 LOOK_SECONDS = 0.1
 """Time between two looks of the supervisor: the default of STEPLINE_POLL_SECONDS."""

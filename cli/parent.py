@@ -3,21 +3,16 @@
 The parent-death signal survives the exec, so the program itself need not know of it. Linux only.
 """
 
-import ctypes
 import os
-import signal
 import sys
 
-PR_SET_PDEATHSIG = 1
+from processes.parent import die_with_parent
 
 
 def main(arguments: list[str]) -> None:
     """Ask the kernel for SIGKILL at the parent's death, then become the program."""
     parent_pid, program = int(arguments[0]), arguments[1:]
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it was gone before we asked
-        sys.exit(1)
+    die_with_parent(parent_pid)
     os.execv(program[0], program)  # noqa: S606  # no shell is wanted
 
 

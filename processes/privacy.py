@@ -5,18 +5,17 @@ worker's tokens in it. A process that is not dumpable is out of reach of all who
 ordinary user, and not of root. A forked process stays so; one that runs another program has to ask again. Linux only.
 """
 
-import ctypes
 import sys
 from collections.abc import Mapping
 
+from processes.prctl import Option, prctl
+
 ALLOW_TRACING = "STEPLINE_ALLOW_TRACING"
 """Variable that is set to `true` to let debuggers at Stepline's processes, and the training program with them."""
-_PR_SET_DUMPABLE = 4
 
 
 def keep_private(environ: Mapping[str, str]) -> None:
     """Make this process unreadable to others of its user, unless its environment allows tracing."""
     if sys.platform != "linux" or environ.get(ALLOW_TRACING, "").lower() in {"1", "true", "yes"}:
         return
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+    prctl(Option.PR_SET_DUMPABLE, 0)

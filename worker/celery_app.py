@@ -24,27 +24,27 @@ from celery.worker import state
 from contracts.attempt import WorkerInfo
 from contracts.wire import TASK_NAME, celery_queue
 from worker.doorbell import RingsOnly
+from worker.logs import configure_logging
 from worker.settings import Settings
 from worker.supervisor import alive
-from worker.supervisor.answers import Refused, ServerAway
-from worker.supervisor.device import DeviceMissing
-from worker.supervisor.gpu_lock import (
+from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.host.device import DeviceMissing
+from worker.supervisor.host.gpu_lock import (
     DeviceBusy,
     LockDirRefused,
     find_lock_dir,
     hold_device,
     take_turn,
 )
-from worker.supervisor.identity import (
+from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
     slot_name,
     with_models_of_now,
 )
-from worker.supervisor.logs import configure_logging
 from worker.supervisor.run import run_next
-from worker.supervisor.server import Server
-from worker.supervisor.strays import reap_strays
+from worker.supervisor.server.answers import Refused, ServerAway
+from worker.supervisor.server.client import Server
 
 log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here
 

@@ -64,8 +64,8 @@ def early_ack() -> str:
 
 def no_spool() -> str:
     """Forget records that could not be sent at once, and claim that there were no more."""
-    from worker.supervisor import follow, reporter  # noqa: PLC0415
-    from worker.supervisor.answers import ServerAway  # noqa: PLC0415
+    from worker.supervisor.reporting import records, reporter  # noqa: PLC0415
+    from worker.supervisor.server.answers import ServerAway  # noqa: PLC0415
 
     honest_note = reporter.Reporter._note_away  # noqa: SLF001
 
@@ -87,7 +87,7 @@ def no_spool() -> str:
     reporter.Reporter._note_away = note_away  # noqa: SLF001
     reporter.Reporter.drain = drain
     reporter.Reporter.last_seq = property(lambda self: getattr(self._follow, "acked", 0))
-    follow.Follow.acknowledge = acknowledge
+    records.Follow.acknowledge = acknowledge
     return "worker.celery_app"
 
 

@@ -12,9 +12,9 @@ from contracts.run_dir import RunDir
 from tests.app.player import Player
 from tests.app.test_stream import serving
 from tests.worker.supervisor.builders import make_checkpoint, place
-from worker.supervisor.notes import Notes
-from worker.supervisor.server import Server
-from worker.supervisor.uploads import Uploads
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.results.checkpoints import Uploads
+from worker.supervisor.server.client import Server
 
 KEEP = 2
 

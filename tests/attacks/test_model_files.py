@@ -13,10 +13,11 @@ from contracts.run_dir import Placed, write_model
 from tests.tiny_model import make_tiny_qwen2
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import lay_down, run_here
-from worker.supervisor.models import PlacingFailed, find_local
+from worker.supervisor.placing.models import PlacingFailed, find_local
 from worker.training.errors import TrainingError
-from worker.training.model import check_length, load_tokenizer
-from worker.training.model_files import check_model_files
+from worker.training.model.files import check_model_files
+from worker.training.model.length import check_length
+from worker.training.model.tokenizer import load_tokenizer
 
 INDEX = "model.safetensors.index.json"
 

@@ -24,11 +24,11 @@ from tests.worker.training.run_directory import (
     start,
     wait_for,
 )
-from worker.training.bounds import Bounds
-from worker.training.data import prepare
+from worker.training.data.bounds import Bounds
+from worker.training.data.preparation import prepare
+from worker.training.data.template import QWEN2_TEMPLATE, Template
 from worker.training.errors import TrainingError
-from worker.training.model import load_tokenizer
-from worker.training.template import QWEN2_TEMPLATE, Template
+from worker.training.model.tokenizer import load_tokenizer
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 DOUBLING = "{% set n = namespace(x='0123456789') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"

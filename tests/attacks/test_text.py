@@ -270,7 +270,7 @@ def test_the_servers_log_shows_a_path_by_its_numbers(server: Server) -> None:
     assert find_unsafe(raw.replace("\n", "")) is None
 
 
-@pytest.mark.parametrize("module", ["app.ops.logs", "worker.supervisor.logs"])
+@pytest.mark.parametrize("module", ["app.ops.logs", "worker.logs"])
 def test_no_log_line_holds_a_raw_character(module: str) -> None:
     code = (
         f"import structlog; from {module} import configure_logging; configure_logging();"

@@ -12,9 +12,9 @@ from benchmarks.peers.windows import Plan
 from tests.factories import make_summary
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 from tests.worker.training.conftest import small_spec
-from worker.training.device import choose_device
-from worker.training.flops import training_flops
-from worker.training.model import load_model
+from worker.training.compute.device import choose_device
+from worker.training.model.load import load_model
+from worker.training.report.flops import training_flops
 
 
 def test_operations_of_the_limit_are_those_that_a_run_counts(tmp_path: Path) -> None:

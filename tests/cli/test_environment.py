@@ -3,7 +3,7 @@ import pytest
 from cli.environment import environment_of
 from contracts.attempt import Device
 from processes.environment import COMPUTE
-from worker.supervisor.child import child_environment
+from worker.supervisor.child.process import child_environment
 
 SHELL = {
     "PATH": "/usr/bin",

@@ -13,7 +13,7 @@ from contracts.verdicts.verdict import Verdict, VerdictCode
 from examples.demo.tickets import TICKETS_FILE
 from tests.factories import make_summary
 from tests.judged_runs import BAD, GOOD, SPOILED, Case, facts, healthy, run
-from worker.training.data_facts import measure_rows
+from worker.training.data.facts import measure_rows
 
 V = VerdictCode
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from worker.settings import Settings
-from worker.supervisor.identity import slug
+from worker.supervisor.host.identity import slug
 
 OLDEST_SECONDS = 90.0
 

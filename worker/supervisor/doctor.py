@@ -24,12 +24,12 @@ from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
 from worker.settings import Settings
-from worker.supervisor.answers import MISDIRECTED
-from worker.supervisor.child import child_environment
-from worker.supervisor.device import DeviceMissing, find_device
-from worker.supervisor.identity import describe_device, installed_versions
-from worker.supervisor.models import list_models
-from worker.supervisor.server import is_loopback
+from worker.supervisor.child.process import child_environment
+from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.identity import describe_device, installed_versions
+from worker.supervisor.host.models_root import list_models
+from worker.supervisor.server.answers import MISDIRECTED
+from worker.supervisor.server.client import is_loopback
 
 LOW_DISK_BYTES = 20 * 2**30
 """Free space under the work directory below which checkpoints of a large adapter may not fit."""

@@ -5,18 +5,15 @@ Exit status 0 means that RUN_DIR/outcome.json says how the run ended, whether we
 
 import argparse
 import contextlib
-import ctypes
 import faulthandler
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 
 from contracts.run_dir import RunDir
-from worker.training.stop import Stop
-
-_PR_SET_PDEATHSIG = 1
+from processes.parent import die_with_parent
+from worker.training.rundir.stop import Stop
 
 
 def main(arguments: list[str]) -> int:
@@ -54,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 def check_device() -> int:
     """Say whether this machine's device can compute in 4 bits; the exit status says it too."""
-    from worker.training.device import check_four_bit, choose_device  # noqa: PLC0415 - as above
+    from worker.training.compute.device import check_four_bit, choose_device  # noqa: PLC0415 - as above
     from worker.training.errors import TrainingError  # noqa: PLC0415 - as above
 
     try:
@@ -65,15 +62,6 @@ def check_device() -> int:
         return 1
     print(f"{device.name} computes in 4 bits, in {device.compute_dtype}: {device.compute_reason}")
     return 0
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process with the parent that started it (Linux)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it died before the call
-        os._exit(113)
 
 
 def prepare_environment() -> None:
@@ -92,7 +80,7 @@ def prepare_environment() -> None:
 
 
 def _matters(record: logging.LogRecord) -> bool:
-    # On CPUs with AVX512-BF16, bitsandbytes advises a kernel for a layout that the engine forbids (see model.py).
+    # On CPUs with AVX512-BF16, bitsandbytes advises a kernel for a layout that the engine forbids (see model/load.py).
     return "gemm_4bit_forward" not in str(record.msg)
 
 

@@ -9,13 +9,13 @@ from torch import Tensor
 from contracts.job import JobSpec, Phase
 from contracts.summary import EvalPoint
 from worker.training import snapshot
-from worker.training.batches import pack, supervised_tokens
-from worker.training.data import Sample
-from worker.training.early_stopping import is_stale
-from worker.training.evaluate import Evaluation, evaluate
-from worker.training.loss import sum_nll
-from worker.training.memory import within_memory
-from worker.training.optim import learning_rate, set_learning_rate
+from worker.training.data.batches import pack, supervised_tokens
+from worker.training.data.samples import Sample
+from worker.training.learning.early_stopping import is_stale
+from worker.training.learning.evaluate import Evaluation, evaluate
+from worker.training.learning.loss import sum_nll
+from worker.training.learning.optim import learning_rate, set_learning_rate
+from worker.training.memory.recovery import within_memory
 from worker.training.state import BestAdapter, Run
 
 

@@ -3,11 +3,9 @@
 import contextlib
 import errno
 import os
-import shutil
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -16,43 +14,40 @@ from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run_dir import Placed, RunDir, write_model
-from worker.training import checkpoint, snapshot
-from worker.training import data as rows
-from worker.training.adapter import sort_sets
-from worker.training.batches import Windows, pack
-from worker.training.bounds import Bounds
-from worker.training.budget import choose_token_budget
-from worker.training.checkpoint import Checkpoints
-from worker.training.choices import explain_choices
-from worker.training.compiler import check_compiler
-from worker.training.counter import RowCounter
-from worker.training.data_facts import data_warnings
-from worker.training.device import check_four_bit, choose_device
+from worker.training import snapshot
+from worker.training.compute.compiler import check_compiler
+from worker.training.compute.device import check_four_bit, choose_device
+from worker.training.data.batches import Windows
+from worker.training.data.bounds import Bounds
+from worker.training.data.facts import data_warnings
+from worker.training.data.preparation import prepare
+from worker.training.data.template import Template
 from worker.training.errors import (
-    DETAIL_CHARACTERS,
     StopRequested,
     TrainingError,
     storable,
 )
-from worker.training.evaluate import Evaluation
+from worker.training.learning.evaluate import Evaluation
+from worker.training.learning.optim import build_optimizer, is_fused
+from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
-from worker.training.loss import sum_nll
-from worker.training.memory import is_out_of_memory, within_memory
-from worker.training.model import (
-    TrainableModel,
-    check_length,
-    check_vocabulary,
-    load_model,
-    load_tokenizer,
-)
-from worker.training.model_files import check_model_files, digest_base
-from worker.training.optim import build_optimizer, is_fused
-from worker.training.recorder import Recorder
+from worker.training.memory.budget import choose_token_budget
+from worker.training.memory.recovery import is_out_of_memory
+from worker.training.memory.rehearsal import try_largest_batch
+from worker.training.model.adapter import save_adapter
+from worker.training.model.files import check_model_files, digest_base
+from worker.training.model.length import check_length
+from worker.training.model.load import load_model
+from worker.training.model.tokenizer import check_vocabulary, load_tokenizer
+from worker.training.report.choices import explain_choices
+from worker.training.report.summary import summarize
+from worker.training.rundir import checkpoint
+from worker.training.rundir.checkpoint import Checkpoints
+from worker.training.rundir.counter import RowCounter
+from worker.training.rundir.outcome import reserve_room, write_outcome
+from worker.training.rundir.recorder import Recorder
+from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
-from worker.training.stop import Stop
-from worker.training.summary import summarize
-from worker.training.template import Template
-from worker.training.watchdog import Watchdog
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No room: on the disk, in the user's share of it, or for a file of this length."""
@@ -62,7 +57,7 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None)
     """Run the whole program; whatever happens, return how it ended. The outcome is written by then."""
     progress = Progress()
     try:
-        _reserve_room(run_dir)
+        reserve_room(run_dir)
         placed = _read_placed(run_dir)
         with Recorder(run_dir.records, placed.spool_bytes) as recorder:
             _run(run_dir, placed, stop, recorder, progress=progress, visible_gpus=visible_gpus)
@@ -73,7 +68,7 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None)
         with contextlib.suppress(OSError):  # the output lies on the disk that may be full
             traceback.print_exc()
         outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
-    _write_outcome(run_dir, outcome)
+    write_outcome(run_dir, outcome)
     return outcome
 
 
@@ -97,22 +92,6 @@ def _says_disk_full(error: Exception) -> bool:
         return error.errno in _FULL
     # safetensors and torch wrap the error of the system in one of their own.
     return any(os.strerror(number) in str(error) for number in _FULL)
-
-
-def _reserve_room(run_dir: RunDir) -> None:
-    with run_dir.reserve.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, 4 * DETAIL_CHARACTERS)
-
-
-def _write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
-    run_dir.reserve.unlink(missing_ok=True)
-    try:
-        write_model(run_dir.outcome, outcome)
-    except OSError:
-        # A full disk: what is only half written makes room for the few bytes that say so.
-        for aside in (*run_dir.path.glob("*.tmp"), *run_dir.checkpoints.glob("*.tmp")):
-            shutil.rmtree(aside, ignore_errors=True)
-        write_model(run_dir.outcome, outcome)
 
 
 def _run(
@@ -139,7 +118,7 @@ def _run(
     template = Template(tokenizer, placed.submitted_at)
     counter = RowCounter(run_dir.progress)
     bounds = Bounds(stop.check)
-    data = rows.prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds)
+    data = prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds)
     stop.check()
 
     recorder.phase(Phase.LOADING)
@@ -168,7 +147,7 @@ def _run(
     if spec.engine.activation_checkpointing is True:
         run.checkpointing_activations = True
         model.checkpoint_activations()
-    _try_largest_batch(run)
+    try_largest_batch(run)
     _resume(run, run_dir.resume, placed)
     _announce(run)
     stop.check()
@@ -214,36 +193,6 @@ def _save_before_leaving(run: Run, request: StopRequested) -> None:
         run.recorder.log(f"no checkpoint could be saved before leaving: {error}", "error")
 
 
-def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
-    """Write the adapter as peft does, with the model's own tokenizer; aside first, so that it is whole or absent."""
-    aside = directory.with_name(directory.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    for config in model.peft_model.peft_config.values():
-        sort_sets(config)
-    model.peft_model.save_pretrained(aside, save_embedding_layers=False)
-    tokenizer.save_pretrained(aside)
-    for path in (*aside.iterdir(), aside):
-        checkpoint.sync(path)
-    aside.replace(directory)
-
-
-def _try_largest_batch(run: Run) -> None:
-    """Compute the fullest micro-batch once, so that memory runs out now, if at all, and the budget fits."""
-    if not run.model.device.is_cuda:
-        return
-    samples = sorted(run.data.train, key=len, reverse=True)[: run.spec.effective_batch_size]
-    run.remember_generators()
-
-    def compute(token_budget: int) -> None:
-        run.model.peft_model.train()
-        batch = pack(samples, token_budget, together=run.model.packs)[0]
-        sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # torch's
-        run.optimizer.zero_grad(set_to_none=False)  # their memory is kept
-
-    within_memory(run, samples, compute)
-    run.rewind_generators()
-
-
 def _resume(run: Run, place: Path, placed: Placed) -> None:
     if not place.exists():
         return
@@ -271,7 +220,7 @@ def _hang_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], No
             print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
         try:
-            _write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
+            write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
         finally:  # what hangs may be the disk
             os._exit(0)
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from contracts.failure import FailureReason
-from worker.training.batches import PACKING_VERSION
-from worker.training.checkpoint import CheckpointState, Snapshot
-from worker.training.device import library_versions
+from worker.training.compute.device import library_versions
+from worker.training.data.batches import PACKING_VERSION
 from worker.training.errors import TrainingError
-from worker.training.evaluate import Evaluation
-from worker.training.optim import restore_moments
+from worker.training.learning.evaluate import Evaluation
+from worker.training.learning.optim import restore_moments
+from worker.training.rundir.checkpoint import CheckpointState, Snapshot
 from worker.training.state import BestAdapter, Run
 
 _DEVICE = ("device", "processor", "device_memory_gib")

@@ -7,15 +7,15 @@ from torch import Tensor
 
 from contracts.job import JobSpec
 from contracts.summary import EvalPoint
-from worker.training.batches import Windows
-from worker.training.checkpoint import Checkpoints
-from worker.training.counter import RowCounter
-from worker.training.data import Data
-from worker.training.evaluate import Evaluation
-from worker.training.model import TrainableModel
-from worker.training.recorder import Recorder
-from worker.training.stop import Stop
-from worker.training.watchdog import Watchdog
+from worker.training.data.batches import Windows
+from worker.training.data.preparation import Data
+from worker.training.learning.evaluate import Evaluation
+from worker.training.learning.watchdog import Watchdog
+from worker.training.model.trainable import TrainableModel
+from worker.training.rundir.checkpoint import Checkpoints
+from worker.training.rundir.counter import RowCounter
+from worker.training.rundir.recorder import Recorder
+from worker.training.rundir.stop import Stop
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Run:
     data: Data
     model: TrainableModel
     base_digest: str
-    """By which the base model is known again in the next attempt (see model_files.py)."""
+    """By which the base model is known again in the next attempt (see model/files.py)."""
     optimizer: torch.optim.Optimizer
     windows: Windows
     total_steps: int

@@ -2,7 +2,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from worker.supervisor.archive import archive
+from worker.supervisor.results.archive import archive
 
 
 def _adapter(path: Path, order: list[str]) -> Path:

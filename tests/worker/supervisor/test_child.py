@@ -11,14 +11,15 @@ import pytest
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
 from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
-from worker.supervisor import child
-from worker.supervisor.gpu_lock import DeviceBusy, hold_device
+from worker.supervisor.child.outcome import read_outcome
+from worker.supervisor.child.process import Child, child_environment, start_child
+from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
 
 CPU = Device(kind="cpu")
 
 
-def _start(run_dir: RunDir, code: str, lock_fd: int, **environ: str) -> child.Child:
-    return child.start(run_dir, CPU, lock_fd, dict(os.environ) | environ, program=("-c", code))
+def _start(run_dir: RunDir, code: str, lock_fd: int, **environ: str) -> Child:
+    return start_child(run_dir, CPU, lock_fd, dict(os.environ) | environ, program=("-c", code))
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_the_child_is_told_its_parent_and_its_directory(run_dir: RunDir, lock_fd
 def test_a_gpu_is_named_by_its_uuid() -> None:
     device = Device(kind="cuda", uuid="GPU-12")
 
-    assert child.child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
+    assert child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
 
 
 def test_what_the_child_started_ends_with_it(run_dir: RunDir, lock_fd: int) -> None:
@@ -110,7 +111,7 @@ def test_its_own_words_say_how_it_ended(run_dir: RunDir, lock_fd: int) -> None:
     process = _start(run_dir, "", lock_fd)
     process.wait(10)
 
-    assert child.read_outcome(process, run_dir, None) == Outcome(status="succeeded", step=7)
+    assert read_outcome(process, run_dir, None) == Outcome(status="succeeded", step=7)
 
 
 def test_a_child_that_handed_its_job_back_because_of_a_cancel_is_cancelled(
@@ -120,7 +121,7 @@ def test_a_child_that_handed_its_job_back_because_of_a_cancel_is_cancelled(
     process = _start(run_dir, "", lock_fd)
     process.wait(10)
 
-    assert child.read_outcome(process, run_dir, "cancelled").status == "cancelled"
+    assert read_outcome(process, run_dir, "cancelled").status == "cancelled"
 
 
 def test_a_child_killed_because_it_was_told_to_end_has_not_failed(
@@ -130,7 +131,7 @@ def test_a_child_killed_because_it_was_told_to_end_has_not_failed(
     process.kill()
     process.wait(5)
 
-    assert child.read_outcome(process, run_dir, "interrupted") == Outcome(status="interrupted")
+    assert read_outcome(process, run_dir, "interrupted") == Outcome(status="interrupted")
 
 
 def test_a_child_killed_from_outside_may_be_tried_again(run_dir: RunDir, lock_fd: int) -> None:
@@ -138,7 +139,7 @@ def test_a_child_killed_from_outside_may_be_tried_again(run_dir: RunDir, lock_fd
     os.kill(process.pid, signal.SIGKILL)
     process.wait(5)
 
-    failure = child.read_outcome(process, run_dir, None).failure
+    failure = read_outcome(process, run_dir, None).failure
     assert failure is not None
     assert failure.reason is FailureReason.CHILD_KILLED
     assert failure.reason.is_retryable
@@ -152,7 +153,7 @@ def test_a_child_ended_by_a_runaway_template_is_the_models_fault(
     os.kill(process.pid, RUNAWAY_SIGNAL)
     process.wait(5)
 
-    failure = child.read_outcome(process, run_dir, None).failure
+    failure = read_outcome(process, run_dir, None).failure
     assert failure is not None
     assert failure.reason is FailureReason.MODEL_REFUSED
     assert "chat template" in failure.detail
@@ -166,7 +167,7 @@ def test_a_kill_with_a_rise_in_out_of_memory_kills_is_out_of_memory(
     os.kill(process.pid, signal.SIGKILL)
     process.wait(5)
 
-    failure = child.read_outcome(process, run_dir, None).failure
+    failure = read_outcome(process, run_dir, None).failure
     assert failure is not None
     assert failure.reason is FailureReason.OOM_HOST
 
@@ -185,7 +186,7 @@ def test_a_child_without_an_outcome_crashed(
     process = _start(run_dir, code, lock_fd)
     process.wait(10)
 
-    failure = child.read_outcome(process, run_dir, None).failure
+    failure = read_outcome(process, run_dir, None).failure
     assert failure is not None
     assert failure.reason is FailureReason.CRASHED
     assert seen in failure.detail
@@ -197,7 +198,7 @@ def test_a_damaged_outcome_is_a_crash(run_dir: RunDir, lock_fd: int) -> None:
     process = _start(run_dir, "", lock_fd)
     process.wait(10)
 
-    failure = child.read_outcome(process, run_dir, None).failure
+    failure = read_outcome(process, run_dir, None).failure
     assert failure is not None
     assert failure.reason is FailureReason.CRASHED
 
@@ -209,11 +210,11 @@ def test_the_training_program_dies_with_its_supervisor(run_dir: RunDir, tmp_path
         "from pathlib import Path\n"
         "from contracts.attempt import Device\n"
         "from contracts.run_dir import RunDir\n"
-        "from worker.supervisor import child\n"
+        "from worker.supervisor.child.process import start_child\n"
         f"fd = os.open({str(tmp_path / 'lock')!r}, os.O_RDWR | os.O_CREAT)\n"
-        "loop = 'import os,sys,time; from worker.supervisor.parent import die_with_parent;"
+        "loop = 'import os,sys,time; from processes.parent import die_with_parent;"
         "die_with_parent(int(sys.argv[2])); print(os.getpid(), flush=True); time.sleep(60)'\n"
-        f"child.start(RunDir(Path({str(run_dir.path)!r})), Device(), fd, os.environ, ('-c', loop)).wait(60)"
+        f"start_child(RunDir(Path({str(run_dir.path)!r})), Device(), fd, os.environ, ('-c', loop)).wait(60)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 20

@@ -4,8 +4,8 @@ import pynvml
 import pytest
 
 from worker.settings import Settings
-from worker.supervisor.device import DeviceMissing, find_device
-from worker.supervisor.identity import describe_worker, slot_name, slug
+from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.identity import describe_worker, slot_name, slug
 
 
 def _has_gpu() -> bool:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from contracts.record import encode_line
 from tests.factories import make_metric
-from worker.supervisor.follow import BATCH, Follow
+from worker.supervisor.reporting.records import BATCH, Follow
 
 
 def _seqs(follow: Follow) -> list[int]:

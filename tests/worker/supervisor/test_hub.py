@@ -15,8 +15,7 @@ import pytest
 from contracts.failure import FailureReason
 from contracts.job import HubDataset
 from tests.processes import children_of, environment_of
-from worker.supervisor.fetch import fetch
-from worker.supervisor.hub import DatasetRequest, HubAnswer, ModelRequest
+from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL_FILES = {

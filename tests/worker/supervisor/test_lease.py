@@ -1,4 +1,4 @@
-from worker.supervisor.lease import Lease
+from worker.supervisor.reporting.lease import Lease
 
 
 class Clock:

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from contracts.failure import FailureReason
-from worker.supervisor.models import (
+from worker.supervisor.host.models_root import list_models
+from worker.supervisor.placing.models import (
     PlacingFailed,
     find_local,
-    list_models,
     not_found,
     placed_snapshot,
 )

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from worker.supervisor.oom import count_oom_kills
+from worker.supervisor.child.oom import count_oom_kills
 
 
 def test_version_two_is_read_from_our_own_group(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from worker.supervisor.output import CHUNK_BYTES, LIVE_BYTES, Output, tail
+from worker.supervisor.child.outcome import tail
+from worker.supervisor.reporting.output import CHUNK_BYTES, LIVE_BYTES, Output
 
 
 def test_only_whole_lines_are_sent_until_the_end(tmp_path: Path) -> None:

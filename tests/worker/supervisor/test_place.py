@@ -15,11 +15,11 @@ from tests.factories import make_spec
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
 from worker.settings import Settings
-from worker.supervisor.models import PlacingFailed
-from worker.supervisor.notes import Notes
-from worker.supervisor.place import Placer, tidy
-from worker.supervisor.server import Server
-from worker.supervisor.stopping import Stopped
+from worker.supervisor.child.stopping import Stopped
+from worker.supervisor.placing.models import PlacingFailed
+from worker.supervisor.placing.place import Placer, tidy
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.server.client import Server
 
 ROWS = b'{"prompt": "a", "completion": "b"}\n'
 

@@ -18,10 +18,10 @@ from tests.worker.supervisor.scripted_server import (
     from_elsewhere,
     refusal,
 )
-from worker.supervisor.answers import Superseded
-from worker.supervisor.deliver import deliver
-from worker.supervisor.reporter import Reporter
-from worker.supervisor.server import Server
+from worker.supervisor.reporting.reporter import Reporter
+from worker.supervisor.results.deliver import deliver
+from worker.supervisor.server.answers import Superseded
+from worker.supervisor.server.client import Server
 
 QUICK = make_claim(flush_seconds=0.0, sync_seconds=10.0)
 

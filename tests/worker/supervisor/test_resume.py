@@ -12,9 +12,9 @@ from contracts.wire import SHA256_HEADER
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
-from worker.supervisor.notes import Notes
-from worker.supervisor.resume import Resumer
-from worker.supervisor.server import Server
+from worker.supervisor.placing.resume import Resumer
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.server.client import Server
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
 from worker.settings import Settings
-from worker.supervisor.gpu_lock import find_lock_dir, hold_device
-from worker.supervisor.identity import slot_name
+from worker.supervisor.host.gpu_lock import find_lock_dir, hold_device
+from worker.supervisor.host.identity import slot_name
 from worker.supervisor.run import run_next
 
 WORKER = WorkerInfo(worker_id="w")

@@ -8,8 +8,8 @@ from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, Worke
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, from_elsewhere, refusal
-from worker.supervisor.answers import RecordsMissing, Refused, ServerAway, Superseded
-from worker.supervisor.server import Server, is_loopback
+from worker.supervisor.server.answers import RecordsMissing, Refused, ServerAway, Superseded
+from worker.supervisor.server.client import Server, is_loopback
 
 WORKER = WorkerInfo(worker_id="w")
 SYNCED = Answer(

@@ -7,8 +7,8 @@ import pytest
 
 from contracts.attempt import Device, Wanted
 from contracts.run_dir import Control, RunDir
-from worker.supervisor import child
-from worker.supervisor.stopping import (
+from worker.supervisor.child.process import Child, start_child
+from worker.supervisor.child.stopping import (
     StopFlag,
     Stopped,
     Stopping,
@@ -33,9 +33,9 @@ def run_dir(tmp_path: Path) -> RunDir:
 
 
 @pytest.fixture
-def deaf(run_dir: RunDir) -> Iterator[child.Child]:
+def deaf(run_dir: RunDir) -> Iterator[Child]:
     lock_fd = os.open(run_dir.path / "lock", os.O_RDWR | os.O_CREAT)
-    process = child.start(run_dir, Device(), lock_fd, os.environ, ("-c", DEAF))
+    process = start_child(run_dir, Device(), lock_fd, os.environ, ("-c", DEAF))
     while not run_dir.output.read_text():
         assert not process.wait(0.02)
     yield process
@@ -44,7 +44,7 @@ def deaf(run_dir: RunDir) -> Iterator[child.Child]:
     os.close(lock_fd)
 
 
-def test_a_cancel_is_asked_for_then_told_then_enforced(deaf: child.Child, run_dir: RunDir) -> None:
+def test_a_cancel_is_asked_for_then_told_then_enforced(deaf: Child, run_dir: RunDir) -> None:
     clock = Clock()
     stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=20, clock=clock)
 
@@ -62,7 +62,7 @@ def test_a_cancel_is_asked_for_then_told_then_enforced(deaf: child.Child, run_di
     assert deaf.exit_code == -signal.SIGKILL
 
 
-def test_a_pause_taken_back_is_taken_back(deaf: child.Child, run_dir: RunDir) -> None:
+def test_a_pause_taken_back_is_taken_back(deaf: Child, run_dir: RunDir) -> None:
     clock = Clock()
     stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=0, clock=clock)
 
@@ -77,7 +77,7 @@ def test_a_pause_taken_back_is_taken_back(deaf: child.Child, run_dir: RunDir) ->
     assert not deaf.wait(0.1)
 
 
-def test_a_shutdown_tells_at_once(deaf: child.Child, run_dir: RunDir) -> None:
+def test_a_shutdown_tells_at_once(deaf: Child, run_dir: RunDir) -> None:
     clock = Clock()
     stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=5, clock=clock)
 

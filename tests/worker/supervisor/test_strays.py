@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.supervisor.strays import reap_strays
+from worker.supervisor.child.strays import reap_strays
 
 SLEEP = "import time; time.sleep(60)"
 

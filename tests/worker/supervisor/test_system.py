@@ -5,7 +5,7 @@ import pynvml
 import pytest
 
 from contracts.attempt import Device
-from worker.supervisor.system import System
+from worker.supervisor.host.system import System
 
 CPU = Device(kind="cpu")
 

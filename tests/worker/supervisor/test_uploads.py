@@ -10,9 +10,9 @@ from contracts.checkpoint import CheckpointReply
 from contracts.run_dir import RunDir
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
 from tests.worker.supervisor.scripted_server import Answer, Asked, ScriptedServer, refusal
-from worker.supervisor.notes import Notes
-from worker.supervisor.server import Server
-from worker.supervisor.uploads import Uploads
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.results.checkpoints import Uploads
+from worker.supervisor.server.client import Server
 
 STORED = Answer(body=b'{"missing": [], "stored": true}')
 

@@ -10,8 +10,10 @@ from contracts.job import JobSpec
 from tests.factories import make_spec
 from tests.tiny_model import make_tiny_qwen2
 from worker.training.__main__ import prepare_environment
-from worker.training.device import choose_device
-from worker.training.model import TrainableModel, load_model, load_tokenizer
+from worker.training.compute.device import choose_device
+from worker.training.model.load import load_model
+from worker.training.model.tokenizer import load_tokenizer
+from worker.training.model.trainable import TrainableModel
 
 prepare_environment()
 

@@ -15,7 +15,7 @@ from contracts.summary import Summary
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from worker.training.run import run_to_outcome
-from worker.training.stop import Stop
+from worker.training.rundir.stop import Stop
 
 DEADLINE_SECONDS = 60
 SPEC: dict[str, Any] = {

@@ -9,11 +9,11 @@ import torch
 
 from contracts.job import TrainingSpec
 from tests.worker.training.test_loss import give_weight, ragged_samples
-from worker.training.batches import pack, supervised_tokens
-from worker.training.data import Sample
-from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel
-from worker.training.optim import build_optimizer
+from worker.training.data.batches import pack, supervised_tokens
+from worker.training.data.samples import Sample
+from worker.training.learning.loss import sum_nll
+from worker.training.learning.optim import build_optimizer
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

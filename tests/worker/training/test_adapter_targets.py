@@ -22,11 +22,11 @@ from contracts.failure import FailureReason
 from tests.tiny_model import make_other, make_rows
 from tests.worker.training.run_directory import lay_down, run_here, summary_of
 from tests.worker.training.test_loss import give_weight, ragged_samples
-from worker.training.batches import pack
-from worker.training.budget import memory_bytes
+from worker.training.data.batches import pack
 from worker.training.errors import TrainingError
-from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel
+from worker.training.learning.loss import sum_nll
+from worker.training.memory.budget import memory_bytes
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]

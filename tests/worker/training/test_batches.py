@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from worker.training.batches import Windows, pack, supervised_tokens
-from worker.training.data import Sample, epoch_order
+from worker.training.data.batches import Windows, pack, supervised_tokens
+from worker.training.data.order import epoch_order
+from worker.training.data.samples import Sample
 
 
 def samples(*lengths: int) -> list[Sample]:

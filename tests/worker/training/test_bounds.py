@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from contracts.run_dir import RUNAWAY_SIGNAL
-from worker.training.bounds import Bounds, OutOfBounds
+from worker.training.data.bounds import Bounds, OutOfBounds
 from worker.training.errors import StopRequested
-from worker.training.stop import Stop
+from worker.training.rundir.stop import Stop
 
 
 def forever() -> None:
@@ -97,7 +97,7 @@ def test_poll_looks_now_and_then() -> None:
 
 
 UNINTERRUPTIBLE = """
-from worker.training.bounds import Bounds
+from worker.training.data.bounds import Bounds
 
 def compare():
     a, b = [1], [1]

@@ -6,14 +6,14 @@ import torch
 from contracts.checkpoint import is_whole
 from contracts.failure import FailureReason
 from contracts.summary import EvalPoint
-from worker.training.checkpoint import (
+from worker.training.errors import TrainingError
+from worker.training.rundir.checkpoint import (
     Checkpoints,
     CheckpointState,
     Snapshot,
     find_newest,
     load,
 )
-from worker.training.errors import TrainingError
 
 
 def snapshot(step: int, eval_loss: float | None = None) -> Snapshot:

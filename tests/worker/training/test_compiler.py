@@ -6,8 +6,8 @@ import torch
 from contracts.failure import FailureReason
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import lay_down, run_here
-from worker.training.compiler import check_compiler
-from worker.training.device import Device
+from worker.training.compute.compiler import check_compiler
+from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
 
 CPU = Device(torch.device("cpu"), "a CPU", torch.float32, "")

@@ -13,11 +13,11 @@ from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import lay_down, run_here
 from tests.worker.training.test_loss import ragged_samples
 from worker.training import loop
-from worker.training.counter import RowCounter
-from worker.training.data import prepare
-from worker.training.evaluate import evaluate
-from worker.training.model import TrainableModel
-from worker.training.template import Rendered, Template
+from worker.training.data.preparation import prepare
+from worker.training.data.template import Rendered, Template
+from worker.training.learning.evaluate import evaluate
+from worker.training.model.trainable import TrainableModel
+from worker.training.rundir.counter import RowCounter
 
 
 class Clock:

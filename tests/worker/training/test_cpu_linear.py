@@ -5,7 +5,7 @@ import pytest
 import torch
 from bitsandbytes.nn import Linear4bit, Params4bit
 
-from worker.training.cpu_linear import share_weights
+from worker.training.compute.cpu_linear import share_weights
 
 
 def make_layer(

@@ -7,10 +7,12 @@ from contracts.failure import FailureReason
 from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
-from worker.training.bounds import Bounds
-from worker.training.data import Data, Sample, epoch_order, held_out, prepare
+from worker.training.data.bounds import Bounds
+from worker.training.data.order import epoch_order, held_out
+from worker.training.data.preparation import Data, prepare
+from worker.training.data.samples import Sample
+from worker.training.data.template import Template
 from worker.training.errors import TrainingError
-from worker.training.template import Template
 
 
 def prepared(

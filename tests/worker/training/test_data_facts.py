@@ -1,7 +1,7 @@
 import pytest
 
 from contracts.dataset import Message, parse_row
-from worker.training.data_facts import measure_rows, normalize
+from worker.training.data.facts import measure_rows, normalize
 
 
 def chat(*turns: str) -> list[Message]:

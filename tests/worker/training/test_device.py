@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from contracts.failure import FailureReason
-from worker.training.device import Device, check_four_bit, choose_device
+from worker.training.compute.device import Device, check_four_bit, choose_device
 from worker.training.errors import TrainingError
 
 

@@ -15,10 +15,10 @@ from tests.worker.training.run_directory import (
     summary_of,
 )
 from tests.worker.training.test_resume import StopAt
-from worker.training.checkpoint import find_newest, load
-from worker.training.early_stopping import is_stale
 from worker.training.errors import StopRequested
-from worker.training.stop import Stop
+from worker.training.learning.early_stopping import is_stale
+from worker.training.rundir.checkpoint import find_newest, load
+from worker.training.rundir.stop import Stop
 
 
 def points(*losses: float) -> list[EvalPoint]:

@@ -11,11 +11,12 @@ import torch
 
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.test_loss import give_weight, ragged_samples
-from worker.training.batches import pack
-from worker.training.budget import choose_token_budget, memory_bytes
-from worker.training.device import Device, choose_device
-from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel, load_model
+from worker.training.compute.device import Device, choose_device
+from worker.training.data.batches import pack
+from worker.training.learning.loss import sum_nll
+from worker.training.memory.budget import choose_token_budget, memory_bytes
+from worker.training.model.load import load_model
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

@@ -14,8 +14,8 @@ from tests.worker.training.run_directory import (
     outcome_of,
     start,
 )
-from worker.supervisor.archive import archive
-from worker.training.adapter import sort_sets
+from worker.supervisor.results.archive import archive
+from worker.training.model.adapter import sort_sets
 
 SPECIAL = [f"<|special_{number}|>" for number in range(9)]
 

@@ -9,8 +9,8 @@ from torch.nn import functional
 from contracts.failure import FailureReason
 from tests.worker.training.test_loss import give_weight, ragged_samples
 from worker.training.errors import TrainingError
-from worker.training.evaluate import Evaluation, evaluate, improvement_interval
-from worker.training.model import TrainableModel
+from worker.training.learning.evaluate import Evaluation, evaluate, improvement_interval
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from worker.training.device import Device
-from worker.training.flops import training_flops, utilisation
-from worker.training.model import TrainableModel
+from worker.training.compute.device import Device
+from worker.training.model.trainable import TrainableModel
+from worker.training.report.flops import training_flops, utilisation
 
 Load = Callable[..., TrainableModel]
 

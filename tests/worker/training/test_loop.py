@@ -7,7 +7,7 @@ import pytest
 from contracts.record import MetricRecord
 from tests.worker.training.run_directory import lay_down, records, run_here
 from worker.training import loop, run
-from worker.training.device import Device, choose_device
+from worker.training.compute.device import Device, choose_device
 
 
 def test_a_step_lasts_until_its_device_has_finished(

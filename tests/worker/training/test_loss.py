@@ -12,13 +12,15 @@ from contracts.record import MetricRecord
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import lay_down, records, run_here
-from worker.training import loss
-from worker.training.batches import Windows, pack, supervised_tokens
-from worker.training.data import Sample, prepare
-from worker.training.device import choose_device
-from worker.training.loss import chunked_nll, sum_nll, token_nll
-from worker.training.model import TrainableModel, load_model
-from worker.training.template import Template
+from worker.training.compute.device import choose_device
+from worker.training.data.batches import Windows, pack, supervised_tokens
+from worker.training.data.preparation import prepare
+from worker.training.data.samples import Sample
+from worker.training.data.template import Template
+from worker.training.learning import loss
+from worker.training.learning.loss import chunked_nll, sum_nll, token_nll
+from worker.training.model.load import load_model
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

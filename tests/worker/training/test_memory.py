@@ -9,7 +9,7 @@ from contracts.failure import FailureReason
 from contracts.record import LogRecord
 from tests.worker.training.run_directory import lay_down, losses, records, run_here, summary_of
 from worker.training.run import failure_of
-from worker.training.stop import Stop
+from worker.training.rundir.stop import Stop
 
 SPEC: dict[str, Any] = {
     "lora": {"rank": 8, "alpha": 16, "dropout": 0.05},

@@ -20,13 +20,15 @@ from transformers import (
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from worker.training.batches import pack
-from worker.training.data import Sample
-from worker.training.device import Device, choose_device
+from worker.training.compute.device import Device, choose_device
+from worker.training.data.batches import pack
+from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
-from worker.training.evaluate import evaluate
-from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel, attentions, check_length, load_model
+from worker.training.learning.evaluate import evaluate
+from worker.training.learning.loss import sum_nll
+from worker.training.model.length import check_length
+from worker.training.model.load import attentions, load_model
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

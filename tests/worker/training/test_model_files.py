@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
-from worker.training.model_files import check_model_files, count_parameters, digest_base
+from worker.training.model.files import check_model_files, count_parameters, digest_base
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from transformers import get_scheduler
 
 from contracts.job import TrainingSpec
-from worker.training.optim import (
+from worker.training.learning.optim import (
     build_optimizer,
     learning_rate,
     restore_moments,

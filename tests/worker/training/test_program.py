@@ -36,7 +36,7 @@ from tests.worker.training.run_directory import (
     summary_of,
     wait_for,
 )
-from worker.training.checkpoint import find_newest
+from worker.training.rundir.checkpoint import find_newest
 
 # Plain peft 0.21 asks transformers 5 for a property by its old name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -424,7 +424,7 @@ import sys, time
 from pathlib import Path
 from contracts.run_dir import RunDir
 from worker.training.run import run_to_outcome
-from worker.training.stop import Stop
+from worker.training.rundir.stop import Stop
 
 class Hangs(Stop):
     looks = 0

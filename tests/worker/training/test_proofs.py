@@ -14,8 +14,9 @@ from transformers import (
 
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from worker.training.device import choose_device
-from worker.training.model import TrainableModel, load_model
+from worker.training.compute.device import choose_device
+from worker.training.model.load import load_model
+from worker.training.model.trainable import TrainableModel
 
 both_types = pytest.mark.parametrize("compute_dtype", ["float32", "bfloat16"])
 
@@ -45,7 +46,7 @@ def test_head_that_changes_its_logits_but_little_is_not_taken_as_plain(
 def test_scale_under_a_name_that_is_not_known_is_found_by_the_logits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.training.proofs._CAPS_AND_SCALES", ())
+    monkeypatch.setattr("worker.training.model.proofs._CAPS_AND_SCALES", ())
     make_other(GraniteForCausalLM, tmp_path, logits_scaling=1.02)
 
     assert not load_as(tmp_path, "bfloat16").plain_head
@@ -90,8 +91,10 @@ def test_sound_model_is_packed_and_its_head_is_plain(
 def test_architecture_without_sdpa_falls_back_to_eager_attention(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.training.proofs.VARLEN", "eager")  # as if it were a varlen kernel
-    monkeypatch.setattr("worker.training.proofs._keeps_apart", lambda *_: False)  # that mixes
+    monkeypatch.setattr(
+        "worker.training.model.proofs.VARLEN", "eager"
+    )  # as if it were a varlen kernel
+    monkeypatch.setattr("worker.training.model.proofs._keeps_apart", lambda *_: False)  # that mixes
     make_other(Gemma2ForCausalLM, tmp_path, num_key_value_heads=1)
 
     assert load_as(tmp_path, "float32").attention == "eager"

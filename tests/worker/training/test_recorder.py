@@ -12,7 +12,7 @@ from contracts.record import (
     PhaseRecord,
     decode_line,
 )
-from worker.training.recorder import Recorder
+from worker.training.rundir.recorder import Recorder
 
 
 def test_records_are_whole_lines_numbered_from_one(tmp_path: Path) -> None:

@@ -28,11 +28,11 @@ from tests.worker.training.run_directory import (
     summary_of,
     wait_for,
 )
-from worker.training.checkpoint import Checkpoints, find_newest, load
+from worker.training.data.template import QWEN2_TEMPLATE
 from worker.training.errors import StopRequested
+from worker.training.rundir.checkpoint import Checkpoints, find_newest, load
+from worker.training.rundir.stop import Stop
 from worker.training.state import Run
-from worker.training.stop import Stop
-from worker.training.template import QWEN2_TEMPLATE
 
 STEPS_PER_EPOCH = 8
 TOTAL = 24

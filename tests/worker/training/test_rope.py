@@ -11,8 +11,9 @@ from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.test_loss import ragged_samples
 from worker.training.errors import TrainingError
-from worker.training.evaluate import evaluate
-from worker.training.model import TrainableModel, check_length
+from worker.training.learning.evaluate import evaluate
+from worker.training.model.length import check_length
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

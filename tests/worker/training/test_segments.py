@@ -10,10 +10,10 @@ from transformers import MistralForCausalLM, PhimoeForCausalLM
 
 from tests.tiny_model import make_other
 from tests.worker.training.test_loss import give_weight, ragged_samples
-from worker.training.batches import pack
-from worker.training.loss import sum_nll
-from worker.training.model import TrainableModel
-from worker.training.segments import SEGMENTS
+from worker.training.data.batches import pack
+from worker.training.learning.loss import sum_nll
+from worker.training.model.segments import SEGMENTS
+from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
 

@@ -7,7 +7,7 @@ import pytest
 from contracts.attempt import Wanted
 from contracts.run_dir import Control, write_model
 from worker.training.errors import StopRequested
-from worker.training.stop import Stop
+from worker.training.rundir.stop import Stop
 
 
 def test_nothing_happens_while_nothing_is_wanted(tmp_path: Path) -> None:

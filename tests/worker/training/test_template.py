@@ -9,9 +9,9 @@ from transformers import AddedToken
 from contracts.dataset import Message
 from contracts.failure import FailureReason
 from tests.tiny_model import make_tokenizer
+from worker.training.data.template import QWEN2_TEMPLATE, Rendered, RenderingFailed, Template
 from worker.training.errors import TrainingError
-from worker.training.model import load_tokenizer
-from worker.training.template import QWEN2_TEMPLATE, Rendered, RenderingFailed, Template
+from worker.training.model.tokenizer import load_tokenizer
 
 TEXTS = [
     "Hello",

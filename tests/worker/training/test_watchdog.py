@@ -10,9 +10,9 @@ from contracts.failure import Failure, FailureReason
 from tests.tiny_model import make_rows
 from tests.worker.training.run_directory import lay_down, losses, run_here
 from tests.worker.training.test_resume import StopAt
-from worker.training.checkpoint import Checkpoints, find_newest, load
 from worker.training.errors import TrainingError
-from worker.training.watchdog import FROZEN_STEPS, ZERO_STEPS, Watchdog
+from worker.training.learning.watchdog import FROZEN_STEPS, ZERO_STEPS, Watchdog
+from worker.training.rundir.checkpoint import Checkpoints, find_newest, load
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])

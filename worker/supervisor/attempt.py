@@ -1,0 +1,178 @@
+"""One attempt, from its claim to its hand-in: place model and data → start the child → follow → deliver.
+
+Each step has a package of its own; this module holds the order and decides what an error means. The worker never dies
+of one job: whatever goes wrong ends that attempt with a typed failure.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
+from contracts.base import utc_now
+from contracts.failure import FailureReason
+from contracts.job import Phase
+from contracts.run_dir import RunDir
+from worker.settings import Settings
+from worker.supervisor.child.outcome import read_outcome
+from worker.supervisor.child.process import start_child
+from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as
+from worker.supervisor.host.clock import boottime
+from worker.supervisor.host.system import System
+from worker.supervisor.placing.models import PlacingFailed
+from worker.supervisor.placing.place import Placer, tidy
+from worker.supervisor.reporting.reporter import Reporter
+from worker.supervisor.results.checkpoints import Uploads
+from worker.supervisor.results.deliver import deliver, failed, finish
+from worker.supervisor.server.answers import Refused, ServerAway, Superseded
+from worker.supervisor.server.client import Server
+
+log = structlog.get_logger(__name__)
+
+LAST_SECONDS = 60.0
+"""How long an attempt that failed waits for its newest checkpoint to be stored."""
+RESERVED_GRACE = 0.3
+"""Share of the grace of a worker told to stop that is left for handing the job back."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What every attempt of one worker shares."""
+
+    settings: Settings
+    environ: Mapping[str, str]
+    worker: WorkerInfo
+    home: Path
+    lock_fd: int
+    server: Server
+    stop: StopFlag
+
+
+def run_attempt(slot: Slot, claim: Claim) -> None:
+    """Run one attempt and hand it in. Raises nothing that concerns this attempt alone."""
+    log.info("claimed", number=claim.number, model=claim.spec.model)
+    run_dir = RunDir(slot.home / claim.attempt_id)
+    reporter = Reporter(claim, slot.server, run_dir)
+    keep_run = True
+    uploads = Uploads(claim, lambda: _one_try(slot.settings), run_dir, reporter.notes)
+    try:
+        outcome = _train(slot, claim, run_dir, reporter, uploads)
+        log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
+        _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
+        reply = deliver(claim, slot.server, reporter, run_dir, outcome)
+        # A job that has not succeeded may come back here, and go on from what lies on this disk.
+        has_checkpoints = run_dir.checkpoints.is_dir() and reply.job_status != "succeeded"
+        keep_run = outcome.status == "failed" or has_checkpoints
+        log.info("delivered", job_status=reply.job_status)
+    except Superseded as refusal:
+        log.warning("the attempt is no longer ours", reason=str(refusal))
+    except (ServerAway, Stopped) as error:
+        log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
+    except Refused as refusal:
+        log.error("the server refused the attempt's words", reason=str(refusal))  # noqa: TRY400  # known; no traceback
+        _give_up(slot, claim, reporter, f"The server refused what the worker said: {refusal}")
+    except Exception:
+        log.exception("the supervisor failed while delivering")
+        _give_up(slot, claim, reporter, f"In the supervisor:\n{traceback.format_exc()}")
+    finally:
+        uploads.stop()
+        tidy(run_dir, keep_run, slot.settings.kept_runs)
+
+
+def _train(
+    slot: Slot, claim: Claim, run_dir: RunDir, reporter: Reporter, uploads: Uploads
+) -> Outcome:
+    """Place and train. Raises what means that nothing more can be said to the server; the rest is an Outcome."""
+
+    def pulse() -> None:
+        told = ended_as(reporter.pulse(), slot.stop.is_set)
+        if told is not None:
+            raise Stopped(told)
+
+    try:
+        reporter.enter(Phase.PLACING)
+        placer = Placer(
+            claim, slot.server, slot.settings, slot.environ, pulse=pulse, notes=reporter.notes
+        )
+        placer.place(run_dir)
+        reporter.enter(None)
+        started = uploads.start if claim.spec.checkpoint.upload == "always" else _nothing
+        return _follow(slot, run_dir, reporter, started)
+    except PlacingFailed as failure:
+        return Outcome(status="failed", failure=failure.failure)
+    except Stopped as stopped:
+        return Outcome(status=stopped.status)
+    except (Refused, ServerAway):
+        raise
+    except Exception:
+        log.exception("the supervisor failed")
+        return failed(FailureReason.CRASHED, f"In the supervisor:\n{traceback.format_exc()}")
+
+
+def _follow(
+    slot: Slot, run_dir: RunDir, reporter: Reporter, started: Callable[[], None]
+) -> Outcome:
+    """Start the training process and keep it company to its end."""
+    settings = slot.settings
+    process = start_child(run_dir, slot.worker.device, slot.lock_fd, slot.environ)
+    log.info("training process started", pid=process.pid)
+    stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
+    wanted, was_stopped = Wanted.CONTINUE, False
+    started()
+    try:
+        with System(slot.worker.device, process.pid, settings.system_seconds) as system:
+            while not process.wait(settings.poll_seconds):
+                reporter.note_system(system.look(), utc_now())
+                wanted, was_stopped = reporter.pulse(), slot.stop.is_set
+                stopping.follow(wanted, was_stopped)
+    finally:
+        process.kill()  # superseded, or an error here: it must not go on alone
+        while not process.wait(settings.term_seconds):
+            log.error(
+                "the training process cannot be killed; its device is not free", pid=process.pid
+            )
+    log.info("training process ended", exit_code=process.exit_code)
+    return read_outcome(process, run_dir, ended_as(wanted, was_stopped))
+
+
+def _store_last_checkpoint(
+    slot: Slot, claim: Claim, reporter: Reporter, uploads: Uploads, outcome: Outcome
+) -> None:
+    """Have the newest checkpoint in the server's storage before the attempt ends, where the spec asks for it.
+
+    A pause waits for it; a worker that is told to stop has its grace, and a failure a minute.
+    """
+    upload = claim.spec.checkpoint.upload
+    wanted = {"always": ("paused", "interrupted", "failed"), "on_pause": ("paused", "interrupted")}
+    if outcome.status not in wanted.get(upload, ()):
+        return
+    patience = slot.settings.patience_seconds if outcome.status == "paused" else LAST_SECONDS
+    give_up_at = boottime() + patience
+    reporter.enter(Phase.UPLOADING)
+    uploads.finish(
+        reporter.pulse,
+        lambda: (
+            boottime() >= give_up_at
+            or slot.stop.left < RESERVED_GRACE
+            or reporter.wanted is Wanted.CANCEL
+        ),
+    )
+
+
+def _one_try(settings: Settings) -> Server:
+    """Connect once more, for a thread that paces its calls itself."""
+    return Server(settings.server_url, "", 0, 0)
+
+
+def _nothing() -> None: ...
+
+
+def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
+    """Say at least that the attempt failed, so that its job does not wait for a takeover."""
+    try:
+        finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
+    except (Refused, ServerAway, Stopped) as error:
+        log.error("could not finish", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback

@@ -1,0 +1,79 @@
+"""How a training process ended: what its outcome.json says, else what its exit code and its last lines tell."""
+
+import signal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from contracts.attempt import Outcome
+from contracts.failure import Failure, FailureReason
+from contracts.run_dir import RUNAWAY_SIGNAL, RunDir
+from worker.supervisor.child.oom import count_oom_kills
+from worker.supervisor.child.process import Child
+
+EndedAs = Literal["cancelled", "paused", "interrupted"]
+"""How an attempt ends that was told to end."""
+
+
+def read_outcome(child: Child, run_dir: RunDir, told: EndedAs | None) -> Outcome:
+    """Say how an ended child ended: in its own words if it left any, else by what it was told, else by its exit code."""
+    outcome = _own_words(run_dir)
+    if outcome is not None:
+        if told is not None and outcome.status == "interrupted":
+            return outcome.model_copy(update={"status": told})
+        return outcome
+    if told is not None:
+        return Outcome(status=told)
+    return Outcome(status="failed", failure=_failure(child, run_dir))
+
+
+def _own_words(run_dir: RunDir) -> Outcome | None:
+    if not run_dir.outcome.exists():
+        return None
+    try:
+        return Outcome.model_validate_json(run_dir.outcome.read_bytes())
+    except ValidationError as error:
+        failure = Failure(reason=FailureReason.CRASHED, detail=f"outcome.json: {error}")
+        return Outcome(status="failed", failure=failure)
+
+
+def _failure(child: Child, run_dir: RunDir) -> Failure:
+    code = child.exit_code or 0
+    evidence: dict[str, str | int | float | bool | None] = {"exit_code": code}
+    if code == -signal.SIGKILL and count_oom_kills() > child.oom_kills:
+        return Failure(
+            reason=FailureReason.OOM_HOST,
+            detail="The kernel ended the training process because memory ran out.",
+            evidence=evidence,
+        )
+    if code in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
+        return Failure(
+            reason=FailureReason.CHILD_KILLED,
+            detail=f"The training process was ended by signal {-code}.",
+            evidence=evidence,
+        )
+    if code == -RUNAWAY_SIGNAL:
+        return Failure(
+            reason=FailureReason.MODEL_REFUSED,
+            detail="The model's chat template needs more processor time for one row than a row may take, in an operation that "
+            "nothing could interrupt; use a model with another template.",
+            evidence=evidence,
+        )
+    ended = f"died of signal {-code}" if code < 0 else f"exited with {code}"
+    printed = tail(run_dir.output) or "(it printed nothing)"
+    return Failure(
+        reason=FailureReason.CRASHED,
+        detail=f"The training process {ended} without an outcome. Its last lines:\n{printed}",
+        evidence=evidence,
+    )
+
+
+def tail(path: Path, lines: int = 30) -> str:
+    """Return the last lines of a text file, at most 8 KiB; empty if there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 8192))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,124 @@
+"""How a running attempt is made to stop: a request in the run directory, then SIGTERM, then SIGKILL.
+
+Also the flag that SIGTERM to this process sets, so that a job is handed back instead of lost.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+
+from contracts.attempt import Wanted
+from contracts.run_dir import Control, RunDir, write_model
+from worker.supervisor.child.outcome import EndedAs
+from worker.supervisor.child.process import Child
+from worker.supervisor.host.clock import boottime
+
+log = structlog.get_logger(__name__)
+
+
+class Stopped(Exception):
+    """An attempt ends because it was told to, before its training process could say so itself."""
+
+    def __init__(self, status: EndedAs) -> None:
+        super().__init__(status)
+        self.status: EndedAs = status
+
+
+class StopFlag:
+    """Whether this worker was told to stop. Plain attributes: they are set inside a signal handler."""
+
+    def __init__(self, grace_seconds: float) -> None:
+        self._grace_seconds = grace_seconds
+        self._give_up_at: float | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether this worker was told to stop."""
+        return self._give_up_at is not None
+
+    @property
+    def left(self) -> float:
+        """Share of the grace that is left: 1 until this worker is told to stop."""
+        if self._give_up_at is None:
+            return 1.0
+        left_seconds = self._give_up_at - boottime()
+        return max(0.0, left_seconds / self._grace_seconds) if self._grace_seconds else 0.0
+
+    def set(self) -> None:
+        """Tell this worker to stop; a second time changes nothing."""
+        if self._give_up_at is None:
+            self._give_up_at = boottime() + self._grace_seconds
+
+    def wait(self, seconds: float) -> None:
+        """Sleep. Raises Stopped once the flag has been set for longer than its grace."""
+        end = boottime() + seconds
+        while (left := end - boottime()) > 0:
+            if self._give_up_at is not None and boottime() >= self._give_up_at:
+                raise Stopped("interrupted")
+            time.sleep(min(left, 0.1))
+
+
+@contextmanager
+def stop_on_sigterm(grace_seconds: float) -> Iterator[StopFlag]:
+    """Turn SIGTERM into a flag while the block runs. Celery's pool processes otherwise die of it."""
+    flag = StopFlag(grace_seconds)
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the shape of a handler
+        flag.set()
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def ended_as(wanted: Wanted, is_shutting_down: bool) -> EndedAs | None:
+    """Return how an attempt ends if it ends now because of what is wanted; None if it was to go on."""
+    if wanted is Wanted.CANCEL:
+        return "cancelled"
+    if wanted is Wanted.PAUSE:
+        return "paused"
+    return "interrupted" if is_shutting_down else None
+
+
+class Stopping:
+    """Makes a child follow what is wanted of it: asked first, then told, then killed."""
+
+    def __init__(
+        self,
+        child: Child,
+        run_dir: RunDir,
+        control_seconds: float,
+        term_seconds: float,
+        clock: Callable[[], float] = boottime,
+    ) -> None:
+        self._child = child
+        self._run_dir = run_dir
+        self._control_seconds = control_seconds
+        self._term_seconds = term_seconds
+        self._clock = clock
+        self._control = Wanted.CONTINUE
+        self._term_at: float | None = None
+        self._kill_at: float | None = None
+
+    def follow(self, wanted: Wanted, is_shutting_down: bool) -> None:
+        """Take the next step, if its time has come."""
+        now = self._clock()
+        if wanted is not self._control:
+            write_model(self._run_dir.control, Control(wanted=wanted))
+            self._control = wanted
+            self._term_at = None if wanted is Wanted.CONTINUE else now + self._control_seconds
+        if is_shutting_down and self._kill_at is None:
+            self._term_at = now
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                log.warning("the training process does not end; killing it")
+                self._child.kill()
+        elif self._term_at is not None and now >= self._term_at:
+            self._child.terminate()
+            self._kill_at = now + self._term_seconds

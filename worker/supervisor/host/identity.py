@@ -1,0 +1,63 @@
+"""Who this worker is: its stable name, its device, its models and the versions it runs."""
+
+import importlib.metadata
+import os
+import re
+import socket
+from collections.abc import Mapping
+
+from contracts.attempt import Device, WorkerInfo
+from worker.settings import Settings
+from worker.supervisor.host.device import find_device
+from worker.supervisor.host.models_root import list_models
+
+PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
+
+
+def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
+    """Return what this worker says of itself. Raises DeviceMissing."""
+    device = find_device(settings.device, environ)
+    host = socket.gethostname()
+    worker = WorkerInfo(
+        worker_id=settings.worker_name or f"{host}-{device.uuid or 'cpu'}",
+        host=host,
+        pid=os.getpid(),
+        queue=settings.queue,
+        device=device,
+        versions=installed_versions(),
+    )
+    return with_models_of_now(worker, settings)
+
+
+def with_models_of_now(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
+    """Return the worker with the models that lie under its root at this moment."""
+    if settings.hub:
+        return worker
+    return worker.model_copy(update={"models": list_models(settings.models_dir)})
+
+
+def slot_name(worker: WorkerInfo) -> str:
+    """Return the name under which this worker's device is locked: a GPU by its uuid, a CPU by its worker."""
+    return slug(worker.device.uuid or f"cpu-{worker.worker_id}")
+
+
+def slug(name: str) -> str:
+    """Return a name as one safe part of a path."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "_"
+
+
+def describe_device(device: Device) -> str:
+    """Return a device as a person would name it."""
+    memory = f", {device.memory_bytes / 2**30:.1f} GiB" if device.memory_bytes else ""
+    return f"{device.kind} {device.name}{memory}".replace("  ", " ")
+
+
+def installed_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what a run computes."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

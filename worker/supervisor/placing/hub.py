@@ -1,0 +1,102 @@
+"""Requests to the hub, and the process (hub_process.py) that answers one while the attempt stays in touch.
+
+A separate process, because a download can take an hour: the supervisor keeps syncing, can end it at once, and never
+imports the hub's libraries.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from contracts.base import Tolerant
+from contracts.failure import Failure
+from contracts.job import HubDataset
+from processes.environment import BASIC, HUB, choose
+
+
+class ModelRequest(Tolerant):
+    """Bring a model."""
+
+    type: Literal["model"] = "model"
+    name: str
+    revision: str | None = None
+
+
+class DatasetRequest(Tolerant):
+    """Bring a dataset and write it as JSONL."""
+
+    type: Literal["dataset"] = "dataset"
+    source: HubDataset
+    target: Path
+
+
+HubRequest = Annotated[ModelRequest | DatasetRequest, Field(discriminator="type")]
+
+
+class HubAnswer(Tolerant):
+    """What came of it: a commit and, for a model, its directory; or a failure."""
+
+    commit: str | None = None
+    path: Path | None = None
+    failure: Failure | None = None
+
+
+def fetch(
+    request: ModelRequest | DatasetRequest,
+    environ: Mapping[str, str],
+    parent_pid: int,
+    pulse: Callable[[], object],
+) -> HubAnswer:
+    """Bring something from the hub. Calls pulse about ten times a second; what it raises ends the process."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "worker.supervisor.placing.hub_process",
+                str(parent_pid),
+                request.model_dump_json(),
+            ],
+            env=choose(environ, *BASIC),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+        )
+        try:
+            _hand_over(process, choose(environ, *HUB))
+            while not _ended(process):
+                pulse()
+        finally:
+            process.kill()
+            process.wait()
+        out.seek(0)
+        try:
+            return HubAnswer.model_validate_json(out.read())
+        except ValidationError as error:
+            err.seek(0)
+            printed = err.read()[-2000:].decode(errors="replace")
+            raise RuntimeError(
+                f"the hub's process exited with {process.returncode}: {printed}"
+            ) from error
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(0.1)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _hand_over(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
+    quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # its exit is handled below
+            process.stdin.write(json.dumps(variables | quiet).encode())

@@ -1,0 +1,115 @@
+"""Downloads from the hub: `python -m worker.supervisor.placing.hub_process PARENT_PID REQUEST`. Started by hub.py.
+
+The request is one argument of JSON, and the answer is one line of JSON on stdout. The hub's libraries read variables
+such as the token; they arrive on stdin, where no other process can see them.
+"""
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from contracts.failure import Failure, FailureReason
+from processes.parent import die_with_parent
+from processes.privacy import keep_private
+from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, HubRequest, ModelRequest
+
+ALLOWED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+"""Files taken from a model's repository: weights that hold no code, and what the tokenizer needs."""
+
+
+def bring_model(request: ModelRequest) -> HubAnswer:
+    """Bring the allowed files of a model into the hub's cache; return the directory and its commit."""
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  # only this process pays for it
+
+    path = Path(
+        snapshot_download(
+            request.name,
+            revision=request.revision,
+            allow_patterns=list(ALLOWED),
+            ignore_patterns=["*/*"],
+        )
+    )
+    if not any(path.glob("*.safetensors")) or not (path / "config.json").exists():
+        return HubAnswer(
+            failure=Failure(
+                reason=FailureReason.MODEL_REFUSED,
+                detail=f"{request.name} at {path.name} has no config.json with safetensors weights.",
+            )
+        )
+    return HubAnswer(commit=path.name, path=path)
+
+
+def bring_dataset(request: DatasetRequest) -> HubAnswer:
+    """Bring a dataset at one commit and write its rows as JSONL."""
+    from datasets import load_dataset  # noqa: PLC0415  # only this process pays for it
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    source = request.source
+    commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
+    rows = load_dataset(source.hub, source.config, split=source.split, revision=commit)
+    aside = request.target.with_name(request.target.name + ".tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+    aside.replace(request.target)
+    return HubAnswer(commit=commit)
+
+
+def answer(request: HubRequest) -> HubAnswer:
+    """Carry out a request; whatever goes wrong becomes a typed failure."""
+    try:
+        if isinstance(request, ModelRequest):
+            return bring_model(request)
+        return bring_dataset(request)
+    except Exception as error:  # noqa: BLE001  # this process's outer door: the hub's libraries raise many kinds
+        return HubAnswer(failure=_failure(request, error))
+
+
+def _failure(request: HubRequest, error: Exception) -> Failure:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Failure(reason=FailureReason.DISK_FULL, detail=str(error))
+    what = request.name if isinstance(request, ModelRequest) else request.source.hub
+    reason = (
+        FailureReason.MODEL_NOT_FOUND
+        if isinstance(request, ModelRequest)
+        else FailureReason.DATASET_NOT_FOUND
+    )
+    return Failure(
+        reason=reason,
+        detail=f"{what}: the hub did not give it ({type(error).__name__}: {str(error)[:2000]})",
+    )
+
+
+def main(arguments: list[str]) -> None:
+    """Answer the request on stdout. Whatever the hub's libraries print goes to stderr."""
+    parent_pid, text = int(arguments[0]), arguments[1]
+    keep_private(os.environ)
+    die_with_parent(parent_pid)
+    os.environ.update(json.load(sys.stdin))
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    request: HubRequest = TypeAdapter[HubRequest](HubRequest).validate_json(text)
+    with os.fdopen(stdout, "w") as out:
+        out.write(answer(request).model_dump_json())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,235 @@
+"""Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
+
+The newest is tried first; a damaged one is skipped with a note. Earlier attempts may have left records here that the
+server lacks. They are handed in first, and a checkpoint beyond the server's records is skipped as well.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from contracts.attempt import Claim, EarlierAttempt
+from contracts.checkpoint import (
+    CheckpointFile,
+    Origin,
+    ResumePoint,
+    is_whole,
+    list_checkpoints,
+)
+from contracts.record import CheckpointRecord, EvalRecord, GapRecord, MetricRecord, Record
+from contracts.run_dir import Placed, RunDir
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.reporting.records import Follow
+from worker.supervisor.server.answers import Refused, Superseded
+from worker.supervisor.server.client import Server
+
+log = structlog.get_logger(__name__)
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Damaged(Exception):
+    """A checkpoint that cannot be started from."""
+
+    code = "checkpoint_damaged"
+
+
+class Unrecorded(Damaged):
+    """A checkpoint beyond the records that the server has: going on from it would leave a hole in the history."""
+
+    code = "checkpoint_unrecorded"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Up to which step the server has an earlier attempt's records, and why not further."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LocalCheckpoint:
+    """A checkpoint on this worker's disk, in the run directory of an earlier attempt."""
+
+    attempt: int
+    step: int
+    origin: Origin
+    path: Path
+    recorded: Recorded
+    """What the server has of its attempt."""
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A checkpoint in the server's storage."""
+
+    attempt: int
+    step: int
+    origin: Origin
+    files: list[CheckpointFile]
+
+
+Checkpoint = LocalCheckpoint | StoredCheckpoint
+
+
+class Resumer:
+    """Finds and brings what one claim starts from. `home` holds the run directories of this worker."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        server: Server,
+        home: Path,
+        pulse: Callable[[], object],
+        notes: Notes,
+    ) -> None:
+        self._claim = claim
+        self._server = server
+        self._home = home
+        self._pulse = pulse
+        self._notes = notes
+
+    def resume(self, run_dir: RunDir) -> Checkpoint | None:
+        """Fill `resume/` with the best checkpoint that is whole, and return it; None: start from the first step."""
+        left = dict(self._left_here())
+        recorded = {name: self._hand_in(*pair) for name, pair in left.items()}
+        found: list[Checkpoint] = [*_local(left, recorded), *map(_stored, self._claim.resume)]
+        found.sort(key=lambda c: (c.attempt, c.step, isinstance(c, LocalCheckpoint)), reverse=True)
+        for checkpoint in found:
+            step, attempt = checkpoint.step, checkpoint.attempt
+            try:
+                self._bring(checkpoint, run_dir.resume)
+            except Damaged as damage:
+                reason = str(damage)[:400]
+                log.warning(damage.code, reason=reason, step=step, attempt=attempt)
+                self._notes.add(
+                    damage.code, "warning", reason=reason, step=step, of_attempt=attempt
+                )
+                continue
+            is_local = isinstance(checkpoint, LocalCheckpoint)
+            code = "resuming_local" if is_local else "resuming_stored"
+            self._notes.add(code, step=step, of_attempt=attempt)
+            log.info(code, step=step, attempt=attempt)
+            return checkpoint
+        if found:
+            self._notes.add("starting_over", "warning")
+        return None
+
+    def _left_here(self) -> Iterator[tuple[str, tuple[EarlierAttempt, RunDir]]]:
+        """Yield the earlier attempts of this job whose run directory is still here."""
+        for earlier in self._claim.earlier:
+            directory = RunDir(self._home / earlier.attempt_id)
+            if directory.placed.exists():
+                yield earlier.attempt_id, (earlier, directory)
+
+    def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
+        """Hand in what the server lacks, and return up to where it has the attempt's steps now."""
+        follow = Follow(directory.records)
+        acked, step = earlier.acked_seq, 0
+        while records := follow.batch():
+            stored = [record for record in records if record.seq <= acked]
+            if stored:
+                step = max(step, *map(_step_of, stored))
+                follow.acknowledge(stored[-1].seq)
+                continue
+            try:
+                acked = self._server.hand_in_earlier(self._claim, earlier.number, records)
+            except Superseded:
+                raise
+            except Refused as refusal:
+                log.warning("records of an earlier attempt were refused", reason=str(refusal))
+                return Recorded(step, str(refusal))
+            if acked < records[0].seq:
+                log.warning("records of an earlier attempt were not taken", acked_seq=acked)
+                return Recorded(step, f"the server took no record after number {acked}")
+            self._pulse()
+        return Recorded(step, follow.damage or "its records end there")
+
+    def _bring(self, checkpoint: Checkpoint, target: Path) -> None:
+        """Put the files of a checkpoint at target. Raises Damaged; then there is no target."""
+        aside = target.with_name(target.name + ".tmp")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        match checkpoint:
+            case LocalCheckpoint():
+                _link_files(checkpoint, aside)
+            case StoredCheckpoint():
+                self._download_files(checkpoint, aside)
+        if not is_whole(aside):
+            raise Damaged("its files are not as its manifest says")
+        aside.replace(target)
+
+    def _download_files(self, checkpoint: StoredCheckpoint, target: Path) -> None:
+        for file in checkpoint.files:
+            try:
+                self._server.fetch_checkpoint_file(
+                    self._claim, file.sha256, target / file.name, self._pulse
+                )
+            except Superseded:
+                raise
+            except Refused as refusal:
+                raise Damaged(f"{file.name}: {refusal}") from refusal
+
+
+def _local(
+    left: dict[str, tuple[EarlierAttempt, RunDir]], recorded: dict[str, Recorded]
+) -> Iterator[LocalCheckpoint]:
+    """Yield the checkpoints that earlier attempts left on this disk."""
+    for name, (earlier, directory) in left.items():
+        origin = _origin(directory)
+        for path, manifest in list_checkpoints(directory.checkpoints):
+            limit = earlier.usable_to_step
+            if origin is not None and (limit is None or manifest.step <= limit):
+                yield LocalCheckpoint(earlier.number, manifest.step, origin, path, recorded[name])
+
+
+def _stored(point: ResumePoint) -> StoredCheckpoint:
+    return StoredCheckpoint(point.attempt, point.step, point.origin, point.files)
+
+
+def _link_files(checkpoint: LocalCheckpoint, target: Path) -> None:
+    """Link the files of a checkpoint, which may be pruned with its run directory meanwhile."""
+    recorded = checkpoint.recorded
+    if checkpoint.step > recorded.step:
+        raise Unrecorded(
+            f"the server has its records up to step {recorded.step} only: {recorded.reason}"
+        )
+    try:
+        for file in checkpoint.path.iterdir():
+            _link(file, target / file.name)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise Damaged(str(error)) from error
+
+
+def _link(source: Path, target: Path) -> None:
+    with suppress(OSError):
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)  # where links are not to be had
+
+
+def _step_of(record: Record) -> int:
+    match record:
+        case MetricRecord() | EvalRecord() | CheckpointRecord():
+            return record.step
+        case GapRecord():
+            return record.last_step
+        case _:  # phases and sentences may speak of a step that an attempt before has done
+            return 0
+
+
+def _origin(directory: RunDir) -> Origin | None:
+    try:
+        return Placed.model_validate_json(directory.placed.read_bytes()).origin
+    except (OSError, ValidationError):
+        return None

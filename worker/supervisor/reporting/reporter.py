@@ -1,0 +1,144 @@
+"""Reporter: keeps one attempt in touch with the server. What is new goes up, what is wanted comes back."""
+
+from collections import deque
+from datetime import datetime
+from functools import partial
+
+import structlog
+from pydantic import ValidationError
+
+from contracts.attempt import Claim, RowProgress, SyncRequest, SystemSample, Wanted
+from contracts.job import Phase
+from contracts.run_dir import RunDir
+from worker.supervisor.reporting.lease import Lease
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.reporting.output import Output
+from worker.supervisor.reporting.records import Follow
+from worker.supervisor.server.answers import Refused, ServerAway, Superseded
+from worker.supervisor.server.client import Server
+
+MOST_SAMPLES = 500
+"""Samples of the machine kept while the server is away."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """The attempt's side of the conversation. Nothing is lost while the server is away: it waits on disk."""
+
+    def __init__(self, claim: Claim, server: Server, run_dir: RunDir) -> None:
+        self._claim = claim
+        self._server = server
+        self._run_dir = run_dir
+        self._follow = Follow(run_dir.records)
+        self._output = Output(run_dir.output)
+        self._lease = Lease(claim.sync_seconds, claim.flush_seconds)
+        self.notes = Notes()
+        """What this attempt's supervisor tells people."""
+        self._phase: Phase | None = None
+        self._phase_is_news = False
+        self._was_away = False
+        self._told_rows: RowProgress | None = None
+        self._samples: deque[SystemSample] = deque(maxlen=MOST_SAMPLES)
+        self._sampled = 0
+        self.wanted = Wanted.CONTINUE
+        """What the server wanted when it was last heard."""
+
+    def enter(self, phase: Phase | None) -> None:
+        """Say what the supervisor itself is doing; None once the training program speaks for itself."""
+        self._phase = phase
+        self._phase_is_news = phase is not None
+
+    def note_system(self, values: dict[str, float], at: datetime) -> None:
+        """Take what was measured of the machine; the oldest is let go if the server stays away for long."""
+        if values:
+            self._sampled += 1
+            self._samples.append(SystemSample(seq=self._sampled, at=at, values=values))
+
+    def pulse(self) -> Wanted:
+        """Sync if it is due and return what is wanted. Raises Superseded; a server that is away is no error."""
+        if not self._lease.is_due(has_news=True):
+            return self.wanted
+        request = self._news(whole=False)
+        has_news = self._phase_is_news or request.rows != self._told_rows or _is_news(request)
+        if self._lease.is_due(has_news):
+            try:
+                self._sync(request)
+            except ServerAway as away:
+                self._note_away(str(away))
+            except Refused as refusal:
+                if refusal.status < 500:
+                    raise
+                self._note_away(str(refusal))
+        return self.wanted
+
+    def drain(self) -> None:
+        """Sync until the server has all that lies on disk; tried for as long as results are kept."""
+        request = self._news(whole=True)
+        while True:
+            self._server.persist(self._claim, partial(self._sync, request))
+            request = self._news(whole=True)
+            if not _is_news(request):
+                return
+
+    @property
+    def last_seq(self) -> int:
+        """Number of the last whole record on disk."""
+        return self._follow.last_seq
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the records on disk, if anything."""
+        return self._follow.damage
+
+    def _news(self, whole: bool) -> SyncRequest:
+        return SyncRequest(
+            records=self._follow.batch(),
+            output=self._output.chunk(whole),
+            samples=list(self._samples),
+            phase=self._phase,
+            notes=self.notes.pending(),
+            rows=self._rows()
+            if self._phase is None
+            else None,  # after the records: see rundir/counter.py of the training program
+        )
+
+    def _rows(self) -> RowProgress | None:
+        """Return how many rows of its phase the training program has done; None while it counts none."""
+        try:
+            return RowProgress.model_validate_json(self._run_dir.progress.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def _sync(self, request: SyncRequest) -> None:
+        self._lease.trying()
+        try:
+            reply = self._server.sync(self._claim, request)
+        except Refused as refusal:
+            if refusal.status == 401:  # the server knows no such attempt any more
+                raise Superseded(refusal.status, refusal.code, str(refusal)) from refusal
+            raise
+        self._lease.renewed()
+        self._follow.acknowledge(reply.acked_seq)
+        self._output.acknowledge(reply.acked_output)
+        self.notes.acknowledge(reply.acked_note)
+        while request.samples and self._samples and self._samples[0].seq <= request.samples[-1].seq:
+            self._samples.popleft()
+        self._phase_is_news = False
+        self._told_rows = request.rows
+        if reply.wanted is not self.wanted:
+            log.info("the server wants something else", wanted=reply.wanted)
+            self.wanted = reply.wanted
+        if self._was_away:
+            log.info("the server is back")
+            self._was_away = False
+
+    def _note_away(self, reason: str) -> None:
+        self._lease.failed()
+        if not self._was_away:
+            log.warning("the server is away; the attempt goes on", reason=reason)
+            self._was_away = True
+
+
+def _is_news(request: SyncRequest) -> bool:
+    return bool(request.records or request.samples or request.notes) or request.output is not None

@@ -1,0 +1,186 @@
+"""Carries an attempt's checkpoints to the server while it trains: the newest first, then the best, one at a time.
+
+A thread with a connection of its own, so that neither a step nor a sync ever waits for it. What fails is told once and
+tried again with growing pauses; it never ends a training. Whoever is superseded stops sending.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from contracts.attempt import Claim
+from contracts.checkpoint import (
+    CheckpointOffer,
+    Manifest,
+    Origin,
+    describe_files,
+    list_checkpoints,
+)
+from contracts.run_dir import Placed, RunDir
+from worker.supervisor.reporting.notes import Notes
+from worker.supervisor.server.answers import (
+    FileNotOffered,
+    RecordsMissing,
+    Refused,
+    ServerAway,
+    Superseded,
+)
+from worker.supervisor.server.client import Server
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.2
+"""Time between two looks at the disk."""
+LONGEST_PAUSE_SECONDS = 30.0
+OFFERS = 3
+"""Times that one checkpoint is offered in a row before it counts as trouble."""
+
+
+class _Ended(Exception):
+    """Nobody waits for this upload any more."""
+
+
+class Uploads:
+    """The uploads of one attempt."""
+
+    def __init__(
+        self, claim: Claim, connect: Callable[[], Server], run_dir: RunDir, notes: Notes
+    ) -> None:
+        self._claim = claim
+        self._connect = connect
+        self._run_dir = run_dir
+        self._notes = notes
+        self._settled: set[int] = set()
+        self._failures = 0
+        self._ended = threading.Event()
+        self._is_last_call = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look for checkpoints."""
+        self._thread.start()
+
+    def finish(self, pulse: Callable[[], object], give_up: Callable[[], bool]) -> None:
+        """Wait until the newest checkpoint is stored, keeping the attempt in touch; there will be no newer one."""
+        self._is_last_call.set()
+        if self._thread.ident is None:
+            self._thread.start()
+        try:
+            while self._thread.is_alive() and not give_up():
+                pulse()
+                self._thread.join(0.05)
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Send nothing more; an upload under way ends at its next block."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(1)
+
+    def _run(self) -> None:
+        try:
+            with self._connect() as server:
+                while not self._ended.is_set():
+                    found = self._next()
+                    if found is None and self._is_last_call.is_set():
+                        return
+                    pause = LOOK_SECONDS if found is None else self._try(server, *found)
+                    self._ended.wait(pause)
+        except (Superseded, _Ended):
+            return
+        except Exception:
+            # The thread's outer door: a training does not end of this.
+            log.exception("uploading checkpoints failed")
+
+    def _next(self) -> tuple[Path, Manifest] | None:
+        found = list_checkpoints(self._run_dir.checkpoints)
+        wanted = found[:1]
+        scored = [(m.eval_loss, -m.step, path, m) for path, m in found if m.eval_loss is not None]
+        if scored and not self._is_last_call.is_set():
+            wanted.append(min(scored)[2:])
+        return next((pair for pair in wanted if pair[1].step not in self._settled), None)
+
+    def _try(self, server: Server, path: Path, manifest: Manifest) -> float:
+        """Try to store a checkpoint, and return how long to wait before the next look."""
+        step = manifest.step
+        try:
+            self._upload(server, path, manifest)
+        except RecordsMissing:  # its record is still on its way
+            return LOOK_SECONDS
+        except Superseded:
+            raise
+        except Refused as refusal:
+            if refusal.status == 401:
+                raise _Ended from refusal
+            # Of an offer that the server has let go of, another one can be made.
+            if refusal.status >= 500 or isinstance(refusal, FileNotOffered):
+                return self._note_trouble(step, str(refusal))
+            self._give_up(step, str(refusal))
+        except FileNotFoundError as error:
+            if path.exists():
+                self._give_up(step, f"it is not whole: {error}")
+            self._settled.add(step)  # else it was pruned, and there is a newer one
+        except (ServerAway, OSError) as error:
+            return self._note_trouble(step, str(error))
+        else:
+            log.info("checkpoint stored", step=step)
+            self._settled.add(step)
+            self._failures = 0
+        return 0.0
+
+    def _upload(self, server: Server, path: Path, manifest: Manifest) -> None:
+        with self._linked(path) as place:
+            files = {file.sha256: file for file in describe_files(place)}
+            offer = CheckpointOffer(
+                step=manifest.step,
+                name=path.name,
+                eval_loss=manifest.eval_loss,
+                files=list(files.values()),
+                origin=self._origin(),
+            )
+            for _ in range(OFFERS):
+                reply = server.offer_checkpoint(self._claim, offer)
+                if reply.stored:
+                    return
+                for sha256 in reply.missing:
+                    file = place / files[sha256].name
+                    server.send_checkpoint_file(self._claim, sha256, file, self._pulse)
+            raise ServerAway("the server goes on missing what it was sent")
+
+    @contextmanager
+    def _linked(self, path: Path) -> Iterator[Path]:
+        """Hold on to the files while they travel: the training program prunes its checkpoints meanwhile."""
+        place = self._run_dir.outbox / path.name
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        try:
+            for file in path.iterdir():
+                os.link(file, place / file.name)
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _origin(self) -> Origin:
+        return Placed.model_validate_json(self._run_dir.placed.read_bytes()).origin
+
+    def _pulse(self) -> None:
+        if self._ended.is_set():
+            raise _Ended
+
+    def _note_trouble(self, step: int, reason: str) -> float:
+        if self._failures == 0:
+            log.warning("a checkpoint could not be uploaded yet", step=step, reason=reason)
+            self._notes.add("checkpoint_delayed", "warning", step=step, reason=reason[:400])
+        self._failures += 1
+        return min(LONGEST_PAUSE_SECONDS, LOOK_SECONDS * 2.0 ** min(self._failures, 10))
+
+    def _give_up(self, step: int, reason: str) -> None:
+        log.warning("a checkpoint is not uploaded", step=step, reason=reason)
+        self._notes.add("checkpoint_not_uploaded", "warning", step=step, reason=reason[:400])
+        self._settled.add(step)

@@ -1,0 +1,234 @@
+"""Server: what a worker says over HTTP. The only network code besides the hub's.
+
+Which calls are repeated, and for how long, is decided here; how they are repeated, in retry.py.
+"""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel
+
+from contracts.attempt import (
+    Claim,
+    ClaimRequest,
+    EarlierRecords,
+    EarlierReply,
+    FinishReply,
+    FinishRequest,
+    SyncReply,
+    SyncRequest,
+    WorkerInfo,
+)
+from contracts.checkpoint import CheckpointOffer, CheckpointReply
+from contracts.record import Record
+from contracts.wire import (
+    BLOB_PATH,
+    CHECKPOINT_PATH,
+    CLAIM_PATH,
+    DATASET_PATH,
+    EARLIER_PATH,
+    FINISH_PATH,
+    HELLO_PATH,
+    SHA256_HEADER,
+    SYNC_PATH,
+    UPLOAD_PATH,
+)
+from worker.supervisor.server.answers import (
+    Refused,
+    check_success,
+    reaching_server,
+    read,
+    read_nothing,
+)
+from worker.supervisor.server.retry import LONGEST_PAUSE_SECONDS, Policy, retry
+from worker.supervisor.server.transfer import (
+    DamagedDownload,
+    read_chunks,
+    receive_file,
+    send_file,
+)
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+TIMEOUT = httpx2.Timeout(15, connect=5)
+"""Seconds that connecting, and each read or write, may take."""
+FINISH_TIMEOUT = httpx2.Timeout(120, connect=5)
+"""The same for finish, after which the server has settling to do."""
+DAMAGED_TRIES = 3
+"""Downloads that arrive damaged after which what the server has counts as damaged."""
+
+
+class Server:
+    """The server, as one worker process speaks to it. Not to be shared between threads."""
+
+    def __init__(
+        self,
+        url: str,
+        worker_token: str,
+        claim_patience_seconds: float,
+        patience_seconds: float,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = httpx2.Client(
+            base_url=url, timeout=TIMEOUT, trust_env=not is_loopback(httpx2.URL(url).host)
+        )
+        self._worker_headers = {"Authorization": f"Bearer {worker_token}"}
+        self._claim_patience_seconds = claim_patience_seconds
+        self._patience_seconds = patience_seconds
+        self._wait = wait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def hello(self, worker: WorkerInfo) -> None:
+        """Say that this worker is there. One try; raises ServerAway or Refused."""
+        read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
+
+    def claim(self, worker: WorkerInfo) -> Claim | None:
+        """Ask for the best job that fits; None if there is none."""
+        # Said again in each try, so that a reply that was lost costs no second attempt.
+        request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16))
+
+        def ask() -> Claim | None:
+            response = self._post(CLAIM_PATH, self._worker_headers, request)
+            return None if response.status_code == 204 else read(response, Claim)
+
+        return retry(ask, Policy(self._claim_patience_seconds, LONGEST_PAUSE_SECONDS, self._wait))
+
+    def sync(self, claim: Claim, request: SyncRequest) -> SyncReply:
+        """Send what is new, learn what is wanted. One try: the caller comes again."""
+        return self._ask(claim, SYNC_PATH.format(attempt_id=claim.attempt_id), request, SyncReply)
+
+    def download(
+        self, claim: Claim, dataset_id: str, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Write a dataset of the claim to path, checked against its SHA-256. Calls pulse after each chunk."""
+        url = DATASET_PATH.format(attempt_id=claim.attempt_id, dataset_id=dataset_id)
+        self._download(claim, url, sha256, path, pulse)
+
+    def fetch_checkpoint_file(
+        self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Write a file of a checkpoint of the claim's job to path, checked against its SHA-256."""
+        url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
+        self._download(claim, url, sha256, path, pulse)
+
+    def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
+        """Offer a checkpoint, learn what is missing. One try; raises RecordsMissing while its record has not arrived."""
+        url = CHECKPOINT_PATH.format(attempt_id=claim.attempt_id)
+        return self._ask(claim, url, offer, CheckpointReply)
+
+    def send_checkpoint_file(
+        self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        """Send a file of an offered checkpoint. One try; raises FileNotOffered if it is not, or no longer."""
+        url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
+        read_nothing(send_file(self._client, url, _attempt_headers(claim), path, pulse=pulse))
+
+    def hand_in_earlier(self, claim: Claim, number: int, records: list[Record]) -> int:
+        """Hand in records of an earlier attempt of the job; return up to where the server has them."""
+        url = EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number)
+        request = EarlierRecords(records=records)
+        return self.persist(claim, partial(self._ask, claim, url, request, EarlierReply)).acked_seq
+
+    def upload(self, claim: Claim, name: str, path: Path, pulse: Callable[[], object]) -> None:
+        """Store a file as an artifact of the claim. Calls pulse after each chunk; a repeat is harmless."""
+        sha256 = hashlib.sha256()
+        for chunk in read_chunks(path):
+            sha256.update(chunk)
+            pulse()
+        url = UPLOAD_PATH.format(attempt_id=claim.attempt_id, name=name)
+        headers = _attempt_headers(claim) | {SHA256_HEADER: sha256.hexdigest()}
+
+        def send() -> None:
+            read_nothing(send_file(self._client, url, headers, path, pulse=pulse))
+
+        self.persist(claim, send)
+
+    def finish(self, claim: Claim, request: FinishRequest) -> FinishReply:
+        """End the attempt. Raises RecordsMissing while the server lacks a record."""
+        url = FINISH_PATH.format(attempt_id=claim.attempt_id)
+        return self.persist(
+            claim, partial(self._ask, claim, url, request, FinishReply, FINISH_TIMEOUT)
+        )
+
+    def persist(self, claim: Claim, action: Callable[[], T]) -> T:
+        """Repeat an action of the claim until the server answers it, within the bound for results."""
+        # With pauses in which no lease runs out: a server that comes back hears of the attempt in time.
+        longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
+        return retry(action, Policy(self._patience_seconds, longest, self._wait))
+
+    def _download(
+        self, claim: Claim, url: str, sha256: str, path: Path, pulse: Callable[[], object]
+    ) -> None:
+        damaged = 0
+
+        def fetch() -> None:
+            nonlocal damaged
+            try:
+                receive_file(self._client, url, _attempt_headers(claim), sha256, path, pulse=pulse)
+            except DamagedDownload as problem:
+                damaged += 1
+                if damaged >= DAMAGED_TRIES:
+                    raise Refused(problem.status, "damaged", str(problem)) from problem
+                raise
+
+        self.persist(claim, fetch)
+
+    def _ask(
+        self,
+        claim: Claim,
+        url: str,
+        request: BaseModel,
+        reply: type[M],
+        timeout: httpx2.Timeout = TIMEOUT,
+    ) -> M:
+        """Send a request of the claim and return the reply. One try; raises ServerAway or Refused."""
+        return read(self._post(url, _attempt_headers(claim), request, timeout), reply)
+
+    def _post(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        request: BaseModel,
+        timeout: httpx2.Timeout = TIMEOUT,
+    ) -> httpx2.Response:
+        with reaching_server():
+            response = self._client.post(
+                url,
+                headers={**headers, "Content-Type": "application/json"},
+                content=request.model_dump_json(),
+                timeout=timeout,
+            )
+        return check_success(response)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a proxy of the environment must not be asked for this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _attempt_headers(claim: Claim) -> dict[str, str]:
+    return {"Authorization": f"Bearer {claim.token}"}

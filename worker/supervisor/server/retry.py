@@ -1,0 +1,61 @@
+"""Repeats a call until the server answers it.
+
+A server that cannot be reached is tried again with growing, jittered pauses, within a bound; a refusal is not.
+answers.py decides which is which.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from worker.supervisor.server.answers import Refused, ServerAway
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 15.0
+ERROR_TRIES = 5
+"""Answers of status 500 to one call after which it is given up."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long a call is repeated, and how it waits in between."""
+
+    patience_seconds: float
+    """Time between the first try and the last."""
+    longest_pause_seconds: float
+    wait: Callable[[float], None]
+
+
+def retry(action: Callable[[], T], policy: Policy) -> T:
+    """Return what the action returns. Raises the last ServerAway once patience has run out, and Refused at once.
+
+    An answer of status 500 is a refusal that may be an accident: it is tried a few times.
+    """
+    give_up_at = time.monotonic() + policy.patience_seconds
+    pause, errors, told = FIRST_PAUSE_SECONDS, 0, False
+    while True:
+        try:
+            return action()
+        except ServerAway as away:
+            if time.monotonic() >= give_up_at:
+                raise
+            if not told:
+                log.warning("the server is away; trying again", reason=str(away))
+                told = True
+            shortest = away.retry_after_seconds
+        except Refused as refusal:
+            errors += 1
+            if refusal.status != 500 or errors >= ERROR_TRIES:
+                raise
+            shortest = 0.0
+        jittered = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
+        policy.wait(min(max(shortest, jittered), max(0.0, give_up_at - time.monotonic())))
+        pause = min(pause * 2, policy.longest_pause_seconds)

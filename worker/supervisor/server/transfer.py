@@ -1,0 +1,90 @@
+"""One file over HTTP, to the server or from it, in chunks between which the attempt stays in touch."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import httpx2
+
+from contracts.wire import SHA256_HEADER
+from worker.supervisor.server.answers import ServerAway, check_success, reaching_server
+
+CHUNK_BYTES = 1024 * 1024
+TIMEOUT = httpx2.Timeout(120, connect=5)
+"""Seconds that connecting, and each read or write, may take; the server hashes what it has received."""
+
+
+class DamagedDownload(ServerAway):
+    """A download arrived, but not what was announced."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def send_file(
+    client: httpx2.Client,
+    url: str,
+    headers: Mapping[str, str],
+    path: Path,
+    *,
+    pulse: Callable[[], object],
+) -> httpx2.Response:
+    """PUT a file. Calls pulse before and after each chunk. Raises ServerAway or Refused."""
+
+    def body() -> Iterator[bytes]:
+        for chunk in read_chunks(path):
+            yield chunk
+            pulse()
+
+    pulse()  # however often it is tried, the attempt stays in touch
+    described = {
+        "Content-Length": str(path.stat().st_size),
+        "Content-Type": "application/octet-stream",
+    }
+    with reaching_server():
+        response = client.put(
+            url, headers={**headers, **described}, content=body(), timeout=TIMEOUT
+        )
+    return check_success(response)
+
+
+def receive_file(
+    client: httpx2.Client,
+    url: str,
+    headers: Mapping[str, str],
+    sha256: str,
+    path: Path,
+    *,
+    pulse: Callable[[], object],
+) -> None:
+    """GET a file. Calls pulse before and after each chunk. Raises DamagedDownload, ServerAway or Refused."""
+    pulse()  # however often it is tried, the attempt stays in touch
+    digest = hashlib.sha256()
+    with (
+        reaching_server(),
+        client.stream("GET", url, headers=headers, timeout=TIMEOUT) as response,
+        path.open("wb") as file,
+    ):
+        if not response.is_success:
+            response.read()
+        check_success(response)
+        for chunk in response.iter_bytes(CHUNK_BYTES):
+            digest.update(chunk)
+            file.write(chunk)
+            pulse()
+    if digest.hexdigest() == sha256:
+        return
+    name = url.rpartition("/")[2]
+    if SHA256_HEADER not in response.headers:
+        raise ServerAway(f"{name}: it came from something that is not a Stepline server")
+    raise DamagedDownload(
+        response.status_code, f"{name} arrived with another SHA-256 than announced"
+    )
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file."""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk

@@ -1,0 +1,126 @@
+"""Data: all that a run trains and is measured on, prepared from the files of its run directory."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from contracts.data_facts import DataFacts
+from contracts.dataset import Message
+from contracts.failure import FailureReason
+from contracts.job import JobSpec, Phase
+from contracts.run_dir import RunDir
+from worker.training.data.bounds import Bounds
+from worker.training.data.facts import measure_rows
+from worker.training.data.rows import Row, hold_out, read_rows
+from worker.training.data.samples import Sample, tokenize
+from worker.training.data.template import Template
+from worker.training.errors import TrainingError
+from worker.training.rundir.counter import RowCounter
+
+_NOBODY = RowCounter()
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains and is measured on, and what was done to the rows to get there."""
+
+    train: list[Sample]
+    evaluation: list[Sample]
+    truncated_rows: int
+    dropped_rows: int
+    facts: DataFacts
+    digest: str
+    """SHA-256 over every token and mask, to know the same data again after a resume."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sample of all."""
+        return max(len(sample) for sample in (*self.train, *self.evaluation))
+
+    @property
+    def largest_token(self) -> int:
+        """Highest token id of all samples."""
+        return max(int(sample.ids.max()) for sample in (*self.train, *self.evaluation))
+
+
+def prepare(
+    run_dir: RunDir,
+    spec: JobSpec,
+    tokenizer: Any,
+    template: Template,
+    *,
+    counter: RowCounter = _NOBODY,
+    bounds: Bounds | None = None,
+) -> Data:
+    """Read, split, render and tokenize. Raises TrainingError for rows or amounts that cannot be trained on.
+
+    `bounds` are those of the template; what their `check` raises ends the work within about a second.
+    """
+    bounds = bounds or Bounds()
+    rows = read_rows(run_dir.train_data, bounds)
+    if run_dir.eval_data.exists():
+        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds)
+    else:
+        train_rows, eval_rows = hold_out(rows, spec)
+    total = len(train_rows) + len(eval_rows)
+    with counter.counting(Phase.TOKENIZING, total, total) as count:
+        tokenize_rows = partial(
+            tokenize,
+            tokenizer=tokenizer,
+            template=template,
+            max_length=spec.training.max_length,
+            bounds=bounds,
+            count=count,
+        )
+        train, evaluation = tokenize_rows(train_rows), tokenize_rows(eval_rows)
+    data = Data(
+        train=train.samples,
+        evaluation=evaluation.samples,
+        truncated_rows=train.truncated + evaluation.truncated,
+        dropped_rows=train.dropped + evaluation.dropped,
+        facts=measure_rows(_turns(train_rows, bounds), _turns(eval_rows, bounds)),
+        digest=_digest((*train.samples, *evaluation.samples)),
+    )
+    _check_amounts(data, spec)
+    return data
+
+
+def _turns(rows: Sequence[Row], bounds: Bounds) -> Iterator[list[Message]]:
+    for row in rows:
+        bounds.poll()
+        yield row.turns
+
+
+def _digest(samples: Sequence[Sample]) -> str:
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(len(sample).to_bytes(4, "big") + sample.ids.tobytes())
+        digest.update(sample.supervised.tobytes())
+    return digest.hexdigest()
+
+
+def _check_amounts(data: Data, spec: JobSpec) -> None:
+    batch = spec.effective_batch_size
+    evidence: dict[str, str | int | float | bool | None] = {
+        "train_rows": len(data.train),
+        "eval_rows": len(data.evaluation),
+        "dropped_rows": data.dropped_rows,
+        "effective_batch_size": batch,
+    }
+    dropped = f" ({data.dropped_rows} rows had no answer left within training.max_length)"
+    because = dropped if data.dropped_rows else ""
+    if len(data.train) < batch:
+        raise TrainingError(
+            FailureReason.DATASET_TOO_SMALL,
+            f"{len(data.train)} training rows{because} are fewer than one update takes: "
+            f"training.per_device_batch_size × gradient_accumulation_steps = {batch}",
+            evidence=evidence,
+        )
+    if not data.evaluation:
+        raise TrainingError(
+            FailureReason.DATASET_TOO_SMALL,
+            f"no row is left to evaluate on{because}",
+            evidence=evidence,
+        )

@@ -1,0 +1,63 @@
+"""The rows of a dataset: conversations, each with its place in a file, and the split into training and evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.dataset import Message, parse_row, read_jsonl
+from contracts.failure import FailureReason
+from contracts.job import JobSpec
+from contracts.row_error import RowError
+from worker.training.data.bounds import Bounds
+from worker.training.data.order import held_out
+from worker.training.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A conversation and where it is: the file's name, and the line from 1."""
+
+    file: str
+    line: int
+    turns: list[Message]
+
+    @property
+    def place(self) -> str:
+        """The place in words."""
+        return f"{self.file}: line {self.line}"
+
+
+def read_rows(path: Path, bounds: Bounds) -> list[Row]:
+    """Return the rows of a JSONL file. Raises TrainingError for one that is missing or cannot be read."""
+    rows = []
+    try:
+        with path.open("rb") as lines:
+            for line, value in read_jsonl(lines):
+                rows.append(Row(path.name, line, parse_row(value, line)))
+                bounds.poll()
+    except FileNotFoundError as error:
+        raise TrainingError(
+            FailureReason.DATASET_NOT_FOUND, f"there is no {path.parent.name}/{path.name}"
+        ) from error
+    except RowError as error:
+        raise TrainingError(
+            FailureReason.DATASET_INVALID,
+            f"{path.name}: {error}",
+            evidence={"line": error.line},
+        ) from error
+    return rows
+
+
+def hold_out(rows: list[Row], spec: JobSpec) -> tuple[list[Row], list[Row]]:
+    """Split the rows into those to train on and those to evaluate on."""
+    count = spec.dataset.held_out_rows(len(rows))
+    if count >= len(rows):
+        raise TrainingError(
+            FailureReason.DATASET_TOO_SMALL,
+            f"holding out {count} of {len(rows)} rows for evaluation (dataset.eval_size) leaves none to train on",
+            evidence={"rows": len(rows), "eval_rows": count},
+        )
+    chosen = set(held_out(spec.training.seed, len(rows), count))
+    return (
+        [row for number, row in enumerate(rows) if number not in chosen],
+        [row for number, row in enumerate(rows) if number in chosen],
+    )

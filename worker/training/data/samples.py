@@ -1,0 +1,172 @@
+"""Samples: rows as token ids, and which of the tokens are trained."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.failure import FailureReason
+from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
+from worker.training.data.rows import Row
+from worker.training.data.template import Rendered, RenderingFailed, Span, Template
+from worker.training.errors import Evidence, TrainingError
+from worker.training.rundir.counter import Count
+
+_ROWS_AT_ONCE = 250
+_CHARACTERS_AT_ONCE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row as tokens. A token is supervised if its prediction is trained; the first one never is."""
+
+    ids: npt.NDArray[np.int32]
+    supervised: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def supervised_tokens(self) -> int:
+        """Tokens whose prediction is trained."""
+        return int(self.supervised.sum())
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """The samples of some rows, and how many rows were cut or dropped."""
+
+    samples: list[Sample]
+    truncated: int
+    dropped: int
+
+
+def tokenize(
+    rows: Sequence[Row],
+    tokenizer: Any,
+    template: Template,
+    *,
+    max_length: int,
+    bounds: Bounds,
+    count: Count,
+) -> Tokenized:
+    """Render and encode rows, cut them to `max_length` tokens, and drop those with no answer left."""
+    samples: list[Sample] = []
+    truncated = dropped = 0
+    # A thread of its own encodes, since it runs outside the interpreter: a stop need not wait for it.
+    encoder = ThreadPoolExecutor(1, "encoder")
+    try:
+        for batch in _batches(rows):
+            with bounds.prepared():
+                texts = [_render(row, template, bounds) for row in batch]
+            encode = partial(_encode, tokenizer, texts, template.adds_special_tokens)
+            encoded = _wait_for(encoder.submit(encode), batch, bounds)
+            for text, encoding in zip(texts, encoded.encodings, strict=True):
+                sample = _sample(text, encoding, max_length)
+                if not sample.supervised_tokens:
+                    dropped += 1
+                    continue
+                truncated += len(encoding.ids) > max_length
+                samples.append(sample)
+            count(len(texts), len(texts))
+            bounds.poll()
+    finally:
+        encoder.shutdown(wait=False, cancel_futures=True)
+    return Tokenized(samples, truncated, dropped)
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    batch: list[Row] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += sum(len(turn.content) for turn in row.turns)
+        if len(batch) == _ROWS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
+    """Render a row; whatever fails names it, and says whether the row or the model is to be changed."""
+    evidence: Evidence = {"line": row.line}
+    try:
+        return bounds.call(template.render, row.turns)
+    except OutOfBounds as error:
+        detail = (
+            f"{row.place}: the model's chat template {error} for this conversation of {len(row.turns)} turns; use a "
+            "model with another template, or split long conversations"
+        )
+        raise TrainingError(FailureReason.MODEL_REFUSED, detail, evidence=evidence) from error
+    except TrainingError as error:
+        failure = error.failure
+        raise TrainingError(
+            failure.reason, f"{row.place}: {failure.detail}", evidence=evidence
+        ) from error
+    except RenderingFailed as error:
+        is_rows_fault = _is_usable(template, bounds)
+        reason = FailureReason.DATASET_INVALID if is_rows_fault else FailureReason.MODEL_REFUSED
+        raise TrainingError(reason, f"{row.place}: {error}", evidence=evidence) from error
+
+
+def _is_usable(template: Template, bounds: Bounds) -> bool:
+    try:
+        return bounds.call(template.is_usable)
+    except OutOfBounds:
+        return False
+
+
+def _encode(tokenizer: Any, texts: list[Rendered], add_special_tokens: bool) -> Any:
+    return tokenizer(
+        [text.text for text in texts],
+        add_special_tokens=add_special_tokens,
+        return_attention_mask=False,
+        verbose=False,  # its warning about long texts is about what is cut just below
+    )
+
+
+def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any:
+    while not encoded.done():
+        wait([encoded], timeout=POLL_SECONDS)
+        bounds.poll()
+    error = encoded.exception()
+    if isinstance(error, MemoryError):
+        raise error
+    if (
+        error is not None
+    ):  # it runs what tokenizer.json says, and tells a panic of the library as any exception
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"its tokenizer fails on one of the rows {batch[0].place} to {batch[-1].line}: {type(error).__name__}: {error}",
+            evidence={"line": batch[0].line},
+        ) from error
+    return encoded.result()
+
+
+def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
+    ids = np.array(encoding.ids, dtype=np.int32)
+    supervised = np.zeros(len(ids), dtype=np.bool_)
+    for span in text.answers:
+        tokens = _tokens_of(span, encoding)
+        supervised[tokens.start : tokens.end] = True
+    supervised[:1] = False  # nothing stands before the first token to predict it from
+    return Sample(ids[:max_length], supervised[:max_length])
+
+
+def _tokens_of(span: Span, encoding: Any) -> Span:
+    # A tokenizer may give a character (a space it trims) to no token: then the next one inside the span counts.
+    inside = range(span.start, span.end)
+    first = next((t for c in inside if (t := encoding.char_to_token(c)) is not None), None)
+    place = next((c for c in reversed(inside) if encoding.char_to_token(c) is not None), None)
+    if first is None or place is None:
+        return Span(0, 0)
+    last = encoding.char_to_token(place)
+    # Of a character of several tokens (an emoji in bytes) that is the first one only.
+    while (chars := encoding.token_to_chars(last + 1)) and chars[0] <= place < chars[1]:
+        last += 1
+    return Span(first, last + 1)

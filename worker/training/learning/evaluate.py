@@ -1,0 +1,94 @@
+"""Evaluation: token-weighted over the whole split, whatever the batch size. A value that is not finite is an error."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from contracts.failure import FailureReason
+from contracts.summary import Interval
+from worker.training.data.batches import pack
+from worker.training.data.samples import Sample
+from worker.training.errors import TrainingError
+from worker.training.learning.loss import token_nll
+from worker.training.model.trainable import TrainableModel
+from worker.training.rundir.counter import Count, count_nothing
+
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the whole split."""
+
+    row_nll: npt.NDArray[np.float64]
+    """Summed NLL of each row, in nats."""
+    row_tokens: npt.NDArray[np.int64]
+    """Supervised tokens of each row."""
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        """Nats per supervised token."""
+        return math.fsum(self.row_nll) / self.tokens
+
+    @property
+    def tokens(self) -> int:
+        """Supervised tokens of the split."""
+        return int(self.row_tokens.sum())
+
+
+def evaluate(
+    model: TrainableModel,
+    samples: Sequence[Sample],
+    token_budget: int,
+    *,
+    step: int,
+    between: Callable[[], None] = lambda: None,
+    count: Count = count_nothing,
+) -> Evaluation:
+    """Score every sample, without dropout.
+
+    `between` is called before each micro-batch and may raise to stop; `count` after it, with its samples and tokens.
+    """
+    started = time.monotonic()
+    row_nll = np.zeros(len(samples))
+    model.peft_model.eval()
+    for batch in pack(samples, token_budget, together=model.packs):
+        between()
+        nll = token_nll(model, batch.to(model.device.torch_device)).double().cpu()
+        row_nll += (
+            torch.zeros(len(samples), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
+        )
+        count(len(np.unique(batch.rows.numpy())), batch.tokens)
+    _check_finite(row_nll, step)
+    row_tokens = np.array([sample.supervised_tokens for sample in samples], dtype=np.int64)
+    return Evaluation(row_nll, row_tokens, time.monotonic() - started)
+
+
+def improvement_interval(base: Evaluation, tuned: Evaluation, seed: int) -> Interval:
+    """Return the 95 % confidence interval of base − tuned loss, by bootstrap over the evaluation rows."""
+    random = np.random.default_rng(seed)
+    gain, tokens = base.row_nll - tuned.row_nll, base.row_tokens
+    means = np.empty(_RESAMPLES)
+    for number in range(_RESAMPLES):
+        drawn = random.integers(0, len(gain), len(gain))
+        means[number] = gain[drawn].sum() / tokens[drawn].sum()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(low=float(low), high=float(high))
+
+
+def _check_finite(row_nll: npt.NDArray[np.float64], step: int) -> None:
+    wrong = np.flatnonzero(~np.isfinite(row_nll))
+    if len(wrong):
+        raise TrainingError(
+            FailureReason.LOSS_NOT_FINITE,
+            f"{len(wrong)} of {len(row_nll)} evaluation rows have a loss that is not finite (the first: "
+            f"row {wrong[0]} of the evaluation rows, from 0)",
+            step=step,
+            evidence={"rows": len(wrong), "first_row": int(wrong[0])},
+        )

@@ -1,0 +1,78 @@
+"""The loss: negative log-likelihood of supervised tokens, summed; the caller divides once by their number.
+
+No tensor of logits for a whole micro-batch is ever made. Head and cross-entropy run over chunks of supervised
+tokens, and where a gradient is wanted it is computed chunk by chunk in the same pass: the head is frozen, so that the
+gradient of the hidden states is all that has to be kept.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worker.training.data.batches import MicroBatch
+from worker.training.model.trainable import TrainableModel
+
+_CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
+"""Size of one chunk's float32 logits."""
+
+
+def sum_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
+    """Return the summed NLL of the batch's supervised tokens, in nats, ready for `backward`."""
+    if not model.plain_head:
+        return functional.cross_entropy(model.logits(batch).float(), batch.targets, reduction="sum")
+    hidden = model.hidden(batch)
+    total: Tensor = _ChunkedNll.apply(hidden, model.head, batch.targets)  # type: ignore[no-untyped-call]  # torch's
+    return total
+
+
+@torch.no_grad()
+def token_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
+    """Return the NLL of each supervised token of the batch, in nats: [N]."""
+    if not model.plain_head:
+        return functional.cross_entropy(
+            model.logits(batch).float(), batch.targets, reduction="none"
+        )
+    return chunked_nll(model.hidden(batch), model.head, batch.targets)[0]
+
+
+def chunked_nll(
+    hidden: Tensor, head: nn.Linear, targets: Tensor, *, gradient: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Return the NLL of each target [N] in float32 and, if wanted, the gradient of their sum by `hidden` [N, H]."""
+    weight, bias = head.weight, head.bias
+    nll = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+    slope = torch.empty_like(hidden) if gradient else None
+    for start in range(0, len(targets), chunk := chunk_tokens(weight)):
+        here = slice(start, start + chunk)
+        goal = targets[here, None]
+        logits = functional.linear(hidden[here].to(weight.dtype), weight, bias).float()
+        log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)
+        nll[here] = (log_sum - logits.gather(1, goal))[:, 0]
+        if slope is not None:
+            logits.sub_(log_sum).exp_()  # now the probabilities
+            logits.scatter_add_(1, goal, logits.new_full(goal.shape, -1.0))
+            slope[here] = logits.to(weight.dtype) @ weight
+    return nll, slope
+
+
+def chunk_tokens(weight: Tensor) -> int:
+    """Return how many tokens are scored at once against a head of this size."""
+    return max(16, _CHUNK_BYTES.get(weight.device.type, 64 * 2**20) // (4 * weight.shape[0]))
+
+
+class _ChunkedNll(torch.autograd.Function):
+    """Sum of the NLL, whose gradient by the hidden states is ready when the sum is."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: nn.Linear, targets: Tensor) -> Tensor:
+        nll, slope = chunked_nll(hidden, head, targets, gradient=True)
+        ctx.save_for_backward(slope)
+        return nll.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        # The factor as it is: in bfloat16 it would round, and with it every gradient the same way.
+        return slope.float().mul_(gradients[0]).to(slope.dtype), None, None

@@ -1,0 +1,134 @@
+"""The LoRA adapter: which layers of a 4-bit base it stands beside, what peft is asked for, and how it is saved.
+
+It stands beside layers of the text decoder only: text never reaches a vision or audio tower. Routers of experts are left
+as they are, for a small change to them sends tokens to other experts than those that learned from them.
+"""
+
+import re
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+from torch import nn
+
+from contracts.failure import FailureReason
+from contracts.job import LoraSpec
+from worker.training.errors import TrainingError
+from worker.training.model.trainable import TrainableModel
+from worker.training.rundir.checkpoint import sync
+
+_ROUTER = re.compile(r"(^|\.)(gate|shared_expert_gate|\w*router\w*)(\.|$)")
+_NOT_OURS = (
+    ".*is_gradient_checkpointing",  # peft 0.21 asks transformers 5 for a property by its old name
+    ".*_pattern keys did not match",  # it looks for experts among layers, and does find them later
+)
+
+
+def check_targets(base: Any, lora: LoraSpec) -> None:
+    """Refuse names in lora.target_modules that are no 4-bit layers."""
+    if lora.target_modules == "all-linear":
+        return
+    linear = {n for n, m in base.named_modules() if isinstance(m, bitsandbytes.nn.Linear4bit)}
+    for target in lora.target_modules:
+        named = [n for n, _ in base.named_modules() if _matches(n, target)]
+        if not named or any(name not in linear for name in named):
+            known = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+            raise TrainingError(
+                FailureReason.SPEC_REFUSED,
+                f"lora.target_modules: {target!r} "
+                f"{'is not a 4-bit linear layer' if named else 'matches no layer'} of this model; it has {known}",
+            )
+
+
+def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
+    """Return peft's model: `base` with a LoRA in float32 beside the targets within `body`, its text decoder."""
+    config = _config(base, body, lora)
+    if lora.dropout and config.target_parameters:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            f"lora.dropout is {lora.dropout}, but peft has none for experts, which this model holds in one tensor a "
+            "layer: set lora.dropout to 0, or have lora.target_modules name the attention's layers only",
+        )
+    with warnings.catch_warnings():
+        for told in _NOT_OURS:
+            warnings.filterwarnings("ignore", message=told)
+        # Adapter in float32: in bfloat16 most late updates would round to nothing.
+        peft_model = get_peft_model(base, config, autocast_adapter_dtype=True)
+    _check_ranks(peft_model, lora)
+    return peft_model
+
+
+def sort_sets(config: Any) -> None:
+    """Turn each set of a peft configuration into a sorted list, so that equal adapters are saved as equal bytes.
+
+    peft writes a set in the order of its hashes, which differs from process to process.
+    """
+    for name, value in vars(config).items():
+        if isinstance(value, set):
+            setattr(config, name, sorted(value))
+
+
+def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
+    """Write the adapter as peft does, with the model's own tokenizer; aside first, so that it is whole or absent."""
+    aside = directory.with_name(directory.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    for config in model.peft_model.peft_config.values():
+        sort_sets(config)
+    model.peft_model.save_pretrained(aside, save_embedding_layers=False)
+    tokenizer.save_pretrained(aside)
+    for path in (*aside.iterdir(), aside):
+        sync(path)
+    aside.replace(directory)
+
+
+def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        exclude_modules=_left_out(base, body, lora) or None,
+    )
+    # Names the experts' tensors, and their routers', as get_peft_model would: asked before, so that these can go again.
+    convert_peft_config_for_transformers(config, base, None)
+    named = config.target_parameters or ()
+    config.target_parameters = sorted(n for n in named if not _ROUTER.search(n)) or None
+    return config
+
+
+def _left_out(base: Any, body: Any, lora: LoraSpec) -> list[str]:
+    has_towers = base.config.get_text_config() is not base.config
+    within = {id(module) for module in (body if has_towers else base).modules()}
+    routers_too = lora.target_modules == "all-linear"
+    return [
+        name
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear)
+        and module is not base.get_output_embeddings()
+        and (id(module) not in within or (routers_too and _ROUTER.search(name)))
+    ]
+
+
+def _check_ranks(peft_model: Any, lora: LoraSpec) -> None:
+    for name, layer in peft_model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        (first,), (second,) = layer.lora_A.values(), layer.lora_B.values()
+        smallest = min(first.weight.shape[1], second.weight.shape[0])
+        if lora.rank > smallest:
+            layer_name = name.removeprefix("base_model.model.")
+            raise TrainingError(
+                FailureReason.SPEC_REFUSED,
+                f"lora.rank is {lora.rank}, larger than the smaller side ({smallest}) of {layer_name}",
+                evidence={"rank": lora.rank, "layer": layer_name, "smaller_side": smallest},
+            )
+
+
+def _matches(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")

@@ -1,0 +1,80 @@
+"""How long a sample may be: the positions that a model has, and rotary embeddings that depend on length.
+
+config.json says both. transformers takes the length for rotary embeddings from the largest position of the whole row,
+so packed samples share it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from contracts.failure import FailureReason
+from contracts.job import JobSpec
+from worker.training.errors import TrainingError
+from worker.training.model.refusal import refusing
+
+
+def check_length(directory: Path, spec: JobSpec) -> None:
+    """Refuse samples longer than the model has positions for, or than it encodes the same wherever they stand."""
+    with refusing("config.json cannot be loaded"):
+        config = AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+        positions, unchanging = _positions(config), longest_dynamic(config)
+    if unchanging is not None and spec.training.max_length > unchanging:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            f"training.max_length is {spec.training.max_length}, but beyond {unchanging} positions this model's dynamic "
+            f"RoPE encodes a sample by the longest one computed before it: set max_length to {unchanging} or less",
+            evidence={
+                "max_length": spec.training.max_length,
+                "max_position_embeddings": unchanging,
+            },
+        )
+    if positions is not None and spec.training.max_length > positions:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            f"training.max_length is {spec.training.max_length}, but the model has {positions} positions",
+            evidence={
+                "max_length": spec.training.max_length,
+                "max_position_embeddings": positions,
+            },
+        )
+
+
+def longest_packed(config: Any) -> int | None:
+    """Return the length up to which packing leaves `longrope` as it is, None if it always does.
+
+    A longer sample switches all of its row to the frequencies for long texts.
+    """
+    lengths = (rope["original_max_position_embeddings"] for rope in _ropes(config, "longrope"))
+    return min(lengths, default=None)
+
+
+def longest_dynamic(config: Any) -> int | None:
+    """Return the length up to which `dynamic` frequencies stay as they are, None if they always do.
+
+    Beyond, they grow with the longest row seen and are kept for rows that come later.
+    """
+    # Hunyuan calls "dynamic" what has an alpha and never changes.
+    is_growing = any(not rope.get("alpha") for rope in _ropes(config, "dynamic"))
+    return int(config.get_text_config().max_position_embeddings) if is_growing else None
+
+
+def _positions(config: Any) -> int | None:
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        return None
+    scaling = getattr(text, "rope_parameters", None) or {}
+    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+    if not isinstance(factor, int | float):
+        return positions
+    return max(positions, int(factor * (original or positions)))
+
+
+def _ropes(config: Any, kind: str) -> list[dict[str, Any]]:
+    named = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    by_layer = [value for value in named.values() if isinstance(value, dict)]
+    return [rope for rope in by_layer or [named] if rope.get("rope_type") == kind]

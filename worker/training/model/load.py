@@ -1,0 +1,196 @@
+"""The model: an NF4 base that is frozen, and a LoRA adapter in float32 on top. What the engine relies on is in proofs.py.
+
+`prepare_model_for_kbit_training` is not called: it would hold the embeddings in float32 and freeze nothing that
+`get_peft_model` does not freeze.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    set_seed,
+)
+from transformers.utils import is_flash_attn_2_available
+
+from contracts.failure import FailureReason
+from contracts.job import JobSpec
+from worker.training.compute.cpu_linear import share_weights
+from worker.training.compute.device import Device
+from worker.training.errors import TrainingError
+from worker.training.model.adapter import add_adapter, check_targets
+from worker.training.model.files import count_parameters
+from worker.training.model.length import longest_packed
+from worker.training.model.proofs import (
+    VARLEN,
+    attention_of,
+    check_causal,
+    narrowest_window,
+    prefer_segments,
+    prove_best,
+)
+from worker.training.model.refusal import refusing
+from worker.training.model.trainable import TrainableModel
+
+DOUBLE_QUANT_FROM = 3_000_000_000
+"""Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
+
+
+def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
+    """Load the base in 4 bits, seed, and add the adapter. The directory's files have been checked."""
+    double_quant = _double_quant(directory, spec)
+    base = _load_base(directory, device, double_quant=double_quant)
+    quantized = list(_linear_4bit(base))
+    _keep_training_layout(quantized)
+    _check_quantized(quantized)
+    check_targets(base, spec.lora)
+    unpacks_itself = spec.engine.dequantize_base is True or spec.engine.compile is True
+    shares_unpacking = not device.is_cuda and not unpacks_itself and share_weights(quantized)
+    if spec.engine.dequantize_base is True:
+        base = base.dequantize(dtype=device.compute_dtype)
+        base.requires_grad_(requires_grad=False)
+    base.name_or_path = base.config.name_or_path = spec.model  # no machine's path in what is saved
+    set_seed(spec.training.seed)
+    with refusing("the architecture cannot be trained, with these lora.target_modules at least"):
+        body, head = base.get_decoder(), base.get_output_embeddings()
+        peft_model = add_adapter(base, body, spec.lora)
+        packs, plain_head = prove_best(base, body, head)
+        packs = packs and spec.training.max_length <= (longest_packed(base.config) or math.inf)
+        if spec.engine.compile is True:
+            _compile(body)
+        check_causal(body, head)
+        looks_back = narrowest_window(base.config) or spec.training.max_length
+        is_whole = looks_back >= spec.training.max_length
+        if packs and is_whole and not device.is_cuda and spec.engine.compile is not True:
+            prefer_segments(base, body, head)
+    trainable, total = peft_model.get_nb_trainable_parameters()
+    return TrainableModel(
+        peft_model=peft_model,
+        body=body,
+        head=head,
+        device=device,
+        double_quant=double_quant,
+        quantized_layers=len(quantized),
+        linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
+        expert_parameters=sum(
+            p.numel() for n, p in base.named_parameters() if ".experts." in n and p.ndim == 3
+        ),
+        trainable_parameters=trainable,
+        all_parameters=total,
+        attention=attention_of(base),
+        shares_unpacking=shares_unpacking,
+        packs=packs,
+        plain_head=plain_head,
+    )
+
+
+def _double_quant(directory: Path, spec: JobSpec) -> bool:
+    asked = spec.quantization.double_quant
+    if asked != "auto":
+        return asked
+    return count_parameters(directory) >= DOUBLE_QUANT_FROM
+
+
+def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
+    with refusing("the model cannot be loaded"):
+        base, info = _from_pretrained(directory, device, double_quant=double_quant)
+    wrong = [str(key) for kind in ("missing_keys", "mismatched_keys") for key in info[kind]]
+    if wrong:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"the weights file lacks weights of the architecture or has them in another shape: "
+            f"{', '.join(sorted(wrong)[:5])}",
+            evidence={"wrong_weights": len(wrong)},
+        )
+    base.config.use_cache = False  # with a cache, packed samples would see each other
+    base.requires_grad_(requires_grad=False)
+    return base
+
+
+def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> Any:
+    *preferred, last = attentions(device, varlen_installed=is_flash_attn_2_available())
+    for attention in preferred:
+        try:
+            return _load(directory, device, double_quant=double_quant, attention=attention)
+        except ValueError as error:
+            if not any(words in str(error) for words in ("attn_implementation", "Flash Attention")):
+                raise  # else: this architecture lacks that attention
+    return _load(directory, device, double_quant=double_quant, attention=last)
+
+
+def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
+    """Return the attentions to try, best first. A varlen kernel needs no dense mask, but bfloat16 on a GPU."""
+    varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
+    return [*([VARLEN] if varlen else []), "sdpa", "eager"]
+
+
+def _load(directory: Path, device: Device, *, double_quant: bool, attention: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(
+        directory,
+        quantization_config=BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=double_quant,
+            bnb_4bit_compute_dtype=device.compute_dtype,
+        ),
+        dtype=device.compute_dtype,
+        # Said outright, so that a config.json cannot name a kernel to be fetched.
+        attn_implementation=attention,
+        device_map={"": device.torch_device},
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+
+
+def _linear_4bit(base: Any) -> Iterator[Any]:
+    return (m for m in base.modules() if isinstance(m, bitsandbytes.nn.Linear4bit))
+
+
+def _keep_training_layout(layers: list[Any]) -> None:
+    """Forbid bitsandbytes its inference layout for CPUs with AVX512-BF16.
+
+    The first evaluation would repack every layer in place, with its scales rounded to bfloat16, and later training
+    steps would get no gradient through those layers, with no more than a warning.
+    """
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+
+
+def _check_quantized(layers: list[Any]) -> None:
+    if not layers:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            "the architecture has no linear layer that can be held in 4 bits and given a LoRA",
+        )
+    unpacked = [layer for layer in layers if layer.weight.dtype is not torch.uint8]
+    if unpacked:
+        raise TrainingError(
+            FailureReason.DEVICE_UNUSABLE,
+            f"{len(unpacked)} of {len(layers)} layers were not packed into 4 bits",
+        )
+    for layer in layers:  # transformers does not compare the shapes of what it quantises
+        shape = tuple(layer.weight.quant_state.shape)
+        if shape != (layer.out_features, layer.in_features):
+            raise TrainingError(
+                FailureReason.MODEL_REFUSED,
+                f"the weights do not fit config.json: a linear layer of {layer.in_features} × {layer.out_features} "
+                f"got weights of {shape[1]} × {shape[0]}",
+            )
+
+
+def _compile(body: Any) -> None:
+    layers = getattr(body, "layers", None)
+    if layers is None:
+        raise TrainingError(
+            FailureReason.SPEC_REFUSED,
+            "engine.compile: this architecture has no list of decoder layers to compile; set it to false",
+        )
+    for layer in layers:
+        layer.compile(dynamic=True)

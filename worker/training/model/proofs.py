@@ -1,0 +1,168 @@
+"""Proofs of what the engine relies on in a model, made on a handful of random tokens when it is loaded.
+
+That it looks back only; that samples packed into one row stay apart; that its logits are head(hidden); that attention
+sample by sample gives the same.
+"""
+
+import contextlib
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from contracts.failure import FailureReason
+from worker.training.errors import TrainingError
+from worker.training.model.segments import SEGMENTS
+
+VARLEN = "flash_attention_2"
+_WINDOW = re.compile(r"(window|window_size|chunk_size)$")
+_FIRST, _SECOND = 9, 7
+"""Tokens of the two samples that are packed."""
+_CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+"""What config.json calls that which comes between head(hidden) and the logits."""
+_ROUNDING = 1e-3
+"""Of the same product, computed twice."""
+
+
+def attention_of(base: Any) -> str:
+    """Return the name of the attention that a model uses."""
+    return str(base.config._attn_implementation)  # noqa: SLF001  # transformers has no public name for it
+
+
+def narrowest_window(config: Any) -> int | None:
+    """Return the fewest tokens that any layer looks back, by what config.json says."""
+    named = config.get_text_config().to_dict().items()
+    widths = [v for name, v in named if isinstance(v, int) and v > 0 and _WINDOW.search(name)]
+    return min(widths, default=None)
+
+
+def hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
+    """Return the last hidden states [1, T, hidden] of ids and positions [1, T]."""
+    # No mask, no cache, restarting positions: the one call in which packed samples do not see each other.
+    output = body(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
+    states: Tensor = output.last_hidden_state
+    return states
+
+
+@torch.no_grad()
+def check_causal(body: Any, head: nn.Linear) -> None:
+    """Refuse a model that looks ahead: what it learns to predict, it would have been shown."""
+    body.eval()
+    ids = _random_ids(head)
+    positions = torch.arange(ids.shape[1], device=ids.device)[None]
+    # As long as the first: a product of another shape may differ in more than its last digits.
+    other = ids.clone()
+    other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
+    states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)
+    is_finite = bool(states.isfinite().all())  # else the first evaluation says what is wrong
+    if is_finite and not _close(others[:, :_FIRST], states[:, :_FIRST]):
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            "it is not a causal language model: what it computes of a token depends on the tokens after it",
+        )
+
+
+def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
+    """Prove, with SDPA, or eager attention, in the place of a varlen kernel that fails or mixes samples."""
+    if attention_of(base) == VARLEN:
+        with contextlib.suppress(RuntimeError):
+            packs, plain_head = _prove(base, body, head)
+            if packs:
+                return packs, plain_head
+        try:
+            base.set_attn_implementation("sdpa")
+        except ValueError:  # this architecture lacks it
+            base.set_attn_implementation("eager")
+    return _prove(base, body, head)
+
+
+def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
+    """Return whether packed samples stay apart, and whether the logits are plainly head(hidden)."""
+    base.eval()
+    return _keeps_apart(body, head), _has_plain_head(base, body, head)
+
+
+def _keeps_apart(body: Any, head: nn.Linear) -> bool:
+    ids, positions = _random_ids(head), _two_samples(head)
+    with torch.no_grad():
+        alone = hidden_states(body, ids[:, _FIRST:], positions[:, _FIRST:])
+        packed = hidden_states(body, ids, positions)[:, _FIRST:]
+    return _close(packed, alone) and not _sees_first(body, ids, positions)
+
+
+def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
+    """Return whether what is computed of the second sample depends at all on the first one's tokens.
+
+    Rounding moves values, in bfloat16 by percents, and may hide what a weak mixer does; a gradient that must be zero is
+    zero to the bit in any type.
+    """
+    embedded: list[Tensor] = []
+
+    def watch(_module: Any, _inputs: Any, output: Tensor) -> None:
+        embedded.append(output.requires_grad_())
+
+    hook = body.get_input_embeddings().register_forward_hook(watch)
+    try:
+        states = hidden_states(body, ids, positions)
+    finally:
+        hook.remove()
+    direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+    direction[:, :_FIRST] = 0
+    (slope,) = torch.autograd.grad(states, embedded[:1], direction.to(states))
+    return bool(slope[:, :_FIRST].any())
+
+
+@torch.no_grad()
+def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
+    # A cap far above the logits of random tokens changes them by less than any tolerance.
+    config = base.config.get_text_config()
+    if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
+        return False
+    states: list[Tensor] = []
+    hook = body.register_forward_hook(
+        lambda _m, _i, output: states.append(output.last_hidden_state)
+    )
+    try:
+        own = base(input_ids=_random_ids(head), attention_mask=None, use_cache=False).logits
+    finally:
+        hook.remove()
+    # From the same hidden states, so that nothing but the head can make a difference.
+    return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
+
+
+@torch.no_grad()
+def prefer_segments(base: Any, body: Any, head: nn.Linear) -> None:
+    """Attend sample by sample (see segments.py) where the architecture takes it and nothing else comes out."""
+    if attention_of(base) != "sdpa":
+        return
+    base.eval()
+    ids, positions = _random_ids(head), _two_samples(head)
+    expected = hidden_states(body, ids, positions)
+    base.set_attn_implementation(SEGMENTS)
+    try:
+        same = _close(hidden_states(body, ids, positions), expected)
+    except (ValueError, TypeError, RuntimeError):
+        same = False
+    if not same:
+        base.set_attn_implementation("sdpa")
+
+
+def _random_ids(head: nn.Linear) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, head.weight.shape[0], (1, _FIRST + _SECOND), generator=generator)
+    return ids.to(head.weight.device)
+
+
+def _two_samples(head: nn.Linear) -> Tensor:
+    positions = [torch.arange(length, device=head.weight.device) for length in (_FIRST, _SECOND)]
+    return torch.cat(positions)[None]
+
+
+def _close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:
+    if found.shape != expected.shape:
+        return False
+    if tolerance is None:
+        tolerance = 1e-3 if expected.dtype is torch.float32 else 5e-2
+    wrong = (found.float() - expected.float()).norm()
+    return bool(wrong <= tolerance * expected.float().norm())

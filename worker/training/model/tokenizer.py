@@ -1,0 +1,42 @@
+"""The tokenizer of a model, and whether it belongs to the model's weights."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from contracts.failure import FailureReason
+from worker.training.errors import TrainingError
+from worker.training.model.refusal import refusing
+from worker.training.model.trainable import TrainableModel
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """Return the model's fast tokenizer."""
+    with refusing("its tokenizer cannot be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    if not tokenizer.is_fast:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
+        )
+    # Where the files are missing, transformers makes one that knows little but special tokens.
+    if len(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)) < 2:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            "its tokenizer has no vocabulary: tokenizer.json is missing or holds none; copy the model again",
+        )
+    return tokenizer
+
+
+def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
+    """Refuse token ids that the embeddings do not have: tokenizer and weights do not belong together."""
+    known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
+    if largest_token >= known:
+        raise TrainingError(
+            FailureReason.MODEL_REFUSED,
+            f"its tokenizer gives the token {largest_token}, but the weights know {known} tokens only: they do not "
+            "belong together",
+            evidence={"token": largest_token, "embeddings": known},
+        )

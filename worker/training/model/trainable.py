@@ -1,0 +1,79 @@
+"""TrainableModel: a 4-bit base with its adapter, as the rest of the engine sees it."""
+
+import contextlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worker.training.compute.device import Device
+from worker.training.data.batches import MicroBatch
+from worker.training.model.proofs import hidden_states
+
+
+@dataclass(frozen=True)
+class TrainableModel:
+    """A base with its adapter, ready to train."""
+
+    peft_model: Any
+    body: Any
+    """The decoder without its head, LoRA layers included."""
+    head: nn.Linear
+    device: Device
+    double_quant: bool
+    quantized_layers: int
+    linear_parameters: int
+    """Of the layers held in 4 bits."""
+    expert_parameters: int
+    """Of experts that are one tensor a layer, held in the compute type: only linear layers are held in 4 bits."""
+    trainable_parameters: int
+    all_parameters: int
+    attention: str
+    """Its name in transformers: flash_attention_2 (a varlen kernel), stepline_segments, sdpa or eager."""
+    shares_unpacking: bool
+    """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
+    packs: bool
+    """Whether samples packed into one row stay apart."""
+    plain_head: bool
+    """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
+
+    @property
+    def adapter_parameters(self) -> list[nn.Parameter]:
+        """What is trained, in a fixed order."""
+        return [p for p in self.peft_model.parameters() if p.requires_grad]
+
+    @property
+    def config(self) -> Any:
+        """The base model's configuration."""
+        return self.peft_model.get_base_model().config
+
+    def hidden(self, batch: MicroBatch) -> Tensor:
+        """Return the last hidden states where a supervised token is predicted: [N, hidden]."""
+        with self._autocast():
+            states = hidden_states(self.body, batch.input_ids, batch.position_ids)
+        return states[0].index_select(0, batch.places)
+
+    def logits(self, batch: MicroBatch) -> Tensor:
+        """Return the logits there through the model's own forward, for heads that are not plain: [N, vocabulary]."""
+        with self._autocast():
+            output = self.peft_model(
+                input_ids=batch.input_ids,
+                position_ids=batch.position_ids,
+                attention_mask=None,
+                use_cache=False,
+                logits_to_keep=batch.places,
+            )
+        logits: Tensor = output.logits[0]
+        return logits
+
+    def checkpoint_activations(self) -> None:
+        """Keep one activation per layer and recompute the others in the backward pass."""
+        self.peft_model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        # The float32 adapter multiplies in the compute type, as it does under transformers' Trainer.
+        if self.device.compute_dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.torch_device.type, dtype=self.device.compute_dtype)

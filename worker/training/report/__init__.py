@@ -1,0 +1,1 @@
+"""What a finished run says about itself: summary, choices, FLOPs. Nothing here changes the run."""

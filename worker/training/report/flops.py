@@ -1,0 +1,51 @@
+"""Floating-point operations of training, by count, and what share of the device's peak they came to.
+
+Counted: products with the frozen layers (forward, and backward for the activations only), with the adapter (forward,
+and backward twice) and with the head for supervised tokens. Not counted: attention (under 1 % at a few hundred
+tokens), element-wise work, and whatever is computed twice to save memory.
+"""
+
+import re
+
+import torch
+
+from worker.training.compute.device import Device
+from worker.training.model.trainable import TrainableModel
+
+_PEAKS = {
+    "H200 NVL": 835e12,
+    "H200": 989e12,
+    "H100 NVL": 835e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+}
+"""Dense bfloat16 operations a second by the makers' data sheets; the first name that fits, word by word, counts."""
+_LESS_OF_IT = ("Laptop", "Max-Q", "MIG", "4090 D")
+"""Words of names of GPUs that are slower than the one they are named after, or a slice of it."""
+
+
+def training_flops(model: TrainableModel, tokens: int, supervised_tokens: int) -> float:
+    """Return the operations that training on so many tokens takes."""
+    per_token = 4 * model.linear_parameters + 6 * model.trainable_parameters
+    return float(per_token * tokens + 4 * model.head.weight.numel() * supervised_tokens)
+
+
+def utilisation(model: TrainableModel, flops: float, seconds: float) -> float | None:
+    """Return the share of the device's peak that was reached; None where the peak is not known."""
+    peak = _peak(model.device)
+    return None if peak is None else flops / seconds / peak
+
+
+def _peak(device: Device) -> float | None:
+    is_known = device.is_cuda and device.compute_dtype is torch.bfloat16
+    if not is_known or any(words in device.name for words in _LESS_OF_IT):
+        return None
+    found = (value for name, value in _PEAKS.items() if re.search(rf"\b{name}\b", device.name))
+    return next(found, None)

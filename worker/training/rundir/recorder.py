@@ -1,0 +1,195 @@
+"""Recorder: appends the attempt's records, numbered from 1, to records.jsonl. The only writer of that file."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from contracts.base import utc_now
+from contracts.job import Phase
+from contracts.record import (
+    CheckpointRecord,
+    EvalRecord,
+    GapRecord,
+    LogLevel,
+    LogRecord,
+    MetricRecord,
+    PhaseRecord,
+    Record,
+    encode_line,
+)
+from worker.training.errors import StopRequested
+from worker.training.rundir.spool import Gap, Spool
+
+_FSYNC_SECONDS = 1.0
+_PASSING = frozenset({Phase.EVALUATING, Phase.SAVING})
+"""Phases that come back with each evaluation and each checkpoint, and are not told while the spool is nearly full."""
+
+
+class Recorder:
+    """One record is one write, so that a reader or a crash never sees two halves mixed; fsync about once a second."""
+
+    def __init__(
+        self,
+        path: Path,
+        spool_bytes: int | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._file = os.open(path, flags, 0o644)
+        self._now = now
+        self._seq = 0
+        self._spool = Spool(spool_bytes)
+        self._gap: Gap | None = None
+        self._held: EvalRecord | None = None
+        self._gaps, self._left_out = 0, 0
+        self._synced_at = time.monotonic()
+        self.resumed_from: int | None = None
+        """Number of the attempt, and"""
+        self.resumed_step: int | None = None
+        """the step of its checkpoint, from which the run goes on. Every phase from then on says so."""
+        self._phase: Phase | None = None
+        self._told_phase: Phase | None = None
+        self._phase_since = self._synced_at
+        self._phase_seconds: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except OSError:
+            if kind is None or issubclass(kind, StopRequested):
+                raise  # else the run has failed already, and that is what is told
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        """Record named numbers at a step, unless the spool is so full that metrics are thinned."""
+        if not self._spool.admits("metric"):
+            self._leave_out(step)
+            return
+        self._let_go_of_held()
+        self._close_gap()
+        self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
+
+    def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
+        """Record a whole evaluation taken after `step` steps.
+
+        While the spool is nearly full, one that is not taken is held: it is recorded all the same if nothing but a
+        checkpoint or the end comes after it, so that neither is without its evaluation.
+        """
+        self._let_go_of_held()
+        self._held = EvalRecord(
+            seq=self._next(), at=self._now(), step=step, loss=loss, tokens=tokens, seconds=seconds
+        )
+        if self._spool.admits("evaluation"):
+            self._close_gap()
+            self._write_held()
+
+    def checkpoint(self, step: int, name: str, size_bytes: int) -> None:
+        """Record a checkpoint that lies whole on disk."""
+        self._close_gap()
+        self._write_held()
+        self._write(
+            CheckpointRecord(
+                seq=self._next(), at=self._now(), step=step, name=name, bytes=size_bytes
+            )
+        )
+
+    def phase(self, phase: Phase, step: int = 0, total_steps: int | None = None) -> None:
+        """Enter a phase; the time until the next one counts as its own."""
+        if phase is self._phase:
+            return
+        self._phase_seconds = self.phase_seconds()
+        self._phase, self._phase_since = phase, time.monotonic()
+        if self._spool.is_nearly_full and (phase in _PASSING or phase is self._told_phase):
+            return
+        self._told_phase = phase
+        self._write(
+            PhaseRecord(
+                seq=self._next(),
+                at=self._now(),
+                phase=phase,
+                step=step,
+                total_steps=total_steps,
+                resumed_from=self.resumed_from,
+                resumed_step=self.resumed_step,
+            )
+        )
+
+    def log(
+        self, message: str, level: LogLevel = "info", step: int | None = None, **data: Any
+    ) -> None:
+        """Say something to people, here and on the program's output."""
+        with contextlib.suppress(OSError):  # the output may be full; the record below tells that
+            print(f"[{level}] {message}", flush=True)
+        self._write(
+            LogRecord(
+                seq=self._next(), at=self._now(), level=level, message=message, step=step, data=data
+            )
+        )
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Return the seconds spent in each phase so far, the running one included."""
+        seconds = dict(self._phase_seconds)
+        if self._phase is not None:
+            spent = seconds.get(self._phase.value, 0.0)
+            seconds[self._phase.value] = spent + time.monotonic() - self._phase_since
+        return seconds
+
+    def close(self) -> None:
+        """Flush everything to the disk and let go of the file."""
+        self._close_gap()
+        self._write_held()
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def _leave_out(self, step: int) -> None:
+        self._gap = Gap.of(step) if self._gap is None else self._gap.with_one_more(step)
+
+    def _let_go_of_held(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._leave_out(held.step)
+
+    def _write_held(self) -> None:
+        """Write the evaluation that is held, under the number that is next by now."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._write(held.model_copy(update={"seq": self._next()}))
+
+    def _close_gap(self) -> None:
+        """Say what was left out before more figures, a checkpoint or the end are recorded after it."""
+        gap, self._gap = self._gap, None
+        if gap is None:
+            return
+        self._gaps += 1
+        self._left_out += gap.count
+        self._write(
+            GapRecord(
+                seq=self._next(),
+                at=self._now(),
+                first_step=gap.first_step,
+                last_step=gap.last_step,
+                count=gap.count,
+                number=self._gaps,
+                total=self._left_out,
+            )
+        )
+
+    def _next(self) -> int:
+        return self._seq + 1
+
+    def _write(self, record: Record) -> None:
+        line = encode_line(record)
+        written = os.write(self._file, line)
+        while written < len(line):  # a nearly full disk takes a part, then refuses the rest
+            written += os.write(self._file, line[written:])
+        self._seq = record.seq
+        self._spool.written(len(line))
+        if time.monotonic() - self._synced_at >= _FSYNC_SECONDS:
+            os.fsync(self._file)
+            self._synced_at = time.monotonic()
