@@ -41,6 +41,9 @@ def main(arguments: list[str]) -> int:
     stop.listen()
 
     # Only now: torch takes seconds to import, and the parent may die in them.
+    from worker.training.compute.four_bit import import_bitsandbytes  # noqa: PLC0415
+
+    import_bitsandbytes()
     from worker.training.run import run_to_outcome  # noqa: PLC0415
 
     outcome = run_to_outcome(run_dir, stop, os.environ.get("CUDA_VISIBLE_DEVICES"))

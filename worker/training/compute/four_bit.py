@@ -1,0 +1,21 @@
+"""Imports bitsandbytes without torch's compiler."""
+
+import importlib
+from typing import Any
+from unittest import mock
+
+import torch
+
+
+def import_bitsandbytes() -> None:
+    """Import bitsandbytes, before transformers or peft do.
+
+    It decorates functions of its fallback backend with torch.compile, which loads the whole compiler: a fifth of the time
+    that this program takes to start. Where compiling fails it runs them as they are, so they may stay uncompiled.
+    """
+    with mock.patch.object(torch, "compile", _leave_uncompiled):
+        importlib.import_module("bitsandbytes")
+
+
+def _leave_uncompiled(function: Any = None, **_options: Any) -> Any:
+    return _leave_uncompiled if function is None else function
