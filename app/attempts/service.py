@@ -1,6 +1,7 @@
 """The conversation with a worker: claim, sync, finish; and what happens to an attempt that falls silent."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
 from app.attempts import progress, store
+from app.attempts.progress import AttemptProgress
 from app.checkpoints import service as checkpoints
 from app.config.settings import Settings
 from app.datasets import store as datasets
@@ -25,6 +27,7 @@ from app.errors.kinds import (
 from app.events import store as events
 from app.jobs import queue, settlement
 from app.jobs import store as jobs
+from app.jobs.progress import UNCHANGED, JobProgress
 from app.jobs.store import HeldJob
 from app.leases import lease
 from app.leases.lease import Times
@@ -152,15 +155,15 @@ def sync_attempt(
     progress.note_phase(job, request.phase, news)
     progress.note_rows(job, request.rows, news)
     if fresh:
-        news.attempt.update(_count_in(session, attempt, fresh))
+        news.attempt = _count_in(session, attempt, fresh, news.attempt)
     if request.output is not None:
-        news.attempt["acked_output"] = _store_output(session, attempt, request.output)
-    news.attempt.update(progress.read_notes(attempt, request.notes, news))
-    if news.attempt:
-        attempt = store.update_attempt(session, attempt, news.attempt)
+        stored_bytes = _store_output(session, attempt, request.output)
+        news.attempt = replace(news.attempt, acked_output=stored_bytes)
+    progress.read_notes(attempt, request.notes, news)
+    attempt = store.update_attempt(session, attempt, news.attempt)
     if request.samples:
         store.insert_samples(session, attempt, request.samples)
-    if news.job or fresh or request.samples:
+    if fresh or request.samples or news.job != JobProgress():
         jobs.update_progress(session, attempt, news.job)
     for code, level, figures in news.events:
         events.insert_event(
@@ -215,7 +218,7 @@ def finish_attempt(
         and attempt.resumed_step is not None
     ):
         # It had nothing left to train: its evaluation is the line's last point.
-        store.update_attempt(session, attempt, {"first_step": attempt.resumed_step + 1})
+        store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))
     store.note_settlement(session, attempt, status)
     return FinishReply(job_status=status.value), _queue_to_ring(job, status)
 
@@ -260,10 +263,11 @@ def take_earlier(
     if not fresh:
         return earlier.acked_seq
     news = progress.read_news(job, earlier, fresh)
-    news.attempt.update(_count_in(session, earlier, fresh))
+    news.attempt = _count_in(session, earlier, fresh, news.attempt)
     earlier = store.update_attempt(session, earlier, news.attempt)
-    if "checkpoint_step" in news.job:
-        jobs.update_progress(session, current, {"checkpoint_step": news.job["checkpoint_step"]})
+    if news.job.checkpoint_step is not UNCHANGED:
+        reached = JobProgress(checkpoint_step=news.job.checkpoint_step)
+        jobs.update_progress(session, current, reached)
     for code, level, figures in news.events:
         events.insert_event(
             session, job.id, code, now, attempt=earlier.number, level=level, **figures
@@ -271,14 +275,17 @@ def take_earlier(
     return earlier.acked_seq
 
 
-def _count_in(session: Session, attempt: HeldAttempt, fresh: Sequence[Record]) -> dict[str, int]:
-    """Fold new records into the attempt's curve, and return how far it is stored now."""
+def _count_in(
+    session: Session, attempt: HeldAttempt, fresh: Sequence[Record], progress: AttemptProgress
+) -> AttemptProgress:
+    """Fold new records into the attempt's curve, and return the progress with how far it is stored now."""
     acked_seq = store.find_acked_seq(session, attempt, [record.seq for record in fresh])
-    return {
-        "seen_seq": max(attempt.seen_seq, *(record.seq for record in fresh)),
-        "acked_seq": acked_seq,
-        "folded_seq": blocks.fold(session, attempt.id, attempt.folded_seq, acked_seq),
-    }
+    return replace(
+        progress,
+        seen_seq=max(attempt.seen_seq, *(record.seq for record in fresh)),
+        acked_seq=acked_seq,
+        folded_seq=blocks.fold(session, attempt.id, attempt.folded_seq, acked_seq),
+    )
 
 
 def get_dataset(

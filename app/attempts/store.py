@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.attempts.progress import AttemptProgress
 from app.db.sql import insert_many, insert_missing, written_out
 from app.db.tables import Attempt, Base, Output, Record, Sample
 from app.leases.store import ATTEMPTS, HELD, HeldAttempt
@@ -194,10 +195,15 @@ def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
     }
 
 
-def update_attempt(session: Session, attempt: HeldAttempt, values: dict[str, Any]) -> HeldAttempt:
-    """Note what of the attempt has arrived, and return it as it stands then."""
-    session.execute(_progress(tuple(sorted(values))), {"attempt": attempt.id} | values)
-    return attempt._replace(**values)
+def update_attempt(
+    session: Session, attempt: HeldAttempt, progress: AttemptProgress
+) -> HeldAttempt:
+    """Write the attempt's progress, if there is any, and return the attempt with it."""
+    columns = progress.columns()
+    if not columns:
+        return attempt
+    session.execute(_progress(tuple(columns)), {"attempt": attempt.id} | columns)
+    return attempt._replace(**columns)
 
 
 @functools.cache
