@@ -6,7 +6,9 @@ import structlog
 from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
-from app.attempts import service
+from app.attempts.claim import claim_next, receive_hello
+from app.attempts.finish import finish_attempt
+from app.attempts.sync import LARGEST_NUMBER, find_dataset, store_earlier, sync_attempt
 from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors.kinds import DatasetNotFound
@@ -48,7 +50,7 @@ def hello(
 ) -> None:
     """Note that a worker is there; what it says is gone is over at once."""
     with database.writing() as session:
-        heard = service.hear_of(session, worker, times)
+        heard = receive_hello(session, worker, times)
     for queue in heard.to_ring:
         doorbell.ring(queue)
 
@@ -57,7 +59,7 @@ def hello(
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it, or 204."""
     with database.writing() as session:
-        given = service.claim_next(session, request, settings)
+        given = claim_next(session, request, settings)
     if given is None:
         return Response(status_code=204)
     ids = {"job_id": given.job_id, "attempt_id": given.attempt_id}
@@ -72,7 +74,7 @@ def sync(
     """Keep a running attempt in touch."""
     # The busiest route: FastAPI would send its reply to one more thread to be checked.
     with database.writing() as session:
-        reply = service.sync_attempt(session, attempt_id, token, request, times)
+        reply = sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
@@ -106,7 +108,7 @@ async def upload(
 def hand_in_earlier(
     *,
     attempt_id: str,
-    number: Annotated[int, Path(ge=1, le=service.LARGEST_NUMBER)],
+    number: Annotated[int, Path(ge=1, le=LARGEST_NUMBER)],
     request: EarlierRecords,
     token: TokenDep,
     database: DatabaseDep,
@@ -114,7 +116,7 @@ def hand_in_earlier(
 ) -> EarlierReply:
     """Take in what an earlier attempt of the job left on this worker's disk."""
     with database.writing() as session:
-        acked = service.take_earlier(
+        acked = store_earlier(
             session, attempt_id, token, times, number=number, records=request.records
         )
     return EarlierReply(acked_seq=acked)
@@ -133,7 +135,7 @@ def finish(
 ) -> FinishReply:
     """End an attempt and settle its job."""
     with database.writing() as session:
-        reply, queue = service.finish_attempt(session, attempt_id, token, request, times)
+        reply, queue = finish_attempt(session, attempt_id, token, request, times)
     log.info("attempt ended", attempt_id=attempt_id, job_status=reply.job_status)
     if queue is not None:
         background.add_task(doorbell.ring, queue)
@@ -152,7 +154,7 @@ def download_dataset(
 ) -> StoredFile:
     """Send the rows of a dataset that the attempt's job names."""
     with database.writing() as session:
-        dataset = service.get_dataset(session, attempt_id, token, dataset_id, times)
+        dataset = find_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:
         raise DatasetNotFound(dataset=dataset_id[:100])
     return StoredFile(

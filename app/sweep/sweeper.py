@@ -11,8 +11,8 @@ from collections import Counter
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from app.attempts import service as attempts
 from app.attempts import store as attempt_rows
+from app.attempts.finish import lose_attempt
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
@@ -70,7 +70,7 @@ class Sweeper:
         rings: Counter[str] = Counter()
         for attempt_id in self._silent_attempts():
             with self._database.writing() as session:
-                lost = attempts.lose_attempt(session, attempt_id, self._times)
+                lost = lose_attempt(session, attempt_id, self._times)
             if lost is None:
                 continue
             job_id, waits_in = lost
