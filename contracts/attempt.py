@@ -9,7 +9,7 @@ from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import ResumePoint
 from contracts.failure import Failure
 from contracts.job import HubDataset, JobSpec, Phase
-from contracts.record import LogLevel, Record
+from contracts.record import Count, LogLevel, Ordinal, Record
 from contracts.summary import Summary
 
 
@@ -56,7 +56,7 @@ class Idle(Tolerant):
 
     slot: str = Field(min_length=1, max_length=100)
     """Name of the lock."""
-    turn: int = Field(ge=1, le=2**53)
+    turn: Ordinal
 
 
 class WorkerInfo(Tolerant):
@@ -130,10 +130,10 @@ class Claim(Tolerant):
 class OutputChunk(Tolerant):
     """A piece of what the training process printed, whole lines of UTF-8."""
 
-    offset: int = Field(ge=0)
+    offset: Count
     """Bytes of output before it."""
     text: str
-    bytes: int = Field(ge=0)
+    bytes: Count
     """Length in the output file; the next chunk begins at offset + bytes."""
     at: UtcDatetime
 
@@ -163,7 +163,7 @@ class EarlierReply(Tolerant):
 class SystemSample(Tolerant):
     """What the supervisor measured of its machine. Apart from the records, which the training program numbers."""
 
-    seq: int = Field(ge=1)
+    seq: Ordinal
     """Place among the attempt's samples, from 1; one that is lost leaves a gap, and nobody waits for it."""
     at: UtcDatetime
     values: dict[str, float]
@@ -176,8 +176,8 @@ class RowProgress(Tolerant):
     """How many rows of its phase the training program has done. The next one replaces it; none is kept as a record."""
 
     phase: Phase
-    rows_done: int = Field(ge=0, le=2**53)
-    rows_total: int = Field(ge=0, le=2**53)
+    rows_done: Count
+    rows_total: Count
     seconds: float = Field(ge=0, allow_inf_nan=False)
     """Time spent on the rows done."""
     seconds_left: float | None = Field(None, ge=0, allow_inf_nan=False)

@@ -6,14 +6,14 @@ import structlog
 from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
+from app.attempts.bounds import ReportRoute
 from app.attempts.claim import claim_next, receive_hello
 from app.attempts.finish import finish_attempt
-from app.attempts.sync import LARGEST_NUMBER, find_dataset, store_earlier, sync_attempt
+from app.attempts.sync import find_dataset, store_earlier, sync_attempt
 from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors.kinds import DatasetNotFound
 from app.http.bearer import SettingsDep, TokenDep
-from app.leases.gate import WorkerRoute
 from app.leases.lease import TimesDep
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
@@ -28,6 +28,7 @@ from contracts.attempt import (
     SyncRequest,
     WorkerInfo,
 )
+from contracts.record import Ordinal
 from contracts.wire import (
     CLAIM_PATH,
     DATASET_PATH,
@@ -41,7 +42,7 @@ from contracts.wire import (
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
+router = APIRouter(tags=["internal"], include_in_schema=False, route_class=ReportRoute)
 
 
 @router.post(HELLO_PATH, status_code=204)
@@ -108,7 +109,7 @@ async def upload(
 def hand_in_earlier(
     *,
     attempt_id: str,
-    number: Annotated[int, Path(ge=1, le=LARGEST_NUMBER)],
+    number: Annotated[Ordinal, Path()],
     request: EarlierRecords,
     token: TokenDep,
     database: DatabaseDep,

@@ -1,6 +1,6 @@
 """The requests of a running attempt: sync, records of an earlier attempt, and its datasets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from app.attempts.progress import NewEvent
 from app.checkpoints import service as checkpoints
 from app.datasets import store as datasets
 from app.db.tables import Dataset
-from app.errors.kinds import AttemptNotFound, NumberTooLarge
+from app.errors.kinds import AttemptNotFound
 from app.events import store as events
 from app.jobs import store as jobs
 from app.jobs.progress import UNCHANGED, JobProgress
@@ -19,16 +19,8 @@ from app.jobs.store import HeldJob
 from app.leases import lease
 from app.leases.lease import Times
 from app.leases.store import HeldAttempt
-from contracts.attempt import OutputChunk, SyncReply, SyncRequest, SystemSample, Wanted
+from contracts.attempt import SyncReply, SyncRequest, Wanted
 from contracts.record import Record
-
-LARGEST_NUMBER = 2**53
-"""Steps, numbers of records and lengths beyond it are no honest ones."""
-_NUMBERS = {
-    *("seq", "step", "total_steps", "first_step", "last_step", "total", "number"),
-    *("resumed_from", "resumed_step"),
-}
-"""Fields of records that are such numbers."""
 
 
 def sync_attempt(
@@ -39,7 +31,6 @@ def sync_attempt(
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
-    _check_numbers(request.records, request.output, request.samples)
     job = jobs.hold_job(session, attempt.job_id)
     fresh = intake.store_records(session, attempt, request.records)
     news = progress.read_news(job, attempt, fresh)
@@ -82,7 +73,6 @@ def store_earlier(
     Raises InvalidToken, AttemptSuperseded, or AttemptNotFound unless the job has an ended attempt of that number.
     """
     current, now = lease.hold(session, attempt_id, token, times)
-    _check_numbers(records)
     job = jobs.hold_job(session, current.job_id)
     earlier = store.find_earlier(session, job.id, number)
     if earlier is None:
@@ -124,21 +114,3 @@ def _wanted(job: HeldJob) -> Wanted:
     if job.cancel_requested_at is not None:
         return Wanted.CANCEL
     return Wanted.CONTINUE if job.pause_requested_at is None else Wanted.PAUSE
-
-
-def _check_numbers(
-    records: Sequence[Record],
-    output: OutputChunk | None = None,
-    samples: Sequence[SystemSample] = (),
-) -> None:
-    numbers = [
-        number
-        for record in records
-        for name, number in vars(record).items()
-        if name in _NUMBERS and number is not None
-    ]
-    numbers += [sample.seq for sample in samples]
-    if output is not None:
-        numbers += [output.offset, output.bytes]
-    if max(numbers, default=0) > LARGEST_NUMBER:
-        raise NumberTooLarge("records", field="records", limit=LARGEST_NUMBER)
