@@ -1,7 +1,7 @@
 """Records: the append-only lines of an attempt, in `records.jsonl` and in `sync`. (attempt, seq) is a record's key.
 
 A line is one JSON object whose last member, `crc32`, is the checksum of the line without it, so that a torn or
-damaged line is known as such by whoever reads the file.
+damaged line is detected when the file is read.
 """
 
 import zlib
@@ -57,7 +57,7 @@ class EvalRecord(_Record):
 
 
 class CheckpointRecord(_Record):
-    """A checkpoint that lies whole on the worker's disk."""
+    """A checkpoint that is complete on the worker's disk."""
 
     type: Literal["checkpoint"] = "checkpoint"
     step: Count
@@ -74,13 +74,13 @@ class PhaseRecord(_Record):
     total_steps: Count | None = None
     """Steps of the whole run, once known."""
     resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
-    """Number of the attempt whose checkpoint this one goes on from; null: it began with the first step."""
+    """Number of the attempt whose checkpoint this one resumed from; null if it began with the first step."""
     resumed_step: Count | None = Field(None, exclude_if=_is_none)
     """Step of that checkpoint."""
 
 
 class LogRecord(_Record):
-    """A sentence for people."""
+    """A message for users."""
 
     type: Literal["log"] = "log"
     level: LogLevel = "info"
@@ -90,21 +90,21 @@ class LogRecord(_Record):
 
 
 class GapRecord(_Record):
-    """Metrics and evaluations left out, since the spool of records on the worker's disk is nearly full."""
+    """Metrics and evaluations left out, because the spool of records on the worker's disk is nearly full."""
 
     type: Literal["gap"] = "gap"
     first_step: Count
     last_step: Count
     count: int = Field(ge=1)
-    """Those left out since the record before."""
+    """Records left out since the previous record."""
     number: Ordinal = 1
     """Gaps of this attempt so far."""
     total: Ordinal
-    """Those left out so far, over all gaps of this attempt."""
+    """Records left out so far, over all gaps of this attempt."""
 
 
 class OtherRecord(_Record):
-    """A kind of record that this version does not know: kept, not understood."""
+    """A kind of record that this version does not know: stored, but not interpreted."""
 
     type: str
 
@@ -118,7 +118,7 @@ def _kind(value: Any) -> str:
         "phase",
         "log",
         "gap",
-    )  # no set: what came may not be hashable
+    )  # not a set: the value may not be hashable
     return kind if kind in known else "other"
 
 
@@ -147,7 +147,7 @@ def encode_line(record: Record) -> bytes:
 
 
 def decode_line(line: bytes) -> Record:
-    """Read one line. Raises DamagedLine unless it is whole and its checksum fits."""
+    """Read one line. Raises DamagedLine if it is torn or its checksum is wrong."""
     text = line.rstrip(b"\n")
     head, mark, tail = text.rpartition(_MARK)
     body = head + b"}"

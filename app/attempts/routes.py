@@ -1,4 +1,4 @@
-"""Internal routes, for workers. Claiming needs the worker token; everything else the attempt's own."""
+"""Internal routes of workers. Hello and claim need the worker token, all others the attempt's own token."""
 
 from typing import Annotated
 
@@ -49,7 +49,7 @@ router = APIRouter(tags=["internal"], include_in_schema=False, route_class=Repor
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
-    """Note that a worker is there; what it says is gone is over at once."""
+    """Store that a worker is alive, and end the attempts that it no longer runs."""
     with database.writing() as session:
         heard = receive_hello(session, worker, times)
     for queue in heard.to_ring:
@@ -58,7 +58,7 @@ def hello(
 
 @router.post(CLAIM_PATH, response_model=Claim)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
-    """Give the worker the best job that fits it, or 204."""
+    """Give the worker the best job that fits it; 204 if there is none."""
     with database.writing() as session:
         given = claim_next(session, request, settings)
     if given is None:
@@ -72,8 +72,8 @@ def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -
 def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
-    """Keep a running attempt in touch."""
-    # The busiest route: FastAPI would send its reply to one more thread to be checked.
+    """Store what a running attempt reports, renew its lease, and say what the server wants."""
+    # The busiest route: FastAPI would validate the reply in one more thread.
     with database.writing() as session:
         reply = sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")
@@ -91,7 +91,7 @@ async def upload(
     times: TimesDep,
     sha256: Annotated[str, Header(alias=SHA256_HEADER)],
 ) -> Response:
-    """Take in an artifact: 201, or 200 if it is there already."""
+    """Store an uploaded artifact: 201, or 200 if it is stored already."""
     is_new = await artifacts.receive_artifact(
         database,
         storage,
@@ -115,7 +115,7 @@ def hand_in_earlier(
     database: DatabaseDep,
     times: TimesDep,
 ) -> EarlierReply:
-    """Take in what an earlier attempt of the job left on this worker's disk."""
+    """Store records that an earlier attempt of the job left on this worker's disk."""
     with database.writing() as session:
         acked = store_earlier(
             session, attempt_id, token, times, number=number, records=request.records
@@ -153,7 +153,7 @@ def download_dataset(
     storage: StorageDep,
     times: TimesDep,
 ) -> StoredFile:
-    """Send the rows of a dataset that the attempt's job names."""
+    """Send the rows of a dataset of the attempt's job."""
     with database.writing() as session:
         dataset = find_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:
