@@ -1,4 +1,4 @@
-"""An attempt: one try at a job under one lease. Claim, sync and finish are its whole conversation."""
+"""An attempt: one try at a job under one lease. Claim, sync and finish are its messages."""
 
 from enum import StrEnum
 from typing import Literal
@@ -9,12 +9,12 @@ from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import ResumePoint
 from contracts.failure import Failure
 from contracts.job import HubDataset, JobSpec, Phase
-from contracts.record import LogLevel, Record
+from contracts.record import Count, LogLevel, Ordinal, Record
 from contracts.summary import Summary
 
 
 class AttemptStatus(StrEnum):
-    """Where an attempt stands."""
+    """The status of an attempt."""
 
     RUNNING = "running"  # claimed; the lease is renewed by each sync
     SUCCEEDED = "succeeded"  # was running; adapter uploaded, no record missing
@@ -31,7 +31,7 @@ class AttemptStatus(StrEnum):
 
 
 class Wanted(StrEnum):
-    """What the server wants of a running attempt."""
+    """What a running attempt is to do."""
 
     CONTINUE = "continue"
     PAUSE = "pause"
@@ -39,7 +39,7 @@ class Wanted(StrEnum):
 
 
 class Device(Tolerant):
-    """What a worker computes on."""
+    """The device that a worker trains on."""
 
     kind: Literal["cuda", "cpu"] = "cpu"
     name: str = ""
@@ -49,18 +49,18 @@ class Device(Tolerant):
 
 
 class Idle(Tolerant):
-    """Said by a worker that holds its device's lock while no training process does: what trained there is gone.
+    """Sent by a worker that holds its device's lock: every earlier attempt on this device has ended.
 
-    Turns count up with each time that it is said, so that a message that comes late is known as such.
+    `turn` counts up with each such message, so that the server can tell a stale one.
     """
 
     slot: str = Field(min_length=1, max_length=100)
     """Name of the lock."""
-    turn: int = Field(ge=1, le=2**53)
+    turn: Ordinal
 
 
 class WorkerInfo(Tolerant):
-    """What a worker says of itself, in hello and in each claim."""
+    """A worker's description of itself, in hello and in each claim."""
 
     worker_id: str = Field(min_length=1, max_length=200)
     """Name that is stable over restarts: host and GPU."""
@@ -69,7 +69,7 @@ class WorkerInfo(Tolerant):
     queue: str = "default"
     device: Device = Device()
     models: list[str] | None = None
-    """Directories under its models root; null if it can also bring models from the hub."""
+    """Directories under its models root; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
     idle: Idle | None = None
     """Set only in a claim, and in the first hello after a start."""
@@ -99,13 +99,13 @@ class EarlierAttempt(Tolerant):
     attempt_id: str
     number: int
     acked_seq: int
-    """Records up to this one are stored; later ones may be handed in now."""
+    """Records up to this one are stored; later ones may be sent now."""
     usable_to_step: int | None = None
-    """Its checkpoints up to this step may be gone on from: a later attempt has replaced what came after. Null: all."""
+    """Last step whose checkpoint may be resumed from: a later attempt has replaced the steps after it. Null: no limit."""
 
 
 class Claim(Tolerant):
-    """A job given to a worker. The token goes out once and comes back with every later call."""
+    """A job given to a worker. The worker sends the token with every later request."""
 
     attempt_id: str
     job_id: str
@@ -118,28 +118,28 @@ class Claim(Tolerant):
     train: DatasetFile | HubDataset
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []
-    """Checkpoints in the server's storage to start from, the best first; a damaged one is passed over."""
+    """Checkpoints in the server's storage to start from, the best first; a damaged one is skipped."""
     earlier: list[EarlierAttempt] = []
     sync_seconds: float
     """Longest time between two syncs while there is nothing new."""
     flush_seconds: float
-    """Longest time that a new record waits for its sync."""
+    """Longest time between a new record and the sync that sends it."""
     lease_seconds: float
 
 
 class OutputChunk(Tolerant):
-    """A piece of what the training process printed, whole lines of UTF-8."""
+    """Part of the training process's output: whole lines of UTF-8."""
 
-    offset: int = Field(ge=0)
+    offset: Count
     """Bytes of output before it."""
     text: str
-    bytes: int = Field(ge=0)
+    bytes: Count
     """Length in the output file; the next chunk begins at offset + bytes."""
     at: UtcDatetime
 
 
 class Note(Tolerant):
-    """Something that the supervisor itself has to tell people. It becomes an event, once."""
+    """A message of the supervisor itself for users. It becomes one event."""
 
     number: int = Field(ge=1)
     """Place in the attempt's sequence of notes, from 1, without a gap."""
@@ -149,35 +149,35 @@ class Note(Tolerant):
 
 
 class EarlierRecords(Tolerant):
-    """Records of an earlier attempt that its worker could not hand in."""
+    """Records of an earlier attempt that its worker could not send."""
 
     records: list[Record] = Field(max_length=1000)
 
 
 class EarlierReply(Tolerant):
-    """What the server has of the earlier attempt."""
+    """How far the earlier attempt is stored."""
 
     acked_seq: int
 
 
 class SystemSample(Tolerant):
-    """What the supervisor measured of its machine. Apart from the records, which the training program numbers."""
+    """Measurements of the worker's machine, taken by the supervisor. They are no records: those are numbered by the training program."""
 
-    seq: int = Field(ge=1)
-    """Place among the attempt's samples, from 1; one that is lost leaves a gap, and nobody waits for it."""
+    seq: Ordinal
+    """Place among the attempt's samples, from 1; a lost sample leaves a gap that is not filled."""
     at: UtcDatetime
     values: dict[str, float]
     """By name: `sys.cpu_percent` of all processors · `sys.process_rss_bytes` of the training process ·
     `sys.host_memory_bytes` in use · `sys.gpu_percent` · `sys.gpu_memory_bytes` in use · `sys.gpu_power_watts` ·
-    `sys.gpu_celsius`. What cannot be measured is left out."""
+    `sys.gpu_celsius`. Values that cannot be measured are left out."""
 
 
 class RowProgress(Tolerant):
-    """How many rows of its phase the training program has done. The next one replaces it; none is kept as a record."""
+    """How many rows of its phase the training program has done. The next one replaces it; none is stored as a record."""
 
     phase: Phase
-    rows_done: int = Field(ge=0, le=2**53)
-    rows_total: int = Field(ge=0, le=2**53)
+    rows_done: Count
+    rows_total: Count
     seconds: float = Field(ge=0, allow_inf_nan=False)
     """Time spent on the rows done."""
     seconds_left: float | None = Field(None, ge=0, allow_inf_nan=False)
@@ -185,7 +185,7 @@ class RowProgress(Tolerant):
 
 
 class SyncRequest(Tolerant):
-    """Keeps an attempt in touch: records up, wishes down. May be repeated freely."""
+    """Sends what is new of an attempt and renews its lease. Safe to repeat."""
 
     records: list[Record] = Field([], max_length=1000)
     output: OutputChunk | None = None
@@ -198,7 +198,7 @@ class SyncRequest(Tolerant):
 
 
 class SyncReply(Tolerant):
-    """What the server has and what it wants."""
+    """How much the server has stored, and what it wants."""
 
     wanted: Wanted
     lease_seconds: float
@@ -221,7 +221,7 @@ class Outcome(Tolerant):
 
 
 class FinishRequest(Tolerant):
-    """Ends an attempt. Refused with 409 `records_missing` while the server lacks a record up to last_seq."""
+    """Ends an attempt. Rejected with 409 `records_missing` while the server lacks a record up to `last_seq`."""
 
     outcome: Outcome
     summary: Summary | None = None
@@ -231,6 +231,6 @@ class FinishRequest(Tolerant):
 
 
 class FinishReply(Tolerant):
-    """What became of the job."""
+    """The job's status after its attempt has ended."""
 
     job_status: str

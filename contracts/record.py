@@ -1,7 +1,7 @@
 """Records: the append-only lines of an attempt, in `records.jsonl` and in `sync`. (attempt, seq) is a record's key.
 
 A line is one JSON object whose last member, `crc32`, is the checksum of the line without it, so that a torn or
-damaged line is known as such by whoever reads the file.
+damaged line is detected when the file is read.
 """
 
 import zlib
@@ -14,13 +14,20 @@ from contracts.job import Phase
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+LARGEST_NUMBER = 2**53
+"""Largest step, count or sequence number of a record: beyond it, JavaScript rounds integers."""
+Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+"""A step or a number of things, from 0."""
+Ordinal = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
+"""A place in a sequence, from 1."""
+
 
 def _is_none(value: object) -> bool:
     return value is None
 
 
 class _Record(Tolerant):
-    seq: int = Field(ge=1)
+    seq: Ordinal
     """Place in the attempt's sequence, from 1, without a gap."""
     at: UtcDatetime
 
@@ -29,7 +36,7 @@ class MetricRecord(_Record):
     """Named numbers at a step. A training step carries loss, learning_rate, grad_norm, epoch, tokens and seconds."""
 
     type: Literal["metric"] = "metric"
-    step: int = Field(ge=0)
+    step: Count
     values: dict[str, float]
     """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
     `grad_norm`: global L2 norm before clipping · `epoch`: passes done, as a fraction · `tokens`: supervised tokens ·
@@ -40,7 +47,7 @@ class EvalRecord(_Record):
     """One whole evaluation."""
 
     type: Literal["eval"] = "eval"
-    step: int = Field(ge=0)
+    step: Count
     """Steps trained when it was taken; 0 is the untrained base."""
     loss: float
     """Nats per supervised token over the whole evaluation split."""
@@ -50,10 +57,10 @@ class EvalRecord(_Record):
 
 
 class CheckpointRecord(_Record):
-    """A checkpoint that lies whole on the worker's disk."""
+    """A checkpoint that is complete on the worker's disk."""
 
     type: Literal["checkpoint"] = "checkpoint"
-    step: int = Field(ge=0)
+    step: Count
     name: str
     bytes: int = 0
 
@@ -63,41 +70,41 @@ class PhaseRecord(_Record):
 
     type: Literal["phase"] = "phase"
     phase: Phase
-    step: int = Field(0, ge=0)
-    total_steps: int | None = None
+    step: Count = 0
+    total_steps: Count | None = None
     """Steps of the whole run, once known."""
-    resumed_from: int | None = Field(None, ge=1, exclude_if=_is_none)
-    """Number of the attempt whose checkpoint this one goes on from; null: it began with the first step."""
-    resumed_step: int | None = Field(None, ge=0, exclude_if=_is_none)
+    resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
+    """Number of the attempt whose checkpoint this one resumed from; null if it began with the first step."""
+    resumed_step: Count | None = Field(None, exclude_if=_is_none)
     """Step of that checkpoint."""
 
 
 class LogRecord(_Record):
-    """A sentence for people."""
+    """A message for users."""
 
     type: Literal["log"] = "log"
     level: LogLevel = "info"
     message: str
-    step: int | None = None
+    step: Count | None = None
     data: dict[str, Any] = {}
 
 
 class GapRecord(_Record):
-    """Metrics and evaluations left out, since the spool of records on the worker's disk is nearly full."""
+    """Metrics and evaluations left out, because the spool of records on the worker's disk is nearly full."""
 
     type: Literal["gap"] = "gap"
-    first_step: int = Field(ge=0)
-    last_step: int = Field(ge=0)
+    first_step: Count
+    last_step: Count
     count: int = Field(ge=1)
-    """Those left out since the record before."""
-    number: int = Field(1, ge=1)
+    """Records left out since the previous record."""
+    number: Ordinal = 1
     """Gaps of this attempt so far."""
-    total: int = Field(ge=1)
-    """Those left out so far, over all gaps of this attempt."""
+    total: Ordinal
+    """Records left out so far, over all gaps of this attempt."""
 
 
 class OtherRecord(_Record):
-    """A kind of record that this version does not know: kept, not understood."""
+    """A kind of record that this version does not know: stored, but not interpreted."""
 
     type: str
 
@@ -111,7 +118,7 @@ def _kind(value: Any) -> str:
         "phase",
         "log",
         "gap",
-    )  # no set: what came may not be hashable
+    )  # not a set: the value may not be hashable
     return kind if kind in known else "other"
 
 
@@ -140,7 +147,7 @@ def encode_line(record: Record) -> bytes:
 
 
 def decode_line(line: bytes) -> Record:
-    """Read one line. Raises DamagedLine unless it is whole and its checksum fits."""
+    """Read one line. Raises DamagedLine if it is torn or its checksum is wrong."""
     text = line.rstrip(b"\n")
     head, mark, tail = text.rpartition(_MARK)
     body = head + b"}"

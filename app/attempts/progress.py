@@ -1,11 +1,12 @@
-"""What newly stored records say: how far the job is, and what people should know of it."""
+"""What newly stored records change: the progress of the job and of the attempt, and the events that users see."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, TypeVar
 
-from app.jobs.store import NO_ROWS, HeldJob
+from app.jobs.progress import UNCHANGED, Changes, JobProgress, Unchanged
+from app.jobs.store import HeldJob
 from app.leases.store import HeldAttempt
 from contracts.attempt import Note, RowProgress
 from contracts.job import Phase
@@ -20,96 +21,81 @@ from contracts.record import (
 )
 
 PACE_WEIGHT = 0.1
-"""Weight of one step in the moving average of the steps' durations."""
+"""Weight of the newest step in the moving average of step durations."""
 EVENT_LEVELS = {"warning", "error"}
+"""Levels of log records that also become events."""
 _RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
-"""Names that no figure of an event can have."""
+"""Parameters of insert_event, which no figure of a note may override."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class News:
-    """What a batch of records changes."""
+class AttemptProgress(Changes):
+    """Columns of an attempt. The names are those of HeldAttempt."""
 
-    job: dict[str, Any] = field(default_factory=dict)
-    attempt: dict[str, Any] = field(default_factory=dict)
-    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    """(code, level, figures)."""
+    seen_seq: int | Unchanged = UNCHANGED
+    acked_seq: int | Unchanged = UNCHANGED
+    folded_seq: int | Unchanged = UNCHANGED
+    acked_output: int | Unchanged = UNCHANGED
+    acked_note: int | Unchanged = UNCHANGED
+    first_step: int | Unchanged = UNCHANGED
+    last_step: int | Unchanged = UNCHANGED
+    resumed_from: int | Unchanged = UNCHANGED
+    resumed_step: int | Unchanged | None = UNCHANGED
+
+
+class NewEvent(NamedTuple):
+    """An event to insert."""
+
+    code: str
+    level: str
+    figures: dict[str, Any]
+
+
+@dataclass
+class News:
+    """What one message of a worker changes. It is collected first and then written in few statements."""
+
+    job: JobProgress = field(default_factory=JobProgress)
+    attempt: AttemptProgress = field(default_factory=AttemptProgress)
+    events: list[NewEvent] = field(default_factory=list)
 
 
 def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> News:
-    """Return what records that were not stored before say, in their order.
+    """Return what the new records change, read in the order of their seq.
 
-    A record that arrives after later ones still becomes an event, but takes back no progress.
+    A record that arrives after later ones still becomes an event, but does not move the progress back.
     """
     news = News()
-    pace = job.seconds_per_step
-    for record in sorted(records, key=lambda record: record.seq):
+    in_order = sorted(records, key=lambda record: record.seq)
+    _add_metrics(news, job, attempt, in_order)
+    for record in in_order:
         is_latest = record.seq > attempt.seen_seq
         match record:
             case MetricRecord():
-                first = news.attempt.get("first_step", attempt.first_step)
-                if "loss" in record.values and (first is None or record.step < first):
-                    news.attempt["first_step"] = record.step
-                if is_latest and "loss" in record.values:
-                    pace = _next_pace(pace, record.values.get("seconds"))
-                    news.attempt["last_step"] = record.step
-                    news.job.update(
-                        step=record.step,
-                        epoch=_finite(record.values.get("epoch")),
-                        last_loss=_finite(record.values["loss"]),
-                        seconds_per_step=pace,
-                    )
+                pass  # the most frequent kind comes first; all of them have been added
             case PhaseRecord():
-                news.events.append(("phase", "info", {"phase": record.phase.value}))
-                news.attempt.update(_resumed(attempt, record))
-                if is_latest:
-                    news.job.update(NO_ROWS, phase=record.phase)
-                    if record.total_steps is not None:
-                        news.job["total_steps"] = record.total_steps
+                _add_phase(news, attempt, record, is_latest=is_latest)
             case EvalRecord():
-                news.events.append(
-                    (
-                        "evaluated",
-                        "info",
-                        {"step": record.step, "loss": _finite(record.loss) or 0.0},
-                    )
-                )
-                if is_latest:
-                    news.job["eval_loss"] = _finite(record.loss)
-                    news.job["eval_seconds"] = _finite(record.seconds)
+                _add_evaluation(news, record, is_latest=is_latest)
             case CheckpointRecord():
-                news.events.append(
-                    ("checkpoint", "info", {"name": record.name, "step": record.step})
-                )
-                furthest = news.job.get("checkpoint_step", job.checkpoint_step)
-                news.job["checkpoint_step"] = max(furthest, record.step)
-            case GapRecord() | LogRecord():
-                news.events.extend(_told(record))
+                written = {"name": record.name, "step": record.step}
+                news.events.append(NewEvent("checkpoint", "info", written))
+                furthest = _current(news.job.checkpoint_step, job.checkpoint_step)
+                news.job = replace(news.job, checkpoint_step=max(furthest, record.step))
+            case GapRecord():
+                _add_gap(news, record)
+            case LogRecord() if record.level in EVENT_LEVELS:
+                said = {"message": record.message[:2000]}
+                news.events.append(NewEvent("log", record.level, said))
             case _:
                 pass
     return news
 
 
-def _resumed(attempt: HeldAttempt, record: PhaseRecord) -> dict[str, Any]:
-    if record.resumed_from is None or record.resumed_from >= attempt.number:
-        return {}
-    return {"resumed_from": record.resumed_from, "resumed_step": record.resumed_step}
-
-
-def _told(record: GapRecord | LogRecord) -> list[tuple[str, str, dict[str, Any]]]:
-    if isinstance(record, LogRecord):
-        is_event = record.level in EVENT_LEVELS
-        return [("log", record.level, {"message": record.message[:2000]})] if is_event else []
-    if record.number & (
-        record.number - 1
-    ):  # the gaps 1, 2, 4, 8 … are told, so that they do not flood
-        return []
-    figures = record.model_dump(include={"first_step", "last_step", "total"})
-    return [("record_gap", "warning", figures)]
-
-
-def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> dict[str, Any]:
-    """Add the supervisor's notes that are new, and return what of the attempt they change."""
+def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> None:
+    """Add an event for each note that is new and follows the acknowledged ones without a gap."""
     fresh = {note.number: note for note in notes if note.number > attempt.acked_note}
     acked = attempt.acked_note
     while acked + 1 in fresh:
@@ -120,32 +106,92 @@ def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> dict[
             for key, value in note.figures.items()
             if key not in _RESERVED
         }
-        news.events.append((note.code.replace("\0", ""), note.level, figures))
-    return {} if acked == attempt.acked_note else {"acked_note": acked}
+        news.events.append(NewEvent(note.code.replace("\0", ""), note.level, figures))
+    if acked != attempt.acked_note:
+        news.attempt = replace(news.attempt, acked_note=acked)
+
+
+def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
+    """Add the phase that the supervisor itself reports, if the job is not in it yet."""
+    if phase is not None and _current(news.job.phase, job.phase) != phase:
+        news.job = news.job.enter(phase)
+        news.events.append(NewEvent("phase", "info", {"phase": phase.value}))
+
+
+def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
+    """Add the count of finished rows, unless it belongs to another phase than the job's current one."""
+    if rows is not None and rows.phase == _current(news.job.phase, job.phase):
+        news.job = replace(
+            news.job,
+            rows_done=min(rows.rows_done, rows.rows_total),
+            rows_total=rows.rows_total,
+            rows_seconds=rows.seconds,
+            rows_seconds_left=rows.seconds_left,
+        )
+
+
+def _add_metrics(news: News, job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> None:
+    first_step, pace = attempt.first_step, job.seconds_per_step
+    newest: MetricRecord | None = None
+    # Thousands of them arrive a second: plain variables here, one change of the row after the loop.
+    for record in records:
+        if not isinstance(record, MetricRecord) or "loss" not in record.values:
+            continue
+        if first_step is None or record.step < first_step:
+            first_step = record.step
+        if record.seq > attempt.seen_seq:
+            pace = _next_pace(pace, record.values.get("seconds"))
+            newest = record
+    if first_step is not None and first_step != attempt.first_step:
+        news.attempt = replace(news.attempt, first_step=first_step)
+    if newest is not None:
+        news.attempt = replace(news.attempt, last_step=newest.step)
+        news.job = replace(
+            news.job,
+            step=newest.step,
+            epoch=_finite(newest.values.get("epoch")),
+            last_loss=_finite(newest.values["loss"]),
+            seconds_per_step=pace,
+        )
+
+
+def _add_evaluation(news: News, record: EvalRecord, *, is_latest: bool) -> None:
+    figures = {"step": record.step, "loss": _finite(record.loss) or 0.0}
+    news.events.append(NewEvent("evaluated", "info", figures))
+    if is_latest:
+        news.job = replace(
+            news.job, eval_loss=_finite(record.loss), eval_seconds=_finite(record.seconds)
+        )
+
+
+def _add_phase(news: News, attempt: HeldAttempt, record: PhaseRecord, *, is_latest: bool) -> None:
+    news.events.append(NewEvent("phase", "info", {"phase": record.phase.value}))
+    if record.resumed_from is not None and record.resumed_from < attempt.number:
+        news.attempt = replace(
+            news.attempt, resumed_from=record.resumed_from, resumed_step=record.resumed_step
+        )
+    if is_latest:
+        news.job = news.job.enter(record.phase)
+        if record.total_steps is not None:
+            news.job = replace(news.job, total_steps=record.total_steps)
+
+
+def _add_gap(news: News, record: GapRecord) -> None:
+    if record.number & (record.number - 1):
+        return  # only gaps 1, 2, 4, 8 … become events, so that they do not flood the list
+    figures = record.model_dump(include={"first_step", "last_step", "total"})
+    news.events.append(NewEvent("record_gap", "warning", figures))
+
+
+def _current(change: _T | Unchanged, stored: _T) -> _T:
+    """Return a column's value after the change."""
+    return stored if isinstance(change, Unchanged) else change
 
 
 def _storable(value: str | float | None) -> str | float | None:
     if isinstance(value, str):
         return value[:500].replace("\0", "")
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
-    """Add the phase that the supervisor itself is in."""
-    if phase is not None and news.job.get("phase", job.phase) != phase:
-        news.job.update(NO_ROWS, phase=phase)
-        news.events.append(("phase", "info", {"phase": phase.value}))
-
-
-def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
-    """Add the rows that are done, if they are those of the phase that the job is in."""
-    if rows is not None and rows.phase == news.job.get("phase", job.phase):
-        news.job.update(
-            rows_done=min(rows.rows_done, rows.rows_total),
-            rows_total=rows.rows_total,
-            rows_seconds=rows.seconds,
-            rows_seconds_left=rows.seconds_left,
-        )
 
 
 def _next_pace(pace: float | None, seconds: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Internal routes, for workers. Claiming needs the worker token; everything else the attempt's own."""
+"""Internal routes of workers. Hello and claim need the worker token, all others the attempt's own token."""
 
 from typing import Annotated
 
@@ -6,12 +6,14 @@ import structlog
 from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
-from app.attempts import service
+from app.attempts.bounds import ReportRoute
+from app.attempts.claim import claim_next, receive_hello
+from app.attempts.finish import finish_attempt
+from app.attempts.sync import find_dataset, store_earlier, sync_attempt
 from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors.kinds import DatasetNotFound
 from app.http.bearer import SettingsDep, TokenDep
-from app.leases.gate import WorkerRoute
 from app.leases.lease import TimesDep
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
@@ -26,6 +28,7 @@ from contracts.attempt import (
     SyncRequest,
     WorkerInfo,
 )
+from contracts.record import Ordinal
 from contracts.wire import (
     CLAIM_PATH,
     DATASET_PATH,
@@ -39,25 +42,25 @@ from contracts.wire import (
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(tags=["internal"], include_in_schema=False, route_class=WorkerRoute)
+router = APIRouter(tags=["internal"], include_in_schema=False, route_class=ReportRoute)
 
 
 @router.post(HELLO_PATH, status_code=204)
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
-    """Note that a worker is there; what it says is gone is over at once."""
+    """Store that a worker is alive, and end the attempts that it no longer runs."""
     with database.writing() as session:
-        heard = service.hear_of(session, worker, times)
+        heard = receive_hello(session, worker, times)
     for queue in heard.to_ring:
         doorbell.ring(queue)
 
 
 @router.post(CLAIM_PATH, response_model=Claim)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
-    """Give the worker the best job that fits it, or 204."""
+    """Give the worker the best job that fits it; 204 if there is none."""
     with database.writing() as session:
-        given = service.claim_next(session, request, settings)
+        given = claim_next(session, request, settings)
     if given is None:
         return Response(status_code=204)
     ids = {"job_id": given.job_id, "attempt_id": given.attempt_id}
@@ -69,10 +72,10 @@ def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -
 def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
-    """Keep a running attempt in touch."""
-    # The busiest route: FastAPI would send its reply to one more thread to be checked.
+    """Store what a running attempt reports, renew its lease, and say what the server wants."""
+    # The busiest route: FastAPI would validate the reply in one more thread.
     with database.writing() as session:
-        reply = service.sync_attempt(session, attempt_id, token, request, times)
+        reply = sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")
 
 
@@ -88,7 +91,7 @@ async def upload(
     times: TimesDep,
     sha256: Annotated[str, Header(alias=SHA256_HEADER)],
 ) -> Response:
-    """Take in an artifact: 201, or 200 if it is there already."""
+    """Store an uploaded artifact: 201, or 200 if it is stored already."""
     is_new = await artifacts.receive_artifact(
         database,
         storage,
@@ -106,15 +109,15 @@ async def upload(
 def hand_in_earlier(
     *,
     attempt_id: str,
-    number: Annotated[int, Path(ge=1, le=service.LARGEST_NUMBER)],
+    number: Annotated[Ordinal, Path()],
     request: EarlierRecords,
     token: TokenDep,
     database: DatabaseDep,
     times: TimesDep,
 ) -> EarlierReply:
-    """Take in what an earlier attempt of the job left on this worker's disk."""
+    """Store records that an earlier attempt of the job left on this worker's disk."""
     with database.writing() as session:
-        acked = service.take_earlier(
+        acked = store_earlier(
             session, attempt_id, token, times, number=number, records=request.records
         )
     return EarlierReply(acked_seq=acked)
@@ -133,7 +136,7 @@ def finish(
 ) -> FinishReply:
     """End an attempt and settle its job."""
     with database.writing() as session:
-        reply, queue = service.finish_attempt(session, attempt_id, token, request, times)
+        reply, queue = finish_attempt(session, attempt_id, token, request, times)
     log.info("attempt ended", attempt_id=attempt_id, job_status=reply.job_status)
     if queue is not None:
         background.add_task(doorbell.ring, queue)
@@ -150,9 +153,9 @@ def download_dataset(
     storage: StorageDep,
     times: TimesDep,
 ) -> StoredFile:
-    """Send the rows of a dataset that the attempt's job names."""
+    """Send the rows of a dataset of the attempt's job."""
     with database.writing() as session:
-        dataset = service.get_dataset(session, attempt_id, token, dataset_id, times)
+        dataset = find_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:
         raise DatasetNotFound(dataset=dataset_id[:100])
     return StoredFile(

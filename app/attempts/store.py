@@ -1,4 +1,4 @@
-"""SQL of attempts. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
+"""SQL of attempts. Before a worker's write, `app.leases.store.hold_attempt` checks the token and renews the lease."""
 
 import functools
 import math
@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from app.attempts.progress import AttemptProgress
 from app.db.sql import insert_many, insert_missing, written_out
 from app.db.tables import Attempt, Base, Output, Record, Sample
 from app.leases.store import ATTEMPTS, HELD, HeldAttempt
@@ -28,7 +29,7 @@ def insert_attempt(session: Session, attempt: Attempt) -> None:
 def end_attempt(
     session: Session, attempt: HeldAttempt, outcome: Outcome, content: dict[str, Any], now: datetime
 ) -> HeldAttempt | None:
-    """Running → what the outcome says."""
+    """Running → the status of the outcome; None if the attempt is not running."""
     return _change(
         session,
         (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
@@ -39,7 +40,7 @@ def end_attempt(
 
 
 def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt | None:
-    """Running → lost, if it is still silent at this very moment."""
+    """Running → lost; None if the attempt has ended, or its takeover time has not passed."""
     return _change(
         session,
         (
@@ -55,7 +56,7 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt |
 def mark_over(
     session: Session, attempt_id: str, status: AttemptStatus, now: datetime
 ) -> HeldAttempt | None:
-    """Running → lost or interrupted: its own worker says that nothing of it runs any more."""
+    """Running → lost or interrupted: its own worker no longer runs it. None if it has ended."""
     return _change(
         session,
         (Attempt.id == attempt_id, Attempt.status == AttemptStatus.RUNNING),
@@ -65,7 +66,7 @@ def mark_over(
 
 
 def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
-    """Return the running attempts of a worker; more than one only if it has been away."""
+    """Return the running attempts of a worker, oldest first; several only after the worker was unreachable."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.worker_id == worker_id, written_out(Attempt.status, AttemptStatus.RUNNING))
@@ -75,7 +76,7 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
 
 
 def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | None:
-    """Return an ended attempt of the job, held until the transaction ends."""
+    """Return an ended attempt of the job, locked until the transaction ends; None if there is none."""
     row = session.execute(
         select(*HELD)
         .where(
@@ -89,12 +90,12 @@ def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | No
 
 
 def note_settlement(session: Session, attempt: HeldAttempt, status: JobStatus) -> None:
-    """Keep what the attempt's end made of its job, for a repeated finish."""
+    """Store the status that the job got when the attempt ended, for the reply to a repeated finish."""
     _change(session, (Attempt.id == attempt.id,), settled_as=status)
 
 
 def list_silent(session: Session, now: datetime) -> Sequence[str]:
-    """Return the running attempts whose takeover time has come."""
+    """Return the ids of the running attempts whose takeover time has passed."""
     return session.scalars(
         select(Attempt.id)
         .where(written_out(Attempt.status, AttemptStatus.RUNNING), Attempt.takeover_at <= now)
@@ -103,7 +104,7 @@ def list_silent(session: Session, now: datetime) -> Sequence[str]:
 
 
 def extend_all(session: Session, takeover_at: datetime) -> None:
-    """Give every running attempt until then, at least."""
+    """Move the takeover time of every running attempt to `takeover_at`, unless it is later."""
     session.execute(
         update(Attempt)
         .where(
@@ -115,7 +116,7 @@ def extend_all(session: Session, takeover_at: datetime) -> None:
 
 
 def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -> Collection[int]:
-    """Return which of these records are there."""
+    """Return the numbers of the stored records between the smallest and the largest of `seqs`."""
     return set(
         session.scalars(
             select(Record.seq).where(
@@ -126,15 +127,15 @@ def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -
 
 
 def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Store new records; the attempt's row is held, so nobody else stores them meanwhile."""
+    """Store new records. The attempt's row is locked, so no other request can store them too."""
     insert_many(session, _RECORDS, rows)
 
 
 def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int]) -> int:
-    """Return up to where the attempt's records are stored without a gap, `fresh` being the ones stored just now."""
+    """Return the last seq before the first gap in the attempt's records; `fresh` are those just stored."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
-        return acked + len(fresh)  # the usual case needs no look at what is stored
+        return acked + len(fresh)  # the usual case needs no query
     later = session.scalars(
         select(Record.seq)
         .where(Record.attempt_id == attempt.id, Record.seq > acked)
@@ -148,7 +149,7 @@ def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int])
 
 
 def find_output_length(session: Session, attempt_id: str, from_offset: int) -> int:
-    """Return how many characters of output are stored from an offset on."""
+    """Return how many characters of output are stored from `from_offset` (bytes) on."""
     length: int | None = session.scalar(
         select(func.sum(func.length(Output.text))).where(
             Output.attempt_id == attempt_id, Output.offset >= from_offset
@@ -158,7 +159,7 @@ def find_output_length(session: Session, attempt_id: str, from_offset: int) -> i
 
 
 def insert_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> None:
-    """Store a piece of output that begins where the stored ones end."""
+    """Store a chunk that begins where the stored output ends."""
     session.execute(
         insert(Output).values(
             attempt_id=attempt.id,
@@ -171,7 +172,7 @@ def insert_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) ->
 
 
 def insert_samples(session: Session, attempt: HeldAttempt, samples: Sequence[SystemSample]) -> None:
-    """Store samples that are not there yet, at the last step that is known."""
+    """Store the samples that are not stored yet, at the attempt's last step."""
     rows = [
         {
             "attempt_id": attempt.id,
@@ -194,10 +195,15 @@ def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
     }
 
 
-def update_attempt(session: Session, attempt: HeldAttempt, values: dict[str, Any]) -> HeldAttempt:
-    """Note what of the attempt has arrived, and return it as it stands then."""
-    session.execute(_progress(tuple(sorted(values))), {"attempt": attempt.id} | values)
-    return attempt._replace(**values)
+def update_attempt(
+    session: Session, attempt: HeldAttempt, progress: AttemptProgress
+) -> HeldAttempt:
+    """Write the attempt's progress, if there is any, and return the attempt with it."""
+    columns = progress.columns()
+    if not columns:
+        return attempt
+    session.execute(_progress(tuple(columns)), {"attempt": attempt.id} | columns)
+    return attempt._replace(**columns)
 
 
 @functools.cache

@@ -1,8 +1,9 @@
-"""What the end of an attempt makes of its job: succeeded, failed, cancelled, paused, or queued again.
+"""The job's next status after an attempt has ended: succeeded, failed, cancelled, paused, or queued again.
 
-The attempt itself has been ended, in the same transaction, by whoever calls this.
+The caller has already ended the attempt itself, in the same transaction.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -17,189 +18,134 @@ from contracts.job import JobStatus
 from contracts.summary import Summary
 
 MAX_LOSSES = 3
-"""Losses in a row without a new checkpoint between them, after which the job fails."""
+"""Consecutive losses without a new checkpoint after which the job fails."""
 
 
-def settle_outcome(
-    session: Session,
-    attempt: HeldAttempt,
-    outcome: Outcome,
-    summary: Summary | None,
-    *,
-    job: Job,
-    now: datetime,
-    retry_seconds: float,
-) -> JobStatus:
-    """Apply what a worker reported, and return the job's new status."""
-    match outcome.status:
-        case "succeeded":
-            assert summary is not None  # noqa: S101  # finish() has refused a success without one
-            return _succeed(session, attempt, summary, now)
-        case "failed":
-            failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
-            events.insert_event(
-                session,
-                job.id,
-                "attempt_failed",
-                now,
-                attempt=attempt.number,
-                level="error",
-                number=attempt.number,
-                step=failure.step if failure.step is not None else outcome.step,
-                reason=failure.reason.value,
-                detail=failure.detail[:500],
-            )
-            if failure.reason.is_retryable:
-                return _retry(
-                    session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds
-                )
-            return _fail(session, attempt, failure, now)
-        case "cancelled":
-            return _cancel(session, attempt, now)
-        case "paused":
-            return _go_on(session, attempt, job=job, step=outcome.step, now=now)
-        case "interrupted":
-            events.insert_event(
-                session,
-                job.id,
-                "attempt_interrupted",
-                now,
-                attempt=attempt.number,
-                level="warning",
-                step=outcome.step,
-            )
-            return _go_on(session, attempt, job=job, step=outcome.step, now=now)
+@dataclass(frozen=True)
+class Settlement:
+    """An ended attempt and its locked job. Each public method moves the job and returns its new status."""
 
+    session: Session
+    attempt: HeldAttempt
+    job: Job
+    now: datetime
+    retry_seconds: float
+    """Wait before the first retry; it doubles with each consecutive loss."""
 
-def settle_loss(
-    session: Session,
-    attempt: HeldAttempt,
-    *,
-    job: Job,
-    now: datetime,
-    retry_seconds: float,
-    code: str = "attempt_lost",
-) -> JobStatus:
-    """Apply the loss of an attempt's worker, told by an event of that code, and return the job's new status.
+    def apply_outcome(self, outcome: Outcome, summary: Summary | None) -> JobStatus:
+        """Apply the outcome that the worker reported. A success needs its summary."""
+        match outcome.status:
+            case "succeeded":
+                assert summary is not None  # noqa: S101  # finish_attempt rejects a success without one
+                return self._succeed(summary)
+            case "failed":
+                return self._apply_failure(outcome)
+            case "cancelled":
+                return self._cancel()
+            case "paused":
+                return self._pause_or_queue(step=outcome.step)
+            case "interrupted":
+                self._note("attempt_interrupted", level="warning", step=outcome.step)
+                return self._pause_or_queue(step=outcome.step)
 
-    After the first loss in a row the job waits no longer: it has waited for its worker already.
-    """
-    silent_seconds = round((now - attempt.synced_at).total_seconds())
-    events.insert_event(
-        session,
-        job.id,
-        code,
-        now,
-        attempt=attempt.number,
-        level="warning",
-        number=attempt.number,
-        worker=attempt.worker_id,
-        silent_seconds=silent_seconds,
-    )
-    failure = Failure(
-        reason=FailureReason.ATTEMPTS_EXHAUSTED,
-        detail=f"attempt {attempt.number} on {attempt.worker_id} was silent for {silent_seconds} s",
-        step=attempt.last_step,
-    )
-    return _retry(
-        session, attempt, failure, job=job, now=now, retry_seconds=retry_seconds, without_wait=1
-    )
+    def apply_loss(self, code: str = "attempt_lost") -> JobStatus:
+        """Apply the loss of the attempt's worker, and record it as an event with this code.
 
-
-def settle_unheard(session: Session, attempt: HeldAttempt, *, job: Job, now: datetime) -> JobStatus:
-    """Apply the end of an attempt whose worker never heard of it: it costs nothing."""
-    _note(
-        session,
-        attempt,
-        "attempt_unheard",
-        now,
-        level="warning",
-        number=attempt.number,
-        worker=attempt.worker_id,
-    )
-    return _go_on(session, attempt, job=job, step=0, now=now)
-
-
-def _retry(
-    session: Session,
-    attempt: HeldAttempt,
-    failure: Failure,
-    *,
-    job: Job,
-    now: datetime,
-    retry_seconds: float,
-    without_wait: int = 0,
-) -> JobStatus:
-    if job.cancel_requested_at is not None:
-        return _cancel(session, attempt, now)
-    losses = store.count_loss(session, job)
-    if losses >= MAX_LOSSES:
-        last_words = f"after {losses} attempts without a new checkpoint: {failure.reason.value}"
-        exhausted = Failure(
-            reason=FailureReason.ATTEMPTS_EXHAUSTED,
-            detail=f"{last_words}. {failure.detail}"[:20_000],
-            step=failure.step,
+        The first loss in a row is retried at once: the job has already waited for the worker.
+        """
+        attempt = self.attempt
+        silent_seconds = round((self.now - attempt.synced_at).total_seconds())
+        self._note(
+            code,
+            level="warning",
+            number=attempt.number,
+            worker=attempt.worker_id,
+            silent_seconds=silent_seconds,
         )
-        return _fail(session, attempt, exhausted, now)
-    step = attempt.last_step or 0
-    waits = losses - without_wait
-    wait_seconds = retry_seconds * 2 ** (waits - 1) if waits else 0.0
-    return _go_on(session, attempt, job=job, step=step, now=now, wait_seconds=wait_seconds)
+        failure = Failure(
+            reason=FailureReason.ATTEMPTS_EXHAUSTED,
+            detail=f"attempt {attempt.number} on {attempt.worker_id} was silent for {silent_seconds} s",
+            step=attempt.last_step,
+        )
+        return self._retry(failure, retries_without_wait=1)
 
+    def apply_undelivered(self) -> JobStatus:
+        """Apply the end of an attempt that was never delivered to a worker; it does not count as a loss."""
+        attempt = self.attempt
+        self._note(
+            "attempt_unheard", level="warning", number=attempt.number, worker=attempt.worker_id
+        )
+        return self._pause_or_queue(step=0)
 
-def _go_on(
-    session: Session,
-    attempt: HeldAttempt,
-    *,
-    job: Job,
-    step: int,
-    now: datetime,
-    wait_seconds: float = 0.0,
-) -> JobStatus:
-    """Pause a job that is to be paused; queue any other again, whatever its attempt took itself to have been told."""
-    if job.cancel_requested_at is None and job.pause_requested_at is not None:
-        store.mark_paused(session, attempt)
-        _note(session, attempt, "job_paused", now, step=step)
-        return JobStatus.PAUSED
-    return _queue_again(session, attempt, wait_seconds, now)
+    def _apply_failure(self, outcome: Outcome) -> JobStatus:
+        failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
+        self._note(
+            "attempt_failed",
+            level="error",
+            number=self.attempt.number,
+            step=failure.step if failure.step is not None else outcome.step,
+            reason=failure.reason.value,
+            detail=failure.detail[:500],
+        )
+        return self._retry(failure) if failure.reason.is_retryable else self._fail(failure)
 
+    def _retry(self, failure: Failure, retries_without_wait: int = 0) -> JobStatus:
+        if self.job.cancel_requested_at is not None:
+            return self._cancel()
+        losses = store.count_loss(self.session, self.job)
+        if losses >= MAX_LOSSES:
+            summary = f"after {losses} attempts without a new checkpoint: {failure.reason.value}"
+            exhausted = Failure(
+                reason=FailureReason.ATTEMPTS_EXHAUSTED,
+                detail=f"{summary}. {failure.detail}"[:20_000],
+                step=failure.step,
+            )
+            return self._fail(exhausted)
+        waits = losses - retries_without_wait
+        wait_seconds = self.retry_seconds * 2 ** (waits - 1) if waits else 0.0
+        return self._pause_or_queue(step=self.attempt.last_step or 0, wait_seconds=wait_seconds)
 
-def _queue_again(
-    session: Session, attempt: HeldAttempt, wait_seconds: float, now: datetime
-) -> JobStatus:
-    not_before = now + timedelta(seconds=wait_seconds) if wait_seconds else None
-    if store.mark_queued_again(session, attempt, not_before) is None:
-        return _cancel(session, attempt, now)
-    _note(session, attempt, "job_requeued", now, wait_seconds=round(wait_seconds))
-    return JobStatus.QUEUED
+    def _pause_or_queue(self, *, step: int, wait_seconds: float = 0.0) -> JobStatus:
+        """Pause the job if a user has asked for it, else queue it again.
 
+        The job's row decides, not the outcome: the request may have been withdrawn since the worker read it.
+        """
+        if self.job.cancel_requested_at is None and self.job.pause_requested_at is not None:
+            store.mark_paused(self.session, self.attempt)
+            self._note("job_paused", step=step)
+            return JobStatus.PAUSED
+        return self._queue_again(wait_seconds)
 
-def _succeed(session: Session, attempt: HeldAttempt, summary: Summary, now: datetime) -> JobStatus:
-    store.mark_succeeded(session, attempt, summary, now)
-    _note(session, attempt, "job_succeeded", now)
-    return JobStatus.SUCCEEDED
+    def _queue_again(self, wait_seconds: float) -> JobStatus:
+        not_before = self.now + timedelta(seconds=wait_seconds) if wait_seconds else None
+        if store.mark_queued_again(self.session, self.attempt, not_before) is None:
+            return self._cancel()
+        self._note("job_requeued", wait_seconds=round(wait_seconds))
+        return JobStatus.QUEUED
 
+    def _succeed(self, summary: Summary) -> JobStatus:
+        store.mark_succeeded(self.session, self.attempt, summary, self.now)
+        self._note("job_succeeded")
+        return JobStatus.SUCCEEDED
 
-def _fail(session: Session, attempt: HeldAttempt, failure: Failure, now: datetime) -> JobStatus:
-    store.mark_failed(session, attempt, failure, now)
-    _note(session, attempt, "job_failed", now, level="error", reason=failure.reason.value)
-    return JobStatus.FAILED
+    def _fail(self, failure: Failure) -> JobStatus:
+        store.mark_failed(self.session, self.attempt, failure, self.now)
+        self._note("job_failed", level="error", reason=failure.reason.value)
+        return JobStatus.FAILED
 
+    def _cancel(self) -> JobStatus:
+        store.mark_cancelled(self.session, self.attempt, self.now)
+        self._note("job_cancelled")
+        return JobStatus.CANCELLED
 
-def _cancel(session: Session, attempt: HeldAttempt, now: datetime) -> JobStatus:
-    store.mark_cancelled(session, attempt, now)
-    _note(session, attempt, "job_cancelled", now)
-    return JobStatus.CANCELLED
-
-
-def _note(
-    session: Session,
-    attempt: HeldAttempt,
-    code: str,
-    now: datetime,
-    level: str = "info",
-    **data: object,
-) -> None:
-    events.insert_event(
-        session, attempt.job_id, code, now, attempt=attempt.number, level=level, **data
-    )
+    def _note(self, code: str, *, level: str = "info", **figures: object) -> None:
+        attempt = self.attempt
+        events.insert_event(
+            self.session,
+            attempt.job_id,
+            code,
+            self.now,
+            attempt=attempt.number,
+            level=level,
+            **figures,
+        )

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText, to_json
 from app.jobs.lists import text_of
+from app.jobs.progress import JobProgress
 from app.leases.store import HeldAttempt
 from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
@@ -296,11 +297,11 @@ def count_loss(session: Session, job: Job) -> int:
     return losses
 
 
-def update_progress(session: Session, attempt: HeldAttempt, values: dict[str, Any]) -> None:
-    """Note how far the running attempt is; nothing happens if it is no longer the current one."""
-    statement = _progress(tuple(sorted(values)))
+def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:
+    """Write the job's progress and count its version up, unless the attempt is no longer the job's current one."""
+    columns = progress.columns()
     held = {"job": attempt.job_id, "attempt": attempt.id}
-    session.execute(statement, held | values)
+    session.execute(_progress(tuple(columns)), held | columns)
 
 
 @functools.cache

@@ -1,6 +1,6 @@
-"""Who may use a worker's route. The token is checked before body, query and headers are read.
+"""Access to the routes of workers. The token is checked before body, query and headers are read.
 
-A stranger therefore learns nothing but that the token is wrong, and cannot make the server parse a large body.
+A caller without a valid token therefore learns only that, and cannot make the server parse a large body.
 """
 
 from collections.abc import Callable, Coroutine
@@ -15,20 +15,20 @@ from app.http.bearer import get_token, require_worker
 from app.leases import lease
 
 MOST_KNOWN = 10_000
-"""Tokens that a server remembers to be good."""
+"""Most valid tokens that a server process caches."""
 
 
 class KnownTokens:
-    """Attempts whose token has been seen, by its hash, so that the busiest routes do not read it from the database twice.
+    """A cache of valid tokens, as hashes, that saves the busiest routes a query.
 
-    A token never changes, and what it may still do is decided by the service, within its own transaction.
+    A token never changes. Whether its attempt has ended is checked by the service, in its own transaction.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def check(self, database: Database, attempt_id: str, token: str) -> None:
-        """Raise InvalidToken unless the token is the attempt's own."""
+        """Add the token to the cache. Raises InvalidToken unless it is the attempt's own."""
         with database.reading() as session:
             lease.get_ended(session, attempt_id, token)
         if len(self._known) >= MOST_KNOWN:
@@ -36,15 +36,15 @@ class KnownTokens:
         self._known[attempt_id] = lease.hash_token(token)
 
     def knows(self, attempt_id: str, token: str) -> bool:
-        """Return whether the token has been found to be the attempt's own."""
+        """Return whether the cache has this token of the attempt."""
         return self._known.get(attempt_id) == lease.hash_token(token)
 
 
 class WorkerRoute(APIRoute):
-    """A route that takes the worker token, or where its path names an attempt, that attempt's own."""
+    """A route that needs the worker token, or the attempt's own token if its path names an attempt."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, behind the check of the token."""
+        """Return the handler, preceded by the check of the token."""
         handle = super().get_route_handler()
 
         async def handle_if_allowed(request: Request) -> Response:

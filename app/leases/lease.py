@@ -1,4 +1,4 @@
-"""Lease rules for attempts: whose token it is, and until when silence is forgiven. By the database's clock."""
+"""Rules of leases: tokens, and how long a worker may be silent. All times are by the database's clock."""
 
 import hashlib
 import hmac
@@ -21,7 +21,7 @@ from app.leases.store import HeldAttempt
 
 @dataclass(frozen=True)
 class Times:
-    """How long silence is forgiven, and how long a retry waits."""
+    """Durations of the lease, the takeover and the retry, in seconds."""
 
     lease_seconds: float
     takeover_seconds: float
@@ -33,31 +33,31 @@ class Times:
         return cls(settings.lease_seconds, settings.takeover_seconds, settings.retry_seconds)
 
     def lease_expires_at(self, now: datetime) -> datetime:
-        """Return when a holder heard of now is called unreachable."""
+        """Return when a worker that syncs now counts as unreachable."""
         return now + timedelta(seconds=self.lease_seconds)
 
     def takeover_at(self, now: datetime) -> datetime:
-        """Return when the attempt of a holder heard of now is lost."""
+        """Return when the attempt of a worker that syncs now is lost."""
         return now + timedelta(seconds=self.takeover_seconds)
 
 
 def make_token(secret: str, attempt_id: str, claim_id: str | None) -> str:
-    """Return a token that nobody guesses: a claim that is repeated gives the same again, other claims give others."""
+    """Return an unguessable token. A repeated claim gets the same one; a claim without an id gets a random one."""
     if claim_id is None:
         return secrets.token_urlsafe(32)
-    said = f"{attempt_id} {claim_id}".encode("utf-8", "surrogateescape")
-    return hmac.new(secret.encode(), said, hashlib.sha256).hexdigest()
+    message = f"{attempt_id} {claim_id}".encode("utf-8", "surrogateescape")
+    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
 
 
 def hash_token(token: str) -> str:
-    """Return what is stored of a token."""
+    """Return the hash that is stored in place of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def hold(
     session: Session, attempt_id: str, token: str, times: Times
 ) -> tuple[HeldAttempt, datetime]:
-    """Renew the lease of the running attempt and return it with the present moment.
+    """Renew the lease of a running attempt; return the attempt and the current time.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """
@@ -77,7 +77,7 @@ def hold(
 
 
 def get_ended(session: Session, attempt_id: str, token: str) -> Attempt:
-    """Return an attempt whatever its status. Raises InvalidToken unless the token is its own."""
+    """Return an attempt of any status. Raises InvalidToken unless the token is its own."""
     attempt = (
         store.find_attempt(session, attempt_id, hash_token(token)) if is_id(attempt_id) else None
     )

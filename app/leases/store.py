@@ -1,4 +1,4 @@
-"""SQL of leases. Every write of a worker begins with hold_attempt: one UPDATE that is guard and lease at once."""
+"""SQL of leases. Every write of a worker begins with hold_attempt: one UPDATE checks the token and renews the lease."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,9 +13,9 @@ from contracts.attempt import AttemptStatus
 
 
 class HeldAttempt(NamedTuple):
-    """An attempt whose row is held until the transaction ends, as it stands.
+    """An attempt whose row is locked until the transaction ends.
 
-    A plain row: to make an object of it takes longer than the statement itself.
+    A plain row: making an ORM object of it takes longer than the statement itself.
     """
 
     id: str
@@ -34,7 +34,7 @@ class HeldAttempt(NamedTuple):
     resumed_step: int | None
 
 
-# What every sync does is put together once, and over plain tables, for the same reason.
+# The statements of a sync are built once, and over plain tables, for the same reason.
 ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
 
 
@@ -58,7 +58,7 @@ _HOLD = (
 
 
 def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
-    """Return the attempt if the token is its own."""
+    """Return the attempt, read afresh; None unless the token is its own."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
@@ -74,24 +74,23 @@ def hold_attempt(
     lease_seconds: float,
     takeover_seconds: float,
 ) -> HeldAttempt | None:
-    """Renew the lease of a running attempt whose token this is; None if it is not running, or not its token."""
-    said = {
+    """Renew the lease and return the locked attempt; None if it is not running, or if the token is not its own."""
+    parameters = {
         "attempt": attempt_id,
         "token": token_sha256,
         "lease_seconds": lease_seconds,
         "takeover_seconds": takeover_seconds,
     }
-    row = session.execute(_HOLD, said).one_or_none()
+    row = session.execute(_HOLD, parameters).one_or_none()
     return None if row is None else HeldAttempt._make(row)
 
 
-# What every poll does is put together once, and over plain tables: building a statement takes longer than running it,
-# and the ORM would handle each of thousands of rows once more.
+# Every poll runs it: building the statement takes longer than running it.
 _ATTEMPTS_OF_JOB = (
     select(Attempt).where(Attempt.job_id == bindparam("job")).order_by(Attempt.number)
 )
 
 
 def list_attempts(session: Session, job_id: str) -> Sequence[Attempt]:
-    """Return a job's attempts, first to newest."""
+    """Return a job's attempts, oldest first."""
     return session.scalars(_ATTEMPTS_OF_JOB, {"job": job_id}).all()

@@ -1,4 +1,4 @@
-"""Leadership: of all server processes, one at a time does a task, and the row says when it last did."""
+"""Leader election: one server process at a time does a task, and its row records when it last did."""
 
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ from app.db.tables import Leader
 def lead(
     session: Session, task: str, holder: str, now: datetime, term_seconds: float
 ) -> float | None:
-    """Take or keep the lead for a term; None if another holds it.
+    """Become or stay the leader for a term; None if another process is the leader.
 
-    Returns the seconds since anyone last did the task, infinite if nobody ever did.
+    Returns the seconds since the task was last done, infinite if it never was.
     """
     expires_at = now + timedelta(seconds=term_seconds)
     row = {"task": task, "holder": holder, "beat_at": now, "expires_at": expires_at}

@@ -1,4 +1,4 @@
-"""Stored files that no row names: what a crash left between a file and its row, or between a row's end and its file's."""
+"""Orphaned files: a crash after a file was stored, or after its row was deleted, leaves a file without a row."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -14,19 +14,19 @@ from app.storage.data_dir import Storage
 log = structlog.get_logger(__name__)
 
 AGE_SECONDS = 3600.0
-"""A younger file may be waiting for its row: uploads are bounded by their own time-outs."""
+"""Age from which a file without a row is orphaned. The row of a younger file may still come: uploads time out sooner."""
 _BATCH = 500
 
 
 def remove_leftovers(
     database: Database, storage: Storage, age_seconds: float = AGE_SECONDS
 ) -> list[str]:
-    """Delete the stored files that have been nobody's for so long, and return where they lay.
+    """Delete the orphaned files that are older than `age_seconds`, and return their paths.
 
-    In a data directory that was last used with another database, whose files these may be, nothing is deleted.
+    If the data directory was last used with another database, its files may be in use there: nothing is deleted.
     """
     if not storage.belongs_to(database.url.render_as_string(hide_password=True)):
-        log.warning("the data directory belongs to another database; nothing is cleared in it")
+        log.warning("the data directory belongs to another database; no orphaned files are deleted")
         return []
     removed = []
     old = storage.list_old(age_seconds)
@@ -38,7 +38,7 @@ def remove_leftovers(
                 storage.delete(path)
                 removed.append(path)
     if removed:
-        log.info("files that nobody owned are deleted", count=len(removed))
+        log.info("orphaned files deleted", count=len(removed))
     return removed
 
 

@@ -1,6 +1,6 @@
-"""The sweep: what acts without a request. Attempts that fell silent, queues not rung for, files that nobody owns.
+"""The sweep: work that no request triggers. It ends silent attempts, repeats rings and deletes orphaned files.
 
-A task in the server's lifespan; its work is done in a thread, and by one process at a time.
+A task in the server's lifespan. It works in a thread, and in one process at a time.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from collections import Counter
 import structlog
 from starlette.concurrency import run_in_threadpool
 
-from app.attempts import service as attempts
 from app.attempts import store as attempt_rows
+from app.attempts.finish import lose_attempt
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
@@ -33,14 +33,14 @@ TERMS = 3
 
 
 LEFTOVERS_SECONDS = 3600.0
-"""Time between two looks for files that nobody owns."""
+"""Time between two searches for orphaned files."""
 
 GROWTH_BYTES = 16 * 1024**2
 """Growth of the process after which a sweep returns freed memory to the system."""
 
 
 class Sweeper:
-    """Sweeps again and again, as one of perhaps several server processes."""
+    """Sweeps periodically. Several server processes may each have one; the leader does the work."""
 
     def __init__(self, database: Database, settings: Settings, doorbell: Doorbell) -> None:
         self._database = database
@@ -58,25 +58,25 @@ class Sweeper:
             try:
                 await run_in_threadpool(self.sweep_once)
             except Exception:
-                # An outer door: the next sweep comes anyway, and the database may be back by then.
+                # The outermost handler: the next sweep follows anyway, and the database may be back by then.
                 log.exception("sweep failed")
             held = await run_in_threadpool(return_memory, held + GROWTH_BYTES)
             await asyncio.sleep(self._settings.sweep_seconds)
 
     def sweep_once(self) -> None:
-        """Do all that is due, unless another process does it."""
+        """Do everything that is due, unless another process is the leader."""
         if not self._lead():
             return
         rings: Counter[str] = Counter()
         for attempt_id in self._silent_attempts():
             with self._database.writing() as session:
-                lost = attempts.lose_attempt(session, attempt_id, self._times)
+                lost = lose_attempt(session, attempt_id, self._times)
             if lost is None:
                 continue
-            job_id, waits_in = lost
+            job_id, to_ring = lost
             log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
-            if waits_in is not None:
-                rings[waits_in] += 1
+            if to_ring is not None:
+                rings[to_ring] += 1
         for name, times in (rings | self._queues_to_ring()).items():  # the greater of both
             self._doorbell.ring(name, times)
         if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
@@ -92,7 +92,7 @@ class Sweeper:
             if silent_seconds is None:
                 return False
             if silent_seconds > self._settings.lease_seconds:
-                # Nobody was there to be heard by: the silence since then was ours.
+                # No server was running to receive a sync, so the workers are not to blame for the silence.
                 attempt_rows.extend_all(session, self._times.takeover_at(now))
                 if math.isfinite(silent_seconds):  # not on a new database
                     log.info("leases extended", silent_seconds=silent_seconds)
@@ -104,9 +104,9 @@ class Sweeper:
             return list(attempt_rows.list_silent(session, database_now(session)))
 
     def _queues_to_ring(self) -> Counter[str]:
-        """Return the queues with jobs that nobody was rung for lately, and for how many workers to ring there.
+        """Return the queues whose jobs have had no ring lately, and how often to ring each of them.
 
-        One ring starts one job on one worker: as many as can start one now, if the broker has lost all rings.
+        One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one.
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:

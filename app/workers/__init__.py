@@ -1,1 +1,1 @@
-"""Workers: who they are, what they have, and when they were last seen."""
+"""Workers: their devices, models and versions, and when each was last seen."""

@@ -1,4 +1,4 @@
-"""Rules about workers: who is live, and which models the live ones can run."""
+"""Rules about workers: which are live, and which models they can run."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ class WorkerView(BaseModel):
     queue: str
     device: Device
     models: list[str] | None
-    """Model directories it has; null if it can also bring models from the hub."""
+    """Model directories it has; null if it can also download models from the hub."""
     versions: dict[str, str]
     last_seen_at: datetime
     live: bool
@@ -26,7 +26,7 @@ class WorkerView(BaseModel):
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:
-    """Return every worker that ever said hello."""
+    """Return every worker that has ever sent a hello."""
     alive_since = now - timedelta(seconds=store.LIVE_SECONDS)
     views = []
     for worker, job_id in store.list_workers(session):
@@ -49,7 +49,7 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
 
 
 def known_models(session: Session, queue: str, now: datetime) -> set[str] | None:
-    """Return the models that the queue's live workers have; None if there is no saying what they could run."""
+    """Return the models of the queue's live workers; None if no worker is live, or one can download models."""
     workers = store.list_live(session, queue, now)
     if not workers or any(worker.models is None for worker in workers):
         return None
@@ -59,9 +59,10 @@ def known_models(session: Session, queue: str, now: datetime) -> set[str] | None
 def models_to_take(
     session: Session, asking: WorkerInfo, now: datetime
 ) -> tuple[list[str] | None, list[str]]:
-    """Return (the only models, the models to leave) for a worker: jobs that it lacks but another has are left.
+    """Return which jobs a worker may claim, as (only these models or None, all but these models).
 
-    A model that nobody has is taken all the same, so that its job fails with a reason instead of waiting for ever.
+    A job is left to another worker if only that one has its model. A job whose model no worker has may be claimed:
+    it fails with a reason instead of waiting forever.
     """
     if asking.models is None:
         return None, []

@@ -11,11 +11,11 @@ from app.db.tables import Attempt, Worker, to_json
 from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60
-"""A worker says hello about every 20 seconds; after this long without one it is not counted on."""
+"""A worker sends a hello about every 20 seconds; after this long without one it is not live."""
 
 
 def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
-    """Note that a worker is there, and what it says of itself."""
+    """Store that a worker is alive, and its description of itself."""
     seen = {"queue": info.queue, "info": to_json(info), "last_seen_at": now}
     found = session.execute(
         update(Worker)
@@ -29,7 +29,7 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
-    """Note the turn of a worker's lock; False if a later one was heard of. Its row is held."""
+    """Store the turn of a worker's lock and lock the worker's row; False if a later turn is stored."""
     taken = session.execute(
         update(Worker)
         .where(
@@ -48,7 +48,7 @@ def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
 
 
 def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:
-    """Return every worker with the job that it runs."""
+    """Return every worker with the id of the job that it runs, or None."""
     rows = session.execute(
         select(Worker, Attempt.job_id)
         .outerjoin(
@@ -68,7 +68,7 @@ def count_live(session: Session, queue: str, now: datetime) -> int:
 
 
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
-    """Return what the live workers of a queue say of themselves."""
+    """Return the descriptions of the live workers of a queue."""
     rows = session.scalars(select(Worker.info).where(*_is_live(queue, now)))
     return [WorkerInfo.model_validate(info) for info in rows]
 

@@ -2,6 +2,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -362,27 +363,62 @@ def test_each_sync_renews_the_lease_and_silence_shows(player: Player, database: 
     assert player.job(job)["unreachable"] is False
 
 
-def test_numbers_beyond_reason_are_refused(player: Player) -> None:
+AT = "2026-01-01T00:00:00Z"
+TOO_LARGE: dict[str, dict[str, Any]] = {
+    "records.0.seq": {"records": [{"type": "metric", "seq": 10**30, "step": 1, "values": {}}]},
+    "records.0.step": {"records": [{"type": "metric", "seq": 1, "step": 2**53 + 1, "values": {}}]},
+    "records.0.total_steps": {
+        "records": [{"type": "phase", "seq": 1, "phase": "training", "total_steps": 10**30}]
+    },
+    "output.offset": {"output": {"offset": 10**30, "bytes": 1, "text": "x"}},
+    "samples.0.seq": {"samples": [{"seq": 10**30, "values": {}}]},
+}
+
+
+@pytest.mark.parametrize("field", TOO_LARGE)
+def test_a_reported_number_above_the_bound_is_rejected_by_its_name(
+    player: Player, field: str
+) -> None:
     player.submit()
     claim = player.claim()
-    for seq, step in ((10**30, 1), (1, 10**30)):
-        body = {
-            "records": [
-                {
-                    "type": "metric",
-                    "seq": seq,
-                    "step": step,
-                    "at": "2026-01-01T00:00:00Z",
-                    "values": {},
-                }
-            ]
-        }
-        response = player.client.post(
-            SYNC_PATH.format(attempt_id=claim.attempt_id),
-            json=body,
-            headers={"Authorization": f"Bearer {claim.token}"},
-        )
-        assert response.status_code == 400
+    body = {
+        name: [content | {"at": AT} for content in said]
+        if isinstance(said, list)
+        else said | {"at": AT}
+        for name, said in TOO_LARGE[field].items()
+    }
+
+    response = player.client.post(
+        SYNC_PATH.format(attempt_id=claim.attempt_id),
+        json=body,
+        headers={"Authorization": f"Bearer {claim.token}"},
+    )
+
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert (error["code"], error["param"]) == ("number_too_large", "records")
+    assert error["message"] == f"{field} is larger than {2**53}."
+
+
+def test_another_fault_beside_a_number_above_the_bound_is_named(player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+    large = {"type": "metric", "seq": 10**30, "step": -1, "at": AT, "values": {}}
+
+    response = player.client.post(
+        SYNC_PATH.format(attempt_id=claim.attempt_id),
+        json={"records": [large]},
+        headers={"Authorization": f"Bearer {claim.token}"},
+    )
+
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "invalid_field"
+
+
+def test_an_earlier_attempt_beyond_the_bound_is_rejected(player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+
     assert player.hand_in(claim, 10**30, make_metric(1)).status_code == 400
 
 

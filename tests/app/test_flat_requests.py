@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.orm import Session
 
-from app.attempts import service as attempts
+from app.attempts.claim import claim_next, receive_hello
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.jobs import lists, queue, service
@@ -151,9 +151,9 @@ def _submit(session: Session, size: int) -> object:
 def _claim(models: list[str] | None) -> Ask:
     def ask(session: Session, size: int) -> object:
         settings = Settings(worker_token="t")
-        attempts.hear_of(session, WorkerInfo(worker_id="any"), Times.of(settings))
+        receive_hello(session, WorkerInfo(worker_id="any"), Times.of(settings))
         asking = WorkerInfo(worker_id="worker-1", models=models)
-        claim = attempts.claim_next(session, ClaimRequest(worker=asking), settings)
+        claim = claim_next(session, ClaimRequest(worker=asking), settings)
         assert claim is not None
         return claim
 

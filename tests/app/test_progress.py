@@ -1,11 +1,16 @@
 """How far a job is while it tokenizes and evaluates: rows, time left, and what is never shown."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from starlette.testclient import TestClient
 
+from app.attempts.progress import AttemptProgress
+from app.db.tables import Base, Job
+from app.jobs.progress import JobProgress
+from app.leases.store import HeldAttempt
 from contracts.attempt import Claim, RowProgress, SyncRequest
 from contracts.base import utc_now
 from contracts.job import Phase
@@ -189,3 +194,24 @@ def test_a_sync_of_another_version_is_understood() -> None:
     assert SyncRequest.model_validate_json('{"records": []}').rows is None
     newer = '{"records": [], "rows": null, "something_new": {"a": 1}}'
     assert SyncRequest.model_validate_json(newer).records == []
+
+
+def test_every_field_of_a_progress_is_a_column() -> None:
+    job_columns = Base.metadata.tables[Job.__tablename__].columns.keys()
+
+    assert {field.name for field in fields(JobProgress)} <= set(job_columns)
+    assert {field.name for field in fields(AttemptProgress)} <= set(HeldAttempt._fields)
+
+
+def test_only_changed_columns_are_written_and_none_clears_one() -> None:
+    assert JobProgress().columns() == {}
+    assert JobProgress(step=3, epoch=None).columns() == {"step": 3, "epoch": None}
+    rows_of_an_earlier_phase = JobProgress(step=3, rows_done=1, rows_total=2)
+    assert rows_of_an_earlier_phase.enter(Phase.TRAINING).columns() == {
+        "phase": Phase.TRAINING,
+        "step": 3,
+        "rows_done": None,
+        "rows_total": None,
+        "rows_seconds": None,
+        "rows_seconds_left": None,
+    }

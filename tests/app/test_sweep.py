@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import delete, select, update
 
-from app.attempts import service as attempts
+from app.attempts.finish import lose_attempt
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Attempt, Bell, Job, Leader
@@ -91,7 +91,7 @@ def test_a_sync_at_the_last_moment_keeps_the_attempt(
     player.sync(claim)  # between the sweep's look and its blow
 
     with database.writing() as session:
-        assert attempts.lose_attempt(session, claim.attempt_id, Times.of(settings)) is None
+        assert lose_attempt(session, claim.attempt_id, Times.of(settings)) is None
     player.sync(claim)
 
 

@@ -1,0 +1,141 @@
+"""Claims: how a worker announces itself, and how it gets its next job."""
+
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from app.attempts import store
+from app.attempts.finish import end_stale
+from app.checkpoints import service as checkpoints
+from app.config.settings import Settings
+from app.datasets import store as datasets
+from app.db.engine import database_now
+from app.db.ids import new_id
+from app.db.tables import Attempt, Job, to_json
+from app.events import store as events
+from app.jobs import queue
+from app.jobs import store as jobs
+from app.leases import lease
+from app.leases.lease import Times
+from app.workers import service as workers
+from app.workers import store as worker_rows
+from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
+from contracts.job import DatasetSource, HubDataset, load_stored_spec
+
+
+class Hello(NamedTuple):
+    """The effect of a worker's announcement."""
+
+    is_current: bool
+    """False if the message is stale: the worker has sent a later one."""
+    to_ring: list[str]
+    """Queues in which a job waits again."""
+
+
+def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
+    """Store the worker's announcement, and end the attempts that it no longer runs."""
+    now = database_now(session)
+    worker_rows.save_worker(session, worker, now)
+    if worker.idle is None:
+        return Hello(is_current=True, to_ring=[])
+    if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
+        return Hello(is_current=False, to_ring=[])
+    queues = [
+        end_stale(session, attempt, times, now)
+        for attempt in store.list_running_of(session, worker.worker_id)
+        if attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
+    ]
+    return Hello(is_current=True, to_ring=[queue for queue in queues if queue is not None])
+
+
+def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
+    """Give the worker the best job that fits it; None if there is none, or if the request is stale.
+
+    A repeated claim gets the same attempt again. Earlier attempts on the worker's device are ended first.
+    """
+    worker, times = request.worker, Times.of(settings)
+    secret = settings.worker_token.get_secret_value()
+    if not receive_hello(session, worker, times).is_current:
+        return None
+    repeated = _find_repeated(session, request, secret)
+    if repeated is not None:
+        token = lease.make_token(secret, repeated.id, request.claim_id)
+        held, _ = lease.hold(session, repeated.id, token, times)
+        return _claim(session, held.id, jobs.lock_job(session, held.job_id), token, settings)
+    now = database_now(session)
+    only, without = workers.models_to_take(session, worker, now)
+    attempt_id = new_id("att")
+    job = queue.claim_best(
+        session, worker.queue, attempt_id, now, only_models=only, except_models=without
+    )
+    if job is None:
+        return None
+    token = lease.make_token(secret, attempt_id, request.claim_id)
+    attempt = Attempt(
+        id=attempt_id,
+        job_id=job.id,
+        number=job.attempt_number,
+        status=AttemptStatus.RUNNING,
+        token_sha256=lease.hash_token(token),
+        worker_id=worker.worker_id,
+        worker=to_json(worker),
+        slot_id=worker.idle.slot if worker.idle else None,
+        slot_turn=worker.idle.turn if worker.idle else None,
+        started_at=now,
+        synced_at=now,
+        lease_expires_at=times.lease_expires_at(now),
+        takeover_at=times.takeover_at(now),
+        acked_seq=0,
+    )
+    store.insert_attempt(session, attempt)
+    events.insert_event(
+        session,
+        job.id,
+        "attempt_started",
+        now,
+        attempt=attempt.number,
+        number=attempt.number,
+        worker=worker.worker_id,
+    )
+    return _claim(session, attempt.id, job, token, settings)
+
+
+def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
+    """Return the attempt that an earlier try of this claim got: its token is the one that this claim would get."""
+    if request.claim_id is None:
+        return None
+    for attempt in store.list_running_of(session, request.worker.worker_id):
+        token = lease.make_token(secret, attempt.id, request.claim_id)
+        if lease.hash_token(token) == attempt.token_sha256:
+            return attempt
+    return None
+
+
+def _claim(session: Session, attempt_id: str, job: Job, token: str, settings: Settings) -> Claim:
+    spec = load_stored_spec(job.spec)
+    points, earlier = checkpoints.list_resume_points(session, job)
+    return Claim(
+        attempt_id=attempt_id,
+        job_id=job.id,
+        number=job.attempt_number,
+        submitted_at=job.created_at,
+        token=token,
+        spec=spec,
+        train=_describe(session, spec.dataset.train),
+        eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
+        resume=points,
+        earlier=earlier,
+        sync_seconds=settings.sync_seconds,
+        flush_seconds=settings.flush_seconds,
+        lease_seconds=settings.lease_seconds,
+    )
+
+
+def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDataset:
+    if isinstance(source, HubDataset):
+        return source
+    dataset = datasets.find_dataset(session, source)
+    assert dataset is not None  # noqa: S101  # a foreign key keeps it until the job has ended
+    return DatasetFile(
+        dataset_id=dataset.id, sha256=dataset.sha256, bytes=dataset.bytes, rows=dataset.rows
+    )

@@ -1,0 +1,101 @@
+"""The end of an attempt: reported by its worker, lost to silence, or no longer running on the worker that held it."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.artifacts import store as artifacts
+from app.attempts import store
+from app.attempts.progress import AttemptProgress
+from app.db.engine import database_now
+from app.db.tables import Attempt, Job, to_json
+from app.errors.kinds import ArtifactsMissing, AttemptSuperseded, RecordsMissing
+from app.jobs import store as jobs
+from app.jobs.settlement import Settlement
+from app.leases import lease
+from app.leases.lease import Times
+from app.leases.store import HeldAttempt
+from contracts.attempt import AttemptStatus, FinishReply, FinishRequest
+from contracts.job import JobStatus
+from contracts.wire import ADAPTER_ARTIFACT
+
+
+def finish_attempt(
+    session: Session, attempt_id: str, token: str, request: FinishRequest, times: Times
+) -> tuple[FinishReply, str | None]:
+    """End the attempt and settle its job. A repeat with the same outcome gets the same reply.
+
+    Returns the reply, and the queue to ring if the job can be claimed again at once. Raises InvalidToken,
+    AttemptSuperseded, RecordsMissing, and ArtifactsMissing for a success without summary or adapter.
+    """
+    ended = lease.get_ended(session, attempt_id, token)
+    if ended.outcome is not None and ended.outcome["status"] == request.outcome.status:
+        return FinishReply(job_status=str(ended.settled_as)), None
+    attempt, now = lease.hold(session, attempt_id, token, times)
+    job = jobs.lock_job(session, attempt.job_id)
+    if attempt.acked_seq < request.last_seq:
+        raise RecordsMissing(
+            "last_seq",
+            attempt=attempt_id,
+            last_seq=request.last_seq,
+            acked_seq=attempt.acked_seq,
+        )
+    is_success = request.outcome.status == "succeeded"
+    if is_success:
+        _check_success(session, attempt, request)
+    content = to_json(request.outcome)
+    if store.end_attempt(session, attempt, request.outcome, content, now) is None:
+        raise AttemptSuperseded(attempt=attempt_id, status="ended")
+    settlement = Settlement(session, attempt, job, now, times.retry_seconds)
+    status = settlement.apply_outcome(request.outcome, request.summary)
+    if is_success and attempt.first_step is None and attempt.resumed_step is not None:
+        # It had no step left to train: its evaluation is the last point of the line.
+        store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))
+    store.note_settlement(session, attempt, status)
+    return FinishReply(job_status=status.value), _queue_to_ring(job, status)
+
+
+def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, str | None] | None:
+    """End an attempt whose takeover time has passed and settle its job; None if its worker has synced since.
+
+    Returns the job's id, and the queue to ring if the job can be claimed again at once.
+    """
+    now = database_now(session)
+    attempt = store.mark_lost(session, attempt_id, now)
+    if attempt is None:
+        return None
+    job = jobs.lock_job(session, attempt.job_id)
+    status = Settlement(session, attempt, job, now, times.retry_seconds).apply_loss()
+    store.note_settlement(session, attempt, status)
+    return job.id, _queue_to_ring(job, status)
+
+
+def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -> str | None:
+    """End an attempt that its own worker no longer runs, and settle its job; returns the queue to ring, if any.
+
+    An attempt without any sync was never delivered to the worker, so its end does not count as a loss.
+    """
+    was_delivered = attempt.synced_at > attempt.started_at
+    status = AttemptStatus.LOST if was_delivered else AttemptStatus.INTERRUPTED
+    ended = store.mark_over(session, attempt.id, status, now)
+    if ended is None:
+        return None
+    job = jobs.lock_job(session, ended.job_id)
+    settlement = Settlement(session, ended, job, now, times.retry_seconds)
+    if was_delivered:
+        settled = settlement.apply_loss("attempt_abandoned")
+    else:
+        settled = settlement.apply_undelivered()
+    store.note_settlement(session, ended, settled)
+    return _queue_to_ring(job, settled)
+
+
+def _queue_to_ring(job: Job, status: JobStatus) -> str | None:
+    return job.queue if status is JobStatus.QUEUED and job.not_before is None else None
+
+
+def _check_success(session: Session, attempt: HeldAttempt, request: FinishRequest) -> None:
+    if request.summary is None:
+        raise ArtifactsMissing("summary", attempt=attempt.id, missing="summary")
+    if artifacts.find_of_attempt(session, attempt.id, ADAPTER_ARTIFACT) is None:
+        raise ArtifactsMissing(attempt=attempt.id, missing=ADAPTER_ARTIFACT)
