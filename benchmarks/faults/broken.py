@@ -19,7 +19,7 @@ LATE_SECONDS = 2.0
 
 def no_fence() -> str:
     """Let every attempt write as long as its token is right, whether it has ended or not."""
-    from app.attempts import store  # noqa: PLC0415  # each build imports its own process only
+    from app.leases import store  # noqa: PLC0415  # each build imports its own process only
 
     statement = store._HOLD  # noqa: SLF001  # a build is broken from inside
     statement._where_criteria = tuple(  # noqa: SLF001
