@@ -1,1 +1,1 @@
-"""What every program of Stepline does as a process: which variables it gets, and who may look into it."""
+"""Code that every Stepline program needs as a process: the variables it gets, and protection from inspection. Not a place for helpers."""
