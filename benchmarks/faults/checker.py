@@ -1,6 +1,6 @@
-"""The checker: whether a history keeps the promises of docs/reliability.md. Pure, in the manner of Jepsen's.
+"""The checker: decides whether a history keeps the promises of docs/reliability.md. A pure function, like Jepsen's checkers.
 
-It knows nothing of how the service works, only what may be seen of it from outside.
+It knows nothing of how the service works; it sees only outside observations.
 """
 
 from collections import Counter, defaultdict
@@ -11,14 +11,14 @@ from itertools import pairwise
 from benchmarks.faults.history import AttemptRow, History, JobRow, Sighting
 
 WAKING_SECONDS = 5.0
-"""After a cut, a superseded training may still live so long: until its supervisor has asked, and ended it."""
+"""How long a superseded training may still live after a cut: until its supervisor has synced and ended it."""
 UNSENT = frozenset({"lost"})
 """Ends of an attempt that leave unsent records behind: its worker is gone, and the next attempt repeats their steps."""
 
 
 @dataclass
 class Verdict:
-    """What was found, in sentences by kind. Empty lists are what is wanted."""
+    """Findings as sentences, by kind. Without a finding, all lists are empty."""
 
     jobs_lost: list[str] = field(default_factory=list)
     jobs_run_twice: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def check(history: History) -> Verdict:
-    """Look at a history that has come to rest."""
+    """Check a history in which all jobs have ended."""
     return Verdict(
         jobs_lost=list(_lost_jobs(history)),
         jobs_run_twice=[*_doubled_ends(history), *_overlaps(history), *_late_writes(history)],
@@ -52,7 +52,7 @@ def check(history: History) -> Verdict:
 
 
 def _lost_jobs(history: History) -> Iterator[str]:
-    """Every acknowledged job is stored, and has ended as it should."""
+    """Every acknowledged job is stored, and ended with the expected status."""
     jobs = {job.id: job for job in history.jobs}
     for job_id in history.acknowledged:
         job = jobs.get(job_id)
@@ -66,7 +66,7 @@ def _lost_jobs(history: History) -> Iterator[str]:
 
 
 def _doubled_ends(history: History) -> Iterator[str]:
-    """A job ends once, its attempts count up, and one begins only when the one before has ended."""
+    """A job ends once, its attempts count up, and each begins only after the previous one has ended."""
     for job in history.jobs:
         if job.ends > 1:
             yield f"{job.id} ended {job.ends} times"
@@ -113,9 +113,9 @@ def _is_excused(history: History, sighting: Sighting) -> bool:
 
 
 def _late_writes(history: History) -> Iterator[str]:
-    """Nothing is accepted from an attempt that has ended: it stays as it was, and is not heard.
+    """The server accepts nothing from an attempt that has ended: its row does not change.
 
-    Its history may still grow: what it could not send, the next attempt may hand in under its own token.
+    Its history may still grow: the next attempt may upload its unsent records under its own token.
     """
     ended: dict[str, str] = {}
     for seen in history.observations:
@@ -130,7 +130,7 @@ def _late_writes(history: History) -> Iterator[str]:
 
 
 def _lost_points(history: History) -> Iterator[str]:
-    """What was acknowledged is stored without a gap, what ended attempts produced as well, and curves are whole."""
+    """Acknowledged records and the records of ended attempts are stored without a gap, and curves are complete."""
     acknowledged: dict[str, int] = defaultdict(int)
     for seen in history.observations:
         acknowledged[seen.attempt_id] = max(acknowledged[seen.attempt_id], seen.acked_seq)
@@ -159,7 +159,7 @@ def _holes(job: JobRow) -> Iterator[str]:
 
 
 def _doubled_points(history: History) -> Iterator[str]:
-    """What is stored was produced, as it is, and a curve has each step once."""
+    """Every stored record equals a record that a child wrote, and a curve has each step once."""
     for attempt in history.attempts:
         produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
         for point in attempt.stored:
