@@ -134,20 +134,26 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="of faults; the rest comes on top"
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="duration of the faults; the rest of the run takes longer",
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60, help="of each job")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each job")
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
     parser.add_argument(
         "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
     )
     parser.add_argument("--build", help="no_fence, early_ack or no_spool")
     parser.add_argument(
-        "--kinds", type=lambda text: text.split(","), default=[], help="of faults; else all"
+        "--kinds",
+        type=lambda text: text.split(","),
+        default=[],
+        help="kinds of faults (default: all)",
     )
-    parser.add_argument("--keep", type=Path, help="directory for the logs of a run that went wrong")
+    parser.add_argument("--keep", type=Path, help="directory for the logs of a failed run")
     return parser.parse_args()
 
 
@@ -205,7 +211,7 @@ def compare_adapters(cluster: Cluster, load: Load, history: History, result: Res
             result.adapters_compared += 1
             if adapter_sha256(cluster, job_id) != peaceful[seed]:
                 result.adapters_different += 1
-                print(f"the adapter of {job_id} is not that of a run without faults")
+                print(f"the adapter of {job_id} differs from that of a run without faults")
 
 
 def adapter_sha256(cluster: Cluster, job_id: str) -> str:

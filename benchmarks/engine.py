@@ -330,9 +330,7 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
             f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
         )
     share = ours.tokens_per_second / limit
-    print(
-        f"limit by matrix products at peak: {limit:.1f} tokens/s, of which ours reaches {share:.0%}"
-    )
+    print(f"limit by matrix products at peak: {limit:.1f} tokens/s; Stepline reaches {share:.0%}")
     ratios = {"tokens_per_second_vs_limit": share}
     for side in sides[1:]:
         updates = len(side.runs[0].seconds)  # a slow peer makes fewer: compare the same updates

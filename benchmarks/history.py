@@ -70,7 +70,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--points", type=int, default=60_000, help="written per size of request")
+    parser.add_argument(
+        "--points", type=int, default=60_000, help="points to write per size of request"
+    )
     parser.add_argument("--read-points", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--streams", type=int, default=1000)
@@ -281,7 +283,7 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
         200,
     )
     is_seen = SPIKE in answer["series"]["loss"]["value"]
-    print(f"stepline: polls: {since}; the spike is {'seen' if is_seen else 'LOST'}")
+    print(f"stepline: polls: {since}; the spike is {'visible' if is_seen else 'LOST'}")
     return {
         "steps": steps,
         "records_per_second": round(steps / seconds),

@@ -86,8 +86,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--databases", default="sqlite,postgresql")
-    parser.add_argument("--table", action="store_true", help="requests among many jobs")
-    parser.add_argument("--sizes", default="1000,100000,1000000", help="with --table")
+    parser.add_argument("--table", action="store_true", help="measure requests among many jobs")
+    parser.add_argument(
+        "--sizes", default="1000,100000,1000000", help="numbers of jobs, with --table"
+    )
     parser.add_argument(
         "--rounds", type=int, default=20, help="requests of each kind, with --table"
     )

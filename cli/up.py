@@ -214,7 +214,7 @@ def _migrate(home: DataDir, environment: dict[str, str], told: _Told) -> None:
         raise _StoppedEarly
     if part.exit_code != 0:
         raise CannotStart(
-            f"the database could not be brought to the newest schema; the end of {part.log}:\n"
+            f"the database could not be upgraded to the newest schema; the end of {part.log}:\n"
             f"{part.last_lines()}"
         )
 
@@ -269,7 +269,7 @@ def _watch(parts: dict[str, Part], told: _Told) -> int:
                     f"{name} ended with {part.exit_code}; the end of {part.log}:\n{part.last_lines()}"
                 )
                 if name == "api" and len(deaths[name]) >= API_DEATHS:
-                    _say("The API keeps dying; stopping everything.")
+                    _say("The API keeps crashing; stopping everything.")
                     return 1
                 pause = min(2.0 ** (len(deaths[name]) - 1), LONGEST_BACKOFF_SECONDS)
                 _say(f"Starting {name} again in {pause:.0f} s.")

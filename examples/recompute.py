@@ -379,7 +379,9 @@ def compare(
     trainable, losses = computation.train(train)
     yield Line("trainable parameters", summary["trainable_parameters"], trainable, 0)
     if job.spec["lora"]["dropout"]:
-        print("Step losses are not compared: lora.dropout draws other numbers for other batches.")
+        print(
+            "Step losses are not compared: lora.dropout draws different random numbers for different batches."
+        )
     else:
         for step, reported in enumerate(job.losses, start=1):
             tolerance = near if step == 1 else far
@@ -434,13 +436,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("server", help="the server's address")
     parser.add_argument("job", help="id of a job that succeeded")
     parser.add_argument("model", type=Path, help="the model's directory")
-    parser.add_argument("rows", type=Path, help="the training file that was uploaded")
+    parser.add_argument("rows", type=Path, help="the uploaded training file")
+    parser.add_argument("--eval-rows", type=Path, help="the evaluation file, if the job has one")
     parser.add_argument(
-        "--eval-rows", type=Path, help="the evaluation file, if the job has its own"
+        "--steps", type=int, default=3, help="number of first steps to train again (default: 3)"
     )
-    parser.add_argument("--steps", type=int, default=3, help="first steps to train again (3)")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", default=device, help=f"torch's name of it ({device})")
+    parser.add_argument("--device", default=device, help=f"torch device (default: {device})")
     return parser.parse_args(arguments)
 
 

@@ -58,11 +58,11 @@ def _lost_jobs(history: History) -> Iterator[str]:
         job = jobs.get(job_id)
         wanted = history.expected.get(job_id, "succeeded")
         if job is None:
-            yield f"{job_id} was acknowledged and is not stored"
+            yield f"{job_id} was acknowledged but is not stored"
         elif job.status != wanted:
-            yield f"{job_id} is {job.status} ({job.error}) and should be {wanted}"
+            yield f"{job_id} is {job.status} ({job.error}) but should be {wanted}"
         elif job.ends == 0:
-            yield f"{job_id} is {job.status} without an event that says so"
+            yield f"{job_id} is {job.status} without a matching event"
 
 
 def _doubled_ends(history: History) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _overlaps(history: History) -> Iterator[str]:
             alone = [each for each in former if not _is_excused(history, each)]
             if alone and job_id not in told:
                 told.add(job_id)
-                yield f"two trainings of {job_id} at {at:.1f}, and {alone[0].worker} was not cut off"
+                yield f"two trainings of {job_id} at {at:.1f}, although {alone[0].worker} was not cut off"
 
 
 def _is_excused(history: History, sighting: Sighting) -> bool:
@@ -121,12 +121,12 @@ def _late_writes(history: History) -> Iterator[str]:
     for seen in history.observations:
         before = ended.get(seen.attempt_id)
         if before is not None and seen.status != before:
-            yield f"{seen.attempt_id} was {before} and is {seen.status}"
+            yield f"{seen.attempt_id} changed from {before} to {seen.status}"
         if seen.status != "running":
             ended[seen.attempt_id] = seen.status
     for attempt in history.attempts:
         if attempt.ended_at is not None and attempt.synced_at > attempt.ended_at:
-            yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} and was heard at {attempt.synced_at}"
+            yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} but synced at {attempt.synced_at}"
 
 
 def _lost_points(history: History) -> Iterator[str]:
@@ -138,15 +138,15 @@ def _lost_points(history: History) -> Iterator[str]:
         stored = {point.seq for point in attempt.stored}
         acked = max(attempt.acked_seq, acknowledged[attempt.id])
         for seq in sorted(set(range(1, acked + 1)) - stored):
-            yield f"record {seq} of {attempt.id} was acknowledged and is not stored"
+            yield f"record {seq} of {attempt.id} was acknowledged but is not stored"
         for seq in sorted(set(range(acked + 1, max(stored, default=0))) - stored):
             if attempt.ended_at is not None:
-                yield f"record {seq} of {attempt.id} is missing among what is stored"
+                yield f"record {seq} of {attempt.id} is missing among the stored records"
         if attempt.ended_at is None or attempt.status in UNSENT:
             continue
         for point in history.produced.get(attempt.id, []):
             if point.seq > max(stored, default=0):
-                yield f"record {point.seq} of {attempt.id} ({attempt.status}) was produced and is not stored"
+                yield f"record {point.seq} of {attempt.id} ({attempt.status}) was written but is not stored"
     for job in history.jobs:
         yield from _holes(job)
 
@@ -164,7 +164,7 @@ def _doubled_points(history: History) -> Iterator[str]:
         produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
         for point in attempt.stored:
             if produced.get(point.seq) != point:
-                yield f"record {point.seq} of {attempt.id} is not what was produced: {point}"
+                yield f"record {point.seq} of {attempt.id} differs from the written one: {point}"
         yield from _repeated(attempt.id, [p.step for p in attempt.stored if p.is_loss])
     for job in history.jobs:
         yield from _repeated(job.id, list(job.curve))
@@ -173,7 +173,7 @@ def _doubled_points(history: History) -> Iterator[str]:
 def _repeated(name: str, steps: list[int | None]) -> Iterator[str]:
     for step, count in Counter(steps).items():
         if count > 1:
-            yield f"step {step} of {name} stands {count} times"
+            yield f"step {step} of {name} appears {count} times"
 
 
 def _by_job(history: History) -> dict[str, list[AttemptRow]]:
