@@ -1,4 +1,4 @@
-# The server: API and migrations. No torch. Settings and secrets come at run time (docs/settings.md).
+# The server: API and migrations. No torch. Settings and secrets are read at run time (docs/settings.md).
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src

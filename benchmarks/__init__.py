@@ -1,4 +1,4 @@
-"""Benchmarks: both sides in one run, a ratio in the last line, figures in docs/benchmarks.md."""
+"""Benchmarks: each measures both sides in one run and prints a ratio in its last line. Figures are in docs/benchmarks.md."""
 
 from benchmarks.extra import require_dev_extra
 

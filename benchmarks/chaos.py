@@ -1,11 +1,11 @@
-"""Chaos: several workers, many jobs, and a nemesis; then quiet, then the checker.
+"""Chaos: several workers, many jobs, and a nemesis; then all comes to rest, and the checker runs.
 
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
-Everything is real: API, Valkey, Celery workers and 4-bit training processes on a tiny Qwen2, with the times at a twentieth.
-`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to see whether the checker notices.
-The last line is JSON. Exit status 1 if a promise was broken, or if a final adapter is not, bit for bit, that of a run
-without faults.
+Everything is real: API, Valkey, Celery workers and 4-bit training processes on a tiny Qwen2, with times at a twentieth of production's.
+`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker notices.
+The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
+run without faults.
 """
 
 import argparse
@@ -34,15 +34,15 @@ from tests.postgres import running_postgres
 from tests.tiny_model import make_tiny_qwen2
 
 QUIET_SECONDS = 240
-"""Time in which everything must have come to rest after the last fault."""
+"""Time after the last fault within which all jobs must have ended."""
 BUILDS_OF_THE_WORKER = {"no_spool"}
 SEEDS = (11, 12, 13)
-"""Training seeds of the jobs: each is also run once without faults, for its adapter."""
+"""Training seeds of the jobs. Each also runs once without faults, for its adapter."""
 
 
 @dataclass
 class Result:
-    """What a run of chaos came to."""
+    """The result of a chaos run."""
 
     verdict: Verdict
     jobs: int
@@ -52,7 +52,7 @@ class Result:
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Return the last line."""
+        """Return the last line of output."""
         return {
             "jobs": self.jobs,
             "faults": dict(sorted(self.faults.items())),
@@ -64,7 +64,7 @@ class Result:
 
 
 class Load:
-    """Keeps some jobs waiting or running, submitted as a careful client does: with a key, until acknowledged."""
+    """Keeps some jobs waiting or running. Submits them like a careful client: with a key, and retrying until acknowledged."""
 
     def __init__(self, cluster: Cluster, dataset: str, steps: int, jobs_at_once: int) -> None:
         self._cluster = cluster
@@ -74,7 +74,7 @@ class Load:
         self.seed_of: dict[str, int] = {}
 
     def keep_up(self) -> None:
-        """Submit what is missing, if the server can be reached."""
+        """Submit as many jobs as are missing, if the server is reachable."""
         try:
             listed = self._cluster.client.get("/v1/jobs", params={"limit": 100}, timeout=5)
             open_jobs = {
@@ -83,7 +83,7 @@ class Load:
             for _ in range(self._jobs_at_once - len(open_jobs)):
                 self.submit(timeout=5)
         except (httpx2.TransportError, KeyError, ValueError):
-            return  # the server is away; next time
+            return  # the server is unavailable; try the next time
 
     def submit(self, timeout: float = 30) -> str | None:
         """Submit one job; return its id if it was acknowledged."""
@@ -114,7 +114,7 @@ class Load:
 
 
 def main() -> int:
-    """Run chaos and tell what it came to."""
+    """Run chaos and print the result."""
     options = arguments()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepline-chaos-")))
@@ -134,25 +134,31 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="of faults; the rest comes on top"
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="duration of the faults; the rest of the run takes longer",
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60, help="of each job")
+    parser.add_argument("--steps", type=int, default=60, help="steps of each job")
     parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
     parser.add_argument(
         "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
     )
     parser.add_argument("--build", help="no_fence, early_ack or no_spool")
     parser.add_argument(
-        "--kinds", type=lambda text: text.split(","), default=[], help="of faults; else all"
+        "--kinds",
+        type=lambda text: text.split(","),
+        default=[],
+        help="kinds of faults (default: all)",
     )
-    parser.add_argument("--keep", type=Path, help="directory for the logs of a run that went wrong")
+    parser.add_argument("--keep", type=Path, help="directory for the logs of a failed run")
     return parser.parse_args()
 
 
 def make_cluster(stack: ExitStack, directory: Path, options: argparse.Namespace) -> Cluster:
-    """Return the service to be run, not started yet."""
+    """Return the service, not started yet."""
     postgres = None
     if options.database.startswith("postgres"):
         postgres = stack.enter_context(running_postgres())
@@ -165,7 +171,7 @@ def make_cluster(stack: ExitStack, directory: Path, options: argparse.Namespace)
 
 
 def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Result:
-    """Faults, then quiet, then the checker."""
+    """Inject faults, wait until all comes to rest, run the checker."""
     began = time.monotonic()
     place_model(cluster, make_tiny_qwen2(directory / "tiny-qwen2"))
     dataset = cluster.upload_dataset(tiny_rows(40))
@@ -192,7 +198,7 @@ def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Resul
 
 
 def compare_adapters(cluster: Cluster, load: Load, history: History, result: Result) -> None:
-    """Run each seed once more in peace, and compare every final adapter with its own."""
+    """Run each seed once without faults, and compare every final adapter with the one of its seed."""
     disturbed = {job.id for job in history.jobs if job.status == "succeeded"}
     peaceful: dict[int, str] = {}
     for seed in sorted(set(load.seed_of.values())):
@@ -205,11 +211,11 @@ def compare_adapters(cluster: Cluster, load: Load, history: History, result: Res
             result.adapters_compared += 1
             if adapter_sha256(cluster, job_id) != peaceful[seed]:
                 result.adapters_different += 1
-                print(f"the adapter of {job_id} is not that of a run without faults")
+                print(f"the adapter of {job_id} differs from that of a run without faults")
 
 
 def adapter_sha256(cluster: Cluster, job_id: str) -> str:
-    """Return the hash of a job's adapter weights; the files beside them name the run directory."""
+    """Return the hash of a job's adapter weights, without the other files, which name the run directory."""
     response = cluster.client.get(f"/v1/jobs/{job_id}/artifacts/adapter.zip")
     assert response.status_code == 200, response.text
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:

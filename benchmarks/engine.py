@@ -1,10 +1,10 @@
-"""Our engine against plain transformers and TRL, on the same rows with the same masks in the same order.
+"""Stepline's engine against plain transformers and TRL, on the same rows with the same masks in the same order.
 
     python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl] [--updates 2] [--pairs 1]
     python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
 
-Each side runs in a process of its own, in turn, pair by pair; medians are taken. The last line is JSON. Loading and
-evaluation are left out on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
+Each side runs in its own process, alternating, pair by pair; the benchmark reports medians. The last line is JSON. Loading and
+evaluation are excluded on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
 measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU.
 """
 
@@ -46,7 +46,7 @@ class Run:
     peak_bytes: int
 
     def tokens_per_second_of(self, updates: int) -> float:
-        """Real tokens ÷ seconds over the first so many updates."""
+        """Real tokens ÷ seconds over the first `updates` updates."""
         return sum(self.tokens[:updates]) / sum(self.seconds[:updates])
 
 
@@ -63,7 +63,7 @@ class Side:
         return self.tokens_per_second_of(len(self.runs[0].seconds))
 
     def tokens_per_second_of(self, updates: int) -> float:
-        """Median over the runs, the first so many updates of each."""
+        """Median over the runs, of the first `updates` updates of each."""
         return statistics.median(run.tokens_per_second_of(updates) for run in self.runs)
 
     @property
@@ -170,7 +170,7 @@ def read_rows(data: Path) -> list[Any]:
 
 
 def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
-    """Tokenize once more, as the training program did, and write down its windows for the peers."""
+    """Tokenize again, as the training program did, and write its windows for the peers."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not for --help
 
     from worker.training.data.batches import Windows  # noqa: PLC0415
@@ -231,7 +231,7 @@ def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
 
 def run_process(command: list[str], output: Any) -> int:
     """Run to the end; return the process's peak resident memory in bytes."""
-    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as our own program has it
+    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as the training program has it
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     peak = 0
@@ -242,7 +242,7 @@ def run_process(command: list[str], output: Any) -> int:
 
 
 def peak_bytes_so_far(pid: int) -> int:
-    """Return a process's peak; 0 once it has ended. rusage would count what its parent held when it made it."""
+    """Return a process's peak in bytes; 0 once it has ended. rusage would include its parent's memory at the fork."""
     try:
         found = _PEAK.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -251,7 +251,7 @@ def peak_bytes_so_far(pid: int) -> int:
 
 
 def peers_python() -> Path:
-    """Return the interpreter of the peers' environment, made on first use: TRL over our own packages."""
+    """Return the interpreter of the peers' environment, created on first use: TRL on top of Stepline's packages."""
     python = PEERS_ENVIRONMENT / "bin" / "python"
     if not list(PEERS_ENVIRONMENT.glob("lib/python*/site-packages/trl")):
         venv.create(PEERS_ENVIRONMENT, with_pip=True)
@@ -285,7 +285,7 @@ def make_model(folder: Path, data: Path) -> Path:
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second if the update's matrix products ran at this machine's peak, and nothing else ran."""
+    """Return the tokens per second if the update's matrix products ran at this machine's peak and nothing else took time."""
     return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
 
@@ -293,7 +293,7 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
     """Return the operations of the update's matrix products, per token.
 
     2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the adapter's, and
-    4 for each of the head's, which is frozen as well, on supervised tokens only: its logits are computed once.
+    4 for each of the head's (also frozen), on supervised tokens only, because its logits are computed once.
     """
     config = json.loads((Path(plan.model) / "config.json").read_text())
     head = config["vocab_size"] * config["hidden_size"]
@@ -330,12 +330,10 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
             f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
         )
     share = ours.tokens_per_second / limit
-    print(
-        f"limit by matrix products at peak: {limit:.1f} tokens/s, of which ours reaches {share:.0%}"
-    )
+    print(f"limit by matrix products at peak: {limit:.1f} tokens/s; Stepline reaches {share:.0%}")
     ratios = {"tokens_per_second_vs_limit": share}
     for side in sides[1:]:
-        updates = len(side.runs[0].seconds)  # a slow peer makes fewer: like is compared with like
+        updates = len(side.runs[0].seconds)  # a slow peer makes fewer: compare the same updates
         ratios[f"tokens_per_second_vs_{side.name}"] = (
             ours.tokens_per_second_of(updates) / side.tokens_per_second
         )

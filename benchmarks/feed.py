@@ -1,7 +1,7 @@
-"""A training process and its supervisor, without the training: what lies between a step and a client, as it is in earnest.
+"""A training process and its supervisor without the training: the real path from a step to a client.
 
-The records go through the trainer's own recorder into a file, and out of it by the supervisor's own reporter, which holds a
-record back for as long as STEPLINE_FLUSH_SECONDS has it.
+The real recorder of the training program writes the records into a file, and the real reporter of the supervisor sends them,
+delayed by up to STEPLINE_FLUSH_SECONDS.
 """
 
 import random
@@ -18,14 +18,14 @@ from worker.supervisor.server.client import Server
 from worker.training.rundir.recorder import Recorder
 
 LOOK_SECONDS = 0.1
-"""Time between two looks of the supervisor: the default of STEPLINE_POLL_SECONDS."""
+"""The supervisor's polling interval: the default of STEPLINE_POLL_SECONDS."""
 PATIENCE_SECONDS = 60.0
 
 
 def feed(
     url: str, claim: Claim, folder: Path, steps: Sequence[dict[str, float]], step_seconds: float
 ) -> None:
-    """Record steps that take about so long each, and sync them until the server has all."""
+    """Record steps at about this interval, and sync until the server has all of them."""
     run_dir = RunDir(folder)
     training = threading.Thread(target=_train, args=(run_dir, steps, step_seconds))
     training.start()

@@ -5,10 +5,11 @@
 
 Writing: training steps of six values go through HTTP sync under a real claim's token, one request after another, with full
 durability; to MLflow through log-batch. A point is one value of one series at one step, on both sides. Requests of equal
-size are compared: 50 points each, and 1,000, the most that MLflow takes. Then the server is killed with signal 9 and what
-it had acknowledged is counted in the file. Reading: a curve of 1,000 points for a plot out of `--read-points` steps, ours by
-/metrics, theirs by get-history-bulk-interval. Then ours alone: a job of `--large` steps, and `--streams` open streams of one
-server process over `--stream-seconds` of a training, whose steps go through the worker's own recorder and reporter. The last line is JSON; "ratios" holds the smallest ratio of all that were measured.
+size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills the server with signal 9
+and counts the acknowledged records in the file. Reading: a curve of 1,000 points for a plot out of `--read-points` steps, from
+Stepline by /metrics, from MLflow by get-history-bulk-interval. Then Stepline alone: a job of `--large` steps, and `--streams` open streams of
+one server process over `--stream-seconds` of a training, whose steps go through the worker's real recorder and reporter. The last
+line is JSON; "ratios" holds the smallest of all measured ratios.
 """
 
 import argparse
@@ -53,7 +54,7 @@ SPIKE = 99.0
 def main() -> None:
     """Measure both sides and print a table and JSON."""
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left running
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours = {kind: measure_ours(kind, folder, options) for kind in options.databases}
@@ -69,7 +70,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--points", type=int, default=60_000, help="written per size of request")
+    parser.add_argument(
+        "--points", type=int, default=60_000, help="points to write per size of request"
+    )
     parser.add_argument("--read-points", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--streams", type=int, default=1000)
@@ -97,7 +100,7 @@ def compare(ours: list[dict[str, Any]], peer: dict[str, Any]) -> dict[str, float
 
 @contextlib.contextmanager
 def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """Give a database of a kind, migrated."""
+    """Yield a migrated database of this kind."""
     with contextlib.ExitStack() as stack:
         url = f"sqlite:///{folder}/stepline.db"
         if kind == "postgresql":
@@ -123,10 +126,10 @@ class Server:
             "STEPLINE_WORKER_TOKEN": TOKEN,
             "STEPLINE_PORT": str(self.port),
             "STEPLINE_DOORBELL": "false",
-            "STEPLINE_STREAMS": "0",  # no caps: all of the streams come from one address
+            "STEPLINE_STREAMS": "0",  # no caps, because all streams come from one address
             "STEPLINE_STREAMS_PER_PEER": "0",
             "STEPLINE_CONNECTIONS_PER_PEER": "0",
-            "STEPLINE_TAKEOVER_SECONDS": "86400",  # a job that was measured is not queued again
+            "STEPLINE_TAKEOVER_SECONDS": "86400",  # so that a measured job is not queued again
             **{f"STEPLINE_{name.upper()}": str(value) for name, value in settings.items()},
         }
 
@@ -139,7 +142,7 @@ class Server:
         wait_for(lambda: self.client.get("/healthz").status_code == 200, self._log)
 
     def kill(self) -> None:
-        """Kill it without a word."""
+        """Kill it with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -161,7 +164,7 @@ class Server:
 
 
 def measure_ours(kind: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure our side over one kind of database."""
+    """Measure Stepline on one kind of database."""
     folder = folder / kind
     folder.mkdir()
     with database_url(kind, folder) as url:
@@ -199,7 +202,7 @@ def steps_body(first: int, count: int) -> bytes:
 
 
 def values_at(step: int) -> dict[str, float]:
-    """Return the six values of a step, with one spike among all."""
+    """Return the six values of a step; one step of all is a spike."""
     chance = random.Random(step)  # noqa: S311  # figures of a curve
     values = [2 + chance.random(), 2e-4 * chance.random(), chance.random(), step / 1e6, 120.0, 0.25]
     return dict(zip(SERIES, values, strict=True))
@@ -225,7 +228,7 @@ def write_ours(server: Server, points: int, size: int) -> dict[str, float]:
 
 
 def count_lost(server: Server, url: str) -> int:
-    """Write, kill the server in the middle of it, and return how many acknowledged records are not there."""
+    """Write, kill the server meanwhile, and return the number of acknowledged records that are missing."""
     claim = server.claim()
     acked = 0
     for first in range(1, 3000, 30):
@@ -265,7 +268,7 @@ def read_ours(server: Server, job: Claim, label: str, query: str = "") -> dict[s
 
 
 def measure_large(server: Server, steps: int) -> dict[str, Any]:
-    """Measure a job of very many steps: its plot, its zooms, its polls, and whether its spike is seen."""
+    """Measure a job of very many steps: its plot, its zooms, its polls, and whether the plot shows its spike."""
     began = time.perf_counter()
     claim = fill_ours(server, steps, spike=steps * 2 // 3)
     seconds = time.perf_counter() - began
@@ -280,7 +283,7 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
         200,
     )
     is_seen = SPIKE in answer["series"]["loss"]["value"]
-    print(f"stepline: polls: {since}; the spike is {'seen' if is_seen else 'LOST'}")
+    print(f"stepline: polls: {since}; the spike is {'visible' if is_seen else 'LOST'}")
     return {
         "steps": steps,
         "records_per_second": round(steps / seconds),
@@ -294,7 +297,7 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
 async def measure_streams(
     server: Server, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Open many streams of one job in training, two steps a second, and see what each of them gets, and how late.
+    """Open many streams of one job in training, two steps a second, and measure what each receives and how late.
 
     The clock starts where the training process records a step, and stops where a client has read it.
     """
@@ -400,7 +403,7 @@ def measure_peer(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 class Peer:
-    """An MLflow tracking server, by its own REST API."""
+    """An MLflow tracking server, used over its REST API."""
 
     def __init__(self, client: httpx2.Client) -> None:
         self._client = client
@@ -451,7 +454,7 @@ class Peer:
 def batches(
     steps: range, size: int, names: tuple[str, ...]
 ) -> Iterator[list[dict[str, float | str]]]:
-    """Yield the same points as ours, in batches of one size."""
+    """Yield the same points as for Stepline, in batches of one size."""
     batch: list[dict[str, float | str]] = []
     for step in steps:
         values = values_at(step)
@@ -465,7 +468,7 @@ def batches(
 
 
 def peer_python() -> Path:
-    """Return the interpreter of MLflow's environment, made on first use."""
+    """Return the interpreter of MLflow's environment, created on first use."""
     python = PEER_ENVIRONMENT / "bin" / "python"
     if not (PEER_ENVIRONMENT / "bin" / "mlflow").exists():
         venv.create(PEER_ENVIRONMENT, with_pip=True)
@@ -477,7 +480,7 @@ def peer_python() -> Path:
 
 
 def timed(action: Callable[[], bytes], times: int) -> tuple[dict[str, float], int]:
-    """Do something again and again; return its times in milliseconds and the length of its answer."""
+    """Repeat a call; return its times in milliseconds and the length of its response."""
     size = len(action())
     taken = []
     for _ in range(times):
@@ -492,7 +495,7 @@ def timed(action: Callable[[], bytes], times: int) -> tuple[dict[str, float], in
 
 
 def wait_for(is_there: Callable[[], bool], log: Path) -> None:
-    """Wait until a server answers."""
+    """Wait until a server responds."""
     deadline = time.monotonic() + 180
     while True:
         with contextlib.suppress(httpx2.TransportError):

@@ -1,13 +1,13 @@
-"""Load: how many durable jobs a second come in over HTTP, and whether rival claimers ever get the same one.
+"""Load: how many durable jobs a second the server accepts over HTTP, and whether competing claimers ever get the same job.
 
     python -m benchmarks.load [--jobs 1000] [--databases sqlite,postgresql]
     python -m benchmarks.load --table [--sizes 1000,100000,1000000] [--rounds 20] [--databases sqlite,postgresql]
 
-One API process, four clients. A job is counted when its 201 has arrived; by then it is committed with synchronous writes
-(SQLite FULL, PostgreSQL's default with fsync on). It prints and never judges; the last line is JSON with the ratios to
-the targets, beside the number of cores and what one fsync costs here.
+One API process, four clients. A job counts when its 201 has arrived; by then it is committed with synchronous writes
+(SQLite FULL, PostgreSQL's default with fsync on). It prints figures and passes no judgement. The last line is JSON with the
+ratios to the targets, the number of cores, and the cost of one fsync on this machine.
 
-With --table: what each kind of request costs among so many jobs, and the ratio of the largest size to the smallest
+With --table: the cost of each kind of request among that many jobs, and the ratio of the largest size to the smallest
 (benchmarks/table.py). A million jobs take about 8 GB of disk and some minutes for each database.
 """
 
@@ -40,7 +40,7 @@ FSYNCS = 50
 
 @dataclass(frozen=True)
 class Figures:
-    """What one database gave."""
+    """The results of one database."""
 
     jobs: int
     enqueued_per_second: float
@@ -86,8 +86,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--databases", default="sqlite,postgresql")
-    parser.add_argument("--table", action="store_true", help="requests among many jobs")
-    parser.add_argument("--sizes", default="1000,100000,1000000", help="with --table")
+    parser.add_argument("--table", action="store_true", help="measure requests among many jobs")
+    parser.add_argument(
+        "--sizes", default="1000,100000,1000000", help="numbers of jobs, with --table"
+    )
     parser.add_argument(
         "--rounds", type=int, default=20, help="requests of each kind, with --table"
     )
@@ -118,12 +120,12 @@ def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
         directory / "service",
         url,
         STEPLINE_DOORBELL="false",
-        STEPLINE_TAKEOVER_SECONDS="86400",  # nobody here keeps its lease
+        STEPLINE_TAKEOVER_SECONDS="86400",  # no worker renews its lease
     )
     stack.callback(service.__exit__)
     service.migrate()
     service.start_api()
-    enqueue(service, 40)  # the first ones find nothing warm
+    enqueue(service, 40)  # the first requests find cold caches
     claim_all(service)
     began = time.perf_counter()
     stored = enqueue(service, jobs)
@@ -158,7 +160,7 @@ def enqueue(service: Service, jobs: int) -> list[str]:
 
 
 def claim_all(service: Service) -> list[str]:
-    """Claim from all clients at once until nothing is left; return the jobs they were given."""
+    """Claim from all clients at once until nothing is left; return the claimed jobs."""
 
     def claim(client: httpx2.Client, number: int) -> str | None:
         response = client.post(
@@ -175,7 +177,7 @@ def claim_all(service: Service) -> list[str]:
 def from_all_clients(
     service: Service, call: Callable[[httpx2.Client, int], str | None]
 ) -> list[str]:
-    """Repeat a call in every client until it gives nothing; return all that was given."""
+    """Repeat a call in every client until it returns None; return all results."""
     given: list[list[str]] = [[] for _ in range(CLIENTS)]
 
     def run(number: int) -> None:

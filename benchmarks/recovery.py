@@ -1,11 +1,12 @@
-"""Recovery: how soon a killed worker's job runs again, and how soon jobs start whose rings the broker has lost.
+"""Recovery: how soon a killed worker's job runs again, and how soon jobs start after the broker has lost their rings.
 
     python -m benchmarks.recovery [--workers 3] [--scale 1] [--database sqlite]
 
 Real API, Valkey, Celery workers and training on a tiny Qwen2, with production's times divided by --scale. The first figure
 is the time from the takeover of a killed worker's attempt to the start of the next on another worker; the second the time
 from the return of a broker that lost everything to the start of each job that was submitted meanwhile, as many as there
-are idle workers. The server's clock counts. It prints and never judges; the last line is JSON with the targets beside.
+are idle workers. All times are by the server's clock. It prints figures and
+passes no judgement; the last line is JSON with the targets.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from worker.settings import Settings as WorkerSettings
 RESTART_TARGET_SECONDS = 15.0
 START_TARGET_SECONDS = 45.0
 STEPS = 1_000_000
-"""More than are trained here: a job runs until it is cancelled."""
+"""More steps than a job reaches: it runs until it is cancelled."""
 
 
 def main() -> None:
@@ -69,14 +70,14 @@ def main() -> None:
 
 
 def production_times(scale: float) -> dict[str, str]:
-    """Return every time that the fault tests shorten as production has it, divided by scale."""
+    """Return production's value, divided by scale, of every time that the fault tests shorten."""
     fields = WorkerSettings.model_fields | ServerSettings.model_fields
     defaults = {name: fields[name.removeprefix("STEPLINE_").lower()].default for name in TWENTIETH}
     return {name: str(default / scale) for name, default in defaults.items()}
 
 
 def measure_restarts(cluster: Cluster, dataset: str, count: int, takeover: float) -> list[float]:
-    """Kill workers amid their jobs and return the seconds from each takeover to the start of the next attempt."""
+    """Kill workers during their jobs and return the seconds from each takeover to the start of the next attempt."""
     doomed = [f"doomed-{n}" for n in range(count)]
     for name in doomed:
         cluster.start_worker(name)
@@ -102,7 +103,7 @@ def measure_restarts(cluster: Cluster, dataset: str, count: int, takeover: float
 
 
 def measure_starts(cluster: Cluster, dataset: str, count: int) -> list[float]:
-    """Submit jobs while the broker is gone; return the seconds from its return, with nothing left, to each start."""
+    """Submit jobs while the broker is down; return the seconds from its return, with an empty queue, to each start."""
     cluster.stop("broker", signal.SIGKILL)
     jobs = [cluster.post_job(**spec_of_job(dataset, STEPS)) for _ in range(count)]
     returned = datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""Rows of a service that has run for long, written into a database as fast as it takes them.
+"""Fills a database with the rows of a service that has run for a long time, as fast as the database accepts them.
 
 Ninety of a hundred jobs have ended, with a summary each; the newest tenth waits, in three queues and with several
-priorities, and a few run. Most have a name and labels.
+priorities, and a few run. Most jobs have a name and labels.
 """
 
 import itertools
@@ -34,7 +34,7 @@ LATE_MODEL = "team/late"
 NEEDLE = "needle-in-hay"
 NEEDLE_FROM_NEWEST = 900
 NEWEST_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-"""When the newest was submitted; each other one a second before the next."""
+"""Submission time of the newest job; each older one was submitted a second earlier."""
 _CHUNK = 20_000
 _SUMMARY = json.dumps(
     to_json(make_summary(windows=[{"step": 10 * n, "loss": 2.5 - n / 50} for n in range(1, 51)]))
@@ -49,20 +49,20 @@ def job_id(index: int) -> str:
 
 
 def first_queued(size: int) -> int:
-    """Return the index of the job that is claimed first of the queue `default`."""
+    """Return the index of the first job that a claim takes from the queue `default`."""
     queued = range(size - size // 10, size)
     best = [n for n in queued[:1000] if _priority(n, size) == 10 and _queue(n, size) == "default"]
     return best[0]
 
 
 def queued_id(size: int, nth: int) -> str:
-    """Return the id of a job that waits in the middle of the queues; another for each `nth`."""
+    """Return the id of a job that waits in the middle of the queues; a different one for each `nth`."""
     middle = size - size // 20
     return job_id(middle - nth)
 
 
 def write(database: Database, size: int) -> None:
-    """Fill a migrated, empty database with so many jobs."""
+    """Fill a migrated, empty database with this many jobs."""
     tables = {
         Worker: _workers(),
         Job: (_job(n, size) for n in range(size)),
@@ -77,7 +77,7 @@ def write(database: Database, size: int) -> None:
 
 
 def analyze(database: Database) -> None:
-    """Let PostgreSQL look at its tables, as it does by itself after a while. SQLite is never asked to."""
+    """Analyze PostgreSQL's tables, as autovacuum does after a while. On SQLite the service never runs ANALYZE."""
     if not database.is_sqlite:
         with psycopg.connect(**_dsn(database), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

@@ -1,7 +1,7 @@
-"""The table: what each request costs among 1,000, 100,000 and 1,000,000 jobs. Runs as `python -m benchmarks.load --table`.
+"""The cost of each kind of request among 1,000, 100,000 and 1,000,000 jobs. Runs as `python -m benchmarks.load --table`.
 
-One server process for each size, all at once; every kind of request goes to each of them in turn, so that whatever else
-the machine does slows all sizes alike. The rows are written into the database directly; the requests go over HTTP.
+One server process per size runs at the same time. Every kind of request goes to each of them in turn, so that other load
+on the machine slows all sizes equally. The rows are written into the database directly; the requests go over HTTP.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from tests.e2e.service import WORKER_TOKEN, Service
 from tests.postgres import Postgres, running_postgres
 
 WARM_UP = 6
-"""Requests of a kind before those that count: by then every statement is prepared and cached."""
+"""Warm-up requests of each kind: after them every statement is prepared and cached."""
 ONE_JOB = {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}, "name": "one"}
 Request = tuple[str, str, dict[str, Any]]
-"""Method, path, and what else httpx2 takes."""
+"""Method, path, and other arguments of httpx2."""
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -82,7 +82,7 @@ class Side:
             folder / str(size),
             postgres.url(postgres.create_database()) if postgres else None,
             STEPLINE_DOORBELL="false",
-            STEPLINE_TAKEOVER_SECONDS="86400",  # nobody here keeps its lease
+            STEPLINE_TAKEOVER_SECONDS="86400",  # no worker renews its lease
             STEPLINE_SWEEP_SECONDS="3",
         )
         stack.callback(self.service.__exit__)
@@ -99,7 +99,7 @@ class Side:
         self.deep = self.service.get("/v1/jobs", created_before=middle, limit=1)["cursor"]
 
     def send(self, request: Request) -> float:
-        """Send a request that must succeed, and return the seconds until its answer was there."""
+        """Send a request that must succeed, and return the seconds until its response arrived."""
         method, path, rest = request
         if path.startswith("/internal/"):
             rest = rest | {"headers": {"Authorization": f"Bearer {WORKER_TOKEN}"}}
@@ -112,7 +112,7 @@ class Side:
         return seconds
 
     def search_all(self) -> float:
-        """Return the seconds that a search without a hit takes to look through every job, page by page."""
+        """Return the seconds that a search without a hit takes over all jobs, page by page."""
         began = time.perf_counter()
         cursor: dict[str, str] = {}
         while True:
@@ -138,7 +138,7 @@ def measure_kind(
 
 
 def measure_sweep(sides: list[Side], rounds: int) -> list[float]:
-    """Return the median seconds of what each sweep asks of the jobs that wait."""
+    """Return the median seconds of the sweep's queries over waiting jobs."""
     medians = []
     for side in sides:
         seconds = []
@@ -154,7 +154,7 @@ def measure_sweep(sides: list[Side], rounds: int) -> list[float]:
 
 
 def measure_migration(database: Database) -> float:
-    """Return the seconds of the migration that made these lists, over the rows that are there."""
+    """Return the seconds of the migration that built these indexes, over the existing rows."""
     with database.writer.begin() as connection:
         command.downgrade(alembic_config(connection), "0004")
     began = time.perf_counter()
@@ -167,7 +167,7 @@ def _list(**query: Any) -> Callable[[Side, int], Request]:
 
 
 def _list_of_time(name: str, jobs_back: Callable[[int], int]) -> Callable[[Side, int], Request]:
-    """List from the time when a job was submitted that is so many jobs back."""
+    """List from the submission time of the job that is this many jobs back."""
 
     def build(side: Side, _: int) -> Request:
         at = rows.NEWEST_AT - timedelta(seconds=jobs_back(side.size))
@@ -202,7 +202,7 @@ def _claim(_: Side, number: int) -> Request:
 
 
 def _claim_behind(_: Side, __: int) -> Request:
-    """Claim for a worker that has only the model of the last jobs in the queue; another may bring any."""
+    """Claim for a worker that has only the model of the last jobs in the queue; another worker may download any model."""
     worker = {"worker_id": "lacks-most", "queue": "default", "models": [rows.LATE_MODEL]}
     return "POST", CLAIM_PATH, {"json": {"worker": worker}}
 

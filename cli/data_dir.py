@@ -1,4 +1,4 @@
-"""The data directory of `stepline up`: what lies where in it, its worker token, and its lock."""
+"""The data directory of `stepline up`: its paths, its worker token, and its lock."""
 
 import fcntl
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 class DataDirInUse(Exception):
-    """Another `stepline up` runs on this data directory; the text says which."""
+    """Another `stepline up` uses this data directory; the message says which."""
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """Return where `stepline up` keeps everything unless told otherwise."""
+    """Return the default data directory of `stepline up`."""
     base = environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "stepline"
 
@@ -41,7 +41,7 @@ class DataDir:
 
     @property
     def models(self) -> Path:
-        """Root of model directories, unless another one is given."""
+        """Default root of model directories."""
         return self.path / "models"
 
     @property
@@ -51,17 +51,17 @@ class DataDir:
 
     @property
     def logs(self) -> Path:
-        """What the parts print, one file each."""
+        """The output of the parts, one file each."""
         return self.path / "logs"
 
     def create(self) -> None:
-        """Make the directories that are missing, for this user alone."""
+        """Create missing directories, readable by this user only."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (self.files, self.work, self.models, self.valkey, self.logs):
             path.mkdir(mode=0o700, exist_ok=True)
 
     def worker_token(self) -> str:
-        """Return the token that lets the worker claim; made on first use, readable by this user alone."""
+        """Return the worker token; created on first use, in a file that only this user can read."""
         path = self.path / "worker-token"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -73,7 +73,7 @@ class DataDir:
         return token
 
     def lock(self, note: str) -> int:
-        """Hold this directory until the returned descriptor is closed. Raises DataDirInUse. The note is for others."""
+        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse, whose message is the holder's note."""
         path = self.path / "up.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -1,4 +1,4 @@
-"""What each part that `stepline up` starts gets of its environment: no more than it needs, secrets above all."""
+"""Which environment variables `stepline up` passes to each part: only those that the part needs, above all secrets."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "broker": BASIC,
     "migrate": (*BASIC, SETTINGS),
     "api": (*BASIC, SETTINGS, WORKER_TOKEN),
-    # The hub's token goes from the worker to the process that downloads, and nowhere else.
+    # The worker passes the hub's token to the download process and to no other.
     "worker": (*BASIC, SETTINGS, WORKER_TOKEN, *COMPUTE, *HUB),
 }
-"""Names of variables, by the part that gets them."""
+"""Names of variables, by part."""
 
 
 def environment_of(part: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a part gets."""
+    """Return the variables for a part."""
     return choose(environ, *NEEDS[part])

@@ -1,4 +1,4 @@
-"""Where `stepline up` listens: which address --host means, whether other machines reach it, and under which URLs."""
+"""Where `stepline up` listens: the address that --host means, whether other machines can reach it, and its URLs."""
 
 import fcntl
 import ipaddress
@@ -14,25 +14,25 @@ SIOCGIFADDR = 0x8915
 """Asks Linux for the IPv4 address of a network interface (netdevice(7))."""
 HOST_NAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+(?<!\.)")
 LINK_LOCAL_SCOPE = "20"
-"""Scope in /proc/net/if_inet6 of addresses that a browser cannot open, since they need a zone."""
+"""Scope in /proc/net/if_inet6 of addresses that a browser cannot open, because they need a zone."""
 
 
 class CannotListen(Exception):
-    """Why nothing can listen there; the text is for the person at the terminal."""
+    """The API cannot listen there; the message is for the person at the terminal."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A host and port that the API is to listen on."""
+    """The host and port that the API will listen on."""
 
     host: str
     port: int
     addresses: tuple[Address, ...]
-    """What the host resolves to; the API listens on all of them."""
+    """Addresses that the host resolves to; the API listens on all of them."""
 
     @property
     def bind_host(self) -> str:
-        """The host to listen on, all addresses in their plain form: `0` also means 0.0.0.0."""
+        """The host to listen on. All-addresses hosts are normalised: `0` becomes 0.0.0.0."""
         return str(self.addresses[0]) if self.addresses[0].is_unspecified else self.host
 
     @property
@@ -42,24 +42,24 @@ class Listener:
 
     @property
     def local_url(self) -> str:
-        """The URL under which this machine reaches it."""
+        """The URL of the API for clients on this machine."""
         address = self.addresses[0]
         if address.is_unspecified:
             return self._url("127.0.0.1" if address.version == 4 else "[::1]")
         return self._url(f"[{self.host}]" if ":" in self.host else self.host)
 
     def hosts(self) -> list[str]:
-        """Return the names and addresses under which other machines may call it, if they can reach it."""
+        """Return the names and addresses that other machines may use; empty if none can reach it."""
         if not self.is_remote:
             return []
         concrete = [str(address) for address in self.addresses if not address.is_unspecified]
         name = socket.gethostname()
-        if not HOST_NAME.fullmatch(name):  # Linux takes any text, which no URL can hold
+        if not HOST_NAME.fullmatch(name):  # Linux accepts any text as a host name; a URL does not
             return concrete
-        return [*concrete, name, f"{name}.local"]  # the latter by multicast DNS
+        return [*concrete, name, f"{name}.local"]  # NAME.local resolves by multicast DNS
 
     def find_urls(self) -> list[str]:
-        """Return the URLs that people can open, those for other machines first."""
+        """Return the URLs that people can open; those for other machines come first."""
         found: list[str] = []
         for address in self.addresses:
             if address.is_unspecified:
@@ -71,7 +71,7 @@ class Listener:
 
 
 def find_listener(host: str, port: int) -> Listener:
-    """Return what --host and --port mean, once it is certain that the port is free. Raises CannotListen."""
+    """Resolve --host and --port, and check that the port is free. Raises CannotListen."""
     if not host:
         raise CannotListen(
             "--host is empty; name an address, or leave it out to listen on 127.0.0.1"
@@ -80,7 +80,7 @@ def find_listener(host: str, port: int) -> Listener:
         raise CannotListen(
             f"--host {host}: no URL can name an address with a zone; use another one"
         )
-    if not 0 < port < 2**16:  # getaddrinfo takes larger ones modulo 65,536
+    if not 0 < port < 2**16:  # getaddrinfo reduces larger ports modulo 65,536
         raise CannotListen(f"--port {port}: choose a port from 1 to 65535")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -97,7 +97,7 @@ def find_listener(host: str, port: int) -> Listener:
 
 
 def interface_addresses(version: int) -> list[Address]:
-    """Return this machine's own addresses of one IP version, without loopback and link-local ones. Linux only."""
+    """Return this machine's addresses of one IP version, except loopback and link-local ones. Linux only."""
     found = _ipv4_addresses() if version == 4 else _ipv6_addresses()
     return [address for address in found if not address.is_loopback]
 

@@ -1,4 +1,4 @@
-"""The `stepline` command. Each part runs as a process of its own; this one only starts them."""
+"""The `stepline` command. Each part runs in its own process; this one only starts them."""
 
 import argparse
 import importlib.util
@@ -16,7 +16,7 @@ MODULES = {
     "worker": ("worker.celery_app", "worker", "httpx2"),
     "doctor": ("worker.supervisor.doctor", "worker", "httpx2"),
 }
-"""Each command with its module, the extra that it needs and a package that tells whether it is installed."""
+"""For each command: its module, the extra that it needs, and a package that shows whether the extra is installed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: 127.0.0.1); one that other machines reach needs --allow-remote",
+        help="address to listen on (default: 127.0.0.1); an address that other machines can reach needs --allow-remote",
     )
     start.add_argument(
         "--allow-remote",
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data-dir",
         type=Path,
         default=default_data_dir(os.environ),
-        help="where everything is kept (default: %(default)s)",
+        help="data directory (default: %(default)s)",
     )
     start.add_argument(
         "--models-dir",
@@ -66,15 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands.add_parser("serve", help="run the API; settings from STEPLINE_… variables")
     commands.add_parser("worker", help="run a worker; one per GPU")
-    commands.add_parser("migrate", help="bring the database to the newest schema")
+    commands.add_parser("migrate", help="upgrade the database to the newest schema")
     commands.add_parser(
-        "doctor", help="say whether this machine can run a worker, and what is missing"
+        "doctor", help="check whether this machine can run a worker, and list what is missing"
     )
     return parser
 
 
 def _become(command: str) -> NoReturn:
-    """Replace this process by the command's module."""
+    """Replace this process with the command's module."""
     module, extra, package = MODULES[command]
     if importlib.util.find_spec(package) is None:
         sys.exit(f"stepline {command}: this needs more packages: pip install 'stepline[{extra}]'")

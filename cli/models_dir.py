@@ -1,4 +1,4 @@
-"""Which root of model directories `stepline up` gives to its worker, and who chose it."""
+"""The root of model directories that `stepline up` passes to its worker, and the option or variable that chose it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ VARIABLE = "STEPLINE_MODELS_DIR"
 
 
 class NoModelsDir(Exception):
-    """What was chosen is no directory; the text names the option or variable that chose it."""
+    """The chosen path is not a directory; the message names the option or variable that chose it."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class ModelsDir:
 
     path: Path
     chosen_by: str | None
-    """The option or variable that named it; None if it is the data directory's own."""
+    """The option or variable that named it; None for the data directory's default."""
 
     def __str__(self) -> str:
         return f"{self.path} ({self.chosen_by})" if self.chosen_by == VARIABLE else str(self.path)
 
 
 def find_models_dir(option: Path | None, environ: Mapping[str, str], default: Path) -> ModelsDir:
-    """Return the root that the option, else the environment names, else the default. Raises NoModelsDir.
+    """Return the root from the option, the environment, or the default, in this order. Raises NoModelsDir.
 
     An empty variable counts as unset. The default need not exist yet.
     """
@@ -39,7 +39,7 @@ def _check(path: Path, chosen_by: str) -> Path:
     try:
         found = path.expanduser().resolve()
         exists = found.is_dir()
-    except (OSError, RuntimeError) as error:  # no permission, a loop of links, or an unknown ~user
+    except (OSError, RuntimeError) as error:  # no permission, circular links, or an unknown ~user
         raise NoModelsDir(f"{chosen_by}: cannot use {path} ({error})") from error
     if not exists:
         raise NoModelsDir(

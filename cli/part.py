@@ -12,10 +12,10 @@ from pathlib import Path
 from contracts.text import escape_lines
 
 LOG_BYTES = 16 * 1024 * 1024
-"""A log larger than this is begun anew when its part starts; the old one is kept beside it."""
+"""When a part starts and its log is larger than this, the log is rotated; one old file is kept."""
 
 StopStep = tuple[signal.Signals, float]
-"""A signal, and the seconds to wait for the end after it."""
+"""A signal, and the seconds to wait for the process to end after it."""
 
 
 class Part:
@@ -37,7 +37,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it. Only a main thread may: the parent-death signal follows the thread that starts a process."""
+        """Start it. Call this from the main thread only: the parent-death signal fires when the starting thread ends."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:
@@ -47,7 +47,7 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # so that a terminal's Ctrl-C reaches the parent alone
+                start_new_session=True,  # so that Ctrl-C in a terminal reaches only the parent
             )
 
     @property
@@ -57,7 +57,7 @@ class Part:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether it has started and not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -68,7 +68,7 @@ class Part:
         return self._process.pid
 
     def stop(self, hurry: Callable[[], bool]) -> None:
-        """End it by its signals in turn, each with its time unless there is a hurry; then kill all of its session."""
+        """Send its signals in turn and wait after each, unless in a hurry; then kill its whole session."""
         if self._process is None:
             return
         for number, seconds in self._stop_steps:
@@ -76,7 +76,7 @@ class Part:
                 break
             self._process.send_signal(number)
             self._wait(seconds, hurry)
-        with contextlib.suppress(ProcessLookupError):  # nothing of it is left
+        with contextlib.suppress(ProcessLookupError):  # no process of the session is left
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 

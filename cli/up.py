@@ -1,7 +1,7 @@
-"""`stepline up`: API, worker and broker over SQLite, as processes under this one, until Ctrl-C.
+"""`stepline up`: runs API, worker and broker over SQLite as child processes until Ctrl-C.
 
-Order matters at both ends: the broker and the schema come before the API, the API before the worker; and the
-worker stops first, while the API can still take its job back.
+Order matters at start and at stop: the broker and the schema come before the API, and the API before the worker. The
+worker stops first, while the API can still queue its job again.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from processes.privacy import keep_private
 
 READY_SECONDS = 60.0
 API_DEATHS = 3
-"""Deaths of the API within DEATHS_SECONDS after which everything is stopped."""
+"""If the API dies this often within DEATHS_SECONDS, everything stops."""
 DEATHS_SECONDS = 60.0
 LONGEST_BACKOFF_SECONDS = 30.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never a proxy to ourselves
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
 
 
 SET_HERE = (
@@ -44,15 +44,15 @@ SET_HERE = (
     "HOST",
     "PORT",
 )
-"""Settings that the options decide, whatever the environment says (docs/settings.md lists them)."""
+"""Settings that the options override (docs/settings.md lists them)."""
 
 
 class CannotStart(Exception):
-    """Why `stepline up` does not start, for the person at the terminal."""
+    """`stepline up` cannot start; the message is for the person at the terminal."""
 
 
 class _Told:
-    """How often this process was told to stop: once is enough, twice is a hurry."""
+    """How often this process received a stop signal: one stops it, a second one hurries."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -70,12 +70,12 @@ class _Told:
 
 
 class _StoppedEarly(Exception):
-    """Told to stop while starting."""
+    """A stop signal arrived during the start."""
 
 
 @dataclass(frozen=True)
 class _Site:
-    """Where one `stepline up` lives."""
+    """The directory, listener and models root of one `stepline up`."""
 
     home: DataDir
     listener: Listener
@@ -84,11 +84,11 @@ class _Site:
 
     @property
     def url(self) -> str:
-        """The URL under which the parts and this process reach the API."""
+        """The URL of the API for the parts and this process."""
         return self.listener.local_url
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return what the parts get theirs from (environment.py). What `up` brings itself is not taken from ours."""
+        """Return the environment from which each part's is chosen (environment.py). Settings that `up` decides override it."""
         hosts = [environ.get("STEPLINE_ALLOWED_HOSTS", ""), *self.listener.hosts()]
         own = {
             "STEPLINE_DATABASE_URL": f"sqlite:///{self.home.database}",
@@ -101,13 +101,13 @@ class _Site:
             "STEPLINE_HOST": self.listener.bind_host,
             "STEPLINE_PORT": str(self.listener.port),
             "STEPLINE_ALLOWED_HOSTS": ",".join(hosts),
-            "STEPLINE_ALLOW_REMOTE": "true",  # asked for, or not needed: see _check_reach
+            "STEPLINE_ALLOW_REMOTE": "true",  # requested, or not needed: see _check_reach
         }
         return {"STEPLINE_TERM_SECONDS": "5"} | dict(environ) | own
 
 
 def up(data_dir: Path, host: str, port: int, models_dir: Path | None, *, allow_remote: bool) -> int:
-    """Start everything, watch over it, and stop it when told to. Returns the exit status."""
+    """Start everything, supervise it, and stop it on a signal. Returns the exit status."""
     keep_private(os.environ)
     told = _Told()
     home = DataDir(data_dir.expanduser().resolve())
@@ -174,13 +174,13 @@ def _check_reach(listener: Listener, *, allow_remote: bool) -> None:
 
 
 def _parts(home: DataDir, environment: dict[str, str], valkey: list[str]) -> dict[str, Part]:
-    """Return the parts in the order in which they start."""
+    """Return the parts in start order."""
     python = [sys.executable, "-P", "-m"]
     term, quit_ = signal.SIGTERM, signal.SIGQUIT
     programs: dict[str, tuple[list[str], list[StopStep]]] = {
         "broker": (valkey, [(term, 3)]),
         "api": ([*python, "app.main"], [(term, 5)]),
-        # SIGTERM lets it hand its job back; SIGQUIT does not wait for that.
+        # On SIGTERM the worker hands its job back; SIGQUIT does not wait for that.
         "worker": ([*python, "worker.celery_app"], [(term, 8), (quit_, 2)]),
     }
     return {
@@ -214,7 +214,7 @@ def _migrate(home: DataDir, environment: dict[str, str], told: _Told) -> None:
         raise _StoppedEarly
     if part.exit_code != 0:
         raise CannotStart(
-            f"the database could not be brought to the newest schema; the end of {part.log}:\n"
+            f"the database could not be upgraded to the newest schema; the end of {part.log}:\n"
             f"{part.last_lines()}"
         )
 
@@ -237,7 +237,7 @@ def _wait_until(is_ready: Callable[[], bool], part: Part, told: _Told) -> None:
 
 
 def _get(url: str) -> Any:
-    """Return what the API answers, or None."""
+    """Return the API's response, or None."""
     try:
         with _DIRECT.open(url, timeout=5) as response:
             return json.load(response)
@@ -253,7 +253,7 @@ def _has_worker(url: str, pid: int) -> bool:
 
 
 def _watch(parts: dict[str, Part], told: _Told) -> int:
-    """Restart what dies, with growing pauses, until told to stop; give up if the API keeps dying."""
+    """Restart parts that die, with growing delays, until a stop signal; give up if the API keeps dying."""
     deaths: dict[str, list[float]] = {name: [] for name in parts}
     due: dict[str, float] = {}
     while not told.to_stop():
@@ -269,7 +269,7 @@ def _watch(parts: dict[str, Part], told: _Told) -> int:
                     f"{name} ended with {part.exit_code}; the end of {part.log}:\n{part.last_lines()}"
                 )
                 if name == "api" and len(deaths[name]) >= API_DEATHS:
-                    _say("The API keeps dying; stopping everything.")
+                    _say("The API keeps crashing; stopping everything.")
                     return 1
                 pause = min(2.0 ** (len(deaths[name]) - 1), LONGEST_BACKOFF_SECONDS)
                 _say(f"Starting {name} again in {pause:.0f} s.")
@@ -292,6 +292,6 @@ def _refuse(message: str) -> int:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # the terminal may be gone; the work is not
+    with contextlib.suppress(OSError):  # the terminal may be closed; the work continues
         sys.stdout.write(text + "\n")
         sys.stdout.flush()

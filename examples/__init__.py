@@ -1,1 +1,1 @@
-"""Sample data, clients of the HTTP API, and the demo."""
+"""Sample data, clients of the HTTP API, and the demo. Code here is meant to be copied."""

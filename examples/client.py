@@ -1,8 +1,8 @@
-"""A client of the HTTP API on the standard library alone: upload a dataset, submit a job, follow it, download.
+"""A client of the HTTP API that needs only the standard library: upload a dataset, submit a job, follow it, download.
 
     python examples/client.py http://127.0.0.1:8000 examples/alpaca.json examples/first_job.json OUT_DIR
 
-The dataset's id is put into the job's `dataset.train`. Copy this file wherever you need it: it imports nothing of ours.
+The client sets the job's `dataset.train` to the dataset's id. Copy this file wherever you need it: it imports nothing of Stepline.
 """
 
 import http.client
@@ -20,13 +20,13 @@ FINAL = ("succeeded", "failed", "cancelled", "paused")
 
 
 def printable(text: str) -> str:
-    """Return text of others as it may be printed: what a terminal would obey is shown by its number."""
-    kept = "\n\t\u200d\u3000"  # the joiner of emoji, and the Chinese space
+    """Make text from outside safe to print: show control characters as their numbers."""
+    kept = "\n\t\u200d\u3000"  # except the joiner of emoji and the Chinese space
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 class ApiError(Exception):
-    """An answer of the API that is not a success: what its error says, and its HTTP status."""
+    """An error response of the API: its message and HTTP status."""
 
     def __init__(self, status: int, body: bytes) -> None:
         try:
@@ -39,7 +39,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """Talks to one service. Never through a proxy when the service is on this machine."""
+    """Talks to one service. Uses no proxy if the service is on this machine."""
 
     def __init__(self, url: str, timeout_seconds: float = 60.0) -> None:
         self.url = url.rstrip("/")
@@ -49,9 +49,9 @@ class Client:
         self._opener = urllib.request.build_opener(*proxies)
 
     def upload(self, file: Path) -> str:
-        """Upload a dataset, JSON or JSONL; return its id. The same bytes again give the same id."""
+        """Upload a dataset, JSON or JSONL; return its id. Uploading the same bytes again returns the same id."""
         boundary = uuid.uuid4().hex
-        # As browsers write a name that would end its header.
+        # Browsers escape such a name in the same way.
         name = file.name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
         head = (
             f"--{boundary}\r\nContent-Disposition: form-data; "
@@ -62,16 +62,16 @@ class Client:
         return str(self._json("POST", "/v1/datasets", body, {"Content-Type": kind})["id"])
 
     def submit(self, spec: dict[str, Any]) -> str:
-        """Submit a job; return its id. The key makes a repeat of this very call harmless."""
+        """Submit a job; return its id. The key makes it safe to retry this call."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
         return str(self._json("POST", "/v1/jobs", json.dumps(spec).encode(), headers)["id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """Return where a job stands."""
+        """Return the job with its status and progress."""
         return self._json("GET", f"/v1/jobs/{job_id}")
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Cancel a job; return where it stands. It is `cancelled` once its process is gone."""
+        """Cancel a job and return it. It becomes `cancelled` once its process is gone."""
         return self._json("POST", f"/v1/jobs/{job_id}/cancel")
 
     def follow(
@@ -81,9 +81,9 @@ class Client:
         points: list[dict[str, Any]] = []
         since = ""
         while True:
-            job = self.job(job_id)  # before the losses, so that the last ones come with the end
+            job = self.job(job_id)  # before the losses, so that none is missed
             page = self._json("GET", f"/v1/jobs/{job_id}/loss?since={since}")
-            if page.get("rewind_to_step") is not None:  # a new attempt began again from there
+            if page.get("rewind_to_step") is not None:  # a new attempt restarted from that step
                 points = [point for point in points if point["step"] <= page["rewind_to_step"]]
             points += page["data"]
             since = page["cursor"] or since
@@ -95,16 +95,16 @@ class Client:
     def metrics(
         self, job_id: str, names: str = "loss,eval_loss", seconds: float | None = None
     ) -> Iterator[tuple[dict[str, Any], dict[str, dict[int, float | None]]]]:
-        """Yield each answer and all points held so far, series by series, until the job has ended.
+        """Yield each response and all points so far, by series, until the job has ended.
 
-        The first answer is sampled (1,000 points a series unless asked otherwise); then only what is new comes. A point
-        that was not finite is None. `seconds` overrides what the server advises.
+        The first response is sampled (by default 1,000 points per series); later ones contain only new points. A point
+        that was not finite is None. `seconds` overrides the interval that the server advises.
         """
         held: dict[str, dict[int, float | None]] = {}
         since = ""
         while True:
             page = self._json("GET", f"/v1/jobs/{job_id}/metrics?names={names}{since}")
-            if page["rewind_to_step"] is not None:  # a new attempt began again from there
+            if page["rewind_to_step"] is not None:  # a new attempt restarted from that step
                 for name, points in held.items():
                     held[name] = {s: v for s, v in points.items() if s <= page["rewind_to_step"]}
             for name, columns in page["series"].items():
@@ -117,7 +117,7 @@ class Client:
             time.sleep(page["poll_after_seconds"] if seconds is None else seconds)
 
     def listen(self, job_id: str, since: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (event, data) of the job's stream until it has ended; reconnects and misses nothing."""
+        """Yield (event, data) of the job's stream until it has ended; reconnects without missing an event."""
         last_id = ""
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}
@@ -139,7 +139,7 @@ class Client:
                             return
                         fields = {}
             except (OSError, http.client.HTTPException):
-                pass  # the server is away: nothing is lost
+                pass  # the server is unavailable: retry, nothing is lost
             time.sleep(1.0)
 
     def report(self, job_id: str, language: str = "en") -> str:
@@ -188,7 +188,7 @@ class Client:
 
 
 def rows_of(job: dict[str, Any]) -> str | None:
-    """Return how far a job is in a phase that has rows and no steps; None in every other phase."""
+    """Return a job's progress in a phase that counts rows; None in every other phase."""
     rows = job["progress"].get("rows")
     if rows is None:
         return None
@@ -197,7 +197,7 @@ def rows_of(job: dict[str, Any]) -> str | None:
 
 
 def main(url: str, dataset: Path, job: Path, out_dir: Path) -> int:
-    """Carry one job from a file of rows to a downloaded adapter; return the exit status."""
+    """Run one job from a file of rows to a downloaded adapter; return the exit status."""
     client = Client(url)
     spec = json.loads(job.read_text(encoding="utf-8"))
     spec["dataset"]["train"] = client.upload(dataset)

@@ -1,12 +1,12 @@
 #!/bin/sh
-# The same as client.py in shell, with curl: upload a dataset, submit a job, follow it, download the adapter.
+# client.py as a shell script with curl: upload a dataset, submit a job, follow it, download the adapter.
 #   examples/client.sh http://127.0.0.1:8000 examples/alpaca.json examples/first_job.json OUT_DIR
 # The job file's "ds_…" becomes the id of the uploaded dataset. Needs curl and sed.
 set -eu
 [ $# -eq 4 ] || { sed -n '2,4s/^# //p' "$0"; exit 2; }
 url=${1%/} dataset=$2 job=$3 out_dir=$4
 
-# field NAME: the first string of that name in a JSON answer; in a job's answer those of the job come first
+# field NAME: the first string of that name in a JSON response; in a job's response the job's own fields come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
 
 dataset_id=$(curl -sS --fail-with-body "$url/v1/datasets" -F "file=@$dataset" | field id)
@@ -18,13 +18,13 @@ since=
 while :; do
   state=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id")
   status=$(printf '%s' "$state" | field status)
-  # Of a phase without steps (tokenizing, evaluating): its rows.
+  # In a phase without steps (tokenizing, evaluating): the rows done.
   rows=$(printf '%s' "$state" | sed -n 's/.*"rows": *{"done": *\([0-9]*\), *"total": *\([0-9]*\).*/, \1 of \2 rows/p')
-  # Only what is new since the last look; `rewind_to_step` says that a new attempt began again from there.
+  # Only points since the last poll. If `rewind_to_step` is set, a new attempt restarted from that step.
   page=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id/loss?since=$since")
   since=$(printf '%s' "$page" | field cursor)
   rewind=$(printf '%s' "$page" | sed -n 's/.*"rewind_to_step": *\([0-9][0-9]*\).*/\1/p')
-  [ -z "$rewind" ] || echo "a new attempt: what was after step $rewind comes again"
+  [ -z "$rewind" ] || echo "a new attempt: the steps after $rewind are trained again"
   points=$(printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"')
   echo "${points:-$status$rows}"
   case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac

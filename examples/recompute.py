@@ -1,11 +1,11 @@
-"""Compute a finished job's figures again with plain transformers, peft and bitsandbytes, and compare them with the report.
+"""Recompute a finished job's figures with plain transformers, peft and bitsandbytes, and compare them with the report.
 
     python examples/recompute.py http://127.0.0.1:8000 job_… MODEL_DIR ROWS_FILE [--eval-rows FILE] [--steps 3]
 
-It takes the spec, the summary, the loss history and the adapter from the API. ROWS_FILE is the file that was uploaded (the API
-does not give it back), MODEL_DIR the model's directory. It prints a table and exits with 1 if a difference is beyond its tolerance,
-with 2 if the figures cannot be computed. Nothing of Stepline is imported: this is docs/numbers.md as a program. It computes whole
-logits, one sample at a time: slow, and easy to check. It does not know mixtures of experts and models with towers.
+It downloads the spec, the summary, the loss history and the adapter. ROWS_FILE is the uploaded file (the API does not return
+it), MODEL_DIR the model's directory. It prints a table. It exits with 1 if a difference exceeds its tolerance, and with 2 if the
+figures cannot be computed. It imports nothing of Stepline: this is docs/numbers.md as a program. It computes full logits, one
+sample at a time, which is slow and easy to check. It does not support mixtures of experts or models with towers.
 """
 
 import argparse
@@ -39,17 +39,17 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 TOLERANCES = {"float32": (1e-4, 1e-3), "bfloat16": (1e-2, 3e-2)}
-"""By compute type, in nats: of evaluations and of the first step; of later steps, whose differences add up."""
+"""Tolerances by compute type, in nats: for evaluations and the first step; for later steps, whose differences accumulate."""
 Turn = dict[str, str]
 
 
 class CannotCompute(Exception):
-    """Why the figures cannot be computed again."""
+    """The figures cannot be recomputed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A finished job, as the API gives it."""
+    """A finished job, as the API returns it."""
 
     spec: dict[str, Any]
     created_at: datetime
@@ -58,7 +58,7 @@ class Job:
     """Of the first steps."""
 
     def choice(self, name: str) -> Any:
-        """Return what the engine chose where the spec said `auto`."""
+        """Return the engine's choice for a field with `auto`."""
         try:
             return self.summary["choices"][name]["value"]
         except (KeyError, TypeError) as error:
@@ -69,14 +69,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Sample:
-    """One row as tokens; `labels` are -100 but for supervised tokens."""
+    """One row as tokens; `labels` are -100 except at supervised tokens."""
 
     ids: list[int]
     labels: list[int]
 
     @property
     def supervised(self) -> int:
-        """Tokens whose prediction is trained; nothing predicts the first one."""
+        """Tokens whose prediction is trained; no position predicts the first token."""
         return sum(label != -100 for label in self.labels[1:])
 
 
@@ -91,7 +91,7 @@ class Line:
 
     @property
     def is_within(self) -> bool:
-        """Whether the two agree. NaN agrees with nothing."""
+        """Whether the two values agree. NaN agrees with no value."""
         difference = abs(self.reported - self.recomputed)
         return self.reported == self.recomputed or difference <= self.tolerance
 
@@ -104,7 +104,7 @@ def fetch_job(server: str, job_id: str, steps: int, adapter: Path) -> Job:
     archive = adapter.with_suffix(".zip")
     archive.write_bytes(get(f"{place}/artifacts/adapter.zip"))
     with zipfile.ZipFile(archive) as file:
-        file.extractall(adapter)  # made by the service that is asked
+        file.extractall(adapter)  # written by the service that this program queries
     return Job(
         spec=view["spec"],
         created_at=datetime.fromisoformat(view["created_at"]),
@@ -114,7 +114,7 @@ def fetch_job(server: str, job_id: str, steps: int, adapter: Path) -> Job:
 
 
 def get(url: str) -> bytes:
-    """Return the body of an answer. A server on this machine is never asked through a proxy."""
+    """Return the body of a response. Uses no proxy if the server is on this machine."""
     local = "//127.0.0.1" in url or "//localhost" in url
     opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
     try:
@@ -128,7 +128,7 @@ def get(url: str) -> bytes:
 
 
 def read_rows(path: Path, source: Any) -> list[list[Turn]]:
-    """Return the rows of a JSON array or JSONL as conversations. An uploaded dataset's id is checked against the file."""
+    """Return the rows of a JSON array or JSONL as conversations. Checks an uploaded dataset's id against the file."""
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if isinstance(source, str) and not digest.startswith(source.removeprefix("ds_")):
@@ -188,7 +188,7 @@ def order(prefix: str, rows: int) -> list[int]:
 
 
 class Tokens:
-    """Makes samples of conversations, by the model's own tokenizer and chat template."""
+    """Turns conversations into samples with the model's tokenizer and chat template."""
 
     def __init__(self, model: Path, max_length: int, now: datetime) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
@@ -224,7 +224,7 @@ class Tokens:
         return Sample(encoded["input_ids"][: self._max_length], labels[: self._max_length])
 
     def _chat(self, turns: list[Turn]) -> tuple[str, list[tuple[int, int]]]:
-        """Return the text, and from where to where the answers with their end-of-turn tokens go."""
+        """Return the text, and the start and end of each answer, including its end-of-turn token."""
         answers = []
         for number, turn in enumerate(turns):
             if turn["role"] != "assistant" or not turn["content"]:
@@ -232,7 +232,7 @@ class Tokens:
             through, answer = self._apply(turns[: number + 1]), turn["content"].strip()
             if number:
                 start = len(self._apply(turns[:number], prompt=True))
-            else:  # without a turn before it: it begins where the text differs if it is another one
+            else:  # no turn before it: the answer begins where the text changes if the answer does
                 other = turn | {"content": "a" if answer[:1] != "a" else "b"}
                 start = len(os.path.commonprefix([through, self._apply([other])]))  # noqa: RUF071
             end = through.index(answer, start) + len(answer)
@@ -264,7 +264,7 @@ class Tokens:
 
 
 class Computation:
-    """The job's model on a device, and what is computed with it."""
+    """The job's model on a device, and the computations with it."""
 
     def __init__(self, job: Job, model: Path, device: str) -> None:
         self._job, self._model, self._device = job, model, device
@@ -285,7 +285,7 @@ class Computation:
         spec = self._job.spec
         training, lora = spec["training"], spec["lora"]
         base = self._base()
-        set_seed(training["seed"])  # directly before: the adapter's first weights come from here
+        set_seed(training["seed"])  # directly before: it seeds the adapter
         model = get_peft_model(
             base,
             LoraConfig(
@@ -354,7 +354,7 @@ class Computation:
         )
         for module in base.modules():
             if isinstance(module, Linear4bit):
-                # Else a CPU with AVX512-BF16 repacks the weights at the first forward without gradients, and rounds scales.
+                # Otherwise a CPU with AVX512-BF16 repacks the weights at the first forward without gradients and rounds scales.
                 module.support_avx512bf16_for_cpu = False
         return base
 
@@ -379,7 +379,9 @@ def compare(
     trainable, losses = computation.train(train)
     yield Line("trainable parameters", summary["trainable_parameters"], trainable, 0)
     if job.spec["lora"]["dropout"]:
-        print("Step losses are not compared: lora.dropout draws other numbers for other batches.")
+        print(
+            "Step losses are not compared: lora.dropout draws different random numbers for different batches."
+        )
     else:
         for step, reported in enumerate(job.losses, start=1):
             tolerance = near if step == 1 else far
@@ -427,20 +429,20 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line, or what is given in its place."""
+    """Read the given arguments, or the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("server", help="the server's address")
     parser.add_argument("job", help="id of a job that succeeded")
     parser.add_argument("model", type=Path, help="the model's directory")
-    parser.add_argument("rows", type=Path, help="the training file that was uploaded")
+    parser.add_argument("rows", type=Path, help="the uploaded training file")
+    parser.add_argument("--eval-rows", type=Path, help="the evaluation file, if the job has one")
     parser.add_argument(
-        "--eval-rows", type=Path, help="the evaluation file, if the job has its own"
+        "--steps", type=int, default=3, help="number of first steps to train again (default: 3)"
     )
-    parser.add_argument("--steps", type=int, default=3, help="first steps to train again (3)")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", default=device, help=f"torch's name of it ({device})")
+    parser.add_argument("--device", default=device, help=f"torch device (default: {device})")
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: over the connection it is given, or STEPLINE_DATABASE_URL from a shell."""
+"""Connects Alembic to the database: over the connection that it is given, or from a shell with STEPLINE_DATABASE_URL."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from app.db.engine import Database
 from app.db.tables import Base
 
 LOCK_NUMBER = 7_316_453
-"""Any number: two migrations of one PostgreSQL database wait for each other by it."""
+"""An arbitrary lock number: concurrent migrations of a PostgreSQL database wait for each other on it."""
 
 
 def run(connection: Connection) -> None:
-    """Run the migrations that were asked for."""
+    """Run the requested migrations."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL lock_timeout = '4s'"))
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
@@ -24,7 +24,7 @@ def run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         include_object=_can_be_compared if connection.dialect.name == "sqlite" else None,
         render_as_batch=connection.dialect.name == "sqlite",
-        transactional_ddl=True,  # on SQLite as well: our connections begin for themselves
+        transactional_ddl=True,  # on SQLite as well: the engine's connections issue BEGIN themselves
         compare_type=True,
         compare_server_default=True,
     )
@@ -35,7 +35,7 @@ def run(connection: Connection) -> None:
 def _can_be_compared(
     found: Any, _name: str | None, _kind: str, _reflected: bool, other: Any
 ) -> bool:
-    """Leave out an index that is there on both sides and has a descending column: SQLite reports it as ascending."""
+    """Skip an index that exists on both sides and has a descending column: SQLite reports it as ascending."""
     both = [each for each in (found, other) if isinstance(each, Index)]
     descends = any(
         isinstance(column, UnaryExpression) for index in both for column in index.expressions

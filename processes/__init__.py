@@ -1,1 +1,1 @@
-"""What every program of Stepline does as a process: which variables it gets, who may look into it, and with whom it dies."""
+"""Code that every Stepline program needs as a process: its variables, protection from inspection, death with its parent."""

@@ -1,7 +1,7 @@
-"""Which environment variables a process gets: groups of names, so that a secret reaches only the process that needs it.
+"""Which environment variables a process gets, as groups of names, so that a secret reaches only the process that needs it.
 
-A name ends in `*` where any name that begins so is meant. A name that looks like a secret's never comes that way: it has
-to be listed in full.
+A name that ends in `*` matches every name with that prefix. A name that looks like a secret's never matches a prefix: it must
+be listed in full.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ BASIC = (
     "LD_PRELOAD",
     "MALLOC_*",
 )
-"""For every process: where things are, language and time, and how the interpreter and the allocator behave."""
+"""For every process: paths, language, time zone, and the behaviour of interpreter and allocator."""
 COMPUTE = (
     "CUDA_*",
     "CUBLAS_*",
     "CUDNN_*",
     "NCCL_*",
-    "NVIDIA_VISIBLE_DEVICES",  # not NVIDIA_*: there are keys for services among them
+    "NVIDIA_VISIBLE_DEVICES",  # not NVIDIA_*: some of those are keys of services
     "NVIDIA_DRIVER_CAPABILITIES",
     "NVIDIA_TF32_OVERRIDE",
     "BNB_*",
@@ -49,7 +49,7 @@ COMPUTE = (
     "CC",
     "CXX",
 )
-"""For the training program: what torch, bitsandbytes and the libraries below them read."""
+"""For the training program: variables that torch, bitsandbytes and the libraries below them read."""
 HUB = (
     "HF_*",
     "HF_TOKEN",
@@ -68,14 +68,14 @@ HUB = (
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
 )
-"""For the process that downloads from the hub, and those that start it."""
+"""For the process that downloads from the hub, and for the processes that start it."""
 WORKER_TOKEN = "STEPLINE_WORKER_TOKEN"
 
 _SECRETS = ("*_TOKEN", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "*_KEY", "*_KEYS")
 
 
 def choose(environ: Mapping[str, str], *names: str) -> dict[str, str]:
-    """Return the variables whose names are listed, or match a pattern and do not look like a secret's."""
+    """Return the variables whose names are listed, or match a prefix and do not look like a secret's."""
     return {name: value for name, value in environ.items() if _is_chosen(name, names)}
 
 

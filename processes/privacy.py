@@ -1,8 +1,8 @@
-"""Keeps other processes of the same user from looking into this one: its environment, its memory, its open files.
+"""Prevents other processes of the same user from inspecting this one: its environment, its memory, its open files.
 
-The training program runs as its worker's user, so that the kernel would let it read `/proc/PARENT/environ` with the
-worker's tokens in it. A process that is not dumpable is out of reach of all who lack CAP_SYS_PTRACE: that is of every
-ordinary user, and not of root. A forked process stays so; one that runs another program has to ask again. Linux only.
+The training program runs as its worker's user, so the kernel would let it read `/proc/PARENT/environ`, which contains the
+worker's tokens. If a process is not dumpable, only processes with CAP_SYS_PTRACE can inspect it: root, but no
+ordinary user. A fork inherits this; a process that execs another program has to call this again. Linux only.
 """
 
 import sys
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from processes.prctl import Option, prctl
 
 ALLOW_TRACING = "STEPLINE_ALLOW_TRACING"
-"""Variable that is set to `true` to let debuggers at Stepline's processes, and the training program with them."""
+"""If this variable is `true`, debuggers can attach to Stepline's processes, and so can the training program."""
 
 
 def keep_private(environ: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures for every room of tests."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.units import UnitScheduling, longest_first
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
-    """Share the tests out by units."""
+    """Distribute the tests by units."""
     return UnitScheduling(config, log)
 
 
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """One PostgreSQL for the whole session; each test takes a database of its own."""
+    """One PostgreSQL for the whole session; each test uses its own database."""
     with running_postgres() as server:
         yield server
 

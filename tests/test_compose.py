@@ -1,4 +1,4 @@
-"""docker-compose.yml as a document: hosts that the API answers to, and who gets which secret."""
+"""docker-compose.yml as a document: the API's allowed hosts, and the secrets of each service."""
 
 import re
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def test_the_api_answers_to_workers_users_and_health_checks(
     health = urlsplit(re.findall(r"http://[^']+", services["api"]["healthcheck"]["test"][-1])[0])
     assert health.hostname in allowed
     assert "localhost" in allowed
-    assert "172.18.0.5" in allowed  # a probe that calls the container by its address
+    assert "172.18.0.5" in allowed  # a health check that calls the container by its address
     assert "evil.example" not in allowed
 
 

@@ -1,4 +1,4 @@
-"""A real but tiny Qwen2, made on the spot, and rows to train it on. About two seconds, no network."""
+"""A real but tiny Qwen2, built on the spot, and rows to train it on. Takes about two seconds and no network."""
 
 import json
 from collections.abc import Iterable
@@ -62,7 +62,7 @@ def make_other(kind: Any, directory: Path, seed: int = 0, **changes: Any) -> Pat
 
 
 def make_rows(count: int) -> list[dict[str, str]]:
-    """Return rows in Alpaca form, of ragged length, no two alike."""
+    """Return rows in Alpaca form, of different lengths, no two equal."""
     return [
         {
             "instruction": f"Count the apples up to {row}." + " Please." * (row % 5),

@@ -1,4 +1,4 @@
-"""How the tests are shared out when several processes run them: which ones stay together, and which begin."""
+"""How tests are distributed over several processes: which ones stay together, and which run first."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it carries no types
 
 FIRST = ("tests/faults", "tests/e2e", "tests/web", "tests/examples", "tests/cli", "tests/worker")
-"""The directories whose tests take longest. They come first, so that no process is left alone with one of them."""
+"""The directories whose tests take longest. They run first, so that no process is left alone with one of them at the end."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:
@@ -17,8 +17,8 @@ def longest_first(items: list[pytest.Item]) -> None:
 def unit_of(nodeid: str) -> str:
     """Return the name of the unit that a test belongs to. One process runs a unit from start to end.
 
-    A unit is a file, except where files share something that takes long to start: the pages share a service with its
-    jobs, and the faults share one cluster for each database.
+    A unit is a file, unless files share something that is slow to start: the pages share a service with its
+    jobs, and the faults share one cluster per database.
     """
     if nodeid.startswith("tests/web/"):
         return "tests/web"

@@ -1,1 +1,1 @@
-"""What benchmarks/chaos.py is made of: the history that is recorded, its checker, the nemesis and the broken builds."""
+"""The parts of benchmarks/chaos.py: the recorded history, its checker, the nemesis and the broken builds."""

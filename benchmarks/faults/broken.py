@@ -1,10 +1,10 @@
-"""Deliberately broken builds, on which the checker is tested: `python -m benchmarks.faults.broken NAME`.
+"""Deliberately broken builds that test the checker: `python -m benchmarks.faults.broken NAME`.
 
-Each starts a real process after replacing one function of it, so that exactly one promise is not kept:
+Each replaces one function and then starts the real process, so that exactly one promise is broken:
 
-    no_fence     the server takes in what superseded attempts send
-    early_ack    the server acknowledges records before it stores them, a moment later, from memory
-    no_spool     the worker drops what it could not send at once
+    no_fence     the server accepts requests of superseded attempts
+    early_ack    the server acknowledges records and stores them from memory a moment later
+    no_spool     the worker drops records that it could not send at once
 """
 
 import runpy
@@ -18,7 +18,7 @@ LATE_SECONDS = 2.0
 
 
 def no_fence() -> str:
-    """Let every attempt write as long as its token is right, whether it has ended or not."""
+    """Accept writes of every attempt whose token is right, even if it has ended."""
     from app.leases import store  # noqa: PLC0415  # each build imports its own process only
 
     statement = store._HOLD  # noqa: SLF001  # a build is broken from inside
@@ -63,7 +63,7 @@ def early_ack() -> str:
 
 
 def no_spool() -> str:
-    """Forget records that could not be sent at once, and claim that there were no more."""
+    """Forget records that could not be sent at once, and claim that they never existed."""
     from worker.supervisor.reporting import records, reporter  # noqa: PLC0415
     from worker.supervisor.server.answers import ServerAway  # noqa: PLC0415
 
@@ -74,7 +74,7 @@ def no_spool() -> str:
         self._follow._pending.clear()  # noqa: SLF001
 
     def acknowledge(self: Any, seq: int) -> None:
-        self._pending.clear()  # what was sent is forgotten, whatever has arrived
+        self._pending.clear()  # forget all sent records, whether they arrived or not
         self.acked = seq
 
     def drain(self: Any) -> None:

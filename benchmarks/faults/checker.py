@@ -1,6 +1,6 @@
-"""The checker: whether a history keeps the promises of docs/reliability.md. Pure, in the manner of Jepsen's.
+"""The checker: decides whether a history keeps the promises of docs/reliability.md. A pure function, like Jepsen's checkers.
 
-It knows nothing of how the service works, only what may be seen of it from outside.
+It knows nothing of how the service works; it sees only outside observations.
 """
 
 from collections import Counter, defaultdict
@@ -11,14 +11,14 @@ from itertools import pairwise
 from benchmarks.faults.history import AttemptRow, History, JobRow, Sighting
 
 WAKING_SECONDS = 5.0
-"""After a cut, a superseded training may still live so long: until its supervisor has asked, and ended it."""
+"""How long a superseded training may still live after a cut: until its supervisor has synced and ended it."""
 UNSENT = frozenset({"lost"})
 """Ends of an attempt that leave unsent records behind: its worker is gone, and the next attempt repeats their steps."""
 
 
 @dataclass
 class Verdict:
-    """What was found, in sentences by kind. Empty lists are what is wanted."""
+    """Findings as sentences, by kind. Without a finding, all lists are empty."""
 
     jobs_lost: list[str] = field(default_factory=list)
     jobs_run_twice: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def check(history: History) -> Verdict:
-    """Look at a history that has come to rest."""
+    """Check a history in which all jobs have ended."""
     return Verdict(
         jobs_lost=list(_lost_jobs(history)),
         jobs_run_twice=[*_doubled_ends(history), *_overlaps(history), *_late_writes(history)],
@@ -52,21 +52,21 @@ def check(history: History) -> Verdict:
 
 
 def _lost_jobs(history: History) -> Iterator[str]:
-    """Every acknowledged job is stored, and has ended as it should."""
+    """Every acknowledged job is stored, and ended with the expected status."""
     jobs = {job.id: job for job in history.jobs}
     for job_id in history.acknowledged:
         job = jobs.get(job_id)
         wanted = history.expected.get(job_id, "succeeded")
         if job is None:
-            yield f"{job_id} was acknowledged and is not stored"
+            yield f"{job_id} was acknowledged but is not stored"
         elif job.status != wanted:
-            yield f"{job_id} is {job.status} ({job.error}) and should be {wanted}"
+            yield f"{job_id} is {job.status} ({job.error}) but should be {wanted}"
         elif job.ends == 0:
-            yield f"{job_id} is {job.status} without an event that says so"
+            yield f"{job_id} is {job.status} without a matching event"
 
 
 def _doubled_ends(history: History) -> Iterator[str]:
-    """A job ends once, its attempts count up, and one begins only when the one before has ended."""
+    """A job ends once, its attempts count up, and each begins only after the previous one has ended."""
     for job in history.jobs:
         if job.ends > 1:
             yield f"{job.id} ended {job.ends} times"
@@ -102,7 +102,7 @@ def _overlaps(history: History) -> Iterator[str]:
             alone = [each for each in former if not _is_excused(history, each)]
             if alone and job_id not in told:
                 told.add(job_id)
-                yield f"two trainings of {job_id} at {at:.1f}, and {alone[0].worker} was not cut off"
+                yield f"two trainings of {job_id} at {at:.1f}, although {alone[0].worker} was not cut off"
 
 
 def _is_excused(history: History, sighting: Sighting) -> bool:
@@ -113,24 +113,24 @@ def _is_excused(history: History, sighting: Sighting) -> bool:
 
 
 def _late_writes(history: History) -> Iterator[str]:
-    """Nothing is accepted from an attempt that has ended: it stays as it was, and is not heard.
+    """The server accepts nothing from an attempt that has ended: its row does not change.
 
-    Its history may still grow: what it could not send, the next attempt may hand in under its own token.
+    Its history may still grow: the next attempt may upload its unsent records under its own token.
     """
     ended: dict[str, str] = {}
     for seen in history.observations:
         before = ended.get(seen.attempt_id)
         if before is not None and seen.status != before:
-            yield f"{seen.attempt_id} was {before} and is {seen.status}"
+            yield f"{seen.attempt_id} changed from {before} to {seen.status}"
         if seen.status != "running":
             ended[seen.attempt_id] = seen.status
     for attempt in history.attempts:
         if attempt.ended_at is not None and attempt.synced_at > attempt.ended_at:
-            yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} and was heard at {attempt.synced_at}"
+            yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} but synced at {attempt.synced_at}"
 
 
 def _lost_points(history: History) -> Iterator[str]:
-    """What was acknowledged is stored without a gap, what ended attempts produced as well, and curves are whole."""
+    """Acknowledged records and the records of ended attempts are stored without a gap, and curves are complete."""
     acknowledged: dict[str, int] = defaultdict(int)
     for seen in history.observations:
         acknowledged[seen.attempt_id] = max(acknowledged[seen.attempt_id], seen.acked_seq)
@@ -138,15 +138,15 @@ def _lost_points(history: History) -> Iterator[str]:
         stored = {point.seq for point in attempt.stored}
         acked = max(attempt.acked_seq, acknowledged[attempt.id])
         for seq in sorted(set(range(1, acked + 1)) - stored):
-            yield f"record {seq} of {attempt.id} was acknowledged and is not stored"
+            yield f"record {seq} of {attempt.id} was acknowledged but is not stored"
         for seq in sorted(set(range(acked + 1, max(stored, default=0))) - stored):
             if attempt.ended_at is not None:
-                yield f"record {seq} of {attempt.id} is missing among what is stored"
+                yield f"record {seq} of {attempt.id} is missing among the stored records"
         if attempt.ended_at is None or attempt.status in UNSENT:
             continue
         for point in history.produced.get(attempt.id, []):
             if point.seq > max(stored, default=0):
-                yield f"record {point.seq} of {attempt.id} ({attempt.status}) was produced and is not stored"
+                yield f"record {point.seq} of {attempt.id} ({attempt.status}) was written but is not stored"
     for job in history.jobs:
         yield from _holes(job)
 
@@ -159,12 +159,12 @@ def _holes(job: JobRow) -> Iterator[str]:
 
 
 def _doubled_points(history: History) -> Iterator[str]:
-    """What is stored was produced, as it is, and a curve has each step once."""
+    """Every stored record equals a record that a child wrote, and a curve has each step once."""
     for attempt in history.attempts:
         produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
         for point in attempt.stored:
             if produced.get(point.seq) != point:
-                yield f"record {point.seq} of {attempt.id} is not what was produced: {point}"
+                yield f"record {point.seq} of {attempt.id} differs from the written one: {point}"
         yield from _repeated(attempt.id, [p.step for p in attempt.stored if p.is_loss])
     for job in history.jobs:
         yield from _repeated(job.id, list(job.curve))
@@ -173,7 +173,7 @@ def _doubled_points(history: History) -> Iterator[str]:
 def _repeated(name: str, steps: list[int | None]) -> Iterator[str]:
     for step, count in Counter(steps).items():
         if count > 1:
-            yield f"step {step} of {name} stands {count} times"
+            yield f"step {step} of {name} appears {count} times"
 
 
 def _by_job(history: History) -> dict[str, list[AttemptRow]]:

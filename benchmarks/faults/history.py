@@ -1,6 +1,6 @@
-"""History: what was asked of a service, what was seen of it, and what its database holds in the end.
+"""History: the requests to a service, the observations during the run, and the final content of its database.
 
-Plain data, so that the checker is a pure function of it. Times are seconds of time.monotonic() in the recording process.
+Plain data, so that the checker is a pure function. Times are seconds of time.monotonic() in the recording process.
 """
 
 import json
@@ -13,7 +13,7 @@ from contracts.record import Record, decode_line
 
 @dataclass(frozen=True)
 class Sighting:
-    """A training process that lived at a moment."""
+    """A training process that was alive at a moment."""
 
     at: float
     pid: int
@@ -21,12 +21,12 @@ class Sighting:
     """The worker whose device it holds."""
     attempt_id: str
     is_stopped: bool = False
-    """Held by SIGSTOP."""
+    """Suspended by SIGSTOP."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What the database said of an attempt at a moment."""
+    """The database's row of an attempt at a moment."""
 
     at: float
     attempt_id: str
@@ -37,7 +37,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Cut:
-    """A time in which a worker could not hear that it was superseded: stopped, or cut off."""
+    """A period in which a worker could not learn that it was superseded: it was suspended or cut off."""
 
     worker: str
     began: float
@@ -46,7 +46,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Point:
-    """One record: what was written, as JSON without its place and time."""
+    """One record: its content as JSON, without position and time."""
 
     seq: int
     type: str
@@ -109,9 +109,9 @@ class History:
     """Everything the checker looks at."""
 
     acknowledged: list[str] = field(default_factory=list)
-    """Jobs that a POST has answered 201 for."""
+    """Jobs whose POST got a 201."""
     expected: dict[str, str] = field(default_factory=dict)
-    """How a job has to end, if not succeeded."""
+    """The expected status of a job, if not succeeded."""
     produced: dict[str, list[Point]] = field(default_factory=dict)
     """Whole lines of each attempt's records.jsonl."""
     sightings: list[Sighting] = field(default_factory=list)
@@ -120,9 +120,9 @@ class History:
     jobs: list[JobRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
-    """Command lines of processes that are left when all is over."""
+    """Command lines of processes that are left at the end."""
 
 
 def read_points(content: bytes) -> list[Point]:
-    """Return the whole records of a records.jsonl; a torn last line is none."""
+    """Return the complete records of a records.jsonl; skips a torn last line."""
     return [Point.of(decode_line(line)) for line in content.split(b"\n")[:-1]]

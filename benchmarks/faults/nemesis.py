@@ -1,6 +1,6 @@
-"""The nemesis: what goes wrong, when, and for how long, decided by a seed.
+"""The nemesis injects faults; a seed decides which, when, and for how long.
 
-Every fault is real: a signal, a road that is cut, a process that is started again. It mends what it did before it goes on.
+Every fault is real: a signal, a cut connection, a restarted process. The nemesis repairs each fault before the next.
 """
 
 import os
@@ -36,7 +36,7 @@ SKEWS_SECONDS = (3600, -3600, 0)
 
 
 class Nemesis:
-    """Does one fault after another to a cluster. To be used from the main thread: parts die with their starter."""
+    """Injects one fault after another into a cluster. Use it from the main thread: parts die with the thread that starts them."""
 
     def __init__(
         self, cluster: Cluster, workers: list[str], seed: int, kinds: Sequence[str] = ()
@@ -51,7 +51,7 @@ class Nemesis:
         self.faults: Counter[str] = Counter()
 
     def strike(self) -> str | None:
-        """Do and mend the next fault that finds somebody to strike; return its kind. All kinds come equally often."""
+        """Inject and repair the next fault that has a target; return its kind. All kinds occur equally often."""
         if not self._kinds:
             self._kinds = list(self._all_kinds)
             self._random.shuffle(self._kinds)
@@ -180,7 +180,7 @@ class Nemesis:
         return True
 
     def mend(self) -> None:
-        """Bring every part back, so that what is left can come to rest."""
+        """Restore every part, so that the remaining jobs can end."""
         cluster = self._cluster
         with ExitStack() as rest:
             if cluster.postgres is not None and not cluster.postgres.is_running:
@@ -197,7 +197,7 @@ class Nemesis:
                 cluster.start_worker(worker)
             cluster.resume(worker)
 
-    # Whom, and how long
+    # Target and duration
 
     def _busy_worker(self) -> str | None:
         """Return a worker whose attempt is past its first checkpoint, if there is one."""
@@ -212,7 +212,7 @@ class Nemesis:
         return self._random.choice(busy) if busy else None
 
     def _outage_seconds(self) -> float:
-        """Return how long a worker is away: of each three times, once longer than the takeover time."""
+        """Return how long a worker is unreachable: one time in three longer than the takeover time."""
         if not self._outages:
             self._outages = [0.1, 0.3, 1.3]
             self._random.shuffle(self._outages)

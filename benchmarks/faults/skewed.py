@@ -1,7 +1,7 @@
-"""Runs a module as a process whose wall clock is wrong: `python -m benchmarks.faults.skewed SECONDS MODULE …`.
+"""Runs a module in a process with a wrong wall clock: `python -m benchmarks.faults.skewed SECONDS MODULE …`.
 
-There is no library that does this to Python from outside, so the places that read the wall clock are given another one:
-time.time, celery's, and contracts.base.utc_now, through which all our own code asks.
+No library does this to Python from outside, so this module replaces the functions that read the wall clock:
+time.time, celery's, and contracts.base.utc_now, which all Stepline code uses.
 """
 
 import datetime as dt
@@ -12,16 +12,16 @@ from typing import Any
 
 
 def skew(seconds: float) -> None:
-    """Shift the wall clock of this process. Must come before what reads it is imported."""
+    """Shift the wall clock of this process. Call it before importing modules that read the clock."""
     offset = dt.timedelta(seconds=seconds)
     true_time = time.time
 
     class Skewed(dt.datetime):
-        """Tells the time wrong."""
+        """A clock that is wrong."""
 
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> Any:
-            """Return the wrong moment, as an ordinary datetime."""
+            """Return the wrong time as an ordinary datetime."""
             return dt.datetime.now(tz) + offset
 
     time.time = lambda: true_time() + seconds

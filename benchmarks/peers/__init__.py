@@ -1,1 +1,1 @@
-"""The other sides of benchmarks/engine.py, each a program of its own over the same windows."""
+"""The peers of benchmarks/engine.py; each is a separate program over the same windows."""

@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers.trainer {trainer,trl} PLAN.json RESULT.json
 
-Both train what Stepline trains: NF4 base, fp32 LoRA on all linear layers, AdamW, cosine, clip 1.0, the same rows with the
+Both run the same training as Stepline: NF4 base, fp32 LoRA on all linear layers, AdamW, cosine, clip 1.0, the same rows with the
 same masks in the same order. The Trainer pads each micro-batch to its longest row and builds the logits.
 """
 
@@ -55,7 +55,7 @@ class Watch(TrainerCallback):
         self._began = time.perf_counter()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Stop it, when the device is done."""
+        """Stop it once the device has finished."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - self._began)
@@ -99,14 +99,14 @@ def main(kind: str, plan_path: Path, result_path: Path) -> None:
         if parameter.requires_grad:
             parameter.data = (
                 parameter.data.float()
-            )  # TRL casts adapters to bf16: not the same training
+            )  # TRL would cast adapters to bf16, which is a different training
     trainer.train()
     peak = 0 if on_cpu else torch.cuda.max_memory_allocated()
     save_result(result_path, losses=watch.losses, seconds=watch.seconds, peak_device_bytes=peak)
 
 
 def build_model(plan: Plan, on_cpu: bool) -> Any:
-    """Load the base in NF4 and put a fresh LoRA on it."""
+    """Load the base in NF4 and add a fresh LoRA."""
     dtype = getattr(torch, plan.compute_dtype)
     quantization = BitsAndBytesConfig(
         load_in_4bit=True,

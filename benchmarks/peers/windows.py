@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Plan:
-    """What a peer trains: `windows[u]` holds the samples of update u, each {input_ids, labels}."""
+    """The work of a peer: `windows[u]` holds the samples of update u, each {input_ids, labels}."""
 
     model: str
     windows: list[list[dict[str, list[int]]]]
@@ -42,5 +42,5 @@ class Plan:
 
 
 def save_result(path: Path, **figures: Any) -> None:
-    """Write what a side measured of itself: losses and seconds per update, peak_device_bytes."""
+    """Write a side's own measurements: losses and seconds per update, peak_device_bytes."""
     path.write_text(json.dumps(figures))

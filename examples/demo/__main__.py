@@ -1,4 +1,4 @@
-"""The demo, from nothing to the boxed report: base model, service, job, live losses, report. Run by ./script/demo."""
+"""The demo: base model, service, job, live losses, report. Run by ./script/demo."""
 
 import argparse
 import contextlib
@@ -27,13 +27,13 @@ READY_SECONDS = 60.0
 
 
 class DemoFailed(Exception):
-    """Why the demo ends without its report, for the person at the terminal."""
+    """The demo ends without a report; the message is for the person at the terminal."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; return the exit status."""
     options = _parser().parse_args(arguments)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that cannot show a sign is no reason to stop
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # do not stop if the terminal cannot show a character
     language = choose_language(os.environ)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -86,9 +86,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  #
 
 
 def _make_base_model(models_dir: Path) -> None:
-    # A process of its own, so that torch's memory is free again when the job begins.
+    # A separate process, so that torch's memory is free again when the job begins.
     program = [sys.executable, "-m", "examples.demo.base_model", str(models_dir)]
-    # Waiting threads sleep: two that spin on a busy machine of two cores take three times as long.
+    # Waiting threads sleep: if two spin on a busy machine with two cores, the run takes three times as long.
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ
     done = subprocess.run(program, cwd=ROOT, env=environment, check=False)
     if done.returncode:
@@ -112,7 +112,7 @@ def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
     home = data_dir / "service"
     home.mkdir(exist_ok=True)
     log = data_dir / "up.log"
-    log.unlink(missing_ok=True)  # it tells when this service is ready, not an earlier one
+    log.unlink(missing_ok=True)  # shows when this service is ready, not an earlier one
     port = url.rpartition(":")[2]
     program = [sys.executable, "-P", "-m", "cli.main", "up", "--port", port]
     program += ["--data-dir", str(home), "--models-dir", str(models_dir)]
@@ -143,7 +143,7 @@ def _wait_for_ctrl_c(service: Part, language: Language) -> None:
 
 
 def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
-    """Upload, submit, follow, report. Returns whether the job did what it should."""
+    """Upload, submit, follow, report. Returns whether the job reached its goal."""
     print(say(language, "submit"), flush=True)
     print(f"      $ curl -s {client.url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
     dataset_id = client.upload(TICKETS_FILE)
@@ -164,7 +164,7 @@ def _run_job(client: Client, service: Part, data_dir: Path, language: Language) 
             progress.show(job, points)
             _check(service, language)
     except KeyboardInterrupt:
-        client.cancel(job_id)  # else the next demo would begin with it
+        client.cancel(job_id)  # otherwise the next demo would start with this job
         raise
     if job["status"] != "succeeded":
         error = job["error"] or {}
@@ -189,7 +189,7 @@ def _report(client: Client, job_id: str, language: Language) -> bool:
 
 
 def _short(path: Path) -> str:
-    """Return the path as it is typed here, if it lies below this directory."""
+    """Return the path relative to this directory, if it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -1,7 +1,7 @@
-"""Makes the demo's base model: a small Qwen2, trained briefly in full on the general text. A program of its own.
+"""Makes the demo's base model: a small Qwen2, trained briefly in full on the general text. A separate program.
 
-`python -m examples.demo.base_model MODELS_DIR` leaves MODELS_DIR/stepline-demo-qwen2: safetensors, tokenizer and chat
-template. A model of this very recipe that is there already is kept.
+`python -m examples.demo.base_model MODELS_DIR` creates MODELS_DIR/stepline-demo-qwen2: safetensors, tokenizer and chat
+template. If a model of the same recipe exists, it is kept.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ from worker.training.data.template import QWEN2_TEMPLATE
 MODEL_NAME = "stepline-demo-qwen2"
 END_OF_TEXT, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-"""Qwen2's rule for where words end."""
+"""Qwen2's rule for splitting text into words."""
 
 Say = Callable[[int, int, float, float], None]
-"""Told of each step: its number, how many there are, its loss, and the seconds so far."""
+"""Called after each step with its number, the number of steps, its loss, and the seconds so far."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the model. Widths are multiples of 64, the block size of 4-bit weights."""
+    """Everything that determines the model. Widths are multiples of 64, the block size of 4-bit weights."""
 
     version: int = 2
-    """Goes up when the code below makes another model of the same figures."""
+    """Increase this if the code below creates a different model from the same figures."""
     seed: int = 7
     scenes: int = 5_000
     vocabulary: int = 2_048
@@ -55,13 +55,13 @@ class Recipe:
 
 
 def main() -> None:
-    """Make the model under the directory that the command line names."""
+    """Create the model under the directory that the command line names."""
     disable_progress_bar()
     print(f"      {make_base_model(Path(sys.argv[1]), Recipe(), _say)}")
 
 
 def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
-    """Return the model's directory; make it first unless one of this recipe is there."""
+    """Return the model's directory; create it unless one of this recipe exists."""
     target = models_dir / MODEL_NAME
     rows = list(general_rows(recipe.seed, recipe.scenes))
     digest = hashlib.sha256(repr((recipe, QWEN2_TEMPLATE, rows)).encode()).hexdigest()
@@ -96,7 +96,7 @@ def _make_tokenizer(rows: list[Row], recipe: Recipe) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    # The general text, the words of the template, and how customers write: a vocabulary is broader than a training text.
+    # The general text, the words of the template, and customers' messages: a vocabulary covers more than the training text.
     texts = [text for row in rows for text in row.texts]
     texts += ["system\nYou are a helpful assistant.\n", "user\n", "assistant\n"] * 100
     texts += [f"{row['instruction']}\n{row['input']}" for row in ticket_rows(SEED, COUNT)]

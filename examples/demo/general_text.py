@@ -1,6 +1,6 @@
 """The general text on which the demo's base model is trained: plain words about a small world, English and Chinese.
 
-A pure function of its seed. It holds no order slips and no JSON: those are what the demo's job teaches.
+A pure function of its seed. It contains no order slips and no JSON: the demo's job teaches those.
 """
 
 import random
@@ -20,7 +20,7 @@ class Row:
 
     @property
     def texts(self) -> list[str]:
-        """All that is written in it."""
+        """All of its text."""
         return [turn["content"] for turn in self.messages] or [self.text]
 
 

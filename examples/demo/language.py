@@ -1,4 +1,4 @@
-"""What the demo says, in English and Chinese."""
+"""The demo's texts in English and Chinese."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -7,19 +7,22 @@ Language = Literal["en", "zh"]
 
 SENTENCES: dict[str, tuple[str, str]] = {
     "base": (
-        "[1/4] A small Qwen2, trained briefly in full on plain text (kept for the next time)",
-        "[1/4] 现做一个小型 Qwen2，先在普通文本上做简短的全量训练（下次直接使用）",
+        "[1/4] Building a small Qwen2: brief full training on plain text (kept for the next run)",
+        "[1/4] 生成一个小型 Qwen2：在普通文本上做简短的全参数训练（下次直接复用）",
     ),
     "service": (
-        "[2/4] The service: API, broker and worker ({log})",
-        "[2/4] 启动服务：API、消息代理与工作节点（{log}）",
+        "[2/4] Starting the service: API, broker and worker ({log})",
+        "[2/4] 启动服务：API、消息中间件与工作节点（{log}）",
     ),
     "submit": (
-        "[3/4] A task that the base has never seen: upload it, POST the job",
-        "[3/4] 基座模型没见过的任务：上传数据，提交作业",
+        "[3/4] Uploading a task that the base has never seen, and POSTing the job",
+        "[3/4] 上传基座模型没见过的任务数据，提交任务",
     ),
-    "train": ("[4/4] QLoRA on the 4-bit base", "[4/4] 在 4 位量化的基座上做 QLoRA"),
-    "watch": ("      Watch it at {url}", "      在网页上看：{url}"),
+    "train": (
+        "[4/4] Training QLoRA on the 4-bit base",
+        "[4/4] 在 4-bit 量化的基座模型上做 QLoRA 训练",
+    ),
+    "watch": ("      Watch it at {url}", "      网页查看：{url}"),
     "step": ("step", "步"),
     "eta": ("left", "剩余"),
     "rows": ("{done}/{total} rows", "{done}/{total} 行"),
@@ -36,10 +39,13 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "Held-out perplexity went from {before} to {after}: it did not halve.",
         "留出集困惑度从 {before} 到 {after}，没有减半。",
     ),
-    "failed": ("The job {job} ended as {status}: {error}", "作业 {job} 结束于 {status}：{error}"),
+    "failed": (
+        "Job {job} ended as {status}: {error}",
+        "任务 {job} 已结束，状态为 {status}：{error}",
+    ),
     "service_ended": (
-        "The service ended by itself; the end of its log:\n{tail}",
-        "服务自行结束，日志末尾：\n{tail}",
+        "The service exited unexpectedly; the end of its log:\n{tail}",
+        "服务意外退出，日志末尾：\n{tail}",
     ),
     "not_ready": (
         "The service is not ready after {seconds} s; see {log}",
@@ -57,7 +63,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
 
 
 def choose_language(environ: Mapping[str, str]) -> Language:
-    """Return the language of the terminal by the usual variables."""
+    """Return the terminal's language, from the usual variables."""
     chosen = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
     return "zh" if chosen.startswith("zh") else "en"
 

@@ -1,4 +1,4 @@
-"""Progress: what a person sees of a running job. One line in place on a terminal, and a lasting line now and then."""
+"""Shows the progress of a running job: one line that updates in place on a terminal, and a permanent line now and then."""
 
 import itertools
 import shutil
@@ -11,7 +11,7 @@ from examples.demo.language import Language, say
 
 BARS = "▁▂▃▄▅▆▇█"
 LASTING_LINES = 10
-"""Lines that stay, over the whole run."""
+"""Number of permanent lines over the whole run."""
 
 
 class Progress:
@@ -23,7 +23,7 @@ class Progress:
         self._lasting = ""
 
     def show(self, job: dict[str, Any], points: list[dict[str, Any]]) -> None:
-        """Show where the job stands."""
+        """Show the job's current progress."""
         phase = job["phase"] or job["status"]
         if phase not in {"training", "evaluating"} or not points:
             name = phase if job["status"] in {"queued", "running"} else None
@@ -53,7 +53,7 @@ class Progress:
         return "  ".join(parts)
 
     def _rows(self, job: dict[str, Any]) -> list[str]:
-        """Return how far a phase without steps is: its rows, and the time left in it."""
+        """Return the progress of a phase without steps: its rows and the time left."""
         rows = job["progress"]["rows"]
         if rows is None:
             return []

@@ -1,6 +1,6 @@
 """The task that the demo's job teaches: sort a customer's message, and answer it in the shop's own form.
 
-`python -m examples.demo.tickets` writes the bundled `tickets.jsonl` anew; the same seed gives the same bytes.
+`python -m examples.demo.tickets` regenerates the bundled `tickets.jsonl`; the same seed gives the same bytes.
 """
 
 import json
@@ -17,7 +17,7 @@ SEED, COUNT = 2, 1_800
 
 @dataclass(frozen=True)
 class Desk:
-    """One kind of message: how people put it, in `{good}`, `{day}` and `{place}`, and how the shop answers."""
+    """One kind of message: how customers write it, in `{good}`, `{day}` and `{place}`, and how the shop answers."""
 
     messages: list[str]
     answer: str
@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def ticket_rows(seed: int, count: int) -> Iterator[dict[str, str]]:
-    """Yield `count` rows in Alpaca form, English and Chinese in turn. No two messages are alike."""
+    """Yield `count` rows in Alpaca form, alternating English and Chinese. No two messages are equal."""
     rng = random.Random(seed)  # noqa: S311  # text, not secrets
     seen: set[str] = set()
     while len(seen) < count:

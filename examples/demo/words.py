@@ -1,4 +1,4 @@
-"""The words that the bundled texts are made of, in English and Chinese."""
+"""The vocabulary of the bundled texts, in English and Chinese."""
 
 # ruff: noqa: SIM905  (a list of words reads best as words)
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """One language's words. Equal places mean the same thing in both languages, for days and payments."""
+    """One language's words. For days and payments, the same index means the same in both languages."""
 
     names: list[str]
     streets: list[str]
     days: list[str]
     goods: list[tuple[str, str]]
-    """What is bought, and the unit that it is counted in."""
+    """An item and its unit."""
     payments: list[tuple[str, str]]
-    """The kind of payment, and how a sentence says it."""
+    """A kind of payment, and its phrase in a sentence."""
     numbers: list[str]
-    """Names of 1 to 12, as they stand before a unit."""
+    """The numbers 1 to 12, as written before a unit."""
     colours: list[str]
     animals: list[str]
     places: list[str]

@@ -1,4 +1,4 @@
-"""The first schema: jobs, attempts, what they recorded, datasets, workers, and who leads.
+"""The first schema: jobs, attempts, their records, datasets, workers, and leader election.
 
 Revision: 0001
 """

@@ -1,4 +1,4 @@
-"""Pause, repeated claims, and checkpoints that travel to the server's storage.
+"""Pauses, repeated claims, and checkpoints in the server's storage.
 
 Revision: 0002
 """
@@ -13,7 +13,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    # Each is one ADD COLUMN, which neither database copies the table for.
+    # Each is one ADD COLUMN, for which neither database copies the table.
     op.add_column("jobs", sa.Column("pause_requested_at", sa.DateTime(timezone=True)))
     for table in ("attempts", "workers"):
         op.add_column(table, sa.Column("slot_id", sa.String(length=100)))

@@ -1,6 +1,6 @@
-"""Curve blocks, from which a long history is drawn at once, and samples of the machine.
+"""Curve blocks, from which plots of a long history are read quickly, and samples of the machine.
 
-Attempts that are there keep `folded_seq` 0: they are drawn from their records.
+Existing attempts keep `folded_seq` 0: plots read their records.
 
 Revision: 0003
 """

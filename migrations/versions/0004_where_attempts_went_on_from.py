@@ -1,6 +1,6 @@
-"""Which checkpoint each attempt went on from, so that the clean line follows the attempts as they really were.
+"""The checkpoint that each attempt resumed from, so that the job's line follows the attempts as they really ran.
 
-Attempts that are there do not say so; each is taken to go on from the newest that trained before its first step.
+Existing attempts do not record it; each is assumed to resume from the newest attempt that trained before its first step.
 
 Revision: 0004
 """

@@ -1,7 +1,7 @@
-"""Indexes in the order of lists and claims, and the text that a search looks through.
+"""Indexes in the order of lists and claims, and a table of the text that a search reads.
 
-Labels get the place of their job in a list, so that a filter by label walks its own index in that order. What is
-searched lies in a narrow table: the rows of jobs are too wide to look through. Rows are not rewritten but for the labels.
+Labels get the sort key of their job, so that a filter by label walks its own index in list order. The searched
+text is in a narrow table, because rows of `jobs` are too wide to scan. Only the rows of labels are rewritten.
 
 Revision: 0005
 """
@@ -84,16 +84,16 @@ def upgrade() -> None:
 
 
 def _fill_texts() -> None:
-    """Write the text of each job: in SQL where all of it is ASCII, in Python where a spec holds other characters.
+    """Write the text of each job: in SQL if all of it is ASCII, in Python if a spec holds other characters.
 
-    SQL folds the case of those as its locale likes, and a database in SQL_ASCII cannot even read them out of JSON.
+    SQL folds the case of those by its locale, and a database in SQL_ASCII cannot even read them from JSON.
     """
     connection = op.get_bind()
     has_more = sa.cast(JOBS.c.spec, sa.Text()).contains("\\u", autoescape=True)
     name = sa.func.coalesce(JOBS.c.spec["name"].as_string(), "")
     joined = name + "\n" + JOBS.c.model + "\n" + JOBS.c.id
     if connection.dialect.name == "postgresql":
-        joined = sa.collate(joined, "C")  # in Turkish, I is not the capital of i
+        joined = sa.collate(joined, "C")  # in Turkish, I is not the upper case of i
     plain = sa.select(JOBS.c.number, sa.func.lower(joined)).where(~has_more)
     op.execute(sa.insert(TEXTS).from_select(["number", "text"], plain))
     last = -1

@@ -1,4 +1,4 @@
-"""How many rows of its phase a running job has done, while it tokenizes or evaluates.
+"""The rows that a running job has done in its phase, while it tokenizes or evaluates.
 
 Revision: 0006
 """

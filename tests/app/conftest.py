@@ -1,4 +1,4 @@
-"""Fixtures of the server's tests: both databases, a client, and a worker that plays its part over HTTP."""
+"""Fixtures of the server's tests: both databases, a client, and a player that acts as a worker over HTTP."""
 
 import shutil
 import uuid
@@ -47,7 +47,7 @@ def migrated_template(postgres: Postgres) -> str:
 
 @pytest.fixture(params=KINDS)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database without a schema, once for each kind."""
+    """The address of a database without a schema, for each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/stepline.db"
         return
@@ -59,7 +59,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def url_without_encoding(postgres: Postgres) -> Iterator[str]:
-    """The address of a PostgreSQL database without a schema, as it is made where no locale is set."""
+    """The address of a PostgreSQL database without a schema, created without a locale."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     plain = "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
     postgres.execute(f"CREATE DATABASE {name} {plain}")
@@ -69,7 +69,7 @@ def url_without_encoding(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a migrated database of its own, once for each kind."""
+    """The address of a new, migrated database, for each kind."""
     if request.param == "sqlite":
         path = tmp_path / "stepline.db"
         shutil.copy(request.getfixturevalue("migrated_file"), path)
@@ -95,7 +95,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[FastAPI]:
-    """The application, without its lifespan: no sweep comes unless a test makes one."""
+    """The application without its lifespan: no sweep runs unless a test starts one."""
     app = create_app(settings)
     app.state.storage.prepare()
     yield app

@@ -1,4 +1,4 @@
-"""Player: a user and a worker as short calls over HTTP, so that a test shows only what matters to it."""
+"""Player: a user and a worker as short calls over HTTP, so that a test shows only its own subject."""
 
 import hashlib
 import json
@@ -35,13 +35,13 @@ from contracts.wire import (
 from tests.factories import make_summary
 
 BASE_URL = "http://127.0.0.1"
-"""What a client in the same process calls the server by: it answers to no host that is unknown to it."""
+"""The host that a client in the same process uses: the server rejects unknown hosts."""
 TOKEN = "worker-token-of-a-test"
 WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 
 class Player:
-    """Each call answers what the server said; those with a promise in their name check it."""
+    """Each call returns the server's response; calls with an expectation in their name check it."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -71,7 +71,7 @@ class Player:
         return str(response.json()["id"])
 
     def get(self, path: str, **query: Any) -> Any:
-        """GET what must be there."""
+        """GET a resource that must exist."""
         response = self.client.get(path, params=query)
         assert response.status_code == 200, response.text
         return response.json()
@@ -89,7 +89,7 @@ class Player:
         assert response.status_code == 204, response.text
 
     def ask(self, claim_id: str | None = None, **info: Any) -> Response:
-        """Ask for a job."""
+        """Claim a job."""
         body = {"worker": {"worker_id": "worker-1"} | info, "claim_id": claim_id}
         return self.client.post(CLAIM_PATH, json=body, headers=WORKER)
 
@@ -100,7 +100,7 @@ class Player:
         return Claim.model_validate_json(response.content)
 
     def send_sync(self, claim: Claim, records: Sequence[Record] = (), **other: Any) -> Response:
-        """Send records and whatever else a sync carries."""
+        """Send records and other parts of a sync."""
         request = SyncRequest.model_validate({"records": list(records), **other})
         return self.client.post(
             SYNC_PATH.format(attempt_id=claim.attempt_id),
@@ -132,7 +132,7 @@ class Player:
         )
 
     def offer(self, claim: Claim, step: int, **files: bytes) -> Response:
-        """Offer a checkpoint of these files, whose names are given without their ending."""
+        """Offer a checkpoint of these files, named without their suffix."""
         offer = CheckpointOffer(
             step=step,
             name=f"step-{step:08d}",
@@ -178,7 +178,7 @@ class Player:
         return last
 
     def hand_in(self, claim: Claim, number: int, *records: Record) -> Response:
-        """Hand in records of an earlier attempt."""
+        """Upload records of an earlier attempt."""
         return self.client.post(
             EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number),
             content=EarlierRecords(records=list(records)).model_dump_json(),
@@ -186,7 +186,7 @@ class Player:
         )
 
     def finish(self, claim: Claim, status: str, last_seq: int = 0, **outcome: Any) -> Response:
-        """End an attempt; a success brings its summary along."""
+        """End an attempt; a success includes its summary."""
         summary = make_summary() if status == "succeeded" else None
         request = FinishRequest(
             outcome=Outcome.model_validate({"status": status, **outcome}),
@@ -200,7 +200,7 @@ class Player:
         )
 
     def succeed(self, claim: Claim, last_seq: int = 0) -> None:
-        """Upload an adapter and end well."""
+        """Upload an adapter and end as succeeded."""
         assert self.put_artifact(claim).status_code == 201
         assert self.finish(claim, "succeeded", last_seq).json() == {"job_status": "succeeded"}
 

@@ -1,4 +1,4 @@
-"""A reader of Server-Sent Events for tests: it collects what a stream says in a thread of its own."""
+"""A reader of Server-Sent Events for tests: it collects the events of a stream in its own thread."""
 
 import contextlib
 import json
@@ -22,12 +22,12 @@ class Said:
 
 
 class Reader:
-    """Reads one stream until it ends or the test has seen enough."""
+    """Reads one stream until it ends or the test stops it."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
         self.said: list[Said] = []
         self.has_ended = False
-        """Whether the server ended the stream as it should."""
+        """Whether the server ended the stream properly."""
         self.status: int | None = None
         self._url, self._headers = url, headers or {}
         self._client = httpx2.Client(timeout=60, trust_env=False)
@@ -53,7 +53,7 @@ class Reader:
 
     @property
     def last_id(self) -> str | None:
-        """The id that a browser would send to go on."""
+        """The id that a browser would send to reconnect."""
         return next((said.id for said in reversed(self.said) if said.id is not None), None)
 
     def named(self, event: str) -> list[Any]:
@@ -61,11 +61,11 @@ class Reader:
         return [said.data for said in list(self.said) if said.event == event]
 
     def losses(self) -> dict[int, float]:
-        """Return what a page that listens would hold of the loss."""
+        """Return the loss points that a listening page would hold."""
         return hold(list(self.said)).get("loss", {})
 
     def wait(self, is_there: Callable[[Self], object], seconds: float = 30) -> None:
-        """Wait until something has been said."""
+        """Wait until the condition on the events holds."""
         deadline = time.monotonic() + seconds
         while not is_there(self):
             assert time.monotonic() < deadline, [(said.event, said.id) for said in self.said]
@@ -95,7 +95,7 @@ class Reader:
 
 
 def hold(said: list[Said]) -> dict[str, dict[int, float]]:
-    """Return the series that a page holds which follows what was said."""
+    """Return the series that a page holds after these events."""
     held: dict[str, dict[int, float]] = {}
     for each in said:
         if each.event == "rewind":

@@ -1,4 +1,4 @@
-"""What may be asked of a job after its submission: pause, resume, retry, delete; and cancel, which outranks them."""
+"""Requests on a submitted job: pause, resume, retry, delete; and cancel, which overrides them."""
 
 import os
 
@@ -21,7 +21,7 @@ from tests.factories import make_metric
 
 @pytest.fixture
 def bell(settings: Settings, app: FastAPI) -> Bellringer:
-    """The application's doorbell, which only writes down."""
+    """The application's doorbell, which only records its rings."""
     bell = Bellringer(settings)
     app.state.doorbell = bell
     return bell
@@ -85,7 +85,7 @@ def test_a_pause_under_way_can_be_taken_back(player: Player, bell: Bellringer) -
     assert (seen["status"], seen["pause_requested_at"]) == ("running", None)
     assert player.sync(claim).wanted is Wanted.CONTINUE
     assert bell.rung == []
-    # Too late for this attempt: it has stopped already. Its job goes on all the same, and costs no loss.
+    # Too late for this attempt, which has stopped already. Its job continues, and no loss is counted.
     assert player.finish(claim, "paused").json() == {"job_status": "queued"}
     assert bell.rung == ["default"]
 

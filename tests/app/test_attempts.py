@@ -24,7 +24,7 @@ def make_checkpoint(seq: int, step: int) -> CheckpointRecord:
 
 
 def make_ready(database: Database) -> None:
-    """Let the wait after a loss be over."""
+    """Make the delay after a loss end now."""
     with database.writing() as session:
         session.execute(update(Job).values(not_before=None))
 
@@ -305,7 +305,7 @@ def test_a_new_checkpoint_starts_the_count_of_losses_anew(
 ) -> None:
     player.submit()
 
-    # A checkpoint in attempt 3 lies between the losses 2 and 3; the same step again in attempt 4 is no new one.
+    # A checkpoint in attempt 3 is between the losses 2 and 3; the same step in attempt 4 is not a new one.
     for checkpoint_step, expected in (
         (0, "queued"),
         (0, "queued"),
@@ -481,7 +481,7 @@ def test_a_claim_whose_reply_was_lost_gives_the_same_attempt_again(player: Playe
     assert claims[0].job_id == job
     player.sync(claims[0], make_metric(1))
 
-    # It may also come late, out of the network's buffers: the attempt that trains goes on.
+    # The message may also arrive late, from the network's buffers: the training attempt continues.
     assert Claim.model_validate_json(player.ask("c1").content) == claims[0]
     player.sync(claims[0], make_metric(2))
     second = Claim.model_validate_json(player.ask("c2").content)

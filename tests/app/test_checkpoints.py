@@ -139,7 +139,7 @@ def test_checkpoints_that_a_later_attempt_has_replaced_are_not_started_from(play
     last = player.checkpoint(claim, last + 1, 10)
     player.finish(claim, "interrupted", last)
     second = player.claim()
-    player.sync(second, make_metric(1, step=6))  # the one of step 10 was damaged, say
+    player.sync(second, make_metric(1, step=6))  # as if the one of step 10 was damaged
     player.finish(second, "interrupted", 1)
 
     third = player.claim()

@@ -1,4 +1,4 @@
-"""A PostgreSQL database that was made without an encoding keeps texts of every script."""
+"""A PostgreSQL database that was made without an encoding stores texts in every script."""
 
 import pytest
 

@@ -162,7 +162,7 @@ OF_PYDANTIC = re.compile(
 
 
 def every_change(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the fields of a spec with each one, at any depth, replaced by each odd value."""
+    """Yield specs in which one field, at any depth, is replaced by an odd value."""
     for name, value in fields.items():
         yield from ({**fields, name: odd} for odd in ODD_VALUES)
         if isinstance(value, dict):
@@ -420,7 +420,7 @@ def test_whatever_comes_in_every_route_answers_in_one_shape(app: FastAPI, player
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
     real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id, "name": "x"}
-    ended = player.submit()  # its stream ends at once; a running job's would go on
+    ended = player.submit()  # its stream ends at once; that of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
     def ask(method: str, path: str, token: str, body: bytes = b"", kind: str = "") -> None:

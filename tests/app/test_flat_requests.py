@@ -1,7 +1,7 @@
-"""What a request costs the database does not grow with the number of jobs.
+"""The work of the database per request does not grow with the number of jobs.
 
-Not a duration: the work itself is counted, SQLite's by the instructions of its virtual machine, PostgreSQL's by the rows
-that each node of the executed plan read.
+The tests count work, not time: on SQLite the instructions of its virtual machine, on PostgreSQL the rows that each node of the
+executed plan reads.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ SMALL, LARGE = 1000, 4000
 GROWTH = 1.25
 """A B-tree that is four times as large may be one level deeper."""
 FEW = 60
-"""Rows and instructions that do not count: a page of a tree more or less."""
+"""Tolerated difference in rows and instructions: a page of a tree more or less."""
 INSTRUCTIONS = 25
-"""Between two looks at SQLite's count."""
+"""Instructions between two readings of SQLite's counter."""
 
 
 class Ask(Protocol):
-    """A request to a database with so many jobs."""
+    """A request to a database with this many jobs."""
 
     def __call__(self, session: Session, size: int) -> object: ...
 
@@ -69,7 +69,7 @@ def databases(
 
 
 class Meter:
-    """Counts what the statements over a database cost."""
+    """Counts the work of statements on a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -106,7 +106,7 @@ class Meter:
 
     def _count_rows(self, statement: str, parameters: Any) -> int:
         with self._database.writer.connect() as connection:
-            # Small tables are cheaper to read as a whole; what is asked here is whether an index could do it.
+            # Small tables are cheaper to scan; the question here is whether an index could serve the query.
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
             plans = connection.exec_driver_sql(explain + statement, parameters).scalar_one()
@@ -181,7 +181,7 @@ REQUESTS: dict[str, Ask] = {
     "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
     "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
     "long ago": _list(created_before=_back(0.9)),
-    # As many jobs back among few as among many: what a page costs also depends on how many queues its jobs wait in.
+    # The same number of jobs back in both databases: the cost of a page also depends on the number of queues of its jobs.
     "lately": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
     "since long": _list(created_after=_back(0.9)),
     "of a while": _list(created_after=_back(0.9), created_before=_back(0.8)),
@@ -210,7 +210,7 @@ REQUESTS: dict[str, Ask] = {
 def test_no_request_does_more_among_four_times_as_many_jobs(
     databases: list[Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that the small database is beyond these bounds as well.
+    # So that the small database exceeds these bounds as well.
     monkeypatch.setattr(queue, "MOST_PLACES", 10)
     monkeypatch.setattr(lists, "MOST_SEARCHED", 30)
     meters = [Meter(database) for database in databases]

@@ -149,7 +149,7 @@ def test_lists_are_pages_newest_first(player: Player) -> None:
 
     first = player.get("/v1/jobs", limit=2)
     second = player.get("/v1/jobs", limit=2, cursor=first["cursor"])
-    player.submit(dataset=dataset)  # what comes meanwhile moves nothing
+    player.submit(dataset=dataset)  # jobs that arrive meanwhile do not shift the pages
     third = player.get("/v1/jobs", limit=2, cursor=second["cursor"])
 
     seen = [job["id"] for page in (first, second, third) for job in page["data"]]

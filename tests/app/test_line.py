@@ -1,4 +1,4 @@
-"""The clean line where attempts trained unheard: it follows the checkpoints that were really gone on from."""
+"""The job's line if cut-off attempts kept training: it follows the checkpoints that attempts really resumed from."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.factories import make_metric
 def steps_of(
     first: int, last: int, resumed_from: int | None = None, *, loss: float
 ) -> list[Record]:
-    """Return the records of an attempt that went on from another one's checkpoint and trained these steps."""
+    """Return the records of an attempt that resumed from another one's checkpoint and trained these steps."""
     resumed_step = None if resumed_from is None else first - 1
     phase = PhaseRecord(
         seq=1,
@@ -48,7 +48,7 @@ def spans(*parts: tuple[int, int, float]) -> list[tuple[int, float]]:
 
 
 class Reader:
-    """Holds a line by asking for what is new, by one of the two ways."""
+    """Follows a line by polling for new points, in one of the two ways."""
 
     def __init__(self, player: Player, job: str, route: str) -> None:
         self._player, self._route = player, f"/v1/jobs/{job}/{route}"
@@ -82,7 +82,7 @@ def test_what_an_attempt_trained_unheard_tears_no_hole_into_the_line(
     first, records = player.claim(), steps_of(1, 30, loss=1.0)
     player.sync(first, *records[:21])  # it trains on to step 30, cut off
     reader.read()
-    second = next_claim(player, first)  # goes on from step 15, cut off before it is heard
+    second = next_claim(player, first)  # resumes from step 15, cut off before it syncs
     third = next_claim(player, second)  # on the first one's host: from its checkpoint of step 30
     assert player.hand_in(third, 1, *records[21:]).status_code == 200
     player.sync(third, *steps_of(31, 40, 1, loss=3.0))
@@ -106,8 +106,8 @@ def test_a_reader_of_what_is_put_beside_the_line_begins_again(player: Player, ro
     first = player.claim()
     player.sync(first, *steps_of(1, 20, loss=1.0))
     reader.read()
-    second = next_claim(player, first)  # unheard: trains 11 to 14
-    third = next_claim(player, second)  # unheard: goes on from step 20 and trains 21 to 24
+    second = next_claim(player, first)  # cut off: trains 11 to 14
+    third = next_claim(player, second)  # cut off: resumes from step 20 and trains 21 to 24
     fourth = next_claim(player, third)
     assert player.hand_in(fourth, 2, *steps_of(11, 14, 1, loss=2.0)).status_code == 200
     assert reader.read() == spans((1, 10, 1.0), (11, 14, 2.0))

@@ -1,4 +1,4 @@
-"""Lists of jobs: what a filter finds is what a plain look at every job finds, page by page, in any order of times."""
+"""Lists of jobs: page by page, a filter finds the same jobs as a plain check of every job, whatever their times."""
 
 import itertools
 import random
@@ -23,7 +23,7 @@ NAMES = ("Größe 7B", "sweep 1", "sweep 12", "100% done", "a_b", "微调 客服
 
 
 def insert(database: Database, jobs: list[dict[str, Any]]) -> None:
-    """Store jobs as a submission does, but at a time and with a status that are given."""
+    """Store jobs like a submission, but with a given time and status."""
     with database.writing() as session:
         for values in jobs:
             known = {

@@ -166,7 +166,7 @@ def test_the_grid_stays_where_it_is_while_points_come(player: Player) -> None:
         player.sync(claim, *records[start : start + 100])
         series = metrics(player, job, names="loss", max_points=200)["series"]["loss"]
         width, finished = series["width"], (start + 100) // series["width"] * series["width"]
-        last = start + 100  # always there, by itself
+        last = start + 100  # always present, even alone
         inner = {step for step in series["step"] if 1 < step <= finished and step != last}
         assert held.get(width, set()) <= inner
         held[width] = inner
@@ -502,7 +502,7 @@ def test_samples_of_the_machine_stand_beside_the_records(player: Player) -> None
     player.sync(claim, samples=[sample(1, cpu_percent=10.0)])
     player.sync(claim, make_metric(1), make_metric(2))
     odd = {"seq": 4, "at": utc_now(), "values": {"loss": 9.0, "sys.gpu_percent": float("nan")}}
-    for _ in range(2):  # a repeat stores nothing twice
+    for _ in range(2):  # a repeated sync stores nothing twice
         reply = player.sync(claim, samples=[sample(3, cpu_percent=30.0, celsius=50.0), odd])
     version = player.job(job)["version"]
 

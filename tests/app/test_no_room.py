@@ -1,4 +1,4 @@
-"""A full disk, and a storage that is away: a clear answer, nothing half written, and recovery without a hand."""
+"""A full disk, and an unavailable storage: a clear response, nothing partially written, and automatic recovery."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ def told(response: Response) -> tuple[int, str, str | None]:
 
 
 class CrampedServer(Server):
-    """A server whose data directory is a file system of its own, which is soon full."""
+    """A server whose data directory is a small file system of its own."""
 
     def start(self) -> None:
         files = self._environment["STEPLINE_DATA_DIR"]
@@ -72,7 +72,7 @@ def test_a_full_data_directory_refuses_what_is_too_large_and_takes_the_rest(
     assert told(player.put_artifact(claim, content=large)) == full
     assert told(player.put_file(claim, large)) == full
 
-    # Nothing of them is left: what fits still fits, and whoever was refused may come again.
+    # Nothing of them is left: smaller uploads still fit, and rejected clients may retry.
     half = b"y" * (ROOM_BYTES // 2)
     assert player.put_artifact(claim, content=half).status_code == 201
     assert player.offer(claim, 5, tensors=b"small").json()["stored"] is False
@@ -80,7 +80,7 @@ def test_a_full_data_directory_refuses_what_is_too_large_and_takes_the_rest(
     assert player.offer(claim, 5, tensors=b"small").json()["stored"] is True
     assert told(player.put_artifact(claim, "more", half)) == full
 
-    # Deleting a job makes room.
+    # Deleting a job frees space.
     assert player.finish(claim, "cancelled", 1).status_code == 200
     assert cramped.client.delete(f"/v1/jobs/{job}").status_code == 200
     player.submit()
@@ -104,7 +104,7 @@ def test_a_full_database_refuses_to_write_and_goes_on_once_there_is_room(
         player = Player(client)
         job = player.submit()
         claim = player.claim()
-        with database.writer.connect() as connection:  # the one that every writer takes
+        with database.writer.connect() as connection:  # the connection that every writer uses
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         records = [make_metric(seq) for seq in range(1, 1001)]
@@ -155,7 +155,7 @@ def test_a_postgresql_whose_disk_is_full_is_told_and_goes_on_once_there_is_room(
         with database.writer.begin() as connection:
             connection.exec_driver_sql(statement)
 
-    # What the server itself says when no block can be added to a table, said by a trigger in its place.
+    # A trigger raises the error that PostgreSQL raises if it cannot add a block to a table.
     ask(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"

@@ -1,4 +1,4 @@
-"""How the page is served: at its own paths and no others, never stale, never from elsewhere, and not needed."""
+"""How the server serves the page: only at its own paths, never stale, never from another host; the API works without it."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""The server as its users run it: a process of its own, real sockets, a real broker."""
+"""The server as users run it: its own process, real sockets, a real broker."""
 
 import contextlib
 import itertools
@@ -35,7 +35,7 @@ READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
 
 LATER = ("celery", "kombu", "alembic", "mako", "psycopg", "wcwidth")
-"""Loaded for the first ring, to migrate, over PostgreSQL, and for a report as text."""
+"""Modules that load only for the first ring, for migrations, on PostgreSQL, and for a report as text."""
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, sqlite_url: str) -> N
 def test_posting_is_quick_while_the_broker_hangs(tmp_path: Path, sqlite_url: str) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
-        deaf.listen()  # takes connections, never answers
+        deaf.listen()  # accepts connections, never responds
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
         with running(tmp_path, sqlite_url, doorbell="true", broker_url=url) as server:
             began = time.monotonic()
@@ -259,7 +259,7 @@ def test_a_silenced_doorbell_rings_for_nobody(
         server.post(queue="q1")
         database = Database(sqlite_url)
         rung_at: set[datetime] = set()
-        while len(rung_at) < 3:  # the sweep has taken its right to ring, again and again
+        while len(rung_at) < 3:  # the sweep has claimed the right to ring repeatedly
             with database.reading() as session:
                 rung_at.update(session.scalars(select(Bell.rung_at)))
         database.close()

@@ -1,4 +1,4 @@
-"""How far a job is while it tokenizes and evaluates: rows, time left, and what is never shown."""
+"""Progress of a job while it tokenizes and evaluates: rows, time left, and values that are never shown."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A worker's real uploads over the server's real routes, while training writes checkpoints faster than they travel."""
+"""A worker's real uploads over the server's real routes, while training writes checkpoints faster than they upload."""
 
 import shutil
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_a_slow_link_stores_one_checkpoint_after_another(
     steps_stored_meanwhile: list[int] = []
 
     def train_on() -> None:
-        """Write, prune and tell a checkpoint, as training and its supervisor do."""
+        """Write, prune and report a checkpoint, as the training program and its supervisor do."""
         step = len(written) + 1
         written.append(make_checkpoint(run_dir.checkpoints, step))
         for path in written[:-KEEP]:
@@ -38,7 +38,7 @@ def test_a_slow_link_stores_one_checkpoint_after_another(
         player.sync(claim, CheckpointRecord(seq=step, at=utc_now(), step=step, name=name))
 
     class Slow(Server):
-        """Takes as long over each file as the program takes for more checkpoints than are kept."""
+        """Takes longer per file than the program takes to write more checkpoints than are kept."""
 
         def send_checkpoint_file(self, *arguments: Any) -> None:
             for _ in range(KEEP + 1 if len(written) < 20 else 0):

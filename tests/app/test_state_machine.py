@@ -1,4 +1,4 @@
-"""Jobs, attempts and leases against a small reference model: whatever users, workers and time do, both agree.
+"""Jobs, attempts and leases against a small reference model: after any sequence of actions, both agree.
 
 The model is written from docs/lifecycle.md, not from the server's code, and the same run of calls is made on SQLite and
 PostgreSQL. Each example has a queue of its own, so that all of them can share a server.
@@ -42,7 +42,7 @@ LAST_SEQ = 6
 
 @dataclass(eq=False)
 class ModelAttempt:
-    """What the server ought to know of an attempt."""
+    """The expected state of an attempt."""
 
     job: "ModelJob"
     claim: Claim
@@ -63,7 +63,7 @@ class ModelAttempt:
 
 @dataclass(eq=False)
 class ModelJob:
-    """What the server ought to know of a job."""
+    """The expected state of a job."""
 
     id: str
     number: int
@@ -77,7 +77,7 @@ class ModelJob:
     checkpoint_at_loss: int = 0
 
     def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
-        """Make of the job what the end of its attempt makes of it; `go on` is queued, or what was asked for."""
+        """Apply the end of an attempt to its job; `go on` means queued, or the requested pause or cancel."""
         attempt.status = "lost" if is_loss and attempt.status == "running" else attempt.status
         if status == "go on":
             status = self._after_loss() if is_loss else self._go_on()
@@ -264,7 +264,7 @@ class Machine(RuleBasedStateMachine):
 
         response = self.player.finish(attempt.claim, status, last_seq, **other)
 
-        if attempt.status == status:  # a repeat of what ended it
+        if attempt.status == status:  # a repeat of the finish that ended it
             assert response.json() == {"job_status": attempt.settled_as}
         elif not self._is_refused(attempt, response, "records_missing" if not is_whole else None):
             attempt.status = status
@@ -294,7 +294,7 @@ class Machine(RuleBasedStateMachine):
     def _is_refused(
         self, attempt: ModelAttempt, response: Any, otherwise: str | None = None
     ) -> bool:
-        """Check the refusal that is due to this attempt, if one is."""
+        """Check that the server rejects this attempt, if it should."""
         wanted = {"running": otherwise, "deleted": "invalid_token"}.get(
             attempt.status, "attempt_superseded"
         )

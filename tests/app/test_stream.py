@@ -1,4 +1,4 @@
-"""Streams over real sockets: a server process of its own, on both databases; in this process where a limit is lowered."""
+"""Streams over real sockets: in a separate server process on both databases; in this process if a test lowers a limit."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
 
 @pytest.fixture
 def player(server: Server) -> Player:
-    return Player(cast("TestClient", server.client))  # it is asked for nothing that a client lacks
+    return Player(cast("TestClient", server.client))  # it has no request that a client needs
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
 
 
 async def read_until(stream: AsyncIterator[bytes], text: bytes) -> None:
-    """Read on in a stream until something was said."""
+    """Continue reading a stream until the condition on the events holds."""
     async with asyncio.timeout(30):
         async for chunk in stream:
             if text in chunk:
@@ -288,7 +288,7 @@ def test_a_listener_that_takes_nothing_for_too_long_is_given_up(
 ) -> None:
     job = app_player.submit()
     claim = app_player.claim()
-    for start in (0, 1000):  # two looks: the first one's frames fill what lies between
+    for start in (0, 1000):  # two polls: the frames of the first fill the buffers
         app_player.sync(claim, *[wide_metric(start + n) for n in range(1, 1001)])
     app.state.streams = streams = Streams(database, send_seconds=0.2)
     with serving(app) as port, socket.socket() as deaf:

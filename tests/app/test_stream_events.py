@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of a stream's events, against the frames that are sent."""
+"""The stream's events in the OpenAPI document, compared with the frames that the server sends."""
 
 import json
 from typing import Any, get_args

@@ -17,7 +17,7 @@ from tests.app.player import Player
 
 
 class Bellringer(Doorbell):
-    """Writes down its rings."""
+    """Records its rings."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -41,7 +41,7 @@ def sweeper(database: Database, settings: Settings, bell: Bellringer) -> Sweeper
 
 
 def silence(database: Database, seconds: float = 181) -> None:
-    """Let the running attempts have been silent for so long."""
+    """Make the running attempts look silent for this long."""
     shift = timedelta(seconds=seconds)
     with database.writing() as session:
         for attempt in session.scalars(select(Attempt).where(Attempt.ended_at.is_(None))):
@@ -88,7 +88,7 @@ def test_a_sync_at_the_last_moment_keeps_the_attempt(
     claim = player.claim()
     silence(database)
 
-    player.sync(claim)  # between the sweep's look and its blow
+    player.sync(claim)  # between the sweep's check and its write
 
     with database.writing() as session:
         assert lose_attempt(session, claim.attempt_id, Times.of(settings)) is None

@@ -1,7 +1,7 @@
-"""Requests, messages and files of an attacker, one test each; what the service must do with them is beside them.
+"""Requests, messages and files of an attacker, one test each, with the expected reaction of the service.
 
-A file holds one way in: hosts and origins, connections, streams, the broker, model files, datasets. To add an attack,
-add a test to the file of its way in, and let it assert both the answer and that other users go on undisturbed.
+Each file covers one entry point: hosts and origins, connections, streams, the broker, model files, datasets. To add an attack,
+add a test to the file of its entry point. Assert both the response and that other users are not affected.
 """
 
 from collections.abc import Iterator

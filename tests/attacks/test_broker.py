@@ -1,4 +1,4 @@
-"""Forged messages on the broker: anyone who reaches it may ring the doorbell, and can do nothing else to a worker.
+"""Forged messages on the broker: anyone who can reach it can ring the doorbell, and nothing else.
 
 Each message of FORGED is one attack; add a line to add one. All are pushed onto the queue as they are, below Celery.
 """
@@ -75,7 +75,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
     "a number of ten thousand digits": _raw(b'{"headers": ' + b"9" * 10_000 + b"}"),
     "a type of kombu's that does not exist": _raw(b'{"__type__": "uuid", "__value__": {"a": 1}}'),
 }
-"""What is not a ring, made from a real one. Each is discarded, once, with one line in the log."""
+"""Messages that are not rings, made from a real ring. The worker discards each once, with one log line."""
 
 HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "time limits": _headers(timelimit=[0.001, 0.001]),
@@ -116,12 +116,12 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     ),
     "an encoding that is none": lambda ring: ring | {"content-encoding": ["x"]},
 }
-"""Rings, with more in them than a ring has: they ring, and what they carry has no effect."""
+"""Rings with extra content: they ring, and the extra content has no effect."""
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Without a model: what a ring leads to is seen at the claim."""
+    """A worker without a model: the effect of a ring shows at the claim."""
     with Service(tmp_path_factory.mktemp("service"), STEPLINE_DOORBELL="false") as running:
         yield running
 
@@ -134,7 +134,7 @@ def broker(service: Service) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def ring(service: Service, broker: Redis) -> dict[str, Any]:
-    """What the server sends."""
+    """The ring that the server sends."""
     with Celery(broker=service.broker_url, set_as_current=False) as app:
         app.send_task(TASK_NAME, queue="captured", ignore_result=True)
     captured: dict[str, Any] = json.loads(broker.rpop("captured"))  # type: ignore[arg-type]
@@ -142,11 +142,11 @@ def ring(service: Service, broker: Redis) -> dict[str, Any]:
 
 
 class Worker:
-    """The worker as its log and its process ids show it."""
+    """A worker, observed through its log and its process ids."""
 
     def __init__(self, service: Service) -> None:
         self._part = service.parts["worker"]
-        wait_for(lambda: self.count("ready.") == 1, 10, self._part.last_lines)  # its pool is there
+        wait_for(lambda: self.count("ready.") == 1, 10, self._part.last_lines)  # its pool runs
         self.processes = (self._part.pid, *children_of(self._part.pid))
 
     def lines(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Clients that hold connections: silent ones, half requests, bodies that trickle, responses nobody reads, too many of them."""
+"""Clients that hold connections: silent clients, incomplete requests, bodies that trickle, unread responses, too many connections."""
 
 import contextlib
 import json
@@ -192,7 +192,7 @@ def test_an_upload_that_is_slow_but_makes_progress_succeeds(impatient: Server) -
 
 
 def test_time_in_which_the_application_does_not_read_is_not_held_against_the_client() -> None:
-    """Two clients, whose windows are over at one time: one sends too little, the other must not send."""
+    """Two clients whose windows end at the same time: one sends too little, the other is not allowed to send."""
     may_read = threading.Event()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,7 +245,7 @@ def serving(application: ASGIApp, limits: ConnectionLimits) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def download(impatient: Server) -> tuple[Server, bytes]:
-    """A server with an artifact that no socket's buffers hold, and the request for it."""
+    """A server with an artifact larger than any socket buffer, and the request for it."""
     player = Player(cast("TestClient", impatient.client))
     player.submit()
     claim = player.claim()
@@ -340,14 +340,14 @@ def test_a_peer_has_a_cap_of_connections_and_others_are_served(
         with open_socket(server.port, LIST, "127.0.0.2") as other:
             assert read_all(other).startswith(b"HTTP/1.1 200")
 
-        # Of a flood only a few are answered; none of them is held.
+        # The server responds to only a few of a flood, and holds none of them.
         for _ in range(300):
             stack.enter_context(connected(server))
         process = psutil.Process(server.process.pid)
         wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # and the one that listens
 
         process.suspend()
-        for _ in range(20):  # gone before they are refused
+        for _ in range(20):  # closed before the server rejects them
             with connected(server):
                 pass
         process.resume()

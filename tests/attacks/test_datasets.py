@@ -1,4 +1,4 @@
-"""Uploaded files that would crash a job, or train what must not be trained on."""
+"""Uploaded files that would crash a job, or that contain answers not to train on."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def upload(server: Server, content: str, language: str = "en") -> tuple[int, dic
 
 
 def both_shapes(row: str) -> tuple[str, str]:
-    """Return a good row and then `row`, as JSONL and as an array; the row stands on line 2 of either."""
+    """Return a good row and then `row`, as JSONL and as an array; the row is on line 2 of either."""
     good = json.dumps(GOOD)
     return f"{good}\n{row}\n", f"[{good},\n{row}]"
 
@@ -61,7 +61,7 @@ def test_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Ser
         assert (response.status_code, error["code"]) == (400, "body_too_deep")
         assert "deeper than 100 levels" in error["message"]
 
-    # In UTF-16 a quotation mark is not where a look at the bytes would find it.
+    # In UTF-16, a search of the bytes does not find the quotation mark.
     hidden = f'{{"model": "\\"", "labels": {DEEP}}}'
     for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-32-be"):
         response = server.client.post(

@@ -1,8 +1,8 @@
-"""Requests that schemathesis makes from the OpenAPI document: all that it allows, its bounds, and what it forbids.
+"""Requests that schemathesis generates from the OpenAPI document: allowed ones, boundary values, and forbidden ones.
 
-Each answer must be one that the document names, in status, media type, headers and shape, events of the stream included. What
-the document forbids must be refused, unknown methods too, and nothing may answer 500. Most ids are those of real jobs, datasets
-and artifacts, so that the answers have something in them.
+Each response must match the document in status, media type, headers and shape, including the events of the stream. The server
+must reject requests that the document forbids, including unknown methods, and must never respond 500. Most ids are those of real jobs,
+datasets and artifacts, so that responses have content.
 """
 
 import json
@@ -22,10 +22,10 @@ from tests.factories import make_metric
 from tests.server_process import Server
 
 EXAMPLES = 10
-"""Random requests of each operation, beside about a thousand that are made of the document's own bounds."""
+"""Random requests per operation, in addition to about a thousand that are derived from the document's bounds."""
 MANY_EXAMPLES = 100
 UNTRUE = "positive_data_acceptance"
-"""The check that is left out: cursors, ids and pairs of parameters may fit the document and still mean nothing."""
+"""The check that is skipped: cursors, ids and pairs of parameters may match the document and still be invalid."""
 
 CONFIGURATION = """
 max-stream-events = 50
@@ -107,7 +107,7 @@ def make_objects(player: Player) -> dict[str, list[str] | list[float]]:
 
 
 def ask_all(server: Server, directory: Path, examples: int, seed: int | None) -> str:
-    """Send the requests and return the report. Fails with the requests, as curl commands, that were answered wrongly."""
+    """Send the requests and return the report. On wrong responses, fails and lists the requests as curl commands."""
     dictionaries = _toml(make_objects(Player(server.client)))
     configuration = directory / "schemathesis.toml"
     configuration.write_text(

@@ -1,4 +1,4 @@
-"""DNS rebinding: a page's own name is made to resolve to this server, which then sees that name in Host."""
+"""DNS rebinding: an attacker's host name resolves to this server, which then receives that name in Host."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on all addresses of this machine, as in a container, that knows two names more."""
+    """A server on all addresses of this machine, as in a container, with two allowed names."""
     directory = tmp_path_factory.mktemp("open")
     names = "api, *.Internal.example,"
     everywhere = "0.0.0.0"  # noqa: S104  # what the image does
@@ -44,7 +44,7 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def ask(server: Server, request: str) -> tuple[int, dict[str, Any]]:
-    """Send the bytes of a request as they stand; return the status and the error of the answer."""
+    """Send the raw bytes of a request; return the status and the error of the response."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(request.encode("latin-1"))
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -150,7 +150,7 @@ def test_a_host_that_is_no_host_is_refused(server: Server, host: str) -> None:
     status, error = ask(server, get_with_host(host))
 
     assert status == 400
-    assert error.get("code", "invalid_host") == "invalid_host"  # some never get beyond the parser
+    assert error.get("code", "invalid_host") == "invalid_host"  # the parser rejects some of them
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "[::]", "[2001:db8::1]", "2130706433", "127.1"])

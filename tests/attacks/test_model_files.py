@@ -1,4 +1,4 @@
-"""Model directories that lead elsewhere, or hold what no loader expects. All end as model_refused, with the file named."""
+"""Model directories with links to other places, or with content that no loader expects. All fail as model_refused and name the file."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def change_config(model: Path, name: str, **changes: Any) -> None:
 
 
 def refuse(root: Path) -> str:
-    """Place and check the model as a worker does; return why it is refused."""
+    """Place and check the model like a worker; return the reason for rejecting it."""
     with pytest.raises((PlacingFailed, TrainingError)) as caught:
         load(root)
 

@@ -1,4 +1,4 @@
-"""Cross-site requests: a page that someone visits sends their browser to this server."""
+"""Cross-site requests: a page that a user visits makes the browser send requests to this server."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ FOREIGN = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server that lets the pages of two origins in."""
+    """A server that allows the pages of two origins."""
     directory = tmp_path_factory.mktemp("server")
     origins = f"{FRIEND}, https://Other.example/"
     with running(directory, migrated(directory), cors_origins=origins) as server:

@@ -1,7 +1,7 @@
-"""Pages of other origins in a real Chromium: what they can do to a server on the machine of the person who visits them.
+"""Pages of other origins in a real Chromium: what they can do to a server on the visitor's machine.
 
-The attacker's pages are answered by the test itself; every other request leaves the browser for a real server. Two names
-resolve to this machine: the attacker's, as after a rebinding, and the one of a page that the server trusts.
+The test serves the attacker's pages; every other request goes from the browser to a real server. Two names
+resolve to this machine: the attacker's, as after a rebinding, and that of a page that the server trusts.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.server_process import Server, migrated, running
 
 EVIL, FRIEND = "evil.example", "friend.example"
 OTHER_PORT = find_free_port()
-"""Nobody listens there: only pages that the test answers have it."""
+"""No process listens on this port: only pages that the test serves use it."""
 TRUSTED = f"http://{FRIEND}:{OTHER_PORT}"
 STRANGERS = [
     f"http://{EVIL}:{OTHER_PORT}",
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     names = f"--host-resolver-rules=MAP {EVIL} 127.0.0.1, MAP {FRIEND} 127.0.0.1"
-    # New browsers ask people before a page may reach this machine. The server has to hold without that.
+    # Recent browsers ask the user before a page may reach this machine. The server must be safe without that.
     unasked = "--disable-features=LocalNetworkAccessChecks"
     with running_chromium(names, unasked) as browser:
         yield browser
@@ -83,7 +83,7 @@ def post_by_form(page: Page, url: str, kind: str) -> int:
 
 
 def state(server: Server) -> Any:
-    """Return all that an attacker may have wanted to change."""
+    """Return everything that an attacker might want to change."""
     return [server.client.get(path).json()["data"] for path in ("/v1/jobs", "/v1/datasets")]
 
 

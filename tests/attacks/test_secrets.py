@@ -1,7 +1,7 @@
-"""A training program that reads what it should not: it runs as its worker's user, beside all of Stepline.
+"""A training program that tries to read secrets: it runs as its worker's user, like all of Stepline.
 
-The program here has the same user and no privilege, as a training program has where nobody is root. It tries every way
-to the environment of another process that the kernel offers.
+The program here has the same user and no privileges, like a training program of an ordinary user. It tries every way that the
+kernel offers to read the environment of another process.
 """
 
 import json
@@ -18,7 +18,7 @@ from tests.cli.up import Up, running_up
 from tests.e2e.service import wait_for
 from tests.processes import children_of
 
-# Root may look into every process. What is started so has root's number, and none of root's privileges.
+# Root may inspect every process. A process started like this has root's uid, but none of root's privileges.
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all") if os.geteuid() == 0 else ()
 SPY = """
 import ctypes, json, os, sys
@@ -90,7 +90,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def _processes(up: Up) -> dict[str, int]:
-    """Return the processes that hold secrets, by what they are."""
+    """Return the processes that hold secrets, by role."""
     found = {"up": up.process.pid}
     for pid in children_of(up.process.pid):
         command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")

@@ -1,4 +1,4 @@
-"""Streams and long polls by the hundred: caps per peer and in total, and what a storm of them leaves behind."""
+"""Hundreds of streams and long polls: caps per peer and in total, and leftovers after a storm."""
 
 import contextlib
 import select
@@ -22,7 +22,7 @@ IN_TOTAL = 5
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with small caps, whose addresses may have a proxy at 127.0.0.9 before them."""
+    """A server with small caps that trusts a proxy at 127.0.0.9."""
     directory = tmp_path_factory.mktemp("capped")
     limits = {"streams_per_peer": PER_PEER, "streams": IN_TOTAL, "trusted_proxies": "127.0.0.9"}
     with running(directory, migrated(directory), **limits) as server:
@@ -70,7 +70,7 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def is_streamed(server: Server, job: str, address: str = "127.0.0.1", headers: str = "") -> bool:
-    """Whether another stream is granted; it is closed at once."""
+    """Whether the server grants another stream; closes it at once."""
     with asked(server, f"/v1/jobs/{job}/stream", address, headers) as client:
         return read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
@@ -130,7 +130,7 @@ def test_a_long_poll_whose_client_is_gone_takes_no_slot(server: Server, job: str
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}?wait=60"
         polls = [stack.enter_context(asked(server, path)) for _ in range(PER_PEER + 1)]
-        select.select(polls, [], [], 30)  # one is refused: the others are in
+        select.select(polls, [], [], 30)  # one is rejected: the others are open
 
     wait_until(lambda: is_streamed(server, job), seconds=20)
 

@@ -1,4 +1,4 @@
-"""Chat templates that never end, need all memory or cannot be compiled: programs that come with a model."""
+"""Chat templates that never end, use all memory or do not compile: programs that come with a model."""
 
 import shutil
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def refusal(tiny_model: Path, tmp_path: Path) -> Callable[..., TrainingError]:
-    """How tokenizing rows with a template ends."""
+    """The result of tokenizing rows with a template."""
 
     def prepare_rows(chat_template: str, rows: list[Any], seconds: float = 0.5) -> TrainingError:
         tokenizer = load_tokenizer(tiny_model)
@@ -102,7 +102,7 @@ def with_template(model: Path, directory: Path, chat_template: str) -> Path:
 def test_template_that_cannot_be_rendered_is_refused_with_the_row(
     refusal: Callable[..., TrainingError], chat_template: str, reason: str
 ) -> None:
-    # What fails for another reason gets time for it, however busy the machine is.
+    # A template that fails for another reason gets enough time, even on a busy machine.
     seconds = 0.5 if "processor time" in reason else 20
     failure = refusal(chat_template, make_rows(3), seconds).failure
 

@@ -1,4 +1,4 @@
-"""Characters that a terminal obeys or that turn the direction of text, in everything that others may name or print."""
+"""Control and direction characters in every text that users and jobs can set or print."""
 
 import csv
 import io
@@ -97,7 +97,7 @@ def test_every_control_and_direction_character_of_unicode_is_known() -> None:
             or unicodedata.bidirectional(character) in turning
             or unicodedata.name(character, "") in marks
         )
-        # Six more formatting marks of old, U+206A to U+206F, turn digits and letters.
+        # Six deprecated formatting marks, U+206A to U+206F, change digits and letters.
         assert bool(find_unsafe(character)) == (is_unsafe or "\u206a" <= character <= "\u206f")
 
 
@@ -116,7 +116,7 @@ def test_every_control_and_direction_character_of_unicode_is_known() -> None:
 )
 def test_a_new_job_must_not_hold_one(player: Player, changes: dict[str, Any], param: str) -> None:
     for character, language in itertools.product("\u202e\x1b\x9b\n\t\x7f\u2066\0", ("en", "zh")):
-        # The character is put in as JSON says it, so that no other part is touched.
+        # The character is inserted in its JSON escape, so that nothing else changes.
         body = json.dumps(spec_with(**changes)).replace("{}", json.dumps(character)[1:-1])
         headers = {"Content-Type": "application/json", "Accept-Language": language}
         response = player.client.post("/v1/jobs?dry_run=true", content=body, headers=headers)
@@ -153,7 +153,7 @@ def make_old(database: Database, job: str) -> None:
 
 
 def play_an_evil_run(player: Player) -> str:
-    """Run a job whose worker, log and failure say all that they should not; return the job."""
+    """Run a job whose worker, log and failure contain every unsafe character; return the job."""
     name = "w" + STORABLE
     player.hello(worker_id=name, host=COLOR, device={"name": STORABLE}, versions={COLOR: COLOR})
     job = player.submit(name="evil run")

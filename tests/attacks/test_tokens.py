@@ -1,4 +1,4 @@
-"""Requests to the routes of workers without their token: they learn nothing, whatever else is wrong with them."""
+"""Requests to worker routes without the right token: the response reveals nothing, whatever else is wrong with the request."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The checker sees each kind of broken promise, and none where there is none."""
+"""The checker reports each kind of broken promise, and nothing if no promise is broken."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ def attempt(number: int, status: str, minutes: tuple[int, int], stored: int = 0)
 
 
 def good_history() -> History:
-    """A job that lost its first worker after three of four records, and then ran to its end."""
+    """A job that lost its first worker after three of four records, and then finished."""
     return History(
         acknowledged=["job_1"],
         produced={"att_1": points(4), "att_2": points(5)},

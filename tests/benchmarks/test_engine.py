@@ -38,7 +38,7 @@ def test_operations_of_the_limit_are_those_that_a_run_counts(tmp_path: Path) -> 
 
     found = flops_per_token(plan, summary)
 
-    # Norms and biases stand in its parameters, and multiply no matrix.
+    # Norms and biases count as parameters, but multiply no matrix.
     assert found == pytest.approx(training_flops(model, 5, 2) / 5, rel=0.01)
 
 

@@ -1,4 +1,4 @@
-"""A benchmark without the dev extra says what to install."""
+"""Without the dev extra, a benchmark names the missing package."""
 
 import os
 import subprocess

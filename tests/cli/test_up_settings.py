@@ -1,4 +1,4 @@
-"""What `stepline up` takes from its options and environment: models, and where it listens."""
+"""Settings that `stepline up` reads from its options and environment: models, and the address to listen on."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # what the tests are about
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """One that listens on all addresses, with models and a name from its environment."""
+    """A `stepline up` that listens on all addresses, with models and a name from its environment."""
     directory = tmp_path_factory.mktemp("up")
     model = directory / "elsewhere" / "my-model"
     model.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""`stepline up` as a person meets it: a process at a terminal. For the tests of the command and of the whole."""
+"""`stepline up` as a user runs it: a process at a terminal. For the tests of the command and of the whole service."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ from tests.ports import find_free_port
 from tests.processes import marked, wait_until_gone
 
 STOP_SECONDS = 15
-"""Ctrl-C ends everything within seconds; this is what a crowded machine may take."""
+"""Ctrl-C stops everything within seconds; this is the limit for a busy machine."""
 
 
 @dataclass
 class Up:
-    """One running command, and what it printed."""
+    """One running command and its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -54,7 +54,7 @@ def running_up(
     prefix: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
-    """Run `stepline up` with further options and variables of its own, as the program behind a prefix."""
+    """Run `stepline up` with these options and variables, optionally behind a prefix command."""
     home = home or tmp_path / "data"
     port = port or find_free_port()
     printed = tmp_path / f"printed-{time.monotonic_ns()}"

@@ -139,7 +139,7 @@ def test_stored_spec_of_a_version_without_those_bounds_keeps_loading() -> None:
 
 
 def test_every_field_says_what_it_means() -> None:
-    """A field without a sentence would stand unexplained in the API's schema and in the form."""
+    """Without a sentence, a field has no explanation in the API's schema and in the form."""
     parts = [
         each for each in vars(job).values() if isinstance(each, type) and issubclass(each, Strict)
     ]

@@ -1,4 +1,4 @@
-"""Files that an earlier version wrote keep loading. A change here is a conversation in review."""
+"""Files that an earlier version wrote keep loading. A change to them must be discussed in review."""
 
 from pathlib import Path
 

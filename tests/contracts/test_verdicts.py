@@ -1,4 +1,4 @@
-"""What each run of the table is called, the thresholds, and the rules that running jobs share."""
+"""The verdicts of each run in the table, the thresholds, and the rules that running jobs share."""
 
 import json
 import math

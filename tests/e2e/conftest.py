@@ -1,4 +1,4 @@
-"""One tiny model for all, and one running service for each module."""
+"""One tiny model for all tests, and one running service per module."""
 
 import json
 import shutil

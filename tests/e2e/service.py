@@ -1,7 +1,7 @@
 """Service: a whole Stepline for tests — real Valkey, real API, real Celery worker, real training — in one directory.
 
-Times are those of production, scaled down, so that leases and rings can be waited for. Everything it starts dies
-with the test's process and is ended, children of children included, when the block is left.
+Times are production's, scaled down, so that tests can wait for leases and rings. Everything that it starts, children of
+children included, ends when the block is left, and at the latest with the test's process.
 """
 
 import os
@@ -42,7 +42,7 @@ FINAL = ("succeeded", "failed", "cancelled")
 
 
 class Service:
-    """Every part can be started and stopped by itself; `with Service(...)` starts them all."""
+    """Each part can be started and stopped separately; `with Service(...)` starts them all."""
 
     def __init__(self, directory: Path, database_url: str | None = None, **settings: str) -> None:
         self.directory = directory
@@ -71,7 +71,7 @@ class Service:
                 "STEPLINE_HOST": "127.0.0.1",
                 "STEPLINE_PORT": str(self.port),
                 "STEPLINE_DEVICE": "cpu",
-                # May use a hub, so that any model's name is taken at POST, and finds none.
+                # Allows the hub, so that POST accepts any model name; no hub is reachable.
                 "STEPLINE_HUB": "true",
                 "HF_ENDPOINT": "http://127.0.0.1:9",
                 "HF_HOME": str(directory / "hub"),
@@ -200,7 +200,7 @@ class Service:
     def wait_for_job(
         self, job_id: str, is_there: Callable[[Any], bool], seconds: float = 180
     ) -> Any:
-        """Poll the job until it is as wanted; return it."""
+        """Poll the job until the condition holds; return it."""
         seen: list[Any] = [None]
 
         def look() -> bool:
@@ -222,7 +222,7 @@ class Service:
             app.send_task(TASK_NAME, queue=celery_queue(queue), expires=30, ignore_result=True)
 
     def trainers(self) -> list[int]:
-        """Return the process ids of the training programs that live now."""
+        """Return the process ids of running training programs."""
         found = find_processes(self.mark, self.directory)
         return [pid for pid, command in found.items() if "-m worker.training" in command]
 
@@ -232,7 +232,7 @@ class Service:
 
 
 def wait_for(is_there: Callable[[], bool], seconds: float, evidence: Callable[[], str]) -> None:
-    """Poll until something is so. Raises AssertionError with the evidence after the deadline."""
+    """Poll until the condition holds. After the deadline, raises AssertionError with the evidence."""
     deadline = time.monotonic() + seconds
     while not is_there():
         assert time.monotonic() < deadline, evidence()

@@ -1,4 +1,4 @@
-"""The broker is a doorbell: without it nothing is lost, and without a ring nothing starts."""
+"""The broker is a doorbell: if it is down, nothing is lost; without a ring, nothing starts."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""What happens to a running job when its worker, its training process or its server goes away."""
+"""What happens to a running job if its worker, its training process or its server fails."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.processes import find_processes
 
 ENDLESS = 1_000_000
 WORN = 4
-"""Attempts after which a job has been disturbed enough: three losses end it."""
+"""Attempts after which a job gets no more faults: three losses end it."""
 
 
 def _attempts(service: Service, job_id: str) -> list[Any]:
@@ -26,7 +26,7 @@ def _status_of(service: Service, job_id: str, number: int) -> str:
 
 
 def _of_the_worker(service: Service) -> list[int]:
-    """Return what lives of a worker: its main process, its pool's, its training."""
+    """Return the living processes of a worker: main, pool, training."""
     found = find_processes(service.mark, service.directory)
     programs = ("worker.celery_app", "-m worker.training")
     return [pid for pid, command in found.items() if any(name in command for name in programs)]
@@ -34,7 +34,7 @@ def _of_the_worker(service: Service) -> list[int]:
 
 def _wait_until_trained(service: Service, job_id: str, attempt: int) -> None:
     def is_trained(job: Any) -> bool:
-        # The progress of the attempt before is shown until this one has some of its own.
+        # The job shows the previous attempt's progress until this one reports its own.
         return (
             job["attempt"] == attempt
             and job["phase"] in {"training", "evaluating"}
@@ -46,7 +46,7 @@ def _wait_until_trained(service: Service, job_id: str, attempt: int) -> None:
 
 @pytest.fixture
 def running(service: Service) -> tuple[str, int]:
-    """A job that trains until it is disturbed, and the number of its attempt. Each test leaves it running again."""
+    """A job that trains until a fault hits it, and the number of its attempt. Each test leaves it running again."""
     jobs = service.get("/v1/jobs", status="running")["data"]
     fresh = [job for job in jobs if job["attempt"] < WORN]
     if fresh:

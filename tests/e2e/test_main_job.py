@@ -42,7 +42,7 @@ def test_a_job_runs_from_post_to_its_adapter(service: Service) -> None:
         assert json.loads(zipped.read("adapter_config.json"))["r"] == 8
     names = {item["name"] for item in service.get(f"/v1/jobs/{job_id}/artifacts")["data"]}
     assert {"adapter.zip", "summary.json", "records.jsonl", "output.log"} <= names
-    # Nothing is left of a job that succeeded.
+    # No run directory of a succeeded job is left.
     runs = service.directory / "work" / "runs"
     wait_for(lambda: not list(runs.glob("*/*/spec.json")), 5, lambda: str(list(runs.glob("*/*"))))
     assert service.trainers() == []

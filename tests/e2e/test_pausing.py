@@ -14,7 +14,7 @@ from tests.e2e.service import Service, wait_for
 
 @pytest.fixture(scope="module")
 def service(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One whose takeover time is never over within a test."""
+    """A service whose takeover time does not end within a test."""
     never = {"STEPLINE_TAKEOVER_SECONDS": "600"}
     with Service(tmp_path_factory.mktemp("pausing"), **never) as running:
         place_model(running, tiny_model)
@@ -121,7 +121,7 @@ def test_a_worker_that_comes_back_hands_its_job_over_without_the_takeover_time(
     assert cancelled["status"] == "cancelled"
     assert service.trainers() == []
 
-    # What was stored outlives the cancel: a retry goes on from it.
+    # Stored checkpoints survive the cancel: a retry resumes from them.
     _ask(service, job_id, "retry")
     service.wait_for_job(job_id, lambda job: job["attempt"] == 3 and job["phase"] == "training")
     assert _codes(service, job_id).count("resuming_local") == 2

@@ -1,4 +1,4 @@
-"""The demo: its texts, what it shows, and, as a slow proof, the whole of it."""
+"""The demo: its texts, its output, and, as a slow test, the whole run."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The files under examples/ are what they say: jobs, datasets, and clients that work."""
+"""The files under examples/ work: jobs, datasets, clients."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Every figure of a real finished job, computed again by plain transformers and peft."""
+"""Every figure of a real finished job, recomputed with plain transformers and peft."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ SPEC: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished job, and what it was made of."""
+    """A finished job and its inputs."""
 
     server: str
     job: str

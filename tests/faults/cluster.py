@@ -1,8 +1,8 @@
-"""Cluster: a whole Stepline between fault proxies, watched from outside, with the times at a twentieth of production's.
+"""Cluster: a whole Stepline with fault proxies between its parts, observed from outside, with times at a twentieth of production's.
 
     worker ──link──► API ──database_link──► PostgreSQL          API, workers ──broker_link──► Valkey
 
-Every worker has a link of its own. `verdict()` brings the whole to rest and has the checker look at what was seen.
+Every worker has its own link. `verdict()` waits until all jobs have ended and runs the checker on the observations.
 """
 
 import os
@@ -37,11 +37,11 @@ TWENTIETH = {
     "STEPLINE_PATIENCE_SECONDS": "4320",
     "STEPLINE_CLAIM_PATIENCE_SECONDS": "2",
 }
-"""But for the time after SIGTERM: a machine under load needs some for a checkpoint."""
+"""Except the time after SIGTERM: a machine under load needs it for a checkpoint."""
 
 
 class Cluster(Service):
-    """A Service with a fault proxy on every road and a watch over it."""
+    """A Service with a fault proxy on every connection, and a Watch."""
 
     def __init__(self, directory: Path, postgres: Postgres | None = None, **settings: str) -> None:
         self.postgres = postgres
@@ -81,14 +81,14 @@ class Cluster(Service):
             self.postgres.drop_database(self.database_name)
 
     def start_worker(self, name: str = "worker", **settings: str) -> Part:
-        """Start a worker that reaches the API through a link of its own."""
+        """Start a worker that reaches the API through its own link."""
         if name not in self.links:
             self.links[name] = FaultProxy(("127.0.0.1", self.port))
         road = {"STEPLINE_SERVER_URL": f"http://127.0.0.1:{self.links[name].port}"}
         return super().start_worker(name, **(road | settings))
 
     def start_skewed_worker(self, name: str, seconds: float) -> None:
-        """Start a worker whose wall clock is wrong by so much."""
+        """Start a worker whose wall clock is wrong by this much."""
         honest = self.worker_program
         self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), *honest[1:])
         try:
@@ -105,7 +105,7 @@ class Cluster(Service):
         return job_id
 
     def cancel(self, job_id: str, seconds: float = 30) -> Any:
-        """Cancel a job, which then ought to end so."""
+        """Cancel a job and expect it to end as cancelled."""
         self.expected[job_id] = "cancelled"
         return super().cancel(job_id, seconds)
 
@@ -123,7 +123,7 @@ class Cluster(Service):
 
     @contextmanager
     def cut_off(self, *names: str) -> Iterator[None]:
-        """Note that these workers cannot hear that they are superseded while the block runs."""
+        """Note that, while the block runs, these workers cannot learn that they are superseded."""
         began = time.monotonic()
         try:
             yield
@@ -139,7 +139,7 @@ class Cluster(Service):
     # The end
 
     def verdict(self, seconds: float = 90) -> Verdict:
-        """Wait until every acknowledged job has ended, and check everything that was seen so far."""
+        """Wait until every acknowledged job has ended, and check all observations so far."""
         self._last_verdict = check(self.history(seconds))
         return self._last_verdict
 
@@ -148,9 +148,9 @@ class Cluster(Service):
         return f"{self._last_verdict}\n{self.logs()}"
 
     def history(self, seconds: float = 90, *, until_one_fails: bool = False) -> History:
-        """Bring the service to rest and return its history.
+        """Wait until all jobs have ended and return the history.
 
-        `until_one_fails` ends the wait as soon as a job has ended as it should not: nothing mends that any more.
+        `until_one_fails` ends the wait as soon as a job has ended with a wrong status, because that is final.
         """
         for link in self.all_links():
             link.set("pass")
@@ -183,7 +183,7 @@ class Cluster(Service):
         return tuple(point["step"] for point in self.losses(job_id))
 
     def _strays(self) -> list[str]:
-        """Return the processes that belong to no part that was started."""
+        """Return the processes that belong to none of the started parts."""
         known = {part.pid for part in self.parts.values() if part.is_running}
         known |= {child for pid in set(known) for child in children_of(pid)}
         found = find_processes(self.mark, self.directory)
@@ -198,29 +198,29 @@ class Cluster(Service):
         ]
 
     def all_processes_of(self, name: str) -> list[int]:
-        """Return a worker's main process, its pool process and its training, as far as they live."""
+        """Return a worker's main process, its pool process and its training, as far as they are alive."""
         main = self.parts[name].pid
         trainings = [pid for pid, each in find_trainings(self.runs).items() if each.worker == name]
         return [main, *children_of(main), *trainings]
 
     def suspend(self, name: str) -> None:
-        """Stop a worker, its training included, as a host that hangs would."""
+        """Suspend a worker and its training, like a host that hangs."""
         for pid in self.all_processes_of(name):
             os.kill(pid, signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
-        """Let a stopped worker go on."""
+        """Let a suspended worker continue."""
         for pid in self.all_processes_of(name):
             os.kill(pid, signal.SIGCONT)
 
     def restart_api(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End the API and start it again on the same port."""
+        """Stop the API and start it again on the same port."""
         self.stop("api", number)
         self.start_api()
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,4 +1,4 @@
-"""One cluster for each database, shared by all tests of this room; each test finds and leaves it in order."""
+"""One cluster for each database, shared by all tests of this directory; each test finds it intact and leaves it so."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def crashing_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL that tests of this room may crash: no other room stands on it."""
+    """A PostgreSQL that tests of this directory may crash: no other tests use it."""
     with running_postgres() as server:
         yield server
 
@@ -38,13 +38,13 @@ def running_cluster(
 
 @pytest.fixture
 def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster of a database, whole at the beginning; what the test made of it is mended after it."""
+    """The cluster of a database, intact at the start; repaired after the test."""
     yield running_cluster
     mend(running_cluster)
 
 
 def mend(cluster: Cluster) -> None:
-    """Bring everything back: roads, database, broker, API, one worker; end what still runs."""
+    """Restore everything: connections, database, broker, API, one worker; end jobs that still run."""
     for link in cluster.all_links():
         link.set("pass")
         link.forget()

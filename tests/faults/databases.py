@@ -1,4 +1,4 @@
-"""On which databases a test of this room runs: always on the first, and with --slow on the other as well."""
+"""The databases on which a test of this directory runs: always the first, and with --slow the other as well."""
 
 import pytest
 

@@ -1,15 +1,15 @@
-"""FaultProxy: a TCP proxy that misbehaves on demand. It stands before the API, PostgreSQL and Valkey alike.
+"""FaultProxy: a TCP proxy that misbehaves on demand. Used in front of the API, PostgreSQL and Valkey.
 
-    pass        what comes in goes out
-    refuse      nobody listens, and what was open is reset
-    reset       connections are taken and reset at once
-    blackhole   bytes are taken and held; once it passes again they arrive, late
-    delay:S     each piece waits S seconds
-    cut:N       a connection is reset after N bytes of its answers
+    pass        forwards everything
+    refuse      does not listen, and resets open connections
+    reset       accepts connections and resets them at once
+    blackhole   accepts bytes and holds them; they arrive late, once it passes again
+    delay:S     delays each piece by S seconds
+    cut:N       resets a connection after N bytes of its responses
 
-`drop_replies(pattern, times)` resets a connection in the place of the answer to a request that holds the pattern: the
-other side has done what was asked, and the caller does not learn of it. `catch(pattern)` holds the next such request,
-or its answer, in flight, so that a test can do something at this very moment.
+`drop_replies(pattern, times)` resets a connection instead of forwarding the response to a request that contains the pattern:
+the other side has done the work, and the caller does not learn of it. `catch(pattern)` holds the next such request, or its
+response, in flight, so that a test can act at that moment.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ class _Link:
     server: asyncio.StreamWriter | None = None
     answered_bytes: int = 0
     is_doomed: bool = False
-    """The next answer is not to arrive."""
+    """Drop the next response."""
     caught: "Caught | None" = None
-    """What holds the next answer."""
+    """The catch that holds the next response."""
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
@@ -60,7 +60,7 @@ class _Drop:
 
 
 class Caught:
-    """A request or an answer that is held in flight from `wait` on until `release`."""
+    """A request or response that is held in flight from `wait` until `release`."""
 
     def __init__(self, pattern: bytes, *, is_answer: bool, loop: asyncio.AbstractEventLoop) -> None:
         self.pattern = pattern
@@ -81,13 +81,13 @@ class Caught:
 
 @dataclass
 class FaultProxy:
-    """Listens on a port of this machine and passes on to a target, by a thread of its own."""
+    """Listens on a port of this machine and forwards to a target, in its own thread."""
 
     target: Target
     port: int = field(default_factory=find_free_port)
     mode: str = "pass"
     dropped_replies: int = 0
-    """Answers that did not arrive, by drop_replies."""
+    """Number of responses that drop_replies has dropped."""
 
     def __post_init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -114,22 +114,22 @@ class FaultProxy:
         self.close()
 
     def set(self, mode: str) -> None:
-        """Behave so from now on."""
+        """Switch to this behaviour."""
         assert mode.partition(":")[0] in MODES, mode
         self._run(self._change(mode))
 
     def drop_replies(self, pattern: bytes, times: int = 1) -> None:
-        """Reset the next connections that are about to answer a request with these bytes in it."""
+        """Reset the next connections that are about to respond to a request that contains these bytes."""
         self._drops.append(_Drop(pattern, times))
 
     def catch(self, pattern: bytes, *, is_answer: bool = True) -> Caught:
-        """Hold the next request with these bytes in it, or the answer to it, until it is released."""
+        """Hold the next request that contains these bytes, or its response, until it is released."""
         caught = Caught(pattern, is_answer=is_answer, loop=self._loop)
         self._catches.append(caught)
         return caught
 
     def forget(self) -> None:
-        """Let go of whatever is held, and drop and catch nothing more."""
+        """Release everything that is held, and stop dropping and catching."""
         for caught in self._catches:
             caught.release()
         self._catches, self._drops = [], []
@@ -193,7 +193,7 @@ class FaultProxy:
                 self._carry(answers, writer, link, is_answer=True),
             )
         except (OSError, asyncio.CancelledError):
-            pass  # the other side is away, or this proxy ends
+            pass  # the other side is unreachable, or this proxy stops
         finally:
             link.reset()
             self._links.discard(link)

@@ -1,4 +1,4 @@
-"""The broker is disposable: killed, flushed, hanging or absent, it delays a start and changes nothing else."""
+"""The broker is disposable: if it is killed, flushed, hanging or absent, jobs start later, and nothing else changes."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""Wall clocks that are an hour wrong: only the database's decides."""
+"""Wall clocks that are an hour wrong: only the database's clock decides."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""PostgreSQL crashes, restarts or hangs: a clear answer meanwhile, and nothing half-written after it."""
+"""PostgreSQL crashes, restarts or hangs: a clear response meanwhile, and nothing partially written afterwards."""
 
 import signal
 

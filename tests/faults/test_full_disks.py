@@ -1,4 +1,4 @@
-"""The server's disk is full: a clear refusal, nothing half-written, and recovery without a hand once there is room."""
+"""The server's disk is full: a clear rejection, nothing partially written, and automatic recovery once there is space."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from app.migrate import migrate
 from tests.ports import find_free_port
 
 SIZE = "4m"
-"""Of the file system that holds both database and files."""
+"""Size of the file system that holds both database and files."""
 FULL = {"storage_full", "storage_unavailable", "database_unavailable"}
 SPEC = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
 
 def can_mount() -> bool:
-    """Whether this machine lets a process have a small file system of its own."""
+    """Whether this machine lets a process mount its own small file system."""
     tried = subprocess.run(
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A migration that is killed leaves the old schema or the new one, and the next try completes it."""
+"""A killed migration leaves the old schema or the new one, and the next run completes it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The server has done what was asked, and its answer never arrives; or a request arrives long after its time."""
+"""The server has done the work, and its response never arrives; or a request arrives much too late."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

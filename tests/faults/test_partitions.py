@@ -1,4 +1,4 @@
-"""A worker cannot reach the server: it trains on, and is harmless once another has taken over."""
+"""A worker cannot reach the server: it keeps training, and does no harm after another worker has taken over."""
 
 import time
 
@@ -41,7 +41,7 @@ def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_st
     training = cluster.find_training()
 
     with cluster.cut_off("worker"):
-        cluster.links["worker"].set("blackhole")  # what is sent meanwhile is delivered late
+        cluster.links["worker"].set("blackhole")  # requests sent meanwhile arrive late
         cluster.start_worker("second")
         cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
         cluster.links["worker"].set("pass")

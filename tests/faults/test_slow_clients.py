@@ -1,4 +1,4 @@
-"""Clients that send a byte now and then, or never read: others are served meanwhile."""
+"""Clients that send a byte now and then, or never read: the server serves others meanwhile."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""A worker, its pool process or its training is killed or stopped: the job ends well, and once, all the same."""
+"""A worker, its pool process or its training is killed or suspended: the job still succeeds, and ends once."""
 
 import os
 import signal

@@ -1,7 +1,7 @@
-"""Watch: what is seen of a running service from outside, written down as it happens.
+"""Watch: records what can be observed of a running service from outside.
 
-A thread notes which training processes live, what the database says of each attempt, and keeps every records.jsonl by
-a second name, so that it is still there when its run directory is gone.
+A thread notes which training processes are alive and the database's row of each attempt. It hard-links every records.jsonl,
+so that the file still exists after its run directory is deleted.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ FINAL_EVENTS = ("job_succeeded", "job_failed", "job_cancelled")
 
 
 class Watch:
-    """Looks about ten times a second, from `start` to `stop`."""
+    """Observes about ten times a second, from `start` to `stop`."""
 
     def __init__(self, runs: Path, archive: Path, database_url: str) -> None:
         self._runs = runs
@@ -54,11 +54,11 @@ class Watch:
         self._thread.join()
 
     def produced(self) -> dict[str, list[Point]]:
-        """Return the whole records of every attempt that ever began to train."""
+        """Return the complete records of every attempt that began to train."""
         return {path.name: read_points(path.read_bytes()) for path in self._archive.iterdir()}
 
     def checkpointed(self) -> set[str]:
-        """Return the attempts that have a whole checkpoint on their worker's disk now."""
+        """Return the attempts that now have a complete checkpoint on their worker's disk."""
         found = self._runs.glob("*/att_*/checkpoints/step-*/manifest.json")
         return {path.parents[2].name for path in found if path.parent.suffix != ".tmp"}
 
@@ -67,7 +67,7 @@ class Watch:
             self.look()
 
     def look(self) -> None:
-        """Look once."""
+        """Observe once."""
         self._keep_records()
         now = time.monotonic()
         for pid, training in find_trainings(self._runs).items():
@@ -89,7 +89,7 @@ class Watch:
     # The end
 
     def read_jobs(self) -> list[JobRow]:
-        """Return all jobs as they are stored; the curves that users see are not among it."""
+        """Return all jobs as stored, without the curves that users see."""
         with self._engine.connect() as connection:
             ends: dict[str, int] = {}
             chosen = select(Event.job_id).where(Event.code.in_(FINAL_EVENTS))

@@ -1,7 +1,7 @@
-"""What depends on the interpreter, on each other version that is supported and installed.
+"""Tests that depend on the interpreter, on each other supported and installed version.
 
-Makes an environment without torch for each, with the packages of constraints.txt: a minute and 450 MB, kept in the temporary
-directory for the next time.
+Creates an environment without torch for each, with the packages of constraints.txt. Each takes a minute and 450 MB, and stays in
+the temporary directory for the next run.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ def find_others() -> list[str]:
     return found
 
 
-def _runs(python: str) -> bool:  # pyenv has a command for each version, whether it is chosen or not
+def _runs(python: str) -> bool:  # pyenv has a command for each version, even if it is not selected
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
@@ -63,7 +63,7 @@ def make_environment(python: str) -> str:
 
 OTHERS = find_others()
 
-if OTHERS:  # else there is nothing to collect
+if OTHERS:  # otherwise there is nothing to collect
 
     @pytest.mark.parametrize("python", OTHERS, ids=lambda path: Path(path).name)
     def test_tests_that_depend_on_the_interpreter_pass(python: str) -> None:

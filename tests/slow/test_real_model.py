@@ -1,9 +1,9 @@
-"""The main job on real input: a pretrained 0.5B Qwen2, real instructions, the service as a user meets it.
+"""The main job on real input: a pretrained 0.5B Qwen2, real instructions, the service as users run it.
 
     STEPLINE_TEST_MODEL=DIR STEPLINE_TEST_DATA=FILE ./script/test --slow tests/slow/test_real_model.py
 
-Everything that the service reports is computed again here with plain transformers and peft, from the documented
-definitions (docs/numbers.md) and without a line of the worker's own code.
+The test recomputes everything that the service reports with plain transformers and peft, from the documented
+definitions (docs/numbers.md) and without any code of the worker.
 """
 
 import hashlib
@@ -246,7 +246,7 @@ def load_base(finished: Finished) -> Any:
     assert all(layer.weight.dtype is torch.uint8 for layer in layers)
     for layer in layers:
         # On a CPU with AVX512-BF16 the first forward without gradients would repack the weights
-        # with scales rounded to bf16: another base (docs/numbers.md).
+        # with scales rounded to bf16, which changes the base (docs/numbers.md).
         layer.support_avx512bf16_for_cpu = False
     return base
 

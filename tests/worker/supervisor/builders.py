@@ -1,4 +1,4 @@
-"""Builders of this room."""
+"""Builders for the tests of this directory."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def make_claim(**changes: Any) -> Claim:
 
 
 def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) -> Path:
-    """Write a whole checkpoint; what it holds is no matter to a supervisor."""
+    """Write a complete checkpoint; its content does not matter to a supervisor."""
     path = directory / f"step-{step:08d}"
     path.mkdir(parents=True)
     (path / TENSORS_FILE).write_bytes(f"tensors of {step}".encode() * 1000)
@@ -46,12 +46,12 @@ def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) 
 
 
 def files_of(path: Path) -> list[CheckpointFile]:
-    """Return the files of a checkpoint as they travel."""
+    """Return the files of a checkpoint as they are uploaded."""
     return list(describe_files(path))
 
 
 def place(run_dir: RunDir, **placed: Any) -> RunDir:
-    """Make a run directory of the job that make_claim claims."""
+    """Create a run directory for the job of make_claim."""
     run_dir.path.mkdir(parents=True, exist_ok=True)
     write_model(run_dir.placed, Placed.model_validate({"job_id": "job_1", **placed}))
     return run_dir

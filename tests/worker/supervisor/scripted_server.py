@@ -1,4 +1,4 @@
-"""A real HTTP server that answers from a script, for what a healthy Stepline server would never answer."""
+"""A real HTTP server with scripted responses, for responses that a healthy Stepline server never sends."""
 
 import threading
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer of the script. `cut` closes the connection without any."""
+    """One response of the script. `cut` closes the connection without a response."""
 
     status: int = 200
     body: bytes = b""
@@ -19,7 +19,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request that came."""
+    """One received request."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class Asked:
 
 
 class ScriptedServer:
-    """Answers requests with what was scripted, in order; the last answer is repeated."""
+    """Sends the scripted responses in order; repeats the last one."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = deque(answers)
@@ -83,6 +83,6 @@ def refusal(status: int, code: str, **headers: str) -> Answer:
 
 
 def from_elsewhere(status: int) -> Answer:
-    """Return what a proxy or a portal says in the server's place."""
+    """Return the response of a proxy or portal in front of the server."""
     headers = {"Content-Type": "text/html", "Location": "/maintenance"}
     return Answer(status, b"<html>page not found</html>", headers)

@@ -204,7 +204,7 @@ def test_a_damaged_outcome_is_a_crash(run_dir: RunDir, lock_fd: int) -> None:
 
 
 def test_the_training_program_dies_with_its_supervisor(run_dir: RunDir, tmp_path: Path) -> None:
-    # A supervisor of its own, killed like one whose machine is short of memory.
+    # A separate supervisor, killed as by a machine that runs out of memory.
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"

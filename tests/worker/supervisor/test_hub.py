@@ -1,4 +1,4 @@
-"""The hub's real client libraries, in their process, against a hub of this machine that serves one repository."""
+"""The hub's real client libraries, in their own process, against a local hub that serves one repository."""
 
 import contextlib
 import hashlib

@@ -2,7 +2,7 @@ from worker.supervisor.reporting.lease import Lease
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that moves only when the test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0

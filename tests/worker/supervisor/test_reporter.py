@@ -106,7 +106,7 @@ def test_a_finish_that_lacks_records_sends_them_again(run_dir: RunDir) -> None:
     finished = Answer(body=b'{"job_status": "cancelled"}')
     answers = [_synced(3), Answer(201), refusal(409, "records_missing")]
     with (
-        # Synced to 3; the log uploaded; refused; the server admits to have 1; the rest again; finished.
+        # Synced up to 3; log uploaded; finish rejected; the server has only 1; the rest sent again; finished.
         ScriptedServer(*answers, _synced(1), _synced(3), finished) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
@@ -196,7 +196,7 @@ def test_rows_that_are_counted_go_up_as_they_change(run_dir: RunDir) -> None:
         assert peer.asked == [], "nothing to say yet"
         _count(run_dir, 0)
         reporter.pulse()
-        reporter.pulse()  # unchanged: no news
+        reporter.pulse()  # unchanged: nothing to send
         _count(run_dir, 4)
         reporter.pulse()
         run_dir.progress.unlink()

@@ -39,7 +39,7 @@ def claim_after(
 
 
 def left(home: Path, *steps: int, **placed: Any) -> RunDir:
-    """Leave the run directory of att_1 with checkpoints of these steps, and a record of each step up to the last."""
+    """Create the run directory of att_1 with checkpoints at these steps, and a record of each step up to the last."""
     directory = place(RunDir(home / "att_1"), **placed)
     for step in steps:
         make_checkpoint(directory.checkpoints, step)
@@ -63,7 +63,7 @@ def bodies(path: Path) -> list[Answer]:
 
 
 def resume(claim: Claim, home: Path, run_dir: RunDir, *answers: Answer) -> tuple[Any, ...]:
-    """Return (checkpoint, codes of the notes, paths asked for)."""
+    """Return (checkpoint, codes of the notes, requested paths)."""
     notes = Notes()
     with (
         ScriptedServer(*(answers or (refusal(404, "nothing"),))) as peer,

@@ -1,4 +1,4 @@
-"""What becomes of attempts that never train. Those that do are told in tests/e2e."""
+"""Attempts that never train. tests/e2e covers those that do."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from worker.supervisor.host.identity import slot_name
 from worker.supervisor.run import run_next
 
 WORKER = WorkerInfo(worker_id="w")
-# Its model is nowhere, so that it fails while it is placed.
+# Its model does not exist, so it fails in the placing phase.
 CLAIMED = Answer(body=make_claim(flush_seconds=10).model_dump_json().encode())
 SYNCED = Answer(
     body=SyncReply(wanted=Wanted.CONTINUE, lease_seconds=45, acked_seq=0, acked_output=0)

@@ -52,7 +52,7 @@ def test_a_cancel_is_asked_for_then_told_then_enforced(deaf: Child, run_dir: Run
     control = Control.model_validate_json(run_dir.control.read_text())
     assert control.wanted is Wanted.CANCEL
     clock.now = 30
-    stopping.follow(Wanted.CANCEL, is_shutting_down=False)  # SIGTERM, to which it is deaf
+    stopping.follow(Wanted.CANCEL, is_shutting_down=False)  # SIGTERM, which it ignores
     clock.now = 49
     stopping.follow(Wanted.CANCEL, is_shutting_down=False)
     assert not deaf.wait(0.1)

@@ -8,7 +8,7 @@ from worker.supervisor.child.strays import reap_strays
 SLEEP = "import time; time.sleep(60)"
 
 NOBODY = 2**22 + 1
-"""No process has a number above Linux's largest."""
+"""Larger than Linux's largest process id, so no process has it."""
 
 
 def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
@@ -21,7 +21,7 @@ def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
 def test_only_orphans_of_this_worker_are_killed(tmp_path: Path) -> None:
     home, other = tmp_path / "mine", tmp_path / "other"
     own = _trainer(os.getpid(), home / "att_1")
-    # Their supervisor by name is gone, by fact it is us: what an orphan looks like.
+    # The supervisor in their path is gone, although this process started them: they look like orphans.
     stray = _trainer(NOBODY, home / "att_2")
     foreign = _trainer(NOBODY, other / "att_3")
     try:

@@ -30,7 +30,7 @@ def lacks(*digests: str) -> Answer:
 def finish(
     peer: ScriptedServer, run_dir: RunDir, give_up: Callable[[], bool] = lambda: False
 ) -> list[Note]:
-    """Upload what is there and return what people are told."""
+    """Upload the existing checkpoints and return the reported notes."""
     notes = Notes()
     uploads = Uploads(make_claim(), lambda: Server(peer.url, "", 0, 0), run_dir, notes)
     uploads.finish(lambda: None, give_up)
@@ -151,7 +151,7 @@ def test_a_checkpoint_pruned_while_it_travels_arrives_whole(run_dir: RunDir) -> 
     with ScriptedServer(lacks(files_of(path)[0].sha256), Answer(201), STORED) as peer:
 
         class Pruning(Server):
-            """Prunes, as the training program might, between the offer and the sending."""
+            """Prunes between the offer and the upload, as the training program might."""
 
             def send_checkpoint_file(self, *arguments: Any) -> None:
                 tensors.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the training tests share: one tiny Qwen2 per session, one thread, no network."""
+"""Fixtures of the training tests: one tiny Qwen2 per session, one thread, no network."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The same numbers by other means: plain transformers and peft, one padded sample at a time, whole logits, no engine code.
+"""An independent computation of the numbers: plain transformers and peft, one padded sample at a time, full logits, no engine code.
 
-Only the data's documented forms are shared with the engine: rows in, numbers out.
+It shares only the documented forms of the data with the engine: rows in, numbers out.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def nf4_base(model: Path, *, double_quant: bool = False) -> Any:
 
 
 def tokenize(model: Path, rows: list[dict[str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Return (input_ids, labels) of Alpaca rows, labels -100 but for answers and their end-of-turn tokens."""
+    """Return (input_ids, labels) of Alpaca rows, labels -100 except at answers and their end-of-turn tokens."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     out = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Laying down run directories, running the program over them, and reading what it wrote."""
+"""Creates run directories, runs the program over them, and reads its output."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 60
 SPEC: dict[str, Any] = {
     "dataset": {"train": "ds_00000000", "eval_size": 5},
     "evaluation": {"every_steps": 2},
-    # `auto` computes in bfloat16 on a CPU with AMX units; the same figures are wanted on every machine.
+    # `auto` computes in bfloat16 on a CPU with AMX units; the tests need the same figures on every machine.
     "quantization": {"compute_dtype": "float32"},
     "training": {"per_device_batch_size": 4, "gradient_accumulation_steps": 2, "epochs": 1},
 }
@@ -30,7 +30,7 @@ SPEC: dict[str, Any] = {
 def lay_down(
     path: Path, model: Path, rows: list[Any] | None = None, spec: dict[str, Any] | None = None
 ) -> RunDir:
-    """Lay down a run of 4 steps over 37 rows; parts of the spec replace the defaults."""
+    """Create a run of 4 steps over 37 rows; parts of the spec replace the defaults."""
     run_dir = RunDir(path)
     write_rows(run_dir.train_data, make_rows(37) if rows is None else rows)
     run_dir.model.symlink_to(model)
@@ -39,7 +39,7 @@ def lay_down(
 
 
 def start(run_dir: RunDir, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-    """Start the program in a process of its own, with these environment variables besides the usual ones."""
+    """Start the program in its own process, with these environment variables in addition to the usual ones."""
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment |= variables
     with run_dir.output.open("wb") as output:
@@ -52,13 +52,13 @@ def start(run_dir: RunDir, *options: str, **variables: str) -> subprocess.Popen[
 
 
 def run(run_dir: RunDir) -> Outcome:
-    """Run the program in a process of its own, to its end."""
+    """Run the program in its own process, to its end."""
     assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
     return outcome_of(run_dir)
 
 
 def run_here(run_dir: RunDir, stop: Stop | None = None) -> Outcome:
-    """Run in this process: seconds faster, where the process is not the point."""
+    """Run in this process: seconds faster, for tests that do not depend on the process."""
     run_to_outcome(run_dir, stop or Stop(run_dir.control))
     return outcome_of(run_dir)
 
@@ -72,7 +72,7 @@ def summary_of(run_dir: RunDir) -> Summary:
 
 
 def records(run_dir: RunDir) -> list[Record]:
-    """Return the whole records written so far."""
+    """Return the complete records written so far."""
     if not run_dir.records.exists():
         return []
     whole = run_dir.records.read_bytes().rpartition(b"\n")[0]

@@ -1,4 +1,4 @@
-"""What becomes of the adapter: it learns in small steps, stops where it should, and can be merged."""
+"""The adapter: it learns in small steps, stops at the right point, and can be merged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +47,7 @@ def first_halves(model: TrainableModel) -> list[tuple[str, Any]]:
 
 def test_model_that_learned_one_answer_stops_after_it(load: Load, tokenizer: Any) -> None:
     model = load(lora={"rank": 16, "alpha": 32})
-    model.head.weight.mul_(30)  # random embeddings are too small to ever be sure of a token
+    model.head.weight.mul_(30)  # random embeddings are too small to be sure of a token
     prompt = "<|im_start|>user\napples<|im_end|>\n<|im_start|>assistant\n"
     asked = tokenizer(prompt).input_ids
     answer = tokenizer("two apples<|im_end|>").input_ids

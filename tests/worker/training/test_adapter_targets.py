@@ -1,4 +1,4 @@
-"""Which layers a LoRA stands beside, in architectures with experts and in those that see as well as read."""
+"""Which layers get a LoRA, in architectures with experts and in those with vision."""
 
 import shutil
 from collections.abc import Callable

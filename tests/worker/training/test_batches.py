@@ -7,7 +7,7 @@ from worker.training.data.samples import Sample
 
 
 def samples(*lengths: int) -> list[Sample]:
-    """Return samples whose second half is supervised and whose ids tell them apart."""
+    """Return samples with different ids, whose second half is supervised."""
     return [
         Sample(
             np.arange(1000 * row, 1000 * row + length, dtype=np.int32),

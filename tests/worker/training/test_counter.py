@@ -106,7 +106,7 @@ def test_tokenizing_counts_every_row(tokenizer: Any, run_dir: RunDir) -> None:
     seen: list[int] = []
 
     class Slow(Template):
-        """Takes a second of the clock for a row."""
+        """Takes one second of the clock per row."""
 
         def render(self, messages: Sequence[Message]) -> Rendered:
             clock.now += 1

@@ -175,7 +175,7 @@ def test_stops_are_looked_for_while_rows_are_compared(tmp_path: Path, tokenizer:
 
     prepare(run_dir, small_spec(), tokenizer, Template(tokenizer), bounds=Counting())
 
-    assert looks >= 2 * 1000  # once a row while reading, and once while comparing
+    assert looks >= 2 * 1000  # once per row while reading, and once while comparing
 
 
 def test_evaluation_rows_that_also_stand_in_training_are_counted(

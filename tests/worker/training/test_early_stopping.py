@@ -76,7 +76,7 @@ def test_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
 
 
 class StopWhenTheBestIsScored(Stop):
-    """Wants a stop while the best adapter, put back, is evaluated."""
+    """Requests a stop during the evaluation of the restored best adapter."""
 
     def __init__(self, run_dir: RunDir) -> None:
         super().__init__(run_dir.control)

@@ -109,7 +109,7 @@ def test_budget_is_fixed_where_config_json_tells_no_sizes(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load()
-    model.config.num_hidden_layers = 0  # as good as not told
+    model.config.num_hidden_layers = 0  # effectively unspecified
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (2**34, 2**34))
     gpu = Device(torch.device("cuda"), "a GPU", torch.bfloat16, "")
 

@@ -1,4 +1,4 @@
-"""What the program sets up before torch is imported."""
+"""The program's setup before it imports torch."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def _printed(code: str) -> str:
 
 
 def test_the_advice_to_install_an_inference_kernel_is_left_out_and_nothing_else() -> None:
-    # Said here as bitsandbytes says it: it does so on processors with AVX512-BF16 only.
+    # The test logs bitsandbytes' own line, because bitsandbytes logs it only on processors with AVX512-BF16.
     printed = _printed(
         "import logging\n"
         "from worker.training.__main__ import prepare_environment\n"

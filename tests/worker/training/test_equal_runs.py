@@ -1,4 +1,4 @@
-"""Equal runs leave equal bytes: the adapter's archive is the same file, in whatever order a process keeps its sets."""
+"""Equal runs produce equal bytes: the adapter's archive does not depend on the order of a process's sets."""
 
 import json
 import shutil

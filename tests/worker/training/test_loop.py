@@ -17,7 +17,7 @@ def test_a_step_lasts_until_its_device_has_finished(
     now = [0.0]
 
     class Late(Device):
-        """Plays a GPU, which works on when the call has returned: five seconds more by its clock."""
+        """Simulates a GPU, which keeps working after the call has returned: five more seconds by its clock."""
 
         def synchronize(self) -> None:
             next(waits)

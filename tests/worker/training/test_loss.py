@@ -38,7 +38,7 @@ def ragged_samples(count: int, vocabulary: int = 390) -> list[Sample]:
 
 
 def give_weight(model: TrainableModel) -> TrainableModel:
-    """Give the adapter's second halves values other than zero, so that every gradient is one."""
+    """Set the adapter's weights to non-zero values, so that no gradient vanishes."""
     generator = torch.Generator().manual_seed(1)
     for parameter in model.adapter_parameters:
         parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)

@@ -22,11 +22,11 @@ TOLD: list[RuntimeError] = [
     torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
-"""The forms in which torch tells that a GPU's memory has run out."""
+"""The errors that torch raises if a GPU runs out of memory."""
 
 
 class RunsOutOfMemory(Stop):
-    """Plays a GPU whose memory runs out, in the middle of an update, at chosen looks (from 1); each time otherwise."""
+    """Simulates a GPU that runs out of memory during an update, at chosen checks (from 1), with another error each time."""
 
     def __init__(self, *looks: int) -> None:
         super().__init__(Path("/nonexistent"))
@@ -71,7 +71,7 @@ def test_dropout_is_the_same_when_an_update_is_begun_again(
 ) -> None:
     for name in ("enough", "short"):
         (tmp_path / name).mkdir()
-    # One sample a micro-batch: smaller budgets pack alike, so that dropout sees the same shapes.
+    # One sample per micro-batch: smaller budgets pack the same way, so dropout sees the same shapes.
     spec = SPEC | {"engine": {"token_budget": 16, "activation_checkpointing": "auto"}}
     enough = lay_down(tmp_path / "enough", tiny_model, spec=spec)
     short = lay_down(tmp_path / "short", tiny_model, spec=spec)

@@ -104,7 +104,7 @@ def test_packed_samples_do_not_see_each_other(load: Load, training: bool, attent
 
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(with_other, alone, atol=1e-5, rtol=0)
-    assert (with_cache - alone).abs().max() > 1e-2  # the control: what must not be called
+    assert (with_cache - alone).abs().max() > 1e-2  # control: must not be called
     assert (with_mask - alone).abs().max() > 1e-2
     assert model.packs
 
@@ -280,14 +280,14 @@ def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
         num_hidden_layers=16,
         num_key_value_heads=1,
         num_local_experts=4,
-        initializer_range=0.2,  # so that experts differ in what they say
+        initializer_range=0.2,  # so that the experts' outputs differ
     )
     spec = small_spec(quantization={"compute_dtype": "bfloat16"})
 
     assert load_model(tmp_path, spec, choose_device("bfloat16", None)).quantized_layers
 
 
-@pytest.mark.filterwarnings("ignore")  # transformers warns of what is proven here
+@pytest.mark.filterwarnings("ignore")  # transformers warns about the case that this test proves
 def test_model_that_looks_ahead_is_refused(load: Load, tmp_path: Path) -> None:
     make_other(BertLMHeadModel, tmp_path)
 

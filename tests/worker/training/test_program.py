@@ -1,4 +1,4 @@
-"""The real program in a process of its own, on the tiny model."""
+"""The real program in its own process, on the tiny model."""
 
 import hashlib
 import json
@@ -279,7 +279,7 @@ def with_fewer_embeddings(model: Path, directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Bad:
-    """A way to spoil a run, and how it should fail."""
+    """A way to break a run, and its expected failure."""
 
     model: Callable[[Path, Path], Path]
     spec: dict[str, Any]

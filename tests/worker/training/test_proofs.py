@@ -1,4 +1,4 @@
-"""What is proven of a model at its loading holds in bfloat16 as in float32, however small its random weights are."""
+"""The proofs at load time hold in bfloat16 and in float32, even with very small random weights."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def test_scale_under_a_name_that_is_not_known_is_found_by_the_logits(
 
 @both_types
 def test_samples_that_mix_but_little_are_not_packed(tmp_path: Path, compute_dtype: str) -> None:
-    # Its short convolution knows no positions, and its random weights are so small that rounding hides it.
+    # Its short convolution ignores positions, and its random weights are so small that rounding hides the effect.
     make_other(
         Lfm2ForCausalLM,
         tmp_path,

@@ -1,4 +1,4 @@
-"""Killed at any moment and resumed, a run is the one that was never killed, bit for bit."""
+"""A run that is killed at any moment and resumed equals an uninterrupted run, bit for bit."""
 
 import random
 import shutil
@@ -55,7 +55,7 @@ Straight = Callable[[float], RunDir]
 
 @pytest.fixture(scope="module")
 def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
-    """Return the run that was never killed."""
+    """Return the uninterrupted run."""
     done: dict[float, RunDir] = {}
 
     def run_straight(dropout: float) -> RunDir:
@@ -72,7 +72,7 @@ def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Stra
 def resumed_from(
     killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 3
 ) -> RunDir:
-    """Lay down the next attempt, with the checkpoints of the one before."""
+    """Create the next attempt, with the checkpoints of the previous one."""
     path.mkdir()
     run_dir = lay_down(path, model, ROWS, spec_with(dropout, every_steps))
     run_dir.resume.symlink_to(killed.checkpoints)
@@ -80,7 +80,7 @@ def resumed_from(
 
 
 def metrics(run_dir: RunDir) -> dict[int, dict[str, float]]:
-    """Return what each step recorded, its duration left out."""
+    """Return each step's record without its duration."""
     found = [r for r in records(run_dir) if isinstance(r, MetricRecord) and "loss" in r.values]
     return {r.step: {k: v for k, v in r.values.items() if k != "seconds"} for r in found}
 
@@ -150,7 +150,7 @@ def test_killed_run_resumes_bit_for_bit(
 
 
 class StopAt(Stop):
-    """Wants a stop in the middle of a step: at the n-th look."""
+    """Requests a stop in the middle of a step: at the n-th check."""
 
     def __init__(self, looks: int, status: Any = "interrupted") -> None:
         super().__init__(Path("/nonexistent"))
@@ -187,7 +187,7 @@ def test_stop_in_the_middle_of_an_update_saves_the_last_whole_step(
 
 
 class StopAfter(Stop):
-    """Wants a stop as soon as a step is done."""
+    """Requests a stop as soon as a step is done."""
 
     def __init__(self, run_dir: RunDir, step: int) -> None:
         super().__init__(run_dir.control)
@@ -214,7 +214,7 @@ def test_stop_at_the_very_boundary_of_two_epochs_goes_on_with_the_next(
 
 
 class StopInEvaluation(Stop):
-    """Wants a stop while the run evaluates between two steps."""
+    """Requests a stop while the run evaluates between two steps."""
 
     def __init__(self, run_dir: RunDir) -> None:
         super().__init__(run_dir.control)

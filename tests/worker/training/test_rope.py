@@ -1,4 +1,4 @@
-"""Positions encoded by the length of a row: what is scored does not depend on what else is."""
+"""Positions that depend on the length of a row: a sample's score does not depend on the other samples."""
 
 from collections.abc import Callable
 from pathlib import Path

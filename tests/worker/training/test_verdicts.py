@@ -1,4 +1,4 @@
-"""Real trainings that must not be praised: what the training measures, and what the rules make of it."""
+"""Real trainings that must not get a good verdict: the measured figures, and the verdicts."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ SHORT = {"training": {"per_device_batch_size": 4, "gradient_accumulation_steps":
 
 @pytest.fixture(scope="module")
 def taught_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a tiny model that knows its task: a random one has no more to lose than its guesses."""
+    """Return a tiny model that has learned its task: a random model cannot get worse than guessing."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
