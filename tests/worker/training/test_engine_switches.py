@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import give_weight, ragged_samples
 from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll

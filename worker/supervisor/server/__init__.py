@@ -1,4 +1,1 @@
-"""What a worker says to the server over HTTP, and what each answer means.
-
-The only HTTP client of the worker besides the hub's; it decides nothing about an attempt.
-"""
+"""What the supervisor says to the server over HTTP, and what each answer means. Nothing here decides about an attempt."""

@@ -2,7 +2,7 @@
 
 The window (the samples of one update) is the contract; the micro-batches are the engine's choice. Packed samples lie
 end to end in one row; transformers keeps them apart by their restarting positions, but only without an attention mask
-and without a cache. Any other call mixes the samples silently (tests/worker/training/test_model.py holds the proof).
+and without a cache. Any other call mixes the samples silently (tests/worker/training/model/test_load.py holds the proof).
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ import torch
 from transformers import MistralForCausalLM, PhimoeForCausalLM
 
 from tests.tiny_model import make_other
-from tests.worker.training.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import give_weight, ragged_samples
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
 from worker.training.model.segments import SEGMENTS

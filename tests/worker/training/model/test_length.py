@@ -9,7 +9,7 @@ from transformers import HunYuanDenseV1Config, LlamaConfig, Phi3ForCausalLM
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.test_loss import ragged_samples
+from tests.worker.training.learning.test_loss import ragged_samples
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import evaluate
 from worker.training.model.length import check_length

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from contracts.job import TrainingSpec
-from tests.worker.training.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import give_weight, ragged_samples
 from worker.training.data.batches import pack, supervised_tokens
 from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll

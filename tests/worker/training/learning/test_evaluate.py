@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from contracts.failure import FailureReason
-from tests.worker.training.test_loss import give_weight, ragged_samples
+from tests.worker.training.learning.test_loss import give_weight, ragged_samples
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import Evaluation, evaluate, improvement_interval
 from worker.training.model.trainable import TrainableModel

@@ -10,8 +10,8 @@ from contracts.job import Phase
 from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
+from tests.worker.training.learning.test_loss import ragged_samples
 from tests.worker.training.run_directory import lay_down, run_here
-from tests.worker.training.test_loss import ragged_samples
 from worker.training import loop
 from worker.training.data.preparation import prepare
 from worker.training.data.template import Rendered, Template
