@@ -18,6 +18,8 @@ class AppError(Exception):
     status: ClassVar[int]
     retry_after_seconds: ClassVar[int | None] = None
     """Given where trying the same again later can help."""
+    former_code: ClassVar[str | None] = None
+    """The code that workers of an earlier version know this error by."""
 
     def __init__(self, param: str | None = None, **figures: object) -> None:
         super().__init__(f"{self.code}: {figures}")
@@ -47,23 +49,27 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-def error_body(error: AppError, language: Language) -> ErrorBody:
-    """Return the error in its JSON shape."""
+def error_body(error: AppError, language: Language, *, code: str | None = None) -> ErrorBody:
+    """Return the error in its JSON shape; `code` replaces its own code."""
     words = messages.error_words(error.code, language, error.figures)
     detail = ErrorDetail(
         message=words.message,
         type=_type(error.status),
         param=None if error.param is None else escape(error.param),
-        code=error.code,
+        code=code or error.code,
         hint=words.hint or None,
     )
     return ErrorBody(error=detail)
 
 
 def error_response(
-    error: AppError, language: Language, headers: dict[str, str] | None = None
+    error: AppError,
+    language: Language,
+    headers: dict[str, str] | None = None,
+    *,
+    code: str | None = None,
 ) -> JSONResponse:
-    """Return the error as an answer; says whether trying again can help."""
+    """Return the error as a response whose headers say whether a retry can help; `code` replaces its own code."""
     headers = error.headers | (headers or {})
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -71,7 +77,7 @@ def error_response(
         headers[SHOULD_RETRY_HEADER] = "false"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    body = error_body(error, language).model_dump()
+    body = error_body(error, language, code=code).model_dump()
     if body["error"]["hint"] is None:
         del body["error"]["hint"]
     return JSONResponse(body, status_code=error.status, headers=headers)

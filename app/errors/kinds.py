@@ -1,6 +1,7 @@
 """Every error that a caller can act on. Their texts are in words.py."""
 
 from app.errors.base import AppError
+from contracts import error_codes
 
 
 class InvalidField(AppError):
@@ -162,7 +163,7 @@ class AttemptNotFound(AppError):
 class CheckpointFileNotFound(AppError):
     """No checkpoint of the job has this file, or none that is on offer."""
 
-    code, status = "checkpoint_file_not_found", 404
+    code, status = error_codes.CHECKPOINT_FILE_NOT_FOUND, 404
 
 
 class MethodNotAllowed(AppError):
@@ -222,20 +223,21 @@ class DatasetInUse(AppError):
 class AttemptSuperseded(AppError):
     """The attempt is no longer the current one; its process must stop."""
 
-    code, status = "attempt_superseded", 409
+    code, status = error_codes.ATTEMPT_SUPERSEDED, 409
 
 
 class RecordsMissing(AppError):
     """An attempt wants to end before all its records have arrived."""
 
-    code, status = "records_missing", 409
+    code, status = error_codes.RECORDS_MISSING, 409
     retry_after_seconds = 1
 
 
-class CheckpointUntold(AppError):
-    """A checkpoint is offered before its record has arrived."""
+class CheckpointNotRecorded(AppError):
+    """A worker offers a checkpoint before its record has arrived."""
 
-    code, status = "checkpoint_untold", 409
+    code, status = error_codes.CHECKPOINT_NOT_RECORDED, 409
+    former_code = error_codes.FORMER_CHECKPOINT_NOT_RECORDED
     retry_after_seconds = 1
 
 

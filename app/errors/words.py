@@ -236,7 +236,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "acked_seq={acked_seq}",
         "acked_seq={acked_seq}",
     ),
-    "checkpoint_untold": _both(
+    "checkpoint_not_recorded": _both(
         "The record of the checkpoint of step {step} of attempt {attempt} has not arrived.",
         "尚未收到尝试 {attempt} 第 {step} 步检查点的记录。",
         "Sync the records, then offer it again.",

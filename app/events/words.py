@@ -40,6 +40,11 @@ def _size(count: int, language: Language) -> str:
     return f"{size:.1f} {unit}"
 
 
+ATTEMPT_UNDELIVERED: dict[Language, str] = {
+    "en": "Attempt {number} never started: the job was not delivered to worker {worker}.",
+    "zh": "第 {number} 次尝试未启动：任务未送达工作节点 {worker}。",
+}
+
 EVENTS: dict[str, dict[Language, str]] = {
     "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
     "attempt_started": {
@@ -110,10 +115,8 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "Attempt {number} is lost: its worker {worker} came back without it.",
         "zh": "第 {number} 次尝试已丢失：工作节点 {worker} 重新上线，但已不再运行它。",
     },
-    "attempt_unheard": {
-        "en": "Attempt {number} never began: {worker} did not hear that it was given the job.",
-        "zh": "第 {number} 次尝试没有开始：{worker} 未收到分配的任务。",
-    },
+    "attempt_undelivered": ATTEMPT_UNDELIVERED,
+    "attempt_unheard": ATTEMPT_UNDELIVERED,  # its code in rows that earlier versions stored
     "attempt_failed": {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",
         "zh": "第 {number} 次尝试在第 {step} 步失败：{reason}。{detail}",

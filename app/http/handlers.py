@@ -20,6 +20,7 @@ from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
 from app.http import validation as complaints
 from app.http.language import get_language
+from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
 from contracts.job import JobSpec
 
@@ -47,7 +48,10 @@ def install(app: FastAPI) -> None:
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101  # what it is registered for
-    return error_response(error, get_language(request))
+    # A worker of an earlier version does not send the header and would not understand a renamed code.
+    is_old = error.former_code is not None and CODES_HEADER not in request.headers
+    code = error.former_code if is_old else None
+    return error_response(error, get_language(request), code=code)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:

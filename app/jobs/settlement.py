@@ -111,7 +111,7 @@ def settle_unheard(session: Session, attempt: HeldAttempt, *, job: Job, now: dat
     _note(
         session,
         attempt,
-        "attempt_unheard",
+        "attempt_undelivered",
         now,
         level="warning",
         number=attempt.number,

@@ -493,6 +493,8 @@ def test_an_attempt_that_its_worker_never_heard_of_costs_nothing(player: Player)
 
     attempts = player.get(f"/v1/jobs/{job}/attempts")["data"]
     assert [attempt["status"] for attempt in attempts] == ["interrupted"] * 6 + ["running"]
+    codes = [event["code"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
+    assert codes.count("attempt_undelivered") == 6
 
 
 def test_another_worker_of_the_same_turn_ends_nothing(player: Player) -> None:

@@ -82,6 +82,17 @@ def test_every_event_speaks_both_languages_of_the_same_figures() -> None:
         assert figures_of(words["en"]) == figures_of(words["zh"]), code
 
 
+def test_an_event_stored_under_its_former_code_keeps_its_text() -> None:
+    languages: tuple[Language, ...] = ("en", "zh")
+    for language in languages:
+        sentence = event_words("attempt_unheard", language, {"number": 2, "worker": "w1"})
+
+        assert "w1" in sentence
+        assert sentence == event_words(
+            "attempt_undelivered", language, {"number": 2, "worker": "w1"}
+        )
+
+
 @pytest.mark.parametrize("reason", FailureReason)
 def test_an_event_says_a_reason_in_words(reason: FailureReason) -> None:
     languages: tuple[Language, ...] = ("en", "zh")

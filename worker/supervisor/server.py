@@ -29,6 +29,7 @@ from contracts.attempt import (
     WorkerInfo,
 )
 from contracts.checkpoint import CheckpointOffer, CheckpointReply
+from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.record import Record
 from contracts.wire import (
     BLOB_PATH,
@@ -344,7 +345,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
-    return {"Authorization": f"Bearer {claim.token}"}
+    return {"Authorization": f"Bearer {claim.token}", CODES_HEADER: CODES_VERSION}
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

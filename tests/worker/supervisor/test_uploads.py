@@ -83,9 +83,12 @@ def test_trouble_is_told_once_and_tried_again(run_dir: RunDir, trouble: Answer) 
     ]
 
 
-def test_a_checkpoint_whose_record_has_not_arrived_waits_without_a_word(run_dir: RunDir) -> None:
+@pytest.mark.parametrize("code", ["checkpoint_not_recorded", "checkpoint_untold"])
+def test_a_checkpoint_whose_record_has_not_arrived_waits_without_a_word(
+    run_dir: RunDir, code: str
+) -> None:
     make_checkpoint(run_dir.checkpoints, 5)
-    with ScriptedServer(refusal(409, "checkpoint_untold", Retry_After="1"), STORED) as peer:
+    with ScriptedServer(refusal(409, code, Retry_After="1"), STORED) as peer:
         assert finish(peer, run_dir) == []
 
     assert len(peer.asked) == 2
