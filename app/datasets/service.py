@@ -19,8 +19,8 @@ from app.db.ids import is_id
 from app.db.tables import Dataset
 from app.errors.disk import storage_errors
 from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, DatasetNotFound
-from app.http import validation as complaints
 from app.http.paging import Page, decode_cursor, encode_cursor
+from app.http.validation import row_problem
 from app.storage.data_dir import Draft, Storage
 from contracts.dataset import parse_row
 from contracts.failure import Language
@@ -169,7 +169,7 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
             forms[_form(found.value)] += 1
             continue
         number = found.number if isinstance(found, Row) else None
-        wrong.append(complaints.row_problem(problem, number, language))
+        wrong.append(row_problem(problem, number, language))
         if len(wrong) >= COUNTED_ERRORS:
             break
     if wrong:

@@ -1,9 +1,10 @@
-"""AppError, which every error of the API is, and the one JSON shape that it is answered in."""
+"""AppError, the base class of every error of the API, and the one JSON shape of error responses."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.errors import words as messages
 from contracts.failure import Language
@@ -12,12 +13,12 @@ from contracts.wire import SHOULD_RETRY_HEADER
 
 
 class AppError(Exception):
-    """An answer that is not success. `figures` fill the message; `param` names the field at fault."""
+    """An error response. `figures` fill in the message; `param` names the field at fault."""
 
     code: ClassVar[str]
     status: ClassVar[int]
     retry_after_seconds: ClassVar[int | None] = None
-    """Given where trying the same again later can help."""
+    """Set if a retry of the same request can succeed later."""
     former_code: ClassVar[str | None] = None
     """The code that workers of an earlier version know this error by."""
 
@@ -26,21 +27,41 @@ class AppError(Exception):
         self.param = param
         self.figures = figures
         self.headers: dict[str, str] = {}
-        """Headers of the answer, beside those that every error has."""
+        """Headers of the response, in addition to those of every error."""
+        self.errors: Sequence[FieldError] | None = None
+        """Every problem of the request; None if the error is not about fields."""
+
+
+class FieldError(BaseModel):
+    """One problem of a request."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    param: str | None
+    """Dotted path of the field; null if the problem belongs to no single field."""
+    code: str
+    """For programs; stable. `docs/api.md` lists them."""
+    message: str
+    """For people, in the language of Accept-Language, without the field's name."""
 
 
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     message: str
     """For people, in the language of Accept-Language (English or Chinese)."""
     type: str
+    """Family of the error, by its status."""
     param: str | None
-    """Dotted path of the field at fault."""
+    """Dotted path of the first field at fault."""
     code: str
     """For programs; stable."""
     hint: str | None = None
-    """What to try."""
+    """What to try; absent if there is nothing to suggest."""
+    errors: list[FieldError] | None = None
+    """Every problem of the request, at most 100; present only with the code `invalid_field`."""
 
 
 class ErrorBody(BaseModel):
@@ -58,8 +79,14 @@ def error_body(error: AppError, language: Language, *, code: str | None = None) 
         param=None if error.param is None else escape(error.param),
         code=code or error.code,
         hint=words.hint or None,
+        errors=None if error.errors is None else [_escaped(each) for each in error.errors],
     )
     return ErrorBody(error=detail)
+
+
+def _escaped(error: FieldError) -> FieldError:
+    param = None if error.param is None else escape(error.param)
+    return FieldError(param=param, code=error.code, message=escape(error.message))
 
 
 def error_response(
@@ -78,8 +105,9 @@ def error_response(
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = error_body(error, language, code=code).model_dump()
-    if body["error"]["hint"] is None:
-        del body["error"]["hint"]
+    for optional in ("hint", "errors"):
+        if body["error"][optional] is None:
+            del body["error"][optional]
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 

@@ -1,13 +1,30 @@
 """Every error that a caller can act on. Their texts are in words.py."""
 
-from app.errors.base import AppError
+from collections.abc import Sequence
+
+from app.errors.base import AppError, FieldError
 from contracts import error_codes
+
+MOST_ERRORS = 100
+"""Problems of one request that its answer lists."""
+MOST_IN_MESSAGE = 5
+"""Problems of one request that its message repeats."""
 
 
 class InvalidField(AppError):
-    """Fields do not fit their schema; `problem` says why, in the caller's language already."""
+    """Fields of a request are invalid. `problems`, at least one, and `hint` are in the caller's language."""
 
     code, status = "invalid_field", 400
+
+    def __init__(self, problems: Sequence[FieldError], hint: str = "") -> None:
+        parts = [
+            problem.message if problem.param is None else f"{problem.param}: {problem.message}"
+            for problem in problems[:MOST_IN_MESSAGE]
+        ]
+        if len(problems) > MOST_IN_MESSAGE:
+            parts.append(f"… (+{len(problems) - MOST_IN_MESSAGE})")
+        super().__init__(problems[0].param, problem="; ".join(parts), hint=hint)
+        self.errors = problems[:MOST_ERRORS]
 
 
 class InvalidJson(AppError):

@@ -33,6 +33,12 @@ def _both(en: str, zh: str, hint_en: str = "", hint_zh: str = "") -> dict[Langua
     return {"en": Words(en, hint_en), "zh": Words(zh, hint_zh)}
 
 
+UNSTORABLE_VALUE: dict[Language, str] = {
+    "en": "contains a value that is too long or cannot be stored",
+    "zh": "含有过长或无法存储的值",
+}
+"""The problem of a body with a value that no column holds."""
+
 ERRORS: dict[str, dict[Language, Words]] = {
     "invalid_field": _both("{problem}", "{problem}", "{hint}", "{hint}"),
     "invalid_json": _both(
@@ -46,8 +52,8 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请求体中的 JSON 嵌套超过 {limit} 层。",
     ),
     "invalid_body": _both(
-        "The body cannot be used: {problem}.",
-        "请求体无法使用：{problem}。",
+        "The request body {problem}.",
+        "请求体无效：{problem}。",
         "Send a JSON object with the header Content-Type: application/json.",
         "请发送 JSON 对象，并带上请求头 Content-Type: application/json。",
     ),

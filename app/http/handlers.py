@@ -18,7 +18,8 @@ from app.db.sql import says_disk_full
 from app.errors import kinds as errors
 from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
-from app.http import validation as complaints
+from app.errors.words import UNSTORABLE_VALUE
+from app.http import validation
 from app.http.language import get_language
 from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
@@ -27,8 +28,6 @@ from contracts.job import JobSpec
 log = structlog.get_logger(__name__)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-SHOWN_PROBLEMS = 5
-"""Problems of one request that are told at once."""
 
 
 def install(app: FastAPI) -> None:
@@ -64,15 +63,10 @@ def _explain(found: Sequence[Any], language: Language) -> AppError:
     first = found[0]
     if first["type"] == "json_invalid":
         return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
-    problems = complaints.validation_problems(found, language)
+    problems = validation.field_errors(found, language)
     if len(first["loc"]) == 1 and first["loc"][0] == "body":
-        return errors.InvalidBody(problem=problems[0].sentence)
-    told = [f"{p.param}: {p.sentence}" for p in problems[:SHOWN_PROBLEMS]]
-    if len(problems) > SHOWN_PROBLEMS:
-        told.append(f"… (+{len(problems) - SHOWN_PROBLEMS})")
-    return errors.InvalidField(
-        problems[0].param, problem="; ".join(told), hint=_hint(first, language)
-    )
+        return errors.InvalidBody(problem=problems[0].message)
+    return errors.InvalidField(problems, hint=_hint(first, language))
 
 
 def _hint(error: Any, language: Language) -> str:
@@ -133,5 +127,5 @@ async def _on_unstorable_value(request: Request, error: Exception) -> Response:
     if isinstance(error, PydanticSerializationError) and "surrogates not allowed" not in str(error):
         raise error
     log.warning("a value cannot be stored", error=str(error))
-    refused = errors.InvalidBody(problem="a value is too long or cannot be stored")
-    return error_response(refused, get_language(request))
+    language = get_language(request)
+    return error_response(errors.InvalidBody(problem=UNSTORABLE_VALUE[language]), language)
