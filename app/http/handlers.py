@@ -1,4 +1,4 @@
-"""What each kind of exception is answered with: always the one error shape, in the caller's language."""
+"""Exception handlers: each returns the one error shape in the caller's language."""
 
 import difflib
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 def install(app: FastAPI) -> None:
-    """Give the application its answers."""
+    """Register the handlers."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -46,7 +46,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AppError)  # noqa: S101  # what it is registered for
+    assert isinstance(error, AppError)  # noqa: S101  # as registered
     # A worker of an earlier version does not send the header and would not understand a renamed code.
     is_old = error.former_code is not None and CODES_HEADER not in request.headers
     code = error.former_code if is_old else None
@@ -54,7 +54,7 @@ async def _on_app_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
     language = get_language(request)
     return error_response(_explain(error.errors(), language), language)
 
@@ -87,9 +87,9 @@ def _hint(error: Any, language: Language) -> str:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    assert isinstance(error, HTTPException)  # noqa: S101  # as registered
     language = get_language(request)
-    if isinstance(error.__cause__, OSError):  # the upload could not be laid down
+    if isinstance(error.__cause__, OSError):  # the upload could not be written to disk
         return error_response(storage_failure(error.__cause__), language)
     path = request.url.path[:200]
     match error.status_code:
@@ -123,7 +123,7 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unstorable_value(request: Request, error: Exception) -> Response:
-    """Refuse what no column holds, such as half of a surrogate pair, which JSON can say and UTF-8 cannot."""
+    """Reject a value that no column can hold, such as an unpaired surrogate, which JSON has and UTF-8 has not."""
     if isinstance(error, PydanticSerializationError) and "surrogates not allowed" not in str(error):
         raise error
     log.warning("a value cannot be stored", error=str(error))

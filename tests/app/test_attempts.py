@@ -521,4 +521,4 @@ def test_metrics_that_a_full_spool_left_out_become_an_event_and_do_not_flood(
     told = [e for e in player.get(f"/v1/jobs/{job}/events")["data"] if e["code"] == "record_gap"]
     assert [event["data"]["total"] for event in told] == [1, 2, 4, 8]
     assert told[0]["level"] == "warning"
-    assert told[0]["message"].startswith("1 metrics and evaluations so far are not recorded")
+    assert told[0]["message"].startswith("Metrics and evaluations dropped so far: 1, ")

@@ -113,7 +113,7 @@ def test_an_event_says_a_reason_in_words(reason: FailureReason) -> None:
         assert reason.value not in told
         assert reason.message(language)[1:] in told
     free = {"step": 5, "reason": "the server is away"}
-    assert event_words("checkpoint_delayed", "en", free).endswith("again: the server is away")
+    assert event_words("checkpoint_delayed", "en", free).endswith("will retry: the server is away")
 
 
 @pytest.mark.parametrize(
