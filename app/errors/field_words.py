@@ -197,7 +197,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.INVALID_MODEL_NAME: FieldWords(
         FieldProblem.INVALID_MODEL_NAME,
-        "must be a model directory or a hub id, such as 'Qwen/Qwen2-0.5B-Instruct'",
+        "must be a directory name or a hub id, such as 'Qwen/Qwen2-0.5B-Instruct'",
         "应为模型目录名或 hub 上的模型 id，例如 'Qwen/Qwen2-0.5B-Instruct'",
     ),
     FieldProblem.INVALID_DATASET_ID: FieldWords(
