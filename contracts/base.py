@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
-from pydantic_core import PydanticCustomError
+
+from contracts.field_error import FieldProblem, field_error
 
 
 class Strict(BaseModel):
@@ -37,9 +38,7 @@ def _to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError as error:
-        raise PydanticCustomError(
-            "year_range", "must lie between the years 1 and 9999 in UTC"
-        ) from error
+        raise field_error(FieldProblem.YEAR_OUT_OF_RANGE) from error
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]

@@ -1,4 +1,4 @@
-"""Why an attempt failed: a closed list of reasons that know whether a retry can help, and speak two languages."""
+"""FailureReason: why an attempt failed, whether a retry can help, and its texts in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,7 +12,7 @@ Language = Literal["en", "zh"]
 
 
 class FailureReason(StrEnum):
-    """What went wrong. `is_retryable` is true where trying again elsewhere or later can help."""
+    """What went wrong. `is_retryable` is true if a retry on another worker or later can succeed."""
 
     MODEL_NOT_FOUND = "model_not_found"
     MODEL_REFUSED = "model_refused"
@@ -35,30 +35,30 @@ class FailureReason(StrEnum):
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the job goes back to the queue instead of failing."""
+        """Whether the job returns to the queue instead of failing."""
         return _FACTS[self].retryable
 
     def message(self, language: Language = "en") -> str:
-        """Say in one sentence what happened."""
+        """Return one sentence that says what happened."""
         facts = _FACTS[self]
         return facts.message_zh if language == "zh" else facts.message_en
 
     def hint(self, language: Language = "en") -> str:
-        """Say what to do about it."""
+        """Return what to do about it."""
         facts = _FACTS[self]
         return facts.hint_zh if language == "zh" else facts.hint_en
 
 
 class Failure(Tolerant):
-    """One failure: the reason, and what was seen."""
+    """One failure: its reason and the evidence."""
 
     reason: FailureReason
     detail: str = Field("", max_length=20_000)
-    """What was seen, in the words of whoever saw it (English)."""
+    """What the worker observed, in English."""
     step: int | None = None
     """Optimizer step at which it happened."""
     evidence: dict[str, str | int | float | bool | None] = {}
-    """Figures that show it."""
+    """Figures that prove it."""
 
 
 @dataclass(frozen=True)
@@ -74,127 +74,127 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.MODEL_NOT_FOUND: _Facts(
         False,
         "The model was not found.",
-        "Put it as a directory under the worker's models root (STEPLINE_MODELS_DIR), or check its hub id and revision.",
+        "Add the model to the models directory of the worker (STEPLINE_MODELS_DIR), or check its hub id and revision.",
         "找不到模型。",
-        "请把模型目录放到工作节点的模型根目录（STEPLINE_MODELS_DIR）下，或检查 hub 上的模型名与版本。",
+        "请将模型放入工作节点的模型目录（STEPLINE_MODELS_DIR），或检查 hub 上的模型 id 和版本。",
     ),
     FailureReason.MODEL_REFUSED: _Facts(
         False,
-        "The model cannot be used.",
-        "Use a causal language model with safetensors weights, a standard architecture and no code of its own.",
-        "该模型无法使用。",
-        "请使用带 safetensors 权重、标准结构且不含自定义代码的因果语言模型。",
+        "The model is not supported.",
+        "Use a causal language model with safetensors weights, a standard architecture and no custom code.",
+        "不支持该模型。",
+        "请使用因果语言模型，要求 safetensors 权重、标准结构、无自定义代码。",
     ),
     FailureReason.DATASET_NOT_FOUND: _Facts(
         False,
         "The dataset was not found.",
-        "Check the hub id, configuration, split and revision, and that the worker can reach the hub.",
+        "Check its hub id, configuration, split and revision, and that the worker can reach the hub.",
         "找不到数据集。",
-        "请检查 hub 上的名称、配置、划分与版本，并确认工作节点能访问 hub。",
+        "请检查 hub 上的数据集 id、配置、划分和版本，并确认工作节点能访问 hub。",
     ),
     FailureReason.DATASET_INVALID: _Facts(
         False,
         "The dataset has rows that cannot be trained on.",
-        "Give rows in Alpaca, prompt/completion or chat-messages form; the detail names the line.",
-        "数据集中有无法训练的行。",
-        "请使用 Alpaca、prompt/completion 或 messages 对话格式；详情指出了行号。",
+        "Use Alpaca, prompt/completion or chat-messages rows. The detail names the line.",
+        "数据集中有无法用于训练的数据。",
+        "请使用 Alpaca、prompt/completion 或 messages 格式。行号见详情。",
     ),
     FailureReason.DATASET_TOO_SMALL: _Facts(
         False,
         "The dataset has too few usable rows.",
-        "Add rows, lower dataset.eval_size, or raise training.max_length if rows were dropped as too long.",
-        "数据集中可用的行太少。",
-        "请增加数据、减小 dataset.eval_size；若因过长而被丢弃，请增大 training.max_length。",
+        "Add rows or lower dataset.eval_size. If rows were dropped as too long, raise training.max_length.",
+        "数据集中的可用数据太少。",
+        "请增加数据或减小 dataset.eval_size；若有数据因过长被丢弃，请增大 training.max_length。",
     ),
     FailureReason.SPEC_REFUSED: _Facts(
         False,
-        "The job spec does not fit this model or device.",
-        "Change the field that the detail names and submit the job again.",
-        "任务配置与该模型或设备不符。",
-        "请修改详情中指出的字段后重新提交。",
+        "The job spec does not fit the model or the device.",
+        "Change the field that the detail names, and submit the job again.",
+        "任务配置与模型或设备不匹配。",
+        "请修改详情中指出的字段，然后重新提交。",
     ),
     FailureReason.OOM_GPU: _Facts(
         False,
         "The GPU ran out of memory.",
-        "Lower training.max_length or lora.rank, turn engine.activation_checkpointing on, or use a larger GPU.",
+        "Lower training.max_length or lora.rank, enable engine.activation_checkpointing, or use a GPU with more memory.",
         "显存不足。",
-        "请减小 training.max_length 或 lora.rank，打开 engine.activation_checkpointing，或换用更大的 GPU。",
+        "请减小 training.max_length 或 lora.rank，启用 engine.activation_checkpointing，或换用显存更大的 GPU。",
     ),
     FailureReason.OOM_HOST: _Facts(
         False,
-        "The host ran out of memory.",
-        "Give the worker more memory, or lower training.max_length or engine.token_budget.",
-        "主机内存不足。",
-        "请为工作节点分配更多内存，或减小 training.max_length 或 engine.token_budget。",
+        "The worker's host ran out of memory.",
+        "Add memory to the host, or lower training.max_length or engine.token_budget.",
+        "工作节点内存不足。",
+        "请增加内存，或减小 training.max_length 或 engine.token_budget。",
     ),
     FailureReason.LOSS_NOT_FINITE: _Facts(
         False,
         "The loss or its gradient became NaN or infinite.",
-        "Lower training.learning_rate, add warmup_steps, or set quantization.compute_dtype to float32.",
+        "Lower training.learning_rate, raise training.warmup_steps, or set quantization.compute_dtype to float32.",
         "loss 或梯度变为 NaN 或无穷大。",
-        "请降低 training.learning_rate、增加 warmup_steps，或将 quantization.compute_dtype 设为 float32。",
+        "请降低 training.learning_rate、增大 training.warmup_steps，或将 quantization.compute_dtype 设为 float32。",
     ),
     FailureReason.LOSS_ZERO: _Facts(
         False,
         "The loss was exactly zero for many steps.",
-        "Check that rows have answers; set quantization.compute_dtype to float32 to rule out underflow.",
-        "loss 连续多步恰为零。",
-        "请检查数据是否有回答；可将 quantization.compute_dtype 设为 float32 以排除下溢。",
+        "Check that the rows have answers. Set quantization.compute_dtype to float32 to rule out underflow.",
+        "loss 连续多步恰好为零。",
+        "请检查数据中是否有回答；可将 quantization.compute_dtype 设为 float32 以排除下溢。",
     ),
     FailureReason.ADAPTER_FROZEN: _Facts(
         False,
         "The adapter's weights do not change.",
-        "Raise training.learning_rate, and check lora.target_modules.",
+        "Raise training.learning_rate and check lora.target_modules.",
         "适配器权重没有变化。",
         "请提高 training.learning_rate，并检查 lora.target_modules。",
     ),
     FailureReason.NO_PROGRESS: _Facts(
         True,
         "The training made no progress for too long.",
-        "Check the worker's device and disk; the job is tried again from its last checkpoint.",
+        "Check the worker's device and disk. The job is retried from its last checkpoint.",
         "训练长时间没有进展。",
-        "请检查工作节点的设备与磁盘；任务将从最近的检查点重试。",
+        "请检查工作节点的设备和磁盘。任务将从最近的检查点重试。",
     ),
     FailureReason.DISK_FULL: _Facts(
         False,
-        "The disk is full.",
-        "Free space under the worker's work directory (STEPLINE_WORK_DIR) or lower checkpoint.keep, then retry.",
-        "磁盘已满。",
-        "请清理工作节点的工作目录（STEPLINE_WORK_DIR）或减小 checkpoint.keep，然后重试。",
+        "The worker's disk is full.",
+        "Free space in the work directory of the worker (STEPLINE_WORK_DIR) or lower checkpoint.keep. Then retry the job.",
+        "工作节点磁盘已满。",
+        "请清理工作节点的工作目录（STEPLINE_WORK_DIR）或减小 checkpoint.keep，然后重试任务。",
     ),
     FailureReason.DEVICE_UNUSABLE: _Facts(
         False,
         "The device cannot compute in 4 bits.",
-        "Check driver, CUDA and bitsandbytes versions on the worker; `stepline doctor` says what is wrong.",
+        "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` names the problem.",
         "设备无法进行 4 位计算。",
-        "请检查工作节点上的驱动、CUDA 与 bitsandbytes 版本；`stepline doctor` 会指出问题。",
+        "请检查工作节点上驱动、CUDA 和 bitsandbytes 的版本。`stepline doctor` 会指出问题。",
     ),
     FailureReason.CHILD_KILLED: _Facts(
         True,
-        "The training process was killed from outside.",
-        "Look at the worker host's log; the job is tried again from its last checkpoint.",
-        "训练进程被外部终止。",
-        "请查看工作节点的系统日志；任务将从最近的检查点重试。",
+        "Another process or the system killed the training process.",
+        "Check the system log of the worker's host. The job is retried from its last checkpoint.",
+        "训练进程被系统或其他进程终止。",
+        "请查看工作节点的系统日志。任务将从最近的检查点重试。",
     ),
     FailureReason.UPLOAD_FAILED: _Facts(
         True,
-        "The results could not be uploaded to the server.",
-        "Check the server's storage and free space; the job is tried again.",
-        "结果无法上传到服务器。",
-        "请检查服务器的存储与剩余空间；任务将会重试。",
+        "The worker could not upload the results to the server.",
+        "Check the server's storage and its free space. The job is retried.",
+        "工作节点无法将结果上传到服务器。",
+        "请检查服务器的存储和剩余空间。任务将重试。",
     ),
     FailureReason.CRASHED: _Facts(
         False,
         "The training process ended with an unexpected error.",
-        "The detail and the job's logs hold the traceback; please report it.",
+        "The detail and the job's logs have the traceback. Please report it.",
         "训练进程因意外错误退出。",
-        "详情与任务日志中有完整的错误信息；请反馈给我们。",
+        "完整的错误信息见详情和任务日志，请反馈给我们。",
     ),
     FailureReason.ATTEMPTS_EXHAUSTED: _Facts(
         False,
-        "Worker after worker was lost while running this job.",
-        "Look at the attempts and the workers' hosts, then submit the job again.",
-        "执行该任务的工作节点接连失联。",
-        "请查看各次尝试与工作节点主机，然后重新提交任务。",
+        "Too many workers were lost while running this job.",
+        "Check the job's attempts and the workers' hosts, then retry the job.",
+        "多个工作节点在执行该任务时失联。",
+        "请检查该任务的各次尝试和工作节点主机，然后重试任务。",
     ),
 }

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, ValidationError, WrapValidator
-from pydantic_core import PydanticCustomError
 
 from contracts.base import Strict
+from contracts.field_error import FieldProblem, OneOf, field_error
 
 Auto = Literal["auto"]
 OnOffAuto = bool | Auto
@@ -44,20 +44,21 @@ class Phase(StrEnum):
     UPLOADING = "uploading"
 
 
-def _one_error(code: str, sentence: str) -> WrapValidator:
-    """Answer any failure of a union with one sentence, where pydantic would list one error per member."""
+def _one_error(problem: FieldProblem, **values: object) -> WrapValidator:
+    """Replace all errors of a type by one, where pydantic would list one per member of a union."""
 
     def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
             return inner(value)
         except ValidationError as error:
-            raise PydanticCustomError(code, sentence) from error
+            raise field_error(problem, **values) from error
 
     return WrapValidator(validate)
 
 
 MOST_STEPS = 100_000_000
 MOST_ROWS = 1_000_000_000
+FEWEST_TOKENS = 16
 MOST_TOKENS = 100_000_000
 
 Count = Annotated[int, Field(ge=1, le=MOST_ROWS)]
@@ -65,17 +66,11 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 EvalSize = Annotated[
     Count | Share | Auto,
-    _one_error(
-        "count_share_or_auto",
-        f"must be a count of rows from 1 to {MOST_ROWS}, a share between 0 and 1, or 'auto'",
-    ),
+    _one_error(FieldProblem.INVALID_EVAL_SIZE, most=MOST_ROWS),
 ]
 WarmupSteps = Annotated[
     Annotated[int, Field(ge=0, le=MOST_STEPS)] | Annotated[float, Field(ge=0, lt=1)],
-    _one_error(
-        "count_or_share",
-        f"must be a count of steps from 0 to {MOST_STEPS}, or a share of the run below 1",
-    ),
+    _one_error(FieldProblem.INVALID_WARMUP_STEPS, most=MOST_STEPS),
 ]
 TargetModules = Annotated[
     Literal["all-linear"]
@@ -83,15 +78,12 @@ TargetModules = Annotated[
         list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{1,100}$")]],
         Field(min_length=1),
     ],
-    _one_error(
-        "target_modules",
-        "must be 'all-linear' or a list of module names such as ['q_proj', 'v_proj']",
-    ),
+    _one_error(FieldProblem.INVALID_TARGET_MODULES),
 ]
-OnOffAutoField = Annotated[OnOffAuto, _one_error("on_off_auto", "must be true, false or 'auto'")]
+OnOffAutoField = Annotated[OnOffAuto, _one_error(FieldProblem.NOT_TRUE_FALSE_OR_AUTO)]
 TokenBudget = Annotated[
-    Annotated[int, Field(ge=16, le=MOST_TOKENS)] | Auto,
-    _one_error("count_or_auto", f"must be a count of tokens from 16 to {MOST_TOKENS}, or 'auto'"),
+    Annotated[int, Field(ge=FEWEST_TOKENS, le=MOST_TOKENS)] | Auto,
+    _one_error(FieldProblem.INVALID_TOKEN_BUDGET, fewest=FEWEST_TOKENS, most=MOST_TOKENS),
 ]
 
 ModelName = Annotated[
@@ -101,9 +93,7 @@ ModelName = Annotated[
         pattern=r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*(?:/[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*)?$",
         max_length=200,
     ),
-    _one_error(
-        "model_name", "must be a directory name or a hub id such as 'Qwen/Qwen2-0.5B-Instruct'"
-    ),
+    _one_error(FieldProblem.INVALID_MODEL_NAME),
 ]
 Revision = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=100)
@@ -111,7 +101,7 @@ Revision = Annotated[
 DatasetId = Annotated[
     str,
     StringConstraints(pattern=r"^ds_[0-9a-f]{8,64}$"),
-    _one_error("dataset_id", "must be 'ds_…' as answered by POST /v1/datasets, or {\"hub\": …}"),
+    _one_error(FieldProblem.INVALID_DATASET_ID),
 ]
 """`ds_` and the beginning of the SHA-256 of the uploaded bytes, in hexadecimal."""
 
@@ -163,11 +153,11 @@ class DatasetSpec(Strict):
 class QuantizationSpec(Strict):
     """How the frozen base weights are stored and computed with."""
 
-    type: Literal["nf4"] = "nf4"
+    type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
     """Quantise the blocks' scales as well: 0.4 bit a weight less, some more kernels. `auto`: by the model's size."""
-    compute_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
     """Type of the matrix products. `auto`: bfloat16 where the hardware has it, else float32. float16 is not offered:
     it overflows on Qwen2."""
 
@@ -203,7 +193,7 @@ class TrainingSpec(Strict):
     """Accumulation steps of one optimizer update."""
     learning_rate: float = Field(2e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
-    lr_scheduler: Literal["cosine", "linear", "constant"] = "cosine"
+    lr_scheduler: Annotated[Literal["cosine", "linear", "constant"], OneOf()] = "cosine"
     """Course of the learning rate after the warm-up."""
     warmup_steps: WarmupSteps = 0
     """Optimizer steps over which the learning rate rises from 0: a count, or a share of the run below 1."""
@@ -238,7 +228,7 @@ class CheckpointSpec(Strict):
     """Optimizer steps between checkpoints."""
     keep: int = Field(2, ge=1, le=100)
     """Newest checkpoints kept; the best one is kept besides."""
-    upload: Literal["always", "on_pause", "never"] = "always"
+    upload: Annotated[Literal["always", "on_pause", "never"], OneOf()] = "always"
     """When a checkpoint travels to the server's storage."""
 
 

@@ -1,4 +1,4 @@
-"""RowError: what is wrong with a dataset row, as a code and its figures, in English and Chinese."""
+"""RowError: the problem of a dataset row, as a code and values, with its texts in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +37,7 @@ class RowProblem(StrEnum):
 class RowError(ValueError):
     """A row that cannot be trained on. `line` counts from 1; `figures` fill in the sentence of the problem.
 
-    A figure named `found` or `expected` is a key of the tables of kinds below.
+    Figures named `found` and `expected` are keys of the tables of kinds below.
     """
 
     def __init__(self, line: int, problem: RowProblem, **figures: str | int) -> None:
@@ -47,7 +47,7 @@ class RowError(ValueError):
         super().__init__(f"line {line}: {self.sentence()}")
 
     def sentence(self, language: Language = "en") -> str:
-        """Say what is wrong and what to do."""
+        """Return a sentence with the problem and what to do."""
         words = _WORDS[self.problem]
         kinds = _KINDS_ZH if language == "zh" else _KINDS_EN
         figures = {
@@ -73,11 +73,11 @@ def kind_of(value: Any) -> str:
 
 
 FORMS: dict[Language, str] = {
-    "en": "one of {instruction, output}, {prompt, completion} or {messages: [{role, content}]} with an answer of the "
-    "assistant",
-    "zh": "每行为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并包含助手的回答",
+    "en": "one of {instruction, output}, {prompt, completion} or {messages: [{role, content}]}, with an assistant "
+    "answer",
+    "zh": "每行应为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并包含助手的回答",
 }
-"""What every row should be."""
+"""The formats of a row."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ _WORDS: dict[RowProblem, _Words] = {
         "the row is {found}; it must be an object", "该行是{found}，应为对象"
     ),
     RowProblem.UNKNOWN_FORM: _Words(
-        "its keys ({keys}) fit no known form", "其键（{keys}）不符合任何已知格式"
+        "its keys ({keys}) match no known format", "其键（{keys}）不符合任何已知格式"
     ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
     RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),
@@ -138,37 +138,39 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} must be a pair [user, assistant]", "{place} 应为 [用户, 助手] 二元组"
     ),
     RowProblem.NOT_UNICODE: _Words(
-        "{place} holds half of a surrogate pair, which is no character: remove it",
-        "{place} 含有不成对的代理项（surrogate），请删除",
+        "{place} contains an unpaired surrogate, which is not a character; remove it",
+        "{place} 含有不成对的代理字符（surrogate），请删除",
     ),
     RowProblem.UNUSABLE: _Words("{place} cannot be used", "{place} 无法使用"),
-    RowProblem.NO_ANSWER: _Words("there is no answer of the assistant", "没有助手的回答"),
+    RowProblem.NO_ANSWER: _Words("it has no assistant answer", "没有助手的回答"),
     RowProblem.LATE_SYSTEM: _Words(
-        "a system turn follows another turn; it may only be the first one",
-        "system 消息只能在第一条",
+        "it has a system turn after another turn; only the first turn may be a system turn",
+        "system 消息只能是第一条",
     ),
     RowProblem.PREFERENCE: _Words(
-        "it has {column}, an answer that must not be trained on, and preferences are not supported yet: keep the chosen "
+        "it has {column}, an answer that must not be trained on, and preference data are not supported yet: keep the chosen "
         "answer as the row's answer and remove {column}",
-        "含有 {column}（不应训练的回答），目前不支持偏好数据：请把被选中的回答作为该行的回答，并删除 {column}",
+        "含有 {column}（不应参与训练的回答），暂不支持偏好数据：请保留选中的回答，并删除 {column}",
     ),
     RowProblem.BOOLEAN_LABEL: _Words(
-        "its label is {value}, and labels that call an answer good or bad are not supported yet: remove the rows whose label "
-        "is false, and label from the others",
-        "label 为 {value}，目前不支持用布尔 label 标注回答好坏：请删除 label 为 false 的行，并去掉其余行的 label",
+        "its label is {value}, and labels that rate an answer are not supported yet: remove the rows whose label is false, "
+        "and remove label from the other rows",
+        "label 为 {value}，暂不支持用布尔 label 标注回答好坏：请删除 label 为 false 的行，并去掉其余行的 label",
     ),
     RowProblem.TURN_WEIGHT: _Words(
-        "{place} is given, and weights of turns are not supported yet: every answer would be trained on. Remove weight, and "
-        "the conversations with answers that must not be trained on",
-        "给出了 {place}，目前不支持按轮设置权重（所有回答都会参与训练）：请删除 weight 以及含有不应训练的回答的对话",
+        "it has {place}, and weights of turns are not supported yet: all answers would be trained on. Remove weight, and "
+        "remove conversations with answers that must not be trained on",
+        "含有 {place}，暂不支持按轮设置权重（所有回答都会参与训练）：请删除 weight，并删除含有不应参与训练的回答的对话",
     ),
     RowProblem.TOO_MANY_BYTES: _Words("it has more than {limit} bytes", "超过 {limit} 字节"),
     RowProblem.TOO_DEEP: _Words("it is nested deeper than {limit} levels", "嵌套超过 {limit} 层"),
-    RowProblem.NOT_JSON: _Words("it is not JSON ({said})", "不是合法的 JSON（{said}）"),
+    RowProblem.NOT_JSON: _Words("it is not valid JSON ({said})", "不是合法的 JSON（{said}）"),
     RowProblem.NOT_UTF8: _Words("it is not UTF-8 ({said})", "不是 UTF-8 编码（{said}）"),
     RowProblem.AFTER_ARRAY: _Words(
-        "something follows the array; remove it", "数组之后还有内容，请删除"
+        "there is content after the array; remove it", "数组之后还有内容，请删除"
     ),
     RowProblem.NO_COMMA: _Words("a comma or ] is missing", "缺少逗号或 ]"),
-    RowProblem.UNENDED_ARRAY: _Words("the file ends within the array", "文件在数组中间结束"),
+    RowProblem.UNENDED_ARRAY: _Words(
+        "the file ends before the end of the array", "文件结束时数组尚未结束"
+    ),
 }

@@ -16,7 +16,7 @@ from app.db.engine import Database
 from app.db.ids import new_id
 from app.db.tables import Checkpoint, CheckpointBlob, Job, to_json
 from app.errors.disk import storage_errors
-from app.errors.kinds import CheckpointFileNotFound, CheckpointUntold, NumberTooLarge
+from app.errors.kinds import CheckpointFileNotFound, CheckpointNotRecorded, NumberTooLarge
 from app.events import store as events
 from app.jobs import service as jobs
 from app.jobs import store as job_rows
@@ -126,14 +126,14 @@ def offer_checkpoint(
 ) -> tuple[CheckpointReply, list[str]]:
     """Say what is missing of a checkpoint, or store it; returns the files that may go after the commit.
 
-    Raises CheckpointUntold while its record has not arrived: a stored checkpoint never lies beyond the history.
+    Raises CheckpointNotRecorded while its record has not arrived: a stored checkpoint never lies beyond the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:
         raise NumberTooLarge("files", field="files", limit=LARGEST_BYTES)
     job = job_rows.lock_job(session, attempt.job_id)
     if not store.is_told(session, attempt, offer.step):
-        raise CheckpointUntold(attempt=attempt_id, step=offer.step)
+        raise CheckpointNotRecorded(attempt=attempt_id, step=offer.step)
     total_bytes = sum(file.bytes for file in offer.files)
     checkpoint = store.find_of_attempt(session, attempt.id, offer.step) or _insert(
         session, attempt, now, step=offer.step, name=offer.name, size_bytes=total_bytes

@@ -1,6 +1,6 @@
-"""An uploaded file, read row by row: a JSON array or JSONL, UTF-8 with or without a byte order mark.
+"""read_rows: reads an uploaded file row by row. It is a JSON array or JSONL, UTF-8 with or without a byte order mark.
 
-Nothing is held whole in memory, and nothing that a file may hold makes this raise anything but RowError.
+The file is never in memory as a whole. Whatever it contains, an error is always a RowError.
 """
 
 import codecs
@@ -19,7 +19,7 @@ _SPACE = " \t\r\n"
 
 @dataclass(frozen=True)
 class Row:
-    """One value of the file and where it begins: its number and its line, both from 1."""
+    """One value of the file, its number and its first line, both from 1."""
 
     number: int
     line: int
@@ -27,7 +27,7 @@ class Row:
 
 
 def read_rows(file: BinaryIO) -> Iterator[Row | RowError]:
-    """Yield each row, or what is wrong with it. After an error that hides where the next row begins, the end."""
+    """Yield each row or its error. Stop after an error that hides where the next row begins."""
     text = _Text(file)
     try:
         first = text.peek()
@@ -87,7 +87,7 @@ def _read_array(text: "_Text") -> Iterator[Row | RowError]:
 
 
 class _Text:
-    """The file's text in a window that moves on, and the line on which the window begins."""
+    """A moving window over the text of the file, and the line number of its position."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -99,7 +99,7 @@ class _Text:
         self.line = 1
 
     def peek(self) -> str | None:
-        """Return the next character that is not space, without taking it; None at the end."""
+        """Return the next character that is not white space, without consuming it; None at the end."""
         while True:
             while self._at < len(self._window):
                 character = self._window[self._at]
@@ -110,12 +110,12 @@ class _Text:
                 return None
 
     def skip(self, count: int) -> None:
-        """Move on."""
+        """Consume characters."""
         self.line += self._window.count("\n", self._at, self._at + count)
         self._at += count
 
     def take_line(self) -> str | None:
-        """Return the next line without its end; None at the end. What is longer than a line may be comes cut."""
+        """Return the next line without its line break; None at the end. A line above MAX_LINE_BYTES is cut."""
         end = self._window.find("\n", self._at)
         while end < 0 and len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
             end = self._window.find("\n", self._at)
@@ -126,13 +126,13 @@ class _Text:
         return line
 
     def take_value(self) -> tuple[Any] | RowError:
-        """Return the next JSON value, in a tuple of one, or why there is none."""
+        """Return the next JSON value in a tuple of one, or an error."""
         while True:
             try:
                 value, end = self._json.raw_decode(self._window, self._at)
                 check_value(value)
             except json.JSONDecodeError as error:
-                # The value may only be cut off by the window's end.
+                # The window may end in the middle of the value.
                 if len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
                     continue
                 return self._give_up(error)
@@ -141,7 +141,7 @@ class _Text:
             except ValueError as error:
                 return json_error(self.line, error)
             if end == len(self._window) and self._fill():
-                continue  # a number, or the like, may go on
+                continue  # a number may continue in the next block
             self.skip(end - self._at)
             return (value,)
 

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response, UploadFile
 from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
 
 from app.datasets import service
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
@@ -13,6 +12,7 @@ from app.http.document import LOCATION
 from app.http.language import LanguageDep
 from app.http.paging import Page
 from app.storage.data_dir import StorageDep
+from contracts.field_error import FieldProblem, field_error
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 def _require_file(part: Any) -> Any:
     """Refuse a part of the form that holds text, in our words instead of the framework's."""
     if isinstance(part, str):
-        raise PydanticCustomError("not_a_file", "must be a file, not text: curl -F file=@rows.json")
+        raise field_error(FieldProblem.NOT_A_FILE)
     return part
 
 

@@ -1,4 +1,4 @@
-"""Rules of datasets: which files are taken, which name they get, when they may go."""
+"""Rules of datasets: which files are accepted, their ids, and when they can be deleted."""
 
 import hashlib
 import itertools
@@ -19,18 +19,18 @@ from app.db.ids import is_id
 from app.db.tables import Dataset
 from app.errors.disk import storage_errors
 from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, DatasetNotFound
-from app.http import validation as complaints
 from app.http.paging import Page, decode_cursor, encode_cursor
+from app.http.validation import row_problem
 from app.storage.data_dir import Draft, Storage
 from contracts.dataset import parse_row
 from contracts.failure import Language
 from contracts.row_error import FORMS, RowError
 from contracts.text import escape
 
-TOLD_ERRORS = 5
-"""Faulty rows that an answer names."""
+SHOWN_ERRORS = 5
+"""Invalid rows that a response names."""
 COUNTED_ERRORS = 100
-"""Faulty rows after which the rest of the file is not looked at."""
+"""Invalid rows after which the rest of the file is not checked."""
 PREVIEWED_ROWS = 3
 PREVIEWED_CHARACTERS = 1000
 _BLOCK_BYTES = 1024 * 1024
@@ -83,7 +83,7 @@ class Deleted(BaseModel):
 def add_dataset(
     database: Database, storage: Storage, file: BinaryIO, filename: str, language: Language
 ) -> tuple[DatasetDetail, bool]:
-    """Check and store an uploaded file, and return it and whether it is new. No transaction is open meanwhile."""
+    """Check and store an uploaded file; return it and whether it is new. No transaction is open while the file is read."""
     sha256, length = _hash(file)
     dataset_id = f"ds_{sha256[:24]}"
     with database.reading() as session:
@@ -135,9 +135,9 @@ def list_datasets(session: Session, cursor: str | None, limit: int) -> Page[Data
 
 
 def delete_dataset(session: Session, dataset_id: str) -> str:
-    """Delete a dataset that no job needs any more, and return where its file lies, which may go after the commit.
+    """Delete a dataset; return the path of its file, which the caller deletes after the commit.
 
-    Raises DatasetInUse.
+    Raises DatasetInUse while a job that has not ended uses it.
     """
     dataset = store.lock_dataset(session, dataset_id) if is_id(dataset_id) else None
     if dataset is None:
@@ -159,25 +159,25 @@ def _hash(file: BinaryIO) -> tuple[str, int]:
 
 
 def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str]:
-    """Write the rows as JSONL and count them by form. Raises DatasetInvalid with the first faulty ones."""
+    """Write the rows as JSONL and count them by form. Raises DatasetInvalid with the first invalid rows."""
     forms: Counter[str] = Counter()
     wrong: list[str] = []
     for found in read_rows(file):
         problem = found if isinstance(found, RowError) else _write_row(found, draft)
         if problem is None:
-            assert isinstance(found, Row)  # noqa: S101  # what is no Row is a problem
+            assert isinstance(found, Row)  # noqa: S101  # anything else has a problem
             forms[_form(found.value)] += 1
             continue
         number = found.number if isinstance(found, Row) else None
-        wrong.append(complaints.row_problem(problem, number, language))
+        wrong.append(row_problem(problem, number, language))
         if len(wrong) >= COUNTED_ERRORS:
             break
     if wrong:
-        more = " …" if len(wrong) > TOLD_ERRORS else ""
+        more = " …" if len(wrong) > SHOWN_ERRORS else ""
         raise DatasetInvalid(
             "file",
             count=len(wrong),
-            problems="; ".join(wrong[:TOLD_ERRORS]) + more,
+            problems="; ".join(wrong[:SHOWN_ERRORS]) + more,
             expected=FORMS[language],
         )
     if not forms:
@@ -195,7 +195,7 @@ def _write_row(row: Row, draft: Draft) -> RowError | None:
 
 
 def _encode(value: Any) -> bytes:
-    # Half of a surrogate pair can only stand in a column that is not trained on; UTF-8 cannot hold it.
+    # UTF-8 cannot encode an unpaired surrogate. parse_row accepts one only in columns that are not trained on.
     return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
@@ -227,7 +227,7 @@ def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
             try:
                 turns = parse_row(json.loads(line), number)
             except RowError:
-                # Accepted by an earlier version; a job that trains on it fails with the line.
+                # An earlier version accepted this row; a job that trains on it fails with its line.
                 continue
             yield Conversation(
                 messages=[

@@ -1,1 +1,1 @@
-"""The errors that a caller sees: their codes, their texts in English and Chinese, and their JSON. Which route raises them is not decided here."""
+"""Errors of the API: their codes, their texts in English and Chinese, and their JSON. It knows no route."""

@@ -1,9 +1,10 @@
-"""AppError, which every error of the API is, and the one JSON shape that it is answered in."""
+"""AppError, the base class of every error of the API, and the one JSON shape of error responses."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from app.errors import words as messages
 from contracts.failure import Language
@@ -12,33 +13,55 @@ from contracts.wire import SHOULD_RETRY_HEADER
 
 
 class AppError(Exception):
-    """An answer that is not success. `figures` fill the message; `param` names the field at fault."""
+    """An error response. `figures` fill in the message; `param` names the field at fault."""
 
     code: ClassVar[str]
     status: ClassVar[int]
     retry_after_seconds: ClassVar[int | None] = None
-    """Given where trying the same again later can help."""
+    """Set if a retry of the same request can succeed later."""
+    former_code: ClassVar[str | None] = None
+    """The code that workers of an earlier version know this error by."""
 
     def __init__(self, param: str | None = None, **figures: object) -> None:
         super().__init__(f"{self.code}: {figures}")
         self.param = param
         self.figures = figures
         self.headers: dict[str, str] = {}
-        """Headers of the answer, beside those that every error has."""
+        """Headers of the response, in addition to those of every error."""
+        self.errors: Sequence[FieldError] | None = None
+        """Every problem of the request; None if the error is not about fields."""
+
+
+class FieldError(BaseModel):
+    """One problem of a request."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    param: str | None
+    """Dotted path of the field; null if the problem belongs to no single field."""
+    code: str
+    """For programs; stable. `docs/api.md` lists them."""
+    message: str
+    """For people, in the language of Accept-Language, without the field's name."""
 
 
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     message: str
     """For people, in the language of Accept-Language (English or Chinese)."""
     type: str
+    """Family of the error, by its status."""
     param: str | None
-    """Dotted path of the field at fault."""
+    """Dotted path of the first field at fault."""
     code: str
     """For programs; stable."""
     hint: str | None = None
-    """What to try."""
+    """What to try; absent if there is nothing to suggest."""
+    errors: list[FieldError] | None = None
+    """Every problem of the request, at most 100; present only with the code `invalid_field`."""
 
 
 class ErrorBody(BaseModel):
@@ -47,23 +70,33 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-def error_body(error: AppError, language: Language) -> ErrorBody:
-    """Return the error in its JSON shape."""
+def error_body(error: AppError, language: Language, *, code: str | None = None) -> ErrorBody:
+    """Return the error in its JSON shape; `code` replaces its own code."""
     words = messages.error_words(error.code, language, error.figures)
     detail = ErrorDetail(
         message=words.message,
         type=_type(error.status),
         param=None if error.param is None else escape(error.param),
-        code=error.code,
+        code=code or error.code,
         hint=words.hint or None,
+        errors=None if error.errors is None else [_escaped(each) for each in error.errors],
     )
     return ErrorBody(error=detail)
 
 
+def _escaped(error: FieldError) -> FieldError:
+    param = None if error.param is None else escape(error.param)
+    return FieldError(param=param, code=error.code, message=escape(error.message))
+
+
 def error_response(
-    error: AppError, language: Language, headers: dict[str, str] | None = None
+    error: AppError,
+    language: Language,
+    headers: dict[str, str] | None = None,
+    *,
+    code: str | None = None,
 ) -> JSONResponse:
-    """Return the error as an answer; says whether trying again can help."""
+    """Return the error as a response whose headers say whether a retry can help; `code` replaces its own code."""
     headers = error.headers | (headers or {})
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
@@ -71,9 +104,10 @@ def error_response(
         headers[SHOULD_RETRY_HEADER] = "false"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    body = error_body(error, language).model_dump()
-    if body["error"]["hint"] is None:
-        del body["error"]["hint"]
+    body = error_body(error, language, code=code).model_dump()
+    for optional in ("hint", "errors"):
+        if body["error"][optional] is None:
+            del body["error"][optional]
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""What an error of the data directory is answered with."""
+"""Turns errors of the data directory into error responses."""
 
 import errno
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.errors.kinds import StorageFull, StorageUnavailable
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn what the disk says in this block into an answer."""
+    """Turn every OSError of this block into an AppError."""
     try:
         yield
     except OSError as error:
@@ -18,7 +18,7 @@ def storage_errors() -> Iterator[None]:
 
 
 def storage_failure(error: OSError) -> AppError:
-    """Return the answer to an error of the data directory."""
+    """Return the AppError for an error of the data directory."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull()
     return StorageUnavailable()

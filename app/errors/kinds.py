@@ -1,22 +1,40 @@
-"""Every error that a caller can act on. Their texts are in words.py."""
+"""Every error of the API. The texts are in words.py."""
 
-from app.errors.base import AppError
+from collections.abc import Sequence
+
+from app.errors.base import AppError, FieldError
+from contracts import error_codes
+
+MOST_ERRORS = 100
+"""Problems of one request that its answer lists."""
+MOST_IN_MESSAGE = 5
+"""Problems of one request that its message repeats."""
 
 
 class InvalidField(AppError):
-    """Fields do not fit their schema; `problem` says why, in the caller's language already."""
+    """Fields of a request are invalid. `problems`, at least one, and `hint` are in the caller's language."""
 
     code, status = "invalid_field", 400
 
+    def __init__(self, problems: Sequence[FieldError], hint: str = "") -> None:
+        parts = [
+            problem.message if problem.param is None else f"{problem.param}: {problem.message}"
+            for problem in problems[:MOST_IN_MESSAGE]
+        ]
+        if len(problems) > MOST_IN_MESSAGE:
+            parts.append(f"… (+{len(problems) - MOST_IN_MESSAGE})")
+        super().__init__(problems[0].param, problem="; ".join(parts), hint=hint)
+        self.errors = problems[:MOST_ERRORS]
+
 
 class InvalidJson(AppError):
-    """The body is not JSON."""
+    """The request body is not JSON."""
 
     code, status = "invalid_json", 400
 
 
 class InvalidBody(AppError):
-    """The body is not what this route takes."""
+    """The request body as a whole is invalid. `problem` is in the caller's language."""
 
     code, status = "invalid_body", 400
 
@@ -34,79 +52,79 @@ class InvalidMultipart(AppError):
 
 
 class BadCursor(AppError):
-    """A cursor that was not given out for this list."""
+    """A cursor does not belong to this list."""
 
     code, status = "bad_cursor", 400
 
 
 class UnsafeCharacter(AppError):
-    """A text holds a character that controls a terminal or turns the direction of text."""
+    """A text contains a character that controls a terminal or changes the direction of text."""
 
     code, status = "unsafe_character", 400
 
 
 class BadLabelFilter(AppError):
-    """A label filter that is not key:value."""
+    """A label filter does not have the form key:value."""
 
     code, status = "bad_label_filter", 400
 
 
 class UnknownFormat(AppError):
-    """A format that this route does not offer."""
+    """The route does not offer the requested format."""
 
     code, status = "unknown_format", 400
 
 
 class NotTogether(AppError):
-    """Two parameters of which one would be ignored."""
+    """One of two parameters would have no effect."""
 
     code, status = "not_together", 400
 
 
 class BadArtifactName(AppError):
-    """A name that no artifact may have."""
+    """A name is not valid for an artifact."""
 
     code, status = "bad_artifact_name", 400
 
 
 class NumberTooLarge(AppError):
-    """A number beyond reason."""
+    """A number of a worker is above a limit that no real run reaches."""
 
     code, status = "number_too_large", 400
 
 
 class UnknownDataset(AppError):
-    """A job names a dataset that is not there."""
+    """A new job names a dataset that does not exist."""
 
     code, status = "dataset_not_found", 400
 
 
 class NoTrainingRows(AppError):
-    """Holding out that many rows leaves none to train on."""
+    """The evaluation split takes all rows; none remain for training."""
 
     code, status = "no_training_rows", 400
 
 
 class UnknownModel(AppError):
-    """No live worker has the model, and none could bring it."""
+    """No live worker has the model or can download it."""
 
     code, status = "model_not_found", 400
 
 
 class DatasetInvalid(AppError):
-    """Rows of an uploaded file cannot be used."""
+    """An uploaded file has invalid rows."""
 
     code, status = "dataset_invalid", 400
 
 
 class DatasetEmpty(AppError):
-    """An uploaded file holds no rows."""
+    """An uploaded file has no rows."""
 
     code, status = "dataset_empty", 400
 
 
 class ChecksumMismatch(AppError):
-    """What arrived is not what was sent."""
+    """The SHA-256 of a received body differs from the announced one."""
 
     code, status = "checksum_mismatch", 400
 
@@ -118,13 +136,13 @@ class InvalidHost(AppError):
 
 
 class InvalidToken(AppError):
-    """The token opens nothing here."""
+    """The token is missing or invalid."""
 
     code, status = "invalid_token", 401
 
 
 class OriginNotAllowed(AppError):
-    """A page of another origin had a browser send a request that would change something."""
+    """A web page of another origin sent a request that changes something."""
 
     code, status = "origin_not_allowed", 403
 
@@ -160,99 +178,100 @@ class AttemptNotFound(AppError):
 
 
 class CheckpointFileNotFound(AppError):
-    """No checkpoint of the job has this file, or none that is on offer."""
+    """No stored or offered checkpoint of the job has this file."""
 
-    code, status = "checkpoint_file_not_found", 404
+    code, status = error_codes.CHECKPOINT_FILE_NOT_FOUND, 404
 
 
 class MethodNotAllowed(AppError):
-    """The path is right, the method is not."""
+    """The path does not support the method."""
 
     code, status = "method_not_allowed", 405
 
 
 class JobAlreadyEnded(AppError):
-    """What ended cannot be cancelled, paused or resumed; what succeeded cannot be retried."""
+    """A job that has ended cannot be cancelled, paused or resumed; one that has succeeded cannot be retried."""
 
     code, status = "job_already_ended", 409
 
 
 class CancelPending(AppError):
-    """The job is being cancelled, which outranks everything else."""
+    """The job is being cancelled, which takes precedence over other requests."""
 
     code, status = "cancel_pending", 409
 
 
 class JobPaused(AppError):
-    """A paused job is resumed, not retried."""
+    """A paused job can be resumed but not retried."""
 
     code, status = "job_paused", 409
 
 
 class JobRunning(AppError):
-    """A process holds the job."""
+    """A running attempt holds the job."""
 
     code, status = "job_running", 409
 
 
 class DatasetGone(AppError):
-    """A job cannot run again: its dataset has been deleted."""
+    """A job cannot run again because its dataset has been deleted."""
 
     code, status = "dataset_gone", 409
 
 
 class SummaryNotReady(AppError):
-    """There is no summary, or not yet."""
+    """The job has no summary, or not yet."""
 
     code, status = "summary_not_ready", 409
 
 
 class IdempotencyConflict(AppError):
-    """An Idempotency-Key came again with another body."""
+    """An Idempotency-Key was used before with a different body."""
 
     code, status = "idempotency_conflict", 409
 
 
 class DatasetInUse(AppError):
-    """A job that has not ended needs the dataset."""
+    """A job that has not ended uses the dataset."""
 
     code, status = "dataset_in_use", 409
 
 
 class AttemptSuperseded(AppError):
-    """The attempt is no longer the current one; its process must stop."""
+    """The attempt is no longer the current one; its worker must stop it."""
 
-    code, status = "attempt_superseded", 409
+    code, status = error_codes.ATTEMPT_SUPERSEDED, 409
 
 
 class RecordsMissing(AppError):
-    """An attempt wants to end before all its records have arrived."""
+    """A worker finishes an attempt before all its records have arrived."""
 
-    code, status = "records_missing", 409
+    code, status = error_codes.RECORDS_MISSING, 409
     retry_after_seconds = 1
 
 
-class CheckpointUntold(AppError):
-    """A checkpoint is offered before its record has arrived."""
+class CheckpointNotRecorded(AppError):
+    """A worker offers a checkpoint before its record has arrived."""
 
-    code, status = "checkpoint_untold", 409
+    code, status = error_codes.CHECKPOINT_NOT_RECORDED, 409
+    former_code = error_codes.FORMER_CHECKPOINT_NOT_RECORDED
     retry_after_seconds = 1
 
 
 class ArtifactsMissing(AppError):
-    """An attempt reports success without what success consists of."""
+    """A worker reports success before it has uploaded the results."""
 
     code, status = "artifacts_missing", 409
 
 
 class InvalidHttp(AppError):
-    """What came over a connection is not HTTP/1.1."""
+    """The bytes of a connection are not HTTP/1.1."""
 
     code, status = "invalid_http", 400
 
 
 class HeadTimeout(AppError):
-    """A request's head took too long to arrive."""
+    """The head of a request took too long to arrive."""
 
     code, status = "head_timeout", 408
     retry_after_seconds = 1
@@ -266,13 +285,13 @@ class BodyTimeout(AppError):
 
 
 class BodyTooLarge(AppError):
-    """The request's body is larger than this route takes."""
+    """The request body is larger than the limit of the route."""
 
     code, status = "body_too_large", 413
 
 
 class RangeNotSatisfiable(AppError):
-    """The Range header asks for what the file does not have."""
+    """The Range header names no part of the file."""
 
     code, status = "range_not_satisfiable", 416
 
@@ -282,7 +301,7 @@ class RangeNotSatisfiable(AppError):
 
 
 class HostNotAllowed(AppError):
-    """The request is for a host name that is not this server's."""
+    """The Host header names a host that the server does not accept."""
 
     code, status = "host_not_allowed", 421
 
@@ -309,13 +328,13 @@ class StreamsFull(AppError):
 
 
 class HeadTooLarge(AppError):
-    """A request's head is longer than the server reads."""
+    """The head of a request is longer than the limit."""
 
     code, status = "head_too_large", 431
 
 
 class InternalError(AppError):
-    """Our fault; the log has the traceback under the request's id."""
+    """A bug of the server; its log has the traceback under the request's id."""
 
     code, status = "internal_error", 500
 

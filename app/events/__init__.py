@@ -1,1 +1,1 @@
-"""Events of jobs: their rows, and their texts in English and Chinese. What an event changes is decided by those who insert it."""
+"""Events of jobs: their rows, and their texts in English and Chinese. An event only reports a change; it makes none."""

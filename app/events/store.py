@@ -20,7 +20,7 @@ def insert_event(
     level: str = "info",
     **data: Any,
 ) -> None:
-    """Note that something happened. The job's row is changed in the same transaction, before this."""
+    """Insert an event. The caller has changed the job's row before, in the same transaction."""
     session.add(Event(job_id=job_id, attempt=attempt, at=at, code=code, level=level, data=data))
 
 

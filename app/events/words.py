@@ -1,7 +1,6 @@
-"""What the server says of events, in English and Chinese.
+"""The texts of events in English and Chinese.
 
-A sentence stands here once per language. `{names}` are figures given by whoever records the event; those that are meant for
-programs, reasons and sizes, are put as people say them.
+`{names}` are figures of the recorded event. Reasons and sizes, which are stored for programs, are worded for people.
 """
 
 from collections.abc import Mapping
@@ -11,17 +10,17 @@ from contracts.text import escape_lines
 
 
 def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
-    """Return an event's sentence; an event of another version is shown by its code."""
+    """Return the sentence of an event. The code itself stands in for an event of a later version."""
     if code not in EVENTS:
         return code
-    said = {name: _said(name, value, language) for name, value in figures.items()}
+    worded = {name: _word(name, value, language) for name, value in figures.items()}
     try:
-        return EVENTS[code][language].format_map(said)
+        return EVENTS[code][language].format_map(worded)
     except (KeyError, ValueError, TypeError):
         return code
 
 
-def _said(name: str, value: object, language: Language) -> object:
+def _word(name: str, value: object, language: Language) -> object:
     if name == "bytes" and isinstance(value, int):
         return _size(value, language)
     if name == "reason" and isinstance(value, str) and value in list(FailureReason):
@@ -40,91 +39,92 @@ def _size(count: int, language: Language) -> str:
     return f"{size:.1f} {unit}"
 
 
+ATTEMPT_UNDELIVERED: dict[Language, str] = {
+    "en": "Attempt {number} did not start: worker {worker} did not receive the job.",
+    "zh": "第 {number} 次尝试未启动：工作节点 {worker} 未收到任务。",
+}
+
 EVENTS: dict[str, dict[Language, str]] = {
     "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
     "attempt_started": {
-        "en": "Attempt {number} started on {worker}.",
-        "zh": "第 {number} 次尝试在 {worker} 上开始。",
+        "en": "Attempt {number} started on worker {worker}.",
+        "zh": "第 {number} 次尝试在工作节点 {worker} 上启动。",
     },
     "phase": {"en": "Phase: {phase}.", "zh": "阶段：{phase}。"},
     "evaluated": {
-        "en": "Evaluated at step {step}: loss {loss:.4f}.",
+        "en": "Evaluation at step {step}: loss {loss:.4f}.",
         "zh": "第 {step} 步评估：loss {loss:.4f}。",
     },
     "checkpoint": {
-        "en": "Checkpoint {name} written at step {step}.",
-        "zh": "第 {step} 步写入检查点 {name}。",
+        "en": "Checkpoint {name} saved at step {step}.",
+        "zh": "第 {step} 步已保存检查点 {name}。",
     },
     "record_gap": {
-        "en": "{total} metrics and evaluations so far are not recorded, lately between steps {first_step} and {last_step}: "
-        "the worker's spool (STEPLINE_SPOOL_BYTES) is nearly full.",
-        "zh": "至今有 {total} 条指标与评估未记录，最近为第 {first_step} 至 {last_step} 步："
-        "工作节点的记录缓存（STEPLINE_SPOOL_BYTES）将满。",
+        "en": "Metrics and evaluations dropped so far: {total}, most recently from step {first_step} to step {last_step}. "
+        "The record buffer of the worker (STEPLINE_SPOOL_BYTES) is nearly full.",
+        "zh": "至今已丢弃 {total} 条指标和评估，最近为第 {first_step} 至 {last_step} 步。"
+        "工作节点的记录缓冲区（STEPLINE_SPOOL_BYTES）将满。",
     },
     "checkpoint_stored": {
-        "en": "The checkpoint of step {step} is in the server's storage ({bytes}).",
-        "zh": "第 {step} 步的检查点已存入服务器（{bytes}）。",
+        "en": "The checkpoint at step {step} was uploaded to the server ({bytes}).",
+        "zh": "第 {step} 步的检查点已上传到服务器（{bytes}）。",
     },
     "checkpoint_delayed": {
-        "en": "The checkpoint of step {step} could not be uploaded yet and is tried again: {reason}",
-        "zh": "第 {step} 步的检查点暂时无法上传，将会重试：{reason}",
+        "en": "The checkpoint at step {step} could not be uploaded yet; the worker will retry: {reason}",
+        "zh": "第 {step} 步的检查点暂时无法上传，工作节点将重试：{reason}",
     },
     "checkpoint_not_uploaded": {
-        "en": "The checkpoint of step {step} stays on the worker's disk only: {reason}",
-        "zh": "第 {step} 步的检查点只保留在工作节点的磁盘上：{reason}",
+        "en": "The checkpoint at step {step} was not uploaded and is only on the worker's disk: {reason}",
+        "zh": "第 {step} 步的检查点未上传，仅保存在工作节点的磁盘上：{reason}",
     },
     "checkpoint_damaged": {
-        "en": "The checkpoint of step {step} (attempt {of_attempt}) is damaged and is passed over: {reason}",
-        "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
+        "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}), which is damaged: {reason}",
+        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），检查点已损坏：{reason}",
     },
     "checkpoint_unrecorded": {
-        "en": "The checkpoint of step {step} (attempt {of_attempt}) is passed over, since the history would have a hole: {reason}",
-        "zh": "跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），否则历史会有缺口：{reason}",
+        "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}): resuming from it would leave a gap in the history: "
+        "{reason}",
+        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），从它恢复会使历史出现缺口：{reason}",
     },
     "resuming_local": {
-        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), still on this worker's disk.",
-        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，仍在本工作节点的磁盘上）。",
+        "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) on this worker's disk.",
+        "zh": "从本工作节点磁盘上第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
     },
     "resuming_stored": {
-        "en": "Going on from the checkpoint of step {step} (attempt {of_attempt}), from the server's storage.",
-        "zh": "从第 {step} 步的检查点继续（第 {of_attempt} 次尝试，取自服务器存储）。",
+        "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) in the server's storage.",
+        "zh": "从服务器存储中第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
     },
     "starting_over": {
-        "en": "No checkpoint could be used: starting from the first step.",
-        "zh": "没有可用的检查点：从第一步开始。",
+        "en": "No checkpoint is usable: starting from the first step.",
+        "zh": "没有可用的检查点，从第一步开始。",
     },
     "log": {"en": "{message}", "zh": "{message}"},
     "cancel_requested": {"en": "Cancel requested.", "zh": "已请求取消。"},
     "pause_requested": {"en": "Pause requested.", "zh": "已请求暂停。"},
-    "pause_withdrawn": {
-        "en": "The request to pause was taken back.",
-        "zh": "已撤回暂停请求。",
-    },
-    "job_resumed": {"en": "Resumed: queued again.", "zh": "已恢复：重新排队。"},
-    "job_retried": {"en": "Retried: queued again.", "zh": "已重试：重新排队。"},
+    "pause_withdrawn": {"en": "Pause request withdrawn.", "zh": "已撤回暂停请求。"},
+    "job_resumed": {"en": "Job resumed and queued again.", "zh": "任务已恢复，重新排队。"},
+    "job_retried": {"en": "Job retried and queued again.", "zh": "任务已重试，重新排队。"},
     "attempt_lost": {
-        "en": "Attempt {number} on {worker} is lost: no sign of life for {silent_seconds} s.",
-        "zh": "第 {number} 次尝试（{worker}）失联：{silent_seconds} 秒没有响应。",
+        "en": "Attempt {number} is lost: worker {worker} has not responded for {silent_seconds} s.",
+        "zh": "第 {number} 次尝试失联：工作节点 {worker} 已 {silent_seconds} 秒无响应。",
     },
     "attempt_abandoned": {
-        "en": "Attempt {number} is lost: its worker {worker} came back without it.",
-        "zh": "第 {number} 次尝试已丢失：工作节点 {worker} 重新上线，但已不再运行它。",
+        "en": "Attempt {number} is lost: worker {worker} no longer runs it.",
+        "zh": "第 {number} 次尝试已丢失：工作节点 {worker} 已不再运行它。",
     },
-    "attempt_unheard": {
-        "en": "Attempt {number} never began: {worker} did not hear that it was given the job.",
-        "zh": "第 {number} 次尝试没有开始：{worker} 未收到分配的任务。",
-    },
+    "attempt_undelivered": ATTEMPT_UNDELIVERED,
+    "attempt_unheard": ATTEMPT_UNDELIVERED,  # its code in rows that earlier versions stored
     "attempt_failed": {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",
         "zh": "第 {number} 次尝试在第 {step} 步失败：{reason}。{detail}",
     },
     "attempt_interrupted": {
-        "en": "The worker was told to stop and handed the job back at step {step}.",
-        "zh": "工作节点被要求停止，在第 {step} 步交还了任务。",
+        "en": "The worker was stopped and returned the job to the queue at step {step}.",
+        "zh": "工作节点已停止，任务在第 {step} 步退回队列。",
     },
     "job_requeued": {
-        "en": "Queued again; the next attempt may start in {wait_seconds} s.",
-        "zh": "已重新排队；{wait_seconds} 秒后可开始下一次尝试。",
+        "en": "Job queued again; the next attempt can start in {wait_seconds} s.",
+        "zh": "任务已重新排队，{wait_seconds} 秒后可开始下一次尝试。",
     },
     "artifact_uploaded": {
         "en": "Artifact {name} uploaded ({bytes}).",
@@ -133,5 +133,5 @@ EVENTS: dict[str, dict[Language, str]] = {
     "job_succeeded": {"en": "Job succeeded.", "zh": "任务成功。"},
     "job_failed": {"en": "Job failed: {reason}.", "zh": "任务失败：{reason}。"},
     "job_cancelled": {"en": "Job cancelled.", "zh": "任务已取消。"},
-    "job_paused": {"en": "Job paused at step {step}.", "zh": "任务在第 {step} 步暂停。"},
+    "job_paused": {"en": "Job paused at step {step}.", "zh": "任务已在第 {step} 步暂停。"},
 }

@@ -1,4 +1,4 @@
-"""What each kind of exception is answered with: always the one error shape, in the caller's language."""
+"""Exception handlers: each returns the one error shape in the caller's language."""
 
 import difflib
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from app.db.sql import says_disk_full
 from app.errors import kinds as errors
 from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
-from app.http import validation as complaints
+from app.errors.words import UNSTORABLE_VALUE
+from app.http import validation
 from app.http.language import get_language
+from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
 from contracts.job import JobSpec
 
 log = structlog.get_logger(__name__)
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-SHOWN_PROBLEMS = 5
-"""Problems of one request that are told at once."""
 
 
 def install(app: FastAPI) -> None:
-    """Give the application its answers."""
+    """Register the handlers."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -46,12 +46,15 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AppError)  # noqa: S101  # what it is registered for
-    return error_response(error, get_language(request))
+    assert isinstance(error, AppError)  # noqa: S101  # as registered
+    # A worker of an earlier version does not send the header and would not understand a renamed code.
+    is_old = error.former_code is not None and CODES_HEADER not in request.headers
+    code = error.former_code if is_old else None
+    return error_response(error, get_language(request), code=code)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
     language = get_language(request)
     return error_response(_explain(error.errors(), language), language)
 
@@ -60,15 +63,10 @@ def _explain(found: Sequence[Any], language: Language) -> AppError:
     first = found[0]
     if first["type"] == "json_invalid":
         return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
-    problems = complaints.validation_problems(found, language)
+    problems = validation.field_errors(found, language)
     if len(first["loc"]) == 1 and first["loc"][0] == "body":
-        return errors.InvalidBody(problem=problems[0].sentence)
-    told = [f"{p.param}: {p.sentence}" for p in problems[:SHOWN_PROBLEMS]]
-    if len(problems) > SHOWN_PROBLEMS:
-        told.append(f"… (+{len(problems) - SHOWN_PROBLEMS})")
-    return errors.InvalidField(
-        problems[0].param, problem="; ".join(told), hint=_hint(first, language)
-    )
+        return errors.InvalidBody(problem=problems[0].message)
+    return errors.InvalidField(problems, hint=_hint(first, language))
 
 
 def _hint(error: Any, language: Language) -> str:
@@ -89,9 +87,9 @@ def _hint(error: Any, language: Language) -> str:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # what it is registered for
+    assert isinstance(error, HTTPException)  # noqa: S101  # as registered
     language = get_language(request)
-    if isinstance(error.__cause__, OSError):  # the upload could not be laid down
+    if isinstance(error.__cause__, OSError):  # the upload could not be written to disk
         return error_response(storage_failure(error.__cause__), language)
     path = request.url.path[:200]
     match error.status_code:
@@ -125,9 +123,9 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
 
 
 async def _on_unstorable_value(request: Request, error: Exception) -> Response:
-    """Refuse what no column holds, such as half of a surrogate pair, which JSON can say and UTF-8 cannot."""
+    """Reject a value that no column can hold, such as an unpaired surrogate, which JSON has and UTF-8 has not."""
     if isinstance(error, PydanticSerializationError) and "surrogates not allowed" not in str(error):
         raise error
     log.warning("a value cannot be stored", error=str(error))
-    refused = errors.InvalidBody(problem="a value is too long or cannot be stored")
-    return error_response(refused, get_language(request))
+    language = get_language(request)
+    return error_response(errors.InvalidBody(problem=UNSTORABLE_VALUE[language]), language)

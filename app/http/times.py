@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
 from contracts.base import UtcDatetime
+from contracts.field_error import FieldProblem, field_error
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOMENT = re.compile(
@@ -26,11 +26,7 @@ def _read(value: Any) -> Any:
             return datetime.combine(date.fromisoformat(value), time(), UTC)
     except ValueError:
         pass
-    raise PydanticCustomError(
-        "moment",
-        "must be a time with its zone such as 2026-01-31T08:00:00Z, or a day such as 2026-01-31 (its beginning in UTC); "
-        "a + is written %2B in an address",
-    )
+    raise field_error(FieldProblem.INVALID_TIME)
 
 
 Moment = Annotated[

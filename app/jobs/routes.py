@@ -20,6 +20,7 @@ from app.jobs import service
 from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
 from app.jobs.waiting import Waits
 from app.storage.data_dir import StorageDep
+from contracts.field_error import OneOf
 from contracts.job import JobSpec, JobStatus
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
@@ -66,7 +67,7 @@ def list_jobs(
     database: DatabaseDep,
     language: LanguageDep,
     search: Annotated[str, Query(max_length=200)] = "",
-    status: Annotated[list[JobStatus], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
+    status: Annotated[list[Annotated[JobStatus, OneOf()]], Query(max_length=10)] = [],  # noqa: B006  # FastAPI copies it
     label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
     created_after: Moment | None = None,
     created_before: Moment | None = None,

@@ -73,7 +73,7 @@ class Settlement:
         """Apply the end of an attempt that was never delivered to a worker; it does not count as a loss."""
         attempt = self.attempt
         self._note(
-            "attempt_unheard", level="warning", number=attempt.number, worker=attempt.worker_id
+            "attempt_undelivered", level="warning", number=attempt.number, worker=attempt.worker_id
         )
         return self._pause_or_queue(step=0)
 

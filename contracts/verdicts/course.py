@@ -1,4 +1,4 @@
-"""Course: the losses of a run up to some step, and the rules over them. They hold for finished and for running jobs.
+"""Course: the losses of a run up to a step, and the rules that judge them. The rules apply to finished and to running jobs.
 
 Losses are in nats per supervised token.
 """
@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 RECENT_SAMPLES = 160
-"""Samples over which a train loss is averaged before it is judged: ten updates of the reference batch."""
+"""Number of samples in the averages that the rules judge: ten updates of the reference batch."""
 DIVERGED_RISE = math.log(2)
-"""A train loss that ended this far above where it began, or above its minimum and the start, has diverged: its perplexity
-has doubled."""
+"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum: the
+perplexity has doubled."""
 ABSURD_LOSS = 13.0
-"""Nats per token, more than a uniform guess among 400,000 tokens: divergence if the base's loss is not known."""
+"""Nats per token. If the base's loss is not known, a loss above this is a divergence: it exceeds a uniform guess among
+400,000 tokens."""
 OVERFIT_RATIO = 1.1
 """Evaluation and train loss within this ratio are close; their ratio has grown if it grew by more than this factor."""
 RISE_RATIO = 1.05
 """Evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05
-"""Nats per token; a smaller difference between two losses is no gap and no rise, whatever its ratio."""
+"""Nats per token. A smaller difference between two losses does not count as a gap or a rise, whatever its ratio."""
 FAIR_BATCH = 8
-"""Samples from which on the first step's loss says what the base's loss on training rows is."""
+"""Smallest batch whose first loss is an estimate of the base's loss on training rows."""
 
 
 class LossPoint(Protocol):
@@ -30,7 +31,7 @@ class LossPoint(Protocol):
 
     @property
     def step(self) -> int:
-        """Steps done when it was taken."""
+        """Optimizer steps done at the measurement."""
 
     @property
     def loss(self) -> float:
@@ -38,7 +39,7 @@ class LossPoint(Protocol):
 
 
 class LossAt(NamedTuple):
-    """The plain LossPoint."""
+    """A LossPoint without other fields."""
 
     step: int
     loss: float
@@ -46,14 +47,14 @@ class LossAt(NamedTuple):
 
 @dataclass(frozen=True)
 class Course:
-    """How a run has gone up to some step."""
+    """The losses of a run up to a step."""
 
     train: Sequence[LossPoint]
-    """Train losses in order of steps, each averaged over RECENT_SAMPLES where there are as many (`smooth`). Never empty."""
+    """Train losses in order of steps, averaged by `smooth`. Never empty."""
     evaluations: Sequence[LossPoint]
-    """In order of steps; the base's, if known, at step 0."""
+    """In order of steps. The base's evaluation, if known, is at step 0."""
     first_step_loss: float | None = None
-    """The first step's own loss, which is the base's on its batch."""
+    """Loss of the first step: that of the base on the first batch."""
     effective_batch: int = 16
     """Samples of a step."""
 
@@ -70,17 +71,17 @@ class Course:
 
     @property
     def fair_start(self) -> float | None:
-        """The first step's loss if its batch is large enough to say what the base's loss on training rows is."""
+        """Loss of the first step, if its batch is large enough to estimate the base's loss on training rows."""
         return self.first_step_loss if self.effective_batch >= FAIR_BATCH else None
 
     def train_loss_at(self, step: int) -> float:
-        """Return the newest train loss up to a step, or the oldest of all if there is none yet."""
+        """Return the newest train loss up to a step, or the oldest one if all are later."""
         known = [point for point in self.train if point.step <= step]
         return (known[-1] if known else self.train[0]).loss
 
 
 def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
-    """Return rolling means over as many points as hold RECENT_SAMPLES samples, over all of them if they hold fewer."""
+    """Return rolling means over RECENT_SAMPLES samples, or over all points if they have fewer samples."""
     if not points:
         return []
     count = min(len(points), -(-RECENT_SAMPLES // samples_per_point))
@@ -94,12 +95,12 @@ def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
 
 
 def recent_steps(window_steps: int, effective_batch: int) -> int:
-    """Return over how many of the last steps a run's recent train loss is taken."""
+    """Return the number of last steps in the average of the recent train loss."""
     return max(window_steps, -(-RECENT_SAMPLES // effective_batch))
 
 
 def find_divergence(course: Course) -> dict[str, float] | None:
-    """Return the figures of a divergence: the train loss ended far above where it began, and evaluation agrees."""
+    """Return the figures of a divergence, or None: the train loss ended far above its start, and the eval loss confirms it."""
     recent, base = course.train[-1].loss, course.base
     latest = course.trained[-1].loss if course.trained else None
     figures = {"recent_train_loss": recent}
@@ -120,14 +121,14 @@ def find_divergence(course: Course) -> dict[str, float] | None:
     if not (far_above or undone):
         return None
     if base is not None and latest is not None:
-        # Training rows may be harder than evaluation rows: unless the first step says so, only a large rise of both counts.
+        # Training rows may be harder than evaluation rows. Without a fair first loss, only a large rise of both counts.
         bound = base if course.fair_start is not None else base + DIVERGED_RISE
         return figures if latest > bound else None
     return figures
 
 
 def find_rise(evaluations: Sequence[LossPoint]) -> LossPoint | None:
-    """Return the lowest evaluation if the newest is well above it."""
+    """Return the lowest evaluation if the newest one is well above it, else None."""
     if not evaluations:
         return None
     lowest, latest = min(evaluations, key=lambda point: point.loss), evaluations[-1].loss
@@ -136,11 +137,10 @@ def find_rise(evaluations: Sequence[LossPoint]) -> LossPoint | None:
 
 
 def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool | None:
-    """Return whether training widened the ratio of evaluation to train loss. Null: it cannot be known.
+    """Return whether training widened the ratio of evaluation to train loss. None: unknown.
 
-    Without the base nothing says that the gap was there before: it counts as grown. Where the first step's loss is
-    missing or of too few samples, the oldest average stands in, which training may have lowered already: then only growth
-    can be certain.
+    If the base's loss is not known, the gap counts as grown. If the first step's loss is missing or has too few samples,
+    the oldest average replaces it. Training may have lowered that one already, so only growth can be proven.
     """
     base = course.base
     if base is None:

@@ -1,4 +1,4 @@
-"""judge: the verdicts of a finished run, in the report's order."""
+"""judge: returns the verdicts of a finished run, in the order of the report."""
 
 import math
 from collections.abc import Sequence
@@ -20,24 +20,24 @@ from contracts.verdicts.rows import judge_evaluation_size, judge_overlap, judge_
 from contracts.verdicts.verdict import Verdict, VerdictCode
 
 EXCELLENT_PERPLEXITY = 3.0
-"""Below it a perplexity is excellent."""
+"""A perplexity below this is excellent."""
 GOOD_PERPLEXITY = 5.0
-"""Below it a perplexity is good; from it on it needs work."""
+"""A perplexity below this is good; others need work."""
 LARGE_GAP = 1.5
-"""Evaluation loss above this multiple of the train loss is overfitting even while it still falls."""
+"""An eval loss above this multiple of the train loss is overfitting, even if it is still falling."""
 NOISE_WITHOUT_INTERVAL = 0.01
-"""Share of the base's loss that a change must exceed where no interval was measured."""
+"""Share of the base's loss that a change must exceed if no interval was measured."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What the rules need of a run that has ended. Null: not measured."""
+    """Input of the rules: a run that has ended. None: not measured."""
 
     course: Course
     eval_loss: float
-    """Of the adapter that was kept."""
+    """Of the saved adapter."""
     adapter_step: int
-    """The step of the adapter that was kept; not the last one if early stopping went back to the best."""
+    """Step of the saved adapter; before the last step if early stopping restored the best one."""
     mean_train_loss: float
     eval_rows: int
     trainable_parameters: int
@@ -48,12 +48,12 @@ class FinishedRun:
     dropped_rows: int = 0
     given_rows: int = 0
     overlapping_rows: int = 0
-    """Exact copies; `data` knows more."""
+    """Exact copies only; `data` also counts normalized copies."""
     data: DataFacts | None = None
 
 
 def judge(run: FinishedRun) -> list[Verdict]:
-    """Apply every rule that the run has figures for, in the report's order."""
+    """Apply every rule whose figures the run has, in the order of the report."""
     diverged = _judge_divergence(run)
     overlap = _judge_overlap(run)
     problems = [
@@ -71,7 +71,7 @@ def judge(run: FinishedRun) -> list[Verdict]:
         *_count_rows(run),
         *(verdict for verdict in overlap if verdict.code is VerdictCode.ROWS_OVERLAP),
     ]
-    if problems:  # the figures do not mean what they seem to
+    if problems:  # good figures would be misleading
         findings = [verdict for verdict in findings if verdict.level != "good"]
     elif _is_no_better(improvement):
         findings = [_without_praise(verdict) for verdict in findings]
@@ -113,7 +113,7 @@ def _judge_overfitting(run: FinishedRun) -> list[Verdict]:
 
 
 def _judge_gap(run: FinishedRun, train: float, trained: Sequence[LossPoint]) -> VerdictCode | None:
-    """Return what an evaluation loss well above the train loss means. None: it cannot be known."""
+    """Return the verdict on an eval loss well above the train loss. None: unknown."""
     grown = find_gap_growth(run.course, train, run.eval_loss)
     if grown is None:
         return None

@@ -1,22 +1,22 @@
-"""The rules over the rows: whether a low loss over them proves anything."""
+"""Rules that judge the rows: whether a low loss on them is meaningful."""
 
 from contracts.data_facts import DataFacts, RowFacts
 from contracts.verdicts.verdict import Verdict, VerdictCode
 
 FEWEST_EVAL_ROWS = 10
-"""With fewer evaluation rows no figure over them is called good."""
+"""With fewer evaluation rows, no figure is rated good."""
 LEAKED_SHARE = 0.05
-"""From this share on of evaluation rows that are also trained on, the evaluation is called leaked."""
+"""The evaluation is leaked if at least this share of its rows is also in the training data."""
 TOP_ANSWER_SHARE = 0.9
-"""From this share on of rows with the same answer, the data are called degenerate."""
+"""The data are degenerate if at least this share of the rows has the same answer."""
 FEWEST_ROWS_FOR_SHARES = 20
-"""With fewer rows a frequent answer may be chance."""
+"""With fewer rows, a frequent answer can be chance."""
 DISTINCT_SHARE = 0.1
-"""Up to this share of rows that differ, the data are called degenerate."""
+"""The data are degenerate if at most this share of the rows is distinct."""
 
 
 def judge_variety(data: DataFacts) -> list[Verdict]:
-    """Return `degenerate_data` if either split is."""
+    """Return `degenerate_data` if one of the splits is degenerate."""
     if not (is_degenerate(data.train) or is_degenerate(data.evaluation)):
         return []
     figures: dict[str, float] = {}
@@ -31,7 +31,7 @@ def judge_variety(data: DataFacts) -> list[Verdict]:
 
 
 def is_degenerate(facts: RowFacts) -> bool:
-    """Return whether the rows hold so little that a low loss over them proves nothing."""
+    """Return whether the rows vary too little for a low loss to be meaningful."""
     if facts.rows < 2:
         return False
     few = facts.distinct_rows == 1 or facts.distinct_rows <= DISTINCT_SHARE * facts.rows
@@ -40,7 +40,7 @@ def is_degenerate(facts: RowFacts) -> bool:
 
 
 def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
-    """Return what `rows` of `eval_rows` evaluation rows that are also trained on mean; `exact_rows` of them are exact copies."""
+    """Return the verdict on `rows` of `eval_rows` evaluation rows that are also training rows, `exact_rows` of them exact copies."""
     if not rows:
         return []
     if rows < LEAKED_SHARE * eval_rows:
@@ -55,7 +55,7 @@ def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
 
 
 def judge_evaluation_size(eval_rows: int) -> list[Verdict]:
-    """Return `few_eval_rows` if there are too few to praise a figure over them."""
+    """Return `few_eval_rows` if there are too few rows to rate a figure good."""
     if eval_rows >= FEWEST_EVAL_ROWS:
         return []
     figures = {"rows": float(eval_rows)}

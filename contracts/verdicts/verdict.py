@@ -1,4 +1,4 @@
-"""Verdict: one rule's judgement, and every code that it can have."""
+"""Verdict: the result of one rule, and its codes."""
 
 from enum import StrEnum
 from typing import Literal
@@ -7,7 +7,7 @@ from contracts.base import Tolerant
 
 
 class VerdictCode(StrEnum):
-    """Every verdict that a report can hold."""
+    """Codes of the verdicts in a report."""
 
     DIVERGED = "diverged"
     DEGENERATE_DATA = "degenerate_data"
@@ -32,7 +32,7 @@ class VerdictCode(StrEnum):
 
 
 class Verdict(Tolerant):
-    """One rule's judgement: its code, its level and the figures it went by."""
+    """Result of one rule: a code, a level and the figures behind it."""
 
     code: VerdictCode
     level: Literal["good", "info", "warning"]

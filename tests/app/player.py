@@ -18,6 +18,7 @@ from contracts.attempt import (
 )
 from contracts.base import utc_now
 from contracts.checkpoint import CheckpointFile, CheckpointOffer, Origin
+from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.failure import Failure, FailureReason
 from contracts.record import CheckpointRecord, EvalRecord, Record
 from contracts.wire import (
@@ -131,8 +132,11 @@ class Player:
             headers=_attempt(claim) | {SHA256_HEADER: sha256},
         )
 
-    def offer(self, claim: Claim, step: int, **files: bytes) -> Response:
-        """Offer a checkpoint of these files, named without their suffix."""
+    def offer(
+        self, claim: Claim, step: int, codes_version: str | None = CODES_VERSION, **files: bytes
+    ) -> Response:
+        """Offer a checkpoint of these files, whose names are given without their ending."""
+        codes = {} if codes_version is None else {CODES_HEADER: codes_version}
         offer = CheckpointOffer(
             step=step,
             name=f"step-{step:08d}",
@@ -145,7 +149,7 @@ class Player:
         return self.client.post(
             CHECKPOINT_PATH.format(attempt_id=claim.attempt_id),
             content=offer.model_dump_json(),
-            headers=_attempt(claim),
+            headers=_attempt(claim) | codes,
         )
 
     def put_file(self, claim: Claim, content: bytes, sha256: str | None = None) -> Response:

@@ -529,6 +529,8 @@ def test_an_attempt_that_its_worker_never_heard_of_costs_nothing(player: Player)
 
     attempts = player.get(f"/v1/jobs/{job}/attempts")["data"]
     assert [attempt["status"] for attempt in attempts] == ["interrupted"] * 6 + ["running"]
+    codes = [event["code"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
+    assert codes.count("attempt_undelivered") == 6
 
 
 def test_another_worker_of_the_same_turn_ends_nothing(player: Player) -> None:
@@ -555,4 +557,4 @@ def test_metrics_that_a_full_spool_left_out_become_an_event_and_do_not_flood(
     told = [e for e in player.get(f"/v1/jobs/{job}/events")["data"] if e["code"] == "record_gap"]
     assert [event["data"]["total"] for event in told] == [1, 2, 4, 8]
     assert told[0]["level"] == "warning"
-    assert told[0]["message"].startswith("1 metrics and evaluations so far are not recorded")
+    assert told[0]["message"].startswith("Metrics and evaluations dropped so far: 1, ")

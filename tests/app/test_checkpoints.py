@@ -37,7 +37,8 @@ def test_a_checkpoint_is_stored_once_every_file_of_it_is_there(
     job = player.submit()
     claim = player.claim()
 
-    assert player.offer(claim, 5, tensors=TENSORS).json()["error"]["code"] == "checkpoint_untold"
+    refused = player.offer(claim, 5, tensors=TENSORS)
+    assert refused.json()["error"]["code"] == "checkpoint_not_recorded"
     tell(player, claim, 1, 5)
     assert [(c["step"], c["bytes"], c["stored"]) for c in listed(player, job)] == [(5, 3, False)]
 
@@ -64,9 +65,20 @@ def test_a_checkpoint_behind_a_gap_in_the_records_waits(player: Player) -> None:
     claim = player.claim()
     tell(player, claim, 3, 5)
 
-    assert player.offer(claim, 5, tensors=b"x").json()["error"]["code"] == "checkpoint_untold"
+    refused = player.offer(claim, 5, tensors=b"x")
+    assert refused.json()["error"]["code"] == "checkpoint_not_recorded"
     player.sync(claim, make_metric(1), make_metric(2))
     assert player.offer(claim, 5, tensors=b"x").json()["stored"] is False
+
+
+def test_a_worker_of_an_earlier_version_gets_the_code_that_it_understands(player: Player) -> None:
+    player.submit()
+    claim = player.claim()
+
+    refused = player.offer(claim, 5, codes_version=None, tensors=b"x")
+
+    assert refused.status_code == 409
+    assert refused.json()["error"]["code"] == "checkpoint_untold"
 
 
 def test_what_was_not_offered_or_arrives_damaged_is_refused(
@@ -271,8 +283,8 @@ def test_notes_of_the_supervisor_become_events_once(player: Player) -> None:
 
     told = player.get(f"/v1/jobs/{job}/events")["data"][2:]
     assert [event["message"] for event in told] == [
-        "The checkpoint of step 5 (attempt 1) is damaged and is passed over: ab",
-        "No checkpoint could be used: starting from the first step.",
+        "Skipped the checkpoint at step 5 (attempt 1), which is damaged: ab",
+        "No checkpoint is usable: starting from the first step.",
     ]
     assert told[0]["level"] == "warning"
 

@@ -76,8 +76,8 @@ def test_faulty_rows_are_named_with_their_line_and_what_was_expected(player: Pla
     for content, *expected in (
         (good + '{"instruction": "x"}\n', "row 2, line 2: output is missing"),
         (good + "\n[1]\n", "row 2, line 3: the row is a list; it must be an object"),
-        (good + '{"question": "x"}\n', "row 2, line 2: its keys (question) fit no known form"),
-        (good + '{"prompt": "x", "completion": \n', "line 2: it is not JSON"),
+        (good + '{"question": "x"}\n', "row 2, line 2: its keys (question) match no known format"),
+        (good + '{"prompt": "x", "completion": \n', "line 2: it is not valid JSON"),
         (
             good + '{"messages": [{"role": "robot", "content": "x"}]}',
             "line 2: messages[0].role is 'robot'",
@@ -87,11 +87,11 @@ def test_faulty_rows_are_named_with_their_line_and_what_was_expected(player: Pla
             "line 2: instruction is a number; it must be a string",
         ),
         ('[\n {"instruction": "a", "output": "b"},\n 3\n]', "row 2, line 3: the row is a number"),
-        ('[\n {"instruction": "a",\n "output" "b"}]', "line 3: it is not JSON"),
-        ('[{"instruction": "a", "output": "b"}', "the file ends within the array"),
+        ('[\n {"instruction": "a",\n "output" "b"}]', "line 3: it is not valid JSON"),
+        ('[{"instruction": "a", "output": "b"}', "the file ends before the end of the array"),
         ('[{"instruction": "a", "output": "b"} {}]', "a comma or ] is missing"),
-        ('[{"instruction": "a", "output": "b"}] x', "something follows the array"),
-        ('{\n "instruction": "a"\n}', "line 1: it is not JSON"),
+        ('[{"instruction": "a", "output": "b"}] x', "there is content after the array"),
+        ('{\n "instruction": "a"\n}', "line 1: it is not valid JSON"),
         ('"text"', "the row is a string; it must be an object"),
     ):
         status, error = upload(player, content)
@@ -106,7 +106,7 @@ def test_many_faulty_rows_are_counted_and_the_first_are_told(player: Player) -> 
     _, error = upload(player, jsonl(*[{"n": n} for n in range(30)]))
 
     message = str(error["message"])
-    assert message.startswith("30 of the rows")
+    assert message.startswith("Invalid rows found: 30. ")
     assert message.count("line") == 5
 
 

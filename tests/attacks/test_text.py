@@ -198,7 +198,7 @@ def test_what_a_training_prints_reaches_no_terminal_as_it_is(player: Player) -> 
 def test_an_event_with_words_of_a_worker_is_escaped() -> None:
     told = event_words("attempt_started", "en", {"number": 1, "worker": f"w{COLOR}"})
 
-    assert told == f"Attempt 1 started on w{escape(COLOR)}."
+    assert told == f"Attempt 1 started on worker w{escape(COLOR)}."
 
 
 def test_a_report_shows_what_a_worker_says_of_itself_within_its_box() -> None:

@@ -65,8 +65,8 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ([], "the row is a list; it must be an object", "该行是数组"),
     ("text", "the row is a string", "该行是字符串"),
     (None, "the row is null", "该行是null"),
-    ({}, "its keys (none) fit no known form", "不符合任何已知格式"),
-    ({"question": "a", "answer": "b"}, "its keys (answer, question) fit", "answer, question"),
+    ({}, "its keys (none) match no known format", "不符合任何已知格式"),
+    ({"question": "a", "answer": "b"}, "its keys (answer, question) match", "answer, question"),
     ({"instruction": "a"}, "output is missing", "缺少 output"),
     ({"instruction": "a", "output": ""}, "output is empty", "output 为空"),
     ({"instruction": "a", "output": 3}, "output is a number; it must be a string", "应为字符串"),
@@ -83,8 +83,8 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ),
     (
         {"instruction": "\ud800", "output": "b"},
-        "instruction holds half of a surrogate pair",
-        "代理项",
+        "instruction contains an unpaired surrogate",
+        "代理字符",
     ),
     (
         {"instruction": "a", "output": "b", "history": [["c"]]},
@@ -147,11 +147,15 @@ BAD_ROWS: list[tuple[object, str, str]] = [
         "'robot'",
     ),
     ({"messages": [{"role": 3, "content": "a"}]}, "messages[0].role is a number", "数字"),
-    ({"messages": [USER]}, "there is no answer", "没有助手的回答"),
-    ({"messages": [{"role": "assistant", "content": ""}]}, "there is no answer", "没有助手的回答"),
+    ({"messages": [USER]}, "it has no assistant answer", "没有助手的回答"),
+    (
+        {"messages": [{"role": "assistant", "content": ""}]},
+        "it has no assistant answer",
+        "没有助手的回答",
+    ),
     (
         {"messages": [USER, {"role": "system", "content": "b"}, ANSWER]},
-        "a system turn follows",
+        "a system turn after another turn",
         "第一条",
     ),
     ({"prompt": "a", "chosen": "b", "rejected": "c"}, "remove rejected", "删除 rejected"),
@@ -174,12 +178,12 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ({"prompt": "a", "completion": "b", "label": True}, "its label is true", "label 为 true"),
     (
         {"messages": [USER, ANSWER | {"weight": 0}]},
-        "messages[1].weight is given",
+        "it has messages[1].weight",
         "messages[1].weight",
     ),
     (
         {"prompt": [USER], "completion": [ANSWER | {"weight": 1}]},
-        "completion[0].weight is given",
+        "it has completion[0].weight",
         "weight",
     ),
 ]

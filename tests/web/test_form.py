@@ -17,7 +17,7 @@ def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site
         {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}
     )
     train = page.locator(".chooser").filter(has=page.locator("#field-dataset-train"))
-    expect(train.get_by_role("status")).to_contain_text("fit no known form")
+    expect(train.get_by_role("status")).to_contain_text("match no known format")
 
     page.locator("#field-dataset-train").select_option("hub")
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
+from contracts import error_codes
 from contracts.wire import SHOULD_RETRY_HEADER
 
 M = TypeVar("M", bound=BaseModel)
@@ -52,10 +53,11 @@ class FileNotOffered(Refused):
 
 
 _KINDS: dict[str, type[Refused]] = {
-    "attempt_superseded": Superseded,
-    "records_missing": RecordsMissing,
-    "checkpoint_untold": RecordsMissing,
-    "checkpoint_file_not_found": FileNotOffered,
+    error_codes.ATTEMPT_SUPERSEDED: Superseded,
+    error_codes.RECORDS_MISSING: RecordsMissing,
+    error_codes.CHECKPOINT_NOT_RECORDED: RecordsMissing,
+    error_codes.FORMER_CHECKPOINT_NOT_RECORDED: RecordsMissing,
+    error_codes.CHECKPOINT_FILE_NOT_FOUND: FileNotOffered,
 }
 
 

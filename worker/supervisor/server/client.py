@@ -28,6 +28,7 @@ from contracts.attempt import (
     WorkerInfo,
 )
 from contracts.checkpoint import CheckpointOffer, CheckpointReply
+from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.record import Record
 from contracts.wire import (
     BLOB_PATH,
@@ -231,4 +232,4 @@ def is_loopback(host: str) -> bool:
 
 
 def _attempt_headers(claim: Claim) -> dict[str, str]:
-    return {"Authorization": f"Bearer {claim.token}"}
+    return {"Authorization": f"Bearer {claim.token}", CODES_HEADER: CODES_VERSION}

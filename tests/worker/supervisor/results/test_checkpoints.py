@@ -7,6 +7,7 @@ import pytest
 
 from contracts.attempt import Note
 from contracts.checkpoint import CheckpointReply
+from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.run_dir import RunDir
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
 from tests.worker.supervisor.scripted_server import Answer, Asked, ScriptedServer, refusal
@@ -83,12 +84,17 @@ def test_trouble_is_told_once_and_tried_again(run_dir: RunDir, trouble: Answer) 
     ]
 
 
-def test_a_checkpoint_whose_record_has_not_arrived_waits_without_a_word(run_dir: RunDir) -> None:
+@pytest.mark.parametrize("code", ["checkpoint_not_recorded", "checkpoint_untold"])
+def test_a_checkpoint_whose_record_has_not_arrived_waits_without_a_word(
+    run_dir: RunDir, code: str
+) -> None:
     make_checkpoint(run_dir.checkpoints, 5)
-    with ScriptedServer(refusal(409, "checkpoint_untold", Retry_After="1"), STORED) as peer:
+    with ScriptedServer(refusal(409, code, Retry_After="1"), STORED) as peer:
         assert finish(peer, run_dir) == []
 
     assert len(peer.asked) == 2
+    versions = {name.lower(): value for name, value in peer.asked[0].headers.items()}
+    assert versions[CODES_HEADER.lower()] == CODES_VERSION, "else the server sends the former code"
 
 
 def test_a_checkpoint_that_is_refused_stays_here_and_people_are_told(run_dir: RunDir) -> None:

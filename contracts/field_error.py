@@ -1,0 +1,57 @@
+"""Errors of a user's values, as a code and values. They hold no sentence: the server words them in the caller's language."""
+
+from enum import Enum, StrEnum
+from typing import Any, get_args
+
+from pydantic import GetCoreSchemaHandler, ValidationError
+from pydantic_core import PydanticCustomError, core_schema
+
+
+class FieldProblem(StrEnum):
+    """Every reason of our own for which a value is rejected; pydantic has error types of its own."""
+
+    INVALID_EVAL_SIZE = "invalid_eval_size"
+    INVALID_WARMUP_STEPS = "invalid_warmup_steps"
+    INVALID_TARGET_MODULES = "invalid_target_modules"
+    INVALID_TOKEN_BUDGET = "invalid_token_budget"
+    INVALID_MODEL_NAME = "invalid_model_name"
+    INVALID_DATASET_ID = "invalid_dataset_id"
+    INVALID_TIME = "invalid_time"
+    YEAR_OUT_OF_RANGE = "year_out_of_range"
+    NOT_TRUE_FALSE_OR_AUTO = "not_true_false_or_auto"
+    NOT_AN_OPTION = "not_an_option"
+    NOT_A_FILE = "not_a_file"
+
+
+def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:
+    """Return an error for a validator to raise: its `type` is the problem's code, its `ctx` the values.
+
+    Its message is for logs and tracebacks.
+    """
+    shown = ", ".join(f"{name}={value}" for name, value in values.items())
+    return PydanticCustomError(problem.value, f"{problem.value} {shown}".rstrip(), values)
+
+
+class OneOf:
+    """Annotates a Literal or an Enum: any other value is NOT_AN_OPTION with the list of `options`.
+
+    pydantic's own error has the options only as an English sentence.
+    """
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Return the schema of the type, behind a validator that replaces its errors."""
+        options = (
+            [member.value for member in source]
+            if isinstance(source, type) and issubclass(source, Enum)
+            else list(get_args(source))
+        )
+
+        def validate(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            try:
+                return inner(value)
+            except ValidationError as error:
+                raise field_error(FieldProblem.NOT_AN_OPTION, options=options) from error
+
+        return core_schema.no_info_wrap_validator_function(validate, handler(source))
