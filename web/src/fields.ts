@@ -7,8 +7,14 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "dataset.eval": ["评估数据", "单独的评估数据集；留空则从训练数据中划出。"],
   "dataset.eval_size": ["划出的评估行数", "行数、小于 1 的比例，或 auto：min(2000, max(1, 总行数的 2 %))。"],
   "quantization.type": ["量化类型", "4 位 NormalFloat，每块 64 个权重（QLoRA，arXiv:2305.14314）。"],
-  "quantization.double_quant": ["双重量化", "连同各块的缩放系数一起量化：每个权重省 0.4 位，多一些计算核。auto：按模型大小决定。"],
-  "quantization.compute_dtype": ["计算类型", "矩阵乘法的类型。auto：硬件支持时用 bfloat16，否则 float32。不提供 float16：在 Qwen2 上会溢出。"],
+  "quantization.double_quant": [
+    "双重量化",
+    "连同各块的缩放系数一起量化：每个权重省 0.4 位，多一些计算核。auto：按模型大小决定。",
+  ],
+  "quantization.compute_dtype": [
+    "计算类型",
+    "矩阵乘法的类型。auto：硬件支持时用 bfloat16，否则 float32。不提供 float16：在 Qwen2 上会溢出。",
+  ],
   "lora.rank": ["秩", "每个更新 B·A 的秩 r。"],
   "lora.alpha": ["alpha", "缩放：更新乘以 alpha ÷ 秩。"],
   "lora.dropout": ["dropout", "训练时随机丢弃的适配器输入比例。"],

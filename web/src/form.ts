@@ -34,7 +34,15 @@ export function fieldsOf(document: Document): Field[] {
       const isOptional = choices.some((one) => one.type === "null");
       if (inner && !DATASETS.includes(path)) walk(inner, `${path}.`, isOptional || inOptional);
       // What stands in an object that is null unless asked for has no default of its own.
-      else fields.push(makeField(path, inOptional ? { ...whole, default: null } : whole, choices, schema.required?.includes(name) ?? false));
+      else
+        fields.push(
+          makeField(
+            path,
+            inOptional ? { ...whole, default: null } : whole,
+            choices,
+            schema.required?.includes(name) ?? false,
+          ),
+        );
     }
   };
   walk(document.components.schemas.JobSpec!, "", false);
@@ -75,7 +83,10 @@ export function rangeOf(field: Field): string {
       const low = one.minimum ?? one.exclusiveMinimum;
       const high = one.maximum ?? one.exclusiveMaximum;
       if (low === undefined && high === undefined) return "";
-      const [min, max] = [low === undefined ? "" : bound(low, one.exclusiveMinimum, ">"), high === undefined ? "" : bound(high, one.exclusiveMaximum, "<")];
+      const [min, max] = [
+        low === undefined ? "" : bound(low, one.exclusiveMinimum, ">"),
+        high === undefined ? "" : bound(high, one.exclusiveMaximum, "<"),
+      ];
       return high === undefined ? say("from_only", { min }) : say("from_to", { min, max });
     })
     .filter(Boolean)
@@ -92,9 +103,13 @@ export function textsOf(spec: Tree): Texts {
   const texts: Texts = {};
   for (const [path, value] of leaves(spec)) {
     if (value === null) continue;
-    if (path === "labels") texts[path] = Object.entries(value as Tree).map(([name, one]) => `${name}:${one}`).join("\n");
+    if (path === "labels")
+      texts[path] = Object.entries(value as Tree)
+        .map(([name, one]) => `${name}:${one}`)
+        .join("\n");
     else if (Array.isArray(value)) texts[path] = value.join(", ");
-    else if (typeof value === "object") for (const [name, one] of Object.entries(value as Tree)) one !== null && (texts[`${path}.${name}`] = String(one));
+    else if (typeof value === "object")
+      for (const [name, one] of Object.entries(value as Tree)) one !== null && (texts[`${path}.${name}`] = String(one));
     else texts[path] = asText(value);
   }
   return texts;
@@ -106,7 +121,9 @@ export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: R
   const problems: Record<string, string> = {};
   for (const field of fields) {
     try {
-      const value = DATASETS.includes(field.path) ? datasetOf(field.path, texts) : valueOf(field, (texts[field.path] ?? "").trim());
+      const value = DATASETS.includes(field.path)
+        ? datasetOf(field.path, texts)
+        : valueOf(field, (texts[field.path] ?? "").trim());
       if (value !== undefined) put(spec, field.path, value);
       else if (field.isRequired) problems[field.path] = say("is_required");
     } catch (error) {
@@ -140,7 +157,8 @@ function valueOf(field: Field, text: string): unknown {
       if (field.isNumber) throw new Error(say("must_be_number"));
       return text; // the server says what it may be
     }
-    if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value)) throw new Error(say("must_be_whole"));
+    if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value))
+      throw new Error(say("must_be_whole"));
     if (!numbers.some((one) => lies(value, one))) throw new Error(say("must_lie", { range: rangeOf(field) }));
     return value;
   }
@@ -160,7 +178,10 @@ function lies(value: number, schema: Schema): boolean {
 
 function labelsOf(text: string): Tree {
   const labels: Tree = {};
-  for (const line of text.split("\n").map((one) => one.trim()).filter(Boolean)) {
+  for (const line of text
+    .split("\n")
+    .map((one) => one.trim())
+    .filter(Boolean)) {
     const at = line.search(/[:：]/);
     if (at < 1) throw new Error(say("faulty_label"));
     labels[line.slice(0, at).trim()] = line.slice(at + 1).trim();

@@ -25,7 +25,12 @@ export function duration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NONE;
   const zh = language.value === "zh";
   const total = Math.max(0, Math.round(seconds));
-  const [d, h, m, s] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60, total % 60];
+  const [d, h, m, s] = [
+    Math.floor(total / 86400),
+    Math.floor(total / 3600) % 24,
+    Math.floor(total / 60) % 60,
+    total % 60,
+  ];
   const units = zh ? [" 天 ", " 小时 ", " 分 ", " 秒"] : ["d ", "h ", "m ", "s"];
   if (d) return `${d}${units[0]}${h}${units[1]}`.trim();
   if (h) return `${h}${units[1]}${m}${units[2]}`.trim();

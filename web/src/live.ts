@@ -1,7 +1,19 @@
 // One job, kept up to date: by the event stream while it holds, else by polls; a reader that comes back is told only what
 // is new. What was shown stays when the server is away.
 import { effect, signal, type Signal } from "@preact/signals";
-import { type Artifact, type Attempt, Away, type Event, get, isFinal, type Job, type List, Refused, type Summary, withQuery } from "./api";
+import {
+  type Artifact,
+  type Attempt,
+  Away,
+  type Event,
+  get,
+  isFinal,
+  type Job,
+  type List,
+  Refused,
+  type Summary,
+  withQuery,
+} from "./api";
 import { Curve } from "./curve";
 import { addColumns, type Columns, MAX_POINTS, readCurve, readNews } from "./history";
 import { language } from "./preferences";

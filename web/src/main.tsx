@@ -69,7 +69,12 @@ function Frame() {
           {link("/docs", "docs")}
         </nav>
         <span class="grow" />
-        <button type="button" class="plain" lang={language.value === "zh" ? "en" : "zh-CN"} onClick={() => (language.value = language.value === "zh" ? "en" : "zh")}>
+        <button
+          type="button"
+          class="plain"
+          lang={language.value === "zh" ? "en" : "zh-CN"}
+          onClick={() => (language.value = language.value === "zh" ? "en" : "zh")}
+        >
           {say("language")}
         </button>
         <button
@@ -81,7 +86,13 @@ function Frame() {
         >
           {{ auto: "◐", light: "☀", dark: "☾" }[theme.value]}
         </button>
-        <button type="button" class="plain" title={say("keys")} aria-label={say("keys")} onClick={() => help.current?.showModal()}>
+        <button
+          type="button"
+          class="plain"
+          title={say("keys")}
+          aria-label={say("keys")}
+          onClick={() => help.current?.showModal()}
+        >
           ?
         </button>
       </header>

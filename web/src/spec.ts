@@ -85,7 +85,8 @@ export const same = (one: unknown, other: unknown): boolean => JSON.stringify(on
 /** A spec of only what differs from the defaults: the shortest that means the same. */
 export function shortest(spec: Tree, known: Map<string, unknown>): Tree {
   const short: Tree = {};
-  for (const [path, value] of leaves(spec)) if (!known.has(path) || !same(known.get(path), value)) put(short, path, value);
+  for (const [path, value] of leaves(spec))
+    if (!known.has(path) || !same(known.get(path), value)) put(short, path, value);
   return short;
 }
 

@@ -17,7 +17,10 @@ const words = {
   main_menu: ["Main", "主导航"],
   skip: ["Skip to content", "跳到正文"],
 
-  away: ["The server cannot be reached; trying again. What you see is {age} old.", "无法连接服务器，正在重试。当前显示的是 {age} 前的数据。"],
+  away: [
+    "The server cannot be reached; trying again. What you see is {age} old.",
+    "无法连接服务器，正在重试。当前显示的是 {age} 前的数据。",
+  ],
   not_found: ["There is nothing here.", "这里什么也没有。"],
   not_found_job: ["There is no job {id}. It may have been deleted.", "任务 {id} 不存在，可能已被删除。"],
   back_to_jobs: ["To the list of jobs", "返回任务列表"],
@@ -79,7 +82,10 @@ const words = {
   step_seconds: ["{value} s a step", "每步 {value} 秒"],
   eta: ["Time left", "剩余时间"],
   until: ["until {clock}", "预计 {clock} 完成"],
-  rows_evaluated_base: ["Evaluating the base model: {done} of {total} rows ({percent} %)", "正在评估基座模型：{done} / {total} 行（{percent}%）"],
+  rows_evaluated_base: [
+    "Evaluating the base model: {done} of {total} rows ({percent} %)",
+    "正在评估基座模型：{done} / {total} 行（{percent}%）",
+  ],
   rows_evaluated: ["Evaluating: {done} of {total} rows ({percent} %)", "正在评估：{done} / {total} 行（{percent}%）"],
   rows_tokenized: ["Tokenizing: {done} of {total} rows ({percent} %)", "正在分词：{done} / {total} 行（{percent}%）"],
   rows_left: [", {time} left", "，剩余 {time}"],
@@ -152,11 +158,26 @@ const words = {
   retry: ["Retry", "重试"],
   delete: ["Delete", "删除"],
   no: ["No", "否"],
-  sure_pause: ["Pause this job? It writes a checkpoint, gives its GPU back and can go on later.", "暂停该任务？它会写入检查点并释放 GPU，之后可以继续。"],
-  sure_cancel: ["Cancel this job? Training stops; what was trained since the last checkpoint is lost.", "取消该任务？训练将停止，最后一个检查点之后的训练会丢失。"],
-  sure_delete: ["Delete this job with its history and files? This cannot be undone.", "删除该任务及其历史与文件？此操作无法撤销。"],
-  sure_retry: ["Queue this job again? It goes on from its newest checkpoint, if there is one.", "将该任务重新排队？若有检查点，则从最新的检查点继续。"],
-  sure_resume: ["Go on with this job? It is queued again and resumes from its checkpoint.", "继续该任务？它会重新排队并从检查点恢复。"],
+  sure_pause: [
+    "Pause this job? It writes a checkpoint, gives its GPU back and can go on later.",
+    "暂停该任务？它会写入检查点并释放 GPU，之后可以继续。",
+  ],
+  sure_cancel: [
+    "Cancel this job? Training stops; what was trained since the last checkpoint is lost.",
+    "取消该任务？训练将停止，最后一个检查点之后的训练会丢失。",
+  ],
+  sure_delete: [
+    "Delete this job with its history and files? This cannot be undone.",
+    "删除该任务及其历史与文件？此操作无法撤销。",
+  ],
+  sure_retry: [
+    "Queue this job again? It goes on from its newest checkpoint, if there is one.",
+    "将该任务重新排队？若有检查点，则从最新的检查点继续。",
+  ],
+  sure_resume: [
+    "Go on with this job? It is queued again and resumes from its checkpoint.",
+    "继续该任务？它会重新排队并从检查点恢复。",
+  ],
   failed_because: ["This job failed", "任务失败"],
   failed_at: ["This job failed at step {step}", "任务在第 {step} 步失败"],
   last_lines: ["Last lines of the log", "日志最后几行"],
@@ -175,7 +196,10 @@ const words = {
   duration: ["Duration", "用时"],
   steps: ["Steps", "步数"],
 
-  form_intro: ["Only the model and the training rows are needed; everything else has a default.", "只需填写模型和训练数据，其余都有默认值。"],
+  form_intro: [
+    "Only the model and the training rows are needed; everything else has a default.",
+    "只需填写模型和训练数据，其余都有默认值。",
+  ],
   form_from: ["A copy of {name}: change what you like.", "复制自 {name}，可按需修改。"],
   group_basic: ["Model and data", "模型与数据"],
   group_training: ["Training", "训练"],
@@ -197,8 +221,14 @@ const words = {
   labels_help: ["One key:value a line", "每行一个 键:值"],
   submit: ["Submit", "提交"],
   check: ["Check", "检查"],
-  plan_ok: ["This job is valid: {steps} steps over {rows} rows, {eval} held out.", "任务有效：{rows} 行共 {steps} 步，划出 {eval} 行评估。"],
-  plan_eval: ["Evaluation: {times} times {eval} rows, {passes} of {all} row passes ({share} %).", "评估：{times} 次 × {eval} 行，占全部 {all} 行次中的 {passes} 行次（{share}%）。"],
+  plan_ok: [
+    "This job is valid: {steps} steps over {rows} rows, {eval} held out.",
+    "任务有效：{rows} 行共 {steps} 步，划出 {eval} 行评估。",
+  ],
+  plan_eval: [
+    "Evaluation: {times} times {eval} rows, {passes} of {all} row passes ({share} %).",
+    "评估：{times} 次 × {eval} 行，占全部 {all} 行次中的 {passes} 行次（{share}%）。",
+  ],
   plan_hub: ["This job is valid.", "任务有效。"],
   equivalent: ["The same with curl", "等价的 curl 命令"],
   reset_form: ["Start over", "重新填写"],

@@ -53,7 +53,9 @@ function useSides(ids: string[]): Found {
       held = { sides: new Map(held.sides), missing: new Set(held.missing) };
       read.forEach((one, at) => take(held, asked[at]!, one));
       setFound(held);
-      const moving = ids.some((id) => !held.missing.has(id) && !(held.sides.has(id) && isFinal(held.sides.get(id)!.job)));
+      const moving = ids.some(
+        (id) => !held.missing.has(id) && !(held.sides.has(id) && isFinal(held.sides.get(id)!.job)),
+      );
       if (moving) timer = window.setTimeout(() => void look(), document.hidden ? 20_000 : 2000);
     };
     void look();
@@ -118,7 +120,8 @@ function Overlay({ sides }: { sides: Side[] }) {
   const [from, to] = [Number(query.value.get("from")), Number(query.value.get("to"))];
   const range: Range | null = to > from ? { from, to } : null;
   const toggleLog = (): void => setQuery({ log: isLog ? null : "1" });
-  const onRange = (wanted: Range | null): void => setQuery({ from: wanted && String(wanted.from), to: wanted && String(wanted.to) });
+  const onRange = (wanted: Range | null): void =>
+    setQuery({ from: wanted && String(wanted.from), to: wanted && String(wanted.to) });
   useKeys({ l: toggleLog, w: () => onRange(null) });
   const lines = useMemo(
     () =>
@@ -128,7 +131,14 @@ function Overlay({ sides }: { sides: Side[] }) {
         const color = COLORS[at]!;
         return [
           { name: nameOf(job), series: new Series([...loss.step], [...loss.value]), color, width: 2 },
-          { name: `${nameOf(job)} · ${say("eval_loss")}`, series: new Series([...evals.step], [...evals.value]), color, width: 1, opacity: 0.6, dots: true },
+          {
+            name: `${nameOf(job)} · ${say("eval_loss")}`,
+            series: new Series([...evals.step], [...evals.value]),
+            color,
+            width: 1,
+            opacity: 0.6,
+            dots: true,
+          },
         ];
       }),
     [sides.map((side) => side.cursor).join(), smoothing, language.value],
@@ -140,7 +150,14 @@ function Overlay({ sides }: { sides: Side[] }) {
         <>
           <label class="inline">
             {say("smoothing")}
-            <input type="range" min="0" max="0.99" step="0.01" value={smoothing} onInput={(event) => setQuery({ smooth: event.currentTarget.value })} />
+            <input
+              type="range"
+              min="0"
+              max="0.99"
+              step="0.01"
+              value={smoothing}
+              onInput={(event) => setQuery({ smooth: event.currentTarget.value })}
+            />
             <output>{smoothing.toFixed(2)}</output>
           </label>
           <label class="inline">
@@ -166,7 +183,17 @@ function Overlay({ sides }: { sides: Side[] }) {
           </div>
         ))}
       </dl>
-      {lines.length > 0 && <Plot label={say("chart_loss")} lines={lines} height={340} log={isLog} range={range} format={(value) => String(+value.toPrecision(4))} onRange={onRange} />}
+      {lines.length > 0 && (
+        <Plot
+          label={say("chart_loss")}
+          lines={lines}
+          height={340}
+          log={isLog}
+          range={range}
+          format={(value) => String(+value.toPrecision(4))}
+          onRange={onRange}
+        />
+      )}
       <p class="note">{say("zoom_hint")}</p>
     </Card>
   );
@@ -188,7 +215,13 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
               (job.id === baseline ? (
                 <span class="label on">{say("baseline")}</span>
               ) : (
-                <button type="button" class="small" aria-label={say("make_baseline", { name: nameOf(job) })} title={say("make_baseline", { name: nameOf(job) })} onClick={() => setQuery({ baseline: job.id })}>
+                <button
+                  type="button"
+                  class="small"
+                  aria-label={say("make_baseline", { name: nameOf(job) })}
+                  title={say("make_baseline", { name: nameOf(job) })}
+                  onClick={() => setQuery({ baseline: job.id })}
+                >
                   {say("baseline")}
                 </button>
               ))}
@@ -204,8 +237,11 @@ function Results({ sides }: { sides: Side[] }) {
   const baseline = sides.find(({ job }) => job.id === wanted) ?? sides[0];
   if (!baseline) return null;
   const seconds = ({ job }: Side): number | null =>
-    job.started_at ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000 : null;
-  const evalLoss = (side: Side): number | null => side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
+    job.started_at
+      ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000
+      : null;
+  const evalLoss = (side: Side): number | null =>
+    side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
   const rows: [string, (side: Side) => number | null, (value: number | null) => string][] = [
     [say("last_loss"), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
     [say("best_loss"), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
@@ -243,7 +279,9 @@ function Results({ sides }: { sides: Side[] }) {
                   return (
                     <td key={side.job.id}>
                       {value === null ? NONE : format(value)}
-                      {change !== null && <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`}</small>}
+                      {change !== null && (
+                        <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`}</small>
+                      )}
                     </td>
                   );
                 })}
@@ -256,12 +294,15 @@ function Results({ sides }: { sides: Side[] }) {
   );
 }
 
-const mapped = (value: number | null, map: (value: number) => number): number | null => (value === null ? null : map(value));
+const mapped = (value: number | null, map: (value: number) => number): number | null =>
+  value === null ? null : map(value);
 
 function Settings({ sides }: { sides: Side[] }) {
   const specs = sides.map(({ job }) => leaves(job.spec as Tree));
   const paths = [...new Set(specs.flatMap((spec) => [...spec.keys()]))];
-  const differing = paths.filter((path) => path !== "name" && specs.some((spec) => !same(spec.get(path), specs[0]?.get(path))));
+  const differing = paths.filter(
+    (path) => path !== "name" && specs.some((spec) => !same(spec.get(path), specs[0]?.get(path))),
+  );
   return (
     <Card title={say("differing")}>
       {differing.length === 0 ? (

@@ -18,7 +18,10 @@ export function DocsPage() {
       const operation = methods[method];
       if (!operation) continue;
       const room = operation.tags?.[0] ?? "";
-      rooms.set(room, [...(rooms.get(room) ?? []), [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")]]);
+      rooms.set(room, [
+        ...(rooms.get(room) ?? []),
+        [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")],
+      ]);
     }
   }
   return (

@@ -107,15 +107,35 @@ function Actions({ live, job }: { live: LiveJob; job: Job }) {
           {say("download_adapter")}
         </a>
       )}
-      {active && <AskButton question={say("sure_pause")} action={act("pause")}>{say("pause")}</AskButton>}
-      {job.status === "paused" && <AskButton question={say("sure_resume")} action={act("resume")} kind="primary">{say("resume")}</AskButton>}
-      {(job.status === "failed" || job.status === "cancelled") && <AskButton question={say("sure_retry")} action={act("retry")} kind="primary">{say("retry")}</AskButton>}
-      {(active || job.status === "paused") && <AskButton question={say("sure_cancel")} action={act("cancel")} kind="danger">{say("cancel")}</AskButton>}
+      {active && (
+        <AskButton question={say("sure_pause")} action={act("pause")}>
+          {say("pause")}
+        </AskButton>
+      )}
+      {job.status === "paused" && (
+        <AskButton question={say("sure_resume")} action={act("resume")} kind="primary">
+          {say("resume")}
+        </AskButton>
+      )}
+      {(job.status === "failed" || job.status === "cancelled") && (
+        <AskButton question={say("sure_retry")} action={act("retry")} kind="primary">
+          {say("retry")}
+        </AskButton>
+      )}
+      {(active || job.status === "paused") && (
+        <AskButton question={say("sure_cancel")} action={act("cancel")} kind="danger">
+          {say("cancel")}
+        </AskButton>
+      )}
       <CopyButton text={() => asCurl(minimal())}>{say("copy_curl")}</CopyButton>
       <a class="button" href={`/new?from=${job.id}`}>
         {say("clone")}
       </a>
-      {isFinal(job) && <AskButton question={say("sure_delete")} action={remove} kind="danger">{say("delete")}</AskButton>}
+      {isFinal(job) && (
+        <AskButton question={say("sure_delete")} action={remove} kind="danger">
+          {say("delete")}
+        </AskButton>
+      )}
     </div>
   );
 }
@@ -138,7 +158,12 @@ function Failure({ job, lines }: { job: Job; lines: LogLine[] }) {
       {error.detail && <pre class="detail">{error.detail}</pre>}
       <details open={!error.detail}>
         <summary>{say("last_lines")}</summary>
-        <pre class="detail">{lines.slice(-20).map((line) => line.text).join("\n") || say("no_log")}</pre>
+        <pre class="detail">
+          {lines
+            .slice(-20)
+            .map((line) => line.text)
+            .join("\n") || say("no_log")}
+        </pre>
       </details>
     </section>
   );
@@ -161,22 +186,75 @@ function Tiles({ live, job }: { live: LiveJob; job: Job }) {
   const { step, total_steps, epoch } = job.progress;
   return (
     <dl class="tiles">
-      <Tile name={say("step")} value={count(step)} below={[total_steps && say("of_total", { total: count(total_steps) }), job.attempt > 1 && `${say("attempt")} ${job.attempt}`].filter(Boolean).join(" · ")} />
-      <Tile name={say("epoch")} value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)} below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`} />
-      <Tile name={say("train_loss")} value={loss.length && loss.last()!.value === null ? say("not_finite") : figure(loss.last()?.value ?? job.last_loss)} below={best ? say("best", { value: figure(best.value), step: shortStep(best.step) }) : ""} />
+      <Tile
+        name={say("step")}
+        value={count(step)}
+        below={[
+          total_steps && say("of_total", { total: count(total_steps) }),
+          job.attempt > 1 && `${say("attempt")} ${job.attempt}`,
+        ]
+          .filter(Boolean)
+          .join(" · ")}
+      />
+      <Tile
+        name={say("epoch")}
+        value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)}
+        below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`}
+      />
+      <Tile
+        name={say("train_loss")}
+        value={
+          loss.length && loss.last()!.value === null ? say("not_finite") : figure(loss.last()?.value ?? job.last_loss)
+        }
+        below={best ? say("best", { value: figure(best.value), step: shortStep(best.step) }) : ""}
+      />
       <Tile
         name={say("eval_loss")}
         value={figure(lastEval)}
-        below={bestEval && evals.length > 1 ? say("best", { value: figure(bestEval.value), step: shortStep(bestEval.step) }) : lastEval != null ? say("perplexity_of", { value: figure(Math.exp(lastEval), 2) }) : ""}
+        below={
+          bestEval && evals.length > 1
+            ? say("best", { value: figure(bestEval.value), step: shortStep(bestEval.step) })
+            : lastEval != null
+              ? say("perplexity_of", { value: figure(Math.exp(lastEval), 2) })
+              : ""
+        }
       />
       <Tile
         name={say("speed")}
-        value={isFinal(job) && summary?.tokens_per_second ? count(summary.tokens_per_second) : speed ? count(speed.tokens) : NONE}
-        below={speed ? say("step_seconds", { value: speed.step < 10 ? speed.step.toFixed(2) : speed.step.toFixed(1) }) : ""}
+        value={
+          isFinal(job) && summary?.tokens_per_second
+            ? count(summary.tokens_per_second)
+            : speed
+              ? count(speed.tokens)
+              : NONE
+        }
+        below={
+          speed ? say("step_seconds", { value: speed.step < 10 ? speed.step.toFixed(2) : speed.step.toFixed(1) }) : ""
+        }
       />
-      {!isFinal(job) && <Tile name={say("eta")} value={duration(eta)} below={eta == null ? (phaseLeft(job) ?? "") : say("until", { clock: clock(new Date(now + eta * 1000)) })} />}
-      <Tile name={say("elapsed")} value={duration(elapsed)} below={job.started_at ? say("since", { clock: clock(job.started_at) }) : ""} />
-      <Tile name={say("memory")} value={bytes(summary?.peak_memory_bytes ?? memory?.used)} below={summary?.peak_memory_bytes ? say("peak") : memory?.total ? say("of_total", { total: bytes(memory.total) }) : ""} />
+      {!isFinal(job) && (
+        <Tile
+          name={say("eta")}
+          value={duration(eta)}
+          below={eta == null ? (phaseLeft(job) ?? "") : say("until", { clock: clock(new Date(now + eta * 1000)) })}
+        />
+      )}
+      <Tile
+        name={say("elapsed")}
+        value={duration(elapsed)}
+        below={job.started_at ? say("since", { clock: clock(job.started_at) }) : ""}
+      />
+      <Tile
+        name={say("memory")}
+        value={bytes(summary?.peak_memory_bytes ?? memory?.used)}
+        below={
+          summary?.peak_memory_bytes
+            ? say("peak")
+            : memory?.total
+              ? say("of_total", { total: bytes(memory.total) })
+              : ""
+        }
+      />
     </dl>
   );
 }
@@ -216,13 +294,27 @@ function Events({ live }: { live: LiveJob }) {
   const events = live.events.value;
   const attempts = live.attempts.value;
   return (
-    <Card title={say("events")} class="events-card" aside={attempts.length > 1 && <span class="note">{say("attempts")}: {attempts.length}</span>}>
+    <Card
+      title={say("events")}
+      class="events-card"
+      aside={
+        attempts.length > 1 && (
+          <span class="note">
+            {say("attempts")}: {attempts.length}
+          </span>
+        )
+      }
+    >
       {events.length === 0 && <p class="note">{say("no_events")}</p>}
       <ol class="events" tabIndex={0} aria-label={say("events")}>
         {[...events].reverse().map((event) => (
           <li key={event.id} class={event.level}>
             <time>{clock(event.at, true)}</time>
-            <span>{event.code === "phase" && typeof event.data.phase === "string" ? say("phase", { phase: sayName(event.data.phase) }) : event.message}</span>
+            <span>
+              {event.code === "phase" && typeof event.data.phase === "string"
+                ? say("phase", { phase: sayName(event.data.phase) })
+                : event.message}
+            </span>
           </li>
         ))}
       </ol>
@@ -276,14 +368,22 @@ function Leavings({ live }: { live: LiveJob }) {
                 <td>
                   {clock(attempt.started_at)}
                   <br />
-                  <small>{attempt.last_step !== null ? `${say("step")} ${count(attempt.first_step)}–${count(attempt.last_step)}` : ""}</small>
+                  <small>
+                    {attempt.last_step !== null
+                      ? `${say("step")} ${count(attempt.first_step)}–${count(attempt.last_step)}`
+                      : ""}
+                  </small>
                 </td>
               </tr>
             ))}
             {artifacts.map((artifact) => (
               <tr key={artifact.name}>
                 <td colSpan={3}>
-                  <a href={`/v1/jobs/${live.id}/artifacts/${artifact.name}`} download aria-label={say("download", { name: artifact.name })}>
+                  <a
+                    href={`/v1/jobs/${live.id}/artifacts/${artifact.name}`}
+                    download
+                    aria-label={say("download", { name: artifact.name })}
+                  >
                     {artifact.name}
                   </a>
                 </td>

@@ -124,11 +124,34 @@ function Filters({ search, status, label }: Chosen) {
   };
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <input ref={searchBox} type="search" aria-label={say("search")} placeholder={say("search_jobs")} defaultValue={search} onInput={onText((text) => later({ search: text }))} />
-      <input ref={labelBox} type="search" class="short" aria-label={say("label")} aria-invalid={isFaulty || undefined} title={isFaulty ? say("faulty_label") : undefined} placeholder={`${say("label")} ${say("label_example")}`} defaultValue={label} onInput={onText((text) => later({ label: text }))} />
+      <input
+        ref={searchBox}
+        type="search"
+        aria-label={say("search")}
+        placeholder={say("search_jobs")}
+        defaultValue={search}
+        onInput={onText((text) => later({ search: text }))}
+      />
+      <input
+        ref={labelBox}
+        type="search"
+        class="short"
+        aria-label={say("label")}
+        aria-invalid={isFaulty || undefined}
+        title={isFaulty ? say("faulty_label") : undefined}
+        placeholder={`${say("label")} ${say("label_example")}`}
+        defaultValue={label}
+        onInput={onText((text) => later({ label: text }))}
+      />
       <div class="chips" role="group" aria-label={say("status")}>
         {STATUSES.map((one) => (
-          <button key={one} type="button" class={`chip ${one}`} aria-pressed={chosen.includes(one)} onClick={() => toggle(one)}>
+          <button
+            key={one}
+            type="button"
+            class={`chip ${one}`}
+            aria-pressed={chosen.includes(one)}
+            onClick={() => toggle(one)}
+          >
             {sayName(one)}
           </button>
         ))}
@@ -211,7 +234,13 @@ function Table({ jobs, page, cursor }: { jobs: Job[]; page: Found; cursor: strin
         </thead>
         <tbody>
           {jobs.map((one, at) => (
-            <Row key={one.id} job={one} marked={at === marked} chosen={chosen.includes(one.id)} toggle={() => toggle(one.id)} />
+            <Row
+              key={one.id}
+              job={one}
+              marked={at === marked}
+              chosen={chosen.includes(one.id)}
+              toggle={() => toggle(one.id)}
+            />
           ))}
         </tbody>
       </table>
@@ -265,15 +294,25 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
       </td>
       <td class="amount">
         <Progress job={job} />
-        <small>
-          {shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}
-        </small>
+        <small>{shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}</small>
       </td>
       <td class="course">
         <Course job={job} />
         <b>{figure(job.last_loss)}</b>
       </td>
-      <td>{job.status === "running" ? (job.eta_seconds === null && phaseLeft(job) ? <small>{phaseLeft(job)}</small> : duration(job.eta_seconds)) : job.started_at && job.ended_at ? <small>{duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}</small> : NONE}</td>
+      <td>
+        {job.status === "running" ? (
+          job.eta_seconds === null && phaseLeft(job) ? (
+            <small>{phaseLeft(job)}</small>
+          ) : (
+            duration(job.eta_seconds)
+          )
+        ) : job.started_at && job.ended_at ? (
+          <small>{duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}</small>
+        ) : (
+          NONE
+        )}
+      </td>
       <td>
         <small>{clock(job.created_at)}</small>
       </td>

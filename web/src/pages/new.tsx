@@ -143,7 +143,10 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const problemOf = (path: string): string => {
     const own = problems[path];
     if (own && (tried || texts[path])) return own;
-    return told.filter((one) => isOf(one, path)).map((one) => one.words).join(" ");
+    return told
+      .filter((one) => isOf(one, path))
+      .map((one) => one.words)
+      .join(" ");
   };
   const told = refused ? toldBy(refused) : [];
   const unplaced = told.filter((one) => !fields.some((field) => isOf(one, field.path)));
@@ -193,7 +196,14 @@ function Form({ texts, change, intro, forget }: FormProps) {
           <div aria-live="polite">
             {plan && (
               <p class="fresh">
-                ✓ {plan.steps != null ? say("plan_ok", { steps: count(plan.steps), rows: count(plan.train_rows), eval: count(plan.eval_rows) }) : say("plan_hub")}
+                ✓{" "}
+                {plan.steps != null
+                  ? say("plan_ok", {
+                      steps: count(plan.steps),
+                      rows: count(plan.train_rows),
+                      eval: count(plan.eval_rows),
+                    })
+                  : say("plan_hub")}
               </p>
             )}
             {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
@@ -256,7 +266,11 @@ function Row({ field, texts, set, problem }: RowProps) {
   const range = rangeOf(field);
   const id = idOf(path);
   const said = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
-  const usual = field.isRequired ? say("required") : field.usual === null || field.usual === undefined ? "" : asText(field.usual);
+  const usual = field.isRequired
+    ? say("required")
+    : field.usual === null || field.usual === undefined
+      ? ""
+      : asText(field.usual);
   const text = texts[path] ?? "";
   return (
     <div class={`field${isDataset ? " wide" : ""}`}>
@@ -267,7 +281,12 @@ function Row({ field, texts, set, problem }: RowProps) {
       {isDataset ? (
         <DatasetChooser path={path} texts={texts} set={set} said={said} isRequired={field.isRequired} />
       ) : path === "labels" ? (
-        <textarea {...said} value={text} placeholder={say("label_example")} onInput={onText((to) => set({ [path]: to }))} />
+        <textarea
+          {...said}
+          value={text}
+          placeholder={say("label_example")}
+          onInput={onText((to) => set({ [path]: to }))}
+        />
       ) : field.options ? (
         <select {...said} value={text} onChange={onText((to) => set({ [path]: to }))}>
           <option value="">{usual}</option>
@@ -278,7 +297,16 @@ function Row({ field, texts, set, problem }: RowProps) {
             ))}
         </select>
       ) : (
-        <input {...said} inputMode={field.isNumber ? "decimal" : undefined} autocomplete="off" spellcheck={false} value={text} placeholder={usual} required={field.isRequired} onInput={onText((to) => set({ [path]: to }))} />
+        <input
+          {...said}
+          inputMode={field.isNumber ? "decimal" : undefined}
+          autocomplete="off"
+          spellcheck={false}
+          value={text}
+          placeholder={usual}
+          required={field.isRequired}
+          onInput={onText((to) => set({ [path]: to }))}
+        />
       )}
       {problem && (
         <p class="problem" role="alert">

@@ -58,12 +58,23 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
   const { device } = worker;
   const age = duration((now - Date.parse(worker.last_seen_at)) / 1000);
   const rows: [string, preact.ComponentChildren][] = [
-    [say("device"), `${device.name || (device.kind ?? "").toUpperCase()}${device.memory_bytes ? ` · ${bytes(device.memory_bytes)}` : ""}`],
-    [say("current_job"), worker.current_job ? <a href={`/jobs/${worker.current_job}`}>{shortId(worker.current_job)}</a> : say("idle")],
+    [
+      say("device"),
+      `${device.name || (device.kind ?? "").toUpperCase()}${device.memory_bytes ? ` · ${bytes(device.memory_bytes)}` : ""}`,
+    ],
+    [
+      say("current_job"),
+      worker.current_job ? <a href={`/jobs/${worker.current_job}`}>{shortId(worker.current_job)}</a> : say("idle"),
+    ],
     [say("queue"), worker.queue],
     [say("last_seen"), say("ago", { age })],
     [say("models"), worker.models === null ? say("any_model") : worker.models.join(", ") || "—"],
-    [say("versions"), Object.entries(worker.versions).map(([name, version]) => `${name} ${version}`).join(" · ")],
+    [
+      say("versions"),
+      Object.entries(worker.versions)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(" · "),
+    ],
   ];
   return (
     <Card

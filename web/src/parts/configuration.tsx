@@ -9,7 +9,10 @@ export function Configuration({ job }: { job: Job }) {
   const known = openapi.value ? defaults(openapi.value) : null;
   const settings = [...leaves(job.spec as Tree)];
   return (
-    <Card title={say("configuration")} aside={<CopyButton text={() => JSON.stringify(job.spec, null, 2)}>{say("copy_json")}</CopyButton>}>
+    <Card
+      title={say("configuration")}
+      aside={<CopyButton text={() => JSON.stringify(job.spec, null, 2)}>{say("copy_json")}</CopyButton>}
+    >
       {known ? <Sorted settings={settings} known={known} /> : <Settings of={settings} />}
     </Card>
   );

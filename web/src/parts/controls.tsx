@@ -6,7 +6,10 @@ import type { Value } from "../curve";
 import { count } from "../format";
 import { say, sayName } from "../words";
 
-type Standing = Pick<Job, "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above">;
+type Standing = Pick<
+  Job,
+  "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above"
+>;
 
 /** Status and phase in one: a job that evaluates says so, and is not called done before it is. */
 export function Status({ job }: { job: Standing }) {
@@ -134,7 +137,12 @@ export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
   );
 }
 
-export function Card({ title, aside, children, class: name }: {
+export function Card({
+  title,
+  aside,
+  children,
+  class: name,
+}: {
   title: string;
   aside?: ComponentChildren;
   children: ComponentChildren;

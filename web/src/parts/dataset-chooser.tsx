@@ -23,7 +23,14 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
   const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
   const [preview, setPreview] = useState<Detail | null>(null);
   const chosen = texts[path] ?? "";
-  useEffect(() => void get<List<Dataset>>("/v1/datasets?limit=100").then((page) => setDatasets(page.data), () => undefined), [upload]);
+  useEffect(
+    () =>
+      void get<List<Dataset>>("/v1/datasets?limit=100").then(
+        (page) => setDatasets(page.data),
+        () => undefined,
+      ),
+    [upload],
+  );
   useEffect(() => {
     setPreview(null);
     if (/^ds_/.test(chosen)) get<Detail>(`/v1/datasets/${chosen}`).then(setPreview, () => undefined);
@@ -84,7 +91,14 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
       {fromHub && (
         <div class="row">
           {["hub", "config", "split", "revision"].map((name) => (
-            <input key={name} class="grow" aria-label={`${path}.${name}`} placeholder={name === "hub" ? "owner/name" : name} value={texts[`${path}.${name}`] ?? ""} onInput={onText((to) => set({ [`${path}.${name}`]: to }))} />
+            <input
+              key={name}
+              class="grow"
+              aria-label={`${path}.${name}`}
+              placeholder={name === "hub" ? "owner/name" : name}
+              value={texts[`${path}.${name}`] ?? ""}
+              onInput={onText((to) => set({ [`${path}.${name}`]: to }))}
+            />
           ))}
         </div>
       )}

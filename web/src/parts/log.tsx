@@ -22,8 +22,10 @@ export function useLog(live: LiveJob): LogLine[] {
     let stopped = false;
     const read = async (): Promise<void> => {
       try {
-        for (let more = true; more && !stopped; ) {
-          const page = await get<List<LogLine>>(withQuery(`/v1/jobs/${live.id}/logs`, { cursor: cursor.current, limit: 5000 }));
+        for (let more = true; more && !stopped;) {
+          const page = await get<List<LogLine>>(
+            withQuery(`/v1/jobs/${live.id}/logs`, { cursor: cursor.current, limit: 5000 }),
+          );
           if (stopped) return;
           cursor.current = page.cursor;
           if (page.data.length) setLines((held) => [...held, ...page.data].slice(-HELD_LINES));
@@ -32,7 +34,8 @@ export function useLog(live: LiveJob): LogLine[] {
       } catch {
         // The banner tells; the next round asks again from the same cursor.
       }
-      if (!stopped && (!ended || cursor.current === null)) timer = window.setTimeout(() => void read(), document.hidden ? 10_000 : 2000);
+      if (!stopped && (!ended || cursor.current === null))
+        timer = window.setTimeout(() => void read(), document.hidden ? 10_000 : 2000);
     };
     void read();
     return () => {
@@ -54,9 +57,13 @@ export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
   const lowest = LEVELS.indexOf(level);
   const wanted = text.toLowerCase();
   const recorded = new Set(lines.map((line) => (line.source === "record" ? line.text : "")));
-  const fitting = lines.filter((line) => !isEcho(line, recorded)).filter(
-    (line) => (lowest < 0 || LEVELS.indexOf(line.level ?? "") >= lowest) && (!wanted || line.text.toLowerCase().includes(wanted)),
-  );
+  const fitting = lines
+    .filter((line) => !isEcho(line, recorded))
+    .filter(
+      (line) =>
+        (lowest < 0 || LEVELS.indexOf(line.level ?? "") >= lowest) &&
+        (!wanted || line.text.toLowerCase().includes(wanted)),
+    );
   const shown = fitting.slice(-SHOWN_LINES);
   useEffect(() => {
     if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
@@ -68,7 +75,13 @@ export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
       class="log-card"
       aside={
         <>
-          <input type="search" aria-label={say("search_log")} placeholder={say("search_log")} value={text} onInput={onText((to) => setQuery({ find: to }))} />
+          <input
+            type="search"
+            aria-label={say("search_log")}
+            placeholder={say("search_log")}
+            value={text}
+            onInput={onText((to) => setQuery({ find: to }))}
+          />
           <select aria-label={say("level")} value={level} onChange={onText((to) => setQuery({ level: to }))}>
             <option value="">{say("level_all")}</option>
             <option value="info">{say("level_info")}</option>

@@ -15,7 +15,14 @@ const SMOOTHING = 0.6;
 declare global {
   interface Window {
     /** What the plot is drawn from, for tests and the curious. */
-    __stepline?: { job: string; source: string; series: Record<string, Series>; smoothed: Series; ghosts: Series[]; range: Range | null };
+    __stepline?: {
+      job: string;
+      source: string;
+      series: Record<string, Series>;
+      smoothed: Series;
+      ghosts: Series[];
+      range: Range | null;
+    };
   }
 }
 
@@ -55,7 +62,10 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
   const [cursor, setCursor] = useState<number | null>(null);
   const canvas = useRef<HTMLCanvasElement | null>(null);
 
-  const lines = useMemo(() => makeLines(curve, smoothing, isLog), [curve, drawn, smoothing, isLog, rangeKey, say("raw")]);
+  const lines = useMemo(
+    () => makeLines(curve, smoothing, isLog),
+    [curve, drawn, smoothing, isLog, rangeKey, say("raw")],
+  );
   const rates = useMemo(() => oneLine(curve, "learning_rate", say("chart_rate"), "--rate"), [curve, drawn, say("raw")]);
   const norms = useMemo(() => oneLine(curve, "grad_norm", say("chart_norm"), "--norm"), [curve, drawn, say("raw")]);
 
@@ -109,11 +119,22 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
             </button>
           )}
           <span class="row tight">
-            <button type="button" title={say("save_picture")} aria-label={say("save_picture")} onClick={() => canvas.current && savePicture(canvas.current, live.id)}>
-            PNG
-          </button>
-          <a class="button" href={`/v1/jobs/${live.id}/metrics?format=csv`} download={`${live.id}.csv`} title={say("save_csv")} aria-label={say("save_csv")}>
-            CSV
+            <button
+              type="button"
+              title={say("save_picture")}
+              aria-label={say("save_picture")}
+              onClick={() => canvas.current && savePicture(canvas.current, live.id)}
+            >
+              PNG
+            </button>
+            <a
+              class="button"
+              href={`/v1/jobs/${live.id}/metrics?format=csv`}
+              download={`${live.id}.csv`}
+              title={say("save_csv")}
+              aria-label={say("save_csv")}
+            >
+              CSV
             </a>
           </span>
         </>
@@ -142,16 +163,45 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
           <div class="minor">
             <figure>
               <figcaption>{say("chart_rate")}</figcaption>
-              <Plot label={say("chart_rate")} lines={rates} height={130} range={range} format={axisRate} onRange={onRange} onCursor={setCursor} together={live.id} />
+              <Plot
+                label={say("chart_rate")}
+                lines={rates}
+                height={130}
+                range={range}
+                format={axisRate}
+                onRange={onRange}
+                onCursor={setCursor}
+                together={live.id}
+              />
             </figure>
             <figure>
               <figcaption>{say("chart_norm")}</figcaption>
-              <Plot label={say("chart_norm")} lines={norms} height={130} range={range} format={axisFigure} onRange={onRange} onCursor={setCursor} together={live.id} />
+              <Plot
+                label={say("chart_norm")}
+                lines={norms}
+                height={130}
+                range={range}
+                format={axisFigure}
+                onRange={onRange}
+                onCursor={setCursor}
+                together={live.id}
+              />
             </figure>
             {machine.map(({ line, format, span, inBytes }) => (
               <figure key={line.name}>
                 <figcaption>{line.name}</figcaption>
-                <Plot label={line.name} lines={[line]} height={110} span={span} inBytes={inBytes} range={range} format={format} onRange={onRange} onCursor={setCursor} together={live.id} />
+                <Plot
+                  label={line.name}
+                  lines={[line]}
+                  height={110}
+                  span={span}
+                  inBytes={inBytes}
+                  range={range}
+                  format={format}
+                  onRange={onRange}
+                  onCursor={setCursor}
+                  together={live.id}
+                />
               </figure>
             ))}
           </div>
@@ -162,7 +212,11 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
             {" · "}
             {say("zoom_hint")}
             {nonfinite.length > 0 && (
-              <b class="bad"> · {say("nonfinite_at", { steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : "") })}</b>
+              <b class="bad">
+                {" "}
+                ·{" "}
+                {say("nonfinite_at", { steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : "") })}
+              </b>
             )}
           </p>
         </>
@@ -175,7 +229,13 @@ function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line[] {
   const loss = positive(curve.of("loss"), isLog);
   const lines: Line[] = [];
   if (curve.ghosts.length) {
-    lines.push({ name: say("rewound"), series: joinGhosts(curve.ghosts, isLog), color: "--muted", opacity: 0.45, width: 1 });
+    lines.push({
+      name: say("rewound"),
+      series: joinGhosts(curve.ghosts, isLog),
+      color: "--muted",
+      opacity: 0.45,
+      width: 1,
+    });
   }
   if (smoothing > 0) lines.push({ name: say("raw"), series: loss, color: "--train", opacity: 0.3, width: 1 });
   lines.push({
@@ -185,14 +245,23 @@ function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line[] {
     width: 2,
   });
   const evals = positive(curve.of("eval_loss"), isLog);
-  lines.push({ name: say("eval_loss"), series: new Series([...evals.step], [...evals.value]), color: "--eval", width: 1.25, dots: true });
+  lines.push({
+    name: say("eval_loss"),
+    series: new Series([...evals.step], [...evals.value]),
+    color: "--eval",
+    width: 1.25,
+    dots: true,
+  });
   return lines;
 }
 
 /** A log scale has no place for what is not above 0. */
 function positive(series: Series, isLog: boolean): Series {
   if (!isLog) return series;
-  return new Series(series.step, series.value.map((one) => (one !== null && one > 0 ? one : null)));
+  return new Series(
+    series.step,
+    series.value.map((one) => (one !== null && one > 0 ? one : null)),
+  );
 }
 
 function joinGhosts(ghosts: Series[], isLog: boolean): Series {
@@ -225,7 +294,11 @@ function machineLines(curve: Curve): Machine[] {
   const lines: Machine[] = [];
   if (load) {
     const name = say(load === "sys.gpu_percent" ? "gpu_load" : "cpu_load");
-    lines.push({ line: oneLine(curve, load, name, "--muted")[0]!, format: (value) => `${Math.round(value)} %`, span: [0, 100] });
+    lines.push({
+      line: oneLine(curve, load, name, "--muted")[0]!,
+      format: (value) => `${Math.round(value)} %`,
+      span: [0, 100],
+    });
   }
   if (memory) {
     const line = oneLine(curve, memory, say("memory"), "--muted")[0]!;
@@ -265,7 +338,11 @@ function Readout({ curve, lines, step }: { curve: Curve; lines: Line[]; step: nu
       {lines.map((line) => (
         <div key={line.name}>
           <dt>
-            <i class={line.dots ? "dot" : ""} style={{ background: `var(${line.color})`, opacity: line.opacity ?? 1 }} aria-hidden="true" />
+            <i
+              class={line.dots ? "dot" : ""}
+              style={{ background: `var(${line.color})`, opacity: line.opacity ?? 1 }}
+              aria-hidden="true"
+            />
             {line.name}
           </dt>
           <dd>{figure(line.dots ? (value(line.series) ?? line.series.last()?.value) : value(line.series))}</dd>
@@ -300,4 +377,3 @@ function savePicture(canvas: HTMLCanvasElement, id: string): void {
     URL.revokeObjectURL(link.href);
   });
 }
-

@@ -72,27 +72,35 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
     },
     scales: {
       x: { time: false, range: (_, min, max) => xRange(latest.current, min, max) },
-      y: props.log
-        ? { distr: 3 }
-        : { range: (_, min, max) => yRange(props.span, min, max) },
+      y: props.log ? { distr: 3 } : { range: (_, min, max) => yRange(props.span, min, max) },
     },
     axes: [
       { ...axis, size: 26, values: (_, splits) => splits.map((one) => (Number.isInteger(one) ? shortStep(one) : "")) },
-      { ...axis, ...(props.inBytes ? { incrs: POWERS } : {}), size: (_, marks) => Math.max(58, ...(marks ?? []).map((mark) => 15 + 7 * mark.length)), values: (_, splits, __, ___, increment) => splits.map((one) => (one === null ? "" : props.format(one, increment))) },
+      {
+        ...axis,
+        ...(props.inBytes ? { incrs: POWERS } : {}),
+        size: (_, marks) => Math.max(58, ...(marks ?? []).map((mark) => 15 + 7 * mark.length)),
+        values: (_, splits, __, ___, increment) =>
+          splits.map((one) => (one === null ? "" : props.format(one, increment))),
+      },
     ],
     series: [
       {},
-      ...props.lines.map(
-        (line, at): uPlot.Series => ({
-          label: line.name,
-          stroke: ink(line.color, line.opacity),
-          width: line.width ?? 1.5,
-          show: !line.hidden,
-          points: line.dots
-            ? { show: (plot) => haveRoom(plot, latest.current.lines[at]), size: 7, fill: ink(line.color), stroke: ink("--card"), width: 1.5 }
-            : { show: line.series.length < 3, size: 4, fill: ink(line.color) },
-        }),
-      ),
+      ...props.lines.map((line, at): uPlot.Series => ({
+        label: line.name,
+        stroke: ink(line.color, line.opacity),
+        width: line.width ?? 1.5,
+        show: !line.hidden,
+        points: line.dots
+          ? {
+              show: (plot) => haveRoom(plot, latest.current.lines[at]),
+              size: 7,
+              fill: ink(line.color),
+              stroke: ink("--card"),
+              width: 1.5,
+            }
+          : { show: line.series.length < 3, size: 4, fill: ink(line.color) },
+      })),
     ],
     hooks: {
       setSelect: [
@@ -145,7 +153,15 @@ export function Plot(props: Props) {
   const latest = useRef(props);
   latest.current = props;
   const shape = JSON.stringify([
-    props.lines.map((line) => [line.name, line.color, line.width, line.opacity, line.dots, line.hidden, line.series.length < 3]),
+    props.lines.map((line) => [
+      line.name,
+      line.color,
+      line.width,
+      line.opacity,
+      line.dots,
+      line.hidden,
+      line.series.length < 3,
+    ]),
     props.log,
     props.height,
     isDark.value,
@@ -154,7 +170,11 @@ export function Plot(props: Props) {
 
   useEffect(() => {
     const element = place.current!;
-    const made = new uPlot(options(latest.current, element.clientWidth || 300, latest), align(latest.current.lines), element);
+    const made = new uPlot(
+      options(latest.current, element.clientWidth || 300, latest),
+      align(latest.current.lines),
+      element,
+    );
     plot.current = made;
     latest.current.onCanvas?.(made.ctx.canvas);
     const watch = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: latest.current.height }));
@@ -171,5 +191,7 @@ export function Plot(props: Props) {
   }, [props.lines, props.range?.from, props.range?.to]);
 
   // The height is there before the plot is, so that nothing below it moves.
-  return <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />;
+  return (
+    <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />
+  );
 }

@@ -14,7 +14,8 @@ export function RowsLine({ job }: { job: Counting }) {
 function sayRows(job: Counting): string | null {
   const rows = job.progress.rows;
   if (!rows) return null;
-  const word = job.phase === "tokenizing" ? "rows_tokenized" : job.progress.step === 0 ? "rows_evaluated_base" : "rows_evaluated";
+  const word =
+    job.phase === "tokenizing" ? "rows_tokenized" : job.progress.step === 0 ? "rows_evaluated_base" : "rows_evaluated";
   const line = say(word, { done: count(rows.done), total: count(rows.total), percent: percentOfRows(job) ?? 0 });
   return rows.seconds_left === null ? line : line + say("rows_left", { time: duration(rows.seconds_left) });
 }
