@@ -35,6 +35,12 @@ def test_the_build_names_no_other_host() -> None:
     assert named == set()
 
 
+def test_the_build_has_nothing_that_only_tests_read() -> None:
+    (script,) = BUILD_DIR.glob("assets/*.js")
+
+    assert "__stepline" not in script.read_text()
+
+
 def test_the_lock_file_pins_everything_and_names_no_host() -> None:
     text = (WEB / "package-lock.json").read_text()
     packages = json.loads(text)["packages"]

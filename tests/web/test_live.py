@@ -28,7 +28,7 @@ def assert_equal_to_the_api(visitor: Visitor, site: Site) -> Any:
 
 
 def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     page.evaluate("window.untouched = true")
     expect(page.locator(".job")).to_have_attribute("data-source", "stream")
@@ -52,7 +52,7 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
 
 
 def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     visitor.may_fail = True
     visitor.page.route("**/stream*", lambda route: route.abort())
     page = visitor.go(f"/jobs/{site.running}")
@@ -65,7 +65,7 @@ def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
 
 
 def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(12)
     page.get_by_label("Log scale").check()
@@ -96,7 +96,7 @@ def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Si
 
 
 def test_a_restart_of_the_api_leaves_the_page_whole(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(10)
     visitor.may_fail = True
@@ -115,7 +115,7 @@ def test_a_restart_of_the_api_leaves_the_page_whole(visit: Visit, site: Site) ->
 
 
 def test_a_lost_connection_leaves_the_page_whole(visit: Visit, site: Site) -> None:
-    visitor = visit(locale="zh-CN")
+    visitor = visit(locale="zh-CN", probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(10)
     visitor.may_fail = True
@@ -134,7 +134,7 @@ def test_a_lost_connection_leaves_the_page_whole(visit: Visit, site: Site) -> No
 
 def test_a_killed_training_that_resumes_makes_one_clean_line(visit: Visit, site: Site) -> None:
     service = site.service
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     killed_at = _step_beyond_a_checkpoint(service, site.running)
     visitor.wait_for_points(killed_at)

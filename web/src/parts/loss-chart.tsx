@@ -12,20 +12,6 @@ import { type Line, Plot } from "./plot";
 
 const SMOOTHING = 0.6;
 
-declare global {
-  interface Window {
-    /** What the plot is drawn from, for tests and the curious. */
-    __stepline?: {
-      job: string;
-      source: string;
-      series: Record<string, Series>;
-      smoothed: Series;
-      ghosts: Series[];
-      range: Range | null;
-    };
-  }
-}
-
 function wantedRange(): Range | null {
   const [from, to] = [Number(query.value.get("from") ?? NaN), Number(query.value.get("to") ?? NaN)];
   return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
@@ -80,14 +66,9 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
   });
 
   const loss = curve.of("loss");
-  window.__stepline = {
-    job: live.id,
-    source: live.source.value,
-    series: Object.fromEntries(curve.series),
-    smoothed: smooth(loss, smoothing),
-    ghosts: curve.ghosts,
-    range,
-  };
+  if (import.meta.env.MODE === "probed") {
+    window.__stepline = { series: Object.fromEntries(curve.series), ghosts: curve.ghosts, range };
+  }
   const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
   const isThin = curve.total > loss.length;
 
