@@ -3,11 +3,14 @@
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from playwright.sync_api import expect
+from starlette.testclient import TestClient
 
+from tests.app.player import Player
 from tests.e2e.service import Service
+from tests.factories import make_metric
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -168,3 +171,22 @@ def _step_beyond_a_checkpoint(service: Service, job_id: str) -> int:
         return bool(kept) and job["progress"]["step"] % 40 in range(5, 30)
 
     return int(service.wait_for_job(job_id, is_there)["progress"]["step"])
+
+
+def test_a_job_that_ends_while_it_is_watched_shows_its_report(visit: Visit, site: Site) -> None:
+    player = Player(cast("TestClient", site.service.client))
+    job = player.submit(queue="watched", name="watched")
+    page = visit().go(f"/jobs/{job}")
+    expect(page.locator(".job")).to_have_attribute("data-source", "stream")
+
+    claim = player.claim(queue="watched", worker_id="watched")
+    player.sync(claim, make_metric(1))
+    status = page.locator(".status").first
+    expect(status).to_contain_text("running")
+    expect(page.get_by_label("Attempts · Files")).to_contain_text("watched")
+    player.succeed(claim, last_seq=1)
+
+    expect(status).to_contain_text("succeeded")
+    expect(page.locator(".report")).to_contain_text("Verdict")
+    expect(page.get_by_role("link", name="Download the adapter")).to_be_visible()
+    assert site.service.client.delete(f"/v1/jobs/{job}").is_success

@@ -3,7 +3,8 @@ import { useEffect, useState } from "preact/hooks";
 import { call, getText, isFinal, type Job, type LogLine } from "../api";
 import type { Curve, Series } from "../curve";
 import { bytes, clock, count, duration, figure, NONE, shortStep } from "../format";
-import { LiveJob } from "../live";
+import { LiveJob } from "../live/job";
+import type { JobStore } from "../live/store";
 import { language } from "../preferences";
 import { AskButton, Card, CopyButton, Progress, Status, useClock, useKeys } from "../parts/controls";
 import { Configuration } from "../parts/configuration";
@@ -25,7 +26,7 @@ export function JobPage({ id }: { id: string }) {
   useEffect(() => void loadOpenapi().catch(() => undefined), []);
   useKeys({});
   if (!live || live.id !== id) return null;
-  if (live.missing.value) {
+  if (live.store.missing.value) {
     document.title = "Stepline";
     return (
       <div class="empty">
@@ -34,11 +35,12 @@ export function JobPage({ id }: { id: string }) {
       </div>
     );
   }
-  return live.job.value ? <Shown live={live} job={live.job.value} /> : <p class="note">{say("loading")}</p>;
+  return live.store.job.value ? <Shown live={live} job={live.store.job.value} /> : <p class="note">{say("loading")}</p>;
 }
 
 function Shown({ live, job }: { live: LiveJob; job: Job }) {
-  const lines = useLog(live);
+  const { store } = live;
+  const lines = useLog(store);
   useEffect(() => {
     document.title = titleOf(job);
     return () => void (document.title = "Stepline");
@@ -63,16 +65,16 @@ function Shown({ live, job }: { live: LiveJob; job: Job }) {
       {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
       <Progress job={job} />
       <RowsLine job={job} />
-      <Tiles live={live} job={job} />
-      <LossChart live={live} ended={isFinal(job)} />
-      {live.summary.value && <Report live={live} />}
+      <Tiles store={store} job={job} />
+      <LossChart store={store} ended={isFinal(job)} />
+      {store.summary.value && <Report id={live.id} />}
       <div class="columns">
-        <Events live={live} />
-        <LogPanel live={live} lines={lines} />
+        <Events store={store} />
+        <LogPanel store={store} lines={lines} />
       </div>
       <div class="columns even">
         <Configuration job={job} />
-        <Leavings live={live} />
+        <Leavings store={store} />
       </div>
     </div>
   );
@@ -99,7 +101,7 @@ function Actions({ live, job }: { live: LiveJob; job: Job }) {
   const active = job.status === "queued" || job.status === "running";
   const known = openapi.value;
   const minimal = (): Tree => (known ? shortest(job.spec as Tree, defaults(known)) : (job.spec as Tree));
-  const adapter = live.artifacts.value.find((artifact) => artifact.name === "adapter.zip");
+  const adapter = live.store.artifacts.value.find((artifact) => artifact.name === "adapter.zip");
   return (
     <div class="row actions">
       {adapter && (
@@ -169,20 +171,20 @@ function Failure({ job, lines }: { job: Job; lines: LogLine[] }) {
   );
 }
 
-function Tiles({ live, job }: { live: LiveJob; job: Job }) {
-  live.drawn.value;
+function Tiles({ store, job }: { store: JobStore; job: Job }) {
+  store.drawn.value;
   const now = useClock(!isFinal(job) && job.started_at !== null);
-  const curve = live.curve.value;
+  const curve = store.curve.value;
   const [loss, evals] = [curve.of("loss"), curve.of("eval_loss")];
   const best = loss.lowest();
   const bestEval = evals.lowest();
-  const summary = live.summary.value;
+  const summary = store.summary.value;
   const lastEval = evals.last()?.value ?? job.eval_loss;
   const speed = recentSpeed(curve);
   const end = job.ended_at ? Date.parse(job.ended_at) : now;
   const elapsed = job.started_at ? Math.max(0, (end - Date.parse(job.started_at)) / 1000) : null;
   const eta = job.status === "running" ? job.eta_seconds : null;
-  const memory = memoryOf(live);
+  const memory = memoryOf(store);
   const { step, total_steps, epoch } = job.progress;
   return (
     <dl class="tiles">
@@ -283,16 +285,16 @@ function median(series: Series): number | null {
   return newest[Math.floor(newest.length / 2)] ?? null;
 }
 
-function memoryOf(live: LiveJob): { used: number; total: number | null } | null {
-  const curve = live.curve.value;
+function memoryOf(store: JobStore): { used: number; total: number | null } | null {
+  const curve = store.curve.value;
   const used = curve.of("sys.gpu_memory_bytes").last()?.value ?? curve.of("sys.process_rss_bytes").last()?.value;
   if (!used) return null;
   return { used, total: null };
 }
 
-function Events({ live }: { live: LiveJob }) {
-  const events = live.events.value;
-  const attempts = live.attempts.value;
+function Events({ store }: { store: JobStore }) {
+  const events = store.events.value;
+  const attempts = store.attempts.value;
   return (
     <Card
       title={say("events")}
@@ -322,9 +324,9 @@ function Events({ live }: { live: LiveJob }) {
   );
 }
 
-function Report({ live }: { live: LiveJob }) {
+function Report({ id }: { id: string }) {
   const [text, setText] = useState("");
-  const path = `/v1/jobs/${live.id}/summary?lang=${language.value}`;
+  const path = `/v1/jobs/${id}/summary?lang=${language.value}`;
   useEffect(() => void getText(path).then(setText, () => undefined), [path]);
   return (
     <Card
@@ -332,7 +334,7 @@ function Report({ live }: { live: LiveJob }) {
       aside={
         <>
           <CopyButton text={() => text}>{say("copy")}</CopyButton>
-          <a class="button" href={`${path}&format=markdown`} download={`${live.id}.md`}>
+          <a class="button" href={`${path}&format=markdown`} download={`${id}.md`}>
             Markdown
           </a>
         </>
@@ -343,9 +345,9 @@ function Report({ live }: { live: LiveJob }) {
   );
 }
 
-function Leavings({ live }: { live: LiveJob }) {
-  const attempts = live.attempts.value;
-  const artifacts = live.artifacts.value;
+function Leavings({ store }: { store: JobStore }) {
+  const attempts = store.attempts.value;
+  const artifacts = store.artifacts.value;
   return (
     <Card title={`${say("attempts")} · ${say("files")}`}>
       <div class="scroll">
@@ -380,7 +382,7 @@ function Leavings({ live }: { live: LiveJob }) {
               <tr key={artifact.name}>
                 <td colSpan={3}>
                   <a
-                    href={`/v1/jobs/${live.id}/artifacts/${artifact.name}`}
+                    href={`/v1/jobs/${store.id}/artifacts/${artifact.name}`}
                     download
                     aria-label={say("download", { name: artifact.name })}
                   >

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, isFinal, type List, type LogLine, withQuery } from "../api";
 import { clock } from "../format";
-import type { LiveJob } from "../live";
+import type { JobStore } from "../live/store";
 import { query, setQuery } from "../router";
 import { say } from "../words";
 import { Card, onText, useKeys } from "./controls";
@@ -12,10 +12,10 @@ const SHOWN_LINES = 1000;
 const LEVELS = ["debug", "info", "warning", "error"];
 
 /** Lines as they come: asked for again and again until the job has ended. */
-export function useLog(live: LiveJob): LogLine[] {
+export function useLog(store: JobStore): LogLine[] {
   const [lines, setLines] = useState<LogLine[]>([]);
-  const ended = live.job.value !== null && isFinal(live.job.value);
-  const events = live.events.value.length;
+  const ended = store.job.value !== null && isFinal(store.job.value);
+  const events = store.events.value.length;
   const cursor = useRef<string | null>(null);
   useEffect(() => {
     let timer: number | undefined;
@@ -24,7 +24,7 @@ export function useLog(live: LiveJob): LogLine[] {
       try {
         for (let more = true; more && !stopped;) {
           const page = await get<List<LogLine>>(
-            withQuery(`/v1/jobs/${live.id}/logs`, { cursor: cursor.current, limit: 5000 }),
+            withQuery(`/v1/jobs/${store.id}/logs`, { cursor: cursor.current, limit: 5000 }),
           );
           if (stopped) return;
           cursor.current = page.cursor;
@@ -42,11 +42,11 @@ export function useLog(live: LiveJob): LogLine[] {
       stopped = true;
       clearTimeout(timer);
     };
-  }, [live.id, ended, ended ? events : 0]);
+  }, [store.id, ended, ended ? events : 0]);
   return lines;
 }
 
-export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
+export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }) {
   const follow = query.value.get("follow") !== "0";
   const level = query.value.get("level") ?? "";
   const text = query.value.get("find") ?? "";
@@ -92,7 +92,7 @@ export function LogPanel({ live, lines }: { live: LiveJob; lines: LogLine[] }) {
             <input type="checkbox" checked={follow} onChange={toggle} />
             {say("follow")}
           </label>
-          <a class="button" href={`/v1/jobs/${live.id}/logs?format=text`} target="_blank" rel="noreferrer">
+          <a class="button" href={`/v1/jobs/${store.id}/logs?format=text`} target="_blank" rel="noreferrer">
             {say("whole_log")}
           </a>
         </>

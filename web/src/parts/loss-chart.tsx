@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Curve, Series, smooth } from "../curve";
 import { count, figure, rate, roundBytes } from "../format";
 import { type Range, readCurve } from "../history";
-import type { LiveJob } from "../live";
+import type { JobStore } from "../live/store";
 import { query, setQuery } from "../router";
 import { say } from "../words";
 import { Card, useKeys } from "./controls";
@@ -37,11 +37,11 @@ function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range 
   return wanted && detail?.key === key ? detail.curve : live.value;
 }
 
-export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
-  const drawn = live.drawn.value;
+export function LossChart({ store, ended }: { store: JobStore; ended: boolean }) {
+  const drawn = store.drawn.value;
   const range = wantedRange();
   const rangeKey = range ? `${range.from}-${range.to}` : "";
-  const curve = useDetail(live.id, live.curve, drawn, range);
+  const curve = useDetail(store.id, store.curve, drawn, range);
   const isLog = query.value.get("log") === "1";
   const asked = query.value.get("smooth");
   const smoothing = asked === null ? SMOOTHING : Math.min(0.99, Math.max(0, Number(asked) || 0));
@@ -104,14 +104,14 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
               type="button"
               title={say("save_picture")}
               aria-label={say("save_picture")}
-              onClick={() => canvas.current && savePicture(canvas.current, live.id)}
+              onClick={() => canvas.current && savePicture(canvas.current, store.id)}
             >
               PNG
             </button>
             <a
               class="button"
-              href={`/v1/jobs/${live.id}/metrics?format=csv`}
-              download={`${live.id}.csv`}
+              href={`/v1/jobs/${store.id}/metrics?format=csv`}
+              download={`${store.id}.csv`}
               title={say("save_csv")}
               aria-label={say("save_csv")}
             >
@@ -138,7 +138,7 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
             format={axisFigure}
             onRange={onRange}
             onCursor={setCursor}
-            together={live.id}
+            together={store.id}
             onCanvas={(made) => (canvas.current = made)}
           />
           <div class="minor">
@@ -152,7 +152,7 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
                 format={axisRate}
                 onRange={onRange}
                 onCursor={setCursor}
-                together={live.id}
+                together={store.id}
               />
             </figure>
             <figure>
@@ -165,7 +165,7 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
                 format={axisFigure}
                 onRange={onRange}
                 onCursor={setCursor}
-                together={live.id}
+                together={store.id}
               />
             </figure>
             {machine.map(({ line, format, span, inBytes }) => (
@@ -181,7 +181,7 @@ export function LossChart({ live, ended }: { live: LiveJob; ended: boolean }) {
                   format={format}
                   onRange={onRange}
                   onCursor={setCursor}
-                  together={live.id}
+                  together={store.id}
                 />
               </figure>
             ))}
