@@ -90,7 +90,7 @@ def luminance(color: str) -> float:
 def test_every_field_of_a_job_has_its_chinese_words(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/unused.db", data_dir=tmp_path)
     schemas = create_app(settings).openapi()["components"]["schemas"]
-    text = (WEB / "src" / "fields.ts").read_text()
+    text = (WEB / "src" / "texts" / "fields.ts").read_text()
     named = set(re.findall(r'^  "?([\w.]+)"?: \[', text, re.MULTILINE))
 
     assert named == set(leaves(schemas, schemas["JobSpec"], ""))

@@ -9,12 +9,14 @@ import { language, theme, type Theme } from "./preferences";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare";
 import { DocsPage } from "./pages/docs";
-import { JobPage } from "./pages/job";
-import { JobsPage } from "./pages/jobs";
-import { NewPage } from "./pages/new";
+import { JobPage } from "./pages/job/page";
+import { JobsPage } from "./pages/jobs/page";
+import { NewPage } from "./pages/new/page";
 import { WorkersPage } from "./pages/workers";
 import { followLinks, go, path } from "./router";
-import { say, type Word } from "./words";
+import { SHARED } from "./texts/shared";
+import { say, type Text } from "./texts/say";
+import { FRAME } from "./texts/frame";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 
@@ -27,7 +29,7 @@ function Shown() {
   if (at === "/new") return <NewPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
-  return <p class="empty">{say("not_found")}</p>;
+  return <p class="empty">{say(FRAME.not_found)}</p>;
 }
 
 /** A part of an address as it is meant, or as it stands if nothing is meant by it. */
@@ -46,15 +48,15 @@ function Frame() {
     n: () => go("/new"),
     g: () => go("/"),
   });
-  const link = (to: string, word: Word) => (
+  const link = (to: string, text: Text) => (
     <a href={to} aria-current={path.value === to ? "page" : undefined}>
-      {say(word)}
+      {say(text)}
     </a>
   );
   return (
     <div onClick={followLinks}>
       <a class="skip" href="#main">
-        {say("skip")}
+        {say(FRAME.skip)}
       </a>
       <header class="top">
         <a class="brand" href="/" aria-label="Stepline">
@@ -63,10 +65,10 @@ function Frame() {
           </svg>
           Stepline
         </a>
-        <nav aria-label={say("main_menu")}>
-          {link("/", "jobs")}
-          {link("/workers", "workers")}
-          {link("/docs", "docs")}
+        <nav aria-label={say(FRAME.main_menu)}>
+          {link("/", SHARED.jobs)}
+          {link("/workers", SHARED.workers)}
+          {link("/docs", FRAME.docs)}
         </nav>
         <span class="grow" />
         <button
@@ -75,13 +77,13 @@ function Frame() {
           lang={language.value === "zh" ? "en" : "zh-CN"}
           onClick={() => (language.value = language.value === "zh" ? "en" : "zh")}
         >
-          {say("language")}
+          {say(FRAME.other_language)}
         </button>
         <button
           type="button"
           class="plain"
-          title={say(`theme_${theme.value}`)}
-          aria-label={say(`theme_${theme.value}`)}
+          title={say(FRAME[`theme_${theme.value}`])}
+          aria-label={say(FRAME[`theme_${theme.value}`])}
           onClick={() => (theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length]!)}
         >
           {{ auto: "◐", light: "☀", dark: "☾" }[theme.value]}
@@ -89,8 +91,8 @@ function Frame() {
         <button
           type="button"
           class="plain"
-          title={say("keys")}
-          aria-label={say("keys")}
+          title={say(FRAME.keys)}
+          aria-label={say(FRAME.keys)}
           onClick={() => help.current?.showModal()}
         >
           ?
@@ -100,12 +102,12 @@ function Frame() {
       <main id="main" tabIndex={-1}>
         <Shown />
       </main>
-      <dialog ref={help} aria-label={say("keys")}>
-        <h2>{say("keys")}</h2>
+      <dialog ref={help} aria-label={say(FRAME.keys)}>
+        <h2>{say(FRAME.keys)}</h2>
         <Keys />
         <div class="row end">
           <button type="button" onClick={() => help.current?.close()}>
-            {say("close")}
+            {say(FRAME.close)}
           </button>
         </div>
       </dialog>
@@ -113,30 +115,30 @@ function Frame() {
   );
 }
 
-const KEYS: [string, Word][] = [
-  ["j", "key_next"],
-  ["k", "key_previous"],
-  ["Enter", "key_open"],
-  ["x", "key_choose"],
-  ["/", "key_search"],
-  ["g", "key_jobs"],
-  ["n", "key_new"],
-  ["l", "key_log_scale"],
-  ["s", "key_smoothing"],
-  ["w", "key_whole"],
-  ["f", "key_follow"],
-  ["?", "key_help"],
+const KEYS: [string, Text][] = [
+  ["j", FRAME.key_next],
+  ["k", FRAME.key_previous],
+  ["Enter", FRAME.key_open],
+  ["x", FRAME.key_choose],
+  ["/", FRAME.key_search],
+  ["g", FRAME.key_jobs],
+  ["n", FRAME.key_new],
+  ["l", FRAME.key_log_scale],
+  ["s", FRAME.key_smoothing],
+  ["w", FRAME.key_whole],
+  ["f", FRAME.key_follow],
+  ["?", FRAME.key_help],
 ];
 
 function Keys() {
   return (
     <dl class="keys">
-      {KEYS.map(([key, word]) => (
+      {KEYS.map(([key, text]) => (
         <div key={key}>
           <dt>
             <kbd>{key}</kbd>
           </dt>
-          <dd>{say(word)}</dd>
+          <dd>{say(text)}</dd>
         </div>
       ))}
     </dl>
@@ -155,7 +157,7 @@ function AwayBanner() {
   if (!away) return null;
   return (
     <p class="away" role="status">
-      {say("away", { age: duration((now - lastAnswerAt.value) / 1000) })}
+      {say(FRAME.away, { age: duration((now - lastAnswerAt.value) / 1000) })}
     </p>
   );
 }

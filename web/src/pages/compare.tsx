@@ -1,5 +1,5 @@
 // Two to six jobs side by side: their losses in one plot, and only what differs in settings and results.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, isFinal, type Job, Refused, type Summary } from "../api";
 import { type Curve, Series, smooth } from "../curve";
 import { count, duration, figure, NONE } from "../format";
@@ -7,12 +7,16 @@ import { readCurve, readNews, type Range } from "../history";
 import { language } from "../preferences";
 import { Card, Path, Status, useKeys } from "../parts/controls";
 import { type Line, Plot } from "../parts/plot";
+import { usePoll } from "../parts/poll";
 import { query, setQuery } from "../router";
 import { asText, leaves, same, type Tree } from "../spec";
-import { say } from "../words";
+import { say } from "../texts/say";
+import { COMPARE } from "../texts/compare";
+import { SHARED } from "../texts/shared";
 
 const COLORS = ["--train", "--eval", "--norm", "--rate", "--good", "--bad"];
 const POINTS = 1000;
+const POLL_MS = 2000;
 
 interface Side {
   job: Job;
@@ -42,28 +46,23 @@ interface Found {
 function useSides(ids: string[]): Found {
   const [found, setFound] = useState<Found>({ sides: new Map(), missing: new Set() });
   const key = ids.join(",") + language.value;
-  useEffect(() => {
-    let timer: number | undefined;
-    let stopped = false;
-    let held: Found = { sides: new Map(), missing: new Set() };
-    const look = async (): Promise<void> => {
-      const asked = ids.filter((id) => !held.missing.has(id));
-      const read = await Promise.allSettled(asked.map((id) => readSide(id, held.sides.get(id))));
-      if (stopped) return;
-      held = { sides: new Map(held.sides), missing: new Set(held.missing) };
-      read.forEach((one, at) => take(held, asked[at]!, one));
-      setFound(held);
-      const moving = ids.some(
-        (id) => !held.missing.has(id) && !(held.sides.has(id) && isFinal(held.sides.get(id)!.job)),
-      );
-      if (moving) timer = window.setTimeout(() => void look(), document.hidden ? 20_000 : 2000);
-    };
-    void look();
-    return () => {
-      stopped = true;
-      clearTimeout(timer);
-    };
-  }, [key]);
+  const held = useRef({ key: "", found });
+  usePoll(
+    async (isCurrent) => {
+      if (held.current.key !== key) held.current = { key, found: { sides: new Map(), missing: new Set() } };
+      const before = held.current.found;
+      const asked = ids.filter((id) => !before.missing.has(id));
+      const read = await Promise.allSettled(asked.map((id) => readSide(id, before.sides.get(id))));
+      if (!isCurrent()) return null;
+      const now: Found = { sides: new Map(before.sides), missing: new Set(before.missing) };
+      read.forEach((one, at) => take(now, asked[at]!, one));
+      held.current.found = now;
+      setFound(now);
+      const hasEnded = (id: string): boolean => now.sides.has(id) && isFinal(now.sides.get(id)!.job);
+      return ids.every((id) => now.missing.has(id) || hasEnded(id)) ? null : POLL_MS;
+    },
+    [key],
+  );
   return found;
 }
 
@@ -81,28 +80,28 @@ export function ComparePage() {
   const sides = ids.map((id) => found.sides.get(id)).filter((side): side is Side => side !== undefined);
   const missing = ids.filter((id) => found.missing.has(id));
   useEffect(() => {
-    document.title = `${say("compare")} · Stepline`;
+    document.title = `${say(SHARED.compare)} · Stepline`;
   }, [language.value]);
   if (ids.length < 2) {
     return (
       <div class="empty">
-        <b>{say("compare_few")}</b>
-        <a href="/">{say("back_to_jobs")}</a>
+        <b>{say(COMPARE.too_few)}</b>
+        <a href="/">{say(SHARED.back_to_jobs)}</a>
       </div>
     );
   }
-  if (sides.length + missing.length === 0) return <p class="note">{say("loading")}</p>;
+  if (sides.length + missing.length === 0) return <p class="note">{say(SHARED.loading)}</p>;
   return (
     <>
       <header class="page">
-        <h1>{sides.length < 2 ? say("compare") : say("compare_title", { n: sides.length })}</h1>
+        <h1>{sides.length < 2 ? say(SHARED.compare) : say(COMPARE.title, { n: sides.length })}</h1>
       </header>
       {missing.map((id) => (
         <p key={id} class="problem" role="alert">
-          {say("not_found_job", { id })}
+          {say(SHARED.not_found_job, { id })}
         </p>
       ))}
-      {sides.length > 0 ? <Overlay sides={sides} /> : <a href="/">{say("back_to_jobs")}</a>}
+      {sides.length > 0 ? <Overlay sides={sides} /> : <a href="/">{say(SHARED.back_to_jobs)}</a>}
       <Results sides={sides} />
       {sides.length > 1 && <Settings sides={sides} />}
     </>
@@ -132,7 +131,7 @@ function Overlay({ sides }: { sides: Side[] }) {
         return [
           { name: nameOf(job), series: new Series([...loss.step], [...loss.value]), color, width: 2 },
           {
-            name: `${nameOf(job)} · ${say("eval_loss")}`,
+            name: `${nameOf(job)} · ${say(SHARED.eval_loss)}`,
             series: new Series([...evals.step], [...evals.value]),
             color,
             width: 1,
@@ -145,11 +144,11 @@ function Overlay({ sides }: { sides: Side[] }) {
   );
   return (
     <Card
-      title={say("chart_loss")}
+      title={say(SHARED.chart_loss)}
       aside={
         <>
           <label class="inline">
-            {say("smoothing")}
+            {say(SHARED.smoothing)}
             <input
               type="range"
               min="0"
@@ -162,11 +161,11 @@ function Overlay({ sides }: { sides: Side[] }) {
           </label>
           <label class="inline">
             <input type="checkbox" checked={isLog} onChange={toggleLog} />
-            {say("log_scale")}
+            {say(SHARED.log_scale)}
           </label>
           {range && (
             <button type="button" onClick={() => onRange(null)}>
-              {say("whole_run")}
+              {say(SHARED.whole_run)}
             </button>
           )}
         </>
@@ -185,7 +184,7 @@ function Overlay({ sides }: { sides: Side[] }) {
       </dl>
       {lines.length > 0 && (
         <Plot
-          label={say("chart_loss")}
+          label={say(SHARED.chart_loss)}
           lines={lines}
           height={340}
           log={isLog}
@@ -194,7 +193,7 @@ function Overlay({ sides }: { sides: Side[] }) {
           onRange={onRange}
         />
       )}
-      <p class="note">{say("zoom_hint")}</p>
+      <p class="note">{say(SHARED.zoom_hint)}</p>
     </Card>
   );
 }
@@ -213,16 +212,16 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
             </span>{" "}
             {baseline !== undefined &&
               (job.id === baseline ? (
-                <span class="label on">{say("baseline")}</span>
+                <span class="label on">{say(COMPARE.baseline)}</span>
               ) : (
                 <button
                   type="button"
                   class="small"
-                  aria-label={say("make_baseline", { name: nameOf(job) })}
-                  title={say("make_baseline", { name: nameOf(job) })}
+                  aria-label={say(COMPARE.make_baseline, { name: nameOf(job) })}
+                  title={say(COMPARE.make_baseline, { name: nameOf(job) })}
                   onClick={() => setQuery({ baseline: job.id })}
                 >
-                  {say("baseline")}
+                  {say(COMPARE.baseline)}
                 </button>
               ))}
           </th>
@@ -243,21 +242,21 @@ function Results({ sides }: { sides: Side[] }) {
   const evalLoss = (side: Side): number | null =>
     side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
   const rows: [string, (side: Side) => number | null, (value: number | null) => string][] = [
-    [say("last_loss"), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
-    [say("best_loss"), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
-    [say("eval_loss"), evalLoss, figure],
-    [say("perplexity"), (side) => mapped(evalLoss(side), Math.exp), (value) => figure(value, 2)],
-    [say("speed"), ({ summary }) => summary?.tokens_per_second ?? null, count],
-    [say("duration"), seconds, duration],
+    [say(COMPARE.last_loss), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
+    [say(COMPARE.best_loss), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
+    [say(SHARED.eval_loss), evalLoss, figure],
+    [say(COMPARE.perplexity), (side) => mapped(evalLoss(side), Math.exp), (value) => figure(value, 2)],
+    [say(SHARED.speed), ({ summary }) => summary?.tokens_per_second ?? null, count],
+    [say(COMPARE.duration), seconds, duration],
   ];
   return (
-    <Card title={say("results")}>
+    <Card title={say(COMPARE.results)}>
       <div class="scroll">
         <table>
           <Columns sides={sides} baseline={baseline.job.id} />
           <tbody>
             <tr>
-              <th scope="row">{say("status")}</th>
+              <th scope="row">{say(SHARED.status)}</th>
               {sides.map(({ job }) => (
                 <td key={job.id}>
                   <Status job={job} />
@@ -265,7 +264,7 @@ function Results({ sides }: { sides: Side[] }) {
               ))}
             </tr>
             <tr>
-              <th scope="row">{say("steps")}</th>
+              <th scope="row">{say(COMPARE.steps)}</th>
               {sides.map(({ job }) => (
                 <td key={job.id}>{count(job.progress.step)}</td>
               ))}
@@ -304,9 +303,9 @@ function Settings({ sides }: { sides: Side[] }) {
     (path) => path !== "name" && specs.some((spec) => !same(spec.get(path), specs[0]?.get(path))),
   );
   return (
-    <Card title={say("differing")}>
+    <Card title={say(COMPARE.differing)}>
       {differing.length === 0 ? (
-        <p class="note">{say("no_differing")}</p>
+        <p class="note">{say(COMPARE.no_differing)}</p>
       ) : (
         <div class="scroll">
           <table class="differing">

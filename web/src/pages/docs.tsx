@@ -2,7 +2,9 @@
 import { useEffect } from "preact/hooks";
 import { Card } from "../parts/controls";
 import { loadOpenapi, openapi } from "../spec";
-import { say } from "../words";
+import { DOCS } from "../texts/docs";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
 
 const METHODS = ["get", "post", "put", "delete"];
 
@@ -32,7 +34,7 @@ export function DocsPage() {
           openapi.json
         </a>
       </header>
-      <p class="note">{say(openapi.value ? "docs_intro" : "loading")}</p>
+      <p class="note">{say(openapi.value ? DOCS.intro : SHARED.loading)}</p>
       {[...rooms].map(([room, operations]) => (
         <Card key={room} title={room}>
           <dl class="paths">

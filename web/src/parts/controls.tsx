@@ -4,7 +4,9 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
 import type { Value } from "../curve";
 import { count } from "../format";
-import { say, sayName } from "../words";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
+import { sayState } from "../texts/states";
 
 type Standing = Pick<
   Job,
@@ -17,17 +19,17 @@ export function Status({ job }: { job: Standing }) {
   const asked = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
   const detail = running
     ? job.unreachable
-      ? say("unreachable")
-      : (asked && sayName(asked)) || (job.phase && job.phase !== "training" ? sayName(job.phase) : null)
+      ? sayState("unreachable")
+      : (asked && sayState(asked)) || (job.phase && job.phase !== "training" ? sayState(job.phase) : null)
     : job.status === "queued" && job.queue_position
-      ? say("queue_place", { n: count(job.queue_position) })
+      ? say(SHARED.queue_place, { n: count(job.queue_position) })
       : job.status === "queued" && job.queue_position_above
-        ? say("queue_place_above", { n: count(job.queue_position_above) })
+        ? say(SHARED.queue_place_above, { n: count(job.queue_position_above) })
         : null;
   return (
     <span class={`status ${job.status}${job.unreachable ? " unreachable" : ""}`}>
       <i aria-hidden="true" />
-      {sayName(job.status)}
+      {sayState(job.status)}
       {detail && <small> · {detail}</small>}
     </span>
   );
@@ -46,7 +48,7 @@ export function CopyButton({ text, children }: { text: () => string | Promise<st
   };
   return (
     <button type="button" onClick={() => void copy()}>
-      <span aria-live="polite">{done ? `✓ ${say("copied")}` : children}</span>
+      <span aria-live="polite">{done ? `✓ ${say(SHARED.copied)}` : children}</span>
     </button>
   );
 }
@@ -100,7 +102,7 @@ export function AskButton({ question, action, children, kind }: AskProps) {
         )}
         <div class="row end">
           <button type="button" onClick={() => dialog.current?.close()}>
-            {say("no")}
+            {say(SHARED.no)}
           </button>
           <button type="button" class={kind ?? "primary"} disabled={busy} onClick={() => void act()}>
             {children}
@@ -122,7 +124,7 @@ export function Sparkline({ values }: { values: Value[] }) {
     return `${x.toFixed(1)},${y.toFixed(1)}`;
   });
   return (
-    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={say("loss_course")}>
+    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={say(SHARED.loss_trend)}>
       <polyline points={points.join(" ")} />
     </svg>
   );
@@ -131,7 +133,7 @@ export function Sparkline({ values }: { values: Value[] }) {
 export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
   const percent = job.progress.percent ?? (job.status === "succeeded" ? 100 : 0);
   return (
-    <progress class={job.status} max={100} value={percent} aria-label={say("progress")}>
+    <progress class={job.status} max={100} value={percent} aria-label={say(SHARED.progress)}>
       {percent.toFixed(0)} %
     </progress>
   );

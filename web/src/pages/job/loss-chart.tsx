@@ -1,14 +1,18 @@
 // The job's charts: train and eval loss in one, learning rate and gradient norm under it, one cursor over all three.
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type Curve, Series, smooth } from "../curve";
-import { count, figure, rate, roundBytes } from "../format";
-import { type Range, readCurve } from "../history";
-import type { JobStore } from "../live/store";
-import { query, setQuery } from "../router";
-import { say } from "../words";
-import { Card, useKeys } from "./controls";
-import { type Line, Plot } from "./plot";
+import type { Curve } from "../../curve";
+import { count } from "../../format";
+import { type Range, readCurve } from "../../history";
+import type { JobStore } from "../../live/store";
+import { Card, useKeys } from "../../parts/controls";
+import { Plot } from "../../parts/plot";
+import { query, setQuery } from "../../router";
+import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
+import { SHARED } from "../../texts/shared";
+import { axisFigure, axisRate, machineLines, makeLines, oneLine } from "./chart-lines";
+import { Readout } from "./readout";
 
 const SMOOTHING = 0.6;
 
@@ -50,12 +54,15 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
 
   const lines = useMemo(
     () => makeLines(curve, smoothing, isLog),
-    [curve, drawn, smoothing, isLog, rangeKey, say("raw")],
+    [curve, drawn, smoothing, isLog, rangeKey, say(JOB.raw)],
   );
-  const rates = useMemo(() => oneLine(curve, "learning_rate", say("chart_rate"), "--rate"), [curve, drawn, say("raw")]);
-  const norms = useMemo(() => oneLine(curve, "grad_norm", say("chart_norm"), "--norm"), [curve, drawn, say("raw")]);
+  const rates = useMemo(
+    () => oneLine(curve, "learning_rate", say(JOB.chart_rate), "--rate"),
+    [curve, drawn, say(JOB.raw)],
+  );
+  const norms = useMemo(() => oneLine(curve, "grad_norm", say(JOB.chart_norm), "--norm"), [curve, drawn, say(JOB.raw)]);
 
-  const machine = useMemo(() => machineLines(curve), [curve, drawn, say("raw")]);
+  const machine = useMemo(() => machineLines(curve), [curve, drawn, say(JOB.raw)]);
 
   const onRange = (to: Range | null): void => setQuery({ from: to && String(to.from), to: to && String(to.to) });
   const setSmoothing = (to: number): void => setQuery({ smooth: to === SMOOTHING ? null : String(to) });
@@ -74,12 +81,12 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
 
   return (
     <Card
-      title={say("chart_loss")}
+      title={say(SHARED.chart_loss)}
       class="charts"
       aside={
         <>
           <label class="inline">
-            {say("smoothing")}
+            {say(SHARED.smoothing)}
             <input
               type="range"
               min="0"
@@ -92,18 +99,18 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
           </label>
           <label class="inline">
             <input type="checkbox" checked={isLog} onChange={() => setQuery({ log: isLog ? null : "1" })} />
-            {say("log_scale")}
+            {say(SHARED.log_scale)}
           </label>
           {range && (
             <button type="button" onClick={() => onRange(null)}>
-              {say("whole_run")}
+              {say(SHARED.whole_run)}
             </button>
           )}
           <span class="row tight">
             <button
               type="button"
-              title={say("save_picture")}
-              aria-label={say("save_picture")}
+              title={say(JOB.save_picture)}
+              aria-label={say(JOB.save_picture)}
               onClick={() => canvas.current && savePicture(canvas.current, store.id)}
             >
               PNG
@@ -112,8 +119,8 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
               class="button"
               href={`/v1/jobs/${store.id}/metrics?format=csv`}
               download={`${store.id}.csv`}
-              title={say("save_csv")}
-              aria-label={say("save_csv")}
+              title={say(JOB.save_csv)}
+              aria-label={say(JOB.save_csv)}
             >
               CSV
             </a>
@@ -124,13 +131,13 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
       <Readout curve={curve} lines={lines} step={cursor} />
       {loss.length === 0 && curve.of("eval_loss").length === 0 ? (
         <div class="empty small">
-          <b>{say("no_points")}</b>
-          {!ended && <span>{say("no_points_hint")}</span>}
+          <b>{say(JOB.no_points)}</b>
+          {!ended && <span>{say(JOB.no_points_hint)}</span>}
         </div>
       ) : (
         <>
           <Plot
-            label={say("chart_loss")}
+            label={say(SHARED.chart_loss)}
             lines={lines}
             height={320}
             log={isLog}
@@ -143,9 +150,9 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
           />
           <div class="minor">
             <figure>
-              <figcaption>{say("chart_rate")}</figcaption>
+              <figcaption>{say(JOB.chart_rate)}</figcaption>
               <Plot
-                label={say("chart_rate")}
+                label={say(JOB.chart_rate)}
                 lines={rates}
                 height={130}
                 range={range}
@@ -156,9 +163,9 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
               />
             </figure>
             <figure>
-              <figcaption>{say("chart_norm")}</figcaption>
+              <figcaption>{say(JOB.chart_norm)}</figcaption>
               <Plot
-                label={say("chart_norm")}
+                label={say(JOB.chart_norm)}
                 lines={norms}
                 height={130}
                 range={range}
@@ -188,156 +195,23 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
           </div>
           <p class="note">
             {isThin
-              ? say("points_of", { shown: count(loss.length), n: count(curve.total) })
-              : say("points", { n: count(curve.total) })}
+              ? say(JOB.points_of, { shown: count(loss.length), n: count(curve.total) })
+              : say(JOB.points, { n: count(curve.total) })}
             {" · "}
-            {say("zoom_hint")}
+            {say(SHARED.zoom_hint)}
             {nonfinite.length > 0 && (
               <b class="bad">
                 {" "}
                 ·{" "}
-                {say("nonfinite_at", { steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : "") })}
+                {say(JOB.nonfinite_at, {
+                  steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : ""),
+                })}
               </b>
             )}
           </p>
         </>
       )}
     </Card>
-  );
-}
-
-function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line[] {
-  const loss = positive(curve.of("loss"), isLog);
-  const lines: Line[] = [];
-  if (curve.ghosts.length) {
-    lines.push({
-      name: say("rewound"),
-      series: joinGhosts(curve.ghosts, isLog),
-      color: "--muted",
-      opacity: 0.45,
-      width: 1,
-    });
-  }
-  if (smoothing > 0) lines.push({ name: say("raw"), series: loss, color: "--train", opacity: 0.3, width: 1 });
-  lines.push({
-    name: smoothing > 0 ? say("smoothed") : say("train_loss"),
-    series: new Series([...loss.step], smooth(loss, smoothing).value.slice()),
-    color: "--train",
-    width: 2,
-  });
-  const evals = positive(curve.of("eval_loss"), isLog);
-  lines.push({
-    name: say("eval_loss"),
-    series: new Series([...evals.step], [...evals.value]),
-    color: "--eval",
-    width: 1.25,
-    dots: true,
-  });
-  return lines;
-}
-
-/** A log scale has no place for what is not above 0. */
-function positive(series: Series, isLog: boolean): Series {
-  if (!isLog) return series;
-  return new Series(
-    series.step,
-    series.value.map((one) => (one !== null && one > 0 ? one : null)),
-  );
-}
-
-function joinGhosts(ghosts: Series[], isLog: boolean): Series {
-  const joined = new Series();
-  // Oldest first, so that of two ghosts of one step the newer is drawn.
-  for (const ghost of ghosts) {
-    const shown = positive(ghost, isLog);
-    shown.step.forEach((step, at) => joined.add(step, shown.value[at] ?? null));
-  }
-  return joined;
-}
-
-function oneLine(curve: Curve, name: string, label: string, color: string): Line[] {
-  const held = curve.of(name);
-  return [{ name: label, series: new Series([...held.step], [...held.value]), color, width: 1.5 }];
-}
-
-interface Machine {
-  line: Line;
-  format: (value: number) => string;
-  span: [number, number];
-  inBytes?: boolean;
-}
-
-/** What the machine was doing: its GPU, or its processor where there is none. */
-function machineLines(curve: Curve): Machine[] {
-  const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
-  const load = first("sys.gpu_percent", "sys.cpu_percent");
-  const memory = first("sys.gpu_memory_bytes", "sys.process_rss_bytes");
-  const lines: Machine[] = [];
-  if (load) {
-    const name = say(load === "sys.gpu_percent" ? "gpu_load" : "cpu_load");
-    lines.push({
-      line: oneLine(curve, load, name, "--muted")[0]!,
-      format: (value) => `${Math.round(value)} %`,
-      span: [0, 100],
-    });
-  }
-  if (memory) {
-    const line = oneLine(curve, memory, say("memory"), "--muted")[0]!;
-    // From 0, so that a few megabytes more or less look like that.
-    const most = Math.max(...line.series.value.map((one) => one ?? 0));
-    lines.push({ line, format: roundBytes, span: [0, most * 1.15], inBytes: true });
-  }
-  return lines;
-}
-
-const axisFigure = (value: number): string => {
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 0.001 || size >= 100_000)) return value.toExponential(0);
-  return String(+value.toPrecision(4));
-};
-
-/** As many digits as tell one mark from the next, however close together a schedule's rates lie. */
-const axisRate = (value: number, increment: number): string => {
-  const digits = Math.ceil(Math.log10(Math.abs(value) / increment)) + 1;
-  return rate(value, Math.min(7, Math.max(3, digits)));
-};
-
-/** The figures under the cursor, or the newest. */
-function Readout({ curve, lines, step }: { curve: Curve; lines: Line[]; step: number | null }) {
-  const at = step ?? curve.of("loss").last()?.step ?? null;
-  const value = (series: Series): number | null => {
-    if (at === null) return null;
-    const found = series.step.lastIndexOf(at);
-    return found < 0 ? null : (series.value[found] ?? null);
-  };
-  return (
-    <dl class="readout" aria-live="off">
-      <div>
-        <dt>{say("step")}</dt>
-        <dd>{count(at)}</dd>
-      </div>
-      {lines.map((line) => (
-        <div key={line.name}>
-          <dt>
-            <i
-              class={line.dots ? "dot" : ""}
-              style={{ background: `var(${line.color})`, opacity: line.opacity ?? 1 }}
-              aria-hidden="true"
-            />
-            {line.name}
-          </dt>
-          <dd>{figure(line.dots ? (value(line.series) ?? line.series.last()?.value) : value(line.series))}</dd>
-        </div>
-      ))}
-      <div>
-        <dt>{say("chart_rate")}</dt>
-        <dd>{rate(value(curve.of("learning_rate")))}</dd>
-      </div>
-      <div>
-        <dt>{say("chart_norm")}</dt>
-        <dd>{figure(value(curve.of("grad_norm")), 3)}</dd>
-      </div>
-    </dl>
   );
 }
 

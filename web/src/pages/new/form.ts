@@ -1,9 +1,11 @@
 // A form made from the JobSpec's JSON schema: its fields, what each takes, from the texts in it the spec, and what the
 // server says of which field.
-import type { Refused } from "./api";
-import { count } from "./format";
-import { asText, leaves, put, resolve, type Schema, type Tree } from "./spec";
-import { say } from "./words";
+import type { Refused } from "../../api";
+import { count } from "../../format";
+import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
+import { say } from "../../texts/say";
+import { NEW } from "../../texts/new";
+import { SHARED } from "../../texts/shared";
 
 export interface Field {
   path: string;
@@ -87,7 +89,7 @@ export function rangeOf(field: Field): string {
         low === undefined ? "" : bound(low, one.exclusiveMinimum, ">"),
         high === undefined ? "" : bound(high, one.exclusiveMaximum, "<"),
       ];
-      return high === undefined ? say("from_only", { min }) : say("from_to", { min, max });
+      return high === undefined ? say(NEW.from_only, { min }) : say(NEW.from_to, { min, max });
     })
     .filter(Boolean)
     .join("; ");
@@ -125,7 +127,7 @@ export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: R
         ? datasetOf(field.path, texts)
         : valueOf(field, (texts[field.path] ?? "").trim());
       if (value !== undefined) put(spec, field.path, value);
-      else if (field.isRequired) problems[field.path] = say("is_required");
+      else if (field.isRequired) problems[field.path] = say(NEW.is_required);
     } catch (error) {
       problems[field.path] = (error as Error).message;
     }
@@ -154,12 +156,12 @@ function valueOf(field: Field, text: string): unknown {
   if (numbers.length) {
     const value = Number(text);
     if (!Number.isFinite(value)) {
-      if (field.isNumber) throw new Error(say("must_be_number"));
+      if (field.isNumber) throw new Error(say(NEW.not_a_number));
       return text; // the server says what it may be
     }
     if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value))
-      throw new Error(say("must_be_whole"));
-    if (!numbers.some((one) => lies(value, one))) throw new Error(say("must_lie", { range: rangeOf(field) }));
+      throw new Error(say(NEW.not_an_integer));
+    if (!numbers.some((one) => lies(value, one))) throw new Error(say(NEW.out_of_range, { range: rangeOf(field) }));
     return value;
   }
   if (field.choices.some((one) => one.type === "array")) return text.split(/[\s,，]+/).filter(Boolean);
@@ -183,7 +185,7 @@ function labelsOf(text: string): Tree {
     .map((one) => one.trim())
     .filter(Boolean)) {
     const at = line.search(/[:：]/);
-    if (at < 1) throw new Error(say("faulty_label"));
+    if (at < 1) throw new Error(say(SHARED.label_malformed));
     labels[line.slice(0, at).trim()] = line.slice(at + 1).trim();
   }
   return labels;

@@ -1,27 +1,29 @@
 // A form for a new job, made from the JobSpec's schema, with the equivalent curl beside it. What is typed outlives a
 // reload; what the server refuses is said at its field.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, getPatiently, type Job, Refused, type components } from "../api";
-import { type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf, toldBy } from "../form";
-import { CHINESE } from "../fields";
-import { count } from "../format";
-import { language } from "../preferences";
-import { Card, CopyButton, onText, useKeys } from "../parts/controls";
-import { DatasetChooser } from "../parts/dataset-chooser";
-import { go, query } from "../router";
-import { asCurl, asText, defaults, loadOpenapi, openapi, shortest, type Tree } from "../spec";
-import { say, type Word } from "../words";
+import { call, getPatiently, type Job, Refused, type components } from "../../api";
+import { type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf, toldBy } from "./form";
+import { CHINESE } from "../../texts/fields";
+import { count } from "../../format";
+import { language } from "../../preferences";
+import { Card, CopyButton, onText, useKeys } from "../../parts/controls";
+import { DatasetChooser } from "./dataset-chooser";
+import { go, query } from "../../router";
+import { asCurl, asText, defaults, loadOpenapi, openapi, shortest, type Tree } from "../../spec";
+import { say, type Text } from "../../texts/say";
+import { NEW } from "../../texts/new";
+import { SHARED } from "../../texts/shared";
 
 type Plan = components["schemas"]["Plan"];
 
-const GROUPS: [Word, (path: string) => boolean][] = [
-  ["group_basic", (path) => /^(model|model_revision|dataset\..*)$/.test(path)],
-  ["group_training", (path) => path.startsWith("training.")],
-  ["group_lora", (path) => path.startsWith("lora.")],
-  ["group_evaluation", (path) => /^(evaluation|checkpoint)\./.test(path)],
-  ["group_about", (path) => /^(name|labels|priority|queue)$/.test(path)],
-  ["group_quantization", (path) => path.startsWith("quantization.")],
-  ["group_engine", (path) => path.startsWith("engine.")],
+const GROUPS: [Text, (path: string) => boolean][] = [
+  [NEW.group_basic, (path) => /^(model|model_revision|dataset\..*)$/.test(path)],
+  [NEW.group_training, (path) => path.startsWith("training.")],
+  [NEW.group_lora, (path) => path.startsWith("lora.")],
+  [NEW.group_evaluation, (path) => /^(evaluation|checkpoint)\./.test(path)],
+  [NEW.group_about, (path) => /^(name|labels|priority|queue)$/.test(path)],
+  [NEW.group_quantization, (path) => path.startsWith("quantization.")],
+  [NEW.group_engine, (path) => path.startsWith("engine.")],
 ];
 
 function keptDraft(from: string): Texts | null {
@@ -47,7 +49,7 @@ export function NewPage() {
   const [original, setOriginal] = useState<Job | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    document.title = `${say("new_job")} · Stepline`;
+    document.title = `${say(SHARED.new_job)} · Stepline`;
   }, [language.value]);
   useEffect(() => {
     let current = true;
@@ -72,13 +74,13 @@ export function NewPage() {
     setTexts(changed);
     keepDraft(from, changed);
   };
-  if (!texts || !openapi.value) return <p class="note">{problem || say("loading")}</p>;
+  if (!texts || !openapi.value) return <p class="note">{problem || say(SHARED.loading)}</p>;
   return (
     <Form
       key={from}
       texts={texts}
       change={change}
-      intro={problem || (original ? say("form_from", { name: original.name ?? original.id }) : say("form_intro"))}
+      intro={problem || (original ? say(NEW.intro_from, { name: original.name ?? original.id }) : say(NEW.intro))}
       forget={() => keepDraft(from, null)}
     />
   );
@@ -172,13 +174,13 @@ function Form({ texts, change, intro, forget }: FormProps) {
       <div>
         <header class="page">
           <div>
-            <h1>{say("new_job")}</h1>
+            <h1>{say(SHARED.new_job)}</h1>
             <p class="note">{intro}</p>
           </div>
         </header>
-        {GROUPS.map(([word, fits]) => (
-          <Card key={word} title={say(word)}>
-            <fieldset aria-label={say(word)}>
+        {GROUPS.map(([text, fits]) => (
+          <Card key={text[0]} title={say(text)}>
+            <fieldset aria-label={say(text)}>
               {fields
                 .filter((field) => fits(field.path))
                 .map((field) => (
@@ -189,8 +191,8 @@ function Form({ texts, change, intro, forget }: FormProps) {
         ))}
       </div>
       <aside>
-        <Card title={say("equivalent")} aside={<CopyButton text={() => asCurl(spec)}>{say("copy")}</CopyButton>}>
-          <pre tabIndex={0} aria-label={say("equivalent")}>
+        <Card title={say(NEW.equivalent)} aside={<CopyButton text={() => asCurl(spec)}>{say(SHARED.copy)}</CopyButton>}>
+          <pre tabIndex={0} aria-label={say(NEW.equivalent)}>
             {asCurl(spec)}
           </pre>
           <div aria-live="polite">
@@ -198,16 +200,16 @@ function Form({ texts, change, intro, forget }: FormProps) {
               <p class="fresh">
                 ✓{" "}
                 {plan.steps != null
-                  ? say("plan_ok", {
+                  ? say(NEW.plan_ok, {
                       steps: count(plan.steps),
                       rows: count(plan.train_rows),
                       eval: count(plan.eval_rows),
                     })
-                  : say("plan_hub")}
+                  : say(NEW.plan_hub)}
               </p>
             )}
             {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
-            {tried && faulty && <p class="problem">{say("form_faulty")}</p>}
+            {tried && faulty && <p class="problem">{say(NEW.has_problems)}</p>}
             {unplaced.map(({ param, words }) => (
               <p key={param} class="problem" role="alert">
                 {param && `${param}: `}
@@ -224,10 +226,10 @@ function Form({ texts, change, intro, forget }: FormProps) {
                 setTried(false);
               }}
             >
-              {say("reset_form")}
+              {say(NEW.reset)}
             </button>
             <button type="submit" class="primary" disabled={busy}>
-              {say("submit")}
+              {say(NEW.submit)}
             </button>
           </div>
         </Card>
@@ -237,7 +239,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
 }
 
 function sayCost(cost: NonNullable<Plan["evaluation"]>): string {
-  return say("plan_eval", {
+  return say(NEW.plan_eval, {
     times: count(cost.evaluations),
     eval: count(cost.rows),
     passes: count(cost.row_passes),
@@ -267,7 +269,7 @@ function Row({ field, texts, set, problem }: RowProps) {
   const id = idOf(path);
   const said = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
   const usual = field.isRequired
-    ? say("required")
+    ? say(NEW.required)
     : field.usual === null || field.usual === undefined
       ? ""
       : asText(field.usual);
@@ -284,7 +286,7 @@ function Row({ field, texts, set, problem }: RowProps) {
         <textarea
           {...said}
           value={text}
-          placeholder={say("label_example")}
+          placeholder={say(SHARED.label_example)}
           onInput={onText((to) => set({ [path]: to }))}
         />
       ) : field.options ? (

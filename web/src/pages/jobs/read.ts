@@ -1,6 +1,6 @@
 // One page of the job list. The server looks through a bounded number of jobs for what no index answers; this asks on until
 // the page is full.
-import { get, type components, type Job, withQuery } from "./api";
+import { get, type components, type Job, withQuery } from "../../api";
 
 type JobPage = components["schemas"]["JobPage"];
 

@@ -1,14 +1,17 @@
 // The tail of a job's log: follows while it should, filtered by level and text; only the newest lines are held.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, isFinal, type List, type LogLine, withQuery } from "../api";
-import { clock } from "../format";
-import type { JobStore } from "../live/store";
-import { query, setQuery } from "../router";
-import { say } from "../words";
-import { Card, onText, useKeys } from "./controls";
+import { get, isFinal, type List, type LogLine, withQuery } from "../../api";
+import { clock } from "../../format";
+import type { JobStore } from "../../live/store";
+import { query, setQuery } from "../../router";
+import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
+import { Card, onText, useKeys } from "../../parts/controls";
+import { usePoll } from "../../parts/poll";
 
 const HELD_LINES = 5000;
 const SHOWN_LINES = 1000;
+const POLL_MS = 2000;
 const LEVELS = ["debug", "info", "warning", "error"];
 
 /** Lines as they come: asked for again and again until the job has ended. */
@@ -17,32 +20,25 @@ export function useLog(store: JobStore): LogLine[] {
   const ended = store.job.value !== null && isFinal(store.job.value);
   const events = store.events.value.length;
   const cursor = useRef<string | null>(null);
-  useEffect(() => {
-    let timer: number | undefined;
-    let stopped = false;
-    const read = async (): Promise<void> => {
+  usePoll(
+    async (isCurrent) => {
       try {
-        for (let more = true; more && !stopped;) {
+        for (let more = true; more && isCurrent();) {
           const page = await get<List<LogLine>>(
             withQuery(`/v1/jobs/${store.id}/logs`, { cursor: cursor.current, limit: 5000 }),
           );
-          if (stopped) return;
+          if (!isCurrent()) return null;
           cursor.current = page.cursor;
           if (page.data.length) setLines((held) => [...held, ...page.data].slice(-HELD_LINES));
           more = page.has_more;
         }
       } catch {
-        // The banner tells; the next round asks again from the same cursor.
+        // The banner says that the server is away; the next round asks again from the same cursor.
       }
-      if (!stopped && (!ended || cursor.current === null))
-        timer = window.setTimeout(() => void read(), document.hidden ? 10_000 : 2000);
-    };
-    void read();
-    return () => {
-      stopped = true;
-      clearTimeout(timer);
-    };
-  }, [store.id, ended, ended ? events : 0]);
+      return ended && cursor.current !== null ? null : POLL_MS;
+    },
+    [store.id, ended, ended ? events : 0],
+  );
   return lines;
 }
 
@@ -71,37 +67,37 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
 
   return (
     <Card
-      title={say("log")}
+      title={say(JOB.log)}
       class="log-card"
       aside={
         <>
           <input
             type="search"
-            aria-label={say("search_log")}
-            placeholder={say("search_log")}
+            aria-label={say(JOB.search_log)}
+            placeholder={say(JOB.search_log)}
             value={text}
             onInput={onText((to) => setQuery({ find: to }))}
           />
-          <select aria-label={say("level")} value={level} onChange={onText((to) => setQuery({ level: to }))}>
-            <option value="">{say("level_all")}</option>
-            <option value="info">{say("level_info")}</option>
-            <option value="warning">{say("level_warning")}</option>
-            <option value="error">{say("level_error")}</option>
+          <select aria-label={say(JOB.level)} value={level} onChange={onText((to) => setQuery({ level: to }))}>
+            <option value="">{say(JOB.level_all)}</option>
+            <option value="info">{say(JOB.level_info)}</option>
+            <option value="warning">{say(JOB.level_warning)}</option>
+            <option value="error">{say(JOB.level_error)}</option>
           </select>
           <label class="inline">
             <input type="checkbox" checked={follow} onChange={toggle} />
-            {say("follow")}
+            {say(JOB.follow)}
           </label>
           <a class="button" href={`/v1/jobs/${store.id}/logs?format=text`} target="_blank" rel="noreferrer">
-            {say("whole_log")}
+            {say(JOB.whole_log)}
           </a>
         </>
       }
     >
-      <div ref={box} class="log" role="log" aria-label={say("log")} aria-live="off" tabIndex={0}>
-        {lines.length === 0 && <p class="note">{say("no_log")}</p>}
-        {lines.length > 0 && shown.length === 0 && <p class="note">{say("no_log_match")}</p>}
-        {fitting.length > shown.length && <p class="note">{say("log_capped", { n: SHOWN_LINES })}</p>}
+      <div ref={box} class="log" role="log" aria-label={say(JOB.log)} aria-live="off" tabIndex={0}>
+        {lines.length === 0 && <p class="note">{say(JOB.no_log)}</p>}
+        {lines.length > 0 && shown.length === 0 && <p class="note">{say(JOB.no_log_match)}</p>}
+        {fitting.length > shown.length && <p class="note">{say(JOB.log_capped, { n: SHOWN_LINES })}</p>}
         {shown.map((line, at) => (
           <div key={`${line.attempt} ${fitting.length - shown.length + at}`} class={line.level ?? ""}>
             <time>{clock(line.at, true)}</time>

@@ -1,0 +1,50 @@
+// The list as the page holds it: one page of jobs under the filters, kept up to date.
+import { signal } from "@preact/signals";
+import { useState } from "preact/hooks";
+import { Away, Refused } from "../../api";
+import { usePoll } from "../../parts/poll";
+import { language } from "../../preferences";
+import { type Found, readJobs } from "./read";
+
+const PAGE = 25;
+const POLL_MS = 2000;
+
+/** Filters as the address holds them. */
+export interface Wanted {
+  search: string;
+  status: string;
+  label: string;
+  cursor: string | null;
+}
+
+/** The page of jobs that was shown last, so that a way back shows it at once. */
+const seen = signal<{ key: string; page: Found } | null>(null);
+
+/** Returns the jobs, or those of the filters before until they are there; and what the server says against the filters. */
+export function useJobs(wanted: Wanted): { page: Found | null; problem: string } {
+  const key = JSON.stringify([wanted, language.value]);
+  const [problem, setProblem] = useState("");
+  usePoll(
+    async (isCurrent) => {
+      const isNew = seen.value?.key !== key;
+      const show = (page: Found): boolean => {
+        if (isCurrent()) seen.value = { key, page };
+        return isCurrent();
+      };
+      try {
+        const status = wanted.status ? wanted.status.split(",") : [];
+        const page = await readJobs({ ...wanted, status }, PAGE, (part) => (isNew ? show(part) : isCurrent()));
+        if (!show(page)) return null;
+        setProblem("");
+        if (page.searched > PAGE * 100) return POLL_MS * 10; // a long search costs the server too much to repeat often
+      } catch (error) {
+        if (error instanceof Refused) setProblem(error.message);
+        else if (!(error instanceof Away)) throw error;
+      }
+      return POLL_MS;
+    },
+    [key],
+  );
+  const held = seen.value;
+  return { page: held && (held.key === key || held.page.data.length) ? held.page : null, problem };
+}
