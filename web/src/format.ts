@@ -1,4 +1,4 @@
-// Numbers, times and sizes as a reader wants them, in the page's language.
+// Numbers, times and sizes as text in the page's language.
 import { language } from "./preferences";
 
 export const NONE = "—";
@@ -60,7 +60,7 @@ export function bytes(value: number | null | undefined): string {
   return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
-/** A step where there is little room. */
+/** A step in little space. */
 export function shortStep(step: number): string {
   const size = Math.abs(step);
   if (size >= 1_000_000) return `${+(step / 1_000_000).toFixed(2)}M`;

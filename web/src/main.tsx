@@ -1,4 +1,4 @@
-// The front door: the frame around every page, and which page is shown.
+// The frame around every page, and the choice of the page from the address.
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
@@ -32,7 +32,7 @@ function Shown() {
   return <p class="empty">{say(FRAME.not_found)}</p>;
 }
 
-/** A part of an address as it is meant, or as it stands if nothing is meant by it. */
+/** A part of an address, decoded; unchanged if it is malformed. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -145,7 +145,7 @@ function Keys() {
   );
 }
 
-/** Says that the server is away and how old the data is; asks until it is back. */
+/** Says that the server cannot be reached and how old the data is; asks the server until it answers. */
 function AwayBanner() {
   const away = awaySince.value !== null;
   const now = useClock(away);

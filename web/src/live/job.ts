@@ -1,5 +1,5 @@
-// Keeps one job's store up to date: by the event stream while there is one, else by polling. What the store holds stays
-// when the server is away.
+// Keeps one job's store up to date: by the event stream while there is one, else by polling. The store keeps its content
+// while the server cannot be reached.
 import { computed, effect, signal } from "@preact/signals";
 import { Away, isFinal, Refused } from "../api";
 import { language } from "../preferences";
@@ -8,14 +8,12 @@ import { JobStore } from "./store";
 import { JobStream } from "./stream";
 
 /**
- * What keeps the job up to date.
+ * How the job is kept up to date. Every state but `closed` refreshes the store by requests now and then.
  *
- *     polling ──> opening ──> streaming     a look over the job finds no stream, and the last one is long enough ago
- *        ^───────────┴────────────┘         the stream ends, is silent, or the page is hidden
- *     any ──> resting ──> polling           the job has ended or does not exist; the reader acts, or comes back
- *     any ──> closed                        the reader leaves the page
- *
- * In every state but `closed` a look may be going on: it reads the job, and what the store lacks of it.
+ *     polling -> opening -> streaming   after a refresh, if the page is visible and the last stream ended a while ago
+ *     opening, streaming -> polling     the stream ended, missed points, or the page was hidden
+ *     any -> resting                    the job has ended or does not exist; an action of the reader refreshes it
+ *     any -> closed                     the reader has left the page
  */
 type State =
   | { name: "polling" }
@@ -24,14 +22,14 @@ type State =
   | { name: "resting" }
   | { name: "closed" };
 
-/** One look at a time; one that is asked for meanwhile follows, since the answer may be older than its cause. */
-type Look = { name: "none" } | { name: "reading" } | { name: "reading, then again" };
+/** One refresh runs at a time. If another is asked for meanwhile, it follows: the first may have read an older state. */
+type Refresh = { name: "idle" } | { name: "running" } | { name: "running, then again" };
 
 const POLL_SECONDS = 1;
 const LEAST_POLL_SECONDS = 0.5;
 const PAUSED_POLL_SECONDS = 5;
 const RETRY_SECONDS = 2;
-/** A stream can die without a word: how often to look whether the job has moved on without it. */
+/** A connection can die silently: how often to check whether the stream has missed points. */
 const CHECK_STREAM_SECONDS = 15;
 const STREAM_AGAIN_SECONDS = 10;
 const HIDDEN_FACTOR = 10;
@@ -43,13 +41,13 @@ export class LiveJob {
   readonly source = computed(() => (this.state.value.name === "streaming" ? "stream" : "polls"));
 
   private readonly reader: JobReader;
-  private look: Look = { name: "none" };
+  private running: Refresh = { name: "idle" };
   private timer: number | undefined;
   private streamNotBefore = 0;
   private readonly stopEffects: () => void;
   private readonly onVisible = (): void => {
     if (document.visibilityState === "hidden") this.closeStream();
-    else this.lookIn(0);
+    else this.refreshIn(0);
   };
 
   constructor(readonly id: string) {
@@ -62,7 +60,7 @@ export class LiveJob {
       if (!first) void this.reword();
       first = false;
     });
-    this.lookIn(0);
+    this.refreshIn(0);
   }
 
   close(): void {
@@ -72,9 +70,9 @@ export class LiveJob {
     document.removeEventListener("visibilitychange", this.onVisible);
   }
 
-  /** Look again at once, after an action of the reader. */
+  /** Read the job again at once, after an action of the reader. */
   refresh(): void {
-    this.lookIn(0);
+    this.refreshIn(0);
   }
 
   private get stream(): JobStream | null {
@@ -95,33 +93,33 @@ export class LiveJob {
     this.state.value = state;
   }
 
-  private lookIn(seconds: number): void {
+  private refreshIn(seconds: number): void {
     clearTimeout(this.timer);
-    if (!this.isClosed) this.timer = window.setTimeout(() => void this.lookNow(), seconds * 1000);
+    if (!this.isClosed) this.timer = window.setTimeout(() => void this.refreshNow(), seconds * 1000);
   }
 
-  private async lookNow(): Promise<void> {
+  private async refreshNow(): Promise<void> {
     if (this.isClosed) return;
-    if (this.look.name !== "none") {
-      this.look = { name: "reading, then again" };
+    if (this.running.name !== "idle") {
+      this.running = { name: "running, then again" };
       return;
     }
-    this.look = { name: "reading" };
+    this.running = { name: "running" };
     let wait: number | null;
     let again: boolean;
     try {
       wait = await this.catchUp();
     } finally {
-      again = (this.look as Look).name === "reading, then again";
-      this.look = { name: "none" };
+      again = (this.running as Refresh).name === "running, then again";
+      this.running = { name: "idle" };
     }
     if (this.isClosed) return;
-    if (again) this.lookIn(0);
+    if (again) this.refreshIn(0);
     else if (wait === null) this.enter({ name: "resting" });
     else this.goOn(wait);
   }
 
-  /** Read what is new. Returns after how many seconds to look again, null if nothing more will come. */
+  /** Read what is new. Returns the seconds until the next refresh, null if nothing more will come. */
   private async catchUp(): Promise<number | null> {
     try {
       const job = await this.reader.readJob();
@@ -140,14 +138,14 @@ export class LiveJob {
     }
   }
 
-  /** Wait for the next look, with a stream if the page is seen and there may be one. */
+  /** Schedule the next refresh, and open a stream if the page is visible and the last one ended a while ago. */
   private goOn(wait: number): void {
-    if (document.visibilityState === "hidden") return this.lookIn(wait * HIDDEN_FACTOR);
+    if (document.visibilityState === "hidden") return this.refreshIn(wait * HIDDEN_FACTOR);
     if (!this.stream) {
       if (Date.now() >= this.streamNotBefore) this.openStream();
       else this.enter({ name: "polling" });
     }
-    this.lookIn(this.stream ? CHECK_STREAM_SECONDS : Math.max(wait, LEAST_POLL_SECONDS));
+    this.refreshIn(this.stream ? CHECK_STREAM_SECONDS : Math.max(wait, LEAST_POLL_SECONDS));
   }
 
   private openStream(): void {
@@ -157,14 +155,14 @@ export class LiveJob {
       onStatus: (frame) => {
         const held = store.job.value;
         store.mergeStatus(frame);
-        if (frame.status !== held?.status || frame.attempt !== held?.attempt) this.lookIn(0);
+        if (frame.status !== held?.status || frame.attempt !== held?.attempt) this.refreshIn(0);
       },
       onPoints: (series, cursor) => {
         store.addPoints(series, cursor);
         if (store.isTooLong) this.fallBack();
       },
       onRewind: (toStep) => store.rewind(toStep),
-      onEvent: () => void reader.readEvents().catch(() => this.lookIn(1)),
+      onEvent: () => void reader.readEvents().catch(() => this.refreshIn(1)),
       onEnd: () => this.fallBack(),
     });
     this.enter({ name: "opening", stream });
@@ -173,7 +171,7 @@ export class LiveJob {
   /** Poll at once instead of waiting for the stream. */
   private fallBack(): void {
     this.closeStream();
-    this.lookIn(0);
+    this.refreshIn(0);
   }
 
   private closeStream(): void {

@@ -1,11 +1,11 @@
-// Fills the store of one job by requests: everything at first, then only what is new. It decides neither when to ask nor
-// what to do when a request fails.
+// Fills the store of one job by requests: everything at first, then only what is new. The caller decides when to read, and
+// handles requests that fail.
 import { type Artifact, type Attempt, type Event, get, type Job, type List, type Summary, withQuery } from "../api";
 import { readCurve, readNews } from "../history";
 import type { JobStore } from "./store";
 
 export class JobReader {
-  /** The last reading of events: one at a time, so that none is added twice. */
+  /** The last reading of events. They are read one after the other, so that none is added twice. */
   private readingEvents: Promise<void> = Promise.resolve();
   /** Status and attempt for which attempts, files and summary were read. */
   private restIsOf = "";
@@ -17,14 +17,14 @@ export class JobReader {
   }
 
   /**
-   * Read what the store lacks of a job that was just read; the points only if asked to. Returns after how many seconds
-   * the server expects new points, null if it does not say so.
+   * Read the rest of a job: new points (not needed while a stream delivers them), events, attempts and files. Returns the
+   * seconds until the server expects new points, null if it does not say.
    */
   async catchUp(job: Job, withPoints: boolean): Promise<number | null> {
     const { store } = this;
     let wait: number | null;
     if (store.job.value === null) {
-      // All of it before any is shown, so that nothing moves afterwards.
+      // Everything is read before any of it is shown, so that nothing moves afterwards.
       [wait] = await Promise.all([this.readPoints(), this.readEvents(), this.readRest(job)]);
       store.job.value = job;
     } else {

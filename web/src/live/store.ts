@@ -1,4 +1,4 @@
-// What the page knows of one job. The store changes by what it is given; it sends no request and starts no timer.
+// What the page knows of one job. The store only holds data: it sends no requests and starts no timers.
 import { signal } from "@preact/signals";
 import type { Artifact, Attempt, Event, Job, Summary } from "../api";
 import { Curve } from "../curve";
@@ -9,7 +9,7 @@ const MOST_POINTS = 2 * MAX_POINTS + 1000;
 
 export class JobStore {
   readonly job = signal<Job | null>(null);
-  /** Whether the server said that there is no such job. */
+  /** Whether the server has no such job. */
   readonly missing = signal(false);
   readonly curve = signal(new Curve());
   /** Counts the changes of the curve, which is changed in place. */
@@ -19,9 +19,9 @@ export class JobStore {
   readonly artifacts = signal<Artifact[]>([]);
   readonly summary = signal<Summary | null>(null);
 
-  /** The position in the history up to which the curve is filled; null: nothing of it was read. */
+  /** The cursor of the history after the points read so far; null before the first. */
   pointsCursor: string | null = null;
-  /** The position in the list of events up to which they were read; null: none was. */
+  /** The cursor of the events after those read so far; null before the first. */
   eventsCursor: string | null = null;
 
   constructor(readonly id: string) {}
@@ -50,7 +50,7 @@ export class JobStore {
     this.drawn.value += 1;
   }
 
-  /** Take over a status frame of the stream, whose error has no sentences. */
+  /** Apply a status frame of the stream. Its error is in the browser's language, not the page's, so the old one is kept. */
   mergeStatus(frame: Partial<Job>): void {
     const held = this.job.value;
     if (held) this.job.value = { ...held, ...frame, error: held.error };
@@ -61,7 +61,7 @@ export class JobStore {
     this.eventsCursor = cursor;
   }
 
-  /** Forget the server's sentences, which are in the language that the reader has left. */
+  /** Drop the server's sentences after a change of language. */
   dropSentences(): void {
     this.events.value = [];
     this.eventsCursor = null;

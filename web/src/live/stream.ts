@@ -1,10 +1,9 @@
-// The event stream of one job: opens it and parses its frames. A stream that has ended is not opened again; its owner
-// makes another.
+// The event stream of one job: opens it once and parses its frames.
 import { type Job, withQuery } from "../api";
 import type { Columns } from "../history";
 import { parse } from "../text";
 
-/** A stream that is not open by then is given up: a proxy may hold it back. */
+/** A stream that is not open after this time is abandoned: a proxy may buffer it. */
 const OPENING_MS = 5000;
 
 export interface StreamHandlers {
@@ -13,7 +12,7 @@ export interface StreamHandlers {
   onPoints: (series: Record<string, Columns>, cursor: string) => void;
   onRewind: (toStep: number) => void;
   onEvent: () => void;
-  /** The stream could not be opened, broke off, or was ended by the server. It is closed, and no other call follows. */
+  /** The stream could not be opened, broke, or was ended by the server. It is closed; no other call follows. */
   onEnd: () => void;
 }
 
@@ -21,7 +20,7 @@ export class JobStream {
   private readonly source: EventSource;
   private readonly opening: number;
   private closed = false;
-  private hadPoints = true; // one that has just been opened is not silent
+  private hadPoints = true; // a new stream has missed nothing yet
 
   constructor(id: string, since: string | null, handlers: StreamHandlers) {
     this.source = new EventSource(withQuery(`/v1/jobs/${id}/stream`, { since }));
@@ -51,7 +50,7 @@ export class JobStream {
     on("done", end);
   }
 
-  /** Whether points have come since the last call. */
+  /** Returns whether points have arrived since the last call. */
   takeHadPoints(): boolean {
     const had = this.hadPoints;
     this.hadPoints = false;

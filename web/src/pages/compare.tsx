@@ -1,4 +1,4 @@
-// Two to six jobs side by side: their losses in one plot, and only what differs in settings and results.
+// Two to six jobs side by side: their losses in one plot, their results, and the settings in which they differ.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, isFinal, type Job, Refused, type Summary } from "../api";
 import { type Curve, Series, smooth } from "../curve";
@@ -38,11 +38,11 @@ async function readSide(id: string, held: Side | undefined): Promise<Side> {
 
 interface Found {
   sides: Map<string, Side>;
-  /** Ids of no job, which are not asked for again. */
+  /** Ids without a job; they are not asked for again. */
   missing: Set<string>;
 }
 
-/** What was found of the jobs so far. */
+/** The jobs read so far, and the ids without a job. */
 function useSides(ids: string[]): Found {
   const [found, setFound] = useState<Found>({ sides: new Map(), missing: new Set() });
   const key = ids.join(",") + language.value;
@@ -198,7 +198,7 @@ function Overlay({ sides }: { sides: Side[] }) {
   );
 }
 
-/** The header of a table with one column a job; a click makes it the baseline. */
+/** The header of a table with one column per job, each with a button that makes it the baseline. */
 function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undefined }) {
   return (
     <thead>

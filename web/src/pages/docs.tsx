@@ -1,4 +1,4 @@
-// The API's paths, read from its own OpenAPI document: nothing is loaded from elsewhere.
+// The API's paths, from its own OpenAPI document; nothing is loaded from other hosts.
 import { useEffect } from "preact/hooks";
 import { Card } from "../parts/controls";
 import { loadOpenapi, openapi } from "../spec";

@@ -1,4 +1,4 @@
-// Workers and their GPUs: who is there, what it computes on, and which job it holds.
+// The workers: their devices, their current jobs, and whether they are online.
 import { useEffect, useState } from "preact/hooks";
 import { get, type List, type Worker } from "../api";
 import { bytes, duration, shortId } from "../format";

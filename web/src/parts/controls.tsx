@@ -1,4 +1,4 @@
-// The small parts that every page uses: status, buttons that copy or ask back, a course of a loss.
+// Small parts that several pages use: status, progress, cards, buttons that copy or ask for confirmation, keys.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
@@ -13,7 +13,7 @@ type Standing = Pick<
   "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above"
 >;
 
-/** Status and phase in one: a job that evaluates says so, and is not called done before it is. */
+/** Status and phase in one, so that a job at its last step that still evaluates does not look finished. */
 export function Status({ job }: { job: Standing }) {
   const running = job.status === "running";
   const asked = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
@@ -55,7 +55,7 @@ export function CopyButton({ text, children }: { text: () => string | Promise<st
 
 async function putOnClipboard(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Browsers give the clipboard to https and localhost only; this old way works on a plain http host as well.
+  // Browsers allow the clipboard on https and localhost only; this deprecated way works on a plain http host too.
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
@@ -71,7 +71,7 @@ interface AskProps {
   kind?: "danger" | "primary";
 }
 
-/** A button that asks back before it acts, and shows what the server said if it says no. */
+/** A button that asks for confirmation, and shows the server's message if the action is rejected. */
 export function AskButton({ question, action, children, kind }: AskProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [problem, setProblem] = useState("");
@@ -113,7 +113,7 @@ export function AskButton({ question, action, children, kind }: AskProps) {
   );
 }
 
-/** The course of a loss at a glance. */
+/** The trend of a loss in little space. */
 export function Sparkline({ values }: { values: Value[] }) {
   const finite = values.filter((one): one is number => one !== null);
   if (finite.length < 2) return <span class="spark" />;
@@ -161,12 +161,12 @@ export function Card({
   );
 }
 
-/** A setting's dotted path, which may break after a dot or an underscore and nowhere else. */
+/** A setting's dotted path; lines break only after a dot or an underscore. */
 export function Path({ of }: { of: string }) {
   return <>{of.split(/(?<=[._])/).flatMap((part) => [part, <wbr />])}</>;
 }
 
-/** Render again every second while something counts down or up. */
+/** The time now; while on, the component renders again every second. */
 export function useClock(isOn: boolean): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -179,17 +179,17 @@ export function useClock(isOn: boolean): number {
 
 type KeyHandler = (event: KeyboardEvent) => void;
 
-/** Keys of a page; none while the reader writes or a dialog is open. */
+/** Keyboard shortcuts of a page; ignored while the reader types or a dialog is open. */
 export function useKeys(keys: Record<string, KeyHandler>): void {
   const held = useRef(keys);
   held.current = keys;
-  // At once, not after the next frame: a key pressed in between would be lost.
+  // A layout effect, since a key pressed before the next frame would be lost.
   useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       const target = event.target as HTMLElement;
       if (target.matches("input:not([type=checkbox],[type=range]), textarea, select")) return;
-      if (event.key === "Enter" && target.closest("a, button, summary")) return; // it activates what has the focus
+      if (event.key === "Enter" && target.closest("a, button, summary")) return; // Enter activates the focused element
       const handle = held.current[event.key];
       if (!handle) return;
       event.preventDefault();
@@ -202,7 +202,7 @@ export function useKeys(keys: Record<string, KeyHandler>): void {
 
 type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
-/** A handler that is given the field's text. */
+/** An event handler that passes on the field's text. */
 export const onText =
   (use: (text: string) => void) =>
   (event: { currentTarget: Field }): void =>

@@ -21,12 +21,12 @@ interface Props {
   lines: Line[];
   height: number;
   log?: boolean;
-  /** What the axis of values spans at least: a load from 0 to 100, say. */
+  /** The least range of the value axis, such as 0 to 100 for a load. */
   span?: [number, number] | undefined;
-  /** Sizes in bytes: marks at powers of 2. */
+  /** Sizes in bytes: ticks at powers of 2. */
   inBytes?: boolean | undefined;
   range?: { from: number; to: number } | null;
-  /** A value at a mark of the axis, whose marks lie an increment apart. */
+  /** Writes the value at a tick of the axis; `increment` is the distance between ticks. */
   format: (value: number, increment: number) => string;
   onRange?: (range: { from: number; to: number } | null) => void;
   onCursor?: (step: number | null) => void;
@@ -35,12 +35,12 @@ interface Props {
   onCanvas?: (canvas: HTMLCanvasElement) => void;
 }
 
-/** Room of a dot: closer together, each would be drawn over the one before it. */
+/** Pixels for each dot; in less, dots would overlap. */
 const DOT_WIDTH = 12;
 
 const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
-/** The color that a CSS variable stands for now, as a canvas needs it. */
+/** The current color of a CSS variable, in a form that a canvas takes. */
 function ink(variable: string, opacity = 1): string {
   const probe = document.createElement("i");
   probe.style.color = `var(${variable})`;
@@ -123,7 +123,7 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
   };
 }
 
-/** Whether a line's points that are in view have room for a dot each. */
+/** Whether there is room for a dot at each visible point of a line. */
 function haveRoom(plot: uPlot, line: Line | undefined): boolean {
   const { min, max } = plot.scales.x!;
   return line !== undefined && line.series.between(min ?? 0, max ?? 0).length * DOT_WIDTH < plot.width;
@@ -141,7 +141,7 @@ function yRange(span: [number, number] | undefined, min: number | null, max: num
   return uPlot.rangeNum(min, max, 0.08, false) as [number, number];
 }
 
-/** The lines over one axis of steps; where a line has no point, it goes on to its next. */
+/** The lines over one axis of steps; a line without a point at a step is drawn straight to its next. */
 function align(lines: Line[]): uPlot.AlignedData {
   const shown = lines.map((line): uPlot.AlignedData => [line.series.step, line.series.value]);
   return shown.length === 1 ? shown[0]! : uPlot.join(shown);
@@ -190,7 +190,7 @@ export function Plot(props: Props) {
     plot.current?.setData(align(props.lines), true);
   }, [props.lines, props.range?.from, props.range?.to]);
 
-  // The height is there before the plot is, so that nothing below it moves.
+  // The height is set before the plot is drawn, so that nothing below moves.
   return (
     <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />
   );

@@ -1,11 +1,11 @@
-// Asking again and again, and waiting for a pause in typing.
+// Hooks with timers: polling, and waiting for a pause in typing.
 import { useEffect, useRef } from "preact/hooks";
 
 const HIDDEN_FACTOR = 10;
 
 /**
- * Look at once, and again for as long as the component is shown. `look` returns after how many milliseconds to look again,
- * null for never; a hidden page waits ten times as long. A change of a key starts anew; `isCurrent` then says no.
+ * Call `look` at once, and again until the component is removed. It returns the milliseconds until the next call, null for
+ * none; a hidden page waits ten times as long. A changed key starts over, and `isCurrent` is false in the old calls.
  */
 export function usePoll(look: (isCurrent: () => boolean) => Promise<number | null>, keys: unknown[]): void {
   useEffect(() => {
@@ -24,7 +24,7 @@ export function usePoll(look: (isCurrent: () => boolean) => Promise<number | nul
   }, keys);
 }
 
-/** A function that collects the parts it is given, and uses all of them once no more has come for a while. */
+/** Returns a function that merges the parts it gets, and passes them to `use` after a pause. */
 export function useDebounced<T extends object>(
   use: (all: Partial<T>) => void,
   pauseMs: number,

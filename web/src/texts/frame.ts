@@ -1,4 +1,4 @@
-// What is around every page: the header, the banner, the list of keys.
+// The frame around every page: header, banner, list of keys.
 import { texts } from "./say";
 
 export const FRAME = texts({

@@ -1,4 +1,4 @@
-// What several pages say.
+// Texts of several pages.
 import { texts } from "./say";
 
 export const SHARED = texts({

@@ -22,7 +22,7 @@ const STATES = texts({
   uploading: ["uploading", "上传中"],
 });
 
-/** Returns the name of a status or phase in the page's language; one of a newer server is returned as it is. */
+/** Returns a status or phase in the page's language; one that is not known here is returned unchanged. */
 export function sayState(name: string): string {
   return Object.hasOwn(STATES, name) ? say((STATES as Record<string, Text>)[name]!) : name;
 }

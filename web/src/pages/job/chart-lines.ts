@@ -36,7 +36,7 @@ export function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line
   return lines;
 }
 
-/** A log scale has no place for what is not above 0. */
+/** Without the values that a log scale cannot show. */
 function positive(series: Series, isLog: boolean): Series {
   if (!isLog) return series;
   return new Series(
@@ -47,7 +47,7 @@ function positive(series: Series, isLog: boolean): Series {
 
 function joinGhosts(ghosts: Series[], isLog: boolean): Series {
   const joined = new Series();
-  // Oldest first, so that of two ghosts of one step the newer is drawn.
+  // Oldest first, so that the newer of two ghosts at one step is drawn.
   for (const ghost of ghosts) {
     const shown = positive(ghost, isLog);
     shown.step.forEach((step, at) => joined.add(step, shown.value[at] ?? null));
@@ -67,7 +67,7 @@ interface Machine {
   inBytes?: boolean;
 }
 
-/** What the machine was doing: its GPU, or its processor where there is none. */
+/** Load and memory of the GPU, or of the CPU on a host without one. */
 export function machineLines(curve: Curve): Machine[] {
   const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
   const load = first("sys.gpu_percent", "sys.cpu_percent");
@@ -83,7 +83,7 @@ export function machineLines(curve: Curve): Machine[] {
   }
   if (memory) {
     const line = oneLine(curve, memory, say(JOB.memory), "--muted")[0]!;
-    // From 0, so that a few megabytes more or less look like that.
+    // From 0, so that a change of a few megabytes looks small.
     const most = Math.max(...line.series.value.map((one) => one ?? 0));
     lines.push({ line, format: roundBytes, span: [0, most * 1.15], inBytes: true });
   }
@@ -96,7 +96,7 @@ export const axisFigure = (value: number): string => {
   return String(+value.toPrecision(4));
 };
 
-/** As many digits as tell one mark from the next, however close together a schedule's rates lie. */
+/** Enough digits to tell neighbouring ticks apart, however little a schedule changes the rate. */
 export const axisRate = (value: number, increment: number): string => {
   const digits = Math.ceil(Math.log10(Math.abs(value) / increment)) + 1;
   return rate(value, Math.min(7, Math.max(3, digits)));

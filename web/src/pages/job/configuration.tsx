@@ -1,4 +1,4 @@
-// A job's settings: what differs from the default first, the rest below; all alike while the defaults are not known.
+// A job's settings: those that differ from the default first; one list until the defaults are known.
 import type { Job } from "../../api";
 import { asText, defaults, leaves, openapi, same, type Tree } from "../../spec";
 import { NONE } from "../../format";

@@ -1,4 +1,4 @@
-// The tail of a job's log: follows while it should, filtered by level and text; only the newest lines are held.
+// The tail of a job's log, filtered by level and text; only the newest lines are kept.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, isFinal, type List, type LogLine, withQuery } from "../../api";
 import { clock } from "../../format";
@@ -14,7 +14,7 @@ const SHOWN_LINES = 1000;
 const POLL_MS = 2000;
 const LEVELS = ["debug", "info", "warning", "error"];
 
-/** Lines as they come: asked for again and again until the job has ended. */
+/** The lines so far, polled until the job has ended. */
 export function useLog(store: JobStore): LogLine[] {
   const [lines, setLines] = useState<LogLine[]>([]);
   const ended = store.job.value !== null && isFinal(store.job.value);
@@ -109,7 +109,7 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
   );
 }
 
-/** What the training records it prints as well, as `[level] sentence`; once is enough. */
+/** Whether a printed line repeats a recorded one: the training prints each as `[level] sentence`. */
 function isEcho(line: LogLine, recorded: Set<string>): boolean {
   const printed = line.source === "output" ? /^\[\w+\] (.*)$/s.exec(line.text) : null;
   return printed !== null && recorded.has(printed[1]!);

@@ -21,7 +21,7 @@ function wantedRange(): Range | null {
   return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
 }
 
-/** The curve of the range in full detail: as it was fetched, and what has come since. */
+/** The curve of the range in full detail, read again as points come in. */
 function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
   const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
   const key = range ? `${range.from}-${range.to}` : "";
@@ -32,7 +32,7 @@ function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range 
     let current = true;
     readCurve(id, range).then(
       ({ curve }) => current && setDetail({ curve, key }),
-      () => undefined, // the banner tells; the coarse curve stays
+      () => undefined, // the banner says that the server is away; the thinned curve stays
     );
     return () => {
       current = false;

@@ -1,4 +1,4 @@
-// One job: what it is doing, its curve, what happened, its log, its configuration and, at the end, its report.
+// One job: figures, charts, events, log, configuration, files and, once it has succeeded, its report.
 import { useEffect, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../api";
 import { clock, figure } from "../../format";

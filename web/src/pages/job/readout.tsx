@@ -1,4 +1,4 @@
-// The figures of a chart at the cursor, or the newest.
+// The figures of the charts at the cursor.
 import type { Curve, Series } from "../../curve";
 import { count, figure, rate } from "../../format";
 import type { Line } from "../../parts/plot";

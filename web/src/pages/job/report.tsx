@@ -1,4 +1,4 @@
-// The report of a job that has succeeded, as the server words it.
+// The report of a job that has succeeded, as text from the server.
 import { useEffect, useState } from "preact/hooks";
 import { getText } from "../../api";
 import { Card, CopyButton } from "../../parts/controls";

@@ -111,7 +111,7 @@ function Tile({ name, value, below }: { name: string; value: string; below: stri
   );
 }
 
-/** Medians of the newest steps: a thinned curve holds their extremes, which would pull a mean. */
+/** Medians of the newest steps: a thinned curve keeps extremes, which would distort a mean. */
 function recentSpeed(curve: Curve): { tokens: number; step: number } | null {
   const [tokens, step] = [median(curve.of("tokens_per_second")), median(curve.of("seconds"))];
   return tokens === null || step === null ? null : { tokens, step };

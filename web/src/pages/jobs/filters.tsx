@@ -1,4 +1,4 @@
-// The filters of the list: text, label and status. They are held in the address; what is typed goes there after a pause.
+// The filters of the list: text, label and status. They are kept in the address, which follows typing after a pause.
 import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { onText, useKeys } from "../../parts/controls";
@@ -78,7 +78,7 @@ export function Filters({ search, status, label }: Chosen) {
   );
 }
 
-/** Let a field show a value of the address as that changes, unless the reader is writing there; null leaves it alone. */
+/** Update a field when the address changes, unless the reader types in it; null leaves it unchanged. */
 function useFollowing(field: RefObject<HTMLInputElement | null>, value: string | null): void {
   useEffect(() => {
     if (value !== null && field.current && document.activeElement !== field.current) field.current.value = value;

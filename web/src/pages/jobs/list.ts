@@ -1,4 +1,4 @@
-// The list as the page holds it: one page of jobs under the filters, kept up to date.
+// The jobs that match the filters, one page of them, kept up to date.
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { Away, Refused } from "../../api";
@@ -9,7 +9,7 @@ import { type Found, readJobs } from "./read";
 const PAGE = 25;
 const POLL_MS = 2000;
 
-/** Filters as the address holds them. */
+/** Filters and page as written in the address. */
 export interface Wanted {
   search: string;
   status: string;
@@ -17,10 +17,10 @@ export interface Wanted {
   cursor: string | null;
 }
 
-/** The page of jobs that was shown last, so that a way back shows it at once. */
+/** The jobs that were shown last, so that the list appears at once when the reader returns. */
 const seen = signal<{ key: string; page: Found } | null>(null);
 
-/** Returns the jobs, or those of the filters before until they are there; and what the server says against the filters. */
+/** Returns the jobs (until they are read, those of the previous filters) and the server's message if it rejects the filters. */
 export function useJobs(wanted: Wanted): { page: Found | null; problem: string } {
   const key = JSON.stringify([wanted, language.value]);
   const [problem, setProblem] = useState("");

@@ -1,4 +1,4 @@
-// The course of a job's loss in its row: a few dozen points, kept while the page is open.
+// The trend of a job's loss in its row: a few dozen points, cached while the site is open.
 import { useEffect, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../api";
 import type { Value } from "../../curve";

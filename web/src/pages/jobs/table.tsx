@@ -1,4 +1,4 @@
-// The table of jobs, one page of them: its rows, the choice of jobs to compare, its keys, and the way to older jobs.
+// The table of jobs: its rows, the selection for comparison, its keys, and the links to older jobs.
 import { useState } from "preact/hooks";
 import type { Job } from "../../api";
 import { clock, count, duration, figure, NONE, shortId } from "../../format";
@@ -11,7 +11,7 @@ import { SHARED } from "../../texts/shared";
 import { LossCourse } from "./loss-course";
 import type { Found } from "./read";
 
-/** What a search has not looked through yet, and the way on. */
+/** How many jobs were searched, and a button that searches older ones. */
 export function Searched({ page }: { page: Found }) {
   if (!page.searched || !page.has_more) return null;
   return (

@@ -1,4 +1,4 @@
-// The field of a dataset: one that was uploaded, one to upload now, or one of the hub.
+// The field of a dataset: an uploaded one, a file to upload, or one of the hub.
 import { useEffect, useState } from "preact/hooks";
 import { call, type components, type Dataset, get, type List, type Refused } from "../../api";
 import type { Texts } from "./form";

@@ -1,5 +1,5 @@
-// A form made from the JobSpec's JSON schema: its fields, what each takes, from the texts in it the spec, and what the
-// server says of which field.
+// A form made from the JobSpec's JSON schema: its fields and their ranges, the spec of the texts typed in, and the field
+// that each complaint of the server belongs to.
 import type { Refused } from "../../api";
 import { count } from "../../format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
@@ -11,11 +11,11 @@ export interface Field {
   path: string;
   title: string;
   help: string;
-  /** What it may be; more than one for "a count, a share or auto". */
+  /** Schemas of its values; more than one for "a count, a share or auto". */
   choices: Schema[];
   usual: unknown;
   isRequired: boolean;
-  /** Values to pick from, if that is all it takes. */
+  /** Values to choose from; null if others are allowed. */
   options: string[] | null;
   isNumber: boolean;
 }
@@ -35,7 +35,7 @@ export function fieldsOf(document: Document): Field[] {
       const inner = choices.find((one) => one.properties);
       const isOptional = choices.some((one) => one.type === "null");
       if (inner && !DATASETS.includes(path)) walk(inner, `${path}.`, isOptional || inOptional);
-      // What stands in an object that is null unless asked for has no default of its own.
+      // The fields of an object that is null by default have no default of their own.
       else
         fields.push(
           makeField(
@@ -77,7 +77,7 @@ function optionsOf(choices: Schema[]): string[] | null {
   return options;
 }
 
-/** The range that a field takes, in words; empty if it is not bounded. */
+/** The range of a field in words; empty if it is not bounded. */
 export function rangeOf(field: Field): string {
   return field.choices
     .filter((one) => one.type === "integer" || one.type === "number")
@@ -100,7 +100,7 @@ const bound = (value: number, exclusive: number | undefined, sign: string): stri
 
 export type Texts = Record<string, string>;
 
-/** The texts that a spec looks like in the form. */
+/** The texts of a spec in the form. */
 export function textsOf(spec: Tree): Texts {
   const texts: Texts = {};
   for (const [path, value] of leaves(spec)) {
@@ -117,7 +117,7 @@ export function textsOf(spec: Tree): Texts {
   return texts;
 }
 
-/** The spec of the texts, and what is wrong with which field. */
+/** The spec of the texts, and the problem of each field that has one. */
 export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: Record<string, string> } {
   const spec: Tree = {};
   const problems: Record<string, string> = {};
@@ -157,18 +157,19 @@ function valueOf(field: Field, text: string): unknown {
     const value = Number(text);
     if (!Number.isFinite(value)) {
       if (field.isNumber) throw new Error(say(NEW.not_a_number));
-      return text; // the server says what it may be
+      return text; // the server knows its other values
     }
     if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value))
       throw new Error(say(NEW.not_an_integer));
-    if (!numbers.some((one) => lies(value, one))) throw new Error(say(NEW.out_of_range, { range: rangeOf(field) }));
+    if (!numbers.some((one) => isInRange(value, one)))
+      throw new Error(say(NEW.out_of_range, { range: rangeOf(field) }));
     return value;
   }
   if (field.choices.some((one) => one.type === "array")) return text.split(/[\s,，]+/).filter(Boolean);
   return text;
 }
 
-function lies(value: number, schema: Schema): boolean {
+function isInRange(value: number, schema: Schema): boolean {
   return (
     (schema.type !== "integer" || Number.isInteger(value)) &&
     (schema.minimum === undefined || value >= schema.minimum) &&
@@ -191,20 +192,17 @@ function labelsOf(text: string): Tree {
   return labels;
 }
 
-export interface Told {
+/** A sentence of the server, and the dotted path of the field that it belongs to; empty if it belongs to none. */
+export interface Complaint {
   param: string;
-  words: string;
+  message: string;
 }
 
-/** What the server said, field by field: of several that are at fault its message names each. */
-export function toldBy(refused: Refused): Told[] {
-  const parts = refused.code === "invalid_field" ? refused.message.split(/; (?=[a-z_][\w.]*: )/) : [];
-  const told = parts.map((part): Told => {
-    const end = part.indexOf(": ");
-    return { param: part.slice(0, end), words: part.slice(end + 2) };
-  });
-  const [first = { param: refused.param ?? "", words: refused.message }, ...others] = told;
-  return [{ ...first, words: [first.words, refused.hint].filter(Boolean).join(" ") }, ...others];
+/** What the server said against a request: one complaint for each problem that it lists, else its whole message. */
+export function complaintsOf({ errors, param, message, hint }: Refused): Complaint[] {
+  const [first, ...others] = errors.length ? errors : [{ param, message }];
+  const withHint = { param: first!.param, message: [first!.message, hint].filter(Boolean).join(" ") };
+  return [withHint, ...others].map((one) => ({ param: one.param ?? "", message: one.message }));
 }
 
-export const isOf = ({ param }: Told, path: string): boolean => param === path || param.startsWith(`${path}.`);
+export const isOf = ({ param }: Complaint, path: string): boolean => param === path || param.startsWith(`${path}.`);

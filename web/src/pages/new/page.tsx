@@ -1,8 +1,8 @@
-// A form for a new job, made from the JobSpec's schema, with the equivalent curl beside it. What is typed outlives a
-// reload; what the server refuses is said at its field.
+// A form for a new job, made from the JobSpec's schema, with the equivalent curl command beside it. What is typed survives
+// a reload; the server's complaints are shown at their fields.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, getPatiently, type Job, Refused, type components } from "../../api";
-import { type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf, toldBy } from "./form";
+import { complaintsOf, type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf } from "./form";
 import { CHINESE } from "../../texts/fields";
 import { count } from "../../format";
 import { language } from "../../preferences";
@@ -104,7 +104,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const body = JSON.stringify(spec);
   const faulty = Object.keys(problems).length > 0;
 
-  // What the server thinks of it, a moment after the last change.
+  // A dry run, a moment after the last change.
   useEffect(() => {
     setRefused(null);
     setPlan(null);
@@ -145,13 +145,13 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const problemOf = (path: string): string => {
     const own = problems[path];
     if (own && (tried || texts[path])) return own;
-    return told
+    return complaints
       .filter((one) => isOf(one, path))
-      .map((one) => one.words)
+      .map((one) => one.message)
       .join(" ");
   };
-  const told = refused ? toldBy(refused) : [];
-  const unplaced = told.filter((one) => !fields.some((field) => isOf(one, field.path)));
+  const complaints = refused ? complaintsOf(refused) : [];
+  const unplaced = complaints.filter((one) => !fields.some((field) => isOf(one, field.path)));
   const set = (changes: Record<string, string>): void => {
     const changed = { ...texts };
     for (const [path, text] of Object.entries(changes)) {
@@ -210,10 +210,10 @@ function Form({ texts, change, intro, forget }: FormProps) {
             )}
             {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
             {tried && faulty && <p class="problem">{say(NEW.has_problems)}</p>}
-            {unplaced.map(({ param, words }) => (
+            {unplaced.map(({ param, message }) => (
               <p key={param} class="problem" role="alert">
                 {param && `${param}: `}
-                {words}
+                {message}
               </p>
             ))}
           </div>
