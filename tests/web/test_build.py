@@ -52,7 +52,7 @@ def test_the_lock_file_pins_everything_and_names_no_host() -> None:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_what_is_behind_it(theme: int) -> None:
-    css = (WEB / "src" / "style.css").read_text()
+    css = (WEB / "src" / "style" / "base.css").read_text()
     colors = {
         name: pair[theme]
         for name, *pair in re.findall(

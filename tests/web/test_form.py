@@ -43,7 +43,7 @@ def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site
         page.locator(".field").filter(has=page.locator(f"#field-{name}")).get_by_role("alert")
         for name in ("model", "dataset-eval_size")
     )
-    expect(model).to_contain_text("directory name")
+    expect(model).to_contain_text("directory")
     expect(model).not_to_contain_text("share")
     expect(share).to_contain_text("share")
     expect(page.locator("aside").get_by_role("alert")).to_have_count(0)
