@@ -8,13 +8,13 @@ import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 import { sayState } from "../texts/states";
 
-type Standing = Pick<
+type StatusFields = Pick<
   Job,
   "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above"
 >;
 
 /** Status and phase in one, so that a job at its last step that still evaluates does not look finished. */
-export function Status({ job }: { job: Standing }) {
+export function Status({ job }: { job: StatusFields }) {
   const running = job.status === "running";
   const asked = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
   const detail = running
@@ -35,7 +35,7 @@ export function Status({ job }: { job: Standing }) {
   );
 }
 
-function pausing(job: Standing): boolean {
+function pausing(job: StatusFields): boolean {
   return job.status === "running" && Boolean((job as { pause_requested_at?: string | null }).pause_requested_at);
 }
 

@@ -10,7 +10,7 @@ const PAGE = 25;
 const POLL_MS = 2000;
 
 /** Filters and page as written in the address. */
-export interface Wanted {
+export interface JobsQuery {
   search: string;
   status: string;
   label: string;
@@ -21,8 +21,8 @@ export interface Wanted {
 const seen = signal<{ key: string; page: Found } | null>(null);
 
 /** Returns the jobs (until they are read, those of the previous filters) and the server's message if it rejects the filters. */
-export function useJobs(wanted: Wanted): { page: Found | null; problem: string } {
-  const key = JSON.stringify([wanted, language.value]);
+export function useJobs(asked: JobsQuery): { page: Found | null; problem: string } {
+  const key = JSON.stringify([asked, language.value]);
   const [problem, setProblem] = useState("");
   usePoll(
     async (isCurrent) => {
@@ -32,8 +32,8 @@ export function useJobs(wanted: Wanted): { page: Found | null; problem: string }
         return isCurrent();
       };
       try {
-        const status = wanted.status ? wanted.status.split(",") : [];
-        const page = await readJobs({ ...wanted, status }, PAGE, (part) => (isNew ? show(part) : isCurrent()));
+        const status = asked.status ? asked.status.split(",") : [];
+        const page = await readJobs({ ...asked, status }, PAGE, (part) => (isNew ? show(part) : isCurrent()));
         if (!show(page)) return null;
         setProblem("");
         if (page.searched > PAGE * 100) return POLL_MS * 10; // a long search costs the server too much to repeat often

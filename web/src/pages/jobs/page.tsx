@@ -5,19 +5,19 @@ import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
 import { Filters } from "./filters";
-import { useJobs, type Wanted } from "./list";
+import { useJobs, type JobsQuery } from "./list";
 import { Searched, Table } from "./table";
 
 export function JobsPage() {
-  const wanted: Wanted = {
+  const asked: JobsQuery = {
     search: query.value.get("search") ?? "",
     status: query.value.get("status") ?? "",
     label: query.value.get("label") ?? "",
     cursor: query.value.get("cursor"),
   };
-  const { page, problem } = useJobs(wanted);
+  const { page, problem } = useJobs(asked);
   useEffect(() => void (document.title = "Stepline"), []);
-  const isFiltered = Boolean(wanted.search || wanted.status || wanted.label);
+  const isFiltered = Boolean(asked.search || asked.status || asked.label);
   return (
     <>
       <header class="page">
@@ -26,7 +26,7 @@ export function JobsPage() {
           {say(SHARED.new_job)}
         </a>
       </header>
-      <Filters {...wanted} />
+      <Filters {...asked} />
       {problem && (
         <p class="problem" role="alert">
           {problem}
@@ -35,7 +35,7 @@ export function JobsPage() {
       {page === null ? (
         !problem && <p class="note">{say(SHARED.loading)}</p>
       ) : page.data.length ? (
-        <Table page={page} cursor={wanted.cursor} />
+        <Table page={page} cursor={asked.cursor} />
       ) : isFiltered ? (
         <div class="empty">
           <b>{say(JOBS.no_match)}</b>

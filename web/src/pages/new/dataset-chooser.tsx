@@ -14,11 +14,11 @@ interface Props {
   path: string;
   texts: Texts;
   set: (changes: Record<string, string>) => void;
-  said: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
+  attributes: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
   isRequired: boolean;
 }
 
-export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
+export function DatasetChooser({ path, texts, set, attributes, isRequired }: Props) {
   const [datasets, setDatasets] = useState<Dataset[]>([]);
   const [upload, setUpload] = useState<{ words: string; isBad: boolean } | null>(null);
   const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
@@ -59,7 +59,7 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
   return (
     <div class="chooser">
       <div class="row">
-        <select {...said} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
+        <select {...attributes} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
           <option value="">{isRequired ? say(NEW.choose_dataset) : say(NEW.no_eval_dataset)}</option>
           {chosen && !datasets.some((one) => one.id === chosen) && <option value={chosen}>{chosen}</option>}
           {datasets.map((one) => (

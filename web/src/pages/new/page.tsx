@@ -267,7 +267,7 @@ function Row({ field, texts, set, problem }: RowProps) {
   const isDataset = path === "dataset.train" || path === "dataset.eval";
   const range = rangeOf(field);
   const id = idOf(path);
-  const said = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
+  const attributes = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
   const usual = field.isRequired
     ? say(NEW.required)
     : field.usual === null || field.usual === undefined
@@ -281,16 +281,16 @@ function Row({ field, texts, set, problem }: RowProps) {
         <small>{path}</small>
       </label>
       {isDataset ? (
-        <DatasetChooser path={path} texts={texts} set={set} said={said} isRequired={field.isRequired} />
+        <DatasetChooser path={path} texts={texts} set={set} attributes={attributes} isRequired={field.isRequired} />
       ) : path === "labels" ? (
         <textarea
-          {...said}
+          {...attributes}
           value={text}
           placeholder={say(SHARED.label_example)}
           onInput={onText((to) => set({ [path]: to }))}
         />
       ) : field.options ? (
-        <select {...said} value={text} onChange={onText((to) => set({ [path]: to }))}>
+        <select {...attributes} value={text} onChange={onText((to) => set({ [path]: to }))}>
           <option value="">{usual}</option>
           {field.options
             .filter((option) => option !== String(field.usual))
@@ -300,7 +300,7 @@ function Row({ field, texts, set, problem }: RowProps) {
         </select>
       ) : (
         <input
-          {...said}
+          {...attributes}
           inputMode={field.isNumber ? "decimal" : undefined}
           autocomplete="off"
           spellcheck={false}
