@@ -1,8 +1,10 @@
 """One service with a finished, a failed and a running job, and a real Chromium that watches for errors and strangers."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,12 @@ from tests.tiny_model import make_tiny_qwen2
 
 ENDLESS = 1_000_000
 WAIT_MS = 30_000
+POINTS = r"""count => {
+  const note = document.querySelector('.charts > .note')?.textContent ?? '';
+  const found = /([\d,]+)(?: points| 个点)/.exec(note);
+  return found !== null && Number(found[1].replaceAll(',', '')) >= count;
+}"""
+ROOT = Path(__file__).parent.parent.parent
 
 
 @dataclass(frozen=True)
@@ -97,24 +105,48 @@ class Visitor:
         self.page.goto(self.site.service.url + path)
         return self.page
 
+    def probe(self, script: str) -> None:
+        """Replace the page's script by one that also sets `window.__stepline`."""
+        self.context.route(
+            "**/assets/*.js",
+            lambda route: route.fulfill(body=script, content_type="text/javascript"),
+        )
+
     def plotted(self) -> Any:
-        """Return what the plot is drawn from."""
-        return json.loads(self.page.evaluate("JSON.stringify(window.__stepline ?? null)"))
+        """Return what the loss chart is drawn from; for a visitor with a probe."""
+        return json.loads(self.page.evaluate("JSON.stringify(window.__stepline)"))
 
     def wait_for_points(self, count: int) -> None:
-        """Wait until the plot holds at least so many losses."""
-        self.page.wait_for_function(
-            "count => (window.__stepline?.series.loss?.step.length ?? 0) >= count", arg=count
-        )
+        """Wait until the loss chart says that the run has at least so many points."""
+        self.page.wait_for_function(POINTS, arg=count)
+
+
+@pytest.fixture(scope="package")
+def probed_script(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page's script built from the same sources, with `window.__stepline`."""
+    build = tmp_path_factory.mktemp("probed")
+    subprocess.run([ROOT / "script" / "page", "--probed", build], check=True)
+    (script,) = (build / "assets").glob("*.js")
+    return script.read_text()
 
 
 @pytest.fixture
-def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
-    """Open a browser window; at the test's end nothing may have gone wrong in it."""
+def visit(
+    browser: Browser, site: Site, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Visitor]]:
+    """Open a browser window; at the test's end nothing may have gone wrong in it.
+
+    It shows the published page, except with `probed`, for tests that compare the points of a plot.
+    """
     visitors: list[Visitor] = []
 
     def open_window(
-        width: int = 1280, locale: str = "en-US", theme: Any = "light", **options: Any
+        width: int = 1280,
+        locale: str = "en-US",
+        theme: Any = "light",
+        *,
+        probed: bool = False,
+        **options: Any,
     ) -> Visitor:
         context = browser.new_context(
             viewport={"width": width, "height": 800},
@@ -123,6 +155,8 @@ def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visitor]]:
             **options,
         )
         visitors.append(Visitor(context, site))
+        if probed:
+            visitors[-1].probe(request.getfixturevalue("probed_script"))
         return visitors[-1]
 
     yield open_window

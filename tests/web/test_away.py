@@ -13,7 +13,7 @@ def test_the_form_comes_once_the_server_is_back(visit: Visit, site: Site) -> Non
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go("/workers")
-    expect(page.locator(".workers .card")).to_have_count(1)
+    expect(page.locator(".workers .card").first).to_be_visible()
     visitor.context.set_offline(True)
     page.keyboard.press("n")
     expect(page.locator(".away")).to_be_visible()

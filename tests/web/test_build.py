@@ -35,6 +35,12 @@ def test_the_build_names_no_other_host() -> None:
     assert named == set()
 
 
+def test_the_build_has_nothing_that_only_tests_read() -> None:
+    (script,) = BUILD_DIR.glob("assets/*.js")
+
+    assert "__stepline" not in script.read_text()
+
+
 def test_the_lock_file_pins_everything_and_names_no_host() -> None:
     text = (WEB / "package-lock.json").read_text()
     packages = json.loads(text)["packages"]
@@ -46,7 +52,7 @@ def test_the_lock_file_pins_everything_and_names_no_host() -> None:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_what_is_behind_it(theme: int) -> None:
-    css = (WEB / "src" / "style.css").read_text()
+    css = (WEB / "src" / "style" / "base.css").read_text()
     colors = {
         name: pair[theme]
         for name, *pair in re.findall(
@@ -84,7 +90,7 @@ def luminance(color: str) -> float:
 def test_every_field_of_a_job_has_its_chinese_words(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/unused.db", data_dir=tmp_path)
     schemas = create_app(settings).openapi()["components"]["schemas"]
-    text = (WEB / "src" / "fields.ts").read_text()
+    text = (WEB / "src" / "texts" / "fields.ts").read_text()
     named = set(re.findall(r'^  "?([\w.]+)"?: \[', text, re.MULTILINE))
 
     assert named == set(leaves(schemas, schemas["JobSpec"], ""))

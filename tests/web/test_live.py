@@ -3,11 +3,14 @@
 import os
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from playwright.sync_api import expect
+from starlette.testclient import TestClient
 
+from tests.app.player import Player
 from tests.e2e.service import Service
+from tests.factories import make_metric
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -28,7 +31,7 @@ def assert_equal_to_the_api(visitor: Visitor, site: Site) -> Any:
 
 
 def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     page.evaluate("window.untouched = true")
     expect(page.locator(".job")).to_have_attribute("data-source", "stream")
@@ -52,7 +55,7 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
 
 
 def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     visitor.may_fail = True
     visitor.page.route("**/stream*", lambda route: route.abort())
     page = visitor.go(f"/jobs/{site.running}")
@@ -65,7 +68,7 @@ def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
 
 
 def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(12)
     page.get_by_label("Log scale").check()
@@ -96,7 +99,7 @@ def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Si
 
 
 def test_a_restart_of_the_api_leaves_the_page_whole(visit: Visit, site: Site) -> None:
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(10)
     visitor.may_fail = True
@@ -115,7 +118,7 @@ def test_a_restart_of_the_api_leaves_the_page_whole(visit: Visit, site: Site) ->
 
 
 def test_a_lost_connection_leaves_the_page_whole(visit: Visit, site: Site) -> None:
-    visitor = visit(locale="zh-CN")
+    visitor = visit(locale="zh-CN", probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(10)
     visitor.may_fail = True
@@ -134,7 +137,7 @@ def test_a_lost_connection_leaves_the_page_whole(visit: Visit, site: Site) -> No
 
 def test_a_killed_training_that_resumes_makes_one_clean_line(visit: Visit, site: Site) -> None:
     service = site.service
-    visitor = visit()
+    visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     killed_at = _step_beyond_a_checkpoint(service, site.running)
     visitor.wait_for_points(killed_at)
@@ -168,3 +171,22 @@ def _step_beyond_a_checkpoint(service: Service, job_id: str) -> int:
         return bool(kept) and job["progress"]["step"] % 40 in range(5, 30)
 
     return int(service.wait_for_job(job_id, is_there)["progress"]["step"])
+
+
+def test_a_job_that_ends_while_it_is_watched_shows_its_report(visit: Visit, site: Site) -> None:
+    player = Player(cast("TestClient", site.service.client))
+    job = player.submit(queue="watched", name="watched")
+    page = visit().go(f"/jobs/{job}")
+    expect(page.locator(".job")).to_have_attribute("data-source", "stream")
+
+    claim = player.claim(queue="watched", worker_id="watched")
+    player.sync(claim, make_metric(1))
+    status = page.locator(".status").first
+    expect(status).to_contain_text("running")
+    expect(page.get_by_label("Attempts · Files")).to_contain_text("watched")
+    player.succeed(claim, last_seq=1)
+
+    expect(status).to_contain_text("succeeded")
+    expect(page.locator(".report")).to_contain_text("Verdict")
+    expect(page.get_by_role("link", name="Download the adapter")).to_be_visible()
+    assert site.service.client.delete(f"/v1/jobs/{job}").is_success

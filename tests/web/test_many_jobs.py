@@ -55,11 +55,11 @@ def test_a_search_goes_on_to_older_jobs_and_says_how_far_it_came(visit: Visit, m
     visitor.site = many
     page = visitor.go("/?search=needle")
 
-    expect(page.locator("main")).to_contain_text("20,000 jobs searched; older ones are left.")
+    expect(page.locator("main")).to_contain_text("20,000 jobs searched; older jobs remain.")
     page.get_by_role("button", name="Search older jobs").click()
 
     expect(page.get_by_role("link", name="the needle")).to_be_visible()
-    expect(page.locator("main")).not_to_contain_text("older ones are left")
+    expect(page.locator("main")).not_to_contain_text("older jobs remain")
     assert "cursor=" in page.url
 
 

@@ -161,15 +161,15 @@ def test_a_finished_job_shows_its_report_and_gives_its_adapter(
 def test_the_comparison_shows_only_what_differs(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/")
-    page.get_by_label("Choose running for comparison").check()
-    page.get_by_label("Choose finished for comparison").check()
+    page.get_by_label("Select running for comparison").check()
+    page.get_by_label("Select finished for comparison").check()
     page.get_by_role("link", name="Compare 2 jobs").click()
 
     differing = page.locator(".differing")
     expect(differing).to_contain_text("training.max_steps")
     expect(differing).not_to_contain_text("lora.rank")
     expect(page.get_by_label("Train and eval loss by step").locator("canvas")).to_have_count(1)
-    page.get_by_role("button", name="Take finished as the baseline").click()
+    page.get_by_role("button", name="Use finished as the baseline").click()
     assert f"baseline={site.finished}" in page.url
 
 

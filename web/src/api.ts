@@ -1,4 +1,4 @@
-// The only place that speaks HTTP. Knows whether the server can be reached, and since when it has not been.
+// All requests to the API. Records whether the server can be reached, and since when it cannot.
 import { signal } from "@preact/signals";
 import { language } from "./preferences";
 import type { components } from "./schema";
@@ -7,7 +7,14 @@ import { parse } from "./text";
 export type { components };
 
 type Schemas = components["schemas"];
-type Problem = Schemas["ErrorDetail"];
+/** Remove it and read `Schemas["FieldError"]` as soon as openapi.json has that: one problem of a request's field. */
+export interface FieldError {
+  /** Dotted path of the field; null if the problem belongs to no single one. */
+  param: string | null;
+  code: string;
+  message: string;
+}
+type Problem = Schemas["ErrorDetail"] & { errors?: FieldError[] | null };
 export type Job = Schemas["JobView"];
 export type JobSpec = Schemas["JobSpec"];
 export type Event = Schemas["EventView"];
@@ -23,14 +30,14 @@ export interface List<Item> {
   cursor: string | null;
 }
 
-/** When the server last answered, and since when it has not (null while it does). */
+/** When the server last answered, and since when it cannot be reached (null: it can). */
 export const lastAnswerAt = signal(Date.now());
 export const awaySince = signal<number | null>(null);
 
 const PATIENCE_MS = 20_000;
 const AGAIN_MS = 1000;
 
-/** An answer that says no, in the API's one error shape. */
+/** A request that the server rejected, as its error body says. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
@@ -38,12 +45,14 @@ export class Refused extends Error {
     message: string,
     readonly param: string | null = null,
     readonly hint: string | null = null,
+    /** Every problem of the request, if the server lists them. */
+    readonly errors: FieldError[] = [],
   ) {
     super(message);
   }
 }
 
-/** The server cannot be reached, or cannot reach what it stands on. */
+/** The server, or its database or storage, cannot be reached. */
 export class Away extends Error {}
 
 interface Options {
@@ -84,7 +93,7 @@ async function send(method: string, path: string, options: Options): Promise<Res
 async function refusal(response: Response): Promise<Refused> {
   try {
     const { error } = parse<{ error: Problem }>(await response.text());
-    return new Refused(response.status, error.code, error.message, error.param, error.hint ?? null);
+    return new Refused(response.status, error.code, error.message, error.param, error.hint ?? null, error.errors ?? []);
   } catch {
     return new Refused(response.status, "", `HTTP ${response.status}`);
   }
@@ -97,7 +106,7 @@ export async function call<T>(method: string, path: string, options: Options = {
 
 export const get = <T>(path: string): Promise<T> => call<T>("GET", path);
 
-/** Get what a page cannot do without: again and again while the server is away. */
+/** Get what a page cannot be shown without; retries until the server can be reached. */
 export async function getPatiently<T>(path: string): Promise<T> {
   for (;;) {
     try {

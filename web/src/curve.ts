@@ -13,7 +13,7 @@ export class Series {
     return this.step.length;
   }
 
-  /** Add a point in its place; one at a step that is held replaces it. */
+  /** Add a point in its place; it replaces a point at the same step. */
   add(step: number, value: Value): void {
     let at = this.length;
     while (at > 0 && this.step[at - 1]! > step) at -= 1;
@@ -57,7 +57,7 @@ export class Series {
 export class Curve {
   readonly series = new Map<string, Series>();
   readonly ghosts: Series[] = [];
-  /** Points that the server holds of the loss, which may be more than are shown. */
+  /** Points of the loss on the server; the curve may hold fewer. */
   total = 0;
 
   of(name: string): Series {

@@ -1,4 +1,4 @@
-// Numbers, times and sizes as a reader wants them, in the page's language.
+// Numbers, times and sizes as text in the page's language.
 import { language } from "./preferences";
 
 export const NONE = "—";
@@ -25,7 +25,12 @@ export function duration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NONE;
   const zh = language.value === "zh";
   const total = Math.max(0, Math.round(seconds));
-  const [d, h, m, s] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60, total % 60];
+  const [d, h, m, s] = [
+    Math.floor(total / 86400),
+    Math.floor(total / 3600) % 24,
+    Math.floor(total / 60) % 60,
+    total % 60,
+  ];
   const units = zh ? [" 天 ", " 小时 ", " 分 ", " 秒"] : ["d ", "h ", "m ", "s"];
   if (d) return `${d}${units[0]}${h}${units[1]}`.trim();
   if (h) return `${h}${units[1]}${m}${units[2]}`.trim();
@@ -55,7 +60,7 @@ export function bytes(value: number | null | undefined): string {
   return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
-/** A step where there is little room. */
+/** A step in little space. */
 export function shortStep(step: number): string {
   const size = Math.abs(step);
   if (size >= 1_000_000) return `${+(step / 1_000_000).toFixed(2)}M`;

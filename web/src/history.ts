@@ -30,7 +30,7 @@ interface Answer {
 const metrics = (id: string, query: Parameters<typeof withQuery>[1]): Promise<Answer> =>
   get<Answer>(withQuery(`/v1/jobs/${id}/metrics`, query));
 
-/** Read the run, or a range of its steps, into a new curve; returns the cursor to go on from. */
+/** Read the run, or a range of its steps, into a new curve; returns the cursor to continue from. */
 export async function readCurve(
   id: string,
   range: Range | null = null,
@@ -54,7 +54,7 @@ export async function readCurve(
   return { curve, cursor: answer.cursor };
 }
 
-/** Add what came since the cursor; returns the new cursor and when to ask again. */
+/** Add the points after the cursor; returns the new cursor and after how many seconds to ask again. */
 export async function readNews(
   id: string,
   curve: Curve,
@@ -71,7 +71,7 @@ export async function readNews(
   }
 }
 
-/** Add columns as a page or a frame of the stream brings them; says whether there were any. */
+/** Add the columns of a page or of a stream frame; returns whether there were any. */
 export function addColumns(curve: Curve, series: Record<string, Columns>): boolean {
   let changed = false;
   for (const [name, columns] of Object.entries(series)) {

@@ -1,4 +1,4 @@
-// The front door: the frame around every page, and which page is shown.
+// The frame around every page, and the choice of the page from the address.
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
@@ -9,12 +9,14 @@ import { language, theme, type Theme } from "./preferences";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare";
 import { DocsPage } from "./pages/docs";
-import { JobPage } from "./pages/job";
-import { JobsPage } from "./pages/jobs";
-import { NewPage } from "./pages/new";
+import { JobPage } from "./pages/job/page";
+import { JobsPage } from "./pages/jobs/page";
+import { NewPage } from "./pages/new/page";
 import { WorkersPage } from "./pages/workers";
 import { followLinks, go, path } from "./router";
-import { say, type Word } from "./words";
+import { SHARED } from "./texts/shared";
+import { say, type Text } from "./texts/say";
+import { FRAME } from "./texts/frame";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 
@@ -27,10 +29,10 @@ function Shown() {
   if (at === "/new") return <NewPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
-  return <p class="empty">{say("not_found")}</p>;
+  return <p class="empty">{say(FRAME.not_found)}</p>;
 }
 
-/** A part of an address as it is meant, or as it stands if nothing is meant by it. */
+/** A part of an address, decoded; unchanged if it is malformed. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -46,15 +48,15 @@ function Frame() {
     n: () => go("/new"),
     g: () => go("/"),
   });
-  const link = (to: string, word: Word) => (
+  const link = (to: string, text: Text) => (
     <a href={to} aria-current={path.value === to ? "page" : undefined}>
-      {say(word)}
+      {say(text)}
     </a>
   );
   return (
     <div onClick={followLinks}>
       <a class="skip" href="#main">
-        {say("skip")}
+        {say(FRAME.skip)}
       </a>
       <header class="top">
         <a class="brand" href="/" aria-label="Stepline">
@@ -63,25 +65,36 @@ function Frame() {
           </svg>
           Stepline
         </a>
-        <nav aria-label={say("main_menu")}>
-          {link("/", "jobs")}
-          {link("/workers", "workers")}
-          {link("/docs", "docs")}
+        <nav aria-label={say(FRAME.main_menu)}>
+          {link("/", SHARED.jobs)}
+          {link("/workers", SHARED.workers)}
+          {link("/docs", FRAME.docs)}
         </nav>
         <span class="grow" />
-        <button type="button" class="plain" lang={language.value === "zh" ? "en" : "zh-CN"} onClick={() => (language.value = language.value === "zh" ? "en" : "zh")}>
-          {say("language")}
+        <button
+          type="button"
+          class="plain"
+          lang={language.value === "zh" ? "en" : "zh-CN"}
+          onClick={() => (language.value = language.value === "zh" ? "en" : "zh")}
+        >
+          {say(FRAME.other_language)}
         </button>
         <button
           type="button"
           class="plain"
-          title={say(`theme_${theme.value}`)}
-          aria-label={say(`theme_${theme.value}`)}
+          title={say(FRAME[`theme_${theme.value}`])}
+          aria-label={say(FRAME[`theme_${theme.value}`])}
           onClick={() => (theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length]!)}
         >
           {{ auto: "◐", light: "☀", dark: "☾" }[theme.value]}
         </button>
-        <button type="button" class="plain" title={say("keys")} aria-label={say("keys")} onClick={() => help.current?.showModal()}>
+        <button
+          type="button"
+          class="plain"
+          title={say(FRAME.keys)}
+          aria-label={say(FRAME.keys)}
+          onClick={() => help.current?.showModal()}
+        >
           ?
         </button>
       </header>
@@ -89,12 +102,12 @@ function Frame() {
       <main id="main" tabIndex={-1}>
         <Shown />
       </main>
-      <dialog ref={help} aria-label={say("keys")}>
-        <h2>{say("keys")}</h2>
+      <dialog ref={help} aria-label={say(FRAME.keys)}>
+        <h2>{say(FRAME.keys)}</h2>
         <Keys />
         <div class="row end">
           <button type="button" onClick={() => help.current?.close()}>
-            {say("close")}
+            {say(FRAME.close)}
           </button>
         </div>
       </dialog>
@@ -102,37 +115,37 @@ function Frame() {
   );
 }
 
-const KEYS: [string, Word][] = [
-  ["j", "key_next"],
-  ["k", "key_previous"],
-  ["Enter", "key_open"],
-  ["x", "key_choose"],
-  ["/", "key_search"],
-  ["g", "key_jobs"],
-  ["n", "key_new"],
-  ["l", "key_log_scale"],
-  ["s", "key_smoothing"],
-  ["w", "key_whole"],
-  ["f", "key_follow"],
-  ["?", "key_help"],
+const KEYS: [string, Text][] = [
+  ["j", FRAME.key_next],
+  ["k", FRAME.key_previous],
+  ["Enter", FRAME.key_open],
+  ["x", FRAME.key_choose],
+  ["/", FRAME.key_search],
+  ["g", FRAME.key_jobs],
+  ["n", FRAME.key_new],
+  ["l", FRAME.key_log_scale],
+  ["s", FRAME.key_smoothing],
+  ["w", FRAME.key_whole],
+  ["f", FRAME.key_follow],
+  ["?", FRAME.key_help],
 ];
 
 function Keys() {
   return (
     <dl class="keys">
-      {KEYS.map(([key, word]) => (
+      {KEYS.map(([key, text]) => (
         <div key={key}>
           <dt>
             <kbd>{key}</kbd>
           </dt>
-          <dd>{say(word)}</dd>
+          <dd>{say(text)}</dd>
         </div>
       ))}
     </dl>
   );
 }
 
-/** Says that the server is away and how old the data is; asks until it is back. */
+/** Says that the server cannot be reached and how old the data is; asks the server until it answers. */
 function AwayBanner() {
   const away = awaySince.value !== null;
   const now = useClock(away);
@@ -144,7 +157,7 @@ function AwayBanner() {
   if (!away) return null;
   return (
     <p class="away" role="status">
-      {say("away", { age: duration((now - lastAnswerAt.value) / 1000) })}
+      {say(FRAME.away, { age: duration((now - lastAnswerAt.value) / 1000) })}
     </p>
   );
 }

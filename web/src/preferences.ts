@@ -1,4 +1,4 @@
-// Language and theme: the browser's, unless the reader has chosen.
+// Language and theme: those of the browser until the reader chooses others.
 import { computed, effect, signal } from "@preact/signals";
 
 export type Language = "en" | "zh";

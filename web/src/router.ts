@@ -1,5 +1,4 @@
-// Where the page is: the path and the query of the address. All view state lives there, so that a reload or a shared
-// link shows the same.
+// The path and the query of the address. All view state is kept there, so that a reload or a shared link shows the same.
 import { computed, signal } from "@preact/signals";
 
 const href = signal(location.pathname + location.search);
@@ -8,14 +7,14 @@ export const query = computed(() => new URL(href.value, location.origin).searchP
 
 addEventListener("popstate", () => (href.value = location.pathname + location.search));
 
-/** Go to another page of ours. */
+/** Show another page of the site. */
 export function go(to: string): void {
   history.pushState(null, "", to);
   href.value = to;
   scrollTo(0, 0);
 }
 
-/** Change some of the query; null takes a name out. */
+/** Change some names of the query; null removes one. */
 export function setQuery(changes: Record<string, string | null>, push = false): void {
   const url = new URL(href.value, location.origin);
   for (const [name, value] of Object.entries(changes)) {
@@ -29,7 +28,7 @@ export function setQuery(changes: Record<string, string | null>, push = false): 
   href.value = to;
 }
 
-/** Follow links to our own pages without loading the document again; one within a page is the browser's. */
+/** Follow links to the site's pages without loading the document again; links within a page are left to the browser. */
 export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest?.("a");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;

@@ -1,5 +1,5 @@
-// What a JobSpec says beyond its defaults, and its forms outside the page: JSON and curl. The JSON schema of the API is
-// the only source of fields, defaults, ranges and help.
+// A JobSpec compared with its defaults, and written as JSON and curl. The API's JSON schema is the only source of fields,
+// defaults, ranges and help.
 import { signal } from "@preact/signals";
 import { getPatiently } from "./api";
 import { NONE } from "./format";
@@ -34,7 +34,7 @@ export const openapi = signal<Document | null>(null);
 
 let loading: Promise<Document> | null = null;
 
-/** Load it once for all pages; while the server is away, as soon as it is back. */
+/** Load it once for all pages; retries until the server can be reached. */
 export function loadOpenapi(): Promise<Document> {
   if (openapi.value) return Promise.resolve(openapi.value);
   loading ??= getPatiently<Document>("/openapi.json")
@@ -82,10 +82,11 @@ export function leaves(spec: Tree, prefix = ""): Map<string, unknown> {
 
 export const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
 
-/** A spec of only what differs from the defaults: the shortest that means the same. */
+/** The spec without the fields that have their default: the shortest with the same meaning. */
 export function shortest(spec: Tree, known: Map<string, unknown>): Tree {
   const short: Tree = {};
-  for (const [path, value] of leaves(spec)) if (!known.has(path) || !same(known.get(path), value)) put(short, path, value);
+  for (const [path, value] of leaves(spec))
+    if (!known.has(path) || !same(known.get(path), value)) put(short, path, value);
   return short;
 }
 
@@ -101,7 +102,7 @@ export function pick(tree: Tree, path: string): unknown {
   return path.split(".").reduce<unknown>((at, name) => (isTree(at) ? at[name] : undefined), tree);
 }
 
-/** A setting's value for people; what is not set is a dash. */
+/** A setting's value as text; a dash if it is not set. */
 export function asText(value: unknown): string {
   if (value === null || value === undefined || value === "") return NONE;
   if (Array.isArray(value)) return value.map(asText).join(", ") || NONE;

@@ -1,7 +1,7 @@
-// Texts of others, fit to be shown. The characters are those of contracts/text.py: what a terminal obeys, and what turns the
-// direction of text, is shown by its number. A test compares the two.
+// Makes texts from outside safe to show. Control characters and those that change the direction of text are shown by
+// number; a test compares the set with contracts/text.py.
 const UNSAFE = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]/gu;
-/** The same in JSON, where most of them stand by their number already. */
+/** The same in JSON, where most of them are escaped already. */
 const IN_JSON = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]|\\[bfu]/;
 
 export function escape(text: string): string {
@@ -24,5 +24,5 @@ function escapeAll(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [escape(name), escapeAll(inner)]));
 }
 
-/** Text of either direction for a line of plain text, which it leaves in order: what `<bdi>` does where elements can stand. */
+/** Isolate a text's direction from the plain text around it, as `<bdi>` does among elements. */
 export const isolate = (text: string): string => `\u2068${text}\u2069`;

@@ -1,5 +1,5 @@
-// Two to six jobs side by side: their losses in one plot, and only what differs in settings and results.
-import { useEffect, useMemo, useState } from "preact/hooks";
+// Two to six jobs side by side: their losses in one plot, their results, and the settings in which they differ.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, isFinal, type Job, Refused, type Summary } from "../api";
 import { type Curve, Series, smooth } from "../curve";
 import { count, duration, figure, NONE } from "../format";
@@ -7,12 +7,16 @@ import { readCurve, readNews, type Range } from "../history";
 import { language } from "../preferences";
 import { Card, Path, Status, useKeys } from "../parts/controls";
 import { type Line, Plot } from "../parts/plot";
+import { usePoll } from "../parts/poll";
 import { query, setQuery } from "../router";
 import { asText, leaves, same, type Tree } from "../spec";
-import { say } from "../words";
+import { say } from "../texts/say";
+import { COMPARE } from "../texts/compare";
+import { SHARED } from "../texts/shared";
 
 const COLORS = ["--train", "--eval", "--norm", "--rate", "--good", "--bad"];
 const POINTS = 1000;
+const POLL_MS = 2000;
 
 interface Side {
   job: Job;
@@ -34,34 +38,31 @@ async function readSide(id: string, held: Side | undefined): Promise<Side> {
 
 interface Found {
   sides: Map<string, Side>;
-  /** Ids of no job, which are not asked for again. */
+  /** Ids without a job; they are not asked for again. */
   missing: Set<string>;
 }
 
-/** What was found of the jobs so far. */
+/** The jobs read so far, and the ids without a job. */
 function useSides(ids: string[]): Found {
   const [found, setFound] = useState<Found>({ sides: new Map(), missing: new Set() });
   const key = ids.join(",") + language.value;
-  useEffect(() => {
-    let timer: number | undefined;
-    let stopped = false;
-    let held: Found = { sides: new Map(), missing: new Set() };
-    const look = async (): Promise<void> => {
-      const asked = ids.filter((id) => !held.missing.has(id));
-      const read = await Promise.allSettled(asked.map((id) => readSide(id, held.sides.get(id))));
-      if (stopped) return;
-      held = { sides: new Map(held.sides), missing: new Set(held.missing) };
-      read.forEach((one, at) => take(held, asked[at]!, one));
-      setFound(held);
-      const moving = ids.some((id) => !held.missing.has(id) && !(held.sides.has(id) && isFinal(held.sides.get(id)!.job)));
-      if (moving) timer = window.setTimeout(() => void look(), document.hidden ? 20_000 : 2000);
-    };
-    void look();
-    return () => {
-      stopped = true;
-      clearTimeout(timer);
-    };
-  }, [key]);
+  const held = useRef({ key: "", found });
+  usePoll(
+    async (isCurrent) => {
+      if (held.current.key !== key) held.current = { key, found: { sides: new Map(), missing: new Set() } };
+      const before = held.current.found;
+      const asked = ids.filter((id) => !before.missing.has(id));
+      const read = await Promise.allSettled(asked.map((id) => readSide(id, before.sides.get(id))));
+      if (!isCurrent()) return null;
+      const now: Found = { sides: new Map(before.sides), missing: new Set(before.missing) };
+      read.forEach((one, at) => take(now, asked[at]!, one));
+      held.current.found = now;
+      setFound(now);
+      const hasEnded = (id: string): boolean => now.sides.has(id) && isFinal(now.sides.get(id)!.job);
+      return ids.every((id) => now.missing.has(id) || hasEnded(id)) ? null : POLL_MS;
+    },
+    [key],
+  );
   return found;
 }
 
@@ -79,28 +80,28 @@ export function ComparePage() {
   const sides = ids.map((id) => found.sides.get(id)).filter((side): side is Side => side !== undefined);
   const missing = ids.filter((id) => found.missing.has(id));
   useEffect(() => {
-    document.title = `${say("compare")} · Stepline`;
+    document.title = `${say(SHARED.compare)} · Stepline`;
   }, [language.value]);
   if (ids.length < 2) {
     return (
       <div class="empty">
-        <b>{say("compare_few")}</b>
-        <a href="/">{say("back_to_jobs")}</a>
+        <b>{say(COMPARE.too_few)}</b>
+        <a href="/">{say(SHARED.back_to_jobs)}</a>
       </div>
     );
   }
-  if (sides.length + missing.length === 0) return <p class="note">{say("loading")}</p>;
+  if (sides.length + missing.length === 0) return <p class="note">{say(SHARED.loading)}</p>;
   return (
     <>
       <header class="page">
-        <h1>{sides.length < 2 ? say("compare") : say("compare_title", { n: sides.length })}</h1>
+        <h1>{sides.length < 2 ? say(SHARED.compare) : say(COMPARE.title, { n: sides.length })}</h1>
       </header>
       {missing.map((id) => (
         <p key={id} class="problem" role="alert">
-          {say("not_found_job", { id })}
+          {say(SHARED.not_found_job, { id })}
         </p>
       ))}
-      {sides.length > 0 ? <Overlay sides={sides} /> : <a href="/">{say("back_to_jobs")}</a>}
+      {sides.length > 0 ? <Overlay sides={sides} /> : <a href="/">{say(SHARED.back_to_jobs)}</a>}
       <Results sides={sides} />
       {sides.length > 1 && <Settings sides={sides} />}
     </>
@@ -118,7 +119,8 @@ function Overlay({ sides }: { sides: Side[] }) {
   const [from, to] = [Number(query.value.get("from")), Number(query.value.get("to"))];
   const range: Range | null = to > from ? { from, to } : null;
   const toggleLog = (): void => setQuery({ log: isLog ? null : "1" });
-  const onRange = (wanted: Range | null): void => setQuery({ from: wanted && String(wanted.from), to: wanted && String(wanted.to) });
+  const onRange = (wanted: Range | null): void =>
+    setQuery({ from: wanted && String(wanted.from), to: wanted && String(wanted.to) });
   useKeys({ l: toggleLog, w: () => onRange(null) });
   const lines = useMemo(
     () =>
@@ -128,28 +130,42 @@ function Overlay({ sides }: { sides: Side[] }) {
         const color = COLORS[at]!;
         return [
           { name: nameOf(job), series: new Series([...loss.step], [...loss.value]), color, width: 2 },
-          { name: `${nameOf(job)} · ${say("eval_loss")}`, series: new Series([...evals.step], [...evals.value]), color, width: 1, opacity: 0.6, dots: true },
+          {
+            name: `${nameOf(job)} · ${say(SHARED.eval_loss)}`,
+            series: new Series([...evals.step], [...evals.value]),
+            color,
+            width: 1,
+            opacity: 0.6,
+            dots: true,
+          },
         ];
       }),
     [sides.map((side) => side.cursor).join(), smoothing, language.value],
   );
   return (
     <Card
-      title={say("chart_loss")}
+      title={say(SHARED.chart_loss)}
       aside={
         <>
           <label class="inline">
-            {say("smoothing")}
-            <input type="range" min="0" max="0.99" step="0.01" value={smoothing} onInput={(event) => setQuery({ smooth: event.currentTarget.value })} />
+            {say(SHARED.smoothing)}
+            <input
+              type="range"
+              min="0"
+              max="0.99"
+              step="0.01"
+              value={smoothing}
+              onInput={(event) => setQuery({ smooth: event.currentTarget.value })}
+            />
             <output>{smoothing.toFixed(2)}</output>
           </label>
           <label class="inline">
             <input type="checkbox" checked={isLog} onChange={toggleLog} />
-            {say("log_scale")}
+            {say(SHARED.log_scale)}
           </label>
           {range && (
             <button type="button" onClick={() => onRange(null)}>
-              {say("whole_run")}
+              {say(SHARED.whole_run)}
             </button>
           )}
         </>
@@ -166,13 +182,23 @@ function Overlay({ sides }: { sides: Side[] }) {
           </div>
         ))}
       </dl>
-      {lines.length > 0 && <Plot label={say("chart_loss")} lines={lines} height={340} log={isLog} range={range} format={(value) => String(+value.toPrecision(4))} onRange={onRange} />}
-      <p class="note">{say("zoom_hint")}</p>
+      {lines.length > 0 && (
+        <Plot
+          label={say(SHARED.chart_loss)}
+          lines={lines}
+          height={340}
+          log={isLog}
+          range={range}
+          format={(value) => String(+value.toPrecision(4))}
+          onRange={onRange}
+        />
+      )}
+      <p class="note">{say(SHARED.zoom_hint)}</p>
     </Card>
   );
 }
 
-/** The header of a table with one column a job; a click makes it the baseline. */
+/** The header of a table with one column per job, each with a button that makes it the baseline. */
 function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undefined }) {
   return (
     <thead>
@@ -186,10 +212,16 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
             </span>{" "}
             {baseline !== undefined &&
               (job.id === baseline ? (
-                <span class="label on">{say("baseline")}</span>
+                <span class="label on">{say(COMPARE.baseline)}</span>
               ) : (
-                <button type="button" class="small" aria-label={say("make_baseline", { name: nameOf(job) })} title={say("make_baseline", { name: nameOf(job) })} onClick={() => setQuery({ baseline: job.id })}>
-                  {say("baseline")}
+                <button
+                  type="button"
+                  class="small"
+                  aria-label={say(COMPARE.make_baseline, { name: nameOf(job) })}
+                  title={say(COMPARE.make_baseline, { name: nameOf(job) })}
+                  onClick={() => setQuery({ baseline: job.id })}
+                >
+                  {say(COMPARE.baseline)}
                 </button>
               ))}
           </th>
@@ -204,24 +236,27 @@ function Results({ sides }: { sides: Side[] }) {
   const baseline = sides.find(({ job }) => job.id === wanted) ?? sides[0];
   if (!baseline) return null;
   const seconds = ({ job }: Side): number | null =>
-    job.started_at ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000 : null;
-  const evalLoss = (side: Side): number | null => side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
+    job.started_at
+      ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000
+      : null;
+  const evalLoss = (side: Side): number | null =>
+    side.summary?.eval_loss ?? side.curve.of("eval_loss").last()?.value ?? null;
   const rows: [string, (side: Side) => number | null, (value: number | null) => string][] = [
-    [say("last_loss"), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
-    [say("best_loss"), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
-    [say("eval_loss"), evalLoss, figure],
-    [say("perplexity"), (side) => mapped(evalLoss(side), Math.exp), (value) => figure(value, 2)],
-    [say("speed"), ({ summary }) => summary?.tokens_per_second ?? null, count],
-    [say("duration"), seconds, duration],
+    [say(COMPARE.last_loss), ({ curve }) => curve.of("loss").last()?.value ?? null, figure],
+    [say(COMPARE.best_loss), ({ curve }) => curve.of("loss").lowest()?.value ?? null, figure],
+    [say(SHARED.eval_loss), evalLoss, figure],
+    [say(COMPARE.perplexity), (side) => mapped(evalLoss(side), Math.exp), (value) => figure(value, 2)],
+    [say(SHARED.speed), ({ summary }) => summary?.tokens_per_second ?? null, count],
+    [say(COMPARE.duration), seconds, duration],
   ];
   return (
-    <Card title={say("results")}>
+    <Card title={say(COMPARE.results)}>
       <div class="scroll">
         <table>
           <Columns sides={sides} baseline={baseline.job.id} />
           <tbody>
             <tr>
-              <th scope="row">{say("status")}</th>
+              <th scope="row">{say(SHARED.status)}</th>
               {sides.map(({ job }) => (
                 <td key={job.id}>
                   <Status job={job} />
@@ -229,7 +264,7 @@ function Results({ sides }: { sides: Side[] }) {
               ))}
             </tr>
             <tr>
-              <th scope="row">{say("steps")}</th>
+              <th scope="row">{say(COMPARE.steps)}</th>
               {sides.map(({ job }) => (
                 <td key={job.id}>{count(job.progress.step)}</td>
               ))}
@@ -243,7 +278,9 @@ function Results({ sides }: { sides: Side[] }) {
                   return (
                     <td key={side.job.id}>
                       {value === null ? NONE : format(value)}
-                      {change !== null && <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`}</small>}
+                      {change !== null && (
+                        <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`}</small>
+                      )}
                     </td>
                   );
                 })}
@@ -256,16 +293,19 @@ function Results({ sides }: { sides: Side[] }) {
   );
 }
 
-const mapped = (value: number | null, map: (value: number) => number): number | null => (value === null ? null : map(value));
+const mapped = (value: number | null, map: (value: number) => number): number | null =>
+  value === null ? null : map(value);
 
 function Settings({ sides }: { sides: Side[] }) {
   const specs = sides.map(({ job }) => leaves(job.spec as Tree));
   const paths = [...new Set(specs.flatMap((spec) => [...spec.keys()]))];
-  const differing = paths.filter((path) => path !== "name" && specs.some((spec) => !same(spec.get(path), specs[0]?.get(path))));
+  const differing = paths.filter(
+    (path) => path !== "name" && specs.some((spec) => !same(spec.get(path), specs[0]?.get(path))),
+  );
   return (
-    <Card title={say("differing")}>
+    <Card title={say(COMPARE.differing)}>
       {differing.length === 0 ? (
-        <p class="note">{say("no_differing")}</p>
+        <p class="note">{say(COMPARE.no_differing)}</p>
       ) : (
         <div class="scroll">
           <table class="differing">

@@ -1,8 +1,10 @@
-// The API's paths, read from its own OpenAPI document: nothing is loaded from elsewhere.
+// The API's paths, from its own OpenAPI document; nothing is loaded from other hosts.
 import { useEffect } from "preact/hooks";
 import { Card } from "../parts/controls";
 import { loadOpenapi, openapi } from "../spec";
-import { say } from "../words";
+import { DOCS } from "../texts/docs";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
 
 const METHODS = ["get", "post", "put", "delete"];
 
@@ -18,7 +20,10 @@ export function DocsPage() {
       const operation = methods[method];
       if (!operation) continue;
       const room = operation.tags?.[0] ?? "";
-      rooms.set(room, [...(rooms.get(room) ?? []), [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")]]);
+      rooms.set(room, [
+        ...(rooms.get(room) ?? []),
+        [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")],
+      ]);
     }
   }
   return (
@@ -29,7 +34,7 @@ export function DocsPage() {
           openapi.json
         </a>
       </header>
-      <p class="note">{say(openapi.value ? "docs_intro" : "loading")}</p>
+      <p class="note">{say(openapi.value ? DOCS.intro : SHARED.loading)}</p>
       {[...rooms].map(([room, operations]) => (
         <Card key={room} title={room}>
           <dl class="paths">

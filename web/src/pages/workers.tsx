@@ -1,46 +1,43 @@
-// Workers and their GPUs: who is there, what it computes on, and which job it holds.
+// The workers: their devices, their current jobs, and whether they are online.
 import { useEffect, useState } from "preact/hooks";
 import { get, type List, type Worker } from "../api";
 import { bytes, duration, shortId } from "../format";
 import { language } from "../preferences";
 import { Card, useClock } from "../parts/controls";
-import { say } from "../words";
+import { usePoll } from "../parts/poll";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
+import { WORKERS } from "../texts/workers";
 
 const POLL_MS = 3000;
 
 export function WorkersPage() {
   const [workers, setWorkers] = useState<Worker[] | null>(null);
   const now = useClock(true);
-  useEffect(() => {
-    document.title = `${say("workers")} · Stepline`;
-    let timer: number | undefined;
-    let stopped = false;
-    const look = async (): Promise<void> => {
+  useEffect(() => void (document.title = `${say(SHARED.workers)} · Stepline`), [language.value]);
+  usePoll(
+    async (isCurrent) => {
       try {
         const page = await get<List<Worker>>("/v1/workers");
-        if (!stopped) setWorkers(page.data);
+        if (isCurrent()) setWorkers(page.data);
       } catch {
-        // The banner tells.
+        // The banner says that the server is away.
       }
-      if (!stopped) timer = window.setTimeout(() => void look(), document.hidden ? POLL_MS * 10 : POLL_MS);
-    };
-    void look();
-    return () => {
-      stopped = true;
-      clearTimeout(timer);
-    };
-  }, [language.value]);
+      return POLL_MS;
+    },
+    [language.value],
+  );
   return (
     <>
       <header class="page">
-        <h1>{say("workers")}</h1>
+        <h1>{say(SHARED.workers)}</h1>
       </header>
       {workers === null ? (
-        <p class="note">{say("loading")}</p>
+        <p class="note">{say(SHARED.loading)}</p>
       ) : workers.length === 0 ? (
         <div class="empty">
-          <b>{say("no_workers")}</b>
-          <span>{say("no_workers_hint")}</span>
+          <b>{say(WORKERS.none)}</b>
+          <span>{say(WORKERS.none_hint)}</span>
           <pre>{`STEPLINE_SERVER_URL=${location.origin} STEPLINE_WORKER_TOKEN=… stepline worker`}</pre>
         </div>
       ) : (
@@ -58,12 +55,27 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
   const { device } = worker;
   const age = duration((now - Date.parse(worker.last_seen_at)) / 1000);
   const rows: [string, preact.ComponentChildren][] = [
-    [say("device"), `${device.name || (device.kind ?? "").toUpperCase()}${device.memory_bytes ? ` · ${bytes(device.memory_bytes)}` : ""}`],
-    [say("current_job"), worker.current_job ? <a href={`/jobs/${worker.current_job}`}>{shortId(worker.current_job)}</a> : say("idle")],
-    [say("queue"), worker.queue],
-    [say("last_seen"), say("ago", { age })],
-    [say("models"), worker.models === null ? say("any_model") : worker.models.join(", ") || "—"],
-    [say("versions"), Object.entries(worker.versions).map(([name, version]) => `${name} ${version}`).join(" · ")],
+    [
+      say(WORKERS.device),
+      `${device.name || (device.kind ?? "").toUpperCase()}${device.memory_bytes ? ` · ${bytes(device.memory_bytes)}` : ""}`,
+    ],
+    [
+      say(WORKERS.current_job),
+      worker.current_job ? (
+        <a href={`/jobs/${worker.current_job}`}>{shortId(worker.current_job)}</a>
+      ) : (
+        say(WORKERS.idle)
+      ),
+    ],
+    [say(WORKERS.queue), worker.queue],
+    [say(WORKERS.last_seen), say(WORKERS.ago, { age })],
+    [say(WORKERS.models), worker.models === null ? say(WORKERS.any_model) : worker.models.join(", ") || "—"],
+    [
+      say(WORKERS.versions),
+      Object.entries(worker.versions)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(" · "),
+    ],
   ];
   return (
     <Card
@@ -71,7 +83,7 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
       aside={
         <span class={`status ${worker.live ? "live" : "lost"}`}>
           <i aria-hidden="true" />
-          {say(worker.live ? "live" : "silent")}
+          {say(worker.live ? WORKERS.live : WORKERS.silent)}
         </span>
       }
     >

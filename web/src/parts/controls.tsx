@@ -1,36 +1,41 @@
-// The small parts that every page uses: status, buttons that copy or ask back, a course of a loss.
+// Small parts that several pages use: status, progress, cards, buttons that copy or ask for confirmation, keys.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
 import type { Value } from "../curve";
 import { count } from "../format";
-import { say, sayName } from "../words";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
+import { sayState } from "../texts/states";
 
-type Standing = Pick<Job, "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above">;
+type StatusFields = Pick<
+  Job,
+  "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above"
+>;
 
-/** Status and phase in one: a job that evaluates says so, and is not called done before it is. */
-export function Status({ job }: { job: Standing }) {
+/** Status and phase in one, so that a job at its last step that still evaluates does not look finished. */
+export function Status({ job }: { job: StatusFields }) {
   const running = job.status === "running";
   const asked = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
   const detail = running
     ? job.unreachable
-      ? say("unreachable")
-      : (asked && sayName(asked)) || (job.phase && job.phase !== "training" ? sayName(job.phase) : null)
+      ? sayState("unreachable")
+      : (asked && sayState(asked)) || (job.phase && job.phase !== "training" ? sayState(job.phase) : null)
     : job.status === "queued" && job.queue_position
-      ? say("queue_place", { n: count(job.queue_position) })
+      ? say(SHARED.queue_place, { n: count(job.queue_position) })
       : job.status === "queued" && job.queue_position_above
-        ? say("queue_place_above", { n: count(job.queue_position_above) })
+        ? say(SHARED.queue_place_above, { n: count(job.queue_position_above) })
         : null;
   return (
     <span class={`status ${job.status}${job.unreachable ? " unreachable" : ""}`}>
       <i aria-hidden="true" />
-      {sayName(job.status)}
+      {sayState(job.status)}
       {detail && <small> · {detail}</small>}
     </span>
   );
 }
 
-function pausing(job: Standing): boolean {
+function pausing(job: StatusFields): boolean {
   return job.status === "running" && Boolean((job as { pause_requested_at?: string | null }).pause_requested_at);
 }
 
@@ -43,14 +48,14 @@ export function CopyButton({ text, children }: { text: () => string | Promise<st
   };
   return (
     <button type="button" onClick={() => void copy()}>
-      <span aria-live="polite">{done ? `✓ ${say("copied")}` : children}</span>
+      <span aria-live="polite">{done ? `✓ ${say(SHARED.copied)}` : children}</span>
     </button>
   );
 }
 
 async function putOnClipboard(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Browsers give the clipboard to https and localhost only; this old way works on a plain http host as well.
+  // Browsers allow the clipboard on https and localhost only; this deprecated way works on a plain http host too.
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
@@ -66,7 +71,7 @@ interface AskProps {
   kind?: "danger" | "primary";
 }
 
-/** A button that asks back before it acts, and shows what the server said if it says no. */
+/** A button that asks for confirmation, and shows the server's message if the action is rejected. */
 export function AskButton({ question, action, children, kind }: AskProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [problem, setProblem] = useState("");
@@ -97,7 +102,7 @@ export function AskButton({ question, action, children, kind }: AskProps) {
         )}
         <div class="row end">
           <button type="button" onClick={() => dialog.current?.close()}>
-            {say("no")}
+            {say(SHARED.no)}
           </button>
           <button type="button" class={kind ?? "primary"} disabled={busy} onClick={() => void act()}>
             {children}
@@ -108,7 +113,7 @@ export function AskButton({ question, action, children, kind }: AskProps) {
   );
 }
 
-/** The course of a loss at a glance. */
+/** The trend of a loss in little space. */
 export function Sparkline({ values }: { values: Value[] }) {
   const finite = values.filter((one): one is number => one !== null);
   if (finite.length < 2) return <span class="spark" />;
@@ -119,7 +124,7 @@ export function Sparkline({ values }: { values: Value[] }) {
     return `${x.toFixed(1)},${y.toFixed(1)}`;
   });
   return (
-    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={say("loss_course")}>
+    <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label={say(SHARED.loss_trend)}>
       <polyline points={points.join(" ")} />
     </svg>
   );
@@ -128,13 +133,18 @@ export function Sparkline({ values }: { values: Value[] }) {
 export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
   const percent = job.progress.percent ?? (job.status === "succeeded" ? 100 : 0);
   return (
-    <progress class={job.status} max={100} value={percent} aria-label={say("progress")}>
+    <progress class={job.status} max={100} value={percent} aria-label={say(SHARED.progress)}>
       {percent.toFixed(0)} %
     </progress>
   );
 }
 
-export function Card({ title, aside, children, class: name }: {
+export function Card({
+  title,
+  aside,
+  children,
+  class: name,
+}: {
   title: string;
   aside?: ComponentChildren;
   children: ComponentChildren;
@@ -151,12 +161,12 @@ export function Card({ title, aside, children, class: name }: {
   );
 }
 
-/** A setting's dotted path, which may break after a dot or an underscore and nowhere else. */
+/** A setting's dotted path; lines break only after a dot or an underscore. */
 export function Path({ of }: { of: string }) {
   return <>{of.split(/(?<=[._])/).flatMap((part) => [part, <wbr />])}</>;
 }
 
-/** Render again every second while something counts down or up. */
+/** The time now; while on, the component renders again every second. */
 export function useClock(isOn: boolean): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -169,17 +179,17 @@ export function useClock(isOn: boolean): number {
 
 type KeyHandler = (event: KeyboardEvent) => void;
 
-/** Keys of a page; none while the reader writes or a dialog is open. */
+/** Keyboard shortcuts of a page; ignored while the reader types or a dialog is open. */
 export function useKeys(keys: Record<string, KeyHandler>): void {
   const held = useRef(keys);
   held.current = keys;
-  // At once, not after the next frame: a key pressed in between would be lost.
+  // A layout effect, since a key pressed before the next frame would be lost.
   useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
       const target = event.target as HTMLElement;
       if (target.matches("input:not([type=checkbox],[type=range]), textarea, select")) return;
-      if (event.key === "Enter" && target.closest("a, button, summary")) return; // it activates what has the focus
+      if (event.key === "Enter" && target.closest("a, button, summary")) return; // Enter activates the focused element
       const handle = held.current[event.key];
       if (!handle) return;
       event.preventDefault();
@@ -192,7 +202,7 @@ export function useKeys(keys: Record<string, KeyHandler>): void {
 
 type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
-/** A handler that is given the field's text. */
+/** An event handler that passes on the field's text. */
 export const onText =
   (use: (text: string) => void) =>
   (event: { currentTarget: Field }): void =>

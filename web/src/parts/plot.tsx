@@ -21,12 +21,12 @@ interface Props {
   lines: Line[];
   height: number;
   log?: boolean;
-  /** What the axis of values spans at least: a load from 0 to 100, say. */
+  /** The least range of the value axis, such as 0 to 100 for a load. */
   span?: [number, number] | undefined;
-  /** Sizes in bytes: marks at powers of 2. */
+  /** Sizes in bytes: ticks at powers of 2. */
   inBytes?: boolean | undefined;
   range?: { from: number; to: number } | null;
-  /** A value at a mark of the axis, whose marks lie an increment apart. */
+  /** Writes the value at a tick of the axis; `increment` is the distance between ticks. */
   format: (value: number, increment: number) => string;
   onRange?: (range: { from: number; to: number } | null) => void;
   onCursor?: (step: number | null) => void;
@@ -35,12 +35,12 @@ interface Props {
   onCanvas?: (canvas: HTMLCanvasElement) => void;
 }
 
-/** Room of a dot: closer together, each would be drawn over the one before it. */
+/** Pixels for each dot; in less, dots would overlap. */
 const DOT_WIDTH = 12;
 
 const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
-/** The color that a CSS variable stands for now, as a canvas needs it. */
+/** The current color of a CSS variable, in a form that a canvas takes. */
 function ink(variable: string, opacity = 1): string {
   const probe = document.createElement("i");
   probe.style.color = `var(${variable})`;
@@ -72,27 +72,35 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
     },
     scales: {
       x: { time: false, range: (_, min, max) => xRange(latest.current, min, max) },
-      y: props.log
-        ? { distr: 3 }
-        : { range: (_, min, max) => yRange(props.span, min, max) },
+      y: props.log ? { distr: 3 } : { range: (_, min, max) => yRange(props.span, min, max) },
     },
     axes: [
       { ...axis, size: 26, values: (_, splits) => splits.map((one) => (Number.isInteger(one) ? shortStep(one) : "")) },
-      { ...axis, ...(props.inBytes ? { incrs: POWERS } : {}), size: (_, marks) => Math.max(58, ...(marks ?? []).map((mark) => 15 + 7 * mark.length)), values: (_, splits, __, ___, increment) => splits.map((one) => (one === null ? "" : props.format(one, increment))) },
+      {
+        ...axis,
+        ...(props.inBytes ? { incrs: POWERS } : {}),
+        size: (_, marks) => Math.max(58, ...(marks ?? []).map((mark) => 15 + 7 * mark.length)),
+        values: (_, splits, __, ___, increment) =>
+          splits.map((one) => (one === null ? "" : props.format(one, increment))),
+      },
     ],
     series: [
       {},
-      ...props.lines.map(
-        (line, at): uPlot.Series => ({
-          label: line.name,
-          stroke: ink(line.color, line.opacity),
-          width: line.width ?? 1.5,
-          show: !line.hidden,
-          points: line.dots
-            ? { show: (plot) => haveRoom(plot, latest.current.lines[at]), size: 7, fill: ink(line.color), stroke: ink("--card"), width: 1.5 }
-            : { show: line.series.length < 3, size: 4, fill: ink(line.color) },
-        }),
-      ),
+      ...props.lines.map((line, at): uPlot.Series => ({
+        label: line.name,
+        stroke: ink(line.color, line.opacity),
+        width: line.width ?? 1.5,
+        show: !line.hidden,
+        points: line.dots
+          ? {
+              show: (plot) => haveRoom(plot, latest.current.lines[at]),
+              size: 7,
+              fill: ink(line.color),
+              stroke: ink("--card"),
+              width: 1.5,
+            }
+          : { show: line.series.length < 3, size: 4, fill: ink(line.color) },
+      })),
     ],
     hooks: {
       setSelect: [
@@ -115,7 +123,7 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
   };
 }
 
-/** Whether a line's points that are in view have room for a dot each. */
+/** Whether there is room for a dot at each visible point of a line. */
 function haveRoom(plot: uPlot, line: Line | undefined): boolean {
   const { min, max } = plot.scales.x!;
   return line !== undefined && line.series.between(min ?? 0, max ?? 0).length * DOT_WIDTH < plot.width;
@@ -133,7 +141,7 @@ function yRange(span: [number, number] | undefined, min: number | null, max: num
   return uPlot.rangeNum(min, max, 0.08, false) as [number, number];
 }
 
-/** The lines over one axis of steps; where a line has no point, it goes on to its next. */
+/** The lines over one axis of steps; a line without a point at a step is drawn straight to its next. */
 function align(lines: Line[]): uPlot.AlignedData {
   const shown = lines.map((line): uPlot.AlignedData => [line.series.step, line.series.value]);
   return shown.length === 1 ? shown[0]! : uPlot.join(shown);
@@ -145,7 +153,15 @@ export function Plot(props: Props) {
   const latest = useRef(props);
   latest.current = props;
   const shape = JSON.stringify([
-    props.lines.map((line) => [line.name, line.color, line.width, line.opacity, line.dots, line.hidden, line.series.length < 3]),
+    props.lines.map((line) => [
+      line.name,
+      line.color,
+      line.width,
+      line.opacity,
+      line.dots,
+      line.hidden,
+      line.series.length < 3,
+    ]),
     props.log,
     props.height,
     isDark.value,
@@ -154,7 +170,11 @@ export function Plot(props: Props) {
 
   useEffect(() => {
     const element = place.current!;
-    const made = new uPlot(options(latest.current, element.clientWidth || 300, latest), align(latest.current.lines), element);
+    const made = new uPlot(
+      options(latest.current, element.clientWidth || 300, latest),
+      align(latest.current.lines),
+      element,
+    );
     plot.current = made;
     latest.current.onCanvas?.(made.ctx.canvas);
     const watch = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: latest.current.height }));
@@ -170,6 +190,8 @@ export function Plot(props: Props) {
     plot.current?.setData(align(props.lines), true);
   }, [props.lines, props.range?.from, props.range?.to]);
 
-  // The height is there before the plot is, so that nothing below it moves.
-  return <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />;
+  // The height is set before the plot is drawn, so that nothing below moves.
+  return (
+    <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />
+  );
 }

@@ -1,11 +1,12 @@
-// How far a phase without steps is with its rows: while it tokenizes, and while it evaluates.
+// The progress of phases that count rows instead of steps: tokenizing and evaluating.
 import type { Job } from "../api";
 import { count, duration } from "../format";
-import { say } from "../words";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
 
 type Counting = Pick<Job, "status" | "phase" | "progress">;
 
-/** The line under a running job's bar. It keeps its place while there is nothing to say, so that nothing below it moves. */
+/** The line under a running job's bar. It keeps its height while it is empty, so that nothing below moves. */
 export function RowsLine({ job }: { job: Counting }) {
   if (job.status !== "running") return null;
   return <p class="note rows-done">{sayRows(job) ?? "\u00a0"}</p>;
@@ -14,15 +15,20 @@ export function RowsLine({ job }: { job: Counting }) {
 function sayRows(job: Counting): string | null {
   const rows = job.progress.rows;
   if (!rows) return null;
-  const word = job.phase === "tokenizing" ? "rows_tokenized" : job.progress.step === 0 ? "rows_evaluated_base" : "rows_evaluated";
-  const line = say(word, { done: count(rows.done), total: count(rows.total), percent: percentOfRows(job) ?? 0 });
-  return rows.seconds_left === null ? line : line + say("rows_left", { time: duration(rows.seconds_left) });
+  const text =
+    job.phase === "tokenizing"
+      ? SHARED.rows_tokenized
+      : job.progress.step === 0
+        ? SHARED.rows_evaluated_base
+        : SHARED.rows_evaluated;
+  const line = say(text, { done: count(rows.done), total: count(rows.total), percent: percentOfRows(job) ?? 0 });
+  return rows.seconds_left === null ? line : line + say(SHARED.rows_left, { time: duration(rows.seconds_left) });
 }
 
-/** The same where there is little room. */
+/** The same in little space. */
 export function shortRows(job: Counting): string | null {
   const rows = job.progress.rows;
-  return rows ? say("rows_of", { done: count(rows.done), total: count(rows.total) }) : null;
+  return rows ? say(SHARED.rows_of, { done: count(rows.done), total: count(rows.total) }) : null;
 }
 
 /** Whole percent of the phase's rows; null in a phase that counts none. */
@@ -31,8 +37,8 @@ export function percentOfRows(job: Counting): number | null {
   return rows && rows.total ? Math.floor((100 * rows.done) / rows.total) : null;
 }
 
-/** What is known of the time left where the whole job's is not: that of the phase. */
+/** The time left of the phase, for when that of the job is unknown. */
 export function phaseLeft(job: Counting): string | null {
   const seconds = job.progress.rows?.seconds_left;
-  return seconds === null || seconds === undefined ? null : say("phase_left", { time: duration(seconds) });
+  return seconds === null || seconds === undefined ? null : say(SHARED.phase_left, { time: duration(seconds) });
 }

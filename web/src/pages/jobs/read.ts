@@ -1,17 +1,17 @@
-// One page of the job list. The server looks through a bounded number of jobs for what no index answers; this asks on until
-// the page is full.
-import { get, type components, type Job, withQuery } from "./api";
+// Reads one page of jobs. Where no index serves a search, the server searches a bounded number of jobs per request;
+// requests are repeated until the page is full.
+import { get, type components, type Job, withQuery } from "../../api";
 
 type JobPage = components["schemas"]["JobPage"];
 
-/** Requests for one page; beyond them the reader decides. */
+/** Requests for one page; after them the reader decides whether to search on. */
 const MOST_REQUESTS = 20;
 
 export interface Found {
   data: Job[];
   has_more: boolean;
   cursor: string | null;
-  /** Jobs looked through; 0 where an index answered. */
+  /** Jobs searched; 0 if an index served the search. */
   searched: number;
 }
 
@@ -22,7 +22,7 @@ export interface Filters {
   cursor: string | null;
 }
 
-/** Read a page; `onPart` is given what is there after each request that leaves the page unfilled. */
+/** Read a page. `onPart` gets the jobs so far after each request that did not fill it, and returns whether to go on. */
 export async function readJobs(filters: Filters, limit: number, onPart: (part: Found) => boolean): Promise<Found> {
   let found: Found = { data: [], has_more: true, cursor: filters.cursor, searched: 0 };
   for (let asked = 0; asked < MOST_REQUESTS; asked += 1) {

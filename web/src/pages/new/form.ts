@@ -1,19 +1,21 @@
-// A form made from the JobSpec's JSON schema: its fields, what each takes, from the texts in it the spec, and what the
-// server says of which field.
-import type { Refused } from "./api";
-import { count } from "./format";
-import { asText, leaves, put, resolve, type Schema, type Tree } from "./spec";
-import { say } from "./words";
+// A form made from the JobSpec's JSON schema: its fields and their ranges, the spec of the texts typed in, and the field
+// that each complaint of the server belongs to.
+import type { Refused } from "../../api";
+import { count } from "../../format";
+import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
+import { say } from "../../texts/say";
+import { NEW } from "../../texts/new";
+import { SHARED } from "../../texts/shared";
 
 export interface Field {
   path: string;
   title: string;
   help: string;
-  /** What it may be; more than one for "a count, a share or auto". */
+  /** Schemas of its values; more than one for "a count, a share or auto". */
   choices: Schema[];
   usual: unknown;
   isRequired: boolean;
-  /** Values to pick from, if that is all it takes. */
+  /** Values to choose from; null if others are allowed. */
   options: string[] | null;
   isNumber: boolean;
 }
@@ -33,8 +35,16 @@ export function fieldsOf(document: Document): Field[] {
       const inner = choices.find((one) => one.properties);
       const isOptional = choices.some((one) => one.type === "null");
       if (inner && !DATASETS.includes(path)) walk(inner, `${path}.`, isOptional || inOptional);
-      // What stands in an object that is null unless asked for has no default of its own.
-      else fields.push(makeField(path, inOptional ? { ...whole, default: null } : whole, choices, schema.required?.includes(name) ?? false));
+      // The fields of an object that is null by default have no default of their own.
+      else
+        fields.push(
+          makeField(
+            path,
+            inOptional ? { ...whole, default: null } : whole,
+            choices,
+            schema.required?.includes(name) ?? false,
+          ),
+        );
     }
   };
   walk(document.components.schemas.JobSpec!, "", false);
@@ -67,7 +77,7 @@ function optionsOf(choices: Schema[]): string[] | null {
   return options;
 }
 
-/** The range that a field takes, in words; empty if it is not bounded. */
+/** The range of a field in words; empty if it is not bounded. */
 export function rangeOf(field: Field): string {
   return field.choices
     .filter((one) => one.type === "integer" || one.type === "number")
@@ -75,8 +85,11 @@ export function rangeOf(field: Field): string {
       const low = one.minimum ?? one.exclusiveMinimum;
       const high = one.maximum ?? one.exclusiveMaximum;
       if (low === undefined && high === undefined) return "";
-      const [min, max] = [low === undefined ? "" : bound(low, one.exclusiveMinimum, ">"), high === undefined ? "" : bound(high, one.exclusiveMaximum, "<")];
-      return high === undefined ? say("from_only", { min }) : say("from_to", { min, max });
+      const [min, max] = [
+        low === undefined ? "" : bound(low, one.exclusiveMinimum, ">"),
+        high === undefined ? "" : bound(high, one.exclusiveMaximum, "<"),
+      ];
+      return high === undefined ? say(NEW.from_only, { min }) : say(NEW.from_to, { min, max });
     })
     .filter(Boolean)
     .join("; ");
@@ -87,28 +100,34 @@ const bound = (value: number, exclusive: number | undefined, sign: string): stri
 
 export type Texts = Record<string, string>;
 
-/** The texts that a spec looks like in the form. */
+/** The texts of a spec in the form. */
 export function textsOf(spec: Tree): Texts {
   const texts: Texts = {};
   for (const [path, value] of leaves(spec)) {
     if (value === null) continue;
-    if (path === "labels") texts[path] = Object.entries(value as Tree).map(([name, one]) => `${name}:${one}`).join("\n");
+    if (path === "labels")
+      texts[path] = Object.entries(value as Tree)
+        .map(([name, one]) => `${name}:${one}`)
+        .join("\n");
     else if (Array.isArray(value)) texts[path] = value.join(", ");
-    else if (typeof value === "object") for (const [name, one] of Object.entries(value as Tree)) one !== null && (texts[`${path}.${name}`] = String(one));
+    else if (typeof value === "object")
+      for (const [name, one] of Object.entries(value as Tree)) one !== null && (texts[`${path}.${name}`] = String(one));
     else texts[path] = asText(value);
   }
   return texts;
 }
 
-/** The spec of the texts, and what is wrong with which field. */
+/** The spec of the texts, and the problem of each field that has one. */
 export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: Record<string, string> } {
   const spec: Tree = {};
   const problems: Record<string, string> = {};
   for (const field of fields) {
     try {
-      const value = DATASETS.includes(field.path) ? datasetOf(field.path, texts) : valueOf(field, (texts[field.path] ?? "").trim());
+      const value = DATASETS.includes(field.path)
+        ? datasetOf(field.path, texts)
+        : valueOf(field, (texts[field.path] ?? "").trim());
       if (value !== undefined) put(spec, field.path, value);
-      else if (field.isRequired) problems[field.path] = say("is_required");
+      else if (field.isRequired) problems[field.path] = say(NEW.is_required);
     } catch (error) {
       problems[field.path] = (error as Error).message;
     }
@@ -137,18 +156,20 @@ function valueOf(field: Field, text: string): unknown {
   if (numbers.length) {
     const value = Number(text);
     if (!Number.isFinite(value)) {
-      if (field.isNumber) throw new Error(say("must_be_number"));
-      return text; // the server says what it may be
+      if (field.isNumber) throw new Error(say(NEW.not_a_number));
+      return text; // the server knows its other values
     }
-    if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value)) throw new Error(say("must_be_whole"));
-    if (!numbers.some((one) => lies(value, one))) throw new Error(say("must_lie", { range: rangeOf(field) }));
+    if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value))
+      throw new Error(say(NEW.not_an_integer));
+    if (!numbers.some((one) => isInRange(value, one)))
+      throw new Error(say(NEW.out_of_range, { range: rangeOf(field) }));
     return value;
   }
   if (field.choices.some((one) => one.type === "array")) return text.split(/[\s,，]+/).filter(Boolean);
   return text;
 }
 
-function lies(value: number, schema: Schema): boolean {
+function isInRange(value: number, schema: Schema): boolean {
   return (
     (schema.type !== "integer" || Number.isInteger(value)) &&
     (schema.minimum === undefined || value >= schema.minimum) &&
@@ -160,28 +181,28 @@ function lies(value: number, schema: Schema): boolean {
 
 function labelsOf(text: string): Tree {
   const labels: Tree = {};
-  for (const line of text.split("\n").map((one) => one.trim()).filter(Boolean)) {
+  for (const line of text
+    .split("\n")
+    .map((one) => one.trim())
+    .filter(Boolean)) {
     const at = line.search(/[:：]/);
-    if (at < 1) throw new Error(say("faulty_label"));
+    if (at < 1) throw new Error(say(SHARED.label_malformed));
     labels[line.slice(0, at).trim()] = line.slice(at + 1).trim();
   }
   return labels;
 }
 
-export interface Told {
+/** A sentence of the server, and the dotted path of the field that it belongs to; empty if it belongs to none. */
+export interface Complaint {
   param: string;
-  words: string;
+  message: string;
 }
 
-/** What the server said, field by field: of several that are at fault its message names each. */
-export function toldBy(refused: Refused): Told[] {
-  const parts = refused.code === "invalid_field" ? refused.message.split(/; (?=[a-z_][\w.]*: )/) : [];
-  const told = parts.map((part): Told => {
-    const end = part.indexOf(": ");
-    return { param: part.slice(0, end), words: part.slice(end + 2) };
-  });
-  const [first = { param: refused.param ?? "", words: refused.message }, ...others] = told;
-  return [{ ...first, words: [first.words, refused.hint].filter(Boolean).join(" ") }, ...others];
+/** What the server said against a request: one complaint for each problem that it lists, else its whole message. */
+export function complaintsOf({ errors, param, message, hint }: Refused): Complaint[] {
+  const [first, ...others] = errors.length ? errors : [{ param, message }];
+  const withHint = { param: first!.param, message: [first!.message, hint].filter(Boolean).join(" ") };
+  return [withHint, ...others].map((one) => ({ param: one.param ?? "", message: one.message }));
 }
 
-export const isOf = ({ param }: Told, path: string): boolean => param === path || param.startsWith(`${path}.`);
+export const isOf = ({ param }: Complaint, path: string): boolean => param === path || param.startsWith(`${path}.`);

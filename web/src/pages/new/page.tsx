@@ -1,27 +1,29 @@
-// A form for a new job, made from the JobSpec's schema, with the equivalent curl beside it. What is typed outlives a
-// reload; what the server refuses is said at its field.
+// A form for a new job, made from the JobSpec's schema, with the equivalent curl command beside it. What is typed survives
+// a reload; the server's complaints are shown at their fields.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, getPatiently, type Job, Refused, type components } from "../api";
-import { type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf, toldBy } from "../form";
-import { CHINESE } from "../fields";
-import { count } from "../format";
-import { language } from "../preferences";
-import { Card, CopyButton, onText, useKeys } from "../parts/controls";
-import { DatasetChooser } from "../parts/dataset-chooser";
-import { go, query } from "../router";
-import { asCurl, asText, defaults, loadOpenapi, openapi, shortest, type Tree } from "../spec";
-import { say, type Word } from "../words";
+import { call, getPatiently, type Job, Refused, type components } from "../../api";
+import { complaintsOf, type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf } from "./form";
+import { CHINESE } from "../../texts/fields";
+import { count } from "../../format";
+import { language } from "../../preferences";
+import { Card, CopyButton, onText, useKeys } from "../../parts/controls";
+import { DatasetChooser } from "./dataset-chooser";
+import { go, query } from "../../router";
+import { asCurl, asText, defaults, loadOpenapi, openapi, shortest, type Tree } from "../../spec";
+import { say, type Text } from "../../texts/say";
+import { NEW } from "../../texts/new";
+import { SHARED } from "../../texts/shared";
 
 type Plan = components["schemas"]["Plan"];
 
-const GROUPS: [Word, (path: string) => boolean][] = [
-  ["group_basic", (path) => /^(model|model_revision|dataset\..*)$/.test(path)],
-  ["group_training", (path) => path.startsWith("training.")],
-  ["group_lora", (path) => path.startsWith("lora.")],
-  ["group_evaluation", (path) => /^(evaluation|checkpoint)\./.test(path)],
-  ["group_about", (path) => /^(name|labels|priority|queue)$/.test(path)],
-  ["group_quantization", (path) => path.startsWith("quantization.")],
-  ["group_engine", (path) => path.startsWith("engine.")],
+const GROUPS: [Text, (path: string) => boolean][] = [
+  [NEW.group_basic, (path) => /^(model|model_revision|dataset\..*)$/.test(path)],
+  [NEW.group_training, (path) => path.startsWith("training.")],
+  [NEW.group_lora, (path) => path.startsWith("lora.")],
+  [NEW.group_evaluation, (path) => /^(evaluation|checkpoint)\./.test(path)],
+  [NEW.group_about, (path) => /^(name|labels|priority|queue)$/.test(path)],
+  [NEW.group_quantization, (path) => path.startsWith("quantization.")],
+  [NEW.group_engine, (path) => path.startsWith("engine.")],
 ];
 
 function keptDraft(from: string): Texts | null {
@@ -47,7 +49,7 @@ export function NewPage() {
   const [original, setOriginal] = useState<Job | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    document.title = `${say("new_job")} · Stepline`;
+    document.title = `${say(SHARED.new_job)} · Stepline`;
   }, [language.value]);
   useEffect(() => {
     let current = true;
@@ -72,13 +74,13 @@ export function NewPage() {
     setTexts(changed);
     keepDraft(from, changed);
   };
-  if (!texts || !openapi.value) return <p class="note">{problem || say("loading")}</p>;
+  if (!texts || !openapi.value) return <p class="note">{problem || say(SHARED.loading)}</p>;
   return (
     <Form
       key={from}
       texts={texts}
       change={change}
-      intro={problem || (original ? say("form_from", { name: original.name ?? original.id }) : say("form_intro"))}
+      intro={problem || (original ? say(NEW.intro_from, { name: original.name ?? original.id }) : say(NEW.intro))}
       forget={() => keepDraft(from, null)}
     />
   );
@@ -102,7 +104,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const body = JSON.stringify(spec);
   const faulty = Object.keys(problems).length > 0;
 
-  // What the server thinks of it, a moment after the last change.
+  // A dry run, a moment after the last change.
   useEffect(() => {
     setRefused(null);
     setPlan(null);
@@ -143,10 +145,13 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const problemOf = (path: string): string => {
     const own = problems[path];
     if (own && (tried || texts[path])) return own;
-    return told.filter((one) => isOf(one, path)).map((one) => one.words).join(" ");
+    return complaints
+      .filter((one) => isOf(one, path))
+      .map((one) => one.message)
+      .join(" ");
   };
-  const told = refused ? toldBy(refused) : [];
-  const unplaced = told.filter((one) => !fields.some((field) => isOf(one, field.path)));
+  const complaints = refused ? complaintsOf(refused) : [];
+  const unplaced = complaints.filter((one) => !fields.some((field) => isOf(one, field.path)));
   const set = (changes: Record<string, string>): void => {
     const changed = { ...texts };
     for (const [path, text] of Object.entries(changes)) {
@@ -169,13 +174,13 @@ function Form({ texts, change, intro, forget }: FormProps) {
       <div>
         <header class="page">
           <div>
-            <h1>{say("new_job")}</h1>
+            <h1>{say(SHARED.new_job)}</h1>
             <p class="note">{intro}</p>
           </div>
         </header>
-        {GROUPS.map(([word, fits]) => (
-          <Card key={word} title={say(word)}>
-            <fieldset aria-label={say(word)}>
+        {GROUPS.map(([text, fits]) => (
+          <Card key={text[0]} title={say(text)}>
+            <fieldset aria-label={say(text)}>
               {fields
                 .filter((field) => fits(field.path))
                 .map((field) => (
@@ -186,22 +191,29 @@ function Form({ texts, change, intro, forget }: FormProps) {
         ))}
       </div>
       <aside>
-        <Card title={say("equivalent")} aside={<CopyButton text={() => asCurl(spec)}>{say("copy")}</CopyButton>}>
-          <pre tabIndex={0} aria-label={say("equivalent")}>
+        <Card title={say(NEW.equivalent)} aside={<CopyButton text={() => asCurl(spec)}>{say(SHARED.copy)}</CopyButton>}>
+          <pre tabIndex={0} aria-label={say(NEW.equivalent)}>
             {asCurl(spec)}
           </pre>
           <div aria-live="polite">
             {plan && (
               <p class="fresh">
-                ✓ {plan.steps != null ? say("plan_ok", { steps: count(plan.steps), rows: count(plan.train_rows), eval: count(plan.eval_rows) }) : say("plan_hub")}
+                ✓{" "}
+                {plan.steps != null
+                  ? say(NEW.plan_ok, {
+                      steps: count(plan.steps),
+                      rows: count(plan.train_rows),
+                      eval: count(plan.eval_rows),
+                    })
+                  : say(NEW.plan_hub)}
               </p>
             )}
             {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
-            {tried && faulty && <p class="problem">{say("form_faulty")}</p>}
-            {unplaced.map(({ param, words }) => (
+            {tried && faulty && <p class="problem">{say(NEW.has_problems)}</p>}
+            {unplaced.map(({ param, message }) => (
               <p key={param} class="problem" role="alert">
                 {param && `${param}: `}
-                {words}
+                {message}
               </p>
             ))}
           </div>
@@ -214,10 +226,10 @@ function Form({ texts, change, intro, forget }: FormProps) {
                 setTried(false);
               }}
             >
-              {say("reset_form")}
+              {say(NEW.reset)}
             </button>
             <button type="submit" class="primary" disabled={busy}>
-              {say("submit")}
+              {say(NEW.submit)}
             </button>
           </div>
         </Card>
@@ -227,7 +239,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
 }
 
 function sayCost(cost: NonNullable<Plan["evaluation"]>): string {
-  return say("plan_eval", {
+  return say(NEW.plan_eval, {
     times: count(cost.evaluations),
     eval: count(cost.rows),
     passes: count(cost.row_passes),
@@ -255,8 +267,12 @@ function Row({ field, texts, set, problem }: RowProps) {
   const isDataset = path === "dataset.train" || path === "dataset.eval";
   const range = rangeOf(field);
   const id = idOf(path);
-  const said = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
-  const usual = field.isRequired ? say("required") : field.usual === null || field.usual === undefined ? "" : asText(field.usual);
+  const attributes = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
+  const usual = field.isRequired
+    ? say(NEW.required)
+    : field.usual === null || field.usual === undefined
+      ? ""
+      : asText(field.usual);
   const text = texts[path] ?? "";
   return (
     <div class={`field${isDataset ? " wide" : ""}`}>
@@ -265,11 +281,16 @@ function Row({ field, texts, set, problem }: RowProps) {
         <small>{path}</small>
       </label>
       {isDataset ? (
-        <DatasetChooser path={path} texts={texts} set={set} said={said} isRequired={field.isRequired} />
+        <DatasetChooser path={path} texts={texts} set={set} attributes={attributes} isRequired={field.isRequired} />
       ) : path === "labels" ? (
-        <textarea {...said} value={text} placeholder={say("label_example")} onInput={onText((to) => set({ [path]: to }))} />
+        <textarea
+          {...attributes}
+          value={text}
+          placeholder={say(SHARED.label_example)}
+          onInput={onText((to) => set({ [path]: to }))}
+        />
       ) : field.options ? (
-        <select {...said} value={text} onChange={onText((to) => set({ [path]: to }))}>
+        <select {...attributes} value={text} onChange={onText((to) => set({ [path]: to }))}>
           <option value="">{usual}</option>
           {field.options
             .filter((option) => option !== String(field.usual))
@@ -278,7 +299,16 @@ function Row({ field, texts, set, problem }: RowProps) {
             ))}
         </select>
       ) : (
-        <input {...said} inputMode={field.isNumber ? "decimal" : undefined} autocomplete="off" spellcheck={false} value={text} placeholder={usual} required={field.isRequired} onInput={onText((to) => set({ [path]: to }))} />
+        <input
+          {...attributes}
+          inputMode={field.isNumber ? "decimal" : undefined}
+          autocomplete="off"
+          spellcheck={false}
+          value={text}
+          placeholder={usual}
+          required={field.isRequired}
+          onInput={onText((to) => set({ [path]: to }))}
+        />
       )}
       {problem && (
         <p class="problem" role="alert">

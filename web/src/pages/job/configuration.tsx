@@ -1,15 +1,19 @@
-// A job's settings: what differs from the default first, the rest below; all alike while the defaults are not known.
-import type { Job } from "../api";
-import { asText, defaults, leaves, openapi, same, type Tree } from "../spec";
-import { NONE } from "../format";
-import { say } from "../words";
-import { Card, CopyButton, Path } from "./controls";
+// A job's settings: those that differ from the default first; one list until the defaults are known.
+import type { Job } from "../../api";
+import { asText, defaults, leaves, openapi, same, type Tree } from "../../spec";
+import { NONE } from "../../format";
+import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
+import { Card, CopyButton, Path } from "../../parts/controls";
 
 export function Configuration({ job }: { job: Job }) {
   const known = openapi.value ? defaults(openapi.value) : null;
   const settings = [...leaves(job.spec as Tree)];
   return (
-    <Card title={say("configuration")} aside={<CopyButton text={() => JSON.stringify(job.spec, null, 2)}>{say("copy_json")}</CopyButton>}>
+    <Card
+      title={say(JOB.configuration)}
+      aside={<CopyButton text={() => JSON.stringify(job.spec, null, 2)}>{say(JOB.copy_json)}</CopyButton>}
+    >
       {known ? <Sorted settings={settings} known={known} /> : <Settings of={settings} />}
     </Card>
   );
@@ -22,11 +26,11 @@ function Sorted({ settings, known }: { settings: Settings; known: Map<string, un
   const others = settings.filter(isUsual);
   return (
     <>
-      <h3>{say("changed")}</h3>
+      <h3>{say(JOB.changed)}</h3>
       <Settings of={settings.filter((one) => !isUsual(one))} class="changed" known={known} />
       <details>
         <summary>
-          {say("unchanged")} ({others.length})
+          {say(JOB.unchanged)} ({others.length})
         </summary>
         <Settings of={others} />
       </details>
@@ -52,7 +56,9 @@ function Setting({ path, value, usual }: { path: string; value: unknown; usual?:
       </dt>
       <dd>
         {asText(value)}
-        {usual !== undefined && asText(usual) !== NONE && <small> {say("default_is", { value: asText(usual) })}</small>}
+        {usual !== undefined && asText(usual) !== NONE && (
+          <small> {say(JOB.default_is, { value: asText(usual) })}</small>
+        )}
       </dd>
     </div>
   );

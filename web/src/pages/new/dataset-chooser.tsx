@@ -1,11 +1,12 @@
-// The field of a dataset: one that was uploaded, one to upload now, or one of the hub.
+// The field of a dataset: an uploaded one, a file to upload, or one of the hub.
 import { useEffect, useState } from "preact/hooks";
-import { call, type components, type Dataset, get, type List, type Refused } from "../api";
-import type { Texts } from "../form";
-import { count } from "../format";
-import { isolate } from "../text";
-import { say } from "../words";
-import { onText } from "./controls";
+import { call, type components, type Dataset, get, type List, type Refused } from "../../api";
+import type { Texts } from "./form";
+import { count } from "../../format";
+import { isolate } from "../../text";
+import { say } from "../../texts/say";
+import { NEW } from "../../texts/new";
+import { onText } from "../../parts/controls";
 
 type Detail = components["schemas"]["DatasetDetail"];
 
@@ -13,17 +14,24 @@ interface Props {
   path: string;
   texts: Texts;
   set: (changes: Record<string, string>) => void;
-  said: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
+  attributes: { id: string; "aria-invalid": boolean | undefined; "aria-describedby": string };
   isRequired: boolean;
 }
 
-export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
+export function DatasetChooser({ path, texts, set, attributes, isRequired }: Props) {
   const [datasets, setDatasets] = useState<Dataset[]>([]);
   const [upload, setUpload] = useState<{ words: string; isBad: boolean } | null>(null);
   const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
   const [preview, setPreview] = useState<Detail | null>(null);
   const chosen = texts[path] ?? "";
-  useEffect(() => void get<List<Dataset>>("/v1/datasets?limit=100").then((page) => setDatasets(page.data), () => undefined), [upload]);
+  useEffect(
+    () =>
+      void get<List<Dataset>>("/v1/datasets?limit=100").then(
+        (page) => setDatasets(page.data),
+        () => undefined,
+      ),
+    [upload],
+  );
   useEffect(() => {
     setPreview(null);
     if (/^ds_/.test(chosen)) get<Detail>(`/v1/datasets/${chosen}`).then(setPreview, () => undefined);
@@ -35,12 +43,12 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
     set(value === "hub" ? { [path]: "" } : { ...clearHub, [path]: value });
   };
   const send = async (file: File): Promise<void> => {
-    setUpload({ words: say("uploading_file", { name: file.name }), isBad: false });
+    setUpload({ words: say(NEW.uploading_file, { name: file.name }), isBad: false });
     const form = new FormData();
     form.append("file", file);
     try {
       const dataset = await call<Detail>("POST", "/v1/datasets", { form });
-      setUpload({ words: say("uploaded", { name: file.name, rows: count(dataset.rows) }), isBad: false });
+      setUpload({ words: say(NEW.uploaded, { name: file.name, rows: count(dataset.rows) }), isBad: false });
       setFromHub(false);
       set({ ...clearHub, [path]: dataset.id });
     } catch (error) {
@@ -51,23 +59,23 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
   return (
     <div class="chooser">
       <div class="row">
-        <select {...said} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
-          <option value="">{isRequired ? say("choose_dataset") : say("no_eval_dataset")}</option>
+        <select {...attributes} class="grow" value={fromHub ? "hub" : chosen} onChange={onText(choose)}>
+          <option value="">{isRequired ? say(NEW.choose_dataset) : say(NEW.no_eval_dataset)}</option>
           {chosen && !datasets.some((one) => one.id === chosen) && <option value={chosen}>{chosen}</option>}
           {datasets.map((one) => (
             <option key={one.id} value={one.id}>
-              {`${isolate(one.filename || one.id)} · ${say("rows", { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
+              {`${isolate(one.filename || one.id)} · ${say(NEW.rows, { n: count(one.rows) })} · ${one.id.slice(0, 11)}`}
             </option>
           ))}
-          <option value="hub">{say("of_hub")}</option>
+          <option value="hub">{say(NEW.from_hub)}</option>
         </select>
         <label class="button">
-          {say("upload_dataset")}
+          {say(NEW.upload_dataset)}
           <input
             type="file"
             class="hidden"
             accept=".json,.jsonl,application/json"
-            aria-label={`${say("upload_dataset")} (${path})`}
+            aria-label={`${say(NEW.upload_dataset)} (${path})`}
             onChange={(event) => {
               const file = event.currentTarget.files?.[0];
               event.currentTarget.value = "";
@@ -84,13 +92,20 @@ export function DatasetChooser({ path, texts, set, said, isRequired }: Props) {
       {fromHub && (
         <div class="row">
           {["hub", "config", "split", "revision"].map((name) => (
-            <input key={name} class="grow" aria-label={`${path}.${name}`} placeholder={name === "hub" ? "owner/name" : name} value={texts[`${path}.${name}`] ?? ""} onInput={onText((to) => set({ [`${path}.${name}`]: to }))} />
+            <input
+              key={name}
+              class="grow"
+              aria-label={`${path}.${name}`}
+              placeholder={name === "hub" ? "owner/name" : name}
+              value={texts[`${path}.${name}`] ?? ""}
+              onInput={onText((to) => set({ [`${path}.${name}`]: to }))}
+            />
           ))}
         </div>
       )}
       {first && (
         <details>
-          <summary>{say("first_row")}</summary>
+          <summary>{say(NEW.first_row)}</summary>
           <dl class="settings">
             {first.messages.map((turn, at) => (
               <div key={at}>

@@ -1,0 +1,61 @@
+// What the reader can do with a job: the buttons beside its name.
+import { call, isFinal, type Job } from "../../api";
+import type { LiveJob } from "../../live/job";
+import { AskButton, CopyButton } from "../../parts/controls";
+import { go } from "../../router";
+import { asCurl, defaults, openapi, shortest, type Tree } from "../../spec";
+import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
+
+export function Actions({ live, job }: { live: LiveJob; job: Job }) {
+  const act = (name: string) => async (): Promise<void> => {
+    await call("POST", `/v1/jobs/${job.id}/${name}`);
+    live.refresh();
+  };
+  const remove = async (): Promise<void> => {
+    await call("DELETE", `/v1/jobs/${job.id}`);
+    go("/");
+  };
+  const active = job.status === "queued" || job.status === "running";
+  const known = openapi.value;
+  const minimal = (): Tree => (known ? shortest(job.spec as Tree, defaults(known)) : (job.spec as Tree));
+  const adapter = live.store.artifacts.value.find((artifact) => artifact.name === "adapter.zip");
+  return (
+    <div class="row actions">
+      {adapter && (
+        <a class="button primary" href={`/v1/jobs/${job.id}/artifacts/adapter.zip`} download>
+          {say(JOB.download_adapter)}
+        </a>
+      )}
+      {active && (
+        <AskButton question={say(JOB.sure_pause)} action={act("pause")}>
+          {say(JOB.pause)}
+        </AskButton>
+      )}
+      {job.status === "paused" && (
+        <AskButton question={say(JOB.sure_resume)} action={act("resume")} kind="primary">
+          {say(JOB.resume)}
+        </AskButton>
+      )}
+      {(job.status === "failed" || job.status === "cancelled") && (
+        <AskButton question={say(JOB.sure_retry)} action={act("retry")} kind="primary">
+          {say(JOB.retry)}
+        </AskButton>
+      )}
+      {(active || job.status === "paused") && (
+        <AskButton question={say(JOB.sure_cancel)} action={act("cancel")} kind="danger">
+          {say(JOB.cancel)}
+        </AskButton>
+      )}
+      <CopyButton text={() => asCurl(minimal())}>{say(JOB.copy_curl)}</CopyButton>
+      <a class="button" href={`/new?from=${job.id}`}>
+        {say(JOB.clone)}
+      </a>
+      {isFinal(job) && (
+        <AskButton question={say(JOB.sure_delete)} action={remove} kind="danger">
+          {say(JOB.delete)}
+        </AskButton>
+      )}
+    </div>
+  );
+}

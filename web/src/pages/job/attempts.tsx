@@ -1,0 +1,61 @@
+// A job's attempts and files.
+import { bytes, clock, count } from "../../format";
+import type { JobStore } from "../../live/store";
+import { Card } from "../../parts/controls";
+import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
+import { sayState } from "../../texts/states";
+
+export function Attempts({ store }: { store: JobStore }) {
+  const attempts = store.attempts.value;
+  const artifacts = store.artifacts.value;
+  return (
+    <Card title={`${say(JOB.attempts)} · ${say(JOB.files)}`}>
+      <div class="scroll">
+        <table>
+          <tbody>
+            {attempts.map((attempt) => (
+              <tr key={attempt.id}>
+                <td>{attempt.number}</td>
+                <td>
+                  <span class={`status ${attempt.status}`}>
+                    <i aria-hidden="true" />
+                    {sayState(attempt.status)}
+                  </span>
+                </td>
+                <td>
+                  {attempt.worker}
+                  <br />
+                  <small>{attempt.device}</small>
+                </td>
+                <td>
+                  {clock(attempt.started_at)}
+                  <br />
+                  <small>
+                    {attempt.last_step !== null
+                      ? `${say(JOB.step)} ${count(attempt.first_step)}–${count(attempt.last_step)}`
+                      : ""}
+                  </small>
+                </td>
+              </tr>
+            ))}
+            {artifacts.map((artifact) => (
+              <tr key={artifact.name}>
+                <td colSpan={3}>
+                  <a
+                    href={`/v1/jobs/${store.id}/artifacts/${artifact.name}`}
+                    download
+                    aria-label={say(JOB.download, { name: artifact.name })}
+                  >
+                    {artifact.name}
+                  </a>
+                </td>
+                <td>{bytes(artifact.bytes)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}

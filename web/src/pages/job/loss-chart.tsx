@@ -1,0 +1,234 @@
+// The job's charts: train and eval loss in one, learning rate and gradient norm under it, one cursor over all three.
+import type { Signal } from "@preact/signals";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Curve } from "../../curve";
+import { count } from "../../format";
+import { type Range, readCurve } from "../../history";
+import type { JobStore } from "../../live/store";
+import { Card, useKeys } from "../../parts/controls";
+import { Plot } from "../../parts/plot";
+import { query, setQuery } from "../../router";
+import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
+import { SHARED } from "../../texts/shared";
+import { axisFigure, axisRate, machineLines, makeLines, oneLine } from "./chart-lines";
+import { Readout } from "./readout";
+
+const SMOOTHING = 0.6;
+
+function wantedRange(): Range | null {
+  const [from, to] = [Number(query.value.get("from") ?? NaN), Number(query.value.get("to") ?? NaN)];
+  return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
+}
+
+/** The curve of the range in full detail, read again as points come in. */
+function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
+  const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
+  const key = range ? `${range.from}-${range.to}` : "";
+  const isThinned = live.value.total > live.value.of("loss").length;
+  const wanted = key !== "" && isThinned;
+  useEffect(() => {
+    if (!wanted || !range) return setDetail(null);
+    let current = true;
+    readCurve(id, range).then(
+      ({ curve }) => current && setDetail({ curve, key }),
+      () => undefined, // the banner says that the server is away; the thinned curve stays
+    );
+    return () => {
+      current = false;
+    };
+  }, [id, key, wanted, range && range.to > (live.value.of("loss").last()?.step ?? 0) ? Math.floor(drawn / 20) : 0]);
+  return wanted && detail?.key === key ? detail.curve : live.value;
+}
+
+export function LossChart({ store, ended }: { store: JobStore; ended: boolean }) {
+  const drawn = store.drawn.value;
+  const range = wantedRange();
+  const rangeKey = range ? `${range.from}-${range.to}` : "";
+  const curve = useDetail(store.id, store.curve, drawn, range);
+  const isLog = query.value.get("log") === "1";
+  const asked = query.value.get("smooth");
+  const smoothing = asked === null ? SMOOTHING : Math.min(0.99, Math.max(0, Number(asked) || 0));
+  const [cursor, setCursor] = useState<number | null>(null);
+  const canvas = useRef<HTMLCanvasElement | null>(null);
+
+  const lines = useMemo(
+    () => makeLines(curve, smoothing, isLog),
+    [curve, drawn, smoothing, isLog, rangeKey, say(JOB.raw)],
+  );
+  const rates = useMemo(
+    () => oneLine(curve, "learning_rate", say(JOB.chart_rate), "--rate"),
+    [curve, drawn, say(JOB.raw)],
+  );
+  const norms = useMemo(() => oneLine(curve, "grad_norm", say(JOB.chart_norm), "--norm"), [curve, drawn, say(JOB.raw)]);
+
+  const machine = useMemo(() => machineLines(curve), [curve, drawn, say(JOB.raw)]);
+
+  const onRange = (to: Range | null): void => setQuery({ from: to && String(to.from), to: to && String(to.to) });
+  const setSmoothing = (to: number): void => setQuery({ smooth: to === SMOOTHING ? null : String(to) });
+  useKeys({
+    l: () => setQuery({ log: isLog ? null : "1" }),
+    w: () => onRange(null),
+    s: () => setSmoothing(smoothing === 0 ? SMOOTHING : 0),
+  });
+
+  const loss = curve.of("loss");
+  if (import.meta.env.MODE === "probed") {
+    window.__stepline = { series: Object.fromEntries(curve.series), ghosts: curve.ghosts, range };
+  }
+  const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
+  const isThin = curve.total > loss.length;
+
+  return (
+    <Card
+      title={say(SHARED.chart_loss)}
+      class="charts"
+      aside={
+        <>
+          <label class="inline">
+            {say(SHARED.smoothing)}
+            <input
+              type="range"
+              min="0"
+              max="0.99"
+              step="0.01"
+              value={smoothing}
+              onInput={(event) => setSmoothing(Number(event.currentTarget.value))}
+            />
+            <output>{smoothing.toFixed(2)}</output>
+          </label>
+          <label class="inline">
+            <input type="checkbox" checked={isLog} onChange={() => setQuery({ log: isLog ? null : "1" })} />
+            {say(SHARED.log_scale)}
+          </label>
+          {range && (
+            <button type="button" onClick={() => onRange(null)}>
+              {say(SHARED.whole_run)}
+            </button>
+          )}
+          <span class="row tight">
+            <button
+              type="button"
+              title={say(JOB.save_picture)}
+              aria-label={say(JOB.save_picture)}
+              onClick={() => canvas.current && savePicture(canvas.current, store.id)}
+            >
+              PNG
+            </button>
+            <a
+              class="button"
+              href={`/v1/jobs/${store.id}/metrics?format=csv`}
+              download={`${store.id}.csv`}
+              title={say(JOB.save_csv)}
+              aria-label={say(JOB.save_csv)}
+            >
+              CSV
+            </a>
+          </span>
+        </>
+      }
+    >
+      <Readout curve={curve} lines={lines} step={cursor} />
+      {loss.length === 0 && curve.of("eval_loss").length === 0 ? (
+        <div class="empty small">
+          <b>{say(JOB.no_points)}</b>
+          {!ended && <span>{say(JOB.no_points_hint)}</span>}
+        </div>
+      ) : (
+        <>
+          <Plot
+            label={say(SHARED.chart_loss)}
+            lines={lines}
+            height={320}
+            log={isLog}
+            range={range}
+            format={axisFigure}
+            onRange={onRange}
+            onCursor={setCursor}
+            together={store.id}
+            onCanvas={(made) => (canvas.current = made)}
+          />
+          <div class="minor">
+            <figure>
+              <figcaption>{say(JOB.chart_rate)}</figcaption>
+              <Plot
+                label={say(JOB.chart_rate)}
+                lines={rates}
+                height={130}
+                range={range}
+                format={axisRate}
+                onRange={onRange}
+                onCursor={setCursor}
+                together={store.id}
+              />
+            </figure>
+            <figure>
+              <figcaption>{say(JOB.chart_norm)}</figcaption>
+              <Plot
+                label={say(JOB.chart_norm)}
+                lines={norms}
+                height={130}
+                range={range}
+                format={axisFigure}
+                onRange={onRange}
+                onCursor={setCursor}
+                together={store.id}
+              />
+            </figure>
+            {machine.map(({ line, format, span, inBytes }) => (
+              <figure key={line.name}>
+                <figcaption>{line.name}</figcaption>
+                <Plot
+                  label={line.name}
+                  lines={[line]}
+                  height={110}
+                  span={span}
+                  inBytes={inBytes}
+                  range={range}
+                  format={format}
+                  onRange={onRange}
+                  onCursor={setCursor}
+                  together={store.id}
+                />
+              </figure>
+            ))}
+          </div>
+          <p class="note">
+            {isThin
+              ? say(JOB.points_of, { shown: count(loss.length), n: count(curve.total) })
+              : say(JOB.points, { n: count(curve.total) })}
+            {" · "}
+            {say(SHARED.zoom_hint)}
+            {nonfinite.length > 0 && (
+              <b class="bad">
+                {" "}
+                ·{" "}
+                {say(JOB.nonfinite_at, {
+                  steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : ""),
+                })}
+              </b>
+            )}
+          </p>
+        </>
+      )}
+    </Card>
+  );
+}
+
+function savePicture(canvas: HTMLCanvasElement, id: string): void {
+  const sheet = document.createElement("canvas");
+  sheet.width = canvas.width;
+  sheet.height = canvas.height;
+  const pen = sheet.getContext("2d")!;
+  pen.fillStyle = getComputedStyle(canvas.closest(".card")!).backgroundColor;
+  pen.fillRect(0, 0, sheet.width, sheet.height);
+  pen.drawImage(canvas, 0, 0);
+  sheet.toBlob((blob) => {
+    if (!blob) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${id}.png`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+}

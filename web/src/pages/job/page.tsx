@@ -1,0 +1,98 @@
+// One job: figures, charts, events, log, configuration, files and, once it has succeeded, its report.
+import { useEffect, useState } from "preact/hooks";
+import { isFinal, type Job } from "../../api";
+import { clock, figure } from "../../format";
+import { LiveJob } from "../../live/job";
+import { Progress, Status, useKeys } from "../../parts/controls";
+import { percentOfRows, RowsLine } from "../../parts/rows";
+import { language } from "../../preferences";
+import { loadOpenapi } from "../../spec";
+import { say } from "../../texts/say";
+import { SHARED } from "../../texts/shared";
+import { sayState } from "../../texts/states";
+import { Actions } from "./actions";
+import { Attempts } from "./attempts";
+import { Configuration } from "./configuration";
+import { Events } from "./events";
+import { Failure } from "./failure";
+import { LogPanel, useLog } from "./log";
+import { LossChart } from "./loss-chart";
+import { Report } from "./report";
+import { Tiles } from "./tiles";
+
+export function JobPage({ id }: { id: string }) {
+  const [live, setLive] = useState<LiveJob | null>(null);
+  useEffect(() => {
+    const made = new LiveJob(id);
+    setLive(made);
+    return () => made.close();
+  }, [id]);
+  useEffect(() => void loadOpenapi().catch(() => undefined), []);
+  useKeys({});
+  if (!live || live.id !== id) return null;
+  if (live.store.missing.value) {
+    document.title = "Stepline";
+    return (
+      <div class="empty">
+        <b>{say(SHARED.not_found_job, { id })}</b>
+        <a href="/">{say(SHARED.back_to_jobs)}</a>
+      </div>
+    );
+  }
+  return live.store.job.value ? (
+    <Shown live={live} job={live.store.job.value} />
+  ) : (
+    <p class="note">{say(SHARED.loading)}</p>
+  );
+}
+
+function Shown({ live, job }: { live: LiveJob; job: Job }) {
+  const { store } = live;
+  const lines = useLog(store);
+  useEffect(() => {
+    document.title = titleOf(job);
+    return () => void (document.title = "Stepline");
+  }, [job, language.value]);
+  return (
+    <div class="job" data-source={live.source.value}>
+      <header class="page">
+        <div class="grow">
+          <h1>{job.name ?? job.id}</h1>
+          <p class="note">
+            <code>{job.id}</code> · {job.spec.model} · {clock(job.created_at)}{" "}
+            {Object.entries(job.labels).map(([key, value]) => (
+              <span key={key} class="label">
+                {key}:{value}
+              </span>
+            ))}
+          </p>
+        </div>
+        <Status job={job} />
+        <Actions live={live} job={job} />
+      </header>
+      {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
+      <Progress job={job} />
+      <RowsLine job={job} />
+      <Tiles store={store} job={job} />
+      <LossChart store={store} ended={isFinal(job)} />
+      {store.summary.value && <Report id={live.id} />}
+      <div class="columns">
+        <Events store={store} />
+        <LogPanel store={store} lines={lines} />
+      </div>
+      <div class="columns even">
+        <Configuration job={job} />
+        <Attempts store={store} />
+      </div>
+    </div>
+  );
+}
+
+function titleOf(job: Job): string {
+  const name = job.name ?? job.id;
+  const percent = percentOfRows(job) ?? job.progress.percent;
+  const loss = job.last_loss === null ? "" : ` · ${figure(job.last_loss, 3)}`;
+  if (job.status !== "running") return `${sayState(job.status)}${loss} · ${name}`;
+  const phase = job.phase && job.phase !== "training" ? `${sayState(job.phase)} ` : "";
+  return `${phase}${percent === null || percent === undefined ? "…" : `${Math.floor(percent)}%`}${loss} · ${name}`;
+}

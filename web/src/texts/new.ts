@@ -1,0 +1,49 @@
+// The form for a new job. The names and help of its fields are in fields.ts.
+import { texts } from "./say";
+
+export const NEW = texts({
+  intro: [
+    "Only the model and the training data are required; everything else has a default.",
+    "只需填写模型和训练数据，其余字段都有默认值。",
+  ],
+  intro_from: ["A copy of {name}. Change any field.", "复制自 {name}，可修改任意字段。"],
+  reset: ["Start over", "清空表单"],
+  submit: ["Submit", "提交"],
+
+  group_basic: ["Model and data", "模型与数据"],
+  group_training: ["Training", "训练"],
+  group_lora: ["Adapter (LoRA)", "适配器（LoRA）"],
+  group_quantization: ["Quantization", "量化"],
+  group_evaluation: ["Evaluation and checkpoints", "评估与检查点"],
+  group_engine: ["Engine", "引擎"],
+  group_about: ["Name and queue", "名称与队列"],
+
+  choose_dataset: ["Choose a dataset", "选择数据集"],
+  no_eval_dataset: ["none: hold out training rows", "无：从训练数据中划出"],
+  from_hub: ["from the hub", "来自 Hub"],
+  upload_dataset: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
+  uploading_file: ["Uploading {name} …", "正在上传 {name}……"],
+  uploaded: ["{name}: {rows} rows", "{name}：{rows} 行"],
+  rows: ["{n} rows", "{n} 行"],
+  first_row: ["First row", "第一行"],
+
+  plan_ok: [
+    "This job is valid: {steps} steps over {rows} rows, {eval} held out.",
+    "任务有效：{rows} 行数据共训练 {steps} 步，另划出 {eval} 行用于评估。",
+  ],
+  plan_eval: [
+    "Evaluation: {times} times {eval} rows, {passes} of {all} row passes ({share} %).",
+    "评估：{times} 次 × {eval} 行，占全部 {all} 行次中的 {passes} 行次（{share}%）。",
+  ],
+  plan_hub: ["This job is valid.", "任务有效。"],
+  equivalent: ["Same request with curl", "等价的 curl 命令"],
+
+  required: ["required", "必填"],
+  from_to: ["{min} to {max}", "{min} 到 {max}"],
+  from_only: ["at least {min}", "不小于 {min}"],
+  has_problems: ["Fix the highlighted fields.", "请修正标红的字段。"],
+  is_required: ["This field is required.", "此项必填。"],
+  not_a_number: ["Enter a number.", "请输入数字。"],
+  not_an_integer: ["Enter a whole number.", "请输入整数。"],
+  out_of_range: ["Enter a value in the range {range}.", "取值范围：{range}。"],
+});

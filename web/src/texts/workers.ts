@@ -1,0 +1,18 @@
+// The workers.
+import { texts } from "./say";
+
+export const WORKERS = texts({
+  none: ["No worker has connected yet", "还没有工作节点接入"],
+  none_hint: ["Start one on a GPU host:", "在 GPU 主机上启动："],
+  device: ["Device", "设备"],
+  current_job: ["Current job", "当前任务"],
+  idle: ["idle", "空闲"],
+  queue: ["Queue", "队列"],
+  last_seen: ["Last seen", "最后在线"],
+  ago: ["{age} ago", "{age}前"],
+  live: ["online", "在线"],
+  silent: ["offline", "离线"],
+  models: ["Models", "模型"],
+  any_model: ["any model of the hub", "Hub 上的任意模型"],
+  versions: ["Versions", "版本"],
+});
