@@ -2,29 +2,16 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
 
 
-def list_errors(route: Route) -> None:
-    """Add the list of problems to an error body; remove it as soon as the server sends the list itself."""
-    response = route.fetch()
-    body = response.json()
-    if response.status == 400 and "errors" not in body["error"]:
-        body["error"]["errors"] = [
-            {"param": "model", "code": "malformed", "message": "must be a directory name"},
-            {"param": "dataset.eval_size", "code": "malformed", "message": "must be a share"},
-        ]
-    route.fulfill(response=response, json=body)
-
-
 def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
-    visitor.page.route("**/v1/jobs?dry_run=true", list_errors)
     page = visitor.go("/new")
     page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
         {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}

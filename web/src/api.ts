@@ -7,14 +7,8 @@ import { parse } from "./text";
 export type { components };
 
 type Schemas = components["schemas"];
-/** Remove it and read `Schemas["FieldError"]` as soon as openapi.json has that: one problem of a request's field. */
-export interface FieldError {
-  /** Dotted path of the field; null if the problem belongs to no single one. */
-  param: string | null;
-  code: string;
-  message: string;
-}
-type Problem = Schemas["ErrorDetail"] & { errors?: FieldError[] | null };
+export type FieldError = Schemas["FieldError"];
+type Problem = Schemas["ErrorDetail"];
 export type Job = Schemas["JobView"];
 export type JobSpec = Schemas["JobSpec"];
 export type Event = Schemas["EventView"];

@@ -42,6 +42,8 @@ def test_a_moment_has_its_zone_and_a_day_begins_in_utc(text: str, moment: dateti
         "0001-01-01T00:00:00+14:00",
     ],
 )
-def test_anything_else_is_refused_in_our_words(text: str) -> None:
-    with pytest.raises(ValidationError, match=r"must (be a time with its zone|lie between)"):
+def test_anything_else_is_refused_by_a_code_of_ours(text: str) -> None:
+    with pytest.raises(ValidationError) as raised:
         MOMENT.validate_python(text)
+
+    assert raised.value.errors()[0]["type"] in {"invalid_time", "year_out_of_range"}
