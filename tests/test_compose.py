@@ -1,6 +1,7 @@
 """docker-compose.yml as a document: the API's allowed hosts, and the secrets of each service."""
 
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,11 @@ def test_a_service_reads_secrets_from_what_it_mounts() -> None:
         for variable, value in service.get("environment", {}).items():
             if variable.endswith("_FILE"):
                 assert any(value.startswith(f"{place}/") for place in places), (name, variable)
+
+
+def test_every_package_of_the_distribution_travels_to_the_build_of_the_images() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert {f"!{pattern.removesuffix('*')}" for pattern in patterns} <= set(sent)
