@@ -397,7 +397,7 @@ def test_a_reported_number_above_the_bound_is_rejected_by_its_name(
     assert response.status_code == 400
     error = response.json()["error"]
     assert (error["code"], error["param"]) == ("number_too_large", "records")
-    assert error["message"] == f"{field} is larger than {2**53}."
+    assert error["message"] == f"{field} contains a number larger than {2**53}."
 
 
 def test_another_fault_beside_a_number_above_the_bound_is_named(player: Player) -> None:

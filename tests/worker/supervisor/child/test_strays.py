@@ -5,17 +5,21 @@ from pathlib import Path
 
 from worker.supervisor.child.strays import reap_strays
 
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; print(flush=True); time.sleep(60)"
 
 NOBODY = 2**22 + 1
 """Larger than Linux's largest process id, so no process has it."""
 
 
 def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", SLEEP, "--parent-pid", str(parent_pid), str(run_dir)],
         start_new_session=True,
+        stdout=subprocess.PIPE,
     )
+    assert process.stdout is not None
+    process.stdout.readline()  # the kernel shows its command line now
+    return process
 
 
 def test_only_orphans_of_this_worker_are_killed(tmp_path: Path) -> None:
