@@ -18,7 +18,8 @@ def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
-    process.stdout.readline()  # the kernel shows its command line now
+    with process.stdout:
+        process.stdout.readline()  # the kernel shows its command line now
     return process
 
 
