@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from app.db.engine import Database
 from app.leases.store import list_attempts
-from app.series.line import Place
+from app.series.line import Bounds, Place
 from app.series.news import News, Row, read_news
-from app.series.reader import Bounds
 from contracts.text import escape_cell
 
 PAGE = 5000

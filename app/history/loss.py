@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Job
 from app.series import store
-from app.series.line import Place, list_pieces, on_line, step_before, where_on
-from app.series.reader import Bounds, Reader
+from app.series.line import Bounds, Place, list_pieces, on_line, step_before, where_on
+from app.series.reader import Reader
 from contracts.summary import window_steps
 
 Point = dict[str, Any]

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt
-from app.series.line import Piece, Place, list_pieces, on_line
+from app.series.line import FAR, Bounds, Piece, Place, list_pieces, on_line
 from app.series.news import Row, newest_place, read_news
 from app.series.points import Point
-from app.series.reader import FAR, Bounds, Reader, Series
+from app.series.reader import Reader, Series
 from contracts.job import JobStatus
 
 DIGITS = 6

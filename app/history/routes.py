@@ -22,8 +22,7 @@ from app.http.document import tagged
 from app.http.formats import Formats, refuse_beside
 from app.http.language import LanguageDep
 from app.http.paging import Page
-from app.series.line import Place
-from app.series.reader import FAR
+from app.series.line import FAR, Place
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 

@@ -19,8 +19,8 @@ from app.http.etags import holds
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.jobs import service as jobs
 from app.leases import store as leases
-from app.series.line import on_line
-from app.series.reader import Bounds, Reader
+from app.series.line import Bounds, on_line
+from app.series.reader import Reader
 from app.series.store import list_last_samples
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language

@@ -60,6 +60,11 @@ def values_of(
     return values
 
 
+def values_of_sample(data: Mapping[str, Any]) -> dict[str, float]:
+    """Return the values of a stored sample by series."""
+    return {name: float(value) for name, value in data.items()}
+
+
 def _is_storable(name: str) -> bool:
     return len(name) <= LONGEST_NAME and not name.startswith(SYSTEM) and "\0" not in name
 

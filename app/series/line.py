@@ -12,6 +12,9 @@ from typing import Self
 from app.db.tables import Attempt
 from app.http.paging import decode_cursor, encode_cursor
 
+FAR = 2**62
+"""Beyond every step."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -46,6 +49,20 @@ class Piece:
     before: int | None
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """A range of steps, from `start` to before `end`."""
+
+    start: int = 0
+    end: int = FAR
+
+    def within(self, piece: Piece) -> Self:
+        """Return the part of the range that a piece has on the line."""
+        if piece.before is None or piece.before >= self.end:
+            return self
+        return type(self)(self.start, piece.before)
+
+
 def where_on(pieces: Sequence[Piece], place: Place) -> Place:
     """Return where a reader at a place goes on; whoever read an attempt that is now beside the line begins again."""
     if place.attempt == 0 or any(piece.attempt.number == place.attempt for piece in pieces):
@@ -62,6 +79,11 @@ def list_pieces(attempts: Sequence[Attempt]) -> list[Piece]:
 def step_before(attempt: Attempt) -> int:
     """Return the step beyond which an attempt's points replace those of earlier ones."""
     return (attempt.first_step or 1) - 1
+
+
+def step_of_sample(attempt: Attempt, step: int | None) -> int:
+    """Return the step at which to plot a sample; a sample from before the first step gets the step before that."""
+    return max(0, step_before(attempt)) if step is None else step
 
 
 def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import Attempt
 from app.events.store import find_last_event
 from app.series import blocks, store
-from app.series.line import Place, list_pieces, step_before, where_on
-from app.series.reader import FAR, sample_step, sample_values
+from app.series.line import FAR, Place, list_pieces, step_before, step_of_sample, where_on
 
 Row = tuple[int, int, datetime, Mapping[str, float]]
 """(seq, step, at, values by series)."""
@@ -84,9 +83,9 @@ def read_news(
             rewind = 0
         batch = Batch(attempt.number, rewind, [*records])
         batch.rows += [
-            (seq, sample_step(attempt, step), at, sample_values(data))
+            (seq, step_of_sample(attempt, step), at, blocks.values_of_sample(data))
             for seq, step, at, data in samples
-            if piece.before is None or sample_step(attempt, step) < piece.before
+            if piece.before is None or step_of_sample(attempt, step) < piece.before
         ]
         batches.append(batch)
         place = replace(

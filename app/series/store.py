@@ -10,13 +10,10 @@ from sqlalchemy import BigInteger, Row, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, CurveBlock, Record, Sample
+from app.series.line import FAR, Bounds
 
 NumbersRow = tuple[int, str, int, datetime, dict[str, Any]]
 """(seq, type, step, at, data) of a record that carries numbers."""
-
-
-_FAR = 2**62
-"""In place of a bound or a limit that is not wanted."""
 
 
 _record = Base.metadata.tables[Record.__tablename__].c
@@ -160,8 +157,8 @@ def list_numbers(
         "attempt": attempt_id,
         "after": after_seq,
         "last": last_seq,
-        "before": _FAR if before_step is None else before_step,
-        "limit": _FAR if limit is None else limit,
+        "before": FAR if before_step is None else before_step,
+        "limit": FAR if limit is None else limit,
     }
     return [tuple(row) for row in session.execute(_NUMBERS, wanted)]
 
@@ -184,7 +181,7 @@ def list_samples(
         "attempt": attempt_id,
         "after": after_seq,
         "last": last_seq,
-        "limit": _FAR if limit is None else limit,
+        "limit": FAR if limit is None else limit,
     }
     return [tuple(row) for row in session.execute(_SAMPLES, wanted)]
 
@@ -235,28 +232,28 @@ def list_blocks(
     *,
     start: int,
     end: int,
-    bounds: tuple[int, int],
+    bounds: Bounds,
 ) -> Sequence[Row[Any]]:
     """Return a series' blocks of a level that hold steps from the first bound to before the second."""
     return session.execute(
         _blocks(attempt_id, level, start, end)
         .where(
             CurveBlock.name == name,
-            CurveBlock.last_step >= bounds[0],
-            CurveBlock.first_step < bounds[1],
+            CurveBlock.last_step >= bounds.start,
+            CurveBlock.first_step < bounds.end,
         )
         .order_by(CurveBlock.number)
     ).all()
 
 
-def find_span(session: Session, attempt_id: str, bounds: tuple[int, int]) -> tuple[int, int]:
+def find_span(session: Session, attempt_id: str, bounds: Bounds) -> tuple[int, int]:
     """Return the first and last place of the finest blocks that hold steps within bounds; (0, -1) for none."""
     first, last = session.execute(
         select(func.min(CurveBlock.number), func.max(CurveBlock.number)).where(
             CurveBlock.attempt_id == attempt_id,
             CurveBlock.level == 1,
-            CurveBlock.last_step >= bounds[0],
-            CurveBlock.first_step < bounds[1],
+            CurveBlock.last_step >= bounds.start,
+            CurveBlock.first_step < bounds.end,
         )
     ).one()
     return (0, -1) if first is None else (first, last)
