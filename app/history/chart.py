@@ -7,12 +7,12 @@ COLUMNS = 66
 ROWS = 18
 TRAIN, RANGE, EVALUATION = "*", ":", "E"
 
-Point = tuple[int, float]
+ChartPoint = tuple[int, float]
 """(step, loss)."""
 
 
 def draw_chart(
-    title: str, status: str, train: Sequence[Point], evaluations: Sequence[Point]
+    title: str, status: str, train: Sequence[ChartPoint], evaluations: Sequence[ChartPoint]
 ) -> str:
     """Return the chart: the mean of each column's points, the range that they span, and the evaluations."""
     train = [point for point in train if math.isfinite(point[1])]

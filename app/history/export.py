@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.db.engine import Database
 from app.leases.store import list_attempts
 from app.series.line import Bounds, Place
-from app.series.news import News, Row, read_news
+from app.series.news import News, NewsRow, read_news
 from contracts.text import escape_cell
 
 PAGE = 5000
@@ -18,20 +18,20 @@ PAGE = 5000
 
 
 @dataclass(frozen=True)
-class Extract:
-    """Which part of a history is wanted."""
+class ExportQuery:
+    """The part of a history to export."""
 
     names: Sequence[str]
     bounds: Bounds
     place: Place
-    """Only what came after it."""
+    """Where to start: rows up to this place are left out."""
 
 
-def csv_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
+def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
     """Yield CSV: a header, then a line a record; what it does not carry or is not finite is an empty field."""
-    names = wanted.names
+    names = query.names
     yield _csv([["step", "attempt", "at", *map(escape_cell, names)]])
-    for attempt, rows in _pages(database, job_id, wanted):
+    for attempt, rows in _pages(database, job_id, query):
         yield _csv(
             [
                 [step, attempt, at.isoformat(), *(_text(values.get(name)) for name in names)]
@@ -41,15 +41,15 @@ def csv_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]
         )
 
 
-def ndjson_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
+def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
     """Yield one JSON object a line; what is not finite is null."""
-    for attempt, rows in _pages(database, job_id, wanted):
+    for attempt, rows in _pages(database, job_id, query):
         lines = []
         for _, step, at, values in rows:
             chosen = {
                 name: value if math.isfinite(value) else None
                 for name, value in values.items()
-                if name in wanted.names
+                if name in query.names
             }
             if chosen:
                 line = {"step": step, "attempt": attempt, "at": at.isoformat(), "values": chosen}
@@ -57,8 +57,10 @@ def ndjson_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[s
         yield "".join(lines)
 
 
-def _pages(database: Database, job_id: str, wanted: Extract) -> Iterator[tuple[int, Sequence[Row]]]:
-    place, bounds, newest = wanted.place, wanted.bounds, 0
+def _pages(
+    database: Database, job_id: str, query: ExportQuery
+) -> Iterator[tuple[int, Sequence[NewsRow]]]:
+    place, bounds, newest = query.place, query.bounds, 0
     while True:
         news = _read(database, job_id, place)
         for batch in news.batches:

@@ -11,7 +11,7 @@ from app.events.store import find_last_event
 from app.series import blocks, store
 from app.series.line import FAR, Place, list_pieces, step_before, step_of_sample, where_on
 
-Row = tuple[int, int, datetime, Mapping[str, float]]
+NewsRow = tuple[int, int, datetime, Mapping[str, float]]
 """(seq, step, at, values by series)."""
 
 
@@ -22,7 +22,7 @@ class Batch:
     attempt: int
     rewind_to_step: int | None
     """Set when the batch crosses into this attempt: what is held beyond the step is replaced."""
-    rows: list[Row] = field(default_factory=list)
+    rows: list[NewsRow] = field(default_factory=list)
     place: Place = field(default_factory=Place)
     """Where a reader stands who has it."""
 

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 from app.db.tables import Event
 from app.events.store import list_events
 from app.history import service
-from app.history.metrics import Wanted, column, columns_of
+from app.history.metrics import MetricsQuery, TimedValue, add_rows, to_columns
 from app.jobs import service as jobs
 from app.jobs.schemas import JobView
 from app.leases.store import list_attempts
 from app.series.line import Place
 from app.series.news import Batch, newest_place, read_news
+from app.stream.schemas import DroppedData, MetricsData, RewindData
 from contracts.failure import Language
 
 LIMIT = 1000
@@ -105,23 +106,24 @@ def done_frame(found: Look) -> Frame:
 def dropped_frame() -> Frame:
     """Return the end of a listener that did not keep up."""
     hint = "The listener was too slow. Reconnect with Last-Event-ID; nothing is lost."
-    return Frame("dropped", lambda _: {"reason": "too_slow", "hint": hint})
+    dropped: DroppedData = {"reason": "too_slow", "hint": hint}
+    return Frame("dropped", lambda _: dropped)
 
 
 def _frames_of(batch: Batch, place: Place) -> Sequence[Frame]:
-    series: dict[str, list[tuple[int, float, float]]] = {}
-    columns_of(batch.rows, Wanted(), series)
-    content = {
+    series: dict[str, list[TimedValue]] = {}
+    add_rows(batch.rows, MetricsQuery(), series)
+    content: MetricsData = {
         "attempt": batch.attempt,
-        "series": {name: column(points, times=False) for name, points in series.items()},
+        "series": {name: to_columns(points) for name, points in series.items()},
         "cursor": place.encode(),
     }
     metrics = Frame("metrics", lambda _: content, place)
     if batch.rewind_to_step is None:
         return [metrics]
-    told = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
-    # Without an id: a listener that is cut off right after it is told again.
-    return [Frame("rewind", lambda _: told), metrics]
+    rewind: RewindData = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
+    # Without an id: a listener that is cut off right after it receives the rewind again.
+    return [Frame("rewind", lambda _: rewind), metrics]
 
 
 def _event(event: Event, language: Language) -> dict[str, Any]:
