@@ -1,4 +1,4 @@
-"""The history for other programs: every record wanted, unsampled, of any length, a page of the database at a time."""
+"""Export of metrics as CSV or NDJSON: every record, unsampled, read and sent page by page."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from app.series.news import News, NewsRow, read_news
 from contracts.text import escape_cell
 
 PAGE = 5000
-"""Records of one look at the database; no transaction is open while they are sent."""
+"""Records of one read; no transaction is open while they are sent."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ExportQuery:
 
 
 def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
-    """Yield CSV: a header, then a line a record; what it does not carry or is not finite is an empty field."""
+    """Yield CSV: a header, then a line for each record; a missing or non-finite value is an empty field."""
     names = query.names
     yield _csv([["step", "attempt", "at", *map(escape_cell, names)]])
     for attempt, rows in _pages(database, job_id, query):
@@ -42,7 +42,7 @@ def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[s
 
 
 def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
-    """Yield one JSON object a line; what is not finite is null."""
+    """Yield a line with a JSON object for each record; a non-finite value is null."""
     for attempt, rows in _pages(database, job_id, query):
         lines = []
         for _, step, at, values in rows:
@@ -65,7 +65,7 @@ def _pages(
         news = _read(database, job_id, place)
         for batch in news.batches:
             if batch.attempt < newest:
-                return  # the line is another one meanwhile, and would be told from its beginning
+                return  # the line was rewound to an older attempt: stop instead of sending it again from the start
             newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])

@@ -163,5 +163,5 @@ def _point(step: int, at: datetime, values: dict[str, Any], attempt: int) -> Los
 
 
 def _finite(value: float | str | None) -> float | None:
-    # Non-finite numbers are stored as strings: JSON has none.
+    # Non-finite numbers are stored as strings, because JSON has none.
     return value if isinstance(value, int | float) and math.isfinite(value) else None

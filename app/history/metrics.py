@@ -1,4 +1,4 @@
-"""The metrics answer: every series in columns, sampled for a plot, or what is new since a cursor."""
+"""The metrics answer: series in columns, either sampled for a plot, or with everything new since a cursor."""
 
 import hashlib
 import math
@@ -16,9 +16,9 @@ from app.series.reader import Reader, Series
 from contracts.job import JobStatus
 
 DIGITS = 6
-"""Significant digits of a value in a sampled series: more than a plot can show, in half the bytes."""
+"""Significant digits of a value in a sampled series: more than a plot can show, at half the size."""
 POLL_SECONDS = {JobStatus.RUNNING: 1.0, JobStatus.QUEUED: 5.0, JobStatus.PAUSED: 5.0}
-"""After how long a client may ask again; a job that has ended is not there."""
+"""How long a client should wait before it polls again; a job that has ended needs no poll."""
 
 
 TimedValue = tuple[int, float, float]
@@ -53,7 +53,7 @@ def etag(status: JobStatus, attempts: Sequence[Attempt], *query: object) -> str:
 
 
 def poll_after(status: JobStatus, *, has_more: bool) -> float | None:
-    """Return after how many seconds to ask again; None if nothing will be added."""
+    """Return after how many seconds to poll again; None if nothing will be added."""
     return 0.0 if has_more else POLL_SECONDS.get(status)
 
 
@@ -159,7 +159,9 @@ def _ghosts(
     ghosts: list[Ghost] = []
     replaced_from = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     for attempt in attempts:
-        before = replaced_from.get(attempt.number, 0)  # all of an attempt beside the line
+        before = replaced_from.get(
+            attempt.number, 0
+        )  # an attempt outside the line is a ghost as a whole
         if before is not None and attempt.last_step is not None and attempt.last_step >= before:
             bounds = Bounds(max(before, query.from_step), query.bounds.end)
             piece = Piece(attempt, None)

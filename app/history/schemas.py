@@ -46,7 +46,7 @@ class LossPage(TypedDict):
     sampled: Annotated[NotRequired[bool], Field(default=False)]
     """Whether points were left out."""
     poll_after_seconds: float | None
-    """When to ask again; null if nothing will be added."""
+    """When to poll again; null if nothing will be added."""
 
 
 class WindowMean(TypedDict):
@@ -70,7 +70,7 @@ class WindowPage(TypedDict):
     rewind_to_step: Annotated[NotRequired[None], Field(default=None)]
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     poll_after_seconds: float | None
-    """When to ask again; null if nothing will be added."""
+    """When to poll again; null if nothing will be added."""
 
 
 class Columns(TypedDict):
@@ -130,7 +130,7 @@ class MetricsView(TypedDict):
     cursor: str
     """Pass it as `since`, here or to the stream, to continue after this answer."""
     poll_after_seconds: float | None
-    """When to ask again; null if nothing will be added."""
+    """When to poll again; null if nothing will be added."""
 
 
 class EventView(BaseModel):

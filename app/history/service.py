@@ -1,4 +1,4 @@
-"""Reading a job's history: loss, events, logs, attempts, and the summary."""
+"""Reading a job's history: loss, metrics, events, logs, attempts."""
 
 import csv
 import io
@@ -135,7 +135,7 @@ def get_whole_log(session: Session, job_id: str) -> Iterator[str]:
 
 
 def list_attempts(session: Session, job_id: str, language: Language) -> list[AttemptView]:
-    """Return a job's attempts, first to newest."""
+    """Return a job's attempts, oldest first."""
     jobs.require_job(session, job_id)
     now = database_now(session)
     views = []

@@ -83,7 +83,7 @@ def _cover(folded_seq: int, coarsest: int) -> Iterator[_Blocks]:
 def _descend(cache: Cache, span: Span, coarsest: int, found: SpanPoints, wanted: _Blocks) -> None:
     """Add the points of some blocks; replace a block that does not fit with finer ones, and at last with records.
 
-    A block fits if all of it lies within the bounds, and if it is fine enough or was never thinned.
+    A block fits if all of it lies within the bounds, and if it is fine enough or contains every point.
     """
     bounds, (level, start, end) = span.bounds, wanted
     for row in store.list_blocks(

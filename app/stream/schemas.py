@@ -1,4 +1,4 @@
-"""The events of a job's stream: the data of each, which frames.py encodes, and how OpenAPI describes them."""
+"""The events of a job's stream: the data that frames.py encodes, and their description for OpenAPI."""
 
 from typing import Annotated, Any, Literal
 
@@ -49,7 +49,7 @@ class DoneData(BaseModel):
 
 
 class _AsJson:
-    """Marks data that travels as JSON in the text of an event."""
+    """Marks data that is sent as JSON text within an event."""
 
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler

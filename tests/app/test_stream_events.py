@@ -38,12 +38,12 @@ def test_every_frame_is_one_that_the_document_describes(
     phase = PhaseRecord(seq=1, at=utc_now(), phase=Phase.TRAINING, total_steps=9)
     player.sync(first, phase, make_metric(2, 1), make_metric(3, 2, loss=float("nan")))
     with database.reading() as session:
-        begun = frames.look(session, job, Place())
+        begun = frames.read_update(session, job, Place())
     player.fail(first, FailureReason.LOSS_NOT_FINITE)
     player.client.post(f"/v1/jobs/{job}/retry")
     player.sync(player.claim(), make_metric(1, 1))
     with database.reading() as session:
-        later = frames.look(session, job, begun.place)
+        later = frames.read_update(session, job, begun.place)
     sent = [*begun.frames, *later.frames, frames.dropped_frame()]
     sent += [make(later) for make in (frames.status_frame, frames.phase_frame, frames.done_frame)]
 
