@@ -335,7 +335,7 @@ class CurveBlock(Base):
     last_step: Mapped[int] = mapped_column(BigInteger)
     """Largest step."""
     points: Mapped[bytes] = mapped_column(LargeBinary)
-    """What is kept, packed by app.history.points."""
+    """What is kept, packed by app.series.points."""
 
 
 class Sample(Base):

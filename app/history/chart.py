@@ -1,4 +1,4 @@
-"""The loss as a picture in plain text, for a terminal of 80 columns."""
+"""The loss as a chart in plain text, for a terminal of 80 columns."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ COLUMNS = 66
 ROWS = 18
 TRAIN, RANGE, EVALUATION = "*", ":", "E"
 
-Point = tuple[int, float]
+ChartPoint = tuple[int, float]
 """(step, loss)."""
 
 
 def draw_chart(
-    title: str, status: str, train: Sequence[Point], evaluations: Sequence[Point]
+    title: str, status: str, train: Sequence[ChartPoint], evaluations: Sequence[ChartPoint]
 ) -> str:
-    """Return the chart: the mean of each column's points, the range that they span, and the evaluations."""
+    """Return the chart: for each column the mean and the range of its points, and the evaluations."""
     train = [point for point in train if math.isfinite(point[1])]
     evaluations = [point for point in evaluations if math.isfinite(point[1])]
     drawn = [*train, *evaluations]

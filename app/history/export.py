@@ -1,4 +1,4 @@
-"""The history for other programs: every record wanted, unsampled, of any length, a page of the database at a time."""
+"""Export of metrics as CSV or NDJSON: every record, unsampled, read and sent page by page."""
 
 import csv
 import io
@@ -9,30 +9,29 @@ from dataclasses import dataclass
 
 from app.db.engine import Database
 from app.leases.store import list_attempts
-from app.series.line import Place
-from app.series.news import News, Row, read_news
-from app.series.reader import Bounds
+from app.series.line import Bounds, Place
+from app.series.news import News, NewsRow, read_news
 from contracts.text import escape_cell
 
 PAGE = 5000
-"""Records of one look at the database; no transaction is open while they are sent."""
+"""Records of one read; no transaction is open while they are sent."""
 
 
 @dataclass(frozen=True)
-class Extract:
-    """Which part of a history is wanted."""
+class ExportQuery:
+    """The part of a history to export."""
 
     names: Sequence[str]
     bounds: Bounds
     place: Place
-    """Only what came after it."""
+    """Where to start: rows up to this place are left out."""
 
 
-def csv_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
-    """Yield CSV: a header, then a line a record; what it does not carry or is not finite is an empty field."""
-    names = wanted.names
+def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
+    """Yield CSV: a header, then a line for each record; a missing or non-finite value is an empty field."""
+    names = query.names
     yield _csv([["step", "attempt", "at", *map(escape_cell, names)]])
-    for attempt, rows in _pages(database, job_id, wanted):
+    for attempt, rows in _pages(database, job_id, query):
         yield _csv(
             [
                 [step, attempt, at.isoformat(), *(_text(values.get(name)) for name in names)]
@@ -42,15 +41,15 @@ def csv_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]
         )
 
 
-def ndjson_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[str]:
-    """Yield one JSON object a line; what is not finite is null."""
-    for attempt, rows in _pages(database, job_id, wanted):
+def ndjson_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
+    """Yield a line with a JSON object for each record; a non-finite value is null."""
+    for attempt, rows in _pages(database, job_id, query):
         lines = []
         for _, step, at, values in rows:
             chosen = {
                 name: value if math.isfinite(value) else None
                 for name, value in values.items()
-                if name in wanted.names
+                if name in query.names
             }
             if chosen:
                 line = {"step": step, "attempt": attempt, "at": at.isoformat(), "values": chosen}
@@ -58,13 +57,15 @@ def ndjson_lines(database: Database, job_id: str, wanted: Extract) -> Iterator[s
         yield "".join(lines)
 
 
-def _pages(database: Database, job_id: str, wanted: Extract) -> Iterator[tuple[int, Sequence[Row]]]:
-    place, bounds, newest = wanted.place, wanted.bounds, 0
+def _pages(
+    database: Database, job_id: str, query: ExportQuery
+) -> Iterator[tuple[int, Sequence[NewsRow]]]:
+    place, bounds, newest = query.place, query.bounds, 0
     while True:
         news = _read(database, job_id, place)
         for batch in news.batches:
             if batch.attempt < newest:
-                return  # the line is another one meanwhile, and would be told from its beginning
+                return  # the line was rewound to an older attempt: stop instead of sending it again from the start
             newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])

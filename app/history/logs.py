@@ -1,4 +1,4 @@
-"""Logs: what the training process printed and what it recorded for people, in one order."""
+"""Logs: the output of the training process and its log records, merged by time."""
 
 import heapq
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from contracts.text import escape_lines
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a reader stands: in which attempt, after which record, in which chunk, after how many of its lines."""
+class _LogPlace:
+    """A reader's position: the attempt, the last record read, the offset of the output chunk, the lines read of it."""
 
     attempt: int = 0
     seq: int = 0
@@ -26,13 +26,13 @@ class _Place:
 
 def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> Page[LogLine]:
     """Return a page of a job's log lines, oldest first, attempt by attempt."""
-    place = _Place(*decode_cursor(cursor, 4)) if cursor else _Place()
+    place = _LogPlace(*decode_cursor(cursor, 4)) if cursor else _LogPlace()
     lines: list[LogLine] = []
     for attempt in list_attempts(session, job_id):
         if attempt.number < place.attempt:
             continue
         if attempt.number > place.attempt:
-            place = _Place(attempt.number)
+            place = _LogPlace(attempt.number)
         for line, place_after in _read_attempt(session, attempt, place, limit - len(lines) + 1):
             if len(lines) == limit:
                 return _page(lines, place, has_more=True)
@@ -42,21 +42,21 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 
 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
-    """Yield the text of every line of a job's logs, fit for a terminal."""
+    """Yield the text of every log line of a job, escaped for a terminal."""
     for attempt in list_attempts(session, job_id):
-        for line, _ in _read_attempt(session, attempt, _Place(attempt.number), None):
+        for line, _ in _read_attempt(session, attempt, _LogPlace(attempt.number), None):
             yield escape_lines(line.text)
 
 
-def _page(lines: list[LogLine], place: _Place, has_more: bool) -> Page[LogLine]:
+def _page(lines: list[LogLine], place: _LogPlace, has_more: bool) -> Page[LogLine]:
     cursor = encode_cursor(place.attempt, place.seq, place.offset, place.lines)
     return Page(data=lines, has_more=has_more, cursor=cursor)
 
 
 def _read_attempt(
-    session: Session, attempt: Attempt, start: _Place, limit: int | None
-) -> Iterator[tuple[LogLine, _Place]]:
-    """Yield an attempt's lines from a place on, by time, each with the place after it."""
+    session: Session, attempt: Attempt, start: _LogPlace, limit: int | None
+) -> Iterator[tuple[LogLine, _LogPlace]]:
+    """Yield an attempt's lines after a place, merged by time, each with the place after it."""
     place = start
     merged = heapq.merge(
         _recorded(session, attempt, start.seq, limit),
@@ -65,9 +65,9 @@ def _read_attempt(
     )
     for line, seq, offset, lines in merged:
         if line.source == "record":
-            place = _Place(attempt.number, seq, place.offset, place.lines)
+            place = _LogPlace(attempt.number, seq, place.offset, place.lines)
         else:
-            place = _Place(attempt.number, place.seq, offset, lines)
+            place = _LogPlace(attempt.number, place.seq, offset, lines)
         yield line, place
 
 
@@ -86,9 +86,9 @@ def _recorded(
 
 
 def _printed(
-    session: Session, attempt: Attempt, start: _Place, limit: int | None
+    session: Session, attempt: Attempt, start: _LogPlace, limit: int | None
 ) -> Iterator[tuple[LogLine, int, int, int]]:
-    # The first chunk may have been read to its end: one more than lines are wanted.
+    # One chunk more than lines: the reader may have read all lines of the first chunk.
     chunks = None if limit is None else limit + 1
     for chunk in store.list_output(session, attempt.id, start.offset, chunks):
         skipped = start.lines if chunk.offset == start.offset else 0

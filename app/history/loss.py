@@ -1,4 +1,7 @@
-"""The loss curve: one clean line over all attempts, step by step, sampled, or as the means of whole windows."""
+"""The loss curve: one clean line over all attempts, step by step, sampled, or as the means of whole windows.
+
+A page may hold a hundred thousand points, so all of it is built as plain data.
+"""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +12,18 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Job
+from app.history.metrics import poll_after
+from app.history.schemas import LossPage, LossPoint, WindowMean, WindowPage
 from app.series import store
-from app.series.line import Place, list_pieces, on_line, step_before, where_on
-from app.series.reader import Bounds, Reader
+from app.series.line import Bounds, Place, list_pieces, on_line, step_before, where_on
+from app.series.reader import Reader
+from contracts.job import JobStatus
 from contracts.summary import window_steps
-
-Point = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a caller wants to see of the loss, and in which format."""
+class LossQuery:
+    """The parameters of a request for the loss."""
 
     format: str
     since: str | None = None
@@ -28,19 +32,21 @@ class Wanted:
     window: int | Literal["auto"] | None = None
 
 
-def read_loss(session: Session, attempts: Sequence[Attempt], wanted: Wanted) -> dict[str, Any]:
-    """Return a LossPage as plain data: the curve's points, or sampled ones if they are wanted from the start."""
-    if wanted.max_points is not None and wanted.since is None:
-        return read_sampled(session, attempts, wanted.max_points)
-    return read_curve(session, attempts, wanted.since, wanted.limit)
+def read_loss(
+    session: Session, status: JobStatus, attempts: Sequence[Attempt], query: LossQuery
+) -> LossPage:
+    """Return the points after the cursor `since`; without it, sampled ones if the query has max_points."""
+    if query.max_points is not None and query.since is None:
+        return _read_sampled(session, status, attempts, query.max_points)
+    return _read_points(session, status, attempts, query)
 
 
-def read_curve(
-    session: Session, attempts: Sequence[Attempt], since: str | None, limit: int | None
-) -> dict[str, Any]:
-    """Return a LossPage as plain data: there may be a hundred thousand points."""
+def _read_points(
+    session: Session, status: JobStatus, attempts: Sequence[Attempt], query: LossQuery
+) -> LossPage:
+    since, limit = query.since, query.limit
     place = Place.decode(since, "since")
-    points: list[Point] = []
+    points: list[LossPoint] = []
     rewind_to_step: int | None = None
     has_more = False
     pieces = list_pieces(attempts)
@@ -71,15 +77,17 @@ def read_curve(
             place = replace(place, seq=rows[-1][0])
         if has_more:
             break
-    return _page(points, place, has_more=has_more, rewind_to_step=rewind_to_step)
+    return _page(status, points, place, has_more=has_more, rewind_to_step=rewind_to_step)
 
 
-def read_sampled(session: Session, attempts: Sequence[Attempt], max_points: int) -> dict[str, Any]:
-    """Return a LossPage of at most max_points points, chosen by their loss, with all their figures."""
+def _read_sampled(
+    session: Session, status: JobStatus, attempts: Sequence[Attempt], max_points: int
+) -> LossPage:
+    """Return at most max_points points, chosen by their loss, with their other values."""
     attempts = on_line(attempts)
     series = Reader(session, attempts, ("loss",)).read("loss", Bounds(), max_points)
     by_number = {attempt.number: attempt for attempt in attempts}
-    points: list[Point] = []
+    points: list[LossPoint] = []
     for number, attempt in by_number.items():
         seqs = [seq for of, (seq, *_) in series.points if of == number]
         points += [
@@ -87,21 +95,22 @@ def read_sampled(session: Session, attempts: Sequence[Attempt], max_points: int)
             for step, at, data in store.list_by_seq(session, attempt.id, seqs)
         ]
     place = Place(attempts[-1].number, attempts[-1].acked_seq) if attempts else Place()
-    page = _page(points, place, has_more=False, rewind_to_step=None)
-    return page | {"points": series.count, "sampled": series.width > 1}
+    page = _page(status, points, place, has_more=False, rewind_to_step=None)
+    page["points"], page["sampled"] = series.count, series.width > 1
+    return page
 
 
 def read_windows(
     session: Session, job: Job, attempts: Sequence[Attempt], window: int | Literal["auto"]
-) -> dict[str, Any]:
+) -> WindowPage:
     """Return the token-weighted mean loss of each whole window of steps, as the report does."""
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
-    # A line that begins or stands within a window has no whole one there.
+    # A window that the line only partly covers, at its start or its end, has fewer steps and is left out.
     sums: dict[int, store.WindowSums] = {}
     for piece in list_pieces(attempts):
         for number, part in store.sum_windows(session, piece.attempt, piece.before, width).items():
             sums[number] = sums[number] + part if number in sums else part
-    means = [
+    means: list[WindowMean] = [
         {"step": (number + 1) * width, "loss": part.mean}
         for number, part in sorted(sums.items())
         if part.steps == width
@@ -114,12 +123,18 @@ def read_windows(
         "cursor": None,
         "rewind_to_step": None,
         "nonfinite": [mean["step"] for mean in means if mean["loss"] is None],
+        "poll_after_seconds": poll_after(job.status, has_more=False),
     }
 
 
 def _page(
-    points: list[Point], place: Place, *, has_more: bool, rewind_to_step: int | None
-) -> dict[str, Any]:
+    status: JobStatus,
+    points: list[LossPoint],
+    place: Place,
+    *,
+    has_more: bool,
+    rewind_to_step: int | None,
+) -> LossPage:
     return {
         "object": "list",
         "data": points,
@@ -127,6 +142,7 @@ def _page(
         "cursor": place.encode(),
         "rewind_to_step": rewind_to_step,
         "nonfinite": [point["step"] for point in points if point["loss"] is None],
+        "poll_after_seconds": poll_after(status, has_more=has_more),
     }
 
 
@@ -134,7 +150,7 @@ def _lower(one: int | None, other: int) -> int:
     return other if one is None else min(one, other)
 
 
-def _point(step: int, at: datetime, values: dict[str, Any], attempt: int) -> Point:
+def _point(step: int, at: datetime, values: dict[str, Any], attempt: int) -> LossPoint:
     return {
         "step": step,
         "loss": _finite(values.get("loss")),
@@ -147,5 +163,5 @@ def _point(step: int, at: datetime, values: dict[str, Any], attempt: int) -> Poi
 
 
 def _finite(value: float | str | None) -> float | None:
-    # Non-finite numbers are stored as strings: JSON has none.
+    # Non-finite numbers are stored as strings, because JSON has none.
     return value if isinstance(value, int | float) and math.isfinite(value) else None

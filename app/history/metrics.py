@@ -1,32 +1,36 @@
-"""The metrics answer: every series in columns, sampled for a plot, or what is new since a cursor."""
+"""The metrics answer: series in columns, either sampled for a plot, or with everything new since a cursor."""
 
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt
-from app.series.line import Piece, Place, list_pieces, on_line
-from app.series.news import Row, newest_place, read_news
+from app.history.schemas import Columns, Ghost, MetricsView, SeriesView
+from app.series.line import FAR, Bounds, Piece, Place, list_pieces, on_line
+from app.series.news import NewsRow, newest_place, read_news
 from app.series.points import Point
-from app.series.reader import FAR, Bounds, Reader, Series
+from app.series.reader import Reader, Series
 from contracts.job import JobStatus
 
 DIGITS = 6
-"""Significant digits of a value in a sampled series: more than a plot can show, in half the bytes."""
+"""Significant digits of a value in a sampled series: more than a plot can show, at half the size."""
 POLL_SECONDS = {JobStatus.RUNNING: 1.0, JobStatus.QUEUED: 5.0, JobStatus.PAUSED: 5.0}
-"""After how long a client may ask again; a job that has ended is not there."""
+"""How long a client should wait before it polls again; a job that has ended needs no poll."""
+
+
+TimedValue = tuple[int, float, float]
+"""(step, seconds since 1970, value)."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a caller wants to see."""
+class MetricsQuery:
+    """The parameters of a request for metrics."""
 
     names: tuple[str, ...] | None = None
-    """Null for every series."""
+    """None for every series."""
     from_step: int = 0
     to_step: int | None = None
     max_points: int = 1000
@@ -37,139 +41,161 @@ class Wanted:
 
     @property
     def bounds(self) -> Bounds:
-        """Return the steps wanted."""
+        """Return the range of steps."""
         return Bounds(self.from_step, FAR if self.to_step is None else self.to_step + 1)
 
 
-def etag(status: JobStatus, attempts: Sequence[Attempt], *wanted: object) -> str:
-    """Return what changes whenever the answer to what is wanted would."""
+def etag(status: JobStatus, attempts: Sequence[Attempt], *query: object) -> str:
+    """Return a weak ETag that changes whenever the answer to the query would."""
     state = [(each.number, each.acked_seq, each.first_step) for each in attempts]
-    text = repr((status.value, state, wanted))
+    text = repr((status.value, state, query))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
 
 def poll_after(status: JobStatus, *, has_more: bool) -> float | None:
-    """Return after how many seconds to ask again; None if nothing will be added."""
+    """Return after how many seconds to poll again; None if nothing will be added."""
     return 0.0 if has_more else POLL_SECONDS.get(status)
 
 
 def read_metrics(
-    session: Session, job_id: str, status: JobStatus, attempts: Sequence[Attempt], wanted: Wanted
-) -> dict[str, Any]:
-    """Return the answer as plain data."""
-    answer = _new(session, attempts, wanted) if wanted.since else _plot(session, attempts, wanted)
-    place = answer.pop("place")
-    if place is None:
-        place = newest_place(session, job_id, attempts)
+    session: Session,
+    job_id: str,
+    status: JobStatus,
+    attempts: Sequence[Attempt],
+    query: MetricsQuery,
+) -> MetricsView:
+    """Return series after the cursor `since`; without it, series sampled for a plot."""
+    found = _new(session, attempts, query) if query.since else _plot(session, attempts, query)
+    place = found.place or newest_place(session, job_id, attempts)
     return {
         "object": "metrics",
         "job": job_id,
-        "status": status.value,
+        "status": status,
         "complete": status.is_final,
-        **answer,
+        "names": found.names,
+        "series": found.series,
+        "ghosts": found.ghosts,
+        "rewind_to_step": found.rewind_to_step,
+        "has_more": found.has_more,
         "attempts": [
             {"number": each.number, "first_step": each.first_step, "last_step": each.last_step}
             for each in attempts
         ],
         "cursor": place.encode(),
-        "poll_after_seconds": poll_after(status, has_more=answer["has_more"]),
+        "poll_after_seconds": poll_after(status, has_more=found.has_more),
     }
 
 
-def column(points: Sequence[tuple[int, float, float]], *, times: bool) -> dict[str, Any]:
-    """Return (step, at, value) points as columns."""
-    columns: dict[str, Any] = {
+def to_columns(points: Sequence[TimedValue]) -> Columns:
+    """Return points as columns."""
+    return {
         "step": [step for step, _, _ in points],
         "value": [value if math.isfinite(value) else None for _, _, value in points],
         "nonfinite": [step for step, _, value in points if not math.isfinite(value)],
     }
-    if times:
-        columns["at"] = [round(at, 3) for _, at, _ in points]
-    return columns
 
 
-def columns_of(
-    rows: Iterable[Row], wanted: Wanted, series: dict[str, list[tuple[int, float, float]]]
+def add_rows(
+    rows: Iterable[NewsRow], query: MetricsQuery, series: dict[str, list[TimedValue]]
 ) -> None:
-    """Add the wanted points of rows to their series."""
-    start, end = wanted.bounds.start, wanted.bounds.end
+    """Append the values of rows that the query asks for to their series."""
+    start, end = query.bounds.start, query.bounds.end
     for _, step, at, values in rows:
         if not start <= step < end:
             continue
         moment = at.timestamp()
         for name, value in values.items():
-            if wanted.names is None or name in wanted.names:
+            if query.names is None or name in query.names:
                 series.setdefault(name, []).append((step, moment, value))
 
 
-def _plot(session: Session, attempts: Sequence[Attempt], wanted: Wanted) -> dict[str, Any]:
-    reader = Reader(session, on_line(attempts), wanted.names)
+@dataclass(frozen=True)
+class _Found:
+    """The part of an answer that depends on the kind of query."""
+
+    names: list[str]
+    series: dict[str, SeriesView]
+    ghosts: list[Ghost] | None = None
+    rewind_to_step: int | None = None
+    has_more: bool = False
+    place: Place | None = None
+    """Where the next page starts; None: after everything that there is."""
+
+
+def _plot(session: Session, attempts: Sequence[Attempt], query: MetricsQuery) -> _Found:
+    reader = Reader(session, on_line(attempts), query.names)
     names = reader.names()
-    shown = names if wanted.names is None else wanted.names
-    return {
-        "names": names,
-        "series": {
-            name: _series(reader.read(name, wanted.bounds, wanted.max_points), wanted)
-            for name in shown
-        },
-        "ghosts": _ghosts(reader, attempts, shown, wanted) if wanted.ghosts else None,
-        "rewind_to_step": None,
-        "has_more": False,
-        "place": None,
+    shown = names if query.names is None else query.names
+    series = {
+        name: _sampled_view(reader.read(name, query.bounds, query.max_points), query)
+        for name in shown
     }
+    ghosts = _ghosts(reader, attempts, shown, query) if query.ghosts else None
+    return _Found(names, series, ghosts)
 
 
-def _new(session: Session, attempts: Sequence[Attempt], wanted: Wanted) -> dict[str, Any]:
-    news = read_news(session, attempts, Place.decode(wanted.since, "since"), wanted.limit)
-    found: dict[str, list[tuple[int, float, float]]] = {}
+def _new(session: Session, attempts: Sequence[Attempt], query: MetricsQuery) -> _Found:
+    news = read_news(session, attempts, Place.decode(query.since, "since"), query.limit)
+    found: dict[str, list[TimedValue]] = {}
     for batch in news.batches:
-        columns_of(batch.rows, wanted, found)
+        add_rows(batch.rows, query, found)
     rewinds = [b.rewind_to_step for b in news.batches if b.rewind_to_step is not None]
-    return {
-        "names": sorted(found),
-        "series": {
-            name: column(points, times=wanted.times)
-            | {"points": len(points), "sampled": False, "width": 1}
+    return _Found(
+        names=sorted(found),
+        series={
+            name: _view(points, len(points), 1, times=query.times)
             for name, points in sorted(found.items())
         },
-        "ghosts": None,
-        "rewind_to_step": min(rewinds, default=None),
-        "has_more": news.has_more,
-        "place": news.place,
-    }
+        rewind_to_step=min(rewinds, default=None),
+        has_more=news.has_more,
+        place=news.place,
+    )
 
 
 def _ghosts(
-    reader: Reader, attempts: Sequence[Attempt], names: Sequence[str], wanted: Wanted
-) -> list[dict[str, Any]]:
-    """Return what later attempts have replaced, attempt by attempt."""
-    ghosts = []
+    reader: Reader, attempts: Sequence[Attempt], names: Sequence[str], query: MetricsQuery
+) -> list[Ghost]:
+    """Return the points that later attempts have replaced, attempt by attempt."""
+    ghosts: list[Ghost] = []
     replaced_from = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     for attempt in attempts:
-        before = replaced_from.get(attempt.number, 0)  # one that is beside the line, from its start
+        before = replaced_from.get(
+            attempt.number, 0
+        )  # an attempt outside the line is a ghost as a whole
         if before is not None and attempt.last_step is not None and attempt.last_step >= before:
-            bounds = Bounds(max(before, wanted.from_step), wanted.bounds.end)
+            bounds = Bounds(max(before, query.from_step), query.bounds.end)
             piece = Piece(attempt, None)
             drawn = {
-                name: reader.read_pieces(name, [piece], bounds, wanted.max_points) for name in names
+                name: reader.read_pieces(name, [piece], bounds, query.max_points) for name in names
             }
-            series = {name: _series(each, wanted) for name, each in drawn.items() if each.count}
+            series = {name: _sampled_view(s, query) for name, s in drawn.items() if s.count}
             if series:
                 ghosts.append({"attempt": attempt.number, "series": series})
     return ghosts
 
 
-def _series(series: Series, wanted: Wanted) -> dict[str, Any]:
-    points = [point for _, point in series.points]
+def _sampled_view(series: Series, query: MetricsQuery) -> SeriesView:
     is_sampled = series.width > 1
-    return column([_plain(point, is_sampled) for point in points], times=wanted.times) | {
-        "points": series.count,
-        "sampled": is_sampled,
-        "width": series.width,
+    points = [_rounded(point, is_sampled) for _, point in series.points]
+    return _view(points, series.count, series.width, times=query.times)
+
+
+def _view(points: Sequence[TimedValue], count: int, width: int, *, times: bool) -> SeriesView:
+    columns = to_columns(points)
+    view: SeriesView = {
+        "step": columns["step"],
+        "value": columns["value"],
+        "nonfinite": columns["nonfinite"],
+        "points": count,
+        "sampled": width > 1,
+        "width": width,
     }
+    if times:
+        view["at"] = [round(at, 3) for _, at, _ in points]
+    return view
 
 
-def _plain(point: Point, is_sampled: bool) -> tuple[int, float, float]:
+def _rounded(point: Point, is_sampled: bool) -> TimedValue:
     _, step, at, value = point
     if is_sampled and math.isfinite(value):
         value = float(f"{value:.{DIGITS}g}")

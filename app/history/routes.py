@@ -7,9 +7,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from app.db.engine import DatabaseDep
-from app.history import loss, service
-from app.history.export import Extract, csv_lines, ndjson_lines
-from app.history.metrics import Wanted
+from app.history import service
+from app.history.export import ExportQuery, csv_lines, ndjson_lines
+from app.history.loss import LossQuery
+from app.history.metrics import MetricsQuery
 from app.history.schemas import (
     AttemptView,
     EventView,
@@ -22,8 +23,7 @@ from app.http.document import tagged
 from app.http.formats import Formats, refuse_beside
 from app.http.language import LanguageDep
 from app.http.paging import Page
-from app.series.line import Place
-from app.series.reader import FAR
+from app.series.line import FAR, Place
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
@@ -60,11 +60,11 @@ def get_loss(
         refuse_beside("window", since=since, limit=limit, max_points=max_points)
     if max_points is not None:
         refuse_beside("max_points", limit=limit)
-    wanted = loss.Wanted(kind, since, limit, max_points, window)
+    query = LossQuery(kind, since, limit, max_points, window)
     with database.reading() as session:
         if kind == "text":
             return PlainTextResponse(service.draw_loss(session, job_id))
-        tag, page = service.get_loss(session, job_id, wanted, if_none_match)
+        tag, page = service.get_loss(session, job_id, query, if_none_match)
     headers = _tagged(tag)
     if page is None:
         return Response(status_code=304, headers=headers)
@@ -95,7 +95,7 @@ def get_metrics(
     """Return series in columns: sampled for a plot, or with `since` what is new; or records as CSV or NDJSON."""
     chosen = None if names is None else tuple(filter(None, names.split(",")))
     kind = METRICS.choose(accept, wanted_format)
-    wanted = Wanted(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
+    query = MetricsQuery(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
     if kind != "json":
         given = request.query_params
         refuse_beside(
@@ -106,13 +106,13 @@ def get_metrics(
         )
         with database.reading() as session:
             columns = service.list_names(session, job_id, chosen)
-        extract = Extract(columns, wanted.bounds, Place.decode(since, "since"))
+        export = ExportQuery(columns, query.bounds, Place.decode(since, "since"))
         lines = {"csv": csv_lines, "ndjson": ndjson_lines}[kind]
         return StreamingResponse(
-            lines(database, job_id, extract), media_type=METRICS.media_types[kind]
+            lines(database, job_id, export), media_type=METRICS.media_types[kind]
         )
     with database.reading() as session:
-        tag, answer = service.get_metrics(session, job_id, wanted, if_none_match)
+        tag, answer = service.get_metrics(session, job_id, query, if_none_match)
     headers = _tagged(tag)
     if answer is None:
         return Response(status_code=304, headers=headers)

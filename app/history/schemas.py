@@ -1,16 +1,23 @@
-"""What users see of a job's history."""
+"""The answers about a job's history, in JSON.
+
+Answers that hold points are TypedDicts: a plot builds them as plain data, which is sent without validation, the type checker
+compares each key with this file, and the OpenAPI document is made from it. The others are small, and pydantic models.
+"""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, WithJsonSchema
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.http.paging import Page
 from contracts.attempt import AttemptStatus
 from contracts.job import JobStatus
 
+IsoTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time that has been written as text already."""
 
-class LossPoint(BaseModel):
+
+class LossPoint(TypedDict):
     """One optimizer step."""
 
     step: int
@@ -20,25 +27,29 @@ class LossPoint(BaseModel):
     grad_norm: float | None
     epoch: float | None
     attempt: int
-    at: datetime
+    at: IsoTime
 
 
-class LossPage(Page[LossPoint]):
+class LossPage(TypedDict):
     """A page of the loss curve."""
 
-    rewind_to_step: int | None = None
-    """Set when the page crosses into a newer attempt: drop the points held beyond this step, then add the page's."""
-    nonfinite: list[int] = []
+    object: Annotated[NotRequired[Literal["list"]], Field(default="list")]
+    data: list[LossPoint]
+    has_more: bool
+    cursor: str | None
+    rewind_to_step: Annotated[NotRequired[int | None], Field(default=None)]
+    """Set when the page crosses into a newer attempt: drop your points beyond this step, then add the page's."""
+    nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     """Steps of this page whose loss was NaN or infinite."""
-    points: int | None = None
-    """With `max_points`: how many there are in all."""
-    sampled: bool = False
+    points: Annotated[NotRequired[int | None], Field(default=None)]
+    """With `max_points`: the number of points before sampling."""
+    sampled: Annotated[NotRequired[bool], Field(default=False)]
     """Whether points were left out."""
     poll_after_seconds: float | None
-    """When to ask again; null if nothing will be added."""
+    """When to poll again; null if nothing will be added."""
 
 
-class WindowMean(BaseModel):
+class WindowMean(TypedDict):
     """The mean of a window."""
 
     step: int
@@ -47,36 +58,45 @@ class WindowMean(BaseModel):
     """Token-weighted mean step loss."""
 
 
-class WindowPage(Page[WindowMean]):
+class WindowPage(TypedDict):
     """The means of whole windows of steps."""
 
+    object: Annotated[NotRequired[Literal["list"]], Field(default="list")]
+    data: list[WindowMean]
+    has_more: bool
+    cursor: str | None
     window: int
     """Steps of each window."""
-    rewind_to_step: None = None
-    nonfinite: list[int] = []
+    rewind_to_step: Annotated[NotRequired[None], Field(default=None)]
+    nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     poll_after_seconds: float | None
-    """When to ask again; null if nothing will be added."""
+    """When to poll again; null if nothing will be added."""
 
 
-class SeriesView(BaseModel):
-    """One series in columns: the n-th step and the n-th value belong together."""
+class Columns(TypedDict):
+    """New points of one series: the n-th step and the n-th value belong together."""
 
     step: list[int]
     value: list[float | None]
     """Null where it was not finite."""
     nonfinite: list[int]
     """Steps of these points whose value was NaN or infinite."""
-    at: list[float] | None = None
+
+
+class SeriesView(Columns):
+    """One series in columns: the n-th step and the n-th value belong together."""
+
+    at: Annotated[NotRequired[list[float] | None], Field(default=None)]
     """With `times=true`: seconds since 1970."""
     points: int
-    """How many the series has within the bounds."""
+    """Points of the series within the bounds, before sampling."""
     sampled: bool
     """Whether points were left out, and values rounded to six significant digits."""
     width: int
-    """Records of a bucket of which the smallest and the largest point is kept; 1 if every point is there."""
+    """Records of a bucket, of which the smallest and the largest point are kept; 1 if every point is included."""
 
 
-class AttemptSpan(BaseModel):
+class AttemptSpan(TypedDict):
     """The steps that an attempt trained."""
 
     number: int
@@ -84,33 +104,33 @@ class AttemptSpan(BaseModel):
     last_step: int | None
 
 
-class Ghost(BaseModel):
+class Ghost(TypedDict):
     """What an attempt recorded and a later one replaced."""
 
     attempt: int
     series: dict[str, SeriesView]
 
 
-class MetricsView(BaseModel):
+class MetricsView(TypedDict):
     """Series of a job, each in columns."""
 
-    object: Literal["metrics"] = "metrics"
+    object: Annotated[NotRequired[Literal["metrics"]], Field(default="metrics")]
     job: str
     status: JobStatus
     complete: bool
     """Whether the job has ended, so that nothing will be added."""
     names: list[str]
-    """Every series there is; with `since`, those of this page."""
+    """All series of the job; with `since`, those of this page."""
     series: dict[str, SeriesView]
     attempts: list[AttemptSpan]
     ghosts: list[Ghost] | None
     rewind_to_step: int | None
-    """Set when the page crosses into a newer attempt: drop what is held beyond this step, then add the page's."""
+    """Set when the page crosses into a newer attempt: drop your points beyond this step, then add the page's."""
     has_more: bool
     cursor: str
-    """Pass it as `since` to get what comes after this answer; the stream takes it, too."""
+    """Pass it as `since`, here or to the stream, to continue after this answer."""
     poll_after_seconds: float | None
-    """When to ask again; null if nothing will be added."""
+    """When to poll again; null if nothing will be added."""
 
 
 class EventView(BaseModel):
@@ -157,12 +177,12 @@ class AttemptView(BaseModel):
     device: str
     started_at: datetime
     synced_at: datetime
-    """Last sign of life."""
+    """When the server last heard from the worker."""
     ended_at: datetime | None
     first_step: int | None
     last_step: int | None
     resumed_from: int | None
-    """Number of the attempt whose checkpoint it went on from; null: it began with the first step, or has not said so."""
+    """Number of the attempt whose checkpoint it resumed from; null if it began with the first step, or has not reported."""
     resumed_step: int | None
     """Step of that checkpoint."""
     error: AttemptError | None

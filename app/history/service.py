@@ -1,9 +1,8 @@
-"""Reading a job's history: loss, events, logs, attempts, and the summary."""
+"""Reading a job's history: loss, metrics, events, logs, attempts."""
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -13,14 +12,23 @@ from app.events import store as events
 from app.events.words import event_words
 from app.history import logs, loss, metrics
 from app.history.chart import draw_chart
-from app.history.metrics import Wanted
-from app.history.schemas import AttemptError, AttemptView, EventView, LogLine
+from app.history.loss import LossQuery
+from app.history.metrics import MetricsQuery
+from app.history.schemas import (
+    AttemptError,
+    AttemptView,
+    EventView,
+    LogLine,
+    LossPage,
+    MetricsView,
+    WindowPage,
+)
 from app.http.etags import holds
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.jobs import service as jobs
 from app.leases import store as leases
-from app.series.line import on_line
-from app.series.reader import Bounds, Reader
+from app.series.line import Bounds, on_line
+from app.series.reader import Reader
 from app.series.store import list_last_samples
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
@@ -30,21 +38,18 @@ CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt",
 
 
 def get_loss(
-    session: Session, job_id: str, wanted: loss.Wanted, held: str | None
-) -> tuple[str, dict[str, Any] | None]:
-    """Return (etag, LossPage or WindowPage as plain data); None instead if the caller holds that already."""
+    session: Session, job_id: str, query: LossQuery, held: str | None
+) -> tuple[str, LossPage | WindowPage | None]:
+    """Return (etag, page); no page if `held`, the request's If-None-Match, names the etag."""
     status = jobs.get_status(session, job_id)
     attempts = leases.list_attempts(session, job_id)
-    tag = metrics.etag(status, attempts, wanted)
+    tag = metrics.etag(status, attempts, query)
     if holds(held, tag):
         return tag, None
-    if wanted.window is None:
-        page = loss.read_loss(session, attempts, wanted)
-    else:
-        job = jobs.get_row(session, job_id)
-        page = loss.read_windows(session, job, attempts, wanted.window)
-    advice = metrics.poll_after(status, has_more=page["has_more"])
-    return tag, page | {"poll_after_seconds": advice}
+    if query.window is None:
+        return tag, loss.read_loss(session, status, attempts, query)
+    job = jobs.get_row(session, job_id)
+    return tag, loss.read_windows(session, job, attempts, query.window)
 
 
 def draw_loss(session: Session, job_id: str) -> str:
@@ -60,28 +65,28 @@ def draw_loss(session: Session, job_id: str) -> str:
 
 
 def get_metrics(
-    session: Session, job_id: str, wanted: Wanted, held: str | None
-) -> tuple[str, dict[str, Any] | None]:
-    """Return (etag, MetricsView as plain data); None instead if the caller holds that already."""
+    session: Session, job_id: str, query: MetricsQuery, held: str | None
+) -> tuple[str, MetricsView | None]:
+    """Return (etag, answer); no answer if `held`, the request's If-None-Match, names the etag."""
     status = jobs.get_status(session, job_id)
     attempts = leases.list_attempts(session, job_id)
     samples = sum(list_last_samples(session, [each.id for each in attempts]).values())
-    tag = metrics.etag(status, attempts, samples, wanted)
+    tag = metrics.etag(status, attempts, samples, query)
     if holds(held, tag):
         return tag, None
-    return tag, metrics.read_metrics(session, job_id, status, attempts, wanted)
+    return tag, metrics.read_metrics(session, job_id, status, attempts, query)
 
 
-def list_names(session: Session, job_id: str, wanted: Sequence[str] | None) -> list[str]:
-    """Return the names of the series to export: the wanted ones, or all there are."""
+def list_names(session: Session, job_id: str, names: Sequence[str] | None) -> list[str]:
+    """Return the names of the series to export: those asked for, or all of the job."""
     jobs.require_job(session, job_id)
-    if wanted is not None:
-        return list(wanted)
+    if names is not None:
+        return list(names)
     return Reader(session, on_line(leases.list_attempts(session, job_id))).names()
 
 
-def loss_csv(page: dict[str, Any]) -> str:
-    """Return the page's points as CSV; what was not finite is an empty field."""
+def loss_csv(page: LossPage | WindowPage) -> str:
+    """Return the page's points as CSV; a value that is not finite is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -130,7 +135,7 @@ def get_whole_log(session: Session, job_id: str) -> Iterator[str]:
 
 
 def list_attempts(session: Session, job_id: str, language: Language) -> list[AttemptView]:
-    """Return a job's attempts, first to newest."""
+    """Return a job's attempts, oldest first."""
     jobs.require_job(session, job_id)
     now = database_now(session)
     views = []

@@ -1,6 +1,6 @@
 """Summary → the boxed report (训练结果摘要) and Markdown, in Chinese and English.
 
-Only words and layout live here; every figure and verdict comes from contracts.summary.
+This file holds only words and layout; contracts.summary computes every figure and verdict.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from contracts.text import escape
 from contracts.verdicts.verdict import Verdict, VerdictCode
 
 COLUMNS = 64
-"""Columns of each line of the box, borders included, counted as a terminal does (wcwidth)."""
+"""Columns of each line of the box, borders included, as a terminal counts them (wcwidth)."""
 _INSIDE = COLUMNS - 2
 _TEXT = _INSIDE - 4
 _SEPARATOR = " | "
 
 
 def render_report(summary: Summary, language: Language, zone: tzinfo | None = None) -> str:
-    """Return the boxed report; `zone` is that of the finishing time, this machine's by default."""
+    """Return the boxed report; `zone` is the time zone of the finish time, by default this machine's."""
     words = _WORDS[language]
     lines = ["╔" + "═" * _INSIDE + "╗", "║" + center(_title(summary, words), _INSIDE) + "║"]
     lines += ["╠" + "═" * _INSIDE + "╣", _row("")]
@@ -36,7 +36,7 @@ def render_report(summary: Summary, language: Language, zone: tzinfo | None = No
 
 
 def render_markdown(summary: Summary, language: Language, zone: tzinfo | None = None) -> str:
-    """Return the report as Markdown, the losses as a table."""
+    """Return the report as Markdown, with the losses in a table."""
     words = _WORDS[language]
     parts = [f"# {_title(summary, words)}", ""]
     for heading, items in _sections(summary, words, zone):
@@ -80,9 +80,9 @@ class _Words:
     verdict_heading: str
     verdicts: dict[VerdictCode, str]
     eval_loss_rose: str
-    """In place of `overfitted`, if the eval loss rose from its minimum."""
+    """Used for OVERFITTED if the eval loss has risen from its minimum."""
     time_units: tuple[str, str, str]
-    """Hours, minutes, seconds, each with the blanks around it."""
+    """Hours, minutes, seconds, each with the spaces around it."""
 
 
 _WORDS: dict[Language, _Words] = {
@@ -107,40 +107,40 @@ _WORDS: dict[Language, _Words] = {
         measured_heading="🔍 实测",
         base="• 训练前: loss {loss:.4f} | PPL {perplexity}",
         tuned="• 训练后: loss {loss:.4f} | PPL {perplexity}",
-        gain="• 验证loss下降的95%置信区间: {low:.4f} 到 {high:.4f}",
+        gain="• 验证loss降幅95%置信区间: {low:.4f} ~ {high:.4f}",
         layers="• 4位量化: {layers}个线性层 (NF4)",
         parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
         device="• 设备: {device}{memory}",
         speed="• 速度: {tokens:,.0f} tokens/秒",
         verdict_heading="🎯 评估",
         verdicts={
-            VerdictCode.DIVERGED: "训练发散: 末段训练loss {recent_train_loss:.4f}, 结果不可用, 请降低学习率重新训练",
-            VerdictCode.DEGENERATE_DATA: "数据单一, loss不能说明效果: "
-            "训练{train_rows:.0f}行中{train_distinct_rows:.0f}行互不相同, "
+            VerdictCode.DIVERGED: "训练发散: 末段训练loss为{recent_train_loss:.4f}, 适配器不可用, 请降低学习率后重新训练",
+            VerdictCode.DEGENERATE_DATA: "数据过于单一, loss无法反映效果: "
+            "训练集{train_rows:.0f}条, 去重后{train_distinct_rows:.0f}条, "
             "最常见的回答占{train_top_answer_share:.0%}; "
-            "验证{eval_rows:.0f}行中{eval_distinct_rows:.0f}行互不相同, "
+            "验证集{eval_rows:.0f}条, 去重后{eval_distinct_rows:.0f}条, "
             "最常见的回答占{eval_top_answer_share:.0%}",
-            VerdictCode.LEAKED_EVALUATION: "验证数据泄漏: {eval_rows:.0f}行验证数据中有{rows:.0f}行({share:.1%})"
-            "也在训练数据中, 验证loss偏低",
-            VerdictCode.FEW_EVAL_ROWS: "验证数据只有{rows:.0f}行, 指标不可靠",
+            VerdictCode.LEAKED_EVALUATION: "验证数据泄漏: {eval_rows:.0f}条验证数据中有{rows:.0f}条({share:.1%})"
+            "也出现在训练数据中, 验证loss偏低",
+            VerdictCode.FEW_EVAL_ROWS: "验证数据仅{rows:.0f}条, 指标不可靠",
             VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: 优秀",
             VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: 良好",
             VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: 需要改进",
-            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: 基座训练前已是{base_perplexity}",
+            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: 训练前基座模型已为{base_perplexity}",
             VerdictCode.NOT_OVERFITTED: "未过拟合: 训练/验证loss接近",
             VerdictCode.EVAL_BELOW_TRAIN: "未过拟合: 验证loss低于近期训练loss",
             VerdictCode.EVAL_STILL_FALLING: "未过拟合: 验证loss仍在下降",
-            VerdictCode.GAP_UNCHANGED: "未过拟合: 训练/验证loss的差距在训练前已存在",
+            VerdictCode.GAP_UNCHANGED: "未过拟合: 训练/验证loss的差距在训练前就存在",
             VerdictCode.OVERFITTED: "过拟合: 验证loss {eval_loss:.4f} 明显高于近期训练loss {recent_train_loss:.4f}",
             VerdictCode.TRAINABLE_SHARE: "QLoRA限制: 仅训练{share:.2%}参数",
-            VerdictCode.IMPROVED: "优于基座: 验证loss下降{loss_fall:.4f}",
-            VerdictCode.NOT_IMPROVED: "与基座相比没有明确改进: 验证loss变化{loss_fall:.4f}",
-            VerdictCode.WORSE_THAN_BASE: "不如基座: 验证loss上升{loss_rise:.4f}",
-            VerdictCode.ROWS_TRUNCATED: "{of:,.0f}行数据中有{rows:,.0f}行超过最大长度被截断",
-            VerdictCode.ROWS_DROPPED: "{of:,.0f}行数据中有{rows:,.0f}行因截断后没有回答而被丢弃",
-            VerdictCode.ROWS_OVERLAP: "{rows:.0f}行验证数据也出现在训练数据中",
+            VerdictCode.IMPROVED: "优于基座模型: 验证loss下降{loss_fall:.4f}",
+            VerdictCode.NOT_IMPROVED: "较基座模型无明显提升: 验证loss变化{loss_rise:+.4f}",
+            VerdictCode.WORSE_THAN_BASE: "不如基座模型: 验证loss上升{loss_rise:.4f}",
+            VerdictCode.ROWS_TRUNCATED: "{of:,.0f}条数据中有{rows:,.0f}条超过最大长度, 已被截断",
+            VerdictCode.ROWS_DROPPED: "{of:,.0f}条数据中有{rows:,.0f}条截断后不含回答, 已被丢弃",
+            VerdictCode.ROWS_OVERLAP: "{rows:.0f}条验证数据也出现在训练数据中",
         },
-        eval_loss_rose="过拟合: 验证loss从步{lowest_eval_step:.0f}的{lowest_eval_loss:.4f}升至{eval_loss:.4f}",
+        eval_loss_rose="过拟合: 验证loss从第{lowest_eval_step:.0f}步的{lowest_eval_loss:.4f}升至{eval_loss:.4f}",
         time_units=("小时", "分钟", "秒"),
     ),
     "en": _Words(
@@ -164,19 +164,19 @@ _WORDS: dict[Language, _Words] = {
         measured_heading="🔍 Measured",
         base="• Before: loss {loss:.4f} | PPL {perplexity}",
         tuned="• After: loss {loss:.4f} | PPL {perplexity}",
-        gain="• Fall of the eval loss, 95% interval: {low:.4f} to {high:.4f}",
+        gain="• Drop in eval loss, 95% CI: {low:.4f} to {high:.4f}",
         layers="• 4-bit: {layers} linear layers (NF4)",
         parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
         device="• Device: {device}{memory}",
         speed="• Speed: {tokens:,.0f} tokens/s",
         verdict_heading="🎯 Verdict",
         verdicts={
-            VerdictCode.DIVERGED: "Diverged: the train loss ended at {recent_train_loss:.4f}; the adapter is unusable, "
+            VerdictCode.DIVERGED: "Diverged: train loss ended at {recent_train_loss:.4f}. The adapter is unusable; "
             "train again with a lower learning rate",
-            VerdictCode.DEGENERATE_DATA: "The data hardly vary, so the losses prove nothing: "
-            "{train_distinct_rows:.0f} of {train_rows:.0f} training rows differ, "
+            VerdictCode.DEGENERATE_DATA: "Too little variety in the data for the losses to mean anything: "
+            "{train_distinct_rows:.0f} of {train_rows:.0f} training rows are distinct, "
             "{train_top_answer_share:.0%} have the same answer; "
-            "{eval_distinct_rows:.0f} of {eval_rows:.0f} evaluation rows differ, "
+            "{eval_distinct_rows:.0f} of {eval_rows:.0f} evaluation rows are distinct, "
             "{eval_top_answer_share:.0%} have the same answer",
             VerdictCode.LEAKED_EVALUATION: "Leaked evaluation: {rows:.0f} of {eval_rows:.0f} evaluation rows ({share:.1%}) "
             "are also in the training data, so the eval loss is too low",
@@ -184,18 +184,18 @@ _WORDS: dict[Language, _Words] = {
             VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: excellent",
             VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: good",
             VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: needs work",
-            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: the base had {base_perplexity} before training",
+            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: the base model already had {base_perplexity}",
             VerdictCode.NOT_OVERFITTED: "Not overfitted: train and eval loss are close",
             VerdictCode.EVAL_BELOW_TRAIN: "Not overfitted: eval loss is below the recent train loss",
             VerdictCode.EVAL_STILL_FALLING: "Not overfitted: eval loss was still falling",
-            VerdictCode.GAP_UNCHANGED: "Not overfitted: eval loss was as far above train loss before training",
+            VerdictCode.GAP_UNCHANGED: "Not overfitted: the gap between eval and train loss existed before training",
             VerdictCode.OVERFITTED: "Overfitted: eval loss {eval_loss:.4f} is well above the recent train loss {recent_train_loss:.4f}",
-            VerdictCode.TRAINABLE_SHARE: "QLoRA's limit: only {share:.2%} of the parameters trained",
-            VerdictCode.IMPROVED: "Better than the base: eval loss fell by {loss_fall:.4f}",
-            VerdictCode.NOT_IMPROVED: "No clear gain over the base: eval loss changed by {loss_fall:.4f}",
-            VerdictCode.WORSE_THAN_BASE: "Worse than the base: eval loss rose by {loss_rise:.4f}",
-            VerdictCode.ROWS_TRUNCATED: "Cut at the maximum length: {rows:,.0f} of {of:,.0f} rows",
-            VerdictCode.ROWS_DROPPED: "Dropped, since cutting left no answer: {rows:,.0f} of {of:,.0f} rows",
+            VerdictCode.TRAINABLE_SHARE: "QLoRA limit: only {share:.2%} of the parameters were trained",
+            VerdictCode.IMPROVED: "Better than the base model: eval loss fell by {loss_fall:.4f}",
+            VerdictCode.NOT_IMPROVED: "No clear gain over the base model: eval loss changed by {loss_rise:+.4f}",
+            VerdictCode.WORSE_THAN_BASE: "Worse than the base model: eval loss rose by {loss_rise:.4f}",
+            VerdictCode.ROWS_TRUNCATED: "Truncated at the maximum length: {rows:,.0f} of {of:,.0f} rows",
+            VerdictCode.ROWS_DROPPED: "Dropped (truncated before the answer): {rows:,.0f} of {of:,.0f} rows",
             VerdictCode.ROWS_OVERLAP: "{rows:.0f} evaluation rows are also in the training data",
         },
         eval_loss_rose="Overfitted: eval loss rose from {lowest_eval_loss:.4f} at step {lowest_eval_step:.0f} to {eval_loss:.4f}",
@@ -205,7 +205,7 @@ _WORDS: dict[Language, _Words] = {
 
 
 def _title(summary: Summary, words: _Words) -> str:
-    """Name the family, without its owner and its tuning: Qwen/Qwen2-0.5B-Instruct is Qwen2-0.5B."""
+    """Return the title with the model's name, without owner and suffix: Qwen/Qwen2-0.5B-Instruct is Qwen2-0.5B."""
     name = _short_name(summary)
     for ending in ("-Instruct", "-Chat"):
         name = name.removesuffix(ending)
@@ -256,7 +256,7 @@ def _configuration(summary: Summary, words: _Words) -> list[str]:
 
 
 def _window_lines(summary: Summary, words: _Words) -> list[str]:
-    """Set the windows three to a line, fewer where they would not fit."""
+    """Return the windows, three to a line or as many as fit."""
     cells = [f"{words.step} {point.step}: {point.loss:.4f}" for point in summary.windows]
     widest = max(map(width, cells), default=0)
     per_line = max(1, min(3, (_TEXT + len(_SEPARATOR)) // (widest + len(_SEPARATOR))))
@@ -266,7 +266,7 @@ def _window_lines(summary: Summary, words: _Words) -> list[str]:
 
 
 def _measured(summary: Summary, words: _Words) -> Iterator[str]:
-    """Yield what the run measured besides; a figure that was not measured is left out."""
+    """Yield the optional measurements; those that the run lacks are left out."""
     if summary.base_eval_loss is not None and summary.base_perplexity is not None:
         before = _perplexity(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)
@@ -314,7 +314,7 @@ def _shorten(text: str, columns: int) -> str:
 
 
 def _duration(seconds: float, words: _Words) -> str:
-    """Give the two largest units: 1小时52分钟, 3 min 20 s."""
+    """Return the two largest units: 1小时52分钟, 3 min 20 s."""
     whole = round(seconds)
     parts = (whole // 3600, whole % 3600 // 60, whole % 60)
     first = next((place for place, part in enumerate(parts) if part), 2)

@@ -1,4 +1,4 @@
-"""Reading the report of a job."""
+"""Reading a job's report."""
 
 from sqlalchemy.orm import Session
 

@@ -1,8 +1,8 @@
 """Curve blocks: each series of an attempt on coarser and coarser grids, written as its records arrive.
 
-A block of level 1 thins 1,024 records to buckets of 16; one of level n+1 thins 16 blocks of level n to buckets
-16 times as wide. A block is written once, when every record of it is there, and never changes. The records stay the
-truth: what is not folded yet, and the edges of a range, are read from them.
+A block of level 1 thins 1,024 records to buckets of 16; a block of level n+1 thins 16 blocks of level n to buckets
+16 times as wide. The server writes a block once, when all of its records have arrived, and never changes it. The records
+stay the source of truth: a reader takes the newest ones, which no block holds yet, and the edges of a range from them.
 """
 
 import itertools
@@ -21,12 +21,12 @@ LENGTH = 1024
 FAN = 16
 """Blocks of a level that make one of the next; also the width of the finest bucket."""
 MOST_AT_ONCE = 32
-"""Blocks written in one sync at most; what an older version left unfolded is made up for bit by bit."""
+"""Most blocks of level 1 that one sync writes; records that an older version left unfolded are caught up over several syncs."""
 LONGEST_NAME = 100
 EVALUATION, PACE = "eval_loss", "tokens_per_second"
-"""Series that no metric record carries by itself."""
+"""Series that the server derives: an evaluation's loss, and tokens divided by seconds."""
 SYSTEM = "sys."
-"""Begins the names of what the supervisor samples; a training record cannot carry one."""
+"""Prefix of the series that the supervisor samples; values of training records with this prefix are ignored."""
 
 
 def length(level: int) -> int:
@@ -42,7 +42,7 @@ def width(level: int) -> int:
 def values_of(
     kind: str, data: Mapping[str, Any], only: Collection[str] | None = None
 ) -> dict[str, float]:
-    """Return what a stored record of a kind says, by series; of some series only, if they are given."""
+    """Return the values of a stored record by series; `only` limits them to these series."""
     if kind == "eval":
         return {EVALUATION: float(data["loss"])} if only is None or EVALUATION in only else {}
     if kind != "metric":
@@ -60,12 +60,17 @@ def values_of(
     return values
 
 
+def values_of_sample(data: Mapping[str, Any]) -> dict[str, float]:
+    """Return the values of a stored sample by series."""
+    return {name: float(value) for name, value in data.items()}
+
+
 def _is_storable(name: str) -> bool:
     return len(name) <= LONGEST_NAME and not name.startswith(SYSTEM) and "\0" not in name
 
 
 def fold(session: Session, attempt_id: str, folded_seq: int, acked_seq: int) -> int:
-    """Write the blocks that the records up to acked_seq make whole; return up to where they are folded now."""
+    """Write the blocks that are complete with the records up to acked_seq; return the seq of the last folded record."""
     start = folded_seq // LENGTH
     end = min(acked_seq // LENGTH, start + MOST_AT_ONCE)
     for number in range(start, end):
@@ -86,7 +91,7 @@ def read_records(
     before_step: int | None = None,
     limit: int | None = None,
 ) -> Iterator[tuple[int, int, datetime, dict[str, float]]]:
-    """Yield (seq, step, at, values by series) of the metric and eval records between two others."""
+    """Yield (seq, step, at, values by series) of the metric and eval records beyond after_seq, up to last_seq."""
     for seq, kind, step, at, data in store.list_numbers(
         session, attempt_id, after_seq, last_seq, before_step=before_step, limit=limit
     ):

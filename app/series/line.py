@@ -1,8 +1,9 @@
-"""The clean line over all attempts: which of them hold which steps, and where a reader stands on it.
+"""The clean line over all attempts: which attempt holds which steps, and positions of readers on it.
 
-It is the newest attempt that has trained, before its first step the attempt whose checkpoint that went on from, and so on
-back to the first step. Attempts beside this chain, such as one that trained unheard while its job went on elsewhere, are
-ghosts. One that has trained nothing yet does not replace anything and is left out, unless nothing was trained before it.
+The line ends with the newest attempt that has trained. Before the first step of that attempt comes the attempt whose
+checkpoint it resumed from, and so on back to the first step. Attempts outside this chain are ghosts, for example one that
+trained without a connection while its job continued elsewhere. An attempt that has trained no step yet replaces nothing
+and is left out, unless it is older than every attempt that has trained.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ from typing import Self
 from app.db.tables import Attempt
 from app.http.paging import decode_cursor, encode_cursor
 
+FAR = 2**62
+"""Beyond every step."""
+
 
 @dataclass(frozen=True)
 class Place:
-    """Where a reader stands: in which attempt, after which record and sample of it, and after which event."""
+    """A reader's position: the attempt, the last record and sample read of it, and the last event read."""
 
     attempt: int = 0
     seq: int = 0
@@ -24,11 +28,11 @@ class Place:
 
     @classmethod
     def decode(cls, cursor: str | None, param: str) -> Self:
-        """Read a cursor; the beginning if there is none. Raises BadCursor."""
+        """Decode a cursor; None is the start. Raises BadCursor."""
         return cls(*decode_cursor(cursor, 4, param)) if cursor else cls()
 
     def covers(self, other: "Place") -> bool:
-        """Whether a reader here has everything that one at the other place has."""
+        """Whether a reader at this place has everything that a reader at the other place has."""
         mine, others = (self.attempt, self.seq), (other.attempt, other.seq)
         is_on = mine > others or (mine == others and self.sample >= other.sample)
         return is_on and self.event >= other.event
@@ -46,15 +50,29 @@ class Piece:
     before: int | None
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """A range of steps, from `start` to before `end`."""
+
+    start: int = 0
+    end: int = FAR
+
+    def within(self, piece: Piece) -> Self:
+        """Return the part of the range that a piece has on the line."""
+        if piece.before is None or piece.before >= self.end:
+            return self
+        return type(self)(self.start, piece.before)
+
+
 def where_on(pieces: Sequence[Piece], place: Place) -> Place:
-    """Return where a reader at a place goes on; whoever read an attempt that is now beside the line begins again."""
+    """Return the place to continue from: the start if the attempt that the reader was in is no longer on the line."""
     if place.attempt == 0 or any(piece.attempt.number == place.attempt for piece in pieces):
         return place
     return Place(event=place.event)
 
 
 def list_pieces(attempts: Sequence[Attempt]) -> list[Piece]:
-    """Return the attempts on the line, first to newest."""
+    """Return the attempts on the line, oldest first."""
     chosen = on_line(attempts)
     return cut(chosen, [attempt.first_step for attempt in chosen])
 
@@ -64,10 +82,15 @@ def step_before(attempt: Attempt) -> int:
     return (attempt.first_step or 1) - 1
 
 
-def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:
-    """Return each attempt with the last step of its line that a new one may go on from; None: whatever it has.
+def step_of_sample(attempt: Attempt, step: int | None) -> int:
+    """Return the step at which to plot a sample; a sample from before the first step gets the step before that."""
+    return max(0, step_before(attempt)) if step is None else step
 
-    Those after the newest that is known to have trained may have trained unheard, and hold more.
+
+def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:
+    """Return each attempt with the last of its steps from which a new attempt may resume; None if any step will do.
+
+    Attempts after the newest one known to have trained have no limit: they may have trained without a connection.
     """
     befores = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     newest = max((a.number for a in attempts if a.first_step is not None), default=0)
@@ -79,7 +102,7 @@ def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]
 
 
 def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Return the attempts that have a part in the line, first to newest, given all of a job in that order."""
+    """Return the attempts that are on the line, given all attempts of a job; oldest first, both."""
     trained = [attempt for attempt in attempts if attempt.first_step is not None]
     if not trained:
         return list(attempts)
@@ -90,20 +113,20 @@ def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the attempt that trained what this one went on from; if nobody said so, the newest that it can be."""
+    """Return the attempt that trained the steps before this one's; if it is not recorded, the newest that fits."""
     earlier = {each.number: each for each in attempts if each.number < attempt.number}
-    said = earlier.get(attempt.resumed_from or 0)
-    while said is not None and said.first_step is None:
-        said = earlier.get(said.resumed_from or 0)
-    if said is not None:
-        return said
+    recorded = earlier.get(attempt.resumed_from or 0)
+    while recorded is not None and recorded.first_step is None:
+        recorded = earlier.get(recorded.resumed_from or 0)
+    if recorded is not None:
+        return recorded
     first = attempt.first_step or 0
     fitting = [e for e in earlier.values() if e.first_step is not None and e.first_step < first]
     return fitting[-1] if fitting else None
 
 
 def cut(attempts: Sequence[Attempt], first_steps: Sequence[int | None]) -> list[Piece]:
-    """Return attempts as pieces, given from which step each replaces the ones before it."""
+    """Return attempts as pieces, given the step from which each replaces the attempts before it."""
     pieces: list[Piece] = []
     before: int | None = None
     for attempt, first_step in zip(reversed(attempts), reversed(first_steps), strict=True):

@@ -1,4 +1,4 @@
-"""What is new on the clean line since a place: whole records in their order, never sampled. For polls and streams."""
+"""New rows on the clean line since a place, unsampled and in order, for polls and streams."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,28 +9,27 @@ from sqlalchemy.orm import Session
 from app.db.tables import Attempt
 from app.events.store import find_last_event
 from app.series import blocks, store
-from app.series.line import Place, list_pieces, step_before, where_on
-from app.series.reader import FAR, sample_step, sample_values
+from app.series.line import FAR, Place, list_pieces, step_before, step_of_sample, where_on
 
-Row = tuple[int, int, datetime, Mapping[str, float]]
+NewsRow = tuple[int, int, datetime, Mapping[str, float]]
 """(seq, step, at, values by series)."""
 
 
 @dataclass
 class Batch:
-    """What is new of one attempt."""
+    """New rows of one attempt."""
 
     attempt: int
     rewind_to_step: int | None
-    """Set when the batch crosses into this attempt: what is held beyond the step is replaced."""
-    rows: list[Row] = field(default_factory=list)
+    """Set when the batch crosses into this attempt: it replaces the points that a reader has beyond this step."""
+    rows: list[NewsRow] = field(default_factory=list)
     place: Place = field(default_factory=Place)
-    """Where a reader stands who has it."""
+    """The reader's place after the batch."""
 
 
 @dataclass(frozen=True)
 class News:
-    """What is new, and where a reader of it stands then."""
+    """New rows, and the reader's place after them."""
 
     batches: list[Batch]
     place: Place
@@ -44,7 +43,7 @@ def read_news(
     limit: int,
     until: Place | None = None,
 ) -> News:
-    """Return what came after a place, at most `limit` records and as many samples; up to another place if given."""
+    """Return the rows after `place`, up to `until` if given: at most `limit` records and as many samples."""
     batches: list[Batch] = []
     left = limit
     pieces = list_pieces(attempts)
@@ -84,9 +83,9 @@ def read_news(
             rewind = 0
         batch = Batch(attempt.number, rewind, [*records])
         batch.rows += [
-            (seq, sample_step(attempt, step), at, sample_values(data))
+            (seq, step_of_sample(attempt, step), at, blocks.values_of_sample(data))
             for seq, step, at, data in samples
-            if piece.before is None or sample_step(attempt, step) < piece.before
+            if piece.before is None or step_of_sample(attempt, step) < piece.before
         ]
         batches.append(batch)
         place = replace(
@@ -98,13 +97,13 @@ def read_news(
         if has_more or left == 0:
             return News(batches, place, has_more=has_more or _is_behind(place, attempts, until))
     if until is not None and all(until.attempt != piece.attempt.number for piece in pieces):
-        # Beside the line: there is nothing more to read up to there.
+        # The attempt of `until` is not on the line, so nothing is left to read.
         place = replace(place, attempt=until.attempt, seq=until.seq, sample=until.sample)
     return News(batches, place, has_more=False)
 
 
 def newest_place(session: Session, job_id: str, attempts: Sequence[Attempt]) -> Place:
-    """Return where a reader stands that has everything."""
+    """Return the place after everything that is stored."""
     event = find_last_event(session, job_id)
     pieces = list_pieces(attempts)
     if not pieces:
@@ -115,7 +114,7 @@ def newest_place(session: Session, job_id: str, attempts: Sequence[Attempt]) -> 
 
 
 def _is_behind(place: Place, attempts: Sequence[Attempt], until: Place | None) -> bool:
-    """Whether there may be more after a page that was filled to the brim."""
+    """Whether there may be more rows after a full page."""
     if until is not None:
         return (place.attempt, place.seq) < (until.attempt, until.seq)
     return any(

@@ -1,21 +1,21 @@
-"""Points of a series: how they are thinned on a grid that does not move, and how a block of them is packed."""
+"""Points of a series: thinning them on a fixed grid, and packing them into the bytes of a block."""
 
 import struct
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
 Point = tuple[int, int, float, float]
-"""(number of its record within the attempt, over which the grid lies; step; seconds since 1970; value).
+"""(seq of the record within its attempt, which fixes the bucket; step; seconds since 1970; value).
 
-A plain tuple: a plot looks at thousands, a sync at a thousand more.
+A plain tuple, for speed: a plot handles thousands, and so does a sync.
 """
 
 
 def thin(points: Iterable[Point], width: int) -> list[Point]:
-    """Keep of each bucket of `width` records the smallest, the largest and the first non-finite point.
+    """Keep the smallest, the largest and the first non-finite point of each bucket of `width` records.
 
-    Points come in the order of their records; of equal ones the earliest is kept. Thinning twice, to a width and
-    then to a multiple of it, is the same as thinning once to the latter.
+    Points must be in the order of their records; of equal ones the earliest is kept. Thinning to a width and then to
+    a multiple of it gives the same points as thinning to the multiple at once.
     """
     kept: list[Point] = []
     bucket = -1
@@ -40,7 +40,7 @@ def thin(points: Iterable[Point], width: int) -> list[Point]:
 
 
 def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
-    """Return what was kept of the points with their first and last one."""
+    """Return the points kept, with the first and the last of all points added."""
     if points and kept[0] != points[0]:
         kept = [points[0], *kept]
     if points and kept[-1] != points[-1]:
@@ -49,21 +49,21 @@ def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
 
 
 def weigh(points: Iterable[Point], width: int) -> int:
-    """Return how many points thinning may keep at most: it only grows as points are added."""
+    """Return the most points that thinning may keep; adding points never lowers it."""
     buckets = {(point[0] - 1) // width for point in points}
     odd = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
     return 2 * len(buckets) + len(odd)
 
 
 def pack(points: Sequence[Point]) -> bytes:
-    """Return the points as columns of little-endian numbers of 8 bytes."""
+    """Return the points as four columns of little-endian 8-byte numbers."""
     seqs, steps, ats, values = zip(*points, strict=True)
     count = len(points)
     return struct.pack(f"<{count}q{count}q{count}d{count}d", *seqs, *steps, *ats, *values)
 
 
 def unpack(data: bytes) -> list[Point]:
-    """Return what pack() was given."""
+    """Return the points that pack() was given."""
     count = len(data) // 32
     numbers = struct.unpack(f"<{count}q{count}q{count}d{count}d", data)
     columns = (numbers[start : start + count] for start in range(0, 4 * count, count))

@@ -1,4 +1,4 @@
-"""SQL of series: the numbers of records and samples, and the blocks that they are folded into."""
+"""SQL of series: the values of records and samples, and the blocks folded from records."""
 
 import math
 from collections.abc import Sequence
@@ -10,13 +10,10 @@ from sqlalchemy import BigInteger, Row, bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, CurveBlock, Record, Sample
+from app.series.line import FAR, Bounds
 
 NumbersRow = tuple[int, str, int, datetime, dict[str, Any]]
-"""(seq, type, step, at, data) of a record that carries numbers."""
-
-
-_FAR = 2**62
-"""In place of a bound or a limit that is not wanted."""
+"""(seq, type, step, at, data) of a metric or eval record."""
 
 
 _record = Base.metadata.tables[Record.__tablename__].c
@@ -59,12 +56,12 @@ _LAST_SAMPLES = (
 
 
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
-"""How a record's JSON writes the numbers that JSON has not."""
+"""How a record writes non-finite numbers, which JSON lacks."""
 
 
 @dataclass(frozen=True)
 class WindowSums:
-    """What the mean loss of a window is made of."""
+    """The sums from which the mean loss of a window is computed."""
 
     steps: int
     nll: float
@@ -81,7 +78,7 @@ class WindowSums:
 
     @property
     def mean(self) -> float | None:
-        """Nats per supervised token; None if that is not finite."""
+        """Nats per supervised token; None if not finite."""
         mean = self.nll / (self.tokens or 1.0)
         return mean if math.isfinite(mean) and not self.non_finite else None
 
@@ -89,7 +86,7 @@ class WindowSums:
 def list_metrics(
     session: Session, attempt: Attempt, after_seq: int, before_step: int | None, limit: int | None
 ) -> Sequence[tuple[int, int, datetime, dict[str, Any]]]:
-    """Return (seq, step, at, data) of an attempt's metric records, without the ones behind a gap."""
+    """Return (seq, step, at, data) of an attempt's acknowledged metric records after a seq, at most `limit`."""
     query = select(Record.seq, Record.step, Record.at, Record.data).where(
         Record.attempt_id == attempt.id,
         Record.type == "metric",
@@ -107,7 +104,7 @@ def sum_windows(
 ) -> dict[int, WindowSums]:
     """Return the sums of an attempt's losses by window, numbered from 0.
 
-    The database adds them up: turned into objects first, a million rows take ten times as long and hold up every
+    The database computes the sums: a million rows as Python objects would take ten times as long, and delay every
     other request.
     """
     loss, tokens = (Record.data[("values", name)] for name in ("loss", "tokens"))
@@ -134,9 +131,9 @@ def sum_windows(
 def list_by_seq(
     session: Session, attempt_id: str, seqs: Sequence[int]
 ) -> list[tuple[int, datetime, dict[str, Any]]]:
-    """Return (step, at, data) of some of an attempt's records, in their order."""
+    """Return (step, at, data) of the records with these seqs, in order of seq."""
     found: list[tuple[int, datetime, dict[str, Any]]] = []
-    for start in range(0, len(seqs), 500):  # databases bound the parameters of one statement
+    for start in range(0, len(seqs), 500):  # databases limit the parameters of a statement
         rows = session.execute(
             select(Record.step, Record.at, Record.data)
             .where(Record.attempt_id == attempt_id, Record.seq.in_(seqs[start : start + 500]))
@@ -155,15 +152,15 @@ def list_numbers(
     before_step: int | None = None,
     limit: int | None = None,
 ) -> Sequence[NumbersRow]:
-    """Return the rows of an attempt's metric and eval records between two others."""
-    wanted = {
+    """Return an attempt's metric and eval records beyond after_seq, up to last_seq."""
+    parameters = {
         "attempt": attempt_id,
         "after": after_seq,
         "last": last_seq,
-        "before": _FAR if before_step is None else before_step,
-        "limit": _FAR if limit is None else limit,
+        "before": FAR if before_step is None else before_step,
+        "limit": FAR if limit is None else limit,
     }
-    return [tuple(row) for row in session.execute(_NUMBERS, wanted)]
+    return [tuple(row) for row in session.execute(_NUMBERS, parameters)]
 
 
 def list_evaluated_from(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
@@ -179,18 +176,18 @@ def list_evaluated_from(session: Session, attempt_ids: Sequence[str]) -> dict[st
 def list_samples(
     session: Session, attempt_id: str, after_seq: int, last_seq: int, limit: int | None = None
 ) -> Sequence[tuple[int, int | None, datetime, dict[str, Any]]]:
-    """Return (seq, step, at, values) of an attempt's samples between two others."""
-    wanted = {
+    """Return (seq, step, at, values) of an attempt's samples beyond after_seq, up to last_seq."""
+    parameters = {
         "attempt": attempt_id,
         "after": after_seq,
         "last": last_seq,
-        "limit": _FAR if limit is None else limit,
+        "limit": FAR if limit is None else limit,
     }
-    return [tuple(row) for row in session.execute(_SAMPLES, wanted)]
+    return [tuple(row) for row in session.execute(_SAMPLES, parameters)]
 
 
 def list_last_samples(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
-    """Return the number of the last sample of each attempt that has one."""
+    """Return the seq of the last sample of each attempt that has one."""
     return dict(session.execute(_LAST_SAMPLES, {"attempts": attempt_ids}).all())
 
 
@@ -212,7 +209,7 @@ def insert_blocks(
     number: int,
     rows: Sequence[dict[str, Any]],
 ) -> None:
-    """Store the blocks of one level and place, a series each."""
+    """Insert the blocks of one level and number: one row for each series."""
     key = {"attempt_id": attempt_id, "level": level, "number": number}
     if rows:
         session.execute(insert(CurveBlock), [key | row for row in rows])
@@ -221,7 +218,7 @@ def insert_blocks(
 def list_level(
     session: Session, attempt_id: str, level: int, start: int, end: int
 ) -> Sequence[Row[Any]]:
-    """Return the blocks of all series from one place of a level to before another, series by series."""
+    """Return the blocks of a level from number `start` to before `end`, ordered by series and number."""
     return session.execute(
         _blocks(attempt_id, level, start, end).order_by(CurveBlock.name, CurveBlock.number)
     ).all()
@@ -235,28 +232,28 @@ def list_blocks(
     *,
     start: int,
     end: int,
-    bounds: tuple[int, int],
+    bounds: Bounds,
 ) -> Sequence[Row[Any]]:
-    """Return a series' blocks of a level that hold steps from the first bound to before the second."""
+    """Return a series' blocks of a level from number `start` to before `end` that hold steps within the bounds."""
     return session.execute(
         _blocks(attempt_id, level, start, end)
         .where(
             CurveBlock.name == name,
-            CurveBlock.last_step >= bounds[0],
-            CurveBlock.first_step < bounds[1],
+            CurveBlock.last_step >= bounds.start,
+            CurveBlock.first_step < bounds.end,
         )
         .order_by(CurveBlock.number)
     ).all()
 
 
-def find_span(session: Session, attempt_id: str, bounds: tuple[int, int]) -> tuple[int, int]:
-    """Return the first and last place of the finest blocks that hold steps within bounds; (0, -1) for none."""
+def find_span(session: Session, attempt_id: str, bounds: Bounds) -> tuple[int, int]:
+    """Return the first and the last number of the blocks of level 1 that hold steps within bounds; (0, -1) if none."""
     first, last = session.execute(
         select(func.min(CurveBlock.number), func.max(CurveBlock.number)).where(
             CurveBlock.attempt_id == attempt_id,
             CurveBlock.level == 1,
-            CurveBlock.last_step >= bounds[0],
-            CurveBlock.first_step < bounds[1],
+            CurveBlock.last_step >= bounds.start,
+            CurveBlock.first_step < bounds.end,
         )
     ).one()
     return (0, -1) if first is None else (first, last)

@@ -1,1 +1,1 @@
-"""Server-Sent Events of jobs: one look at the database serves every listener of a job."""
+"""Server-Sent Events of jobs: one read of the database serves all listeners of a job."""

@@ -1,4 +1,4 @@
-"""Frames of a stream: what is new about a job, worded and encoded once for all who listen."""
+"""Frames of a stream: each change of a job, translated and encoded once for all listeners."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,21 +12,22 @@ from sqlalchemy.orm import Session
 from app.db.tables import Event
 from app.events.store import list_events
 from app.history import service
-from app.history.metrics import Wanted, column, columns_of
+from app.history.metrics import MetricsQuery, TimedValue, add_rows, to_columns
 from app.jobs import service as jobs
 from app.jobs.schemas import JobView
 from app.leases.store import list_attempts
 from app.series.line import Place
 from app.series.news import Batch, newest_place, read_news
+from app.stream.schemas import DroppedData, MetricsData, RewindData
 from contracts.failure import Language
 
 LIMIT = 1000
-"""Records, and events, of one look."""
+"""Most records, and most events, of one read."""
 
 
 @dataclass
 class Frame:
-    """One event of the stream. Its id, where it has one, is the place of a reader who has got it."""
+    """One event of the stream. Its id, if it has one, is the listener's place after the event."""
 
     event: str
     data: Callable[[Language], Any]
@@ -34,7 +35,7 @@ class Frame:
     _encoded: dict[Language, bytes] = field(default_factory=dict)
 
     def encode(self, language: Language) -> bytes:
-        """Return the frame as bytes, made once per language."""
+        """Return the frame as bytes, encoded once per language."""
         if language not in self._encoded:
             self._encoded[language] = format_sse_event(
                 data_str=json.dumps(self.data(language), allow_nan=False, separators=(",", ":")),
@@ -45,8 +46,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a look at the database found."""
+class Update:
+    """The result of one read of the database: new frames, the place after them, and the job's current state."""
 
     frames: list[Frame]
     place: Place
@@ -55,12 +56,12 @@ class Look:
 
     @property
     def job(self) -> JobView:
-        """Return the job as it stands."""
+        """Return the job's current state."""
         return self.views["en"]
 
 
-def look(session: Session, job_id: str, place: Place, until: Place | None = None) -> Look:
-    """Return what came after a place, up to another one if given, and the job as it stands. Raises JobNotFound."""
+def read_update(session: Session, job_id: str, place: Place, until: Place | None = None) -> Update:
+    """Return the frames after `place`, up to `until` if given, and the job's current state. Raises JobNotFound."""
     english = jobs.get_job(session, job_id, "en")
     chinese = jobs.get_job(session, job_id, "zh") if english.error is not None else english
     attempts = list_attempts(session, job_id)
@@ -76,52 +77,53 @@ def look(session: Session, job_id: str, place: Place, until: Place | None = None
         place = replace(place, event=event.id)
         frames.append(Frame("event", partial(_event, event), place))
     has_more = news.has_more or len(events) > LIMIT
-    return Look(frames, place, has_more, {"en": english, "zh": chinese})
+    return Update(frames, place, has_more, {"en": english, "zh": chinese})
 
 
 def find_end(session: Session, job_id: str) -> tuple[Place, bool]:
-    """Return the place of a reader who has everything, and whether the job has ended. Raises JobNotFound."""
+    """Return the place after everything that is stored, and whether the job has ended. Raises JobNotFound."""
     status = jobs.get_status(session, job_id)
     attempts = list_attempts(session, job_id)
     return newest_place(session, job_id, attempts), status.is_final
 
 
-def status_frame(found: Look) -> Frame:
-    """Return the job as it stands."""
-    return Frame("status", lambda language: _without_spec(found.views[language]))
+def status_frame(update: Update) -> Frame:
+    """Return the frame with the job's current state."""
+    return Frame("status", lambda language: _without_spec(update.views[language]))
 
 
-def phase_frame(found: Look) -> Frame:
-    """Return the phase that the job is in."""
-    phase = None if found.job.phase is None else found.job.phase.value
-    return Frame("phase", lambda _: {"phase": phase, "step": found.job.progress.step})
+def phase_frame(update: Update) -> Frame:
+    """Return the frame with the job's current phase."""
+    phase = None if update.job.phase is None else update.job.phase.value
+    return Frame("phase", lambda _: {"phase": phase, "step": update.job.progress.step})
 
 
-def done_frame(found: Look) -> Frame:
-    """Return the end of the stream."""
-    return Frame("done", lambda _: {"status": found.job.status.value}, found.place)
+def done_frame(update: Update) -> Frame:
+    """Return the last frame of the stream of a job that has ended."""
+    return Frame("done", lambda _: {"status": update.job.status.value}, update.place)
 
 
 def dropped_frame() -> Frame:
-    """Return the end of a listener that did not keep up."""
+    """Return the last frame for a listener that was too slow."""
     hint = "The listener was too slow. Reconnect with Last-Event-ID; nothing is lost."
-    return Frame("dropped", lambda _: {"reason": "too_slow", "hint": hint})
+    dropped: DroppedData = {"reason": "too_slow", "hint": hint}
+    return Frame("dropped", lambda _: dropped)
 
 
 def _frames_of(batch: Batch, place: Place) -> Sequence[Frame]:
-    series: dict[str, list[tuple[int, float, float]]] = {}
-    columns_of(batch.rows, Wanted(), series)
-    content = {
+    series: dict[str, list[TimedValue]] = {}
+    add_rows(batch.rows, MetricsQuery(), series)
+    content: MetricsData = {
         "attempt": batch.attempt,
-        "series": {name: column(points, times=False) for name, points in series.items()},
+        "series": {name: to_columns(points) for name, points in series.items()},
         "cursor": place.encode(),
     }
     metrics = Frame("metrics", lambda _: content, place)
     if batch.rewind_to_step is None:
         return [metrics]
-    told = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
-    # Without an id: a listener that is cut off right after it is told again.
-    return [Frame("rewind", lambda _: told), metrics]
+    rewind: RewindData = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
+    # Without an id: a listener that is cut off right after it receives the rewind again.
+    return [Frame("rewind", lambda _: rewind), metrics]
 
 
 def _event(event: Event, language: Language) -> dict[str, Any]:

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
 Cursor = Annotated[str | None, Query(max_length=200)]
 NOW = "now"
-"""In place of a cursor of the stream: nothing of what has been."""
+"""In place of a cursor: skip the history and stream only new events."""
 
 
 @router.get(

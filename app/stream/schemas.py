@@ -1,11 +1,12 @@
-"""The events of a job's stream: the data of each, which frames.py encodes, and how OpenAPI describes them."""
+"""The events of a job's stream: the data that frames.py encodes, and their description for OpenAPI."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, GetJsonSchemaHandler, RootModel
 from pydantic_core import CoreSchema
+from typing_extensions import TypedDict
 
-from app.history.schemas import EventView
+from app.history.schemas import Columns, EventView
 from app.jobs.schemas import JobState
 from contracts.job import JobStatus, Phase
 
@@ -18,17 +19,7 @@ class PhaseData(BaseModel):
     """Optimizer steps done."""
 
 
-class Columns(BaseModel):
-    """New points of one series: the n-th step and the n-th value belong together."""
-
-    step: list[int]
-    value: list[float | None]
-    """Null where it was not finite."""
-    nonfinite: list[int]
-    """Steps of these points whose value was NaN or infinite."""
-
-
-class MetricsData(BaseModel):
+class MetricsData(TypedDict):
     """New points of all series, unsampled."""
 
     attempt: int
@@ -37,14 +28,14 @@ class MetricsData(BaseModel):
     """The place after these points, for `since`."""
 
 
-class RewindData(BaseModel):
+class RewindData(TypedDict):
     """A new attempt began: drop what is held beyond this step."""
 
     attempt: int
     rewind_to_step: int
 
 
-class DroppedData(BaseModel):
+class DroppedData(TypedDict):
     """The listener was too slow, and the stream ends."""
 
     reason: Literal["too_slow"]
@@ -58,7 +49,7 @@ class DoneData(BaseModel):
 
 
 class _AsJson:
-    """Marks data that travels as JSON in the text of an event."""
+    """Marks data that is sent as JSON text within an event."""
 
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler

@@ -1,8 +1,8 @@
-"""Streams: many listeners, one look at the database. No listener holds a session, and a slow one holds up nobody.
+"""Streams: many listeners, one read of the database. No listener holds a session, and a slow one delays no other.
 
-A feed stands at a place of one job's history. A listener joins it there, is given what lies between its own place and
-that one out of the database, and then each frame that the feed finds: nothing is missed and nothing comes twice. All
-of it runs in one event loop; only the looks at the database run in threads.
+A feed has read one job's history up to a place. A listener that joins first gets the frames between its own place and
+the feed's from the database, and then every frame that the feed reads: none is missed and none is sent twice. All of
+this runs in one event loop; only the reads of the database run in threads.
 """
 
 import asyncio
@@ -24,30 +24,30 @@ from app.errors.kinds import JobNotFound
 from app.jobs import store as jobs
 from app.series.line import Place
 from app.stream import frames
-from app.stream.frames import Frame, Look
+from app.stream.frames import Frame, Update
 from contracts.failure import Language
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.3
-"""Time between two looks: frames come a few times a second."""
+READ_SECONDS = 0.3
+"""Time between two reads: frames are sent a few times a second."""
 REFRESH_SECONDS = 5.0
-"""Time after which a job is looked at even if nothing was written: silence changes what is said of it."""
+"""Time after which a job is read again even if nothing was written: a silent worker becomes unreachable."""
 PING_SECONDS = 15.0
-"""Silence after which a comment is sent, so that whoever stands between knows the stream to be alive."""
+"""Silence after which a comment is sent; this keeps proxies from closing an idle stream."""
 SEND_SECONDS = 30.0
-"""Time that a listener has to take what was sent, before its connection is given up."""
-LOOK_THREADS = 2
-"""Looks for streams at one time: those of a thousand that open at once never hold the threads of other requests."""
+"""Time that a client has to receive a chunk before the server closes the connection."""
+READ_THREADS = 2
+"""Most reads for streams at one time, so that a thousand streams that open at once leave threads to other requests."""
 MOST_WAITING = 50
-"""Looks whose frames may wait for a slow listener."""
+"""Most reads whose frames may wait for a slow listener."""
 T = TypeVar("T")
 START = b"retry: 1000\n\n"
 PING = b": ping\n\n"
 
 
 class StreamResponse(EventSourceResponse):
-    """A stream whose client is given up when it takes nothing for too long."""
+    """A stream that is closed when its client receives nothing for too long."""
 
     def __init__(
         self, content: AsyncGenerator[bytes, None], send_seconds: float, headers: Mapping[str, str]
@@ -66,13 +66,13 @@ class StreamResponse(EventSourceResponse):
             except TimeoutError:
                 raise ClientDisconnect from None
 
-        # Closed here and now: a listener that waits for the garbage collector goes on to be fed.
+        # Close it now: until the garbage collector does, the feed would keep pushing frames to the listener.
         async with contextlib.aclosing(self._content):
             await super().stream_response(send_in_time)
 
 
 class _Listener:
-    """What waits for one client."""
+    """The frames that wait for one client."""
 
     def __init__(self, most_waiting: int) -> None:
         self.waiting: deque[Sequence[Frame]] = deque()
@@ -90,14 +90,14 @@ class _Listener:
 
 
 class _Feed:
-    """One job that is listened to."""
+    """A job with listeners, and the place up to which it has been read."""
 
     def __init__(self, job_id: str, place: Place) -> None:
         self.job_id = job_id
         self.place = place
         self.listeners: set[_Listener] = set()
-        self.found: Look | None = None
-        self.looked_at = 0.0
+        self.found: Update | None = None
+        self.read_at = 0.0
         self.lock = asyncio.Lock()
         self.is_over = False
 
@@ -115,7 +115,7 @@ class Streams:
         self.send_seconds = send_seconds
         self._most_waiting = most_waiting
         self._database = database
-        self._limiter = CapacityLimiter(LOOK_THREADS)
+        self._limiter = CapacityLimiter(READ_THREADS)
         self._feeds: dict[str, _Feed] = {}
         self._watching: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,21 +123,21 @@ class Streams:
 
     @property
     def listeners(self) -> int:
-        """How many there are."""
+        """Number of open streams."""
         return sum(len(feed.listeners) for feed in self._feeds.values())
 
     def stop(self) -> None:
-        """End every stream; may be called by a signal's handler or from another thread."""
+        """End every stream; safe to call from a signal handler or another thread."""
         self._is_stopped = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake_all)
 
     async def find_end(self, job_id: str) -> tuple[Place, bool]:
-        """Return the place of a reader who has everything, and whether the job has ended. Raises JobNotFound."""
+        """Return the place after everything that is stored, and whether the job has ended. Raises JobNotFound."""
         return await self._run(self._find_end, job_id)
 
     async def close(self) -> None:
-        """End every stream and the watch over their jobs."""
+        """End every stream and stop watching their jobs."""
         self._is_stopped = True
         self._wake_all()
         if self._watching is not None:
@@ -147,7 +147,7 @@ class Streams:
     async def listen(
         self, job_id: str, place: Place | None, end: Place, language: Language
     ) -> AsyncGenerator[bytes, None]:
-        """Yield a job's stream from a place on, None for what comes from now on; `end` was its end a moment ago."""
+        """Yield a job's stream from `place` on; None skips the history. `end` is what find_end() has just returned."""
         yield START
         feed, listener = await self._join(job_id, place or end, end)
         try:
@@ -180,7 +180,7 @@ class Streams:
             self._leave(feed, listener)
 
     async def _join(self, job_id: str, place: Place, end: Place) -> tuple[_Feed, _Listener]:
-        """Add a listener to the job's feed, which then stands at its place or further on."""
+        """Add a listener to the job's feed, and read the feed up to the listener's place or further."""
         self._loop = asyncio.get_running_loop()
         feed = self._feeds.get(job_id)
         if feed is None or feed.is_over:
@@ -192,7 +192,7 @@ class Streams:
         except BaseException:
             self._leave(feed, listener)
             raise
-        listener.waiting.clear()  # it joins here: what was before is read from the database
+        listener.waiting.clear()  # these frames lie before the feed's place, and _replay() reads them from the database
         if feed.is_over and feed.found is not None:
             listener.push([frames.done_frame(feed.found)])
         if self._watching is None or self._watching.done():
@@ -204,28 +204,28 @@ class Streams:
         if not feed.listeners and self._feeds.get(feed.job_id) is feed:
             del self._feeds[feed.job_id]
 
-    async def _replay(self, job_id: str, place: Place, until: Place) -> AsyncIterator[Look]:
-        """Yield what lies between two places, a look at a time."""
+    async def _replay(self, job_id: str, place: Place, until: Place) -> AsyncIterator[Update]:
+        """Yield the frames between two places, one read at a time."""
         while not self._is_stopped and not place.covers(until):
-            found = await self._run(self._look, job_id, place, until)
+            found = await self._run(self._read_update, job_id, place, until)
             yield found
             place = found.place
             if not found.has_more:
                 return
 
     async def _watch(self) -> None:
-        """Look after all feeds for as long as there are any."""
+        """Read the changed jobs again and again, as long as there are feeds."""
         while self._feeds and not self._is_stopped:
             began = time.monotonic()
             try:
                 for feed in await self._find_changed():
                     await self._advance(feed)
             except SQLAlchemyError as error:
-                log.warning("streams wait for the database", error=str(error))
+                log.warning("streams are waiting for the database", error=str(error))
             except Exception:
-                # An outer door: one look that fails must not end every stream.
-                log.exception("a look for the streams failed")
-            await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
+                # The outermost handler: one failed read must not end every stream.
+                log.exception("reading a job for its streams failed")
+            await asyncio.sleep(max(0.0, READ_SECONDS - (time.monotonic() - began)))
 
     async def _find_changed(self) -> list[_Feed]:
         feeds = [feed for feed in self._feeds.values() if not feed.is_over]
@@ -236,20 +236,20 @@ class Streams:
             for feed in feeds
             if feed.found is None
             or versions.get(feed.job_id) != feed.found.job.version
-            or feed.looked_at < stale
+            or feed.read_at < stale
         ]
 
     async def _advance(self, feed: _Feed, unless_it_covers: Place | None = None) -> None:
-        """Look what is new about a job and give it to all of its listeners."""
+        """Read the news of a job and push them to all of its listeners."""
         async with feed.lock:
-            # Of a thousand that come at once, the first one's look serves all.
+            # When a thousand listeners join at once, the first one's read serves all.
             if unless_it_covers and feed.found and feed.place.covers(unless_it_covers):
                 return
             while not feed.is_over:
-                feed.looked_at = time.monotonic()
+                feed.read_at = time.monotonic()
                 before = feed.found
                 try:
-                    found = await self._run(self._look, feed.job_id, feed.place)
+                    found = await self._run(self._read_update, feed.job_id, feed.place)
                 except JobNotFound:  # deleted
                     feed.is_over = True
                     self._give(feed, [])
@@ -277,16 +277,16 @@ class Streams:
             for listener in feed.listeners:
                 listener.news.set()
 
-    async def _run(self, look: Callable[..., T], *arguments: object) -> T:
-        return await to_thread.run_sync(look, *arguments, limiter=self._limiter)
+    async def _run(self, read: Callable[..., T], *arguments: object) -> T:
+        return await to_thread.run_sync(read, *arguments, limiter=self._limiter)
 
     def _find_end(self, job_id: str) -> tuple[Place, bool]:
         with self._database.reading() as session:
             return frames.find_end(session, job_id)
 
-    def _look(self, job_id: str, place: Place, until: Place | None = None) -> Look:
+    def _read_update(self, job_id: str, place: Place, until: Place | None = None) -> Update:
         with self._database.reading() as session:
-            return frames.look(session, job_id, place, until)
+            return frames.read_update(session, job_id, place, until)
 
     def _versions(self, job_ids: Sequence[str]) -> dict[str, int]:
         with self._database.reading() as session:

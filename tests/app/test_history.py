@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import update
 
 from app.db.engine import Database
@@ -33,7 +34,7 @@ def test_every_step_is_there_with_its_figures(player: Player) -> None:
 
     page = player.get(f"/v1/jobs/{job}/loss")
 
-    LossPage.model_validate(page)
+    TypeAdapter(LossPage).validate_python(page, extra="forbid")
     assert [point["step"] for point in page["data"]] == list(range(1, 1001))
     point = page["data"][41]
     assert (point["loss"], point["learning_rate"], point["grad_norm"]) == (1.5, 2e-4, 1.0)

@@ -167,23 +167,32 @@ def test_every_verdict_has_words_that_fit_the_box(language: Language) -> None:
     assert all("{" not in text for text in markdown)
 
 
-def test_a_risen_evaluation_is_told_with_its_lowest_point() -> None:
+def test_a_risen_eval_loss_is_reported_with_its_lowest_point() -> None:
     (summary,) = [case.summary for case in BAD if case.name.startswith("overfitted: minimum early")]
 
     english = " ".join(inside(render_report(summary, "en")))
     assert "• Overfitted: eval loss rose from 1.5500 at step 20 to 1.9000" in english
-    assert "• 过拟合: 验证loss从步20的1.5500升至1.9000" in inside(render_report(summary, "zh"))
+    assert "• 过拟合: 验证loss从第20步的1.5500升至1.9000" in inside(render_report(summary, "zh"))
 
 
-def test_cut_and_dropped_rows_are_given_with_the_number_of_all_rows() -> None:
+def test_truncated_and_dropped_rows_are_reported_with_the_number_of_all_rows() -> None:
     summary = make_summary(
         train_rows=50_000, eval_rows=2_000, truncated_rows=304, dropped_rows=2, overlapping_rows=1
     )
 
     english = inside(render_report(summary, "en"))
-    assert "• Cut at the maximum length: 304 of 52,002 rows" in english
-    assert "• Dropped, since cutting left no answer: 2 of 52,002 rows" in english
+    assert "• Truncated at the maximum length: 304 of 52,002 rows" in english
+    assert "• Dropped (truncated before the answer): 2 of 52,002 rows" in english
     chinese = inside(render_report(summary, "zh"))
-    assert "• 52,002行数据中有304行超过最大长度被截断" in chinese
-    assert "• 52,002行数据中有2行因截断后没有回答而被丢弃" in chinese
-    assert "- Cut at the maximum length: 304 of 52,002 rows" in render_markdown(summary, "en")
+    assert "• 52,002条数据中有304条超过最大长度, 已被截断" in chinese
+    assert "• 52,002条数据中有2条截断后不含回答, 已被丢弃" in chinese
+    assert "- Truncated at the maximum length: 304 of 52,002 rows" in render_markdown(summary, "en")
+
+
+@pytest.mark.parametrize(("fall", "change"), [(0.002, "-0.0020"), (-0.001, "+0.0010")])
+def test_a_change_of_the_eval_loss_has_its_sign(fall: float, change: str) -> None:
+    summary = make_summary(base_eval_loss=2.0, eval_loss=2.0 - fall)
+
+    english = "• No clear gain over the base model: eval loss changed by "
+    assert f"{english}{change}" in " ".join(inside(render_report(summary, "en")))
+    assert f"• 较基座模型无明显提升: 验证loss变化{change}" in inside(render_report(summary, "zh"))

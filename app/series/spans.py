@@ -1,0 +1,113 @@
+"""Reading one series of one attempt between two steps: whole blocks where they are fine enough, records elsewhere."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from app.db.tables import Attempt
+from app.series import blocks, store
+from app.series.cache import Cache
+from app.series.line import Bounds
+from app.series.points import Point, unpack
+
+
+@dataclass(frozen=True)
+class Span:
+    """A series of an attempt within bounds."""
+
+    name: str
+    attempt: Attempt
+    bounds: Bounds
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the supervisor samples the series: samples have no blocks."""
+        return self.name.startswith(blocks.SYSTEM)
+
+
+@dataclass
+class SpanPoints:
+    """The points of a span, perhaps thinned."""
+
+    points: list[Point]
+    count: int
+    """How many there were before thinning."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no point was left out."""
+        return len(self.points) == self.count
+
+
+class _Blocks(NamedTuple):
+    """The blocks of a level from number `start` to before `end`."""
+
+    level: int
+    start: int
+    end: int
+
+
+def estimate_records(cache: Cache, span: Span) -> int:
+    """Return about how many records a span covers: those of its finest blocks, and those that no block holds yet."""
+    attempt = span.attempt
+    if span.is_sampled:
+        return 0
+    if span.bounds == Bounds():
+        return attempt.acked_seq
+    first, last = store.find_span(cache.session, attempt.id, span.bounds)
+    return (last - first + 1) * blocks.LENGTH + attempt.acked_seq - attempt.folded_seq
+
+
+def read_span(cache: Cache, span: Span, coarsest: int) -> SpanPoints:
+    """Return the points of a span from blocks of the level `coarsest` or finer; level 0 returns every point."""
+    if span.is_sampled:
+        points = _within(cache.samples(span.attempt).get(span.name, ()), span.bounds)
+        return SpanPoints(points, len(points))
+    found = SpanPoints([], 0)
+    for wanted in _cover(span.attempt.folded_seq, max(coarsest, 1)):
+        _descend(cache, span, coarsest, found, wanted)
+    _add(found, _within(cache.unfolded(span.attempt).get(span.name, ()), span.bounds))
+    return found
+
+
+def _cover(folded_seq: int, coarsest: int) -> Iterator[_Blocks]:
+    """Yield the fewest blocks that cover all folded records, in the order of the records."""
+    start = 0
+    for level in range(coarsest, 0, -1):
+        end = folded_seq // blocks.length(level)
+        if start < end:
+            yield _Blocks(level, start, end)
+        start = end * blocks.FAN
+
+
+def _descend(cache: Cache, span: Span, coarsest: int, found: SpanPoints, wanted: _Blocks) -> None:
+    """Add the points of some blocks; replace a block that does not fit with finer ones, and at last with records.
+
+    A block fits if all of it lies within the bounds, and if it is fine enough or contains every point.
+    """
+    bounds, (level, start, end) = span.bounds, wanted
+    for row in store.list_blocks(
+        cache.session, span.attempt.id, span.name, level, start=start, end=end, bounds=bounds
+    ):
+        points = unpack(row.points)
+        is_inside = row.first_step >= bounds.start and row.last_step < bounds.end
+        if is_inside and (level <= coarsest or len(points) == row.total):
+            found.points += points
+            found.count += row.total
+        elif level == 1:
+            records = cache.folded(span.attempt, row.number)
+            _add(found, _within(records.get(span.name, ()), bounds))
+        else:
+            first = row.number * blocks.FAN
+            finer = _Blocks(level - 1, first, first + blocks.FAN)
+            _descend(cache, span, coarsest, found, finer)
+
+
+def _add(found: SpanPoints, points: Sequence[Point]) -> None:
+    found.points += points
+    found.count += len(points)
+
+
+def _within(points: Sequence[Point], bounds: Bounds) -> list[Point]:
+    start, end = bounds.start, bounds.end
+    return [point for point in points if start <= point[1] < end]
