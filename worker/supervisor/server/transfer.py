@@ -1,4 +1,4 @@
-"""One file over HTTP, to the server or from it, in chunks between which the attempt stays in touch."""
+"""Uploads or downloads one file over HTTP, in chunks; between them the attempt keeps syncing."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ from worker.supervisor.server.answers import ServerAway, check_success, reaching
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT = httpx2.Timeout(120, connect=5)
-"""Seconds that connecting, and each read or write, may take; the server hashes what it has received."""
+"""Timeout in seconds for connecting and for each read or write; it allows for the server's hashing."""
 
 
 class DamagedDownload(ServerAway):
-    """A download arrived, but not what was announced."""
+    """The downloaded bytes do not match the announced SHA-256."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
