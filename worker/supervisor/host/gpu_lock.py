@@ -37,7 +37,7 @@ def find_lock_dir(settings: Settings, device: Device) -> Path:
         return settings.work_dir / "locks"
     path = settings.lock_dir
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for found in (path.lstat(), path.stat()):  # the path itself, which may be a link, and its target
+    for found in (path.lstat(), path.stat()):  # a possible link, and its target
         if found.st_uid != os.geteuid():
             raise LockDirRefused(
                 f"the directory of locks {path} belongs to user {found.st_uid}, not to us; "

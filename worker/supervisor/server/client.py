@@ -104,7 +104,7 @@ class Server:
 
     def claim(self, worker: WorkerInfo) -> Claim | None:
         """Ask for the best job that fits; None if there is none."""
-        # Each try repeats the same key, so that a lost response does not create a second attempt.
+        # All tries send the same claim_id, so that a lost response does not create a second attempt.
         request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16))
 
         def ask() -> Claim | None:
@@ -132,7 +132,7 @@ class Server:
         self._download(claim, url, sha256, path, pulse)
 
     def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
-        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing until its record arrives."""
+        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing without its record."""
         url = CHECKPOINT_PATH.format(attempt_id=claim.attempt_id)
         return self._ask(claim, url, offer, CheckpointReply)
 
