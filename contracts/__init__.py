@@ -1,1 +1,1 @@
-"""The messages and formats that server and worker share. Pydantic and the standard library only; file I/O only on file names."""
+"""The messages and formats that server and worker share. Uses only pydantic and the standard library."""

@@ -101,7 +101,7 @@ class EarlierAttempt(Tolerant):
     acked_seq: int
     """The server has stored the records up to this one; the worker may send later ones now."""
     usable_to_step: int | None = None
-    """Last step from whose checkpoint a job may resume; a later attempt has replaced the steps after it. Null: no limit."""
+    """Last step whose checkpoint a job may resume from; a later attempt replaced the steps after it. Null: no limit."""
 
 
 class Claim(Tolerant):
@@ -161,7 +161,7 @@ class EarlierReply(Tolerant):
 
 
 class SystemSample(Tolerant):
-    """Measurements of the worker's host, taken by the supervisor. They are not records, which the training program numbers."""
+    """The supervisor's measurements of its host. They are not records, because the training program numbers those."""
 
     seq: Ordinal
     """Place among the attempt's samples, from 1; a lost sample leaves a permanent gap."""

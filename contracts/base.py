@@ -9,7 +9,7 @@ from contracts.field_error import FieldProblem, field_error
 
 
 class Strict(BaseModel):
-    """A user's input. An unknown field or a quoted number is an error, so that a typo does not cost an hour of training."""
+    """A user's input. An unknown field or a quoted number is an error: a typo must not cost an hour of training."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -21,7 +21,7 @@ class Strict(BaseModel):
 
 
 class Tolerant(BaseModel):
-    """A message between server and worker. Unknown fields are ignored, because the other side may have a newer version.
+    """A message between server and worker. Unknown fields are ignored, because the sender may have a newer version.
 
     Non-finite floats are sent as the strings "NaN", "Infinity" and "-Infinity".
     """

@@ -185,7 +185,7 @@ class EarlyStopping(Strict):
 
 
 class TrainingSpec(Strict):
-    """The recipe: batch, rate, length. One update uses `per_device_batch_size` × `gradient_accumulation_steps` samples."""
+    """The recipe: batch, rate, length. An update has `per_device_batch_size` × `gradient_accumulation_steps` samples."""
 
     per_device_batch_size: int = Field(4, ge=1, le=1024)
     """Samples per accumulation step. Only the product with the next field affects the result."""

@@ -94,13 +94,10 @@ def child_environment(device: Device, environ: Mapping[str, str]) -> dict[str, s
     """Return the training process's environment: the allowlisted variables, the device, and no access to the hub."""
     passed = choose(environ, *BASIC, *COMPUTE)
     visible = (device.uuid or "") if device.kind == "cuda" else ""
-    return (
-        passed
-        | {
-            "CUDA_VISIBLE_DEVICES": visible,
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONSAFEPATH": "1",  # its working directory is the run directory; never import from there
-            "TOKENIZERS_PARALLELISM": "true",
-        }
-    )
+    return passed | {
+        "CUDA_VISIBLE_DEVICES": visible,
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # its working directory is the run directory; never import from there
+        "TOKENIZERS_PARALLELISM": "true",
+    }
