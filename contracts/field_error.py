@@ -1,4 +1,4 @@
-"""Errors of a user's values, as a code and values. They hold no sentence: the server words them in the caller's language."""
+"""Errors in a user's values, as a code and values. The server turns them into a sentence in the caller's language."""
 
 from enum import Enum, StrEnum
 from typing import Any, get_args

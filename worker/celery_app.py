@@ -111,9 +111,7 @@ def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> 
 
 
 def come_back(settings: Settings, worker: WorkerInfo) -> None:
-    """Tell the server, once, that no attempt of this worker's previous process is still running.
-
-    The server can then requeue those jobs at once.
+    """Tell the server, once, that no attempt of this worker's previous process is running, so it can requeue the jobs.
 
     Called before the pool forks, so that no other process inherits the lock.
     """
@@ -127,7 +125,10 @@ def come_back(settings: Settings, worker: WorkerInfo) -> None:
         ):
             server.hello(worker.model_copy(update={"idle": take_turn(lock_fd)}))
     except (DeviceBusy, ServerAway, Refused) as error:
-        log.info("nothing handed over", reason=f"{type(error).__name__}: {error}")
+        log.info(
+            "could not report that earlier attempts have ended",
+            reason=f"{type(error).__name__}: {error}",
+        )
 
 
 def hand_back_jobs(**_: Any) -> None:

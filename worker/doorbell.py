@@ -88,7 +88,7 @@ class _Client(Redis):
         if reason is None:
             return key, make_ring(queue)
         log.warning(
-            "discarded a message that is no ring", queue=queue, bytes=len(message), reason=reason
+            "discarded a message that is not a ring", queue=queue, bytes=len(message), reason=reason
         )
         return None  # as if the queue had been empty
 

@@ -17,7 +17,7 @@ ABSURD_LOSS = 13.0
 """Nats per token. If the base's loss is not known, a loss above this is a divergence: it exceeds a uniform guess among
 400,000 tokens."""
 OVERFIT_RATIO = 1.1
-"""Evaluation and train loss are close within this ratio; the gap has grown if their ratio rose by more than this factor."""
+"""Evaluation and train loss within this ratio are close; their ratio has grown if it rose by more than this factor."""
 RISE_RATIO = 1.05
 """Evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05

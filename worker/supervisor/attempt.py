@@ -68,11 +68,11 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
         keep_run = outcome.status == "failed" or has_checkpoints
         log.info("delivered", job_status=reply.job_status)
     except Superseded as refusal:
-        log.warning("the attempt is no longer ours", reason=str(refusal))
+        log.warning("another attempt has taken over or the job is settled", reason=str(refusal))
     except (ServerAway, Stopped) as error:
         log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
     except Refused as refusal:
-        log.error("the server refused the attempt's words", reason=str(refusal))  # noqa: TRY400  # known; no traceback
+        log.error("the server rejected the attempt's request", reason=str(refusal))  # noqa: TRY400  # known; no traceback
         _give_up(slot, claim, reporter, f"The server refused what the worker said: {refusal}")
     except Exception:
         log.exception("the supervisor failed while delivering")

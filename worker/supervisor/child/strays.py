@@ -16,7 +16,7 @@ def reap_strays(home: Path, proc: Path = Path("/proc")) -> list[int]:
     """Kill orphaned training processes over run directories under home; return their process ids."""
     strays = [int(entry.name) for entry in proc.iterdir() if _is_stray(entry, home)]
     for pid in strays:
-        log.warning("killing a training process that outlived its supervisor", pid=pid)
+        log.warning("killing an orphaned training process", pid=pid)
         try:
             os.killpg(pid, signal.SIGKILL)
         except ProcessLookupError:

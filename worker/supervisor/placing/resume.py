@@ -145,10 +145,14 @@ class Resumer:
             except Superseded:
                 raise
             except Refused as refusal:
-                log.warning("records of an earlier attempt were refused", reason=str(refusal))
+                log.warning(
+                    "the server rejected records of an earlier attempt", reason=str(refusal)
+                )
                 return Recorded(step, str(refusal))
             if acked < records[0].seq:
-                log.warning("records of an earlier attempt were not taken", acked_seq=acked)
+                log.warning(
+                    "the server did not store records of an earlier attempt", acked_seq=acked
+                )
                 return Recorded(step, f"the server took no record after number {acked}")
             self._pulse()
         return Recorded(step, follow.damage or "its records end there")

@@ -127,16 +127,16 @@ class Reporter:
         self._phase_is_news = False
         self._told_rows = request.rows
         if reply.wanted is not self.wanted:
-            log.info("the server wants something else", wanted=reply.wanted)
+            log.info("the server requests another action", wanted=reply.wanted)
             self.wanted = reply.wanted
         if self._was_away:
-            log.info("the server is back")
+            log.info("the server is reachable again")
             self._was_away = False
 
     def _note_away(self, reason: str) -> None:
         self._lease.failed()
         if not self._was_away:
-            log.warning("the server is away; the attempt goes on", reason=reason)
+            log.warning("the server is unreachable; the attempt continues", reason=reason)
             self._was_away = True
 
 

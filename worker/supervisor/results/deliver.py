@@ -75,7 +75,7 @@ def finish(
             tries += 1
             if tries >= FINISH_TRIES:
                 raise
-            log.warning("the server lacks records; sending them again", last_seq=reporter.last_seq)
+            log.warning("the server lacks records; resending them", last_seq=reporter.last_seq)
             reporter.drain()
 
 
@@ -102,4 +102,4 @@ def _upload_logs(claim: Claim, server: Server, reporter: Reporter, run_dir: RunD
         except Superseded:
             raise
         except Refused as refusal:
-            log.warning("the server refused a file", name=name, reason=str(refusal))
+            log.warning("the server rejected a file", name=name, reason=str(refusal))

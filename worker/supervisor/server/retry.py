@@ -48,7 +48,7 @@ def retry(action: Callable[[], T], policy: Policy) -> T:
             if time.monotonic() >= give_up_at:
                 raise
             if not told:
-                log.warning("the server is away; trying again", reason=str(away))
+                log.warning("the server is unreachable; retrying", reason=str(away))
                 told = True
             shortest = away.retry_after_seconds
         except Refused as refusal:

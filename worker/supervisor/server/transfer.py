@@ -37,7 +37,7 @@ def send_file(
             yield chunk
             pulse()
 
-    pulse()  # however often it is tried, the attempt stays in touch
+    pulse()  # keep syncing, however often the transfer is retried
     described = {
         "Content-Length": str(path.stat().st_size),
         "Content-Type": "application/octet-stream",
@@ -59,7 +59,7 @@ def receive_file(
     pulse: Callable[[], object],
 ) -> None:
     """GET a file. Calls pulse before and after each chunk. Raises DamagedDownload, ServerAway or Refused."""
-    pulse()  # however often it is tried, the attempt stays in touch
+    pulse()  # keep syncing, however often the transfer is retried
     digest = hashlib.sha256()
     with (
         reaching_server(),
