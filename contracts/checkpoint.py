@@ -48,7 +48,7 @@ class Origin(Tolerant):
 
 
 class CheckpointOffer(Tolerant):
-    """A worker offers a complete checkpoint whose record is synced. It offers it again after uploading all files."""
+    """Offers a complete, recorded checkpoint. Once all files are uploaded, a repeated offer makes the server store it."""
 
     step: int = Field(ge=0)
     name: FileName
