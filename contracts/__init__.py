@@ -1,1 +1,1 @@
-"""What the server and the worker say to each other. Pydantic and the standard library only; no I/O but file names."""
+"""The messages and formats that server and worker share. Uses only pydantic and the standard library."""

@@ -21,7 +21,7 @@ class AttemptStatus(StrEnum):
     FAILED = "failed"  # was running; a Failure says why
     CANCELLED = "cancelled"  # was running; the training process is gone
     PAUSED = "paused"  # was running; a checkpoint was written
-    INTERRUPTED = "interrupted"  # was running; its worker was told to stop and handed the job back
+    INTERRUPTED = "interrupted"  # was running; its worker was stopped and handed the job back
     LOST = "lost"  # was running; silent beyond the takeover time
 
     @property
@@ -31,7 +31,7 @@ class AttemptStatus(StrEnum):
 
 
 class Wanted(StrEnum):
-    """What a running attempt is to do."""
+    """The action that the server wants from a running attempt."""
 
     CONTINUE = "continue"
     PAUSE = "pause"
@@ -63,7 +63,7 @@ class WorkerInfo(Tolerant):
     """A worker's description of itself, in hello and in each claim."""
 
     worker_id: str = Field(min_length=1, max_length=200)
-    """Name that is stable over restarts: host and GPU."""
+    """Name that is stable across restarts: host and GPU."""
     host: str = ""
     pid: int = 0
     queue: str = "default"
@@ -76,11 +76,11 @@ class WorkerInfo(Tolerant):
 
 
 class DatasetFile(Tolerant):
-    """An uploaded dataset as the worker downloads it: JSONL, one row a line."""
+    """An uploaded dataset as the worker downloads it: JSONL, one row per line."""
 
     dataset_id: str
     sha256: str
-    """Of the JSONL, in hexadecimal."""
+    """SHA-256 of the JSONL, in hexadecimal."""
     bytes: int
     rows: int
 
@@ -90,7 +90,7 @@ class ClaimRequest(Tolerant):
 
     worker: WorkerInfo
     claim_id: str | None = Field(None, min_length=1, max_length=100)
-    """Random, and the same in each repeat of one claim: the server then gives the same attempt and token again."""
+    """Random; all retries of one claim send the same value, and the server responds with the same attempt and token."""
 
 
 class EarlierAttempt(Tolerant):
@@ -99,9 +99,9 @@ class EarlierAttempt(Tolerant):
     attempt_id: str
     number: int
     acked_seq: int
-    """Records up to this one are stored; later ones may be sent now."""
+    """The server has stored the records up to this one; the worker may send later ones now."""
     usable_to_step: int | None = None
-    """Last step whose checkpoint may be resumed from: a later attempt has replaced the steps after it. Null: no limit."""
+    """Last step whose checkpoint a job may resume from; a later attempt replaced the steps after it. Null: no limit."""
 
 
 class Claim(Tolerant):
@@ -112,18 +112,18 @@ class Claim(Tolerant):
     number: int = Field(ge=1)
     """1 for the job's first attempt."""
     submitted_at: UtcDatetime | None = None
-    """When the job was submitted; null from a server of an earlier version."""
+    """When the job was submitted; servers of earlier versions send null."""
     token: str
     spec: JobSpec
     train: DatasetFile | HubDataset
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []
-    """Checkpoints in the server's storage to start from, the best first; a damaged one is skipped."""
+    """Checkpoints in the server's storage to resume from, the best first; the worker skips a damaged one."""
     earlier: list[EarlierAttempt] = []
     sync_seconds: float
-    """Longest time between two syncs while there is nothing new."""
+    """Maximum time between two syncs while there is no news."""
     flush_seconds: float
-    """Longest time between a new record and the sync that sends it."""
+    """Maximum time between a new record and the sync that sends it."""
     lease_seconds: float
 
 
@@ -131,10 +131,10 @@ class OutputChunk(Tolerant):
     """Part of the training process's output: whole lines of UTF-8."""
 
     offset: Count
-    """Bytes of output before it."""
+    """Number of output bytes before this chunk."""
     text: str
     bytes: Count
-    """Length in the output file; the next chunk begins at offset + bytes."""
+    """Length of the chunk in the output file; the next chunk begins at offset + bytes."""
     at: UtcDatetime
 
 
@@ -155,16 +155,16 @@ class EarlierRecords(Tolerant):
 
 
 class EarlierReply(Tolerant):
-    """How far the earlier attempt is stored."""
+    """How many records of the earlier attempt the server has stored."""
 
     acked_seq: int
 
 
 class SystemSample(Tolerant):
-    """Measurements of the worker's machine, taken by the supervisor. They are no records: those are numbered by the training program."""
+    """The supervisor's measurements of its host. They are not records, because the training program numbers those."""
 
     seq: Ordinal
-    """Place among the attempt's samples, from 1; a lost sample leaves a gap that is not filled."""
+    """Place among the attempt's samples, from 1; a lost sample leaves a permanent gap."""
     at: UtcDatetime
     values: dict[str, float]
     """By name: `sys.cpu_percent` of all processors · `sys.process_rss_bytes` of the training process ·
@@ -173,51 +173,51 @@ class SystemSample(Tolerant):
 
 
 class RowProgress(Tolerant):
-    """How many rows of its phase the training program has done. The next one replaces it; none is stored as a record."""
+    """How many rows of its phase the training program has processed. Each message replaces the last; none is a record."""
 
     phase: Phase
     rows_done: Count
     rows_total: Count
     seconds: float = Field(ge=0, allow_inf_nan=False)
-    """Time spent on the rows done."""
+    """Time spent on the processed rows."""
     seconds_left: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """Estimate for the other rows, by the work in them; null before the first row is done."""
+    """Estimated time for the remaining rows, by their amount of work; null until the first row is processed."""
 
 
 class SyncRequest(Tolerant):
-    """Sends what is new of an attempt and renews its lease. Safe to repeat."""
+    """Sends an attempt's news and renews its lease. Safe to retry."""
 
     records: list[Record] = Field([], max_length=1000)
     output: OutputChunk | None = None
     samples: list[SystemSample] = Field([], max_length=1000)
     phase: Phase | None = None
-    """What the supervisor itself is doing (placing, uploading); null while the training program's records say it."""
+    """The supervisor's own phase (placing, uploading); null while the training program's records give the phase."""
     notes: list[Note] = Field([], max_length=100)
     rows: RowProgress | None = None
     """Rows of the training program's phase; null while it counts none. An older server ignores it."""
 
 
 class SyncReply(Tolerant):
-    """How much the server has stored, and what it wants."""
+    """How much the server has stored, and the action that it wants."""
 
     wanted: Wanted
     lease_seconds: float
     acked_seq: int
-    """Every record up to this one is stored."""
+    """The server has stored every record up to this one."""
     acked_output: int
-    """Bytes of output stored."""
+    """Number of output bytes that the server has stored."""
     acked_note: int = 0
-    """Every note up to this one is an event."""
+    """The server has turned every note up to this one into an event."""
 
 
 class Outcome(Tolerant):
-    """How a training process ended; it writes this last."""
+    """How a training process ended; the process writes this file last."""
 
     status: Literal["succeeded", "failed", "cancelled", "paused", "interrupted"]
     failure: Failure | None = None
     """Set exactly when status is `failed`."""
     step: int = 0
-    """Last step done."""
+    """The last completed step."""
 
 
 class FinishRequest(Tolerant):
@@ -225,7 +225,7 @@ class FinishRequest(Tolerant):
 
     outcome: Outcome
     summary: Summary | None = None
-    """Given exactly when the outcome is `succeeded`."""
+    """Set exactly when the outcome is `succeeded`."""
     last_seq: int = Field(ge=0)
     """Number of the attempt's last record."""
 

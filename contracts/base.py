@@ -1,4 +1,4 @@
-"""The two kinds of contract model: what a user writes (strict) and what our other half writes (tolerant)."""
+"""The two kinds of contract models: strict for users' input, tolerant for messages between server and worker."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,7 +9,7 @@ from contracts.field_error import FieldProblem, field_error
 
 
 class Strict(BaseModel):
-    """A user's input. An unknown field or a number in quotes is an error: a typo must not train for an hour."""
+    """A user's input. An unknown field or a quoted number is an error: a typo must not cost an hour of training."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -21,9 +21,9 @@ class Strict(BaseModel):
 
 
 class Tolerant(BaseModel):
-    """A message between our two halves. Unknown fields are ignored: the other side may be a version ahead.
+    """A message between server and worker. Unknown fields are ignored, because the sender may have a newer version.
 
-    Non-finite floats travel as the strings "NaN", "Infinity" and "-Infinity".
+    Non-finite floats are sent as the strings "NaN", "Infinity" and "-Infinity".
     """
 
     model_config = ConfigDict(
@@ -42,9 +42,9 @@ def _to_utc(value: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-"""A point in time, aware, in UTC."""
+"""A timezone-aware point in time, in UTC."""
 
 
 def utc_now() -> datetime:
-    """Return the present moment in UTC, for the outer doors that hand time in."""
+    """Return the current time in UTC, for entry points that pass the time in."""
     return datetime.now(UTC)

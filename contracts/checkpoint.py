@@ -1,7 +1,7 @@
-"""A checkpoint: its files on the worker's disk, and how it travels to the server's storage and back.
+"""A checkpoint: its files on the worker's disk, and the messages that upload and download it.
 
 On disk it is a directory `step-00000012` with `tensors.safetensors`, `state.json` and, written last,
-`manifest.json`, which names the others with their hashes. A directory without a manifest that fits is none.
+`manifest.json`, which lists the others with their hashes. A directory without a matching manifest is not a checkpoint.
 """
 
 import hashlib
@@ -26,9 +26,9 @@ class Manifest(Tolerant):
     format_version: int = FORMAT_VERSION
     step: int
     eval_loss: float | None = None
-    """Taken at this very step; the lowest one is the best checkpoint."""
+    """Evaluation loss at exactly this step; the checkpoint with the lowest one is the best."""
     files: dict[str, str]
-    """SHA-256 in hexadecimal by file name."""
+    """SHA-256 in hexadecimal, by file name."""
 
 
 class CheckpointFile(Tolerant):
@@ -40,7 +40,7 @@ class CheckpointFile(Tolerant):
 
 
 class Origin(Tolerant):
-    """Commits of the hub that an attempt trained on; those that go on from its checkpoints take the same."""
+    """The hub commits that an attempt trained on; attempts that resume from its checkpoints use the same ones."""
 
     model_revision: str | None = Field(None, max_length=100)
     train_revision: str | None = Field(None, max_length=100)
@@ -48,7 +48,7 @@ class Origin(Tolerant):
 
 
 class CheckpointOffer(Tolerant):
-    """A worker offers a whole checkpoint, whose record has been synced. Offered again, once all is there, it is stored."""
+    """Offers a complete, recorded checkpoint. Once all files are uploaded, a repeated offer makes the server store it."""
 
     step: int = Field(ge=0)
     name: FileName
@@ -58,15 +58,15 @@ class CheckpointOffer(Tolerant):
 
 
 class CheckpointReply(Tolerant):
-    """What the server lacks of it; nothing once it is stored."""
+    """The files that the server lacks; none once it has stored the checkpoint."""
 
     missing: list[str]
-    """SHA-256 of each file to send."""
+    """SHA-256 of each file to upload."""
     stored: bool
 
 
 class ResumePoint(Tolerant):
-    """A checkpoint in the server's storage that an attempt may start from."""
+    """A checkpoint in the server's storage from which an attempt may resume."""
 
     checkpoint_id: str
     attempt: int
@@ -84,7 +84,7 @@ def list_checkpoints(directory: Path) -> list[tuple[Path, Manifest]]:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Return the manifest of a checkpoint's directory; None if there is none that can be read."""
+    """Return the manifest of a checkpoint's directory; None if there is no readable one."""
     try:
         return Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
     except (OSError, ValidationError):
@@ -92,7 +92,7 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether every file of the checkpoint is as its manifest says."""
+    """Return whether every file of the checkpoint matches its manifest."""
     manifest = read_manifest(path)
     if manifest is None or manifest.format_version != FORMAT_VERSION:
         return False
@@ -104,7 +104,7 @@ def is_whole(path: Path) -> bool:
 
 
 def describe_files(path: Path) -> Iterator[CheckpointFile]:
-    """Yield the files of a checkpoint as they are to travel. Raises OSError if one is gone."""
+    """Yield the files of a checkpoint to upload. Raises OSError if one is missing."""
     manifest = Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
     digests = {name: manifest.files[name] for name in (TENSORS_FILE, STATE_FILE)}
     digests[MANIFEST_FILE] = hash_file(path / MANIFEST_FILE)

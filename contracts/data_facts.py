@@ -1,6 +1,6 @@
-"""DataFacts: how varied the rows of a run are, and how many evaluation rows are also trained on.
+"""DataFacts: how varied the rows of a run are, and how many evaluation rows are also training rows.
 
-Rows are compared as conversations, whatever form they have in the file. Two texts are the same after normalisation if they
+Rows are compared as conversations, regardless of their form in the file. Two texts are equal after normalisation if they
 differ only in Unicode form (NFKC), case, whitespace or invisible characters; docs/numbers.md has the details.
 """
 
@@ -10,15 +10,15 @@ from contracts.base import Tolerant
 
 
 class RowFacts(Tolerant):
-    """Counts over the rows of one split as read, before any is cut or dropped. Compared after normalisation."""
+    """Counts over the rows of one split as read, before truncation or dropping. Rows are compared after normalisation."""
 
     rows: int = Field(ge=0)
     distinct_rows: int = Field(ge=0)
-    """Rows that differ; `rows` minus this are duplicates."""
+    """Number of distinct rows; `rows` minus this is the number of duplicates."""
     distinct_answers: int = Field(ge=0)
-    """Answers that differ; the answer of a chat is all of the assistant's turns."""
+    """Number of distinct answers; the answer of a chat is all of the assistant's turns."""
     top_answer_rows: int = Field(ge=0)
-    """Rows with the most frequent answer."""
+    """Number of rows with the most frequent answer."""
 
 
 class DataFacts(Tolerant):
@@ -27,6 +27,6 @@ class DataFacts(Tolerant):
     train: RowFacts
     evaluation: RowFacts
     overlapping_rows: int = Field(ge=0)
-    """Evaluation rows that are in the training rows character for character."""
+    """Evaluation rows that are also training rows, character for character."""
     overlapping_rows_normalized: int = Field(ge=0)
-    """Evaluation rows that are in the training rows after normalisation; the exact ones included."""
+    """Evaluation rows that are also training rows after normalisation, including the exact ones."""

@@ -1,6 +1,6 @@
-"""The shapes of a dataset row, and the one way each becomes a conversation. Used at upload and in training alike.
+"""The forms of a dataset row, and how each becomes a conversation. Both upload and training use this module.
 
-Three forms, told apart by their keys:
+The keys of a row show which of the three forms it has:
 - Alpaca: `{"instruction": …, "input": …, "output": …}`, with optional `system` and `history` ([[user, assistant], …])
 - prompt/completion: `{"prompt": …, "completion": …}`, each a string or a list of messages
 - chat messages: `{"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}`
@@ -28,7 +28,7 @@ MAX_CHARACTERS = 2_000_000
 Text = Annotated[str, StringConstraints(max_length=MAX_CHARACTERS)]
 MAX_LINE_BYTES = 4 * 1024 * 1024
 PREFERENCE_COLUMNS = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
-"""Columns that hold an answer which must not be trained on."""
+"""Columns that hold an answer that must not be trained on."""
 
 
 class Message(BaseModel):
@@ -41,12 +41,12 @@ class Message(BaseModel):
 
 
 class _Row(BaseModel):
-    # Unknown columns are ignored here, unlike in a JobSpec: real datasets carry ids, sources and scores.
+    # Unknown columns are ignored here, unlike in a JobSpec: real datasets contain ids, sources and scores.
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class AlpacaRow(_Row):
-    """`input` may be empty or null; it follows the instruction on a new line."""
+    """`input` may be empty or null; otherwise it is appended to the instruction on a new line."""
 
     instruction: Text
     input: Text | None = None
@@ -77,7 +77,7 @@ def _text_or_turns(value: object) -> str:
 class PromptRow(_Row):
     """A prompt and its completion, as text or as messages."""
 
-    # A tag decides which of the two a value is measured by, so that each fault has one error, not one for each member.
+    # A tag selects the union member to validate against, so that each fault gives one error, not one per member.
     prompt: Annotated[
         Annotated[Text, Tag("(text)")] | Annotated[list[Message], Tag("(turns)")],
         Discriminator(_text_or_turns),
@@ -111,7 +111,7 @@ class MessagesRow(_Row):
 
 
 def parse_row(row: Any, line: int) -> list[Message]:
-    """Return the row as a conversation that holds an assistant's answer. Raises RowError."""
+    """Return the row as a conversation with at least one assistant answer. Raises RowError."""
     if not isinstance(row, dict):
         raise RowError(line, RowProblem.NOT_AN_OBJECT, found=kind_of(row))
     _reject_choices(row, line)
@@ -149,7 +149,7 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def parse_json(text: str | bytes, line: int) -> Any:
-    """Parse one JSON value. Raises RowError, also for the inputs on which the parser itself gives up."""
+    """Parse one JSON value. Raises RowError, also for inputs that exceed the parser's own limits."""
     try:
         return loads(text)
     except ValueError as error:
@@ -157,7 +157,7 @@ def parse_json(text: str | bytes, line: int) -> Any:
 
 
 def json_error(line: int, error: ValueError) -> RowError:
-    """Return what is wrong with a row that is not JSON or is nested too deeply."""
+    """Return the error for a row that is not JSON or is nested too deeply."""
     if isinstance(error, TooDeep):
         return RowError(line, RowProblem.TOO_DEEP, limit=MAX_DEPTH)
     said = error.msg if isinstance(error, JSONDecodeError) else type(error).__name__
@@ -165,15 +165,15 @@ def json_error(line: int, error: ValueError) -> RowError:
 
 
 def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
-    """Reject what says that some answers are worse than others: as plain chats, all of them would be trained on."""
+    """Reject rows that rate some answers as worse than others: as plain chats, all answers would be trained on."""
     for column in PREFERENCE_COLUMNS:
-        # A table of several sources has the columns of all, null or empty where a row has none.
+        # A table merged from several sources has all their columns, null or empty where a row has no value.
         if row.get(column) not in (None, "", []):
             raise RowError(line, RowProblem.PREFERENCE, column=column)
     label = row.get("label")
     if isinstance(
         label, bool
-    ):  # a text or a number is the class of a row, which says nothing about its answer
+    ):  # a string or number is the row's class and does not rate its answer
         raise RowError(line, RowProblem.BOOLEAN_LABEL, value=str(label).lower())
     for column in ("messages", "prompt", "completion"):
         turns = row.get(column)
@@ -185,7 +185,7 @@ def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
 
 
 def _row_error(line: int, error: Mapping[str, Any]) -> RowError:
-    """Say in our words what pydantic found."""
+    """Turn an error of pydantic into a RowError."""
     location, found = error["loc"], error["input"]
     problem, figures = RowProblem.UNUSABLE, dict[str, str | int]()
     match error["type"]:
@@ -210,7 +210,7 @@ def _row_error(line: int, error: Mapping[str, Any]) -> RowError:
 
 
 def _place(location: Sequence[str | int]) -> str:
-    """Return a place in a row as people write it: messages[2].content. A part in parentheses tags a member of a union."""
+    """Return a human-readable place in a row: messages[2].content. A part in parentheses tags a member of a union."""
     place = ""
     for part in location:
         if isinstance(part, int):

@@ -1,7 +1,7 @@
 """Error codes of the server that workers act on.
 
-A server of an earlier version sends the former code, so a worker understands both. A worker that understands the current
-codes says so with CODES_HEADER; the server sends the former codes to any other worker.
+A server of an earlier version sends the former codes, so a worker understands both. A worker that understands the current
+codes sends CODES_HEADER; the server sends the former codes to any other worker.
 """
 
 ATTEMPT_SUPERSEDED = "attempt_superseded"

@@ -12,7 +12,7 @@ Language = Literal["en", "zh"]
 
 
 class FailureReason(StrEnum):
-    """What went wrong. `is_retryable` is true if a retry on another worker or later can succeed."""
+    """The reason of a failure. `is_retryable` is true if a retry, later or on another worker, can succeed."""
 
     MODEL_NOT_FOUND = "model_not_found"
     MODEL_REFUSED = "model_refused"
@@ -44,7 +44,7 @@ class FailureReason(StrEnum):
         return facts.message_zh if language == "zh" else facts.message_en
 
     def hint(self, language: Language = "en") -> str:
-        """Return what to do about it."""
+        """Return one sentence or two that say what to do about it."""
         facts = _FACTS[self]
         return facts.hint_zh if language == "zh" else facts.hint_en
 
@@ -54,7 +54,7 @@ class Failure(Tolerant):
 
     reason: FailureReason
     detail: str = Field("", max_length=20_000)
-    """What the worker observed, in English."""
+    """The worker's observation, in English."""
     step: int | None = None
     """Optimizer step at which it happened."""
     evidence: dict[str, str | int | float | bool | None] = {}

@@ -1,4 +1,4 @@
-"""Errors of a user's values, as a code and values. They hold no sentence: the server words them in the caller's language."""
+"""Errors in a user's values, as a code and values. The server turns them into a sentence in the caller's language."""
 
 from enum import Enum, StrEnum
 from typing import Any, get_args
@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 
 class FieldProblem(StrEnum):
-    """Every reason of our own for which a value is rejected; pydantic has error types of its own."""
+    """Our own reasons for rejecting a value; pydantic has further error types."""
 
     INVALID_EVAL_SIZE = "invalid_eval_size"
     INVALID_WARMUP_STEPS = "invalid_warmup_steps"

@@ -1,6 +1,6 @@
-"""JobSpec, what a user asks for, and JobStatus, where the asking stands.
+"""JobSpec, a user's request, and JobStatus, its current status.
 
-A default job is the reference run: `{"model": …, "dataset": {"train": …}}` is a whole spec.
+A job with default values is the reference run: `{"model": …, "dataset": {"train": …}}` is a complete spec.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,23 +17,23 @@ OnOffAuto = bool | Auto
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. Cancel and pause are requests beside the status, not states."""
+    """The status of a job. Cancel and pause are requests, not states."""
 
-    QUEUED = "queued"  # submitted, or handed back; next: running, paused, cancelled
+    QUEUED = "queued"  # submitted, or requeued; next: running, paused, cancelled
     RUNNING = "running"  # an attempt holds it; next: any of the others
-    PAUSED = "paused"  # asked for; next: queued (resume), cancelled
-    SUCCEEDED = "succeeded"  # final: adapter and summary are there
+    PAUSED = "paused"  # by request; next: queued (resume), cancelled
+    SUCCEEDED = "succeeded"  # final: adapter and summary are available
     FAILED = "failed"  # final: `error` says why
-    CANCELLED = "cancelled"  # final: the training process is gone
+    CANCELLED = "cancelled"  # final: the training process has ended
 
     @property
     def is_final(self) -> bool:
-        """Whether no further change will come by itself."""
+        """Whether the status changes no further by itself."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
 class Phase(StrEnum):
-    """What a running attempt is doing."""
+    """The current activity of a running attempt."""
 
     PLACING = "placing"
     LOADING = "loading"
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 def _one_error(problem: FieldProblem, **values: object) -> WrapValidator:
-    """Replace all errors of a type by one, where pydantic would list one per member of a union."""
+    """Replace all errors of a type with one, because pydantic lists one per member of a union."""
 
     def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
@@ -89,7 +89,7 @@ TokenBudget = Annotated[
 ModelName = Annotated[
     str,
     StringConstraints(
-        # One name or owner/name; each part begins with a letter or digit and never holds two dots in a row.
+        # One name or owner/name; each part begins with a letter or digit and never contains two dots in a row.
         pattern=r"^[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*(?:/[A-Za-z0-9](?:\.?[A-Za-z0-9_-])*)?$",
         max_length=200,
     ),
@@ -107,16 +107,16 @@ DatasetId = Annotated[
 
 
 class HubDataset(Strict):
-    """A dataset of the hub, which the worker brings and lays down as JSONL."""
+    """A dataset on the hub, which the worker downloads and writes as JSONL."""
 
     hub: ModelName
     """Repository on the hub, such as `silk-road/alpaca-data-gpt4-chinese`."""
     config: str | None = Field(None, max_length=200)
-    """Configuration (subset) of the repository; null takes its default."""
+    """Configuration (subset) of the repository; null uses its default."""
     split: str = Field("train", max_length=200)
-    """Split to read, `datasets` slicing such as `train[:1000]` included."""
+    """Split to read; slices in the syntax of `datasets`, such as `train[:1000]`, are allowed."""
     revision: Revision | None = None
-    """Commit, tag or branch; null takes the newest commit and records which one it was."""
+    """Commit, tag or branch; null uses the newest commit and records it."""
 
 
 def _dataset_kind(value: object) -> str:
@@ -130,17 +130,17 @@ DatasetSource = Annotated[
 
 
 class DatasetSpec(Strict):
-    """Where the rows come from and how many of them are held out."""
+    """The source of the rows, and how many of them are held out."""
 
     train: DatasetSource
-    """`ds_…` as answered by POST /v1/datasets, or `{"hub": …}`."""
+    """A dataset id (`ds_…`) from POST /v1/datasets, or `{"hub": …}`."""
     eval: DatasetSource | None = None
-    """A held-out dataset of its own; null holds out `eval_size` rows of `train`."""
+    """A separate evaluation dataset; null holds out `eval_size` rows of `train`."""
     eval_size: EvalSize = "auto"
-    """Rows held out: a count, a share below 1, or `auto`: min(2000, max(1, 2 % of the rows))."""
+    """Rows to hold out: a count, a share below 1, or `auto`: min(2000, max(1, 2 % of the rows))."""
 
     def held_out_rows(self, rows: int) -> int:
-        """Return how many of `rows` training rows are held out, 0 with an evaluation dataset of its own."""
+        """Return how many of `rows` training rows are held out; 0 with a separate evaluation dataset."""
         if self.eval is not None:
             return 0
         if self.eval_size == "auto":
@@ -151,15 +151,15 @@ class DatasetSpec(Strict):
 
 
 class QuantizationSpec(Strict):
-    """How the frozen base weights are stored and computed with."""
+    """How the frozen base weights are stored, and the type that computes with them."""
 
     type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
-    """Quantise the blocks' scales as well: 0.4 bit a weight less, some more kernels. `auto`: by the model's size."""
+    """Quantise the blocks' scales as well: saves 0.4 bit per weight, adds some kernels. `auto`: by the model's size."""
     compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
-    """Type of the matrix products. `auto`: bfloat16 where the hardware has it, else float32. float16 is not offered:
-    it overflows on Qwen2."""
+    """Type of the matrix products. `auto`: bfloat16 if the hardware has it, else float32. float16 is not available
+    because it overflows on Qwen2."""
 
 
 class LoraSpec(Strict):
@@ -170,31 +170,31 @@ class LoraSpec(Strict):
     alpha: float = Field(128, gt=0, le=65536)
     """Scale: the update is multiplied by alpha ÷ rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
-    """Share of the adapter's inputs dropped while training."""
+    """Share of the adapter's inputs that dropout zeroes during training."""
     target_modules: TargetModules = "all-linear"
-    """`all-linear` (each linear layer but the head) or a list of module names."""
+    """`all-linear` (every linear layer except the head) or a list of module names."""
 
 
 class EarlyStopping(Strict):
-    """Stop when the evaluation loss no longer falls."""
+    """Stops training when the evaluation loss no longer falls."""
 
     patience: int = Field(3, ge=1, le=1000)
-    """Evaluations in a row without improvement after which training stops."""
+    """Number of consecutive evaluations without improvement after which training stops."""
     min_delta: float = Field(0.0, ge=0, le=10)
-    """Fall in evaluation loss (nats per token) that counts as improvement."""
+    """Minimum fall in evaluation loss (nats per token) that counts as an improvement."""
 
 
 class TrainingSpec(Strict):
-    """The recipe: batch, rate, length. `per_device_batch_size` × `gradient_accumulation_steps` samples an update."""
+    """The recipe: batch, rate, length. An update has `per_device_batch_size` × `gradient_accumulation_steps` samples."""
 
     per_device_batch_size: int = Field(4, ge=1, le=1024)
-    """Samples of one accumulation step. Only the product with the next field matters to the result."""
+    """Samples per accumulation step. Only the product with the next field affects the result."""
     gradient_accumulation_steps: int = Field(4, ge=1, le=4096)
-    """Accumulation steps of one optimizer update."""
+    """Accumulation steps per optimizer update."""
     learning_rate: float = Field(2e-4, gt=0, le=1)
     """Peak learning rate of AdamW."""
     lr_scheduler: Annotated[Literal["cosine", "linear", "constant"], OneOf()] = "cosine"
-    """Course of the learning rate after the warm-up."""
+    """Learning rate schedule after the warm-up."""
     warmup_steps: WarmupSteps = 0
     """Optimizer steps over which the learning rate rises from 0: a count, or a share of the run below 1."""
     weight_decay: float = Field(0.0, ge=0, le=1)
@@ -204,45 +204,45 @@ class TrainingSpec(Strict):
     epochs: int = Field(1, ge=1, le=10_000)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
-    """Optimizer steps of the run, whatever `epochs` says (rows are gone over again until it is reached); null lets
-    `epochs` decide."""
+    """Optimizer steps of the run; overrides `epochs`, and the rows are repeated until it is reached. Null: `epochs`
+    decides."""
     max_length: int = Field(1024, ge=8, le=1_048_576)
-    """Tokens of one sample; longer ones are cut at the end, and dropped if no answer would be left."""
+    """Maximum tokens per sample; a longer one is cut at the end, or dropped if no answer would be left."""
     early_stopping: EarlyStopping | None = None
-    """Null trains to the end."""
+    """Rule for early stopping; null trains to the end."""
     seed: int = Field(42, ge=0, le=2**31 - 1)
-    """Decides the held-out rows, the order of rows, the adapter's first weights and dropout."""
+    """Random seed for the held-out rows, the order of rows, the adapter's initial weights and dropout."""
 
 
 class EvaluationSpec(Strict):
-    """Evaluation between the one before training and the one after it."""
+    """Evaluations during training, besides the one before it and the one after it."""
 
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between evaluations."""
 
 
 class CheckpointSpec(Strict):
-    """What is kept for resuming."""
+    """Which checkpoints are kept for resuming."""
 
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between checkpoints."""
     keep: int = Field(2, ge=1, le=100)
-    """Newest checkpoints kept; the best one is kept besides."""
+    """Number of newest checkpoints to keep; the best one is always kept too."""
     upload: Annotated[Literal["always", "on_pause", "never"], OneOf()] = "always"
-    """When a checkpoint travels to the server's storage."""
+    """When the worker uploads a checkpoint to the server's storage."""
 
 
 class EngineSpec(Strict):
-    """Choices that change speed and memory, never the effective batch."""
+    """Options that change speed and memory, never the effective batch."""
 
     token_budget: TokenBudget = "auto"
-    """Tokens of one micro-batch; `auto` goes by the device."""
+    """Maximum tokens per micro-batch; `auto` depends on the device."""
     activation_checkpointing: OnOffAutoField = "auto"
-    """Recompute activations in the backward pass to save memory; `auto`: only when memory asks for it."""
+    """Recompute activations in the backward pass to save memory. `auto`: only if memory runs out."""
     dequantize_base: OnOffAutoField = "auto"
-    """Keep the NF4-rounded base weights in the compute type: faster, more memory. `auto`: off."""
+    """Keep the NF4-rounded base weights in the compute type: faster, but uses more memory. `auto`: off."""
     fused_optimizer: OnOffAutoField = "auto"
-    """Update all of the adapter in one kernel. `auto`: on a GPU."""
+    """Update the whole adapter in one kernel. `auto`: only on a GPU."""
     compile: OnOffAutoField = "auto"
     """Compile the decoder blocks with torch.compile. `auto`: off."""
 
@@ -255,9 +255,9 @@ class JobSpec(Strict):
     """One fine-tuning job. Strict: an unknown field is an error."""
 
     model: ModelName
-    """A directory under the worker's models root, which wins, or a model id on the hub."""
+    """A directory under the worker's models root, which takes precedence, or a model id on the hub."""
     model_revision: Revision | None = None
-    """Commit, tag or branch on the hub; null takes the newest commit and records which one it was."""
+    """Commit, tag or branch on the hub; null uses the newest commit and records it."""
     dataset: DatasetSpec
     quantization: QuantizationSpec = QuantizationSpec()
     lora: LoraSpec = LoraSpec()
@@ -266,28 +266,28 @@ class JobSpec(Strict):
     checkpoint: CheckpointSpec = CheckpointSpec()
     engine: EngineSpec = EngineSpec()
     name: str | None = Field(None, max_length=200)
-    """For people; need not be unique. No text of a new job may hold control or direction characters."""
+    """Display name; need not be unique. No text of a new job may contain control or direction characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
-    """For filtering: at most 16, keys to 64 characters, values to 512."""
+    """Labels for filtering: at most 16; keys up to 64 characters, values up to 512."""
     priority: int = Field(0, ge=-1000, le=1000)
-    """Higher is claimed first; equal ones oldest first."""
+    """Jobs with a higher priority are claimed first; with equal priority, the oldest first."""
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
-    """The workers that listen to this queue may claim the job."""
+    """Queue of the job; only workers that listen to it may claim the job."""
 
     @property
     def effective_batch_size(self) -> int:
-        """Samples of one optimizer update."""
+        """Samples per optimizer update."""
         return self.training.per_device_batch_size * self.training.gradient_accumulation_steps
 
     def total_steps(self, train_rows: int) -> int:
-        """Return the optimizer updates of a whole run over `train_rows` rows."""
+        """Return the number of optimizer updates of a whole run over `train_rows` rows."""
         if self.training.max_steps is not None:
             return self.training.max_steps
         return -(-train_rows // self.effective_batch_size) * self.training.epochs
 
 
 def load_stored_spec(stored: Mapping[str, Any]) -> JobSpec:
-    """Load a spec that was accepted when it was stored. Earlier versions set no upper bound to three of its counts."""
+    """Load a spec that was valid when it was stored. Earlier versions had no upper bound on three of its counts."""
     bounds = (
         ("training", "warmup_steps", MOST_STEPS),
         ("dataset", "eval_size", MOST_ROWS),

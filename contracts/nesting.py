@@ -1,4 +1,4 @@
-"""A limit on how deeply JSON may be nested. Interpreters have limits of their own, and each has another one."""
+"""A limit on how deeply JSON may be nested. JSON parsers have their own limits, which differ."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MAX_DEPTH = 100
-"""Arrays and objects within each other. A dataset row needs 4, a JobSpec 5."""
+"""Maximum levels of nested arrays and objects. A dataset row needs 4, a JobSpec 5."""
 
 _STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+', re.DOTALL)
 _NESTING = (dict, list)
@@ -21,7 +21,7 @@ class TooDeep(ValueError):
 
 
 def loads(text: str | bytes) -> Any:
-    """Parse one JSON value as `json.loads` does. Raises TooDeep, or another ValueError for what is not JSON."""
+    """Parse one JSON value as `json.loads` does. Raises TooDeep, or another ValueError if it is not JSON."""
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
     try:
@@ -36,7 +36,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def check_value(value: Any) -> None:
-    """Raise TooDeep if a parsed value is nested too deeply. Takes a fraction of the time that parsing it took."""
+    """Raise TooDeep if a parsed value is nested too deeply. Takes a fraction of the parsing time."""
     level = [value] if isinstance(value, _NESTING) else []
     for _ in range(MAX_DEPTH):
         level = [
@@ -48,7 +48,7 @@ def check_value(value: Any) -> None:
 
 
 def check_text(text: str, start: int = 0, end: int | None = None) -> None:
-    """Raise TooDeep if JSON text between two places, which need not be whole, is nested too deeply."""
+    """Raise TooDeep if a slice of JSON text, which may be incomplete JSON, is nested too deeply."""
     depth = 0
     for bracket in _BRACKETS.finditer(_STRINGS.sub("", text[start:end])):
         depth += 1 if bracket[0] in "[{" else -1

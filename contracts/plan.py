@@ -1,26 +1,26 @@
-"""What a job comes to before it runs: its evaluations, and how often rows pass through the model."""
+"""The cost of a job, estimated before it runs: its evaluations, and how often rows pass through the model."""
 
 from contracts.base import Tolerant
 from contracts.job import JobSpec
 
 
 class EvaluationCost(Tolerant):
-    """What the evaluations of a job come to, beside its training. Early stopping may make it less."""
+    """The cost of a job's evaluations, compared with its training. Early stopping may reduce it."""
 
     rows: int
-    """Rows of one evaluation."""
+    """Rows per evaluation."""
     evaluations: int
-    """The one before training, those in between, the one after it; with early stopping also the best adapter's."""
+    """Number of evaluations: before, during and after training; with early stopping also that of the best adapter."""
     row_passes: int
-    """Rows over all evaluations. Each is a forward pass; a row of training takes a backward pass as well."""
+    """Rows over all evaluations. Each takes a forward pass; a training row also takes a backward pass."""
     training_row_passes: int
     """Rows over all optimizer steps."""
     share: float
-    """Part of `row_passes` in all row passes, from 0 to 1."""
+    """Share of `row_passes` in all row passes, from 0 to 1."""
 
 
 def evaluation_cost(spec: JobSpec, train_rows: int, eval_rows: int) -> EvaluationCost:
-    """Return what evaluation comes to in a job over so many rows."""
+    """Return the cost of evaluation in a job with these numbers of rows."""
     steps = spec.total_steps(train_rows)
     evaluations = 1 + count_evaluations_after(0, steps, spec.evaluation.every_steps)
     if spec.training.early_stopping is not None:
@@ -37,14 +37,14 @@ def evaluation_cost(spec: JobSpec, train_rows: int, eval_rows: int) -> Evaluatio
 
 
 def count_evaluations_after(step: int, total_steps: int, every_steps: int) -> int:
-    """Return how many evaluations come after the one of a step: every so many steps, and one at the end."""
+    """Return the number of evaluations after a step: one every `every_steps` steps, and one at the end."""
     if step >= total_steps:
         return 0
     return (total_steps - 1) // every_steps - step // every_steps + 1
 
 
 def _training_row_passes(spec: JobSpec, train_rows: int, steps: int) -> int:
-    """Return the rows of so many windows; the last window of an epoch may be smaller."""
+    """Return the rows in `steps` windows; the last window of an epoch may be smaller."""
     batch = spec.effective_batch_size
     epochs, rest = divmod(steps, -(-train_rows // batch))
     return epochs * train_rows + min(rest * batch, train_rows)

@@ -15,7 +15,7 @@ from contracts.job import Phase
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 LARGEST_NUMBER = 2**53
-"""Largest step, count or sequence number of a record: beyond it, JavaScript rounds integers."""
+"""Largest step, count or sequence number of a record; JavaScript rounds larger integers."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 """A step or a number of things, from 0."""
 Ordinal = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
@@ -40,15 +40,15 @@ class MetricRecord(_Record):
     values: dict[str, float]
     """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
     `grad_norm`: global L2 norm before clipping · `epoch`: passes done, as a fraction · `tokens`: supervised tokens ·
-    `seconds`: duration of the step, to the moment at which its device has finished it."""
+    `seconds`: duration of the step, until its device has finished it."""
 
 
 class EvalRecord(_Record):
-    """One whole evaluation."""
+    """One complete evaluation."""
 
     type: Literal["eval"] = "eval"
     step: Count
-    """Steps trained when it was taken; 0 is the untrained base."""
+    """Steps trained before the evaluation; 0 is the untrained base."""
     loss: float
     """Nats per supervised token over the whole evaluation split."""
     tokens: int = Field(ge=0)
@@ -74,7 +74,7 @@ class PhaseRecord(_Record):
     total_steps: Count | None = None
     """Steps of the whole run, once known."""
     resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
-    """Number of the attempt whose checkpoint this one resumed from; null if it began with the first step."""
+    """Number of the attempt from whose checkpoint this one resumed; null if it began with the first step."""
     resumed_step: Count | None = Field(None, exclude_if=_is_none)
     """Step of that checkpoint."""
 

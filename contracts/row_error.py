@@ -8,7 +8,7 @@ from contracts.failure import Language
 
 
 class RowProblem(StrEnum):
-    """Every reason for which a row, or the file around it, is rejected."""
+    """Every reason for rejecting a row, or the file that contains it."""
 
     NOT_AN_OBJECT = "not_an_object"
     UNKNOWN_FORM = "unknown_form"

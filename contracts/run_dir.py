@@ -1,7 +1,7 @@
 """RunDir: the run directory of one attempt. The only place that knows its file names.
 
-The supervisor lays down `spec.json`, `placed.json`, `model`, `data/` and, when there is one, `resume/`. The training
-program writes the rest, `outcome.json` last. Anyone can lay one down by hand and run `python -m worker.training DIR`.
+The supervisor writes `spec.json`, `placed.json`, `model`, `data/` and, to resume, `resume/`. The training program
+writes the rest, `outcome.json` last. You can also create one by hand and run `python -m worker.training DIR`.
 """
 
 import os
@@ -17,7 +17,7 @@ from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import Origin
 
 RUNAWAY_SIGNAL = signal.SIGPROF
-"""Ends a training program whose model's chat template nothing else could interrupt: then there is no outcome."""
+"""Signal that ends a training program if nothing else can interrupt the model's chat template; leaves no outcome."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class RunDir:
 
     @property
     def placed(self) -> Path:
-        """What was placed, and where it came from (Placed). Optional for a run by hand."""
+        """The placed inputs and their origin (Placed). Optional for a run by hand."""
         return self.path / "placed.json"
 
     @property
     def model(self) -> Path:
-        """The model's directory, usually a link. Never written to."""
+        """The model's directory, usually a link. Read-only."""
         return self.path / "model"
 
     @property
@@ -48,17 +48,17 @@ class RunDir:
 
     @property
     def eval_data(self) -> Path:
-        """Evaluation rows, JSONL; absent when rows of the training data are held out."""
+        """Evaluation rows, JSONL; absent if rows of the training data are held out."""
         return self.path / "data" / "eval.jsonl"
 
     @property
     def resume(self) -> Path:
-        """The checkpoint to start from; absent for a fresh start."""
+        """The checkpoint to resume from; absent for a fresh start."""
         return self.path / "resume"
 
     @property
     def control(self) -> Path:
-        """What is wanted of the running program (Control); absent means: continue."""
+        """The action wanted from the running program (Control); absent means continue."""
         return self.path / "control.json"
 
     @property
@@ -68,12 +68,12 @@ class RunDir:
 
     @property
     def progress(self) -> Path:
-        """Rows done of the present phase (RowProgress), replaced again and again; absent while none are counted."""
+        """Rows processed in the current phase (RowProgress), replaced often; absent while none are counted."""
         return self.path / "progress.json"
 
     @property
     def output(self) -> Path:
-        """What the program printed."""
+        """The program's printed output."""
         return self.path / "output.log"
 
     @property
@@ -83,7 +83,7 @@ class RunDir:
 
     @property
     def outbox(self) -> Path:
-        """Checkpoints on their way to the server: links, so that the program may prune its own meanwhile."""
+        """Checkpoints being uploaded: links, so that the program may prune its own in the meantime."""
         return self.path / "outbox"
 
     @property
@@ -93,50 +93,50 @@ class RunDir:
 
     @property
     def adapter_archive(self) -> Path:
-        """The adapter as one file to download."""
+        """The adapter packed into one file for download."""
         return self.path / "adapter.zip"
 
     @property
     def summary(self) -> Path:
-        """The Summary; there only after success."""
+        """The Summary; present only after success."""
         return self.path / "summary.json"
 
     @property
     def reserve(self) -> Path:
-        """Room on the disk that the outcome is sure of, should everything else have filled it."""
+        """Disk space reserved for the outcome, in case the disk fills up."""
         return self.path / "reserve"
 
     @property
     def outcome(self) -> Path:
-        """The Outcome: written last. A program that ended without one was killed."""
+        """The Outcome, written last. A program that ended without one was killed."""
         return self.path / "outcome.json"
 
 
 class Placed(Tolerant):
-    """What the supervisor put in place."""
+    """The inputs that the supervisor placed."""
 
     attempt_id: str = ""
     job_id: str = ""
     attempt_number: int = Field(1, ge=1)
     submitted_at: UtcDatetime | None = None
-    """When the job was submitted: the date of a chat template that writes one, in every attempt. Null: today's."""
+    """When the job was submitted. A chat template that writes a date uses it in every attempt. Null: today."""
     model_revision: str | None = None
-    """Commit of the hub that `model` is."""
+    """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Real directories that hold every file that the model may lead to; null: not checked, in a run by hand."""
+    """Real directories that contain every file to which the model's links may resolve; null (by hand): not checked."""
     train_revision: str | None = None
-    """Commit of the hub that the training rows are."""
+    """Hub commit of the training rows."""
     eval_revision: str | None = None
     resumed_from: int | None = None
-    """Number of the attempt whose checkpoint lies in `resume/`."""
+    """Number of the attempt whose checkpoint is in `resume/`."""
     spool_bytes: int | None = None
-    """Length of records.jsonl beyond which figures are thinned; null: none."""
+    """Maximum size of records.jsonl; close to it, metrics are thinned out. Null: no limit."""
     hang_seconds: float = 1800.0
-    """Longest time between two micro-batches, beyond which the program is taken to hang."""
+    """Maximum time between two micro-batches; beyond it the program counts as hung."""
 
     @property
     def origin(self) -> Origin:
-        """What those that go on from this attempt's checkpoints take as well."""
+        """The commits that attempts resuming from this attempt's checkpoints use as well."""
         return Origin(
             model_revision=self.model_revision,
             train_revision=self.train_revision,
@@ -145,15 +145,15 @@ class Placed(Tolerant):
 
 
 class Control(Tolerant):
-    """What is wanted of the running program."""
+    """The action wanted from the running program."""
 
     wanted: Wanted = Wanted.CONTINUE
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
-    """Write aside, fsync, rename: a reader sees the old file or the new one, never half of it.
+    """Write a temporary file, fsync it and rename it: a reader sees the old file or the new one, never a partial one.
 
-    Without `sync` that holds for readers alone: after a power failure the file may be empty.
+    Without `sync` this does not survive a power failure: the file may then be empty.
     """
     aside = path.with_name(path.name + ".tmp")
     with aside.open("wb") as file:

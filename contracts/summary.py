@@ -1,4 +1,4 @@
-"""Summary: what a finished job reports.
+"""Summary: the report of a finished job.
 
 Each number is defined once, here and in docs/numbers.md. The rules behind the verdicts are in contracts/verdicts.
 """
@@ -36,29 +36,29 @@ class Interval(Tolerant):
 
 
 class Summary(Tolerant):
-    """The report of a finished run. A field that is null was not measured, and is not shown."""
+    """The report of a finished run. A null field was not measured and is not shown."""
 
     model: str
-    """As the spec names it."""
+    """The model's name in the spec."""
     model_revision: str | None = None
-    """Commit of the hub that was used."""
+    """The hub commit of the model."""
     finished_at: UtcDatetime
     duration_seconds: float
-    """From the first to the last moment of training, evaluations included, over all attempts that led here."""
+    """From the start to the end of training, including evaluations, over all attempts that led to this result."""
     steps: int
-    """Optimizer updates done."""
+    """Number of optimizer updates."""
     train_loss: float
     """Token-weighted mean of the step losses of the whole run."""
     first_step_loss: float | None = None
-    """Loss of the first step, before any update: the base's on the step's batch."""
+    """Loss of the first step, before any update: the base's loss on that batch."""
     recent_train_loss: float | None = None
     """Token-weighted mean of the last step losses: of a window, or of 160 samples if that is more."""
     eval_loss: float
-    """Sum of the supervised tokens' NLL over the evaluation split ÷ their number, after training."""
+    """NLL of the supervised tokens of the evaluation split, summed and divided by their number, after training."""
     base_eval_loss: float | None = None
     """The same before training."""
     improvement_interval: Interval | None = None
-    """Of base_eval_loss − eval_loss, by bootstrap over the evaluation rows."""
+    """Confidence interval of base_eval_loss − eval_loss, by bootstrap over the evaluation rows."""
     windows: list[WindowLoss] = []
     evaluations: list[EvalPoint] = []
 
@@ -72,34 +72,34 @@ class Summary(Tolerant):
     eval_rows: int
     trainable_parameters: int
     all_parameters: int
-    """Of the model with its adapter."""
+    """Number of parameters of the model with its adapter."""
 
     truncated_rows: int = 0
-    """Rows cut at max_length and trained or evaluated on. Summaries of earlier versions count dropped rows here as well."""
+    """Rows that were cut at max_length and used. Summaries of earlier versions count dropped rows here as well."""
     dropped_rows: int = 0
-    """Rows left out because no answer was left within max_length."""
+    """Rows dropped because no answer was left within max_length."""
     overlapping_rows: int = 0
-    """Evaluation rows that are also in the training rows, character for character."""
+    """Evaluation rows that are also training rows, character for character."""
     data: DataFacts | None = None
-    """How varied the rows are, and how many evaluation rows are also trained on after normalisation."""
+    """How varied the rows are, and how many evaluation rows are also training rows after normalisation."""
     supervised_tokens: int | None = None
     """Over all steps."""
     tokens_per_second: float | None = None
-    """Tokens trained on, prompts included, per second of training."""
+    """Trained tokens, including prompts, per second of training."""
     samples_per_second: float | None = None
     padding_share: float | None = None
-    """Share of padding among the tokens computed."""
+    """Share of padding among the computed tokens."""
     flops_utilisation: float | None = None
-    """Share of the device's peak that the model's own operations reached, in bfloat16 on a known GPU; else null."""
+    """Share of the device's peak that the model's operations reached, in bfloat16 on a known GPU; else null."""
     peak_memory_bytes: int | None = None
-    """On a CPU the training process's peak resident memory; on a GPU the peak that torch allocated."""
+    """On a CPU the training process's peak resident memory; on a GPU torch's peak allocated memory."""
     device: str | None = None
     phases: dict[str, float] = {}
     """Seconds spent in each phase."""
     quantized_layers: int | None = None
-    """Linear layers held in 4 bits."""
+    """Number of linear layers in 4 bits."""
     choices: dict[str, Any] = {}
-    """What the engine chose where the spec said `auto`, and why."""
+    """The engine's choices, such as those for `auto` in the spec, and their reasons."""
     versions: dict[str, str] = {}
     seed: int | None = None
 
@@ -123,13 +123,13 @@ class Summary(Tolerant):
 
     @property
     def given_rows(self) -> int:
-        """Rows of the data, whether used or dropped."""
+        """Rows of the data, used and dropped."""
         return self.train_rows + self.eval_rows + self.dropped_rows
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
     @property
     def verdicts(self) -> "list[Verdict]":
-        """What the rules make of the figures, a summary's of an earlier version included."""
+        """The verdicts on the figures; also computed for summaries of earlier versions."""
         return judge(self._finished_run())
 
     def _finished_run(self) -> FinishedRun:
@@ -160,7 +160,7 @@ class Summary(Tolerant):
         )
 
     def _train_losses(self) -> list[LossAt]:
-        """Return what is known of the train loss, the newest last."""
+        """Return the known train losses, the newest last."""
         batch = self.per_device_batch_size * self.gradient_accumulation_steps
         width = self.windows[0].step if self.windows else 1
         known = smooth(self.windows, max(1, width * batch))
@@ -170,7 +170,7 @@ class Summary(Tolerant):
         return known or [LossAt(self.steps, self.train_loss)]
 
     def _evaluations(self) -> list[LossPoint]:
-        """Return every evaluation that is known, the base's and the last step's included."""
+        """Return every known evaluation, including those of the base and of the last step."""
         known: list[LossPoint] = list(self.evaluations)
         if self.base_eval_loss is not None and (not known or known[0].step > 0):
             known.insert(0, LossAt(0, self.base_eval_loss))
@@ -185,5 +185,5 @@ WINDOW_SERIES: tuple[int, ...] = tuple(
 
 
 def window_steps(total_steps: int) -> int:
-    """Return W, the report's window: the number of 1, 2, 5, 10, 20, 50 … nearest to total_steps ÷ 12.5."""
+    """Return W, the report's window: the number among 1, 2, 5, 10, 20, 50 … nearest to total_steps ÷ 12.5."""
     return min(WINDOW_SERIES, key=lambda width: abs(width - total_steps / 12.5))

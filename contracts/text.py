@@ -1,8 +1,8 @@
-"""Characters in texts of others that must not reach a terminal, a page or a spreadsheet as they are.
+"""Escapes characters in foreign texts that must not reach a terminal, a page or a spreadsheet unchanged.
 
-They are the controls (C0, C1, DEL), which a terminal obeys, line and paragraph separators, the marks that turn the direction
-of text, with which `gpj.exe` reads as `exe.jpg`, and halves of surrogate pairs. Letters of every script, emoji, their joiner
-(U+200D) and variation selectors are none of them.
+The unsafe characters are the controls (C0, C1, DEL), which a terminal executes, line and paragraph separators, the marks
+that reverse the direction of text, so that `gpj.exe` reads as `exe.jpg`, and unpaired surrogates. Letters of every
+script, emoji, their joiner (U+200D) and variation selectors are safe.
 """
 
 import re
@@ -11,7 +11,7 @@ UNSAFE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]"
 )
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
-"""How a cell begins that a spreadsheet computes."""
+"""First characters of a cell that a spreadsheet evaluates as a formula."""
 
 
 def find_unsafe(text: str) -> str | None:
@@ -21,22 +21,22 @@ def find_unsafe(text: str) -> str | None:
 
 
 def escape(text: str, keep: str = "") -> str:
-    r"""Return the text with each unsafe character shown by its number (`\x1b`, `\u202e`), but for those to keep."""
+    r"""Return the text with each unsafe character, except those in `keep`, as an escape (`\x1b`, `\u202e`)."""
     return UNSAFE.sub(lambda found: found[0] if found[0] in keep else _shown(found[0]), text)
 
 
 def escape_lines(text: str) -> str:
-    """Return a text of several lines, escaped; newlines and tabs stay."""
+    """Return a text of several lines, escaped except for newlines and tabs."""
     return escape(text, keep="\n\t")
 
 
 def escape_json(text: str) -> str:
-    r"""Return JSON that says the same and can be shown: `\u202e` in place of the character."""
+    r"""Return equivalent JSON that is safe to show: `\u202e` in place of the character."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def escape_cell(text: str) -> str:
-    """Return the text as a cell of CSV that no spreadsheet takes for a formula."""
+    """Return the text as a CSV cell that no spreadsheet evaluates as a formula."""
     marked = f"'{text}" if text.startswith(_FORMULA) else text
     return escape(marked)
 

@@ -16,7 +16,7 @@ EARLIER_PATH = "/internal/v1/attempts/{attempt_id}/earlier/{number}/records"
 SHA256_HEADER = "X-Stepline-Sha256"
 """SHA-256 of an uploaded or downloaded body, in hexadecimal."""
 SHOULD_RETRY_HEADER = "X-Should-Retry"
-"""`false` where a retry cannot help."""
+"""`false` if a retry cannot help."""
 
 ADAPTER_ARTIFACT = "adapter.zip"
 SUMMARY_ARTIFACT = "summary.json"
@@ -25,5 +25,5 @@ OUTPUT_ARTIFACT = "output.log"
 
 
 def celery_queue(queue: str) -> str:
-    """Return the Celery queue that rings for a job queue."""
+    """Return the name of the Celery queue that carries the rings for a job queue."""
     return f"stepline.{queue}"

@@ -1,8 +1,8 @@
 """The worker's Celery app and its one task. Runs as `python -m worker.celery_app`.
 
-A Celery message carries no job: it is a ring of the doorbell, answered by claiming over HTTP. So messages may be
-lost, doubled or forged, and acknowledgement, retries and results of Celery are all switched off. What a message must
-look like is in doorbell.py.
+A Celery message carries no job. It only rings the doorbell, and the worker responds by claiming a job over HTTP.
+Lost, duplicated or forged messages therefore do no harm, and Celery's acknowledgements, retries and results are all
+switched off. doorbell.py defines a valid message.
 """
 
 import os
@@ -72,10 +72,10 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
         worker_redirect_stdouts=False,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a long outage of the broker must not end a worker
+        broker_connection_max_retries=None,  # a worker must survive a long outage of the broker
         broker_channel_error_retry=True,
         broker_transport_options={
-            # Without it messages in flight are kept on the broker, where they can be forged as well.
+            # Otherwise Celery keeps unacknowledged messages on the broker, where they can be forged too.
             "ack_emulation": False,
             "socket_timeout": 10,
             "socket_connect_timeout": 3,
@@ -92,7 +92,7 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
 
 
 def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> None:
-    """Tell the server again and again that this worker is there, until stopped. It never starts a job."""
+    """Send the server a hello at regular intervals until `stop` is set. This never starts a job."""
     token = settings.worker_token.get_secret_value()
     last = ""
     with Server(settings.server_url, token, 0, 0) as server:
@@ -106,14 +106,14 @@ def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> 
             if now != last:
                 log.info("hello", answer=now)
                 last = now
-            # Until the server is there for the first time, it is looked for more often.
+            # Until the server responds for the first time, retry more often.
             stop.wait(settings.hello_seconds if now == "heard" else min(2, settings.hello_seconds))
 
 
 def come_back(settings: Settings, worker: WorkerInfo) -> None:
-    """Tell the server, once, that nothing is left of what this worker ran in an earlier life: the jobs need not wait.
+    """Tell the server, once, that no attempt of this worker's previous process is running, so it can requeue the jobs.
 
-    Called before the pool is forked, so that no other process inherits the lock.
+    Called before the pool forks, so that no other process inherits the lock.
     """
     home = settings.work_dir.resolve() / "runs"
     reap_strays(home)
@@ -125,18 +125,21 @@ def come_back(settings: Settings, worker: WorkerInfo) -> None:
         ):
             server.hello(worker.model_copy(update={"idle": take_turn(lock_fd)}))
     except (DeviceBusy, ServerAway, Refused) as error:
-        log.info("nothing handed over", reason=f"{type(error).__name__}: {error}")
+        log.info(
+            "could not report that earlier attempts have ended",
+            reason=f"{type(error).__name__}: {error}",
+        )
 
 
 def hand_back_jobs(**_: Any) -> None:
-    """Tell the busy pool process to stop, when this worker is told to: its job is handed back, not lost."""
+    """When this worker receives a stop signal, forward it to the busy pool process, which hands its job back."""
     for request in state.active_requests:
         if request.worker_pid:
             os.kill(request.worker_pid, signal.SIGTERM)
 
 
 def main() -> None:
-    """Start the worker: a main process for broker and hello, and one pool process that supervises training."""
+    """Start the worker: the main process handles the broker and hellos, one pool process supervises training."""
     configure_logging()
     settings = Settings()
     if not settings.worker_token.get_secret_value():
@@ -146,7 +149,7 @@ def main() -> None:
     settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         worker = describe_worker(settings, os.environ)
-        find_lock_dir(settings, worker.device)  # refused now, not at the first ring
+        find_lock_dir(settings, worker.device)  # fail now, not at the first ring
     except (DeviceMissing, LockDirRefused) as error:
         raise SystemExit(f"stepline worker: {error}") from error
     log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
@@ -155,7 +158,7 @@ def main() -> None:
     hello = threading.Thread(
         target=say_hello, args=(settings, worker, threading.Event()), daemon=True
     )
-    # The pool is forked before the worker is ready, and only then may threads be started.
+    # The pool forks before the worker is ready; threads may only start after that.
     signals.setup_logging.connect(_keep_our_logging, weak=False)
     signals.worker_ready.connect(lambda **_: hello.start(), weak=False)
     signals.worker_shutting_down.connect(hand_back_jobs, weak=False)
@@ -175,7 +178,7 @@ def main() -> None:
 
 
 def _keep_our_logging(**_: Any) -> None:
-    """Connected to setup_logging, it keeps Celery from setting up its own."""
+    """Keep Celery from configuring logging, by being connected to its setup_logging signal."""
 
 
 if __name__ == "__main__":

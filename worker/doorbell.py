@@ -1,9 +1,10 @@
-"""The doorbell's other end: which messages of the broker are rings. The only file that looks at one.
+"""The worker's end of the doorbell: decides which broker messages are rings. No other file reads them.
 
-Anyone who reaches the broker can push onto a queue, and Celery and kombu trust what they find there: an id that is a
-dict ends a worker, and a time limit in a header ends its pool process. So a message is looked at before either sees it,
-as the bytes that it is. If it is a ring, they get one that is made here, with nothing of the original in it; else it is
-discarded and logged. No message is kept for a second delivery: a ring that is lost is rung again by the server's sweep.
+Anyone who reaches the broker can push onto a queue, and Celery and kombu trust the messages they find there: an id that
+is a dict crashes a worker, and a time limit in a header kills its pool process. So this module checks the raw bytes of
+each message before Celery or kombu parse it. If the message is a ring, it passes on a newly built one that contains
+nothing of the original; otherwise it discards and logs the message. No message is redelivered: if a ring is lost, the
+server's sweep rings again.
 """
 
 import base64
@@ -27,7 +28,7 @@ log = structlog.get_logger(__name__)
 MOST_BYTES = 64 * 1024
 """A ring takes about one thousand bytes."""
 NO_ARGUMENTS = base64.b64encode(b"[[], {}, {}]").decode()
-"""The body of a ring: positional and named arguments, and what is to be called afterwards."""
+"""The body of a ring: positional arguments, keyword arguments, and callbacks."""
 
 
 class _Headers(Tolerant):
@@ -36,7 +37,7 @@ class _Headers(Tolerant):
 
 
 class _Ring(Tolerant):
-    """A message of Celery's protocol 2 that names our task. Whatever else it holds is ignored."""
+    """A message of Celery's protocol 2 that names our task. Other fields are ignored."""
 
     headers: _Headers
     content_type: Literal["application/json"] = Field(alias="content-type")
@@ -75,7 +76,7 @@ def make_ring(queue: str) -> bytes:
 
 
 class _Client(Redis):
-    """Lets rings through, and nothing else that is received on a queue."""
+    """Passes on rings and discards every other message received on a queue."""
 
     def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
         answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # redis's
@@ -87,7 +88,7 @@ class _Client(Redis):
         if reason is None:
             return key, make_ring(queue)
         log.warning(
-            "discarded a message that is no ring", queue=queue, bytes=len(message), reason=reason
+            "discarded a message that is not a ring", queue=queue, bytes=len(message), reason=reason
         )
         return None  # as if the queue had been empty
 

@@ -1,6 +1,6 @@
-"""Logs of the worker: one JSON object a line on stderr, with job_id and attempt_id where they are bound.
+"""The worker's logs: one JSON object per line on stderr, with job_id and attempt_id where they are bound.
 
-Celery's own lines go the same way, through the standard library's root logger.
+Celery's own log lines take the same path, through the standard library's root logger.
 """
 
 import json

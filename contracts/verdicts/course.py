@@ -17,7 +17,7 @@ ABSURD_LOSS = 13.0
 """Nats per token. If the base's loss is not known, a loss above this is a divergence: it exceeds a uniform guess among
 400,000 tokens."""
 OVERFIT_RATIO = 1.1
-"""Evaluation and train loss within this ratio are close; their ratio has grown if it grew by more than this factor."""
+"""Evaluation and train loss within this ratio are close; their ratio has grown if it rose by more than this factor."""
 RISE_RATIO = 1.05
 """Evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05
@@ -54,9 +54,9 @@ class Course:
     evaluations: Sequence[LossPoint]
     """In order of steps. The base's evaluation, if known, is at step 0."""
     first_step_loss: float | None = None
-    """Loss of the first step: that of the base on the first batch."""
+    """Loss of the first step: the base's loss on the first batch."""
     effective_batch: int = 16
-    """Samples of a step."""
+    """Samples per step."""
 
     @property
     def base(self) -> float | None:

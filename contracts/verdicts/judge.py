@@ -1,4 +1,4 @@
-"""judge: returns the verdicts of a finished run, in the order of the report."""
+"""Judges a finished run: `judge` returns its verdicts in the order of the report."""
 
 import math
 from collections.abc import Sequence

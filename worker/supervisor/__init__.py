@@ -1,1 +1,1 @@
-"""The light half of a worker: claims, starts the training child, carries its records. Never imports torch."""
+"""The light half of a worker: claims jobs, starts the training child, uploads its records. Never imports torch."""

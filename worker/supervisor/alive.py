@@ -1,7 +1,7 @@
 """Whether a worker of this machine is alive, for health checks: `python -m worker.supervisor.alive`.
 
-A worker has no HTTP. Its main process touches a file at each hello; here its age is looked at. Work directories may
-be shared between hosts, so each host has files of its own.
+A worker serves no HTTP. Its main process touches a file at each hello, and this module checks that file's age. Hosts
+may share a work directory, so each host has its own files.
 """
 
 import socket
@@ -16,20 +16,20 @@ OLDEST_SECONDS = 90.0
 
 
 def touch(work_dir: Path, worker_id: str) -> None:
-    """Say that the worker's main process is alive."""
+    """Record that the worker's main process is alive."""
     path = _directory(work_dir) / slug(worker_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 
 
 def newest_age_seconds(work_dir: Path, now: float) -> float | None:
-    """Return how long ago a worker of this host last said that it is alive; None if none ever did."""
+    """Return how many seconds ago a worker on this host last reported to be alive; None if none ever did."""
     times = [path.stat().st_mtime for path in _directory(work_dir).glob("*")]
     return now - max(times) if times else None
 
 
 def main() -> int:
-    """Exit 0 if a worker of this host under STEPLINE_WORK_DIR is alive."""
+    """Exit with 0 if a worker on this host that uses STEPLINE_WORK_DIR is alive."""
     age = newest_age_seconds(Settings().work_dir, time.time())
     if age is None or age > OLDEST_SECONDS:
         sys.stderr.write(f"no sign of life for {'ever' if age is None else f'{age:.0f} s'}\n")

@@ -1,7 +1,7 @@
-"""One attempt, from its claim to its hand-in: place model and data → start the child → follow → deliver.
+"""One attempt, from claim to finish: place model and data → start the child → follow it → deliver the results.
 
-Each step has a package of its own; this module holds the order and decides what an error means. The worker never dies
-of one job: whatever goes wrong ends that attempt with a typed failure.
+Each step has its own package; this module calls them in order and decides what an error means. One job never crashes
+the worker: any error ends that attempt with a typed failure.
 """
 
 import traceback
@@ -33,14 +33,14 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 LAST_SECONDS = 60.0
-"""How long an attempt that failed waits for its newest checkpoint to be stored."""
+"""How long a failed attempt waits for the server to store its newest checkpoint."""
 RESERVED_GRACE = 0.3
-"""Share of the grace of a worker told to stop that is left for handing the job back."""
+"""Share of a stopping worker's grace period that is reserved for handing the job back."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What every attempt of one worker shares."""
+    """State that all attempts of one worker share."""
 
     settings: Settings
     environ: Mapping[str, str]
@@ -52,7 +52,7 @@ class Slot:
 
 
 def run_attempt(slot: Slot, claim: Claim) -> None:
-    """Run one attempt and hand it in. Raises nothing that concerns this attempt alone."""
+    """Run one attempt and deliver its results. Raises no error that concerns this attempt alone."""
     log.info("claimed", number=claim.number, model=claim.spec.model)
     run_dir = RunDir(slot.home / claim.attempt_id)
     reporter = Reporter(claim, slot.server, run_dir)
@@ -63,16 +63,16 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
         _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
         reply = deliver(claim, slot.server, reporter, run_dir, outcome)
-        # A job that has not succeeded may come back here, and go on from what lies on this disk.
+        # A job that has not succeeded may return to this worker and resume from the files on this disk.
         has_checkpoints = run_dir.checkpoints.is_dir() and reply.job_status != "succeeded"
         keep_run = outcome.status == "failed" or has_checkpoints
         log.info("delivered", job_status=reply.job_status)
     except Superseded as refusal:
-        log.warning("the attempt is no longer ours", reason=str(refusal))
+        log.warning("another attempt has taken over or the job is settled", reason=str(refusal))
     except (ServerAway, Stopped) as error:
         log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
     except Refused as refusal:
-        log.error("the server refused the attempt's words", reason=str(refusal))  # noqa: TRY400  # known; no traceback
+        log.error("the server rejected the attempt's request", reason=str(refusal))  # noqa: TRY400  # known; no traceback
         _give_up(slot, claim, reporter, f"The server refused what the worker said: {refusal}")
     except Exception:
         log.exception("the supervisor failed while delivering")
@@ -85,7 +85,7 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
 def _train(
     slot: Slot, claim: Claim, run_dir: RunDir, reporter: Reporter, uploads: Uploads
 ) -> Outcome:
-    """Place and train. Raises what means that nothing more can be said to the server; the rest is an Outcome."""
+    """Place model and data, then train. Raises only if the server takes no more requests; else returns an Outcome."""
 
     def pulse() -> None:
         told = ended_as(reporter.pulse(), slot.stop.is_set)
@@ -115,7 +115,7 @@ def _train(
 def _follow(
     slot: Slot, run_dir: RunDir, reporter: Reporter, started: Callable[[], None]
 ) -> Outcome:
-    """Start the training process and keep it company to its end."""
+    """Start the training process and follow it until it ends."""
     settings = slot.settings
     process = start_child(run_dir, slot.worker.device, slot.lock_fd, slot.environ)
     log.info("training process started", pid=process.pid)
@@ -129,7 +129,7 @@ def _follow(
                 wanted, was_stopped = reporter.pulse(), slot.stop.is_set
                 stopping.follow(wanted, was_stopped)
     finally:
-        process.kill()  # superseded, or an error here: it must not go on alone
+        process.kill()  # superseded, or an error here: it must not run unsupervised
         while not process.wait(settings.term_seconds):
             log.error(
                 "the training process cannot be killed; its device is not free", pid=process.pid
@@ -141,9 +141,9 @@ def _follow(
 def _store_last_checkpoint(
     slot: Slot, claim: Claim, reporter: Reporter, uploads: Uploads, outcome: Outcome
 ) -> None:
-    """Have the newest checkpoint in the server's storage before the attempt ends, where the spec asks for it.
+    """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec asks for it.
 
-    A pause waits for it; a worker that is told to stop has its grace, and a failure a minute.
+    A pause waits until it is stored, a stopping worker waits within its grace period, and a failed attempt a minute.
     """
     upload = claim.spec.checkpoint.upload
     wanted = {"always": ("paused", "interrupted", "failed"), "on_pause": ("paused", "interrupted")}
@@ -163,7 +163,7 @@ def _store_last_checkpoint(
 
 
 def _one_try(settings: Settings) -> Server:
-    """Connect once more, for a thread that paces its calls itself."""
+    """Open another connection that never retries, for a thread that paces its own calls."""
     return Server(settings.server_url, "", 0, 0)
 
 
@@ -171,7 +171,7 @@ def _nothing() -> None: ...
 
 
 def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
-    """Say at least that the attempt failed, so that its job does not wait for a takeover."""
+    """Report at least that the attempt failed, so that its job does not wait for a takeover."""
     try:
         finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
     except (Refused, ServerAway, Stopped) as error:

@@ -1,6 +1,6 @@
-"""Says whether this machine can run a worker, and what is missing: `python -m worker.supervisor.doctor`.
+"""Checks whether this machine can run a worker and lists the problems: `python -m worker.supervisor.doctor`.
 
-It looks at what the worker would use, with the worker's own settings, and changes nothing.
+It checks everything that the worker would use, with the worker's own settings, and changes nothing.
 """
 
 import os
@@ -34,20 +34,20 @@ from worker.supervisor.server.client import is_loopback
 LOW_DISK_BYTES = 20 * 2**30
 """Free space under the work directory below which checkpoints of a large adapter may not fit."""
 CHECK_SECONDS = 180
-"""Time that the 4-bit check may take; importing torch alone takes seconds."""
+"""Time limit of the 4-bit check; importing torch alone takes seconds."""
 HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at."""
+    """The result of one check."""
 
     verdict: Literal["ok", "note", "bad"]
     what: str
 
 
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at everything in turn."""
+    """Run every check in turn."""
     versions = installed_versions()
     yield Finding("ok", "versions: " + ", ".join(f"{name} {at}" for name, at in versions.items()))
     if "torch" not in versions or "bitsandbytes" not in versions:
@@ -61,7 +61,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
 
 
 def main() -> int:
-    """Print what was found; exit 1 if something keeps a worker from working."""
+    """Print the findings; exit with 1 if a problem prevents the worker from working."""
     bad = False
     for finding in examine(Settings(), os.environ):
         bad = bad or finding.verdict == "bad"

@@ -1,6 +1,6 @@
-"""One ring of the doorbell: claim → run the attempt → claim again, until there is no job left.
+"""Handles one ring of the doorbell: claim → run the attempt → claim again, until there is no job left.
 
-Start reading here, and go on in attempt.py.
+Start reading here, then continue in attempt.py.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ log = structlog.get_logger(__name__)
 
 
 def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str]) -> int:
-    """Run jobs until there is none left or this worker is told to stop; return how many attempts ended here."""
+    """Run jobs until none is left or this worker must stop; return how many attempts ended here."""
     home = settings.work_dir.resolve() / "runs" / slug(worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
-    reap_strays(home.parent)  # of whichever worker of this host
+    reap_strays(home.parent)  # of any worker on this host
     with stop_on_sigterm(settings.term_seconds) as stop:
         try:
             with (
@@ -55,7 +55,7 @@ def _run_all(slot: Slot) -> int:
     ended = 0
     while not slot.stop.is_set:
         asking = with_models_of_now(slot.worker, slot.settings)
-        # The lock is ours and no child lives, here or since an earlier life of this worker: what it ran is over.
+        # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
         asking = asking.model_copy(update={"idle": take_turn(slot.lock_fd)})
         claim = slot.server.claim(asking)
         if claim is None:

@@ -40,20 +40,20 @@ def main(arguments: list[str]) -> int:
     stop = Stop(run_dir.control)
     stop.listen()
 
-    # Only now: torch takes seconds to import, and the parent may die in them.
+    # Import only now: importing torch takes seconds, and the parent may die meanwhile.
     from worker.training.compute.four_bit import import_bitsandbytes  # noqa: PLC0415
 
     import_bitsandbytes()
     from worker.training.run import run_to_outcome  # noqa: PLC0415
 
     outcome = run_to_outcome(run_dir, stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    with contextlib.suppress(OSError):  # a full disk: outcome.json says it
+    with contextlib.suppress(OSError):  # a full disk: outcome.json reports it
         print(f"{outcome.status} after {outcome.step} steps", flush=True)
     return 0
 
 
 def check_device() -> int:
-    """Say whether this machine's device can compute in 4 bits; the exit status says it too."""
+    """Print whether this machine's device can compute in 4 bits; return the exit status, 0 if it can."""
     from worker.training.compute.device import check_four_bit, choose_device  # noqa: PLC0415 - as above
     from worker.training.errors import TrainingError  # noqa: PLC0415 - as above
 
@@ -68,7 +68,7 @@ def check_device() -> int:
 
 
 def prepare_environment() -> None:
-    """Keep every library off the network, and threads from spinning. Before torch is imported."""
+    """Keep every library off the network and threads from spinning. Call it before torch is imported."""
     os.environ.update(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",
@@ -77,20 +77,20 @@ def prepare_environment() -> None:
         TRANSFORMERS_NO_ADVISORY_WARNINGS="1",
         TOKENIZERS_PARALLELISM="true",
     )
-    # Threads that spin while they wait made a tiny step 70 times slower on a machine whose cores were shared.
+    # Spinning threads made a tiny step 70 times slower on a machine with shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_matters)
 
 
 def _matters(record: logging.LogRecord) -> bool:
-    # On CPUs with AVX512-BF16, bitsandbytes advises a kernel for a layout that the engine forbids (see model/load.py).
+    # On CPUs with AVX512-BF16, bitsandbytes recommends a kernel for a layout that the engine forbids (see model/load.py).
     return "gemm_4bit_forward" not in str(record.msg)
 
 
 if __name__ == "__main__":
-    faulthandler.enable()  # a crash in native code leaves its stack in the output
+    faulthandler.enable()  # a crash in native code prints its stack to the output
     status = main(sys.argv[1:])
-    # All is on the disk. What follows would be the end of torch and its threads, where a run that is over can still abort.
+    # Everything is on disk. Exit now: torch's shutdown of its threads can still abort a finished run.
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(status)

@@ -1,4 +1,4 @@
-"""The two ways in which a run ends before its time: it failed, or it was told to stop."""
+"""The two exceptions that end a run early: a failure, and a request to stop."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ DETAIL_CHARACTERS = 20_000
 
 
 class TrainingError(Exception):
-    """A failure with a reason that a person can act on, raised where it is understood."""
+    """A failure with a reason that users can act on."""
 
     def __init__(
         self,
@@ -26,12 +26,12 @@ class TrainingError(Exception):
 
 
 def storable(detail: str) -> str:
-    """Return the end of a text that may quote a model's or a dataset's, without the surrogates that UTF-8 cannot hold."""
+    """Return the end of a text without surrogates, which UTF-8 cannot encode; it may quote a model or a dataset."""
     return detail[-DETAIL_CHARACTERS:].encode(errors="replace").decode()
 
 
 class StopRequested(Exception):
-    """Someone outside wants the run to stop at the next boundary between micro-batches."""
+    """The supervisor or a signal asks the run to stop before the next micro-batch."""
 
     def __init__(self, status: Literal["cancelled", "paused", "interrupted"]) -> None:
         super().__init__(status)

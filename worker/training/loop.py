@@ -1,4 +1,4 @@
-"""The training loop. `train` tells the whole story in order; what it calls next door is named after what it does."""
+"""The training loop. `train` shows all steps in order; the helpers are named after their effect."""
 
 import time
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ def count_steps(spec: JobSpec, steps_per_epoch: int) -> int:
 
 
 def train(run: Run) -> None:
-    """Train to the last step, from wherever the run stands. Else leaves by StopRequested or TrainingError only."""
+    """Train from the run's current step to the last one. Raises StopRequested and TrainingError only."""
     parameters, progress, training = run.model.adapter_parameters, run.progress, run.spec.training
     run.remember_generators()
-    _evaluate_if_due(run)  # before training, or where an attempt ended before its evaluation
+    _evaluate_if_due(run)  # before training, or if an earlier attempt ended before its evaluation
     while progress.step < run.total_steps and not is_stale(
         progress.evaluations, training.early_stopping
     ):
@@ -49,7 +49,7 @@ def train(run: Run) -> None:
         run.watchdog.check_adapter(step)
         run.remember_generators()
 
-        run.model.device.synchronize()  # a GPU may still be at work: the step is over when its update is
+        run.model.device.synchronize()  # a GPU may still be computing: the step ends when its update ends
         seconds = time.monotonic() - started
         progress.step = step
         progress.step_nll.append(nll)
@@ -73,13 +73,13 @@ def train(run: Run) -> None:
 
 
 def measure(run: Run) -> Evaluation:
-    """Evaluate the adapter as it stands and record it; at once if that has been done."""
+    """Evaluate the current adapter and record the result; reuse the recorded one if it is current."""
     progress = run.progress
     if progress.latest is not None and progress.is_evaluated():
         return progress.latest
     run.recorder.phase(Phase.EVALUATING, progress.step, run.total_steps)
     result = score(run)
-    if not progress.is_evaluated():  # else an attempt before this one has recorded it
+    if not progress.is_evaluated():  # else an earlier attempt has recorded it
         run.recorder.evaluation(progress.step, result.loss, result.tokens, result.seconds)
         progress.evaluations.append(EvalPoint(step=progress.step, loss=result.loss))
     progress.latest = result
@@ -103,7 +103,7 @@ def score(run: Run) -> Evaluation:
 
 
 def save_checkpoint(run: Run) -> None:
-    """Save a checkpoint of the last whole step, unless that is done or there is none."""
+    """Save a checkpoint of the last complete step, unless there is none or it is already saved."""
     step = run.progress.step
     if step == run.last_saved_step:
         return
@@ -121,17 +121,18 @@ def _evaluate_if_due(run: Run) -> None:
 
 
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
-    """Leave the gradient of the window's mean loss in the parameters; return its summed NLL and its tokens.
+    """Put the gradient of the window's mean loss into the parameters; return its summed NLL and its tokens.
 
-    Summed over supervised tokens and divided once, so that the packing changes memory, not the result; and divided in
-    the adapter's float32, for in bfloat16 a factor that is no power of two rounds all gradients the same way.
+    The loss is summed over supervised tokens and divided once, so that the packing affects memory, not the result. The
+    division is in the adapter's float32, because in bfloat16 a factor that is not a power of two would round all
+    gradients in the same direction.
     """
     tokens = supervised_tokens(window)
     device = run.model.device.torch_device
 
     def gradients(token_budget: int) -> float:
         run.model.peft_model.train()
-        run.optimizer.zero_grad(set_to_none=False)  # their memory is kept
+        run.optimizer.zero_grad(set_to_none=False)  # keep their memory
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in pack(window, token_budget, together=run.model.packs):
             run.between()

@@ -1,4 +1,4 @@
-"""One run over one run directory: load the spec, wire the parts, train, save, and write the outcome last."""
+"""Runs one run directory: load the spec, assemble the parts, train, save, and write the outcome last."""
 
 import contextlib
 import errno
@@ -50,11 +50,11 @@ from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""No room: on the disk, in the user's share of it, or for a file of this length."""
+"""Errors that mean no space: on the disk, in the user's quota, or for a file of this size."""
 
 
 def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
-    """Run the whole program; whatever happens, return how it ended. The outcome is written by then."""
+    """Run the whole program, write the outcome and return it, whatever error occurs."""
     progress = Progress()
     try:
         reserve_room(run_dir)
@@ -64,8 +64,8 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None)
         outcome = Outcome(status="succeeded", step=progress.step)
     except StopRequested as request:
         outcome = Outcome(status=request.status, step=progress.step)
-    except Exception as error:  # noqa: BLE001 - the outer door: every error becomes an outcome
-        with contextlib.suppress(OSError):  # the output lies on the disk that may be full
+    except Exception as error:  # noqa: BLE001 - outermost handler: every error becomes an outcome
+        with contextlib.suppress(OSError):  # the output is on the disk that may be full
             traceback.print_exc()
         outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
     write_outcome(run_dir, outcome)
@@ -73,7 +73,7 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None)
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return the typed failure that an exception of any kind stands for."""
+    """Return the typed failure for any exception."""
     if isinstance(error, TrainingError):
         return error.failure
     reason = FailureReason.CRASHED
@@ -90,7 +90,7 @@ def failure_of(error: Exception) -> Failure:
 def _says_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in _FULL
-    # safetensors and torch wrap the error of the system in one of their own.
+    # safetensors and torch wrap the system's error in their own.
     return any(os.strerror(number) in str(error) for number in _FULL)
 
 
@@ -161,14 +161,14 @@ def _run(
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
-    """Train under the watchdog's eyes. Leave the adapter to keep in the model, and return its evaluation."""
+    """Train under the watchdog. Leave the adapter to keep in the model, and return its evaluation."""
     ended = run.watchdog.watch(on_hang, hang_seconds)
     try:
         train(run)
         final = measure(run)
         best = run.progress.best
         if best is not None and best.loss < final.loss:
-            save_checkpoint(run)  # from here on the adapter is not the last step's any more
+            save_checkpoint(run)  # before another adapter replaces that of the last step
             snapshot.put_adapter(run, best.weights)
             run.recorder.log(
                 f"the adapter of step {best.step} is kept: it has the lowest eval loss"
@@ -188,7 +188,7 @@ def _save_before_leaving(run: Run, request: StopRequested) -> None:
     try:
         save_checkpoint(run)
     except (TrainingError, OSError, SafetensorError) as error:
-        if request.status == "paused":  # what is paused must be there to go on from
+        if request.status == "paused":  # a paused job needs its checkpoint to resume
             raise
         run.recorder.log(f"no checkpoint could be saved before leaving: {error}", "error")
 
@@ -215,13 +215,13 @@ def _resume(run: Run, place: Path, placed: Placed) -> None:
 
 def _hang_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], None]:
     def end(failure: Failure) -> None:
-        # The main thread hangs, so that nothing can be unwound: say why, and go.
+        # The main thread hangs, so the stack cannot unwind: write the reason and exit.
         with contextlib.suppress(OSError):
             print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
         try:
             write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
-        finally:  # what hangs may be the disk
+        finally:  # the disk may be the cause of the hang
             os._exit(0)
 
     return end

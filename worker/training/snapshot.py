@@ -1,7 +1,7 @@
-"""A run as a snapshot and back: adapter, optimizer, generators, position, and the sums behind every mean.
+"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, position, and the sums behind every mean.
 
-The learning rate needs no state: it is a function of the step. Nothing in a run draws from Python's or NumPy's
-global generators once the adapter is made, so that torch's are the only ones kept.
+The learning rate needs no state: it is a function of the step. After the adapter is created, a run draws nothing from
+Python's or NumPy's global generators, so only torch's generators are saved.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from worker.training.rundir.checkpoint import CheckpointState, Snapshot
 from worker.training.state import BestAdapter, Run
 
 _DEVICE = ("device", "processor", "device_memory_gib")
-"""Circumstances that tell one device from another."""
+"""Circumstances that distinguish devices."""
 
 
 def take(run: Run) -> Snapshot:
-    """Return the run as it stood after its last optimizer step, a torn update left out."""
+    """Return the state of the run after its last optimizer step, without an unfinished update."""
     progress = run.progress
     tensors: dict[str, Tensor] = {f"adapter.{name}": value for name, value in run.adapter().items()}
     for number, values in run.optimizer.state_dict()["state"].items():
@@ -49,12 +49,12 @@ def take(run: Run) -> Snapshot:
         phase_seconds=run.phase_seconds(),
         evaluations=progress.evaluations,
     )
-    # Copies: the run may go on while they are written.
+    # Copy: the run may continue while they are written.
     return Snapshot(state, {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})
 
 
 def restore(run: Run, snapshot: Snapshot) -> list[str]:
-    """Put the run where the snapshot was taken. Return what had to change, so that bits may differ from here on."""
+    """Restore the run from a snapshot. Return the changed circumstances, which may change the last digits."""
     _check_identity(identity(run), snapshot.state.identity)
     changed = _adopt_circumstances(run, snapshot.state)
     state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
@@ -75,7 +75,7 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
         )
     if state.best_step is not None:
         loss = next(point.loss for point in state.evaluations if point.step == state.best_step)
-        # Copies: what was loaded is mapped from a file that is pruned some day.
+        # Copy: the loaded tensors are mapped from a file that will be pruned.
         best = {name: value.clone() for name, value in _part(tensors, "best.").items()}
         progress.best = BestAdapter(state.best_step, loss, best)
     run.generators = _part(tensors, "generator.")
@@ -84,14 +84,14 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
 
 
 def put_adapter(run: Run, weights: dict[str, Tensor]) -> None:
-    """Give the adapter other weights, by name."""
+    """Set the adapter's weights, by name."""
     with torch.no_grad():
         for name, parameter in run.adapter().items():
             parameter.copy_(weights[name])
 
 
 def identity(run: Run) -> dict[str, str]:
-    """Return what makes two attempts the same run, by the name of the field that says so."""
+    """Return the values that identify the run, by name; they are equal in all its attempts."""
     spec = run.spec
     return {
         "model": spec.model,
@@ -107,7 +107,7 @@ def identity(run: Run) -> dict[str, str]:
 
 
 def circumstances(run: Run) -> dict[str, str | int]:
-    """Return what bit-equal numbers depend on besides the run itself."""
+    """Return the circumstances, besides the run itself, on which bit-identical numbers depend."""
     device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
@@ -126,7 +126,7 @@ def circumstances(run: Run) -> dict[str, str | int]:
 
 
 def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
-    # What an earlier version did not write down does not differ.
+    # Ignore values that an earlier version did not save.
     different = [name for name, value in own.items() if theirs.get(name, value) != value]
     if not different:
         return
@@ -142,7 +142,7 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
 
 
 def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
-    """Take on what the attempt before chose for this very device; what it chose for another one does not suit this."""
+    """Adopt the earlier attempt's choices if it ran on the same device; choices for another device may not fit."""
     own, theirs = circumstances(run), state.circumstances
     threads = theirs.get("cpu_threads")
     if all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):

@@ -1,4 +1,4 @@
-"""Run, all parts of one run in one place, and Progress, how far it has come. What a checkpoint holds comes from here."""
+"""Run, all parts of one run, and Progress, how far it has come. Checkpoints save state from here."""
 
 from dataclasses import dataclass, field
 
@@ -29,28 +29,28 @@ class BestAdapter:
 
 @dataclass
 class Progress:
-    """How far the run has come, over all its attempts, and the sums behind every mean that it reports."""
+    """The progress of a run over all its attempts, and the sums behind every mean that it reports."""
 
     step: int = 0
-    """Optimizer steps done."""
+    """Number of completed optimizer steps."""
     step_nll: list[float] = field(default_factory=list)
     """Summed NLL of each step's window, in nats."""
     step_tokens: list[int] = field(default_factory=list)
-    """Supervised tokens of each step's window."""
+    """Number of supervised tokens in each step's window."""
     tokens: int = 0
-    """Tokens trained on, prompts included."""
+    """Number of trained tokens, including prompts."""
     training_seconds: float = 0.0
-    """Time spent in steps alone."""
+    """Time spent in steps only."""
     evaluations: list[EvalPoint] = field(default_factory=list)
     base_evaluation: Evaluation | None = None
     latest: Evaluation | None = None
-    """The newest evaluation; that of this very step if the last of `evaluations` is."""
+    """The newest evaluation; it is of the current step if the last of `evaluations` is."""
     best: BestAdapter | None = None
     earlier_phase_seconds: dict[str, float] = field(default_factory=dict)
-    """Seconds that the attempts before this one spent in each phase, up to the checkpoint."""
+    """Seconds that earlier attempts spent in each phase, up to the checkpoint."""
 
     def is_evaluated(self) -> bool:
-        """Whether the adapter as it stands has been evaluated."""
+        """Whether the current adapter has been evaluated."""
         return bool(self.evaluations) and self.evaluations[-1].step == self.step
 
 
@@ -62,7 +62,7 @@ class Run:
     data: Data
     model: TrainableModel
     base_digest: str
-    """By which the base model is known again in the next attempt (see model/files.py)."""
+    """Identifies the base model in the next attempt (see model/files.py)."""
     optimizer: torch.optim.Optimizer
     windows: Windows
     total_steps: int
@@ -79,18 +79,18 @@ class Run:
     last_saved_step: int = 0
 
     def between(self) -> None:
-        """Called between micro-batches: shows a sign of life, and raises StopRequested if a stop is wanted."""
+        """Call between micro-batches: records a sign of life, and raises StopRequested if a stop is requested."""
         self.watchdog.beat()
         self.stop.check()
 
     def remember_generators(self) -> None:
-        """Keep the generators' states: this is a boundary between two steps."""
+        """Save the generators' states. Call it between two steps."""
         self.generators = {"cpu": torch.get_rng_state()}
         if self.model.device.is_cuda:
             self.generators["cuda"] = torch.cuda.get_rng_state(self.model.device.torch_device)
 
     def rewind_generators(self) -> None:
-        """Take the generators back to the last boundary."""
+        """Reset the generators to the last saved states."""
         torch.set_rng_state(self.generators["cpu"])
         if "cuda" in self.generators and self.model.device.is_cuda:
             torch.cuda.set_rng_state(self.generators["cuda"], self.model.device.torch_device)

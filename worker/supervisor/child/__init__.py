@@ -1,1 +1,1 @@
-"""The training process: starting it, stopping it, and reading how it ended. Nothing here talks to the server."""
+"""The training process: start it, stop it, and read its outcome. Nothing here talks to the server."""

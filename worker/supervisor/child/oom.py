@@ -1,4 +1,4 @@
-"""How often the kernel has killed a process of our cgroup because memory ran out."""
+"""Counts how often the kernel's OOM killer has killed a process of our cgroup."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def count_oom_kills(root: Path = CGROUP_ROOT, membership: Path = Path("/proc/self/cgroup")) -> int:
-    """Return the cgroup's oom_kill count so far (version 2, else version 1); 0 where the kernel does not say."""
+    """Return the cgroup's oom_kill count so far (version 2, else version 1); 0 if the kernel does not report it."""
     for file in _counters(root, membership):
         try:
             lines = file.read_text().splitlines()

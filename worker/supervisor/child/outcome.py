@@ -1,4 +1,4 @@
-"""How a training process ended: what its outcome.json says, else what its exit code and its last lines tell."""
+"""How a training process ended, read from its outcome.json, else from its exit code and its last output lines."""
 
 import signal
 from pathlib import Path
@@ -13,11 +13,11 @@ from worker.supervisor.child.oom import count_oom_kills
 from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
-"""How an attempt ends that was told to end."""
+"""How an attempt ends after a request to stop."""
 
 
 def read_outcome(child: Child, run_dir: RunDir, told: EndedAs | None) -> Outcome:
-    """Say how an ended child ended: in its own words if it left any, else by what it was told, else by its exit code."""
+    """Return how a child ended: by its outcome.json if there is one, else the stop request, else its exit code."""
     outcome = _own_words(run_dir)
     if outcome is not None:
         if told is not None and outcome.status == "interrupted":

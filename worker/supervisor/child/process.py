@@ -1,8 +1,9 @@
-"""The training process: start it and end it. How it ended is read in outcome.py.
+"""Starts and kills the training process; outcome.py reads how it ended.
 
-It gets an environment by allowlist (no token, no address), its own session, nothing on stdin, and dies with
-this process, into which it cannot look (processes/privacy.py): it is told our process id and asks the kernel for a parent-death signal. That signal follows the
-thread that started it, so only a main thread may call `start_child`.
+The child gets an allowlisted environment (no token, no address), its own session and an empty stdin. It cannot inspect
+this process (processes/privacy.py), and it dies with it: it gets our process id and asks the kernel for a parent-death
+signal. The kernel sends that signal when the thread that started the child ends, so only a main thread may call
+`start_child`.
 """
 
 import contextlib
@@ -27,20 +28,20 @@ class Child:
     def __init__(self, process: subprocess.Popen[bytes], oom_kills: int) -> None:
         self._process = process
         self.oom_kills = oom_kills
-        """Out-of-memory kills of our cgroup when it started."""
+        """The cgroup's count of out-of-memory kills when the child started."""
         self.exit_code: int | None = None
-        """Set once it has ended; negative: the number of the signal that ended it."""
+        """Set once the child has ended; if negative, the number of the signal that ended it."""
 
     @property
     def pid(self) -> int:
-        """Process id, which is its group's as well."""
+        """The child's process id, which is also its group id."""
         return self._process.pid
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most so long for its end; return whether it has ended. What is left of its group ends with it."""
+        """Wait at most `seconds` for the child to end, then kill the rest of its group; return whether it has ended."""
         end = time.monotonic() + seconds
         while self.exit_code is None:
-            # Looked at without reaping, so that the group's number cannot be anyone else's when it is killed.
+            # Check without reaping: until it is reaped, the kernel cannot reuse the group id that we kill.
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self._kill_group()
                 self.exit_code = self._process.wait()
@@ -52,17 +53,17 @@ class Child:
         return True
 
     def terminate(self) -> None:
-        """Ask it to stop at the next micro-batch (SIGTERM)."""
+        """Ask the child to stop at the next micro-batch (SIGTERM)."""
         if self.exit_code is None:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it and its whole group at once (SIGKILL)."""
+        """Kill the child and its whole group at once (SIGKILL)."""
         if self.exit_code is None:
             self._kill_group()
 
     def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError):  # nothing of it is left
+        with contextlib.suppress(ProcessLookupError):  # the whole group has ended
             os.killpg(self.pid, signal.SIGKILL)
 
 
@@ -73,7 +74,7 @@ def start_child(
     environ: Mapping[str, str],
     program: tuple[str, ...] = PROGRAM,
 ) -> Child:
-    """Start the training program over a run directory. It inherits the device's lock."""
+    """Start the training program in a run directory. The child inherits the device lock."""
     oom_kills = count_oom_kills()
     with run_dir.output.open("ab") as output:
         process = subprocess.Popen(
@@ -90,16 +91,13 @@ def start_child(
 
 
 def child_environment(device: Device, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the training process's environment: what may be passed on, the device, and no hub."""
+    """Return the training process's environment: the allowlisted variables, the device, and no access to the hub."""
     passed = choose(environ, *BASIC, *COMPUTE)
     visible = (device.uuid or "") if device.kind == "cuda" else ""
-    return (
-        passed
-        | {
-            "CUDA_VISIBLE_DEVICES": visible,
-            "HF_HUB_OFFLINE": "1",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONSAFEPATH": "1",  # the run directory is its working directory, and no place to import from
-            "TOKENIZERS_PARALLELISM": "true",
-        }
-    )
+    return passed | {
+        "CUDA_VISIBLE_DEVICES": visible,
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # its working directory is the run directory; never import from there
+        "TOKENIZERS_PARALLELISM": "true",
+    }

@@ -1,6 +1,6 @@
-"""How a running attempt is made to stop: a request in the run directory, then SIGTERM, then SIGKILL.
+"""Stops a running attempt: a request in the control file, then SIGTERM, then SIGKILL.
 
-Also the flag that SIGTERM to this process sets, so that a job is handed back instead of lost.
+Also holds the flag that SIGTERM to this process sets, so that the worker hands its job back instead of losing it.
 """
 
 import signal
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
-    """An attempt ends because it was told to, before its training process could say so itself."""
+    """The attempt was asked to stop and ends before its training process has written an outcome."""
 
     def __init__(self, status: EndedAs) -> None:
         super().__init__(status)
@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class StopFlag:
-    """Whether this worker was told to stop. Plain attributes: they are set inside a signal handler."""
+    """Whether this worker must stop. Uses plain attributes because a signal handler sets them."""
 
     def __init__(self, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
@@ -37,24 +37,24 @@ class StopFlag:
 
     @property
     def is_set(self) -> bool:
-        """Whether this worker was told to stop."""
+        """Whether this worker must stop."""
         return self._give_up_at is not None
 
     @property
     def left(self) -> float:
-        """Share of the grace that is left: 1 until this worker is told to stop."""
+        """Share of the grace period that is left: 1 until the flag is set."""
         if self._give_up_at is None:
             return 1.0
         left_seconds = self._give_up_at - boottime()
         return max(0.0, left_seconds / self._grace_seconds) if self._grace_seconds else 0.0
 
     def set(self) -> None:
-        """Tell this worker to stop; a second time changes nothing."""
+        """Set the flag; a second call changes nothing."""
         if self._give_up_at is None:
             self._give_up_at = boottime() + self._grace_seconds
 
     def wait(self, seconds: float) -> None:
-        """Sleep. Raises Stopped once the flag has been set for longer than its grace."""
+        """Sleep. Raises Stopped once the flag has been set for longer than the grace period."""
         end = boottime() + seconds
         while (left := end - boottime()) > 0:
             if self._give_up_at is not None and boottime() >= self._give_up_at:
@@ -64,10 +64,10 @@ class StopFlag:
 
 @contextmanager
 def stop_on_sigterm(grace_seconds: float) -> Iterator[StopFlag]:
-    """Turn SIGTERM into a flag while the block runs. Celery's pool processes otherwise die of it."""
+    """Turn SIGTERM into a flag while the block runs. By default SIGTERM kills Celery's pool processes."""
     flag = StopFlag(grace_seconds)
 
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the shape of a handler
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature of a handler
         flag.set()
 
     before = signal.signal(signal.SIGTERM, handle)
@@ -78,7 +78,7 @@ def stop_on_sigterm(grace_seconds: float) -> Iterator[StopFlag]:
 
 
 def ended_as(wanted: Wanted, is_shutting_down: bool) -> EndedAs | None:
-    """Return how an attempt ends if it ends now because of what is wanted; None if it was to go on."""
+    """Return the status of an attempt that stops now because of `wanted` or a shutdown; None if it should continue."""
     if wanted is Wanted.CANCEL:
         return "cancelled"
     if wanted is Wanted.PAUSE:
@@ -87,7 +87,7 @@ def ended_as(wanted: Wanted, is_shutting_down: bool) -> EndedAs | None:
 
 
 class Stopping:
-    """Makes a child follow what is wanted of it: asked first, then told, then killed."""
+    """Makes a child obey `wanted`, in steps: control file, then SIGTERM, then SIGKILL."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Stopping:
         self._kill_at: float | None = None
 
     def follow(self, wanted: Wanted, is_shutting_down: bool) -> None:
-        """Take the next step, if its time has come."""
+        """Take the next step if it is due."""
         now = self._clock()
         if wanted is not self._control:
             write_model(self._run_dir.control, Control(wanted=wanted))

@@ -1,6 +1,6 @@
-"""Training processes of this worker that outlived their supervisor. There should be none; this makes sure.
+"""Kills orphaned training processes of this worker. There should be none; this is a safeguard.
 
-Such a process names the supervisor that started it on its command line, and has another parent now.
+An orphan's command line names the supervisor that started it, but its parent is another process now.
 """
 
 import os
@@ -16,7 +16,7 @@ def reap_strays(home: Path, proc: Path = Path("/proc")) -> list[int]:
     """Kill orphaned training processes over run directories under home; return their process ids."""
     strays = [int(entry.name) for entry in proc.iterdir() if _is_stray(entry, home)]
     for pid in strays:
-        log.warning("killing a training process that outlived its supervisor", pid=pid)
+        log.warning("killing an orphaned training process", pid=pid)
         try:
             os.killpg(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -30,7 +30,7 @@ def _is_stray(entry: Path, home: Path) -> bool:
     try:
         arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-    except OSError:  # it has ended meanwhile, or is another user's
+    except OSError:  # it has ended in the meantime, or belongs to another user
         return False
     if "--parent-pid" not in arguments[:-2]:
         return False

@@ -1,4 +1,4 @@
-"""The machine that this worker runs on: device, device lock, names, models on disk, clock, load.
+"""The host of this worker: device, device lock, names, models on disk, clock, load.
 
-Nothing here knows of an attempt or talks to the server.
+Nothing here knows about attempts or talks to the server.
 """

@@ -1,11 +1,11 @@
-"""The boot-time clock, the only one that the supervisor measures an attempt by.
+"""The boot-time clock; the supervisor measures attempts with no other.
 
-It never jumps, and it counts the time that the host was suspended.
+It never jumps, and it includes time during which the host was suspended.
 """
 
 import time
 
 
 def boottime() -> float:
-    """Return seconds since boot, suspends included."""
+    """Return seconds since boot, including time suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

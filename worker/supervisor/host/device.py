@@ -1,4 +1,4 @@
-"""What this worker computes on, found without torch: NVML for a GPU, /proc for a CPU."""
+"""Finds this worker's device without torch: NVML for a GPU, /proc for a CPU."""
 
 import os
 import re
@@ -12,11 +12,11 @@ from contracts.attempt import Device
 
 
 class DeviceMissing(Exception):
-    """The device that the settings ask for is not there."""
+    """The device that the settings require is not available."""
 
 
 def find_device(wanted: Literal["auto", "cuda", "cpu"], environ: Mapping[str, str]) -> Device:
-    """Return the device of this worker: the first GPU that CUDA_VISIBLE_DEVICES leaves visible, or the CPU."""
+    """Return this worker's device: the first GPU that CUDA_VISIBLE_DEVICES leaves visible, or the CPU."""
     if wanted == "cpu":
         return _cpu()
     try:
@@ -59,14 +59,14 @@ def _handle(visible: str | None) -> Any:
         return pynvml.nvmlDeviceGetHandleByIndex(int(first))
     if first.startswith(("GPU-", "MIG-")):
         return pynvml.nvmlDeviceGetHandleByUUID(first)
-    return None  # empty, or -1: no GPU is meant to be seen
+    return None  # empty or -1: all GPUs are hidden on purpose
 
 
 def _memory(handle: Any) -> int:
     try:
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except pynvml.NVMLError:
-        return 0  # a GPU that shares the host's memory does not say
+        return 0  # a GPU that shares the host's memory does not report it
 
 
 def _text(value: str | bytes) -> str:

@@ -1,9 +1,9 @@
-"""One training at a time on a device: a flock that the training process inherits.
+"""One training process at a time per device: a flock that the training process inherits.
 
-The kernel frees it when the last holder is gone, so no second training starts on a GPU that an orphan still uses.
-Whoever has just taken it therefore knows that whatever trained under it is over, and may tell the server so: the file
-holds the lock's name and counts the turns in which that is said. A GPU's lock is the same for all services that this
-user runs on this host.
+The kernel releases it when the last holder exits, so no second training starts on a GPU that an orphan still uses.
+A worker that has just acquired the lock therefore knows that all earlier training under it has ended, and may report
+that to the server. The file holds the lock's name and a counter of those reports. All services that this user runs on
+this host share the lock of a GPU.
 """
 
 import fcntl
@@ -25,19 +25,19 @@ class DeviceBusy(Exception):
 
 
 class LockDirRefused(Exception):
-    """The directory of the GPUs' locks is another user's, who could take them away from under us."""
+    """The directory of the GPU locks belongs to another user, who could remove the locks while we hold them."""
 
 
 def find_lock_dir(settings: Settings, device: Device) -> Path:
-    """Return where a device's lock lies. The GPUs' directory is made, and refused unless it is ours.
+    """Return the directory of a device's lock. Creates that of the GPUs; raises LockDirRefused unless it is ours.
 
-    What is locked of a CPU is its worker alone, so that lies in the work directory.
+    The lock of a CPU covers only its own worker, so it is in the work directory.
     """
     if device.kind == "cpu":
         return settings.work_dir / "locks"
     path = settings.lock_dir
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for found in (path.lstat(), path.stat()):  # the name, which may be a link, and what it names
+    for found in (path.lstat(), path.stat()):  # a possible link, and its target
         if found.st_uid != os.geteuid():
             raise LockDirRefused(
                 f"the directory of locks {path} belongs to user {found.st_uid}, not to us; "
@@ -49,7 +49,7 @@ def find_lock_dir(settings: Settings, device: Device) -> Path:
 
 @contextmanager
 def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Iterator[int]:
-    """Hold the lock of a device while the block runs, and give its file descriptor. Raises DeviceBusy."""
+    """Hold the lock of a device while the block runs, and yield its file descriptor. Raises DeviceBusy."""
     lock_dir.mkdir(parents=True, exist_ok=True)
     path = lock_dir / f"{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -57,15 +57,15 @@ def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Ite
         _take(descriptor, path, time.monotonic() + patience_seconds)
         yield descriptor
     finally:
-        # Closed, not unlocked: unlocking would free it under a child that still holds it.
+        # Close, do not unlock: unlocking would release it while a child still holds it.
         os.close(descriptor)
 
 
 def take_turn(descriptor: int) -> Idle:
-    """Begin the next turn of a held lock under which nothing trains, and return what to say of it."""
+    """Begin the next turn of a held lock under which nothing trains, and return the report for the server."""
     try:
         last = Idle.model_validate_json(os.pread(descriptor, 1000, 0))
-    except ValidationError:  # a new file, or a damaged one: nothing can be said of what was before
+    except ValidationError:  # a new or damaged file: it proves nothing about earlier attempts
         last = Idle(slot=secrets.token_hex(16), turn=1)
     turn = last.model_copy(update={"turn": last.turn + 1})
     content = turn.model_dump_json().encode()

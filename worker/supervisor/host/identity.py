@@ -1,4 +1,4 @@
-"""Who this worker is: its stable name, its device, its models and the versions it runs."""
+"""This worker's identity: its stable name, its device, its models and the package versions."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datase
 
 
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
-    """Return what this worker says of itself. Raises DeviceMissing."""
+    """Return this worker's description of itself. Raises DeviceMissing."""
     device = find_device(settings.device, environ)
     host = socket.gethostname()
     worker = WorkerInfo(
@@ -30,30 +30,30 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
 
 
 def with_models_of_now(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
-    """Return the worker with the models that lie under its root at this moment."""
+    """Return the worker with the models that are under its models root now."""
     if settings.hub:
         return worker
     return worker.model_copy(update={"models": list_models(settings.models_dir)})
 
 
 def slot_name(worker: WorkerInfo) -> str:
-    """Return the name under which this worker's device is locked: a GPU by its uuid, a CPU by its worker."""
+    """Return the name of this worker's device lock: a GPU's uuid, or the worker's name for a CPU."""
     return slug(worker.device.uuid or f"cpu-{worker.worker_id}")
 
 
 def slug(name: str) -> str:
-    """Return a name as one safe part of a path."""
+    """Return a name as one safe component of a path."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "_"
 
 
 def describe_device(device: Device) -> str:
-    """Return a device as a person would name it."""
+    """Return a human-readable name of a device."""
     memory = f", {device.memory_bytes / 2**30:.1f} GiB" if device.memory_bytes else ""
     return f"{device.kind} {device.name}{memory}".replace("  ", " ")
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of the packages that decide what a run computes."""
+    """Return the versions of the packages that affect the results of a run."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -1,6 +1,6 @@
-"""What a machine does while an attempt trains: GPU by NVML, processors and memory by /proc. Without torch.
+"""The host's load while an attempt trains: GPU from NVML, CPU and memory from /proc. Without torch.
 
-Whatever cannot be measured here is left out; nothing of this can fail an attempt.
+Values that cannot be measured are left out; a failed measurement never fails an attempt.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ PROC = Path("/proc")
 
 
 class System:
-    """Measures every few seconds, as long as it is open."""
+    """Measures every few seconds while it is open."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class System:
                 pynvml.nvmlShutdown()
 
     def look(self) -> dict[str, float]:
-        """Return what is measured now; nothing if it is not yet time."""
+        """Return the current measurements; empty if the next one is not due yet."""
         if self._clock() < self._due_at:
             return {}
         self._due_at = self._clock() + self._every_seconds
@@ -78,12 +78,12 @@ class System:
 
 
 def _processor_ticks(proc: Path) -> tuple[int, int] | None:
-    """Return (busy, all) ticks of all processors since the start."""
+    """Return (busy, total) ticks of all processors since boot."""
     try:
         ticks = [int(tick) for tick in (proc / "stat").read_text().split("\n")[0].split()[1:9]]
     except (OSError, ValueError):
         return None
-    idle = sum(ticks[3:5])  # idle and waiting for a disk
+    idle = sum(ticks[3:5])  # idle and iowait
     return sum(ticks) - idle, sum(ticks)
 
 
@@ -114,7 +114,7 @@ def _ask(question: Callable[[Any], float], gpu: Any) -> float | None:
     try:
         return float(question(gpu))
     except pynvml.NVMLError:
-        return None  # not every device knows every answer
+        return None  # not every device supports every query
 
 
 GPU_QUESTIONS: Mapping[str, Callable[[Any], float]] = {

@@ -1,7 +1,7 @@
-"""Requests to the hub, and the process (hub_process.py) that answers one while the attempt stays in touch.
+"""Hub requests, each handled by a separate process (hub_process.py) while the supervisor keeps syncing.
 
-A separate process, because a download can take an hour: the supervisor keeps syncing, can end it at once, and never
-imports the hub's libraries.
+It is a separate process because a download can take an hour: the supervisor can kill it at once, and never imports the
+hub's libraries.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from processes.environment import BASIC, HUB, choose
 
 
 class ModelRequest(Tolerant):
-    """Bring a model."""
+    """Download a model."""
 
     type: Literal["model"] = "model"
     name: str
@@ -30,7 +30,7 @@ class ModelRequest(Tolerant):
 
 
 class DatasetRequest(Tolerant):
-    """Bring a dataset and write it as JSONL."""
+    """Download a dataset and write it as JSONL."""
 
     type: Literal["dataset"] = "dataset"
     source: HubDataset
@@ -41,7 +41,7 @@ HubRequest = Annotated[ModelRequest | DatasetRequest, Field(discriminator="type"
 
 
 class HubAnswer(Tolerant):
-    """What came of it: a commit and, for a model, its directory; or a failure."""
+    """The result: a commit and, for a model, its directory; or a failure."""
 
     commit: str | None = None
     path: Path | None = None
@@ -54,7 +54,7 @@ def fetch(
     parent_pid: int,
     pulse: Callable[[], object],
 ) -> HubAnswer:
-    """Bring something from the hub. Calls pulse about ten times a second; what it raises ends the process."""
+    """Run a request to the hub. Calls pulse about ten times a second; if pulse raises, the process is killed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             [
@@ -98,5 +98,5 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 def _hand_over(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # its exit is handled below
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # the code below handles its exit
             process.stdin.write(json.dumps(variables | quiet).encode())

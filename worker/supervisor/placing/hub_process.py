@@ -1,7 +1,7 @@
 """Downloads from the hub: `python -m worker.supervisor.placing.hub_process PARENT_PID REQUEST`. Started by hub.py.
 
-The request is one argument of JSON, and the answer is one line of JSON on stdout. The hub's libraries read variables
-such as the token; they arrive on stdin, where no other process can see them.
+The request is one JSON argument, and the response is one line of JSON on stdout. The hub's libraries read environment
+variables such as the token; these arrive on stdin, where no other process can see them.
 """
 
 import errno
@@ -32,11 +32,11 @@ ALLOWED = (
     "chat_template.jinja",
     "chat_template.json",
 )
-"""Files taken from a model's repository: weights that hold no code, and what the tokenizer needs."""
+"""Files downloaded from a model's repository: weights that hold no code, and the tokenizer's files."""
 
 
 def bring_model(request: ModelRequest) -> HubAnswer:
-    """Bring the allowed files of a model into the hub's cache; return the directory and its commit."""
+    """Download the allowed files of a model into the hub's cache; return the directory and its commit."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  # only this process pays for it
 
     path = Path(
@@ -58,7 +58,7 @@ def bring_model(request: ModelRequest) -> HubAnswer:
 
 
 def bring_dataset(request: DatasetRequest) -> HubAnswer:
-    """Bring a dataset at one commit and write its rows as JSONL."""
+    """Download a dataset at one commit and write its rows as JSONL."""
     from datasets import load_dataset  # noqa: PLC0415  # only this process pays for it
     from huggingface_hub import HfApi  # noqa: PLC0415
 
@@ -74,12 +74,12 @@ def bring_dataset(request: DatasetRequest) -> HubAnswer:
 
 
 def answer(request: HubRequest) -> HubAnswer:
-    """Carry out a request; whatever goes wrong becomes a typed failure."""
+    """Run a request; any error becomes a typed failure."""
     try:
         if isinstance(request, ModelRequest):
             return bring_model(request)
         return bring_dataset(request)
-    except Exception as error:  # noqa: BLE001  # this process's outer door: the hub's libraries raise many kinds
+    except Exception as error:  # noqa: BLE001  # outermost handler: the hub's libraries raise many kinds
         return HubAnswer(failure=_failure(request, error))
 
 
@@ -99,7 +99,7 @@ def _failure(request: HubRequest, error: Exception) -> Failure:
 
 
 def main(arguments: list[str]) -> None:
-    """Answer the request on stdout. Whatever the hub's libraries print goes to stderr."""
+    """Run the request and write the response to stdout. All output of the hub's libraries goes to stderr."""
     parent_pid, text = int(arguments[0]), arguments[1]
     keep_private(os.environ)
     die_with_parent(parent_pid)

@@ -1,4 +1,4 @@
-"""Where a model lies: a directory under the models root, which wins, or a snapshot brought from the hub."""
+"""Locates a model: a directory under the models root, which takes precedence, or a snapshot from the hub."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from contracts.failure import Failure, FailureReason
 
 
 class PlacingFailed(Exception):
-    """A model or dataset cannot be put in place; the failure says why."""
+    """A model or dataset cannot be placed; the failure says why."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.reason}: {failure.detail}")
@@ -17,21 +17,21 @@ class PlacingFailed(Exception):
 
 @dataclass(frozen=True)
 class PlacedModel:
-    """A model that lies ready."""
+    """A model that is ready on disk."""
 
     path: Path
     revision: str | None
-    """Commit of the hub; None for a directory of our own."""
+    """The hub's commit; None for a directory under the models root."""
     roots: list[Path]
-    """Real directories that hold every file that the model may lead to."""
+    """Real directories that contain every file to which the model's links may resolve."""
 
 
 def find_local(models_dir: Path | None, name: str) -> PlacedModel | None:
-    """Return the model under the root, or None. Raises PlacingFailed if it leads to a file that is not the worker's to use.
+    """Return the model under the root, or None. Raises PlacingFailed if a link of the model leaves the allowed roots.
 
-    The worker's operator alone writes to the models root itself, so a link there may lead anywhere, such as to a larger
-    disk. What is in a model's directory came with the model: its links must stay under the models root, or in the
-    directory to which the operator's link leads.
+    Only the worker's operator writes to the models root itself, so a link directly in it may point anywhere, such as
+    to a larger disk. The files inside a model's directory came with the model: their links must stay under the models
+    root, or inside the directory to which the operator's link points.
     """
     if models_dir is None or not (models_dir / name / "config.json").exists():
         return None
@@ -43,14 +43,14 @@ def find_local(models_dir: Path | None, name: str) -> PlacedModel | None:
 
 
 def placed_snapshot(name: str, directory: Path, commit: str | None) -> PlacedModel:
-    """Return a snapshot in the hub's cache. Raises PlacingFailed if it leads to a file outside that model's cache."""
+    """Return a snapshot in the hub's cache. Raises PlacingFailed if a link points outside that model's cache."""
     roots = [_home_of(directory.resolve())]
     _check_within(name, directory, roots)
     return PlacedModel(directory, commit, roots)
 
 
 def _home_of(directory: Path) -> Path:
-    """Return the directory that holds what a model's directory leads to: a snapshot of the hub's cache links to blobs beside it."""
+    """Return the directory that contains a model's link targets: a snapshot links to blobs beside it in the cache."""
     if directory.parent.name == "snapshots" and directory.parent.parent.name.startswith("models--"):
         return directory.parent.parent
     return directory
@@ -58,7 +58,7 @@ def _home_of(directory: Path) -> Path:
 
 def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
     for path in (directory, *sorted(directory.rglob("*"))):
-        # realpath, since Path.resolve raises on a link that leads to itself.
+        # realpath, because Path.resolve raises on a link that points to itself.
         real = Path(os.path.realpath(path))
         if not any(real.is_relative_to(root) for root in roots):
             place = "the model's directory" if path == directory else path.relative_to(directory)
@@ -72,7 +72,7 @@ def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
 
 
 def not_found(name: str, models_dir: Path | None, hub: str) -> PlacingFailed:
-    """Return the failure of a model that is nowhere, with what was looked for. `hub`: why the hub did not give it."""
+    """Return the failure for a model that was not found, naming the places searched. `hub`: why the hub had none."""
     looked = (
         f"no directory {name!r} with a config.json under the worker's models root"
         if models_dir is not None

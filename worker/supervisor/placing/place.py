@@ -1,4 +1,4 @@
-"""Lays down a run directory: the spec, the model and the data, so that the training program needs nobody else."""
+"""Fills a run directory with the spec, the model and the data; the training program needs nothing else."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ from worker.supervisor.server.client import Server
 
 
 class Placer:
-    """Puts in place what one claim asks for. `pulse` keeps the attempt in touch meanwhile and may raise to end it."""
+    """Places the inputs of one claim. `pulse` keeps syncing with the server and may raise to end the attempt."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Placer:
         write_model(run_dir.spec, claim.spec)
         home = run_dir.path.parent
         resumer = Resumer(claim, self._server, home, self._pulse, self._notes)
-        # What goes on from a checkpoint trains on the very commits that it was made with.
+        # An attempt that resumes from a checkpoint uses the same commits as the attempt that wrote it.
         resumed = resumer.resume(run_dir)
         origin = resumed.origin if resumed else Origin()
         model = self._model(claim.spec.model_revision or origin.model_revision)
@@ -137,7 +137,7 @@ class Placer:
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete a run directory that is done with, and others beyond the number kept: the oldest without a checkpoint first."""
+    """Delete a run directory unless `keep_run`, then others beyond `kept_runs`: oldest without a checkpoint first."""
     if not keep_run:
         shutil.rmtree(run_dir.path, ignore_errors=True)
     siblings = sorted(

@@ -1,7 +1,7 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
 The newest is tried first; a damaged one is skipped with a note. Earlier attempts may have left records here that the
-server lacks. They are handed in first, and a checkpoint beyond the server's records is skipped as well.
+server lacks. The worker uploads them first, and skips a checkpoint beyond the server's records as well.
 """
 
 import errno
@@ -36,20 +36,20 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Damaged(Exception):
-    """A checkpoint that cannot be started from."""
+    """A checkpoint from which no attempt can resume."""
 
     code = "checkpoint_damaged"
 
 
 class Unrecorded(Damaged):
-    """A checkpoint beyond the records that the server has: going on from it would leave a hole in the history."""
+    """A checkpoint beyond the server's records: resuming from it would leave a gap in the history."""
 
     code = "checkpoint_unrecorded"
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Up to which step the server has an earlier attempt's records, and why not further."""
+    """The last step of an earlier attempt that the server has records of, and why it has no later ones."""
 
     step: int
     reason: str
@@ -64,7 +64,7 @@ class LocalCheckpoint:
     origin: Origin
     path: Path
     recorded: Recorded
-    """What the server has of its attempt."""
+    """The records of its attempt that the server has."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ Checkpoint = LocalCheckpoint | StoredCheckpoint
 
 
 class Resumer:
-    """Finds and brings what one claim starts from. `home` holds the run directories of this worker."""
+    """Finds and fetches the checkpoint that one claim resumes from. `home` holds this worker's run directories."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the best checkpoint that is whole, and return it; None: start from the first step."""
+        """Fill `resume/` with the best intact checkpoint and return it; None: start from the first step."""
         left = dict(self._left_here())
         recorded = {name: self._hand_in(*pair) for name, pair in left.items()}
         found: list[Checkpoint] = [*_local(left, recorded), *map(_stored, self._claim.resume)]
@@ -131,7 +131,7 @@ class Resumer:
                 yield earlier.attempt_id, (earlier, directory)
 
     def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
-        """Hand in what the server lacks, and return up to where it has the attempt's steps now."""
+        """Upload the records that the server lacks, and return the last step that it now has."""
         follow = Follow(directory.records)
         acked, step = earlier.acked_seq, 0
         while records := follow.batch():
@@ -145,16 +145,20 @@ class Resumer:
             except Superseded:
                 raise
             except Refused as refusal:
-                log.warning("records of an earlier attempt were refused", reason=str(refusal))
+                log.warning(
+                    "the server rejected records of an earlier attempt", reason=str(refusal)
+                )
                 return Recorded(step, str(refusal))
             if acked < records[0].seq:
-                log.warning("records of an earlier attempt were not taken", acked_seq=acked)
+                log.warning(
+                    "the server did not store records of an earlier attempt", acked_seq=acked
+                )
                 return Recorded(step, f"the server took no record after number {acked}")
             self._pulse()
         return Recorded(step, follow.damage or "its records end there")
 
     def _bring(self, checkpoint: Checkpoint, target: Path) -> None:
-        """Put the files of a checkpoint at target. Raises Damaged; then there is no target."""
+        """Put the files of a checkpoint into target. Raises Damaged and then leaves no target."""
         aside = target.with_name(target.name + ".tmp")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
@@ -196,7 +200,7 @@ def _stored(point: ResumePoint) -> StoredCheckpoint:
 
 
 def _link_files(checkpoint: LocalCheckpoint, target: Path) -> None:
-    """Link the files of a checkpoint, which may be pruned with its run directory meanwhile."""
+    """Link the files of a checkpoint, because its run directory may be pruned in the meantime."""
     recorded = checkpoint.recorded
     if checkpoint.step > recorded.step:
         raise Unrecorded(
@@ -215,7 +219,7 @@ def _link(source: Path, target: Path) -> None:
     with suppress(OSError):
         os.link(source, target)
         return
-    shutil.copyfile(source, target)  # where links are not to be had
+    shutil.copyfile(source, target)  # where hard links are not supported
 
 
 def _step_of(record: Record) -> int:
@@ -224,7 +228,7 @@ def _step_of(record: Record) -> int:
             return record.step
         case GapRecord():
             return record.last_step
-        case _:  # phases and sentences may speak of a step that an attempt before has done
+        case _:  # phases and log lines may name a step of an earlier attempt
             return 0
 
 

@@ -1,7 +1,7 @@
 """When to sync.
 
-A holder that cannot reach the server goes on: its records wait on disk, and its token makes it harmless once
-another attempt has taken over. So this module paces the calls and never stops an attempt by itself.
+A holder that cannot reach the server keeps training: its records stay on disk, and the server rejects its token once
+another attempt has taken over. So this module only paces the calls and never stops an attempt by itself.
 """
 
 import random
@@ -22,27 +22,27 @@ class Lease:
         self._sync_seconds = sync_seconds
         self._flush_seconds = flush_seconds
         self._clock = clock
-        self._tried_at = clock()  # a claim is a first sync
+        self._tried_at = clock()  # a claim counts as the first sync
         self._failures = 0
         self._delay = 0.0
 
     def is_due(self, has_news: bool) -> bool:
-        """Whether to sync now: soon if there is news, else by the slow beat; after failures with growing pauses."""
+        """Whether to sync now: soon if there is news, else at the slow interval; with growing pauses after failures."""
         waited = self._clock() - self._tried_at
         if self._failures:
             return waited >= self._delay
         return waited >= (self._flush_seconds if has_news else self._sync_seconds)
 
     def trying(self) -> None:
-        """Note that a sync begins."""
+        """Record that a sync begins."""
         self._tried_at = self._clock()
 
     def renewed(self) -> None:
-        """Note that the sync begun last was answered."""
+        """Record that the last sync got a response."""
         self._failures = 0
 
     def failed(self) -> None:
-        """Note that the sync begun last was not answered: wait a little longer each time, up to the slow beat."""
+        """Record that the last sync got no response: wait longer each time, up to the slow interval."""
         self._failures += 1
         pause = min(self._sync_seconds, self._flush_seconds * 2 ** min(self._failures, 10))
-        self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
+        self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, not security

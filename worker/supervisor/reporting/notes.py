@@ -1,4 +1,4 @@
-"""What the supervisor itself has to tell people: numbered notes that wait until the server has them."""
+"""The supervisor's own messages for the job's log: numbered notes, kept until the server acknowledges them."""
 
 import threading
 
@@ -6,11 +6,11 @@ from contracts.attempt import Note
 from contracts.record import LogLevel
 
 BATCH = 100
-"""Notes of one sync at most."""
+"""Maximum number of notes per sync."""
 
 
 class Notes:
-    """The notes of one attempt. Shared by the threads that work for it."""
+    """The notes of one attempt. Shared by its threads."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -18,7 +18,7 @@ class Notes:
         self._last = 0
 
     def add(self, code: str, level: LogLevel = "info", **figures: str | int | float | None) -> None:
-        """Tell something: `code` and figures are worded by the server."""
+        """Add a note; the server turns `code` and figures into text."""
         with self._guard:
             self._last += 1
             self._pending.append(Note(number=self._last, code=code, level=level, figures=figures))
@@ -29,6 +29,6 @@ class Notes:
             return self._pending[:BATCH]
 
     def acknowledge(self, number: int) -> None:
-        """Drop what the server has."""
+        """Drop the notes that the server has."""
         with self._guard:
             self._pending = [note for note in self._pending if note.number > number]

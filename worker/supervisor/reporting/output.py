@@ -1,4 +1,4 @@
-"""output.log into chunks of whole lines, from the last acknowledged byte."""
+"""Reads output.log in chunks of whole lines, from the last acknowledged byte."""
 
 from pathlib import Path
 
@@ -6,20 +6,20 @@ from contracts.attempt import OutputChunk
 from contracts.base import utc_now
 
 CHUNK_BYTES = 64 * 1024
-"""Bytes of one chunk at most; a line longer than that is cut."""
+"""Maximum size of a chunk; a longer line is split."""
 LIVE_BYTES = 8 * 1024 * 1024
-"""Bytes sent along with syncs at most; the whole file is uploaded when the attempt ends."""
+"""Maximum bytes sent with syncs in total; the whole file is uploaded when the attempt ends."""
 
 
 class Output:
-    """Where the training program's output stands."""
+    """How much of the training program's output the server has."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sent = 0
 
     def chunk(self, whole: bool = False) -> OutputChunk | None:
-        """Return the next lines, or None if there are none. `whole`: nothing will follow, so a last half line counts."""
+        """Return the next lines, or None. `whole`: the file is complete, so include an unfinished last line."""
         if self._sent >= LIVE_BYTES or not self._path.exists():
             return None
         with self._path.open("rb") as file:
@@ -38,5 +38,5 @@ class Output:
         )
 
     def acknowledge(self, sent: int) -> None:
-        """Note how many bytes the server has."""
+        """Record how many bytes the server has."""
         self._sent = sent

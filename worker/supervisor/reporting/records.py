@@ -1,7 +1,7 @@
-"""records.jsonl into batches by seq, from the last acknowledged one.
+"""Reads records.jsonl in batches by seq, from the last acknowledged record.
 
-The training program appends; the last line may be torn at any moment and is left for the next look. A whole
-line that is damaged, or out of sequence, ends what can be read: an attempt with such a line cannot succeed.
+The training program appends; the last line may be incomplete at any moment, so it is left for the next read. A whole
+line that is damaged or out of sequence stops the reading, and an attempt with such a line cannot succeed.
 """
 
 from collections import deque
@@ -10,13 +10,13 @@ from pathlib import Path
 from contracts.record import Record, decode_line
 
 BATCH = 500
-"""Records of one sync at most."""
+"""Maximum number of records per sync."""
 READ_BYTES = 1024 * 1024
-"""Bytes looked at in one go."""
+"""Maximum bytes per read."""
 
 
 class Follow:
-    """Where one attempt's records stand: read, and acknowledged by the server."""
+    """How far one attempt's records have been read, and acknowledged by the server."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class Follow:
         self._read_seq = 0
         self._pending: deque[Record] = deque()
         self.damage: str | None = None
-        """What is wrong with the file, once something is."""
+        """Why the file cannot be read further; None while it can."""
 
     @property
     def last_seq(self) -> int:
@@ -32,13 +32,13 @@ class Follow:
         return self._read_seq
 
     def batch(self) -> list[Record]:
-        """Return the oldest records that are not acknowledged, at most 500; the same ones until they are."""
+        """Return the oldest unacknowledged records, at most 500; the same ones until they are acknowledged."""
         if len(self._pending) < BATCH:
             self._read_more()
         return [record for record, _ in zip(self._pending, range(BATCH), strict=False)]
 
     def acknowledge(self, seq: int) -> None:
-        """Drop what the server has, up to seq. If it has less than was dropped before, read the file again."""
+        """Drop records up to seq, which the server has. If it has fewer than already dropped, reread the file."""
         first_kept = self._read_seq - len(self._pending) + 1
         if seq + 1 < first_kept:
             self._offset, self._read_seq = 0, 0
@@ -63,7 +63,7 @@ class Follow:
         for line in lines:
             try:
                 record = decode_line(line)
-            except ValueError as error:  # damaged, or whole but no record of any kind
+            except ValueError as error:  # damaged JSON, or not a record
                 self.damage = f"after record {self._read_seq}: {error}"
                 return False
             if record.seq != self._read_seq + 1:

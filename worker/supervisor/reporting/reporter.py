@@ -1,4 +1,4 @@
-"""Reporter: keeps one attempt in touch with the server. What is new goes up, what is wanted comes back."""
+"""Reporter: syncs one attempt with the server. It sends news and receives the wanted action."""
 
 from collections import deque
 from datetime import datetime
@@ -18,13 +18,13 @@ from worker.supervisor.server.answers import Refused, ServerAway, Superseded
 from worker.supervisor.server.client import Server
 
 MOST_SAMPLES = 500
-"""Samples of the machine kept while the server is away."""
+"""Maximum number of system samples kept while the server is unreachable."""
 
 log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """The attempt's side of the conversation. Nothing is lost while the server is away: it waits on disk."""
+    """Syncs one attempt with the server. While the server is unreachable, nothing is lost: records wait on disk."""
 
     def __init__(self, claim: Claim, server: Server, run_dir: RunDir) -> None:
         self._claim = claim
@@ -34,7 +34,7 @@ class Reporter:
         self._output = Output(run_dir.output)
         self._lease = Lease(claim.sync_seconds, claim.flush_seconds)
         self.notes = Notes()
-        """What this attempt's supervisor tells people."""
+        """The notes of this attempt's supervisor."""
         self._phase: Phase | None = None
         self._phase_is_news = False
         self._was_away = False
@@ -42,21 +42,21 @@ class Reporter:
         self._samples: deque[SystemSample] = deque(maxlen=MOST_SAMPLES)
         self._sampled = 0
         self.wanted = Wanted.CONTINUE
-        """What the server wanted when it was last heard."""
+        """The action that the server's last response asked for."""
 
     def enter(self, phase: Phase | None) -> None:
-        """Say what the supervisor itself is doing; None once the training program speaks for itself."""
+        """Set the supervisor's own phase; None once the training program reports its phases itself."""
         self._phase = phase
         self._phase_is_news = phase is not None
 
     def note_system(self, values: dict[str, float], at: datetime) -> None:
-        """Take what was measured of the machine; the oldest is let go if the server stays away for long."""
+        """Queue a sample of the host's load; if the server stays unreachable for long, the oldest is dropped."""
         if values:
             self._sampled += 1
             self._samples.append(SystemSample(seq=self._sampled, at=at, values=values))
 
     def pulse(self) -> Wanted:
-        """Sync if it is due and return what is wanted. Raises Superseded; a server that is away is no error."""
+        """Sync if due and return the wanted action. Raises Superseded; an unreachable server is not an error."""
         if not self._lease.is_due(has_news=True):
             return self.wanted
         request = self._news(whole=False)
@@ -73,7 +73,7 @@ class Reporter:
         return self.wanted
 
     def drain(self) -> None:
-        """Sync until the server has all that lies on disk; tried for as long as results are kept."""
+        """Sync until the server has all records and output on disk; retries as long as results are kept."""
         request = self._news(whole=True)
         while True:
             self._server.persist(self._claim, partial(self._sync, request))
@@ -88,7 +88,7 @@ class Reporter:
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with the records on disk, if anything."""
+        """Why the records on disk are damaged; None if they are not."""
         return self._follow.damage
 
     def _news(self, whole: bool) -> SyncRequest:
@@ -104,7 +104,7 @@ class Reporter:
         )
 
     def _rows(self) -> RowProgress | None:
-        """Return how many rows of its phase the training program has done; None while it counts none."""
+        """Return how many rows of its phase the training program has processed; None while it counts none."""
         try:
             return RowProgress.model_validate_json(self._run_dir.progress.read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -115,7 +115,7 @@ class Reporter:
         try:
             reply = self._server.sync(self._claim, request)
         except Refused as refusal:
-            if refusal.status == 401:  # the server knows no such attempt any more
+            if refusal.status == 401:  # the server no longer knows this attempt
                 raise Superseded(refusal.status, refusal.code, str(refusal)) from refusal
             raise
         self._lease.renewed()
@@ -127,16 +127,16 @@ class Reporter:
         self._phase_is_news = False
         self._told_rows = request.rows
         if reply.wanted is not self.wanted:
-            log.info("the server wants something else", wanted=reply.wanted)
+            log.info("the server requests another action", wanted=reply.wanted)
             self.wanted = reply.wanted
         if self._was_away:
-            log.info("the server is back")
+            log.info("the server is reachable again")
             self._was_away = False
 
     def _note_away(self, reason: str) -> None:
         self._lease.failed()
         if not self._was_away:
-            log.warning("the server is away; the attempt goes on", reason=reason)
+            log.warning("the server is unreachable; the attempt continues", reason=reason)
             self._was_away = True
 
 

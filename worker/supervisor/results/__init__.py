@@ -1,4 +1,4 @@
-"""Uploads what an attempt leaves behind: checkpoints, adapter, logs, and its outcome.
+"""Uploads the results of an attempt: checkpoints, adapter, logs, and outcome.
 
 Nothing here starts or stops training.
 """

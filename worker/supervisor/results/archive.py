@@ -1,14 +1,14 @@
-"""The adapter as one file: a zip that is the same, byte for byte, for the same files."""
+"""Packs the adapter into one zip, byte-identical for identical files."""
 
 import zipfile
 from pathlib import Path
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time a zip can hold; file times would make each archive another one."""
+"""The earliest time a zip can store; real file times would make each archive different."""
 
 
 def archive(directory: Path, target: Path) -> None:
-    """Pack the files of a directory, in order of name, uncompressed: weights hardly shrink, and time is dear."""
+    """Pack the files of a directory, sorted by name, uncompressed: compressing weights is slow and saves little."""
     aside = target.with_name(target.name + ".tmp")
     with zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as zipped:
         for path in sorted(path for path in directory.rglob("*") if path.is_file()):

@@ -1,7 +1,7 @@
-"""Carries an attempt's checkpoints to the server while it trains: the newest first, then the best, one at a time.
+"""Uploads an attempt's checkpoints while it trains: the newest first, then the best, one at a time.
 
-A thread with a connection of its own, so that neither a step nor a sync ever waits for it. What fails is told once and
-tried again with growing pauses; it never ends a training. Whoever is superseded stops sending.
+Runs in a thread with its own connection, so that neither a step nor a sync ever waits for it. A failed upload is noted
+once and retried with growing pauses; it never ends the training. A superseded attempt stops uploading.
 """
 
 import os
@@ -35,14 +35,14 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.2
-"""Time between two looks at the disk."""
+"""Time between two checks of the disk."""
 LONGEST_PAUSE_SECONDS = 30.0
 OFFERS = 3
-"""Times that one checkpoint is offered in a row before it counts as trouble."""
+"""How often in a row a checkpoint is offered before the upload counts as failed."""
 
 
 class _Ended(Exception):
-    """Nobody waits for this upload any more."""
+    """This upload is no longer needed."""
 
 
 class Uploads:
@@ -62,11 +62,11 @@ class Uploads:
         self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
 
     def start(self) -> None:
-        """Begin to look for checkpoints."""
+        """Start the upload thread."""
         self._thread.start()
 
     def finish(self, pulse: Callable[[], object], give_up: Callable[[], bool]) -> None:
-        """Wait until the newest checkpoint is stored, keeping the attempt in touch; there will be no newer one."""
+        """Wait until the server has stored the newest checkpoint, calling pulse meanwhile; no newer one will follow."""
         self._is_last_call.set()
         if self._thread.ident is None:
             self._thread.start()
@@ -78,7 +78,7 @@ class Uploads:
             self.stop()
 
     def stop(self) -> None:
-        """Send nothing more; an upload under way ends at its next block."""
+        """Start no more uploads; one in progress ends at its next block."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(1)
@@ -95,7 +95,7 @@ class Uploads:
         except (Superseded, _Ended):
             return
         except Exception:
-            # The thread's outer door: a training does not end of this.
+            # The thread's outermost handler: an error here must not end the training.
             log.exception("uploading checkpoints failed")
 
     def _next(self) -> tuple[Path, Manifest] | None:
@@ -111,21 +111,21 @@ class Uploads:
         step = manifest.step
         try:
             self._upload(server, path, manifest)
-        except RecordsMissing:  # its record is still on its way
+        except RecordsMissing:  # its record has not arrived yet
             return LOOK_SECONDS
         except Superseded:
             raise
         except Refused as refusal:
             if refusal.status == 401:
                 raise _Ended from refusal
-            # Of an offer that the server has let go of, another one can be made.
+            # If the server has dropped the offer, the worker can make it again.
             if refusal.status >= 500 or isinstance(refusal, FileNotOffered):
                 return self._note_trouble(step, str(refusal))
             self._give_up(step, str(refusal))
         except FileNotFoundError as error:
             if path.exists():
                 self._give_up(step, f"it is not whole: {error}")
-            self._settled.add(step)  # else it was pruned, and there is a newer one
+            self._settled.add(step)  # if it was pruned instead, there is a newer one
         except (ServerAway, OSError) as error:
             return self._note_trouble(step, str(error))
         else:
@@ -155,7 +155,7 @@ class Uploads:
 
     @contextmanager
     def _linked(self, path: Path) -> Iterator[Path]:
-        """Hold on to the files while they travel: the training program prunes its checkpoints meanwhile."""
+        """Keep links to the files during the upload, because the training program may prune its checkpoints."""
         place = self._run_dir.outbox / path.name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Hands in what an ended attempt has left: records, files, and how it ended."""
+"""Delivers the results of an ended attempt: records, files, and outcome."""
 
 import errno
 
@@ -24,13 +24,13 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 FINISH_TRIES = 5
-"""Times that missing records are sent again before a finish is given up."""
+"""How often missing records are resent before the finish is given up."""
 
 
 def deliver(
     claim: Claim, server: Server, reporter: Reporter, run_dir: RunDir, outcome: Outcome
 ) -> FinishReply:
-    """Send the rest of the records, upload the files, finish the attempt."""
+    """Send the remaining records, upload the files, and finish the attempt."""
     reporter.enter(Phase.UPLOADING)
     reporter.drain()
     summary: Summary | None = None
@@ -65,7 +65,7 @@ def finish(
     outcome: Outcome,
     summary: Summary | None = None,
 ) -> FinishReply:
-    """End the attempt, sending again whatever records the server lacks."""
+    """Finish the attempt, resending any records that the server lacks."""
     tries = 0
     while True:
         request = FinishRequest(outcome=outcome, summary=summary, last_seq=reporter.last_seq)
@@ -75,7 +75,7 @@ def finish(
             tries += 1
             if tries >= FINISH_TRIES:
                 raise
-            log.warning("the server lacks records; sending them again", last_seq=reporter.last_seq)
+            log.warning("the server lacks records; resending them", last_seq=reporter.last_seq)
             reporter.drain()
 
 
@@ -102,4 +102,4 @@ def _upload_logs(claim: Claim, server: Server, reporter: Reporter, run_dir: RunD
         except Superseded:
             raise
         except Refused as refusal:
-            log.warning("the server refused a file", name=name, reason=str(refusal))
+            log.warning("the server rejected a file", name=name, reason=str(refusal))

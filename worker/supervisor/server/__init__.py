@@ -1,1 +1,1 @@
-"""What the supervisor says to the server over HTTP, and what each answer means. Nothing here decides about an attempt."""
+"""The supervisor's HTTP requests to the server, and how to read the responses. No decisions about attempts here."""

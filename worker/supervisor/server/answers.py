@@ -1,8 +1,8 @@
-"""What an answer means: the server's word, its refusal, or a sign that it is somewhere else.
+"""Classifies a response: a success or refusal of the server, or a response from something else.
 
-Only what is said in the server's own shape comes from it. A reverse proxy whose backend restarts, a login page, a
-captive portal: each answers in its own way, success included, and knows nothing of attempts. Whoever hears one of
-them has not reached the server.
+Only a response in the server's own format comes from the server. A reverse proxy whose backend restarts, a login page
+or a captive portal responds in its own format, even with success, and knows nothing about attempts. After such a
+response the worker treats the server as unreachable.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ M = TypeVar("M", bound=BaseModel)
 
 AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
 MISDIRECTED = 421
-"""The server does not know the name that this worker calls it by, until its operator lists it: no reason to drop results."""
+"""The operator has not listed the host name that this worker uses. That can be fixed, so results are kept."""
 SHOWN_BYTES = 200
 
 
 class ServerAway(Exception):
-    """The server cannot be reached, or says that it cannot answer now."""
+    """The server is unreachable, or reports that it is temporarily unavailable."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class ServerAway(Exception):
 
 
 class Refused(Exception):
-    """The server answered no; asking again will not help."""
+    """The server rejected the request; a retry will not help."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -41,15 +41,15 @@ class Refused(Exception):
 
 
 class Superseded(Refused):
-    """The attempt is no longer ours: another one has taken over, or the job is settled."""
+    """This worker no longer holds the attempt: another one has taken over, or the job is settled."""
 
 
 class RecordsMissing(Refused):
-    """The server lacks records of an attempt that wants to finish, or to store a checkpoint."""
+    """The server lacks records that it needs before it can finish the attempt or store the checkpoint."""
 
 
 class FileNotOffered(Refused):
-    """The server knows no checkpoint on offer that has this file."""
+    """No checkpoint currently on offer contains this file."""
 
 
 _KINDS: dict[str, type[Refused]] = {
@@ -67,14 +67,14 @@ class _Problem(BaseModel):
 
 
 class _ErrorBody(BaseModel):
-    """The one shape of the server's errors."""
+    """The format of all error bodies of the server."""
 
     error: _Problem
 
 
 @contextmanager
 def reaching_server() -> Iterator[None]:
-    """Raise ServerAway for a request of the block that gets no answer."""
+    """Raise ServerAway if a request in the block gets no response."""
     try:
         yield
     except httpx2.RequestError as error:
@@ -82,14 +82,14 @@ def reaching_server() -> Iterator[None]:
 
 
 def check_success(response: httpx2.Response) -> httpx2.Response:
-    """Return a response that says yes. Raises ServerAway or Refused for any other."""
+    """Return a successful response. Raises ServerAway or Refused for any other."""
     if not response.is_success:
         raise _read_refusal(response)
     return response
 
 
 def read(response: httpx2.Response, model: type[M]) -> M:
-    """Return the body of a successful response. Raises ServerAway if it has another shape."""
+    """Return the body of a successful response. Raises ServerAway if it has another format."""
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:
@@ -104,15 +104,15 @@ def read_nothing(response: httpx2.Response) -> None:
 
 
 def _read_refusal(response: httpx2.Response) -> ServerAway | Refused:
-    """Return what an answer that is not success means."""
+    """Return the error for a response that is not a success."""
     status = response.status_code
     retry_after_seconds = _seconds(response.headers.get("Retry-After", ""))
     try:
         problem = _ErrorBody.model_validate_json(response.content).error
     except ValidationError:
         if status == 413 and not response.request.url.path.endswith("/sync"):
-            # A limit that stands between us: this very body will not pass it later either. What is synced still changes,
-            # and no limit in between is worth a training.
+            # A proxy's size limit: the same body will not pass later either. But a sync's body changes each time, and
+            # a proxy's limit must not end a training.
             return Refused(status, "body_too_large", _from_elsewhere(response))
         return ServerAway(_from_elsewhere(response), retry_after_seconds)
     should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"

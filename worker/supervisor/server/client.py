@@ -1,6 +1,6 @@
-"""Server: what a worker says over HTTP. The only network code besides the hub's.
+"""Server: the worker's HTTP client. The only network code besides the hub's.
 
-Which calls are repeated, and for how long, is decided here; how they are repeated, in retry.py.
+This module decides which calls are retried and for how long; retry.py does the retrying.
 """
 
 import hashlib
@@ -61,15 +61,15 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 TIMEOUT = httpx2.Timeout(15, connect=5)
-"""Seconds that connecting, and each read or write, may take."""
+"""Timeout in seconds for connecting and for each read or write."""
 FINISH_TIMEOUT = httpx2.Timeout(120, connect=5)
-"""The same for finish, after which the server has settling to do."""
+"""The same for finish, which takes longer because the server settles the job."""
 DAMAGED_TRIES = 3
-"""Downloads that arrive damaged after which what the server has counts as damaged."""
+"""Number of damaged downloads after which the server's own copy counts as damaged."""
 
 
 class Server:
-    """The server, as one worker process speaks to it. Not to be shared between threads."""
+    """One worker process's client of the server. Do not share it between threads."""
 
     def __init__(
         self,
@@ -99,12 +99,12 @@ class Server:
         self._client.close()
 
     def hello(self, worker: WorkerInfo) -> None:
-        """Say that this worker is there. One try; raises ServerAway or Refused."""
+        """Report that this worker is online. One try; raises ServerAway or Refused."""
         read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
 
     def claim(self, worker: WorkerInfo) -> Claim | None:
         """Ask for the best job that fits; None if there is none."""
-        # Said again in each try, so that a reply that was lost costs no second attempt.
+        # All tries send the same claim_id, so that a lost response does not create a second attempt.
         request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16))
 
         def ask() -> Claim | None:
@@ -114,7 +114,7 @@ class Server:
         return retry(ask, Policy(self._claim_patience_seconds, LONGEST_PAUSE_SECONDS, self._wait))
 
     def sync(self, claim: Claim, request: SyncRequest) -> SyncReply:
-        """Send what is new, learn what is wanted. One try: the caller comes again."""
+        """Send news and return the server's reply. One try: the caller syncs again later."""
         return self._ask(claim, SYNC_PATH.format(attempt_id=claim.attempt_id), request, SyncReply)
 
     def download(
@@ -132,19 +132,19 @@ class Server:
         self._download(claim, url, sha256, path, pulse)
 
     def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
-        """Offer a checkpoint, learn what is missing. One try; raises RecordsMissing while its record has not arrived."""
+        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing without its record."""
         url = CHECKPOINT_PATH.format(attempt_id=claim.attempt_id)
         return self._ask(claim, url, offer, CheckpointReply)
 
     def send_checkpoint_file(
         self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Send a file of an offered checkpoint. One try; raises FileNotOffered if it is not, or no longer."""
+        """Upload a file of an offered checkpoint. One try; raises FileNotOffered if the checkpoint is not on offer."""
         url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
         read_nothing(send_file(self._client, url, _attempt_headers(claim), path, pulse=pulse))
 
     def hand_in_earlier(self, claim: Claim, number: int, records: list[Record]) -> int:
-        """Hand in records of an earlier attempt of the job; return up to where the server has them."""
+        """Upload records of an earlier attempt of the job; return the last record number that the server has."""
         url = EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number)
         request = EarlierRecords(records=records)
         return self.persist(claim, partial(self._ask, claim, url, request, EarlierReply)).acked_seq
@@ -164,15 +164,15 @@ class Server:
         self.persist(claim, send)
 
     def finish(self, claim: Claim, request: FinishRequest) -> FinishReply:
-        """End the attempt. Raises RecordsMissing while the server lacks a record."""
+        """Finish the attempt. Raises RecordsMissing while the server lacks a record."""
         url = FINISH_PATH.format(attempt_id=claim.attempt_id)
         return self.persist(
             claim, partial(self._ask, claim, url, request, FinishReply, FINISH_TIMEOUT)
         )
 
     def persist(self, claim: Claim, action: Callable[[], T]) -> T:
-        """Repeat an action of the claim until the server answers it, within the bound for results."""
-        # With pauses in which no lease runs out: a server that comes back hears of the attempt in time.
+        """Retry an action of the claim until the server responds, within the time limit for results."""
+        # The pauses are shorter than a lease, so that a server that comes back gets the news before it expires.
         longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
         return retry(action, Policy(self._patience_seconds, longest, self._wait))
 
@@ -222,7 +222,7 @@ class Server:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a proxy of the environment must not be asked for this host."""
+    """Whether requests to this host must bypass a proxy set in the environment."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
-"""Repeats a call until the server answers it.
+"""Retries a call until the server responds.
 
-A server that cannot be reached is tried again with growing, jittered pauses, within a bound; a refusal is not.
-answers.py decides which is which.
+If the server is unreachable, the call is retried with growing, jittered pauses, within a time limit. A refusal is not
+retried. answers.py tells the two apart.
 """
 
 import random
@@ -21,23 +21,23 @@ T = TypeVar("T")
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 15.0
 ERROR_TRIES = 5
-"""Answers of status 500 to one call after which it is given up."""
+"""Number of responses with status 500 after which a call is given up."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How long a call is repeated, and how it waits in between."""
+    """How long to retry a call, and how long to wait between tries."""
 
     patience_seconds: float
-    """Time between the first try and the last."""
+    """Maximum time between the first try and the last."""
     longest_pause_seconds: float
     wait: Callable[[float], None]
 
 
 def retry(action: Callable[[], T], policy: Policy) -> T:
-    """Return what the action returns. Raises the last ServerAway once patience has run out, and Refused at once.
+    """Return the action's result. Raises the last ServerAway when the time limit is reached, and Refused at once.
 
-    An answer of status 500 is a refusal that may be an accident: it is tried a few times.
+    A response with status 500 is a refusal that may be temporary, so it is retried a few times.
     """
     give_up_at = time.monotonic() + policy.patience_seconds
     pause, errors, told = FIRST_PAUSE_SECONDS, 0, False
@@ -48,7 +48,7 @@ def retry(action: Callable[[], T], policy: Policy) -> T:
             if time.monotonic() >= give_up_at:
                 raise
             if not told:
-                log.warning("the server is away; trying again", reason=str(away))
+                log.warning("the server is unreachable; retrying", reason=str(away))
                 told = True
             shortest = away.retry_after_seconds
         except Refused as refusal:
@@ -56,6 +56,6 @@ def retry(action: Callable[[], T], policy: Policy) -> T:
             if refusal.status != 500 or errors >= ERROR_TRIES:
                 raise
             shortest = 0.0
-        jittered = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, guards nothing
+        jittered = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, not security
         policy.wait(min(max(shortest, jittered), max(0.0, give_up_at - time.monotonic())))
         pause = min(pause * 2, policy.longest_pause_seconds)

@@ -1,4 +1,4 @@
-"""One file over HTTP, to the server or from it, in chunks between which the attempt stays in touch."""
+"""Uploads or downloads one file over HTTP, in chunks; between them the attempt keeps syncing."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ from worker.supervisor.server.answers import ServerAway, check_success, reaching
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT = httpx2.Timeout(120, connect=5)
-"""Seconds that connecting, and each read or write, may take; the server hashes what it has received."""
+"""Timeout in seconds for connecting and for each read or write; it allows for the server's hashing."""
 
 
 class DamagedDownload(ServerAway):
-    """A download arrived, but not what was announced."""
+    """The downloaded bytes do not match the announced SHA-256."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ def send_file(
             yield chunk
             pulse()
 
-    pulse()  # however often it is tried, the attempt stays in touch
+    pulse()  # keep syncing, however often the transfer is retried
     described = {
         "Content-Length": str(path.stat().st_size),
         "Content-Type": "application/octet-stream",
@@ -59,7 +59,7 @@ def receive_file(
     pulse: Callable[[], object],
 ) -> None:
     """GET a file. Calls pulse before and after each chunk. Raises DamagedDownload, ServerAway or Refused."""
-    pulse()  # however often it is tried, the attempt stays in touch
+    pulse()  # keep syncing, however often the transfer is retried
     digest = hashlib.sha256()
     with (
         reaching_server(),

@@ -1,1 +1,1 @@
-"""The hardware that a run computes on: device, compiler, and 4-bit layers on a CPU. Nothing here knows of a model."""
+"""The hardware of a run: device, compiler, and 4-bit layers on a CPU. Nothing here knows about a model."""

@@ -1,4 +1,4 @@
-"""Whether torch.compile finds the compiler that it needs. Asked before the model is loaded."""
+"""Checks whether torch.compile finds the compiler that it needs, before the model is loaded."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from worker.training.errors import TrainingError
 
 
 def check_compiler(spec: JobSpec, device: Device) -> None:
-    """Refuse engine.compile where no compiler is installed: C++ for a CPU's kernels, C for the launchers of a GPU's."""
+    """Reject engine.compile if no compiler is installed: C++ for CPU kernels, C for the launchers of GPU kernels."""
     if spec.engine.compile is not True:
         return
     language = "C" if device.is_cuda else "C++"
@@ -26,7 +26,7 @@ def check_compiler(spec: JobSpec, device: Device) -> None:
 def _cpp_compilers() -> tuple[str, ...]:
     from torch._inductor import config  # noqa: PLC0415 - takes a second, and few runs compile
 
-    # Where torch looks, CXX included; None means a compiler that torch would download itself.
+    # The names that torch searches for, including CXX; None means a compiler that torch would download itself.
     found = config.cpp.cxx
     names = found if isinstance(found, list | tuple) else (found,)
     return tuple(name for name in names if name)

@@ -1,9 +1,9 @@
-"""4-bit linear layers on a CPU: every layer's weights are unpacked into one buffer that all of them share.
+"""4-bit linear layers on a CPU: all layers unpack their weights into one shared buffer.
 
-bitsandbytes unpacks into a new tensor each time, forward and backward. Between the activations that live from one to
-the other these tensors leave holes in the heap, which glibc cannot give to the next tensor of the same size: an aligned
-block asks for a little more than it leaves. Values are the same to the last bit: it is bitsandbytes' own kernel that
-unpacks. Nothing here is used on a GPU.
+bitsandbytes unpacks into a new tensor in each forward and backward pass. The activations live from one pass to the
+other, so these tensors leave holes between them in the heap. glibc cannot reuse a hole for the next tensor of the same
+size, because an aligned block needs slightly more space than it leaves. The values are bit-identical, because
+bitsandbytes' own kernel does the unpacking. Nothing here is used on a GPU.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ _KERNELS = {
 
 
 class SharedWeights:
-    """The one buffer. What it holds is valid until the next layer is unpacked."""
+    """The shared buffer. Its content is valid until the next layer is unpacked."""
 
     def __init__(self, layers: Sequence[Any], kernel: Any) -> None:
         dtype = layers[0].compute_dtype
@@ -48,7 +48,7 @@ class SharedWeights:
 
 
 def share_weights(layers: Sequence[Any], library: Any = lib) -> bool:
-    """Have the layers unpack into one buffer. False, and nothing changed, if their form or the library is another."""
+    """Make the layers unpack into one buffer. Returns False and changes nothing if their form or the library differs."""
     kernel = getattr(library, _KERNELS.get(layers[0].compute_dtype, ""), None)
     if kernel is None or not all(_is_plain(layer, layers[0].compute_dtype) for layer in layers):
         return False
@@ -89,7 +89,7 @@ def _forward(layer: Any, inputs: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """inputs · weightsᵀ + bias; unpacks again for the gradient of the inputs, since the weights are not kept."""
+    """inputs · weightsᵀ + bias; unpacks again for the gradient of the inputs, because the weights are not kept."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, layer: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""The device: which one, in which type it computes, and whether it can compute in 4 bits at all."""
+"""Chooses the device and its compute type, and checks whether it can compute in 4 bits."""
 
 import platform
 import resource
@@ -14,22 +14,22 @@ from worker.training.errors import Evidence, TrainingError
 
 _PROBE_SIZE = 128
 _PROBE_TOLERANCE = 0.2
-"""NF4 rounds random weights by about 0.1 of their size; a broken kernel is wrong by 1 or more."""
+"""NF4 rounding changes random weights by about 0.1 of their size; a broken kernel is off by 1 or more."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What the run computes on."""
+    """The device of a run."""
 
     torch_device: torch.device
     name: str
     compute_dtype: torch.dtype
     compute_reason: str
-    """Why this type, for the summary."""
+    """Why this type was chosen, for the summary."""
 
     @property
     def processor(self) -> str:
-        """The kind of processor, on which last digits may depend."""
+        """The kind of processor; the last digits of results may depend on it."""
         if self.is_cuda:
             return self.name
         return f"{_processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
@@ -41,13 +41,13 @@ class Device:
 
     @property
     def memory_gib(self) -> int:
-        """A GPU's memory, rounded: drivers differ by some megabytes. 0 for a CPU, where nothing is chosen by it."""
+        """A GPU's memory, rounded, because drivers differ by some megabytes. 0 for a CPU, where no choice depends on it."""
         if not self.is_cuda:
             return 0
         return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
 
     def synchronize(self) -> None:
-        """Wait until all work that was handed to it is done. A CPU has done it when the call returns."""
+        """Wait until the device has finished all submitted work. A CPU always has."""
         if self.is_cuda:
             torch.cuda.synchronize(self.torch_device)
 
@@ -55,7 +55,7 @@ class Device:
 def choose_device(
     compute: Literal["auto", "bfloat16", "float32"], visible_gpus: str | None
 ) -> Device:
-    """Take the GPU if there is one, else the CPU. `visible_gpus` is CUDA_VISIBLE_DEVICES as the program got it."""
+    """Return the GPU if there is one, else the CPU. `visible_gpus` is the program's CUDA_VISIBLE_DEVICES."""
     if torch.cuda.is_available():
         device, name = torch.device("cuda", 0), torch.cuda.get_device_name(0)
     elif visible_gpus not in {None, "", "-1"}:
@@ -92,14 +92,14 @@ def check_four_bit(device: Device) -> None:
 
 
 def peak_memory_bytes(device: Device) -> int:
-    """Return the most memory the run has held at once: of the GPU's, or resident in the host's."""
+    """Return the run's peak memory in bytes: GPU memory, or resident host memory."""
     if device.is_cuda:
         return torch.cuda.max_memory_allocated(device.torch_device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions that decide the numbers."""
+    """Return the versions of the libraries that affect the numbers."""
     names = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "stepline")
     versions = {name: _version(name) for name in names}
     versions["python"] = platform.python_version()
@@ -145,7 +145,7 @@ def _fastest_dtype(device: torch.device) -> tuple[torch.dtype, str]:
         return torch.float32, "the GPU has no bfloat16, and float16 overflows on Qwen2"
     if torch.cpu.get_capabilities().get("amx_bf16", False):
         return torch.bfloat16, "the CPU has bfloat16 matrix units (AMX)"
-    # AVX512-BF16 alone is no reason: 384 tokens through a 896 × 4864 layer took 16.9 ms in bfloat16, 11.0 in float32.
+    # AVX512-BF16 alone does not help: 384 tokens through a 896 × 4864 layer took 16.9 ms in bfloat16, 11.0 in float32.
     return torch.float32, "the CPU has no bfloat16 matrix units: float32 is faster there, and exact"
 
 

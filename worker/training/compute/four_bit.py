@@ -8,10 +8,10 @@ import torch
 
 
 def import_bitsandbytes() -> None:
-    """Import bitsandbytes, before transformers or peft do.
+    """Import bitsandbytes before transformers or peft import it.
 
-    It decorates functions of its fallback backend with torch.compile, which loads the whole compiler: a fifth of the time
-    that this program takes to start. Where compiling fails it runs them as they are, so they may stay uncompiled.
+    bitsandbytes decorates functions of its fallback backend with torch.compile, which loads the whole compiler: a fifth of
+    this program's startup time. If compiling fails, bitsandbytes runs them uncompiled, so leaving them uncompiled is safe.
     """
     with mock.patch.object(torch, "compile", _leave_uncompiled):
         importlib.import_module("bitsandbytes")

@@ -1,8 +1,8 @@
-"""Batches: which samples make an update, and how they are packed into micro-batches without padding.
+"""Batches: selects the samples of each update and packs them into micro-batches without padding.
 
-The window (the samples of one update) is the contract; the micro-batches are the engine's choice. Packed samples lie
-end to end in one row; transformers keeps them apart by their restarting positions, but only without an attention mask
-and without a cache. Any other call mixes the samples silently (tests/worker/training/model/test_load.py holds the proof).
+The window (the samples of one update) is the contract; the micro-batches are the engine's choice. Packed samples are
+concatenated in one row. transformers separates them by their restarting positions, but only without an attention mask
+and without a cache. Any other call mixes the samples silently (proved in tests/worker/training/model/test_load.py).
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from worker.training.data.order import epoch_order
 from worker.training.data.samples import Sample
 
 PACKING_VERSION = 3
-"""Raised whenever the same window would be packed or its gradient summed otherwise: a resumed run could not be bit-exact."""
+"""Increase it whenever packing or the order of gradient sums changes: resumed runs are then no longer bit-exact."""
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Samples end to end in one row of T tokens, N of which have a supervised next token."""
+    """Concatenated samples in one row of T tokens, N of which have a supervised next token."""
 
     input_ids: Tensor
     """[1, T]"""
     position_ids: Tensor
     """[1, T], from 0 in each sample."""
     places: Tensor
-    """[N]: where the hidden state stands that predicts a supervised token."""
+    """[N]: position of the hidden state that predicts a supervised token."""
     targets: Tensor
     """[N]: that token."""
     rows: Tensor
-    """[N]: number of the sample in the list that was packed."""
+    """[N]: index of the sample in the packed list."""
 
     def to(self, device: torch.device) -> Self:
         """Return a copy on the device."""
@@ -42,7 +42,7 @@ class MicroBatch:
 
     @property
     def tokens(self) -> int:
-        """Tokens, prompts included."""
+        """Number of tokens, including prompts."""
         return self.input_ids.shape[1]
 
 
@@ -73,18 +73,18 @@ class Windows:
 
 
 def supervised_tokens(samples: Sequence[Sample]) -> int:
-    """Return the tokens that an update's loss is divided by."""
+    """Return the number of supervised tokens, by which an update's loss is divided."""
     return sum(sample.supervised_tokens for sample in samples)
 
 
 def pack(
     samples: Sequence[Sample], token_budget: int, *, together: bool = True
 ) -> list[MicroBatch]:
-    """Pack samples into few micro-batches of at most `token_budget` tokens; a longer sample stands alone.
+    """Pack samples into few micro-batches of at most `token_budget` tokens; a longer sample gets its own micro-batch.
 
-    First-fit by falling length; then the fullest micro-batch comes first, so that memory shows its peak early and what
-    it leaves free fits those that follow. `together=False` gives each sample a micro-batch of its own, for models that
-    cannot keep packed samples apart.
+    First-fit by decreasing length. The fullest micro-batch comes first, so that memory peaks early and the memory that it
+    frees fits the later ones. `together=False` gives each sample its own micro-batch, for models that cannot keep packed
+    samples apart.
     """
     bins: list[list[int]] = []
     room: list[int] = []

@@ -1,7 +1,7 @@
-"""Bounds on a model's chat template, which is a program that came with the model: processor time, memory, and stops.
+"""Limits a model's chat template, which is a program supplied with the model: CPU time, memory, and stop requests.
 
-An endless loop ends by a signal whose handler raises. What no signal can interrupt (one operation inside the
-interpreter) ends by another signal, together with this process; its supervisor knows that signal.
+A signal whose handler raises ends an endless loop. If no signal can interrupt the template (in a single operation of
+the interpreter), another signal kills this process; the supervisor knows that signal.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from typing import Any, ParamSpec, TypeVar
 from contracts.run_dir import RUNAWAY_SIGNAL
 
 RENDER_SECONDS = 10.0
-"""Processor time for one row. A row takes about 50 microseconds, and a conversation of 1,000 rounds about 8 seconds."""
+"""CPU time limit per row. A row takes about 50 microseconds, and a conversation of 1,000 rounds about 8 seconds."""
 RUNAWAY_SECONDS = 30.0
-"""Processor time for one row after which the process ends. A signal interrupts all but single operations before that."""
+"""CPU time per row after which the process is killed. Before that, a signal interrupts all but single operations."""
 RENDER_BYTES = 1024**3
-"""Memory that rendering may take beyond what the process has: 250 times the longest row."""
+"""Memory that rendering may allocate beyond the process's current memory: 250 times the longest row."""
 POLL_SECONDS = 0.25
-"""Time between two looks at whether the run is to stop."""
+"""Time between two checks for a stop request."""
 _RAISE_AGAIN_SECONDS = 0.1
 
 _P = ParamSpec("_P")
@@ -29,14 +29,14 @@ _T = TypeVar("_T")
 
 
 class OutOfBounds(Exception):
-    """The template took more than it may; the message says of what, for use after 'the model's chat template'."""
+    """The template exceeded a limit; the message names it and continues 'the model's chat template'."""
 
 
 def _nothing() -> None: ...
 
 
 class Bounds:
-    """Runs foreign code in the main thread under bounds. `check` is called now and then and may raise to stop it."""
+    """Runs foreign code in the main thread under limits. `check` is called regularly and may raise to stop it."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class Bounds:
         self._checked_at = time.monotonic()
 
     def poll(self) -> None:
-        """Call `check` if the last look was a while ago. For loops over rows."""
+        """Call `check` if the last call was a while ago. For loops over rows."""
         if time.monotonic() - self._checked_at >= POLL_SECONDS:
             self._checked_at = time.monotonic()
             self._check()
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
-        """Allow `call` within the block. Main thread only; nothing else may need much memory in it."""
+        """Allow `call` within the block. Main thread only; other code in the block must not need much memory."""
         handlers: dict[signal.Signals, Any] = {
             signal.SIGALRM: self._on_poll,
             signal.SIGVTALRM: self._on_time_up,
@@ -77,7 +77,7 @@ class Bounds:
             yield
 
     def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Call a function under the bounds. Raises OutOfBounds, and whatever `check` raises."""
+        """Call a function under the limits. Raises OutOfBounds and the errors of `check`."""
         signal.setitimer(signal.ITIMER_PROF, self._runaway_seconds)
         signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds, _RAISE_AGAIN_SECONDS)
         signal.setitimer(signal.ITIMER_REAL, POLL_SECONDS, POLL_SECONDS)
@@ -91,8 +91,8 @@ class Bounds:
             for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
                 signal.setitimer(timer, 0)
 
-    # A handler raises inside the foreign code alone, so that no other code meets an exception where it expects none. It
-    # raises again and again, since the foreign code may catch what is raised.
+    # The handlers raise only inside the foreign code, so that no other code gets an unexpected exception. They raise
+    # repeatedly, because the foreign code may catch the exception.
 
     def _on_poll(self, _number: int, _frame: object) -> None:
         if self._inside:

@@ -1,6 +1,6 @@
-"""Facts about the rows: how varied they are, and how many evaluation rows are also trained on.
+"""Facts about the rows: how varied they are, and how many evaluation rows are also training rows.
 
-Linear in the text; a row is held as hashes of 16 bytes, never as text.
+Takes time linear in the text; stores each row as 16-byte hashes, never as text.
 """
 
 import re
@@ -20,7 +20,7 @@ _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2
 
 @dataclass
 class _Rows:
-    """What is counted of one split."""
+    """The counts of one split."""
 
     exact: list[bytes] = field(default_factory=list)
     normalized: list[bytes] = field(default_factory=list)
@@ -50,7 +50,7 @@ def measure_rows(
 
 
 def data_warnings(facts: DataFacts) -> list[str]:
-    """Return what is wrong with the rows in sentences for the log, so that it is known before hours of training."""
+    """Return the problems of the rows as sentences for the log, so that users see them before hours of training."""
     warnings = []
     for name, rows in (("training", facts.train), ("evaluation", facts.evaluation)):
         if is_degenerate(rows):
@@ -67,7 +67,7 @@ def data_warnings(facts: DataFacts) -> list[str]:
 
 
 def normalize(text: str) -> str:
-    """Return the text in the form in which rows are compared: NFKC, case folded, blanks collapsed, nothing invisible."""
+    """Return the text normalised for comparison: NFKC, case folded, whitespace collapsed, invisible characters removed."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     return " ".join(text.casefold().split())

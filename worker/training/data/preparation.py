@@ -1,4 +1,4 @@
-"""Data: all that a run trains and is measured on, prepared from the files of its run directory."""
+"""Data: the training and evaluation samples of a run, prepared from the files of its run directory."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _NOBODY = RowCounter()
 
 @dataclass(frozen=True)
 class Data:
-    """What a run trains and is measured on, and what was done to the rows to get there."""
+    """The training and evaluation samples of a run, and how many rows were cut or dropped."""
 
     train: list[Sample]
     evaluation: list[Sample]
@@ -32,16 +32,16 @@ class Data:
     dropped_rows: int
     facts: DataFacts
     digest: str
-    """SHA-256 over every token and mask, to know the same data again after a resume."""
+    """SHA-256 over every token and mask, to verify after a resume that the data are the same."""
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest sample of all."""
+        """Number of tokens of the longest sample."""
         return max(len(sample) for sample in (*self.train, *self.evaluation))
 
     @property
     def largest_token(self) -> int:
-        """Highest token id of all samples."""
+        """Highest token id in all samples."""
         return max(int(sample.ids.max()) for sample in (*self.train, *self.evaluation))
 
 
@@ -54,9 +54,9 @@ def prepare(
     counter: RowCounter = _NOBODY,
     bounds: Bounds | None = None,
 ) -> Data:
-    """Read, split, render and tokenize. Raises TrainingError for rows or amounts that cannot be trained on.
+    """Read, split, render and tokenize the rows. Raises TrainingError for unusable rows or too few of them.
 
-    `bounds` are those of the template; what their `check` raises ends the work within about a second.
+    `bounds` limits the template; an error of its `check` ends the work within about a second.
     """
     bounds = bounds or Bounds()
     rows = read_rows(run_dir.train_data, bounds)

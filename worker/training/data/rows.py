@@ -1,4 +1,4 @@
-"""The rows of a dataset: conversations, each with its place in a file, and the split into training and evaluation."""
+"""The rows of a dataset: conversations with their places in a file, and the split into training and evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from worker.training.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation and where it is: the file's name, and the line from 1."""
+    """A conversation and its place: the file's name, and the line from 1."""
 
     file: str
     line: int
@@ -22,12 +22,12 @@ class Row:
 
     @property
     def place(self) -> str:
-        """The place in words."""
+        """The place as text."""
         return f"{self.file}: line {self.line}"
 
 
 def read_rows(path: Path, bounds: Bounds) -> list[Row]:
-    """Return the rows of a JSONL file. Raises TrainingError for one that is missing or cannot be read."""
+    """Return the rows of a JSONL file. Raises TrainingError if the file is missing or unreadable."""
     rows = []
     try:
         with path.open("rb") as lines:
@@ -48,7 +48,7 @@ def read_rows(path: Path, bounds: Bounds) -> list[Row]:
 
 
 def hold_out(rows: list[Row], spec: JobSpec) -> tuple[list[Row], list[Row]]:
-    """Split the rows into those to train on and those to evaluate on."""
+    """Split the rows into training rows and evaluation rows."""
     count = spec.dataset.held_out_rows(len(rows))
     if count >= len(rows):
         raise TrainingError(

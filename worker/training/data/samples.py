@@ -1,4 +1,4 @@
-"""Samples: rows as token ids, and which of the tokens are trained."""
+"""Samples: rows as token ids, with the tokens that are trained."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def supervised_tokens(self) -> int:
-        """Tokens whose prediction is trained."""
+        """Number of tokens whose prediction is trained."""
         return int(self.supervised.sum())
 
 
@@ -57,7 +57,7 @@ def tokenize(
     """Render and encode rows, cut them to `max_length` tokens, and drop those with no answer left."""
     samples: list[Sample] = []
     truncated = dropped = 0
-    # A thread of its own encodes, since it runs outside the interpreter: a stop need not wait for it.
+    # A separate thread encodes, outside the interpreter, so that a stop does not have to wait for it.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):
@@ -93,7 +93,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 
 def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
-    """Render a row; whatever fails names it, and says whether the row or the model is to be changed."""
+    """Render a row. An error names the row and says whether to change the row or the model."""
     evidence: Evidence = {"line": row.line}
     try:
         return bounds.call(template.render, row.turns)
@@ -126,7 +126,7 @@ def _encode(tokenizer: Any, texts: list[Rendered], add_special_tokens: bool) -> 
         [text.text for text in texts],
         add_special_tokens=add_special_tokens,
         return_attention_mask=False,
-        verbose=False,  # its warning about long texts is about what is cut just below
+        verbose=False,  # it warns about long texts, which are cut below
     )
 
 
@@ -154,19 +154,19 @@ def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
     for span in text.answers:
         tokens = _tokens_of(span, encoding)
         supervised[tokens.start : tokens.end] = True
-    supervised[:1] = False  # nothing stands before the first token to predict it from
+    supervised[:1] = False  # there is no token before the first one to predict it from
     return Sample(ids[:max_length], supervised[:max_length])
 
 
 def _tokens_of(span: Span, encoding: Any) -> Span:
-    # A tokenizer may give a character (a space it trims) to no token: then the next one inside the span counts.
+    # A character may belong to no token (a trimmed space): then use the next character inside the span.
     inside = range(span.start, span.end)
     first = next((t for c in inside if (t := encoding.char_to_token(c)) is not None), None)
     place = next((c for c in reversed(inside) if encoding.char_to_token(c) is not None), None)
     if first is None or place is None:
         return Span(0, 0)
     last = encoding.char_to_token(place)
-    # Of a character of several tokens (an emoji in bytes) that is the first one only.
+    # For a character of several tokens (an emoji in bytes) this is the first token only.
     while (chars := encoding.token_to_chars(last + 1)) and chars[0] <= place < chars[1]:
         last += 1
     return Span(first, last + 1)

@@ -1,7 +1,7 @@
-"""Conversations as text, with the places of the answers in it: the model's own chat template, byte for byte.
+"""Renders conversations as text with the model's own chat template, byte for byte, and locates the answers in it.
 
-The stock template of Qwen2 gets marks around what is trained; of any other template the answers' places are
-found by rendering the conversation turn by turn. A model without a template is trained on plain text.
+The stock template of Qwen2 gets marks around the trained text. For any other template, the answers are located by
+rendering the conversation turn by turn. A model without a template is trained on plain text.
 """
 
 import os
@@ -21,7 +21,7 @@ from worker.training.data.bounds import OutOfBounds
 from worker.training.errors import StopRequested, TrainingError
 
 LONGEST_TEXT = 2 * MAX_LINE_BYTES
-"""Characters of a rendered row: twice the longest row, since a template adds a few words to each turn."""
+"""Maximum characters of a rendered row: twice the longest row, because a template adds a few words to each turn."""
 SHOWN_ROLES = 8
 QWEN2_TEMPLATE = (
     "{% for message in messages %}"
@@ -53,7 +53,7 @@ _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 
 class Span(NamedTuple):
-    """Characters from `start` up to, without, `end`."""
+    """Characters from `start` up to but excluding `end`."""
 
     start: int
     end: int
@@ -61,21 +61,21 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as the model reads it, and the answers in it, end-of-turn tokens included."""
+    """A conversation as the model reads it, and its answers, including their end-of-turn tokens."""
 
     text: str
     answers: list[Span]
 
 
 class RenderingFailed(Exception):
-    """The template does not render this conversation; the message says why."""
+    """The template cannot render this conversation; the message says why."""
 
 
 class Template:
     """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is what a template that writes the date takes for it: that of all of a job's attempts. None: today's."""
+        """`now` is the date for a template that writes one; all attempts of a job pass the same. None: today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
@@ -88,13 +88,13 @@ class Template:
                 FailureReason.MODEL_REFUSED,
                 "the tokenizer has neither a chat template nor an end-of-text token",
             )
-        # all_special_tokens are, in transformers 5, only the ones with a role, such as eos_token.
+        # In transformers 5, all_special_tokens contains only tokens with a role, such as eos_token.
         special = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
         self._ends = sorted(special.union(tokenizer.all_special_tokens), key=len, reverse=True)
 
     @property
     def reason(self) -> str:
-        """Why this way of rendering, for the summary."""
+        """Why this way of rendering was chosen, for the summary."""
         return {
             "qwen2": "the stock template of Qwen2, with marks for the answers",
             "own": "the model's own chat template; answers found turn by turn",
@@ -104,18 +104,18 @@ class Template:
 
     @property
     def adds_special_tokens(self) -> bool:
-        """Whether the tokenizer has to add what opens a text; a chat template writes it itself."""
+        """Whether the tokenizer must add the opening special tokens; a chat template writes them itself."""
         return self.kind == "plain"
 
     def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return the text of one conversation and its answers' places. Raises RenderingFailed, TrainingError."""
+        """Return the text of one conversation and the places of its answers. Raises RenderingFailed, TrainingError."""
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         if self.kind == "plain":
             return self._plain(turns)
         return self._marked(turns) if self.kind == "qwen2" else self._turn_by_turn(turns)
 
     def is_usable(self) -> bool:
-        """Whether a plain question and its answer are rendered: what fails then is the conversation's fault."""
+        """Whether the template renders a plain question and answer: if so, a failure is the conversation's fault."""
         try:
             self.render([Message(role="user", content="1"), Message(role="assistant", content="2")])
         except (RenderingFailed, TrainingError):
@@ -143,7 +143,7 @@ class Template:
         try:
             before = self._apply(turns[:place], add_generation_prompt=True)
             through = self._apply(turns[: place + 1])
-        except RenderingFailed:  # not without a turn before it, or without one after it
+        except RenderingFailed:  # the template requires a turn before it, or one after it
             start = self._start_by_comparison(text, turns, place)
             return Span(start, self._end_of_answer(text, start, content))
         end = self._end_of_answer(through, len(before), content)
@@ -157,11 +157,11 @@ class Template:
         return Span(len(before), end)
 
     def _start_by_comparison(self, text: str, turns: list[dict[str, str]], place: int) -> int:
-        """Return where the text begins to differ once the answer begins with another character."""
+        """Return the first place where the text differs if the answer begins with another character."""
         content = turns[place]["content"]
         other = next(c for c in "abc" if c not in (content[0], content.strip()[:1]))
         changed = [*turns[:place], turns[place] | {"content": other}, *turns[place + 1 :]]
-        start = len(os.path.commonprefix([text, self._apply(changed)]))  # noqa: RUF071  # characters are compared
+        start = len(os.path.commonprefix([text, self._apply(changed)]))  # noqa: RUF071  # compares characters, not path components
         if not text.startswith((content, content.strip()), start):
             raise RenderingFailed(
                 f"the model's chat template does not write the answer of turn {place + 1} as it is"
@@ -169,7 +169,7 @@ class Template:
         return start
 
     def _end_of_answer(self, through: str, start: int, content: str) -> int:
-        """Return where the answer's end-of-turn token ends, or the answer where the template has none."""
+        """Return the end of the answer's end-of-turn token, or of the answer if the template has none."""
         after = through.find(content.strip(), start)
         after = start if after < 0 else after + len(content.strip())
         rest = through[after:]
@@ -204,9 +204,7 @@ class Template:
             raise RenderingFailed(
                 f"the model's chat template rejects a conversation of {_roles(turns)}: {error}"
             ) from error
-        except (
-            Exception
-        ) as error:  # the template is a program of the model's and may raise anything
+        except Exception as error:  # the template is the model's own program and may raise anything
             raise RenderingFailed(
                 f"the model's chat template fails on a conversation of {_roles(turns)}: {type(error).__name__}: {error}"
             ) from error
@@ -221,7 +219,7 @@ def _roles(turns: list[dict[str, str]]) -> str:
 
 
 def _with_date(chat_template: Any, now: datetime) -> str | None:
-    """Write a moment in the place of each `strftime_now("…")`, for which transformers would take the present one."""
-    if not isinstance(chat_template, str):  # none, or several by name: transformers chooses
+    """Replace each `strftime_now("…")` with a fixed time, because transformers would use the current time."""
+    if not isinstance(chat_template, str):  # none, or several named ones: transformers chooses
         return None
     return _DATE.sub(lambda call: call[1] + now.strftime(call[2]) + call[1], chat_template)

@@ -1,4 +1,4 @@
 """The mathematics of training: loss, optimizer, evaluation, early stopping, and the watchdog over them.
 
-Each part works without a whole run.
+Each part works on its own, without a Run.
 """

@@ -1,4 +1,4 @@
-"""Early stopping: a rule over the evaluations so far, and nothing else."""
+"""Early stopping: a rule that depends only on the evaluations so far."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from contracts.summary import EvalPoint
 
 
 def is_stale(evaluations: Sequence[EvalPoint], rule: EarlyStopping | None) -> bool:
-    """Return whether the last `patience` evaluations brought no fall of more than `min_delta` below the best."""
+    """Return whether none of the last `patience` evaluations fell more than `min_delta` below the best."""
     if rule is None:
         return False
     best, without_improvement = float("inf"), 0

@@ -1,4 +1,4 @@
-"""Evaluation: token-weighted over the whole split, whatever the batch size. A value that is not finite is an error."""
+"""Evaluation: token-weighted over the whole split, independent of the batch size. A non-finite value is an error."""
 
 import math
 import time
@@ -28,7 +28,7 @@ class Evaluation:
     row_nll: npt.NDArray[np.float64]
     """Summed NLL of each row, in nats."""
     row_tokens: npt.NDArray[np.int64]
-    """Supervised tokens of each row."""
+    """Number of supervised tokens of each row."""
     seconds: float
 
     @property
@@ -38,7 +38,7 @@ class Evaluation:
 
     @property
     def tokens(self) -> int:
-        """Supervised tokens of the split."""
+        """Number of supervised tokens of the split."""
         return int(self.row_tokens.sum())
 
 
@@ -51,9 +51,9 @@ def evaluate(
     between: Callable[[], None] = lambda: None,
     count: Count = count_nothing,
 ) -> Evaluation:
-    """Score every sample, without dropout.
+    """Compute the NLL of every sample, without dropout.
 
-    `between` is called before each micro-batch and may raise to stop; `count` after it, with its samples and tokens.
+    Calls `between` before each micro-batch, which may raise to stop, and `count` after it, with its samples and tokens.
     """
     started = time.monotonic()
     row_nll = np.zeros(len(samples))

@@ -1,8 +1,8 @@
-"""The loss: negative log-likelihood of supervised tokens, summed; the caller divides once by their number.
+"""The loss: summed negative log-likelihood of the supervised tokens; the caller divides once by their number.
 
-No tensor of logits for a whole micro-batch is ever made. Head and cross-entropy run over chunks of supervised
-tokens, and where a gradient is wanted it is computed chunk by chunk in the same pass: the head is frozen, so that the
-gradient of the hidden states is all that has to be kept.
+The logits of a whole micro-batch never exist at once. Head and cross-entropy run over chunks of supervised tokens. If
+a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only the gradient of the hidden
+states has to be kept.
 """
 
 from typing import Any
@@ -40,7 +40,7 @@ def token_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
 def chunked_nll(
     hidden: Tensor, head: nn.Linear, targets: Tensor, *, gradient: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the NLL of each target [N] in float32 and, if wanted, the gradient of their sum by `hidden` [N, H]."""
+    """Return the NLL of each target [N] in float32 and, if requested, the gradient of their sum by `hidden` [N, H]."""
     weight, bias = head.weight, head.bias
     nll = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
     slope = torch.empty_like(hidden) if gradient else None
@@ -51,19 +51,19 @@ def chunked_nll(
         log_sum = torch.logsumexp(logits, dim=-1, keepdim=True)
         nll[here] = (log_sum - logits.gather(1, goal))[:, 0]
         if slope is not None:
-            logits.sub_(log_sum).exp_()  # now the probabilities
+            logits.sub_(log_sum).exp_()  # now holds the probabilities
             logits.scatter_add_(1, goal, logits.new_full(goal.shape, -1.0))
             slope[here] = logits.to(weight.dtype) @ weight
     return nll, slope
 
 
 def chunk_tokens(weight: Tensor) -> int:
-    """Return how many tokens are scored at once against a head of this size."""
+    """Return the number of tokens per chunk for a head of this size."""
     return max(16, _CHUNK_BYTES.get(weight.device.type, 64 * 2**20) // (4 * weight.shape[0]))
 
 
 class _ChunkedNll(torch.autograd.Function):
-    """Sum of the NLL, whose gradient by the hidden states is ready when the sum is."""
+    """Sum of the NLL; the forward pass also computes its gradient by the hidden states."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: nn.Linear, targets: Tensor) -> Tensor:
@@ -74,5 +74,5 @@ class _ChunkedNll(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
-        # The factor as it is: in bfloat16 it would round, and with it every gradient the same way.
+        # Do not cast the factor to bfloat16: its rounding would bias every gradient in the same direction.
         return slope.float().mul_(gradients[0]).to(slope.dtype), None, None

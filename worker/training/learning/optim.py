@@ -1,4 +1,4 @@
-"""The optimizer, and the learning rate as a pure function of the step: equal to transformers' schedules."""
+"""The optimizer, and the learning rate as a pure function of the step, equal to transformers' schedules."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from contracts.job import OnOffAuto, TrainingSpec
 
 
 def is_fused(asked: OnOffAuto, device: torch.device) -> bool:
-    """Return whether one kernel updates all of the adapter."""
+    """Return whether one kernel updates the whole adapter."""
     return device.type == "cuda" if asked == "auto" else asked
 
 
@@ -21,7 +21,7 @@ def build_optimizer(
     *,
     fused: bool = False,
 ) -> torch.optim.AdamW:
-    """Return AdamW over the adapter, with its memory taken; its learning rate is set before each step."""
+    """Return AdamW over the adapter, with its memory allocated; the caller sets the learning rate before each step."""
     adapter = list(parameters)
     optimizer = torch.optim.AdamW(
         adapter,
@@ -36,10 +36,10 @@ def build_optimizer(
 
 
 def _reserve(optimizer: torch.optim.AdamW, adapter: Sequence[Parameter]) -> None:
-    """Make gradients and moments now, all zero, as the first update would make them.
+    """Allocate gradients and moments now, all zero, as the first update would.
 
-    Made then, between activations, they would lie all over the heap and leave holes that nothing large fits into; and
-    a GPU's free memory would be measured without them.
+    If the first update allocated them, between activations, they would fragment the heap with holes too small for large
+    tensors, and the measured free memory of a GPU would not account for them.
     """
     for parameter in adapter:
         parameter.grad = torch.zeros_like(parameter)
@@ -52,7 +52,7 @@ def _reserve(optimizer: torch.optim.AdamW, adapter: Sequence[Parameter]) -> None
 
 
 def restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
-    """Copy {"number of the parameter.name in its state": value} into the memory that the state has already."""
+    """Copy {"number of the parameter.name in its state": value} into the memory already allocated for the state."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, value in saved.items():
         number, _, key = name.partition(".")
@@ -60,13 +60,13 @@ def restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) 
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate that the next update uses."""
+    """Set the learning rate of the next update."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 def warmup_steps(training: TrainingSpec, total_steps: int) -> int:
-    """Return the warm-up in steps: a count as it is, a share of the run rounded up."""
+    """Return the warm-up in steps: a count unchanged, a share of the run rounded up."""
     warmup = training.warmup_steps
     return warmup if isinstance(warmup, int) else math.ceil(warmup * total_steps)
 

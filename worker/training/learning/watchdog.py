@@ -1,4 +1,4 @@
-"""Watchdog: a run that has gone wrong stops and says why, before it spoils the adapter or holds the device for ever."""
+"""Watchdog: stops a failing run with a reason, before it ruins the adapter or occupies the device for ever."""
 
 import hashlib
 import math
@@ -14,13 +14,13 @@ from contracts.failure import Failure, FailureReason
 from worker.training.errors import DETAIL_CHARACTERS, TrainingError
 
 ZERO_STEPS = 10
-"""Steps in a row with a loss of exactly zero that end a run: nothing real is predicted with certainty."""
+"""Consecutive steps with a loss of exactly zero that end a run: no model predicts real text with certainty."""
 FROZEN_STEPS = 20
-"""Steps of an attempt after which the adapter must have changed, and steps in a row without any gradient that end it."""
+"""Steps after which an attempt's adapter must have changed, and consecutive steps without a gradient that end it."""
 
 
 class Watchdog:
-    """Judges each step, and waits in a thread for a sign of life between micro-batches."""
+    """Checks each step, and in a thread detects when micro-batches stop ending."""
 
     def __init__(self, adapter: Sequence[Tensor]) -> None:
         self._adapter = adapter
@@ -31,7 +31,7 @@ class Watchdog:
         self._last_beat = time.monotonic()
 
     def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
-        """Judge a step before the optimizer makes it."""
+        """Check a step before the optimizer applies it."""
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise TrainingError(
                 FailureReason.LOSS_NOT_FINITE,
@@ -58,7 +58,7 @@ class Watchdog:
             )
 
     def check_adapter(self, step: int) -> None:
-        """Judge the adapter after the optimizer's step."""
+        """Check the adapter after the optimizer's step."""
         self._steps += 1
         if self._steps == FROZEN_STEPS and _digest(self._adapter) == self._first_digest:
             raise TrainingError(
@@ -69,15 +69,15 @@ class Watchdog:
             )
 
     def beat(self) -> None:
-        """Give a sign of life."""
+        """Record a sign of life."""
         self._last_beat = time.monotonic()
 
     def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
-        """Begin: training starts from the adapter as it is now.
+        """Start watching; the adapter's current weights are the starting point.
 
-        Calls `on_hang`, in a thread, once no sign of life has come for too long. Set the event returned to stop.
+        Calls `on_hang`, in a thread, if there is no sign of life for `limit_seconds`. Set the returned event to stop.
         """
-        # Not before: a resume gives the adapter its weights.
+        # Not earlier: a resume sets the adapter's weights first.
         self._first_digest = _digest(self._adapter)
         watched, ended = threading.get_ident(), threading.Event()
 
@@ -94,7 +94,7 @@ class Watchdog:
 
 
 def _hang(thread: int, silent_seconds: float, limit_seconds: float) -> Failure:
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to another thread's stack
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to read another thread's stack
     stack = "".join(traceback.format_stack(frame)) if frame else ""
     detail = f"no micro-batch ended for {silent_seconds:.0f} s; the program stood here:\n{stack}"
     return Failure(

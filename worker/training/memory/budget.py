@@ -1,4 +1,4 @@
-"""The token budget: how many tokens one micro-batch may hold on this device. Never changes the effective batch."""
+"""The token budget: the maximum tokens per micro-batch on this device. It never changes the effective batch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,24 +11,24 @@ from worker.training.model.trainable import TrainableModel
 CPU_TOKENS = 512
 """Measured on the 0.5B model: 62.7 tokens/s at 384, 65.6 at 512, 69.0 at 640; 768 costs 1.6 GB more than 384."""
 CUDA_MOST_TOKENS = 16_384
-"""The block-diagonal mask is dense: beyond this its square costs more than further kernels save."""
+"""The block-diagonal mask is dense: beyond this size, its square costs more than fewer kernel launches save."""
 _UNKNOWN_TOKENS = 2048
-"""Where config.json does not tell a layer's size: memory that runs out halves it."""
+"""Used if config.json does not give the layer sizes; halved if memory runs out."""
 _LEAST_TOKENS = 64
 _MEMORY_SHARE = 0.7
-"""Share of the free memory that the estimate may fill: it is a paper count, good to about 30 %."""
+"""Share of the free memory that the estimate may fill; the estimate is accurate to about 30 %."""
 
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """Tokens of one micro-batch, and why so many."""
+    """Maximum tokens per micro-batch, and the reason for that number."""
 
     tokens: int
     reason: str
 
 
 def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget:
-    """Return the budget asked for, or one that suits the device, whose memory gradients and moments have taken already."""
+    """Return the requested budget, or one that fits the device. Call it after allocating gradients and moments."""
     if asked != "auto":
         return TokenBudget(asked, "asked for by engine.token_budget")
     if not model.device.is_cuda:
@@ -46,10 +46,10 @@ def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget
 
 
 def memory_bytes(model: TrainableModel, tokens: int) -> int:
-    """Estimate what a micro-batch holds until its backward pass: activations of all layers, mask, one head chunk.
+    """Estimate the memory of a micro-batch until its backward pass: activations of all layers, mask, one head chunk.
 
-    And a copy of the experts, if they are trained: peft adds their LoRA to the whole tensor in each pass. A model whose
-    config.json tells no sizes counts for nothing.
+    Includes a copy of the experts if they are trained, because peft adds their LoRA to the whole tensor in each pass.
+    Returns 0 for a model whose config.json gives no sizes.
     """
     size = _Sizes.of(model.config)
     if size is None:
@@ -69,7 +69,7 @@ def memory_bytes(model: TrainableModel, tokens: int) -> int:
 class _Sizes:
     hidden: int
     intermediate: int
-    """Of all experts that one token is sent to."""
+    """Sum over all experts that process one token."""
     attention: int
     layers: int
 
@@ -93,7 +93,7 @@ class _Sizes:
 
 
 def _largest(config: Any, name: str) -> int:
-    """Return a size, the largest where layers differ, or 0 if config.json does not tell it."""
+    """Return a size, the largest if layers differ, or 0 if config.json does not give it."""
     value = getattr(config, name, None)
     sizes = value if isinstance(value, list | tuple) else [value]
     return max((size for size in sizes if isinstance(size, int)), default=0)

@@ -1,4 +1,4 @@
-"""Out of memory: work is begun again whole with smaller micro-batches. The effective batch never changes."""
+"""Recovers from running out of memory: restarts the work with smaller micro-batches. The effective batch never changes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,21 +11,21 @@ from worker.training.state import Run
 
 T = TypeVar("T")
 _TOLD = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
-"""How CUDA's runtime, Triton, cuBLAS and cuDNN say it, which take memory past torch's allocator."""
+"""Out-of-memory messages of CUDA's runtime, Triton, cuBLAS and cuDNN, which bypass torch's allocator."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether the GPU's memory ran out, whichever library was the one to notice."""
+    """Return whether the GPU ran out of memory, whichever library raised the error."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _TOLD.search(str(error)) is not None
 
 
 def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T]) -> T:
-    """Return `work(token_budget)`, with a halved budget for as long as the GPU's memory runs out.
+    """Return `work(token_budget)`; each time the GPU runs out of memory, halve the budget and retry.
 
-    Once a micro-batch holds no more than the longest sample, activations are recomputed instead of kept, if the spec
-    leaves that to the engine; then the error is the answer.
+    Once a micro-batch holds no more than the longest sample, recompute activations instead of keeping them, if the spec
+    leaves that choice to the engine. If memory still runs out, raise the error.
     """
     longest = max(len(sample) for sample in samples)
     while True:
@@ -34,7 +34,7 @@ def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T])
         except RuntimeError as error:
             if not (is_out_of_memory(error) and _give_way(run, longest)):
                 raise
-        # Only here, with the exception and its frames gone, can the memory that they held be given back.
+        # Free the memory only here: until now the exception and its frames held references to it.
         if run.model.device.is_cuda:
             torch.cuda.empty_cache()
         run.rewind_generators()

@@ -1,4 +1,4 @@
-"""A rehearsal of the fullest micro-batch before training starts: memory runs out then, if at all."""
+"""Rehearses the fullest micro-batch before training, so that memory runs out then if it ever does."""
 
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
@@ -7,7 +7,7 @@ from worker.training.state import Run
 
 
 def try_largest_batch(run: Run) -> None:
-    """Compute the fullest micro-batch once, so that memory runs out now, if at all, and the budget fits."""
+    """Compute the fullest micro-batch once; if memory runs out now, the budget is reduced to fit."""
     if not run.model.device.is_cuda:
         return
     samples = sorted(run.data.train, key=len, reverse=True)[: run.spec.effective_batch_size]
@@ -17,7 +17,7 @@ def try_largest_batch(run: Run) -> None:
         run.model.peft_model.train()
         batch = pack(samples, token_budget, together=run.model.packs)[0]
         sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # torch's
-        run.optimizer.zero_grad(set_to_none=False)  # their memory is kept
+        run.optimizer.zero_grad(set_to_none=False)  # keep their memory
 
     within_memory(run, samples, compute)
     run.rewind_generators()

@@ -1,7 +1,7 @@
-"""The LoRA adapter: which layers of a 4-bit base it stands beside, what peft is asked for, and how it is saved.
+"""The LoRA adapter: the layers of a 4-bit base that get it, its peft configuration, and how to save it.
 
-It stands beside layers of the text decoder only: text never reaches a vision or audio tower. Routers of experts are left
-as they are, for a small change to them sends tokens to other experts than those that learned from them.
+Only layers of the text decoder get it, because text never reaches a vision or audio tower. Routers of experts stay
+unchanged, because a small change to them sends tokens to other experts than those that learned from them.
 """
 
 import re
@@ -24,13 +24,13 @@ from worker.training.rundir.checkpoint import sync
 
 _ROUTER = re.compile(r"(^|\.)(gate|shared_expert_gate|\w*router\w*)(\.|$)")
 _NOT_OURS = (
-    ".*is_gradient_checkpointing",  # peft 0.21 asks transformers 5 for a property by its old name
-    ".*_pattern keys did not match",  # it looks for experts among layers, and does find them later
+    ".*is_gradient_checkpointing",  # peft 0.21 reads a transformers 5 property by its old name
+    ".*_pattern keys did not match",  # it searches for experts among layers, but finds them later
 )
 
 
 def check_targets(base: Any, lora: LoraSpec) -> None:
-    """Refuse names in lora.target_modules that are no 4-bit layers."""
+    """Reject names in lora.target_modules that are not 4-bit layers."""
     if lora.target_modules == "all-linear":
         return
     linear = {n for n, m in base.named_modules() if isinstance(m, bitsandbytes.nn.Linear4bit)}
@@ -46,7 +46,7 @@ def check_targets(base: Any, lora: LoraSpec) -> None:
 
 
 def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
-    """Return peft's model: `base` with a LoRA in float32 beside the targets within `body`, its text decoder."""
+    """Return peft's model: `base` with a float32 LoRA on the target layers within `body`, its text decoder."""
     config = _config(base, body, lora)
     if lora.dropout and config.target_parameters:
         raise TrainingError(
@@ -57,7 +57,7 @@ def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
     with warnings.catch_warnings():
         for told in _NOT_OURS:
             warnings.filterwarnings("ignore", message=told)
-        # Adapter in float32: in bfloat16 most late updates would round to nothing.
+        # Adapter in float32: in bfloat16 most late updates would round to zero.
         peft_model = get_peft_model(base, config, autocast_adapter_dtype=True)
     _check_ranks(peft_model, lora)
     return peft_model
@@ -74,7 +74,7 @@ def sort_sets(config: Any) -> None:
 
 
 def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
-    """Write the adapter as peft does, with the model's own tokenizer; aside first, so that it is whole or absent."""
+    """Save the adapter as peft does, with the tokenizer, by way of a temporary directory: it is complete or absent."""
     aside = directory.with_name(directory.name + ".tmp")
     shutil.rmtree(aside, ignore_errors=True)
     for config in model.peft_model.peft_config.values():
@@ -95,7 +95,8 @@ def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
         target_modules=lora.target_modules,
         exclude_modules=_left_out(base, body, lora) or None,
     )
-    # Names the experts' tensors, and their routers', as get_peft_model would: asked before, so that these can go again.
+    # Adds the tensors of experts and their routers to the configuration, as get_peft_model would. Called early, so that
+    # the routers can be removed again.
     convert_peft_config_for_transformers(config, base, None)
     named = config.target_parameters or ()
     config.target_parameters = sorted(n for n in named if not _ROUTER.search(n)) or None

@@ -1,4 +1,4 @@
-"""What a model's directory must and must not hold. Checked before anything of it is loaded; nothing of it is run."""
+"""Checks the files of a model's directory before any of them is loaded; never runs code from it."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ from contracts.nesting import loads
 from worker.training.errors import TrainingError
 
 _CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}
-"""Each makes transformers fetch or run code that came with the model."""
+"""Each makes transformers download or run code supplied with the model."""
 _NAMED_FILES = {"transformers_weights"}
-"""Keys of config.json that make transformers load other files than the ones checked here."""
+"""Keys of config.json that make transformers load files other than those checked here."""
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 _PASSING_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
-"""Keys of config.json that say how a copy was saved or is loaded, not what the model computes."""
+"""Keys of config.json that describe how a copy was saved or is loaded, not the model's computation."""
 
 
 def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> None:
-    """Look at every file that would be loaded. Raises TrainingError for a directory that must not be loaded.
+    """Check every file that would be loaded. Raises TrainingError if the directory must not be loaded.
 
-    `roots` are real directories, one of which must hold each file that the directory leads to; None: any will do.
+    `roots` are real directories that must contain every file to which the directory's links resolve; None: not checked.
     """
     if not (directory / "config.json").is_file():
         raise TrainingError(
@@ -50,14 +50,14 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
         raise _refused(f"config.json has {name}: the weights must have their usual names")
     shards = _check_weights(directory)
     for path in (*sorted(directory.iterdir()), *shards):
-        # realpath, since Path.resolve raises on a link that leads to itself.
+        # realpath, because Path.resolve raises on a link that points to itself.
         real = Path(os.path.realpath(path))
         if roots is not None and not any(real.is_relative_to(root) for root in roots):
             raise _refused(f"{path.name} is a link that leads out of the worker's models root")
 
 
 def count_parameters(directory: Path) -> int:
-    """Return the parameters that the checked weights files hold."""
+    """Return the number of parameters in the checked weights files."""
     total = 0
     for shard in sorted(directory.glob("*.safetensors")):
         with safe_open(shard, framework="pt") as weights:
@@ -66,10 +66,10 @@ def count_parameters(directory: Path) -> int:
 
 
 def digest_base(directory: Path) -> str:
-    """Return a digest by which the checked model is known again, on every device and however it is loaded or sharded.
+    """Return a digest that identifies the checked model, independent of device, loading and sharding.
 
-    Of each weight one row counts, so that no time is spent: whatever training, merging or another seed changes, it
-    changes in some row out of hundreds.
+    For speed, only one row of each weight counts: training, merging or another seed changes at least one of these hundreds
+    of rows.
     """
     config = _read_json(directory / "config.json")
     kept = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
@@ -110,7 +110,7 @@ def _check_no_code(name: str, value: Any) -> None:
 
 
 def _check_weights(directory: Path) -> list[Path]:
-    """Return the weights files that would be loaded, each whole."""
+    """Return the weights files that would be loaded, after checking that each is complete."""
     shards = sorted(directory.glob("*.safetensors"))
     index = directory / "model.safetensors.index.json"
     if index.is_file():
@@ -135,7 +135,7 @@ def _check_weights(directory: Path) -> list[Path]:
 
 
 def _shard_names(index: Path) -> list[str]:
-    """Return the files that an index names, which must be in its own directory."""
+    """Return the files named by an index; they must be in its own directory."""
     content = _read_json(index)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict) or not isinstance(content.get("metadata", {}), dict):

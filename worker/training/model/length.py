@@ -1,7 +1,7 @@
-"""How long a sample may be: the positions that a model has, and rotary embeddings that depend on length.
+"""Limits the length of samples: by a model's positions, and by rotary embeddings that depend on length.
 
-config.json says both. transformers takes the length for rotary embeddings from the largest position of the whole row,
-so packed samples share it.
+Both come from config.json. transformers takes the length for rotary embeddings from the largest position of the whole
+row, so packed samples share it.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from worker.training.model.refusal import refusing
 
 
 def check_length(directory: Path, spec: JobSpec) -> None:
-    """Refuse samples longer than the model has positions for, or than it encodes the same wherever they stand."""
+    """Reject samples that exceed the model's positions, or the length up to which its encoding does not vary."""
     with refusing("config.json cannot be loaded"):
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
@@ -44,20 +44,20 @@ def check_length(directory: Path, spec: JobSpec) -> None:
 
 
 def longest_packed(config: Any) -> int | None:
-    """Return the length up to which packing leaves `longrope` as it is, None if it always does.
+    """Return the length up to which packing does not change `longrope`; None if it never does.
 
-    A longer sample switches all of its row to the frequencies for long texts.
+    A longer sample switches its whole row to the frequencies for long texts.
     """
     lengths = (rope["original_max_position_embeddings"] for rope in _ropes(config, "longrope"))
     return min(lengths, default=None)
 
 
 def longest_dynamic(config: Any) -> int | None:
-    """Return the length up to which `dynamic` frequencies stay as they are, None if they always do.
+    """Return the length up to which `dynamic` frequencies do not change; None if they never do.
 
-    Beyond, they grow with the longest row seen and are kept for rows that come later.
+    Beyond it, they grow with the longest row so far and also apply to later rows.
     """
-    # Hunyuan calls "dynamic" what has an alpha and never changes.
+    # Hunyuan's "dynamic" frequencies have an alpha and never change.
     is_growing = any(not rope.get("alpha") for rope in _ropes(config, "dynamic"))
     return int(config.get_text_config().max_position_embeddings) if is_growing else None
 

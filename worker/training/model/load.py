@@ -1,7 +1,7 @@
-"""The model: an NF4 base that is frozen, and a LoRA adapter in float32 on top. What the engine relies on is in proofs.py.
+"""The model: a frozen NF4 base with a LoRA adapter in float32. proofs.py verifies the engine's assumptions about it.
 
-`prepare_model_for_kbit_training` is not called: it would hold the embeddings in float32 and freeze nothing that
-`get_peft_model` does not freeze.
+`prepare_model_for_kbit_training` is not called: it would keep the embeddings in float32, and `get_peft_model` already
+freezes everything that it would freeze.
 """
 
 import math
@@ -38,7 +38,7 @@ from worker.training.model.refusal import refusing
 from worker.training.model.trainable import TrainableModel
 
 DOUBLE_QUANT_FROM = 3_000_000_000
-"""Parameters from which `auto` quantises the scales too: below, it saves little and costs kernels in every layer."""
+"""Number of parameters from which `auto` quantises the scales too: below, it saves little and adds kernels per layer."""
 
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
@@ -54,7 +54,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     if spec.engine.dequantize_base is True:
         base = base.dequantize(dtype=device.compute_dtype)
         base.requires_grad_(requires_grad=False)
-    base.name_or_path = base.config.name_or_path = spec.model  # no machine's path in what is saved
+    base.name_or_path = base.config.name_or_path = spec.model  # keep local paths out of saved files
     set_seed(spec.training.seed)
     with refusing("the architecture cannot be trained, with these lora.target_modules at least"):
         body, head = base.get_decoder(), base.get_output_embeddings()
@@ -119,12 +119,12 @@ def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> 
             return _load(directory, device, double_quant=double_quant, attention=attention)
         except ValueError as error:
             if not any(words in str(error) for words in ("attn_implementation", "Flash Attention")):
-                raise  # else: this architecture lacks that attention
+                raise  # otherwise this architecture lacks that attention
     return _load(directory, device, double_quant=double_quant, attention=last)
 
 
 def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
-    """Return the attentions to try, best first. A varlen kernel needs no dense mask, but bfloat16 on a GPU."""
+    """Return the attentions to try, best first. A varlen kernel needs no dense mask, but needs bfloat16 on a GPU."""
     varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
     return [*([VARLEN] if varlen else []), "sdpa", "eager"]
 
@@ -139,7 +139,7 @@ def _load(directory: Path, device: Device, *, double_quant: bool, attention: str
             bnb_4bit_compute_dtype=device.compute_dtype,
         ),
         dtype=device.compute_dtype,
-        # Said outright, so that a config.json cannot name a kernel to be fetched.
+        # Set explicitly, so that config.json cannot name a kernel to download.
         attn_implementation=attention,
         device_map={"": device.torch_device},
         use_safetensors=True,
@@ -154,10 +154,10 @@ def _linear_4bit(base: Any) -> Iterator[Any]:
 
 
 def _keep_training_layout(layers: list[Any]) -> None:
-    """Forbid bitsandbytes its inference layout for CPUs with AVX512-BF16.
+    """Keep bitsandbytes from using its inference layout for CPUs with AVX512-BF16.
 
-    The first evaluation would repack every layer in place, with its scales rounded to bfloat16, and later training
-    steps would get no gradient through those layers, with no more than a warning.
+    The first evaluation would repack every layer in place, with its scales rounded to bfloat16. Later training steps would
+    then get no gradient through those layers, with only a warning.
     """
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
@@ -175,7 +175,7 @@ def _check_quantized(layers: list[Any]) -> None:
             FailureReason.DEVICE_UNUSABLE,
             f"{len(unpacked)} of {len(layers)} layers were not packed into 4 bits",
         )
-    for layer in layers:  # transformers does not compare the shapes of what it quantises
+    for layer in layers:  # transformers does not check the shapes of quantised layers
         shape = tuple(layer.weight.quant_state.shape)
         if shape != (layer.out_features, layer.in_features):
             raise TrainingError(

@@ -1,7 +1,7 @@
-"""Proofs of what the engine relies on in a model, made on a handful of random tokens when it is loaded.
+"""Verifies the engine's assumptions about a model on a few random tokens, when it is loaded.
 
-That it looks back only; that samples packed into one row stay apart; that its logits are head(hidden); that attention
-sample by sample gives the same.
+The assumptions: its attention is causal; samples packed into one row do not mix; its logits are head(hidden); and
+attention sample by sample gives the same result.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ from worker.training.model.segments import SEGMENTS
 VARLEN = "flash_attention_2"
 _WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 _FIRST, _SECOND = 9, 7
-"""Tokens of the two samples that are packed."""
+"""Lengths in tokens of the two packed samples."""
 _CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
-"""What config.json calls that which comes between head(hidden) and the logits."""
+"""Names in config.json of operations between head(hidden) and the logits."""
 _ROUNDING = 1e-3
-"""Of the same product, computed twice."""
+"""Relative difference allowed between two computations of the same product."""
 
 
 def attention_of(base: Any) -> str:
-    """Return the name of the attention that a model uses."""
+    """Return the name of the model's attention."""
     return str(base.config._attn_implementation)  # noqa: SLF001  # transformers has no public name for it
 
 
 def narrowest_window(config: Any) -> int | None:
-    """Return the fewest tokens that any layer looks back, by what config.json says."""
+    """Return the shortest attention window of any layer in tokens, according to config.json."""
     named = config.get_text_config().to_dict().items()
     widths = [v for name, v in named if isinstance(v, int) and v > 0 and _WINDOW.search(name)]
     return min(widths, default=None)
@@ -39,7 +39,7 @@ def narrowest_window(config: Any) -> int | None:
 
 def hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
     """Return the last hidden states [1, T, hidden] of ids and positions [1, T]."""
-    # No mask, no cache, restarting positions: the one call in which packed samples do not see each other.
+    # No mask, no cache, restarting positions: only such a call keeps packed samples apart.
     output = body(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
     states: Tensor = output.last_hidden_state
     return states
@@ -47,15 +47,15 @@ def hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
 
 @torch.no_grad()
 def check_causal(body: Any, head: nn.Linear) -> None:
-    """Refuse a model that looks ahead: what it learns to predict, it would have been shown."""
+    """Reject a model that looks ahead: it would see the tokens that it learns to predict."""
     body.eval()
     ids = _random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    # As long as the first: a product of another shape may differ in more than its last digits.
+    # As long as the first: a product of another shape may differ in more than the last digits.
     other = ids.clone()
     other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
     states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)
-    is_finite = bool(states.isfinite().all())  # else the first evaluation says what is wrong
+    is_finite = bool(states.isfinite().all())  # if not, the first evaluation reports it
     if is_finite and not _close(others[:, :_FIRST], states[:, :_FIRST]):
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
@@ -64,7 +64,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
 
 
 def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Prove, with SDPA, or eager attention, in the place of a varlen kernel that fails or mixes samples."""
+    """Verify the model; if a varlen kernel fails or mixes samples, replace it with SDPA or eager attention."""
     if attention_of(base) == VARLEN:
         with contextlib.suppress(RuntimeError):
             packs, plain_head = _prove(base, body, head)
@@ -72,13 +72,13 @@ def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
                 return packs, plain_head
         try:
             base.set_attn_implementation("sdpa")
-        except ValueError:  # this architecture lacks it
+        except ValueError:  # this architecture does not support it
             base.set_attn_implementation("eager")
     return _prove(base, body, head)
 
 
 def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Return whether packed samples stay apart, and whether the logits are plainly head(hidden)."""
+    """Return whether packed samples stay apart, and whether the logits are exactly head(hidden)."""
     base.eval()
     return _keeps_apart(body, head), _has_plain_head(base, body, head)
 
@@ -92,10 +92,10 @@ def _keeps_apart(body: Any, head: nn.Linear) -> bool:
 
 
 def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
-    """Return whether what is computed of the second sample depends at all on the first one's tokens.
+    """Return whether the second sample's hidden states depend on the first sample's tokens.
 
-    Rounding moves values, in bfloat16 by percents, and may hide what a weak mixer does; a gradient that must be zero is
-    zero to the bit in any type.
+    Rounding changes values, by percents in bfloat16, and may hide weak mixing. A gradient that must be zero is exactly zero
+    in any type.
     """
     embedded: list[Tensor] = []
 
@@ -115,7 +115,7 @@ def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
 
 @torch.no_grad()
 def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
-    # A cap far above the logits of random tokens changes them by less than any tolerance.
+    # Check the names: a cap far above the logits of random tokens changes them by less than any tolerance.
     config = base.config.get_text_config()
     if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
         return False
@@ -127,13 +127,13 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
         own = base(input_ids=_random_ids(head), attention_mask=None, use_cache=False).logits
     finally:
         hook.remove()
-    # From the same hidden states, so that nothing but the head can make a difference.
+    # From the same hidden states, so that only the head can make a difference.
     return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 
 @torch.no_grad()
 def prefer_segments(base: Any, body: Any, head: nn.Linear) -> None:
-    """Attend sample by sample (see segments.py) where the architecture takes it and nothing else comes out."""
+    """Use attention sample by sample (see segments.py) if the architecture supports it and the result is the same."""
     if attention_of(base) != "sdpa":
         return
     base.eval()

@@ -1,4 +1,4 @@
-"""Errors of transformers over a model's files, as refusals of the model."""
+"""Turns errors of transformers about a model's files into MODEL_REFUSED."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ _BAD_FILES = (
     SafetensorError,
     StrictDataclassError,
 )
-"""What transformers raises over a config.json or weights that do not fit."""
+"""Exceptions of transformers for an invalid config.json or mismatched weights."""
 
 
 _NOT_THE_MODELS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
-"""Words of errors that are the machine's, whatever their type."""
+"""Words that mark an error of the machine, whatever its type."""
 
 
 @contextlib.contextmanager
 def refusing(told: str) -> Iterator[None]:
-    """Tell what transformers raises over a model as the model's refusal, but want of memory and a GPU's error as such."""
+    """Raise MODEL_REFUSED for transformers' errors about a model; pass on out-of-memory and GPU errors unchanged."""
     try:
         yield
     except (torch.OutOfMemoryError, torch.AcceleratorError):

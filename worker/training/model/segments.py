@@ -1,9 +1,9 @@
-"""Attention over packed samples on a CPU: sample by sample, each through SDPA's own causal path, with no mask at all.
+"""Attention over packed samples on a CPU: sample by sample, each through SDPA's causal path, without a mask.
 
-The block-diagonal mask that transformers builds is dense: for a row of T tokens, T² scores are computed and most thrown
-away. Here sample i costs half of its own length squared, so that a row may hold more samples at the price of their number
-alone. Windows that slide are not known here: some architectures tell them by their mask only. On a GPU a varlen kernel
-does this in one launch; a loop of small launches would be slower there.
+The block-diagonal mask that transformers builds is dense: for a row of T tokens, T² scores are computed and most are
+discarded. Here each sample costs half of its own length squared, so the cost of a row grows only linearly with the
+number of its samples. Sliding windows are not supported, because some architectures express them only in their mask. On
+a GPU a varlen kernel does this in one launch; a loop of small launches would be slower there.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 SEGMENTS = "stepline_segments"
-"""Under this name transformers knows it; having no mask function under that name, it builds no mask."""
+"""Its registered name in transformers, which builds no mask because no mask function has that name."""
 
 
 def attend(
@@ -27,10 +27,10 @@ def attend(
     position_ids: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Return attention within each sample: [1, T, heads, size]. A sample begins wherever its position is 0.
+    """Return attention within each sample: [1, T, heads, size]. A sample begins where the position is 0.
 
-    `query`, `key` and `value` are [1, heads, T, size]; `position_ids` is [1, T]. Raises ValueError for a call that says
-    more than that.
+    `query`, `key` and `value` are [1, heads, T, size]; `position_ids` is [1, T]. Raises ValueError for a call with a mask
+    or other unsupported arguments.
     """
     if attention_mask is not None or position_ids is None or key.shape[2] != query.shape[2]:
         raise ValueError(

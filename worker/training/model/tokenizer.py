@@ -1,4 +1,4 @@
-"""The tokenizer of a model, and whether it belongs to the model's weights."""
+"""Loads the tokenizer of a model and checks that it matches the weights."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ def load_tokenizer(directory: Path) -> Any:
         raise TrainingError(
             FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
         )
-    # Where the files are missing, transformers makes one that knows little but special tokens.
+    # If the files are missing, transformers builds a tokenizer with hardly more than special tokens.
     if len(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)) < 2:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
@@ -31,7 +31,7 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
-    """Refuse token ids that the embeddings do not have: tokenizer and weights do not belong together."""
+    """Reject token ids that the embeddings lack: tokenizer and weights do not belong together."""
     known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
     if largest_token >= known:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""TrainableModel: a 4-bit base with its adapter, as the rest of the engine sees it."""
+"""TrainableModel: a 4-bit base with its adapter, as the rest of the engine uses it."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -19,15 +19,15 @@ class TrainableModel:
 
     peft_model: Any
     body: Any
-    """The decoder without its head, LoRA layers included."""
+    """The decoder without its head, including LoRA layers."""
     head: nn.Linear
     device: Device
     double_quant: bool
     quantized_layers: int
     linear_parameters: int
-    """Of the layers held in 4 bits."""
+    """Number of parameters of the layers in 4 bits."""
     expert_parameters: int
-    """Of experts that are one tensor a layer, held in the compute type: only linear layers are held in 4 bits."""
+    """Number of parameters of experts stored as one tensor per layer, in the compute type: only linear layers are 4-bit."""
     trainable_parameters: int
     all_parameters: int
     attention: str
@@ -41,7 +41,7 @@ class TrainableModel:
 
     @property
     def adapter_parameters(self) -> list[nn.Parameter]:
-        """What is trained, in a fixed order."""
+        """The trained parameters, in a fixed order."""
         return [p for p in self.peft_model.parameters() if p.requires_grad]
 
     @property
@@ -50,13 +50,13 @@ class TrainableModel:
         return self.peft_model.get_base_model().config
 
     def hidden(self, batch: MicroBatch) -> Tensor:
-        """Return the last hidden states where a supervised token is predicted: [N, hidden]."""
+        """Return the last hidden states that predict supervised tokens: [N, hidden]."""
         with self._autocast():
             states = hidden_states(self.body, batch.input_ids, batch.position_ids)
         return states[0].index_select(0, batch.places)
 
     def logits(self, batch: MicroBatch) -> Tensor:
-        """Return the logits there through the model's own forward, for heads that are not plain: [N, vocabulary]."""
+        """Return the logits of supervised tokens from the model's own forward, for other heads: [N, vocabulary]."""
         with self._autocast():
             output = self.peft_model(
                 input_ids=batch.input_ids,

@@ -1,1 +1,1 @@
-"""What a finished run says about itself: summary, choices, FLOPs. Nothing here changes the run."""
+"""The report of a finished run: summary, choices, FLOPs. Nothing here changes the run."""

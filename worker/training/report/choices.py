@@ -1,4 +1,4 @@
-"""What the engine chose, and why: one entry for each choice that changes speed, memory or the last digits."""
+"""The engine's choices and their reasons: one entry per choice that affects speed, memory or the last digits."""
 
 from typing import Any
 

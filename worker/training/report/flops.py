@@ -1,8 +1,8 @@
-"""Floating-point operations of training, by count, and what share of the device's peak they came to.
+"""Counts the floating-point operations of training and computes their share of the device's peak.
 
 Counted: products with the frozen layers (forward, and backward for the activations only), with the adapter (forward,
 and backward twice) and with the head for supervised tokens. Not counted: attention (under 1 % at a few hundred
-tokens), element-wise work, and whatever is computed twice to save memory.
+tokens), element-wise work, and operations repeated to save memory.
 """
 
 import re
@@ -26,19 +26,19 @@ _PEAKS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""Dense bfloat16 operations a second by the makers' data sheets; the first name that fits, word by word, counts."""
+"""Dense bfloat16 operations per second from the data sheets; the first name whose words all match counts."""
 _LESS_OF_IT = ("Laptop", "Max-Q", "MIG", "4090 D")
-"""Words of names of GPUs that are slower than the one they are named after, or a slice of it."""
+"""Words in names of GPUs that are slower than the GPU they are named after, or a slice of it."""
 
 
 def training_flops(model: TrainableModel, tokens: int, supervised_tokens: int) -> float:
-    """Return the operations that training on so many tokens takes."""
+    """Return the number of operations for training on so many tokens."""
     per_token = 4 * model.linear_parameters + 6 * model.trainable_parameters
     return float(per_token * tokens + 4 * model.head.weight.numel() * supervised_tokens)
 
 
 def utilisation(model: TrainableModel, flops: float, seconds: float) -> float | None:
-    """Return the share of the device's peak that was reached; None where the peak is not known."""
+    """Return the share of the device's peak that training reached; None if the peak is unknown."""
     peak = _peak(model.device)
     return None if peak is None else flops / seconds / peak
 

@@ -1,4 +1,4 @@
-"""The Summary of a finished run, from its parts. Nothing here is measured anew but the peak of memory."""
+"""Builds the Summary of a finished run from its parts. The only new measurement is the peak memory."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from worker.training.state import Progress, Run
 
 
 def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, Any]) -> Summary:
-    """Return the report of the run, which has just been evaluated for the last time."""
+    """Return the report of the run. Call it after the final evaluation."""
     spec, data, model, progress = run.spec, run.data, run.model, run.progress
     base = progress.base_evaluation
     return Summary(
@@ -54,7 +54,7 @@ def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, An
         supervised_tokens=sum(progress.step_tokens),
         tokens_per_second=progress.tokens / progress.training_seconds,
         samples_per_second=_samples(run) / progress.training_seconds,
-        padding_share=0.0,  # samples are packed end to end
+        padding_share=0.0,  # packed samples need no padding
         flops_utilisation=utilisation(
             model,
             training_flops(model, progress.tokens, sum(progress.step_tokens)),

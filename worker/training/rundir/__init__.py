@@ -1,4 +1,4 @@
-"""The files of a run directory while a run lasts: records, progress, control, checkpoints, outcome.
+"""The files of a run directory during a run: records, progress, control, checkpoints, outcome.
 
-Nothing here knows of a model.
+Nothing here knows about a model.
 """

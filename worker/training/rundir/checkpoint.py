@@ -1,7 +1,6 @@
-"""Checkpoints on disk: written aside, synced, renamed, and valid only with a manifest that fits every byte.
+"""Checkpoints on disk: written to a temporary directory, synced and renamed; valid only if the manifest matches.
 
-Their files are named in contracts/checkpoint.py. No pickle is read or written, so that a checkpoint from elsewhere
-cannot run code.
+contracts/checkpoint.py names their files. No pickle is read or written, so that a foreign checkpoint cannot run code.
 """
 
 import os
@@ -32,22 +31,22 @@ from contracts.summary import EvalPoint
 from worker.training.errors import TrainingError
 
 _SPACE_FACTOR = 1.2
-"""Free space asked for before a checkpoint is written, as a multiple of its tensors."""
+"""Free space required before writing a checkpoint, as a multiple of its tensors."""
 
 
 class CheckpointState(Tolerant):
-    """All of a checkpoint that is not a tensor."""
+    """All parts of a checkpoint that are not tensors."""
 
     format_version: int = FORMAT_VERSION
     step: int
     identity: dict[str, str]
-    """What the run is: a checkpoint of another run is refused."""
+    """Identifies the run: a checkpoint of another run is rejected."""
     circumstances: dict[str, str | int]
-    """What equal numbers to the last bit ask for; a run that has to change them says so."""
+    """Conditions for bit-identical numbers; a run that must change them logs a warning."""
     token_budget: int
     tokens: int
     best_step: int | None = None
-    """Step of the adapter that the tensors `best.…` hold."""
+    """Step of the adapter in the tensors `best.…`."""
     training_seconds: float
     phase_seconds: dict[str, float]
     evaluations: list[EvalPoint]
@@ -55,7 +54,7 @@ class CheckpointState(Tolerant):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a run is resumed from."""
+    """The complete state from which a run resumes."""
 
     state: CheckpointState
     tensors: dict[str, Tensor]
@@ -63,14 +62,14 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that lies whole on disk."""
+    """A checkpoint that is complete on disk."""
 
     path: Path
     bytes: int
 
 
 class Checkpoints:
-    """The checkpoints of one run, of which the newest few and the best are kept."""
+    """The checkpoints of one run; keeps the newest few and the best."""
 
     def __init__(
         self,
@@ -83,7 +82,7 @@ class Checkpoints:
         self._free_bytes = free_bytes
 
     def save(self, snapshot: Snapshot) -> Saved:
-        """Write the snapshot, then remove what is no longer kept. Raises TrainingError if the disk is too full."""
+        """Write the snapshot, then prune old checkpoints. Raises TrainingError if the disk is too full."""
         self._directory.mkdir(parents=True, exist_ok=True)
         self._check_space(snapshot)
         final = self._directory / f"step-{snapshot.state.step:08d}"
@@ -129,14 +128,14 @@ class Checkpoints:
 
 
 def find_newest(place: Path) -> Path | None:
-    """Return the newest whole checkpoint at `place`: a checkpoint itself, or a directory of several."""
+    """Return the newest intact checkpoint at `place`, which is a checkpoint or a directory of several."""
     if is_whole(place):
         return place
     return next((path for path, _ in list_checkpoints(place) if is_whole(path)), None)
 
 
 def load(path: Path) -> Snapshot:
-    """Read a whole checkpoint. Its tensors come to the CPU."""
+    """Read an intact checkpoint. Its tensors are on the CPU."""
     try:
         state = CheckpointState.model_validate_json((path / STATE_FILE).read_bytes())
         return Snapshot(state, load_file(path / TENSORS_FILE))
@@ -147,7 +146,7 @@ def load(path: Path) -> Snapshot:
 
 
 def sync(path: Path) -> None:
-    """Have a file or directory reach the disk."""
+    """Flush a file or directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""RowCounter: says in progress.json how many rows of its phase the program has done, and how long the rest may take.
+"""RowCounter: writes to progress.json how many rows of its phase the program has processed, and the remaining time.
 
-The file is replaced a few times a second at most, and is there only while rows are counted. It is removed before the
-next phase is recorded: a reader who takes the records first never sees the rows of one phase beside another one.
+The file is replaced at most a few times a second and exists only while rows are counted. It is removed before the next
+phase is recorded, so that a reader who reads the records first never combines the rows of one phase with another phase.
 """
 
 import contextlib
@@ -14,18 +14,18 @@ from contracts.job import Phase
 from contracts.run_dir import write_atomically
 
 WRITE_SECONDS = 0.5
-"""Shortest time between two writes of the file."""
+"""Minimum time between two writes of the file."""
 
 Count = Callable[[int, int], None]
-"""Called with rows done and the work in them, in any unit that takes about the same time everywhere (tokens)."""
+"""Called with processed rows and their work, in a unit that takes about the same time everywhere (tokens)."""
 
 
 def count_nothing(rows: int, work: int) -> None:
-    """Count for nobody."""
+    """Count nothing."""
 
 
 class RowCounter:
-    """Counts rows for the file at `path`; None counts for nobody."""
+    """Counts rows in the file at `path`; with None it writes no file."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class RowCounter:
 
     @contextlib.contextmanager
     def counting(self, phase: Phase, rows: int, work: int) -> Iterator[Count]:
-        """Yield what counts the rows of a phase, from none to `rows`, and the work in them, from none to `work`."""
+        """Yield a function that counts a phase's processed rows, up to `rows`, and their work, up to `work`."""
         if self._path is None:
             yield count_nothing
             return
@@ -62,8 +62,8 @@ class RowCounter:
                 self._path.unlink(missing_ok=True)
 
     def _write(self, progress: RowProgress) -> None:
-        assert self._path is not None  # noqa: S101  # counting() has looked
-        with contextlib.suppress(OSError):  # a full disk: the run does without
+        assert self._path is not None  # noqa: S101  # counting() has checked it
+        with contextlib.suppress(OSError):  # a full disk: the run continues without it
             write_atomically(self._path, progress.model_dump_json(), sync=False)
 
 

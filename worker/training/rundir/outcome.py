@@ -1,4 +1,4 @@
-"""outcome.json: how the run ended. It is written last, even on a disk that is full."""
+"""outcome.json: how the run ended. It is written last, even on a full disk."""
 
 import os
 import shutil
@@ -9,18 +9,18 @@ from worker.training.errors import DETAIL_CHARACTERS
 
 
 def reserve_room(run_dir: RunDir) -> None:
-    """Set disk space aside for the outcome."""
+    """Reserve disk space for the outcome."""
     with run_dir.reserve.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, 4 * DETAIL_CHARACTERS)
 
 
 def write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
-    """Write the outcome into the space set aside for it, or into that of files that are only half written."""
+    """Write the outcome into its reserved space, or into that of partially written files."""
     run_dir.reserve.unlink(missing_ok=True)
     try:
         write_model(run_dir.outcome, outcome)
     except OSError:
-        # A full disk: what is only half written makes room for the few bytes that say so.
+        # A full disk: delete partially written files to free the few bytes for the outcome.
         for aside in (*run_dir.path.glob("*.tmp"), *run_dir.checkpoints.glob("*.tmp")):
             shutil.rmtree(aside, ignore_errors=True)
         write_model(run_dir.outcome, outcome)

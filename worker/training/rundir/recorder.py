@@ -26,11 +26,11 @@ from worker.training.rundir.spool import Gap, Spool
 
 _FSYNC_SECONDS = 1.0
 _PASSING = frozenset({Phase.EVALUATING, Phase.SAVING})
-"""Phases that come back with each evaluation and each checkpoint, and are not told while the spool is nearly full."""
+"""Phases that recur with each evaluation and checkpoint; they are not recorded while the spool is nearly full."""
 
 
 class Recorder:
-    """One record is one write, so that a reader or a crash never sees two halves mixed; fsync about once a second."""
+    """Writes each record with one write, so that records never interleave; fsyncs about once a second."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Recorder:
         self._gaps, self._left_out = 0, 0
         self._synced_at = time.monotonic()
         self.resumed_from: int | None = None
-        """Number of the attempt, and"""
+        """Number of the attempt from whose checkpoint the run resumed. Every later phase record contains it."""
         self.resumed_step: int | None = None
-        """the step of its checkpoint, from which the run goes on. Every phase from then on says so."""
+        """Step of that checkpoint. Every later phase record contains it."""
         self._phase: Phase | None = None
         self._told_phase: Phase | None = None
         self._phase_since = self._synced_at
@@ -64,10 +64,10 @@ class Recorder:
             self.close()
         except OSError:
             if kind is None or issubclass(kind, StopRequested):
-                raise  # else the run has failed already, and that is what is told
+                raise  # otherwise the run has already failed, and that error is reported
 
     def metric(self, step: int, values: dict[str, float]) -> None:
-        """Record named numbers at a step, unless the spool is so full that metrics are thinned."""
+        """Record named numbers at a step, unless the nearly full spool skips them."""
         if not self._spool.admits("metric"):
             self._leave_out(step)
             return
@@ -76,10 +76,10 @@ class Recorder:
         self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
 
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
-        """Record a whole evaluation taken after `step` steps.
+        """Record a complete evaluation after `step` steps.
 
-        While the spool is nearly full, one that is not taken is held: it is recorded all the same if nothing but a
-        checkpoint or the end comes after it, so that neither is without its evaluation.
+        While the spool is nearly full, a skipped evaluation is held: it is recorded after all if a checkpoint or the end
+        follows it directly, so that neither lacks its evaluation.
         """
         self._let_go_of_held()
         self._held = EvalRecord(
@@ -90,7 +90,7 @@ class Recorder:
             self._write_held()
 
     def checkpoint(self, step: int, name: str, size_bytes: int) -> None:
-        """Record a checkpoint that lies whole on disk."""
+        """Record a checkpoint that is complete on disk."""
         self._close_gap()
         self._write_held()
         self._write(
@@ -100,7 +100,7 @@ class Recorder:
         )
 
     def phase(self, phase: Phase, step: int = 0, total_steps: int | None = None) -> None:
-        """Enter a phase; the time until the next one counts as its own."""
+        """Enter a phase; the time until the next one counts towards it."""
         if phase is self._phase:
             return
         self._phase_seconds = self.phase_seconds()
@@ -123,8 +123,10 @@ class Recorder:
     def log(
         self, message: str, level: LogLevel = "info", step: int | None = None, **data: Any
     ) -> None:
-        """Say something to people, here and on the program's output."""
-        with contextlib.suppress(OSError):  # the output may be full; the record below tells that
+        """Record a message for users, and print it to the program's output."""
+        with contextlib.suppress(
+            OSError
+        ):  # the output's disk may be full; the record below reports that
             print(f"[{level}] {message}", flush=True)
         self._write(
             LogRecord(
@@ -133,7 +135,7 @@ class Recorder:
         )
 
     def phase_seconds(self) -> dict[str, float]:
-        """Return the seconds spent in each phase so far, the running one included."""
+        """Return the seconds spent in each phase so far, including the current one."""
         seconds = dict(self._phase_seconds)
         if self._phase is not None:
             spent = seconds.get(self._phase.value, 0.0)
@@ -141,7 +143,7 @@ class Recorder:
         return seconds
 
     def close(self) -> None:
-        """Flush everything to the disk and let go of the file."""
+        """Flush everything to the disk and close the file."""
         self._close_gap()
         self._write_held()
         os.fsync(self._file)
@@ -156,13 +158,13 @@ class Recorder:
             self._leave_out(held.step)
 
     def _write_held(self) -> None:
-        """Write the evaluation that is held, under the number that is next by now."""
+        """Write the held evaluation under the next sequence number."""
         held, self._held = self._held, None
         if held is not None:
             self._write(held.model_copy(update={"seq": self._next()}))
 
     def _close_gap(self) -> None:
-        """Say what was left out before more figures, a checkpoint or the end are recorded after it."""
+        """Record the gap before further metrics, a checkpoint or the end are recorded."""
         gap, self._gap = self._gap, None
         if gap is None:
             return
@@ -186,7 +188,7 @@ class Recorder:
     def _write(self, record: Record) -> None:
         line = encode_line(record)
         written = os.write(self._file, line)
-        while written < len(line):  # a nearly full disk takes a part, then refuses the rest
+        while written < len(line):  # a nearly full disk accepts a part, then rejects the rest
             written += os.write(self._file, line[written:])
         self._seq = record.seq
         self._spool.written(len(line))

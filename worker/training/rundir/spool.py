@@ -1,8 +1,8 @@
-"""The spool: how long records.jsonl may grow. Nearly full, it takes only some of the figures, and fewer and fewer.
+"""The spool: limits the size of records.jsonl. When nearly full, it accepts ever fewer metrics and evaluations.
 
-Everything up to nine tenths; then one metric in ten, in twenty, in forty …, twice as sparse each time that half of the
-room left is gone, so that the limit is never reached by them, and evaluations in the same way. Other records are few
-and always taken; those that come with each evaluation are not told any more.
+It accepts everything up to nine tenths of the limit; then one metric in ten, in twenty, in forty …, half as many each
+time that half of the remaining space is used, so that metrics never reach the limit. Evaluations are thinned in the
+same way. Other records are few and always accepted, except the phases that recur with each evaluation.
 """
 
 import math
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 WHOLE_SHARE = 0.9
-"""Share of the limit up to which every metric is taken."""
+"""Share of the limit up to which every metric is accepted."""
 FIRST_STRIDE = 10
 RESERVED_BYTES = 1000
-"""For the last metric and the gap told before it."""
+"""Space reserved for the last metric and the gap recorded before it."""
 
 Figures = Literal["metric", "evaluation"]
-"""What is thinned, each kind by a count of its own: they come in turns, and one count would take but one of them."""
+"""Kinds of records that are thinned. Each kind has its own count: they alternate, and one count could skip a kind."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Metrics and evaluations left out in a row."""
+    """Consecutive metrics and evaluations left out."""
 
     first_step: int
     last_step: int
@@ -39,7 +39,7 @@ class Gap:
 
 
 class Spool:
-    """Counts what is written, and says which figures are still taken. Without a limit, all of them."""
+    """Counts the written bytes and decides which metrics and evaluations to accept; all of them without a limit."""
 
     def __init__(self, limit_bytes: int | None) -> None:
         self._limit_bytes = limit_bytes
@@ -47,16 +47,16 @@ class Spool:
         self._left_out: Counter[Figures] = Counter()
 
     def written(self, size_bytes: int) -> None:
-        """Note a record that was written."""
+        """Count a written record."""
         self._bytes += size_bytes
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether figures are thinned."""
+        """Whether metrics and evaluations are thinned."""
         return self._limit_bytes is not None and self._bytes >= WHOLE_SHARE * self._limit_bytes
 
     def admits(self, kind: Figures) -> bool:
-        """Whether the next metric, or the next evaluation, is taken."""
+        """Whether to accept the next metric or evaluation."""
         if self._left_out[kind] + 1 < self._stride():
             self._left_out[kind] += 1
             return False

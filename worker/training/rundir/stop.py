@@ -1,4 +1,4 @@
-"""Stop: looks, between micro-batches, whether someone wants the run to end: control.json or SIGTERM."""
+"""Stop: checks between micro-batches for a request to end the run, by control.json or SIGTERM."""
 
 import signal
 from pathlib import Path
@@ -11,18 +11,18 @@ from worker.training.errors import StopRequested
 
 
 class Stop:
-    """Raises StopRequested from `check` once a stop is wanted. SIGTERM only sets a flag: no step is torn."""
+    """Raises StopRequested from `check` once a stop is requested. SIGTERM only sets a flag, so no step is interrupted."""
 
     def __init__(self, control: Path) -> None:
         self._control = control
         self._terminated = False
 
     def listen(self) -> None:
-        """Take SIGTERM as the wish to hand the job back. Main thread only."""
+        """Treat SIGTERM as a request to hand the job back. Main thread only."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def check(self) -> None:
-        """Return at once, or raise StopRequested. A cancel outranks a pause, and a pause a SIGTERM."""
+        """Return at once, or raise StopRequested. A cancel takes precedence over a pause, and a pause over a SIGTERM."""
         wanted = self._wanted()
         if wanted is Wanted.CANCEL:
             raise StopRequested("cancelled")
@@ -37,7 +37,7 @@ class Stop:
         except FileNotFoundError:
             return Wanted.CONTINUE
         except ValidationError:
-            # A half-written file of someone without an atomic rename; it is read again in a moment.
+            # Partially written by a writer without an atomic rename; the next check reads it again.
             return Wanted.CONTINUE
 
     def _on_sigterm(self, _number: int, _frame: object) -> None:
