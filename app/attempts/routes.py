@@ -11,6 +11,7 @@ from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors.kinds import DatasetNotFound
 from app.http.bearer import SettingsDep, TokenDep
+from app.http.body_limits import BodyKind, takes
 from app.leases.gate import WorkerRoute
 from app.leases.lease import TimesDep
 from app.storage.data_dir import StorageDep
@@ -43,6 +44,7 @@ router = APIRouter(tags=["internal"], include_in_schema=False, route_class=Worke
 
 
 @router.post(HELLO_PATH, status_code=204)
+@takes(BodyKind.WORKER_MESSAGE)
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
@@ -54,6 +56,7 @@ def hello(
 
 
 @router.post(CLAIM_PATH, response_model=Claim)
+@takes(BodyKind.WORKER_MESSAGE)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it, or 204."""
     with database.writing() as session:
@@ -66,6 +69,7 @@ def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -
 
 
 @router.post(SYNC_PATH, response_model=SyncReply)
+@takes(BodyKind.WORKER_MESSAGE)
 def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
@@ -77,6 +81,7 @@ def sync(
 
 
 @router.put(UPLOAD_PATH, status_code=201)
+@takes(BodyKind.FILE)
 async def upload(
     *,
     attempt_id: str,
@@ -103,6 +108,7 @@ async def upload(
 
 
 @router.post(EARLIER_PATH)
+@takes(BodyKind.WORKER_MESSAGE)
 def hand_in_earlier(
     *,
     attempt_id: str,
@@ -121,6 +127,7 @@ def hand_in_earlier(
 
 
 @router.post(FINISH_PATH)
+@takes(BodyKind.WORKER_MESSAGE)
 def finish(
     *,
     attempt_id: str,
