@@ -1,6 +1,5 @@
 """What each kind of exception is answered with: always the one error shape, in the caller's language."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,6 @@ import sqlalchemy.exc
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -20,8 +18,8 @@ from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
 from app.http import validation as complaints
 from app.http.language import get_language
+from app.http.spelling import suggest_field
 from contracts.failure import Language
-from contracts.job import JobSpec
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +51,10 @@ async def _on_app_error(request: Request, error: Exception) -> Response:
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # what it is registered for
     language = get_language(request)
-    return error_response(_explain(error.errors(), language), language)
+    return error_response(_explain(request, error.errors(), language), language)
 
 
-def _explain(found: Sequence[Any], language: Language) -> AppError:
+def _explain(request: Request, found: Sequence[Any], language: Language) -> AppError:
     first = found[0]
     if first["type"] == "json_invalid":
         return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
@@ -67,25 +65,18 @@ def _explain(found: Sequence[Any], language: Language) -> AppError:
     if len(problems) > SHOWN_PROBLEMS:
         told.append(f"… (+{len(problems) - SHOWN_PROBLEMS})")
     return errors.InvalidField(
-        problems[0].param, problem="; ".join(told), hint=_hint(first, language)
+        problems[0].param, problem="; ".join(told), hint=_hint(request, first, language)
     )
 
 
-def _hint(error: Any, language: Language) -> str:
-    """Guess what a misspelt field of a JobSpec was meant to be."""
+def _hint(request: Request, error: Any, language: Language) -> str:
+    """Return a guess at what a misspelt field of the body was meant to be, or ""."""
     if error["type"] != "extra_forbidden":
         return ""
-    *parents, wrong = [str(part) for part in error["loc"][1:] if not str(part).startswith("(")]
-    model: Any = JobSpec
-    for part in parents:
-        field = model.model_fields.get(part)
-        model = field.annotation if field else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return ""
-    near = difflib.get_close_matches(wrong, model.model_fields, n=1)
-    if not near:
+    near = suggest_field(request, error["loc"])
+    if near is None:
         return ""
-    return f"您是不是要写 {near[0]}？" if language == "zh" else f"Did you mean {near[0]}?"
+    return f"您是不是要写 {near}？" if language == "zh" else f"Did you mean {near}?"
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
