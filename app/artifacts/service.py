@@ -1,8 +1,9 @@
-"""Rules of artifacts: what a worker may upload, what a user sees and downloads."""
+"""Rules of artifacts: which files a worker may upload, and which ones users can list and download."""
 
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -11,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from app.artifacts import store
 from app.db.engine import Database
 from app.db.tables import Artifact
-from app.errors.disk import storage_errors
 from app.errors.kinds import ArtifactNotFound, BadArtifactName
 from app.events import store as events
 from app.jobs import service as jobs
@@ -19,7 +19,7 @@ from app.jobs import store as job_rows
 from app.leases import lease
 from app.leases.lease import Times
 from app.storage.data_dir import Storage
-from app.storage.uploads import write_body
+from app.storage.uploads import ReceivedFile, check_body, receive
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts; of one name only the newest attempt's."""
+    """Return a job's artifacts; for each name, only the one of the newest attempt. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(
@@ -50,7 +50,7 @@ def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
 
 
 def get_artifact(session: Session, job_id: str, name: str) -> Artifact:
-    """Return a job's artifact. Raises ArtifactNotFound."""
+    """Return a job's artifact; of several attempts, that of the newest. Raises JobNotFound, ArtifactNotFound."""
     jobs.require_job(session, job_id)
     for artifact, _ in store.list_of_job(session, job_id):
         if artifact.name == name:
@@ -69,46 +69,58 @@ async def receive_artifact(
     announced_sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Take in an upload and return whether it is new. No transaction is open while the bytes arrive."""
+    """Receive a worker's upload and return whether it is new: False if the attempt has stored the same content before.
+
+    Raises BadArtifactName, ChecksumMismatch, or an error of the attempt's lease.
+    """
     if _NAME.fullmatch(name) is None:
         raise BadArtifactName("name")
     job_id, stored_sha256 = await run_in_threadpool(
         _begin, database, times, attempt_id=attempt_id, token=token, name=name
     )
-    with storage_errors(), storage.draft() as draft:
-        await write_body(draft, body, announced_sha256)
-        if draft.sha256 == stored_sha256:
-            return False
-        path = storage.artifact(job_id, attempt_id, draft.sha256, name)
-        await run_in_threadpool(draft.keep, path)
-    artifact = Artifact(
-        attempt_id=attempt_id, name=name, sha256=draft.sha256, bytes=draft.bytes, path=path
+    sha256 = announced_sha256.lower()
+    if sha256 == stored_sha256:
+        await check_body(storage, body, announced_sha256)
+        return False
+    await receive(
+        storage,
+        body,
+        sha256=announced_sha256,
+        path=storage.artifact(job_id, attempt_id, sha256, name),
+        commit=partial(_commit, database, times, attempt_id=attempt_id, token=token, name=name),
     )
-    replaced = await run_in_threadpool(_end, database, times, token=token, artifact=artifact)
-    if replaced is not None:
-        await run_in_threadpool(storage.delete, replaced)
     return True
 
 
 def _begin(
     database: Database, times: Times, *, attempt_id: str, token: str, name: str
 ) -> tuple[str, str | None]:
+    """Return the attempt's job, and the SHA-256 of its artifact of this name if there is one."""
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         stored = store.find_of_attempt(session, attempt_id, name)
         return attempt.job_id, stored.sha256 if stored else None
 
 
-def _end(database: Database, times: Times, *, token: str, artifact: Artifact) -> str | None:
-    """Point at the kept file, if the attempt is still current; return the path that nothing points at any more."""
+def _commit(
+    database: Database, times: Times, file: ReceivedFile, *, attempt_id: str, token: str, name: str
+) -> str | None:
+    """Store the artifact's row if the attempt still holds its lease; return the path of the file that it replaces."""
     with database.writing() as session:
-        attempt, now = lease.hold(session, artifact.attempt_id, token, times)
+        attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)
-        before = store.find_of_attempt(session, attempt.id, artifact.name)
-        replaced = before.path if before is not None and before.path != artifact.path else None
+        before = store.find_of_attempt(session, attempt.id, name)
+        replaced = before.path if before is not None and before.path != file.path else None
         if before is not None:
             session.expunge(before)
-        artifact.created_at = now
+        artifact = Artifact(
+            attempt_id=attempt.id,
+            name=name,
+            sha256=file.sha256,
+            bytes=file.bytes,
+            path=file.path,
+            created_at=now,
+        )
         store.save_artifact(session, artifact)
         events.insert_event(
             session,

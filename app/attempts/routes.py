@@ -14,6 +14,7 @@ from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.errors.kinds import DatasetNotFound
 from app.http.bearer import SettingsDep, TokenDep
+from app.http.body_limits import BodyKind, takes
 from app.leases.lease import TimesDep
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
@@ -46,6 +47,7 @@ router = APIRouter(tags=["internal"], include_in_schema=False, route_class=Repor
 
 
 @router.post(HELLO_PATH, status_code=204)
+@takes(BodyKind.WORKER_MESSAGE)
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
@@ -57,6 +59,7 @@ def hello(
 
 
 @router.post(CLAIM_PATH, response_model=Claim)
+@takes(BodyKind.WORKER_MESSAGE)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
     """Give the worker the best job that fits it; 204 if there is none."""
     with database.writing() as session:
@@ -69,6 +72,7 @@ def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -
 
 
 @router.post(SYNC_PATH, response_model=SyncReply)
+@takes(BodyKind.WORKER_MESSAGE)
 def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
@@ -80,6 +84,7 @@ def sync(
 
 
 @router.put(UPLOAD_PATH, status_code=201)
+@takes(BodyKind.FILE)
 async def upload(
     *,
     attempt_id: str,
@@ -106,6 +111,7 @@ async def upload(
 
 
 @router.post(EARLIER_PATH)
+@takes(BodyKind.WORKER_MESSAGE)
 def hand_in_earlier(
     *,
     attempt_id: str,
@@ -124,6 +130,7 @@ def hand_in_earlier(
 
 
 @router.post(FINISH_PATH)
+@takes(BodyKind.WORKER_MESSAGE)
 def finish(
     *,
     attempt_id: str,

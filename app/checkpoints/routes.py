@@ -7,6 +7,7 @@ from app.checkpoints.service import CheckpointView
 from app.db.engine import DatabaseDep
 from app.errors.kinds import CheckpointFileNotFound
 from app.http.bearer import TokenDep
+from app.http.body_limits import BodyKind, takes
 from app.http.paging import Page
 from app.leases.gate import WorkerRoute
 from app.leases.lease import TimesDep
@@ -28,6 +29,7 @@ def list_checkpoints(job_id: str, database: DatabaseDep) -> Page[CheckpointView]
 
 
 @internal.post(CHECKPOINT_PATH)
+@takes(BodyKind.WORKER_MESSAGE)
 def offer_checkpoint(
     *,
     attempt_id: str,
@@ -47,6 +49,7 @@ def offer_checkpoint(
 
 
 @internal.put(BLOB_PATH, status_code=201)
+@takes(BodyKind.FILE)
 async def upload_file(
     *,
     attempt_id: str,

@@ -6,16 +6,16 @@ A checkpoint is stored when the row says so, which is when each of its files has
 import math
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import partial
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from app.checkpoints import store
+from app.checkpoints import retention, store
 from app.db.engine import Database
 from app.db.ids import new_id
 from app.db.tables import Checkpoint, CheckpointBlob, Job, to_json
-from app.errors.disk import storage_errors
 from app.errors.kinds import CheckpointFileNotFound, CheckpointNotRecorded, NumberTooLarge
 from app.events import store as events
 from app.jobs import service as jobs
@@ -26,10 +26,9 @@ from app.leases.lease import Times
 from app.leases.store import HeldAttempt
 from app.series import line
 from app.storage.data_dir import Storage
-from app.storage.uploads import write_body
+from app.storage.uploads import ReceivedFile, receive
 from contracts.attempt import EarlierAttempt
-from contracts.checkpoint import CheckpointFile, CheckpointOffer, CheckpointReply, ResumePoint
-from contracts.job import load_stored_spec
+from contracts.checkpoint import CheckpointOffer, CheckpointReply, ResumePoint
 from contracts.record import CheckpointRecord, Record
 
 LARGEST_BYTES = 2**53
@@ -56,7 +55,7 @@ def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
     """Return a job's checkpoints that are kept, newest first. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     rows = store.list_of_job(session, job_id)
-    best = _best([checkpoint for checkpoint, _ in rows])
+    best = retention.find_best([checkpoint for checkpoint, _ in rows])
     return [
         CheckpointView(
             id=checkpoint.id,
@@ -118,7 +117,9 @@ def note_checkpoints(
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
     if told:
         job = job_rows.lock_job(session, attempt.job_id)
-        _prune(session, job, attempt)  # a file that loses its row here is left to the sweep
+        retention.prune(
+            session, job, attempt
+        )  # a file that loses its row here is left to the sweep
 
 
 def offer_checkpoint(
@@ -165,7 +166,7 @@ def offer_checkpoint(
         step=offer.step,
         bytes=total_bytes,
     )
-    return CheckpointReply(missing=[], stored=True), _prune(session, job, attempt)
+    return CheckpointReply(missing=[], stored=True), retention.prune(session, job, attempt)
 
 
 async def receive_file(
@@ -178,18 +179,20 @@ async def receive_file(
     sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Take in a file of an offered checkpoint and return whether it is new. No transaction is open meanwhile."""
+    """Receive a file of an offered checkpoint and return whether it is new; if it is not, the body is not read.
+
+    Raises CheckpointFileNotFound unless the attempt has offered the file, ChecksumMismatch, or an error of its lease.
+    """
     job_id = await run_in_threadpool(_begin, database, times, attempt_id, token, sha256)
     if job_id is None:
         return False
-    with storage_errors(), storage.draft() as draft:
-        await write_body(draft, body, sha256)
-        path = storage.checkpoint_blob(job_id, sha256)
-        await run_in_threadpool(draft.keep, path)
-    blob = CheckpointBlob(job_id=job_id, sha256=sha256, bytes=draft.bytes, path=path)
-    replaced = await run_in_threadpool(_end, database, times, attempt_id, token, blob)
-    if replaced is not None:
-        await run_in_threadpool(storage.delete, replaced)
+    await receive(
+        storage,
+        body,
+        sha256=sha256,
+        path=storage.checkpoint_blob(job_id, sha256),
+        commit=partial(_commit, database, times, attempt_id=attempt_id, token=token),
+    )
     return True
 
 
@@ -207,14 +210,17 @@ def get_file(
 def _begin(
     database: Database, times: Times, attempt_id: str, token: str, sha256: str
 ) -> str | None:
-    """Return the job whose file it is, None if that is there already. Raises CheckpointFileNotFound unless offered."""
+    """Return the id of the job that needs the file, or None if the file is stored already.
+
+    Raises CheckpointFileNotFound unless the attempt has offered the file.
+    """
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         offered = [
             file
             for checkpoint, _ in store.list_of_job(session, attempt.job_id)
             if checkpoint.attempt_id == attempt.id and checkpoint.stored_at is None
-            for file in _files(checkpoint)
+            for file in retention.files_of(checkpoint)
             if file.sha256 == sha256
         ]
         if not offered:
@@ -223,18 +229,24 @@ def _begin(
         return None if held is not None and held.bytes == offered[0].bytes else attempt.job_id
 
 
-def _end(
-    database: Database, times: Times, attempt_id: str, token: str, blob: CheckpointBlob
+def _commit(
+    database: Database, times: Times, file: ReceivedFile, *, attempt_id: str, token: str
 ) -> str | None:
-    """Make the row of a kept file, if the attempt is still current; return the path of one that it replaces."""
+    """Store the file's row if the attempt still holds its lease; return the path of the file that it replaces."""
     with database.writing() as session:
         attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)
-        before = store.find_blob(session, attempt.job_id, blob.sha256)
+        before = store.find_blob(session, attempt.job_id, file.sha256)
         replaced = None if before is None else before.path
         if before is not None:
             session.expunge(before)
-        blob.created_at = now
+        blob = CheckpointBlob(
+            job_id=attempt.job_id,
+            sha256=file.sha256,
+            bytes=file.bytes,
+            path=file.path,
+            created_at=now,
+        )
         store.save_blob(session, blob)
         return replaced
 
@@ -257,55 +269,3 @@ def _insert(
     )
     store.insert_checkpoint(session, checkpoint)
     return checkpoint
-
-
-def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now.
-
-    What is being sent is kept as well: over a slow link it lasts longer than a few newer ones take to be written.
-    """
-    keep = load_stored_spec(job.spec).checkpoint.keep
-    found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
-    sending = _being_sent(found, current)
-    groups: dict[str, list[Checkpoint]] = {}
-    for checkpoint in found:
-        where = "storage" if checkpoint.stored_at is not None else checkpoint.attempt_id
-        groups.setdefault(where, []).append(checkpoint)
-    kept: list[Checkpoint] = []
-    dropped: list[str] = []
-    for group in groups.values():
-        best = _best(group)
-        for place, checkpoint in enumerate(group):
-            if place < keep or checkpoint is best or checkpoint is sending:
-                kept.append(checkpoint)
-            else:
-                dropped.append(checkpoint.id)
-    store.delete_checkpoints(session, dropped)
-    needed = {
-        file.sha256
-        for checkpoint in kept
-        if checkpoint.stored_at is not None or checkpoint.attempt_id == current.id
-        for file in _files(checkpoint)
-    }
-    useless = [blob for blob in store.list_blobs(session, job.id) if blob.sha256 not in needed]
-    store.delete_blobs(session, job.id, [blob.sha256 for blob in useless])
-    return [blob.path for blob in useless]
-
-
-def _being_sent(checkpoints: Sequence[Checkpoint], current: HeldAttempt) -> Checkpoint | None:
-    """Return the newest that the attempt has offered, unless that is stored already."""
-    offered = (c for c in checkpoints if c.attempt_id == current.id and c.files)
-    newest = next(offered, None)
-    return None if newest is None or newest.stored_at is not None else newest
-
-
-def _best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Return the one with the lowest evaluation loss; the newest of equals, which stands first."""
-    scored = [
-        (c.eval_loss, place, c) for place, c in enumerate(checkpoints) if c.eval_loss is not None
-    ]
-    return min(scored)[2] if scored else None
-
-
-def _files(checkpoint: Checkpoint) -> list[CheckpointFile]:
-    return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator
 from app.datasets import service
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
 from app.db.engine import DatabaseDep
+from app.http.body_limits import BodyKind, takes
 from app.http.document import LOCATION
 from app.http.language import LanguageDep
 from app.http.paging import Page
@@ -36,6 +37,7 @@ def _require_file(part: Any) -> Any:
         201: {"headers": LOCATION},
     },
 )
+@takes(BodyKind.FILE_FORM)
 def upload_dataset(
     *,
     file: Annotated[UploadFile, BeforeValidator(_require_file)],

@@ -12,16 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors.base import error_response
 from app.errors.kinds import InternalError
+from app.http.body_limits import body_kind
 from app.http.language import choose_language
 
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_HEADER = "x-request-id"
-JSON_LIMIT_BYTES = 1024 * 1024
-"""Largest body of a user's JSON request."""
-SYNC_LIMIT_BYTES = 64 * 1024 * 1024
-"""Largest body of a worker's JSON request: a thousand records and a chunk of output."""
-MULTIPART_OVERHEAD_BYTES = 64 * 1024
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 _QUIET_PATHS = {"/healthz", "/readyz"}
 
@@ -44,7 +40,7 @@ class Edge:
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, _limited(receive, self._limit(scope)), reply.send)
+                await self._app(scope, _limited(scope, receive, self._max_upload_bytes), reply.send)
             except ClientDisconnect:
                 log.info("client went away", path=scope["path"])
             except Exception:
@@ -63,14 +59,6 @@ class Edge:
                     milliseconds=round((time.perf_counter() - began) * 1000, 1),
                     **_ids(scope),
                 )
-
-    def _limit(self, scope: Scope) -> int:
-        path = scope["path"]
-        if path.startswith("/v1/datasets"):
-            return self._max_upload_bytes + MULTIPART_OVERHEAD_BYTES
-        if path.startswith("/internal/"):
-            return self._max_upload_bytes if scope["method"] == "PUT" else SYNC_LIMIT_BYTES
-        return JSON_LIMIT_BYTES
 
 
 class _Reply:
@@ -98,15 +86,35 @@ def _ids(scope: Scope) -> dict[str, str]:
     return {name: str(found[name])[:100] for name in ("job_id", "attempt_id") if name in found}
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
+def _limited(scope: Scope, receive: Receive, max_upload_bytes: int) -> Receive:
+    """Return a `receive` that raises once the body is longer than its route allows.
+
+    The limit is looked up when the body is read: by then the router has put the route into the scope.
+    """
     taken = 0
 
     async def receive_counted() -> Message:
         nonlocal taken
+        limit = body_kind(scope).limit_bytes(max_upload_bytes)
+        if taken == 0 and _announced_bytes(scope) > limit:
+            # Before the first call of `receive`, which makes uvicorn send "100 Continue" to a client that waits for it.
+            raise _too_large(limit)
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > limit:
-            raise HTTPException(status_code=413, detail=str(limit))
+            raise _too_large(limit)
         return message
 
     return receive_counted
+
+
+def _announced_bytes(scope: Scope) -> int:
+    """Return the request's Content-Length, 0 if it has none."""
+    given = Headers(scope=scope).get("content-length", "")
+    return int(given) if given.isascii() and given.isdecimal() else 0
+
+
+def _too_large(limit: int) -> HTTPException:
+    # Not BodyTooLarge: FastAPI answers 400 for any other exception while it reads a body. app/http/handlers.py turns it
+    # into the one error shape.
+    return HTTPException(status_code=413, detail=str(limit))

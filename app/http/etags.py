@@ -1,8 +1,8 @@
-"""If-None-Match: whether a caller holds the answer that it would get."""
+"""If-None-Match: whether a client already has the response that it would get."""
 
 
 def holds(if_none_match: str | None, tag: str) -> bool:
-    """Return whether the header names this tag, or any by `*`. Tags are compared weakly, as RFC 9110 wants it here."""
+    """Return whether the header lists this ETag, or is `*`. The comparison is weak, as RFC 9110 requires for this header."""
     if if_none_match is None:
         return False
     held = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}

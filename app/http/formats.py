@@ -1,11 +1,11 @@
-"""Which of a few formats a caller wants, `?format=` before the Accept header; and what cannot be asked for together."""
+"""Chooses the format of a response: the `format` query parameter if it is given, else the Accept header."""
 
-import re
 from typing import Any
 
 from pydantic import WithJsonSchema
 
 from app.errors.kinds import NotTogether, UnknownFormat
+from app.http.accept import preferences
 
 
 class Formats:
@@ -16,34 +16,34 @@ class Formats:
 
     @property
     def names(self) -> WithJsonSchema:
-        """What OpenAPI says of the query parameter `format`: choose() refuses any other name."""
+        """The schema of the query parameter `format` in the OpenAPI document; `choose` rejects any other name."""
         return WithJsonSchema({"type": "string", "enum": list(self.media_types)})
 
     @property
     def content(self) -> dict[str, Any]:
-        """What OpenAPI says of the answers in text, by media type; JSON is described by the route's model."""
+        """The text responses in the OpenAPI document, by media type; the route's model describes the JSON one."""
         texts = [kind for kind in self.media_types.values() if kind != "application/json"]
         return {kind: {"schema": {"type": "string"}} for kind in texts}
 
     def choose(self, accept: str | None, wanted: str | None) -> str:
-        """Return the name of the wanted format. Raises UnknownFormat."""
+        """Return the name of the format to send: `wanted`, else the best match of `accept`, else the default.
+
+        Raises UnknownFormat if the route does not offer `wanted`.
+        """
         if wanted is not None:
             if wanted not in self.media_types:
                 raise UnknownFormat("format", format=wanted, offered=", ".join(self.media_types))
             return wanted
         best = (0.0, next(iter(self.media_types)))
-        for part in (accept or "*/*")[:500].split(","):
-            media_type, _, parameters = part.partition(";")
-            found = re.search(r"q=([01](?:\.[0-9]{0,3})?)", parameters)
-            weight = float(found[1]) if found else 1.0
+        for media_type, weight in preferences(accept or "*/*"):
             for name, offer in self.media_types.items():
-                if weight > best[0] and _fits(media_type.strip().lower(), offer):
+                if weight > best[0] and _fits(media_type, offer):
                     best = (weight, name)
         return best[1]
 
 
 def refuse_beside(chosen: str, **others: object) -> None:
-    """Raise NotTogether for a parameter that was given and would say nothing beside the chosen one."""
+    """Raise NotTogether if a parameter is given that has no effect together with the chosen one."""
     for name, value in others.items():
         if value:
             raise NotTogether(name, one=name, other=chosen)

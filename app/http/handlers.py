@@ -1,6 +1,5 @@
 """Exception handlers: each returns the one error shape in the caller's language."""
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +7,6 @@ import sqlalchemy.exc
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -21,9 +19,9 @@ from app.errors.disk import storage_failure
 from app.errors.words import UNSTORABLE_VALUE
 from app.http import validation
 from app.http.language import get_language
+from app.http.spelling import suggest_field
 from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
-from contracts.job import JobSpec
 
 log = structlog.get_logger(__name__)
 
@@ -56,34 +54,27 @@ async def _on_app_error(request: Request, error: Exception) -> Response:
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
     language = get_language(request)
-    return error_response(_explain(error.errors(), language), language)
+    return error_response(_explain(request, error.errors(), language), language)
 
 
-def _explain(found: Sequence[Any], language: Language) -> AppError:
+def _explain(request: Request, found: Sequence[Any], language: Language) -> AppError:
     first = found[0]
     if first["type"] == "json_invalid":
         return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
     problems = validation.field_errors(found, language)
     if len(first["loc"]) == 1 and first["loc"][0] == "body":
         return errors.InvalidBody(problem=problems[0].message)
-    return errors.InvalidField(problems, hint=_hint(first, language))
+    return errors.InvalidField(problems, hint=_hint(request, first, language))
 
 
-def _hint(error: Any, language: Language) -> str:
-    """Guess what a misspelt field of a JobSpec was meant to be."""
+def _hint(request: Request, error: Any, language: Language) -> str:
+    """Return a guess at what a misspelt field of the body was meant to be, or ""."""
     if error["type"] != "extra_forbidden":
         return ""
-    *parents, wrong = [str(part) for part in error["loc"][1:] if not str(part).startswith("(")]
-    model: Any = JobSpec
-    for part in parents:
-        field = model.model_fields.get(part)
-        model = field.annotation if field else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return ""
-    near = difflib.get_close_matches(wrong, model.model_fields, n=1)
-    if not near:
+    near = suggest_field(request, error["loc"])
+    if near is None:
         return ""
-    return f"您是不是要写 {near[0]}？" if language == "zh" else f"Did you mean {near[0]}?"
+    return f"您是不是要写 {near}？" if language == "zh" else f"Did you mean {near}?"
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

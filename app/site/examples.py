@@ -1,4 +1,4 @@
-"""The one-file web client of examples/, served as it stands, so that it needs neither a copy nor CORS."""
+"""Serves the single-file web client of examples/ from the API's own origin, so that it needs no CORS."""
 
 import sys
 from pathlib import Path

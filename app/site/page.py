@@ -1,6 +1,7 @@
-"""The page that people keep open: web/'s build, served at a fixed list of paths so that unknown ones keep the error shape.
+"""Serves the web page, which is the build of web/. Without a build, `/` explains how to make one.
 
-The build is small and is held in memory, compressed once. Without one, `/` says how to make it; the API needs none.
+The page has a fixed list of paths, so that any other path gets the API's JSON error. The build is small: the server keeps
+it in memory, compressed once, and chooses the headers of each file, which Starlette's StaticFiles does not.
 """
 
 import gzip
@@ -12,6 +13,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from app.errors.kinds import PathNotFound
+from app.http.accept import preferences
+from app.http.etags import holds
 
 BUILD_DIR = Path(__file__).parent.parent / "static"
 PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/workers", "/docs")
@@ -34,18 +37,18 @@ router = APIRouter(include_in_schema=False)
 @dataclass(frozen=True)
 class _File:
     content: bytes
-    packed: bytes
+    compressed: bytes
     media_type: str
     etag: str
 
     def answer(self, request: Request, headers: dict[str, str]) -> Response:
-        """Return the file, packed where the client takes it, or 304 where it has it."""
+        """Return the file, compressed if the client accepts gzip, or 304 if the client already has it."""
         headers = headers | {"ETag": self.etag, "Vary": "Accept-Encoding"}
-        if self.etag in request.headers.get("if-none-match", ""):
+        if holds(request.headers.get("if-none-match"), self.etag):
             return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
+        if _accepts_gzip(request.headers.get("accept-encoding", "")):
             headers["Content-Encoding"] = "gzip"
-            return Response(self.packed, media_type=self.media_type, headers=headers)
+            return Response(self.compressed, media_type=self.media_type, headers=headers)
         return Response(self.content, media_type=self.media_type, headers=headers)
 
 
@@ -58,7 +61,7 @@ class Page:
 
     @property
     def index(self) -> _File:
-        """What is shown at every path of the page."""
+        """The document at every path of the page."""
         return self._files.get("index.html") or _file(UNBUILT.encode(), "text/html")
 
     def asset(self, name: str) -> _File:
@@ -70,20 +73,24 @@ class Page:
 
 
 async def show_page(request: Request) -> Response:
-    """Return the page; what it shows is decided by its own router."""
+    """Return the page. Its own router decides which view to show."""
     page: Page = request.app.state.page
     return page.index.answer(request, SECURITY | {"Cache-Control": "no-cache"})
 
 
 @router.get("/assets/{name}")
 async def get_asset(request: Request, name: str) -> Response:
-    """Return a part of the page."""
+    """Return a script, style or font of the page. Raises PathNotFound."""
     page: Page = request.app.state.page
     return page.asset(name).answer(request, {"Cache-Control": FOREVER})
 
 
 for _path in PATHS:
     router.add_api_route(_path, show_page, methods=["GET", "HEAD"])
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    return any(name == "gzip" and weight > 0 for name, weight in preferences(accept_encoding))
 
 
 def _read(path: Path) -> _File:

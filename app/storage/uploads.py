@@ -1,17 +1,62 @@
-"""A request's body into a draft, block by block, off the event loop; and what a failing disk is answered with."""
+"""Receives an uploaded file: the request's body goes to a temporary file, is checked, and moves to its final path."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
+from app.errors.disk import storage_errors
 from app.errors.kinds import ChecksumMismatch
-from app.storage.data_dir import Draft
+from app.storage.data_dir import Draft, Storage
 
 _BLOCK_BYTES = 1024 * 1024
 
 
-async def write_body(draft: Draft, body: AsyncIterator[bytes], announced_sha256: str) -> None:
-    """Write all of a body. Raises ChecksumMismatch unless it is what was announced."""
+@dataclass(frozen=True)
+class ReceivedFile:
+    """A file that has been received in full, checked, and synced to disk."""
+
+    path: str
+    """Relative to the data directory."""
+    sha256: str
+    """In lower-case hexadecimal."""
+    bytes: int
+
+
+async def receive(
+    storage: Storage,
+    body: AsyncIterator[bytes],
+    *,
+    sha256: str,
+    path: str,
+    commit: Callable[[ReceivedFile], str | None],
+) -> None:
+    """Store a request's body at `path`, relative to the data directory, and record it with `commit`.
+
+    `commit` runs in a thread once the file is on disk. It stores the file's row in a transaction of its own and returns
+    the path of the file that the new one replaces, which is then deleted, or None. No transaction is open while the
+    body arrives. If `commit` raises, the sweep deletes the file later.
+
+    Raises ChecksumMismatch unless the body has the SHA-256 given, StorageFull or StorageUnavailable if the disk fails.
+    """
+    with storage_errors(), storage.draft() as draft:
+        await _write(draft, body)
+        _check(draft, sha256)
+        await run_in_threadpool(draft.keep, path)
+    received = ReceivedFile(path=path, sha256=draft.sha256, bytes=draft.bytes)
+    replaced = await run_in_threadpool(commit, received)
+    if replaced is not None:
+        await run_in_threadpool(storage.delete, replaced)
+
+
+async def check_body(storage: Storage, body: AsyncIterator[bytes], sha256: str) -> None:
+    """Read a request's body whose content is stored already, and keep nothing. Raises the same errors as `receive`."""
+    with storage_errors(), storage.draft() as draft:
+        await _write(draft, body)
+        _check(draft, sha256)
+
+
+async def _write(draft: Draft, body: AsyncIterator[bytes]) -> None:
     block = bytearray()
     async for chunk in body:
         block += chunk
@@ -19,5 +64,8 @@ async def write_body(draft: Draft, body: AsyncIterator[bytes], announced_sha256:
             await run_in_threadpool(draft.write, bytes(block))
             block.clear()
     await run_in_threadpool(draft.write, bytes(block))
-    if draft.sha256 != announced_sha256.lower():
-        raise ChecksumMismatch(actual=draft.sha256, announced=announced_sha256[:64])
+
+
+def _check(draft: Draft, sha256: str) -> None:
+    if draft.sha256 != sha256.lower():
+        raise ChecksumMismatch(actual=draft.sha256, announced=sha256[:64])

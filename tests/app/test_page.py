@@ -36,7 +36,7 @@ def test_every_path_of_the_page_shows_it(client: TestClient, build: Path, path: 
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_assets_are_kept_for_good_and_come_packed(client: TestClient, build: Path) -> None:
+def test_assets_are_kept_for_good_and_come_compressed(client: TestClient, build: Path) -> None:
     plain = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": "identity"})
     packed = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": "gzip"})
 
@@ -45,6 +45,25 @@ def test_assets_are_kept_for_good_and_come_packed(client: TestClient, build: Pat
     assert "immutable" in plain.headers["cache-control"]
     assert packed.headers["content-encoding"] == "gzip"
     assert int(packed.headers["content-length"]) == len(gzip.compress(plain.content, 9, mtime=0))
+
+
+@pytest.mark.parametrize("refusal", ["identity", "gzip;q=0", "br, *;q=0"])
+def test_assets_come_plain_to_a_client_that_refuses_gzip(
+    client: TestClient, build: Path, refusal: str
+) -> None:
+    answer = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": refusal})
+
+    assert "content-encoding" not in answer.headers
+    assert answer.text == (build / "assets" / "index-0a1b.js").read_text()
+
+
+@pytest.mark.parametrize("held", ["*", "W/{etag}", '"other", {etag}'])
+def test_a_client_that_has_the_page_does_not_get_it_again(
+    client: TestClient, build: Path, held: str
+) -> None:
+    etag = client.get("/").headers["etag"]
+
+    assert client.get("/", headers={"If-None-Match": held.format(etag=etag)}).status_code == 304
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Which checkpoints of a job are kept, and which of their files can be deleted."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from app.checkpoints import store
+from app.db.tables import Checkpoint, Job
+from app.leases.store import HeldAttempt
+from contracts.checkpoint import CheckpointFile
+from contracts.job import load_stored_spec
+
+
+def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
+    """Delete the rows of checkpoints that the job need not keep, and of their files; return the paths of those files.
+
+    The job keeps its newest `checkpoint.keep` checkpoints and its best one, counted separately for the server's storage
+    and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: over a slow link
+    the upload takes longer than training takes to write several newer ones. The caller holds the job's row, and deletes
+    the files after the commit.
+    """
+    keep = load_stored_spec(job.spec).checkpoint.keep
+    found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
+    uploading = _find_upload(found, current)
+    groups: dict[str, list[Checkpoint]] = {}
+    for checkpoint in found:
+        where = "storage" if checkpoint.stored_at is not None else checkpoint.attempt_id
+        groups.setdefault(where, []).append(checkpoint)
+    kept: list[Checkpoint] = []
+    deleted: list[str] = []
+    for group in groups.values():
+        best = find_best(group)
+        for rank, checkpoint in enumerate(group):
+            if rank < keep or checkpoint is best or checkpoint is uploading:
+                kept.append(checkpoint)
+            else:
+                deleted.append(checkpoint.id)
+    store.delete_checkpoints(session, deleted)
+    needed = {
+        file.sha256
+        for checkpoint in kept
+        if checkpoint.stored_at is not None or checkpoint.attempt_id == current.id
+        for file in files_of(checkpoint)
+    }
+    unneeded = [blob for blob in store.list_blobs(session, job.id) if blob.sha256 not in needed]
+    store.delete_blobs(session, job.id, [blob.sha256 for blob in unneeded])
+    return [blob.path for blob in unneeded]
+
+
+def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
+    """Return the checkpoint with the lowest evaluation loss, or None if none has one.
+
+    Of equal ones it is the first, which is the newest if the checkpoints are in the order of `store.list_of_job`.
+    """
+    scored = [
+        (c.eval_loss, rank, c) for rank, c in enumerate(checkpoints) if c.eval_loss is not None
+    ]
+    return min(scored)[2] if scored else None
+
+
+def files_of(checkpoint: Checkpoint) -> list[CheckpointFile]:
+    """Return the files that its worker has offered; none before it is offered."""
+    return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]
+
+
+def _find_upload(checkpoints: Sequence[Checkpoint], current: HeldAttempt) -> Checkpoint | None:
+    """Return the newest checkpoint that the attempt has offered, or None if that one is stored already."""
+    offered = (c for c in checkpoints if c.attempt_id == current.id and c.files)
+    newest = next(offered, None)
+    return None if newest is None or newest.stored_at is not None else newest

@@ -1,0 +1,59 @@
+"""How large a request's body may be. A route that takes more than a small JSON body declares it with `@takes`.
+
+The middleware in app/edge applies the limit as the body arrives. A route that declares nothing gets the smallest limit, so
+a new upload fails its first test instead of accepting bodies of any size.
+"""
+
+import enum
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from starlette.types import Scope
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+JSON_LIMIT_BYTES = 1024 * 1024
+WORKER_MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+MULTIPART_OVERHEAD_BYTES = 64 * 1024
+_ATTRIBUTE = "body_kind"
+
+
+class BodyKind(enum.Enum):
+    """What a route takes as its body."""
+
+    JSON = enum.auto()
+    """A user's JSON request; the default."""
+    WORKER_MESSAGE = enum.auto()
+    """A worker's JSON request: up to a thousand records and a chunk of output."""
+    FILE = enum.auto()
+    """The bytes of one file, limited by STEPLINE_MAX_UPLOAD_BYTES."""
+    FILE_FORM = enum.auto()
+    """One file in a multipart form: the same limit, and room for the form's own lines."""
+
+    def limit_bytes(self, max_upload_bytes: int) -> int:
+        """Return the largest body of this kind, in bytes."""
+        match self:
+            case BodyKind.JSON:
+                return JSON_LIMIT_BYTES
+            case BodyKind.WORKER_MESSAGE:
+                return WORKER_MESSAGE_LIMIT_BYTES
+            case BodyKind.FILE:
+                return max_upload_bytes
+            case BodyKind.FILE_FORM:
+                return max_upload_bytes + MULTIPART_OVERHEAD_BYTES
+
+
+def takes(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
+    """Declare the body of a route. It stands below the router's decorator: `@router.put(…)`, then `@takes(…)`."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _ATTRIBUTE, kind)
+        return endpoint
+
+    return declare
+
+
+def body_kind(scope: Scope) -> BodyKind:
+    """Return what the route of a request takes; JSON for an undeclared route, or while no route has been found."""
+    kind: BodyKind = getattr(scope.get("endpoint"), _ATTRIBUTE, BodyKind.JSON)
+    return kind

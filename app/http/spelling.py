@@ -1,0 +1,39 @@
+"""Which field of a request's body a caller meant by a name that does not exist."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+
+def suggest_field(request: Request, location: Sequence[str | int]) -> str | None:
+    """Return the name closest to that of an unknown field, or None if none is close.
+
+    `location` is that of pydantic's error: "body", the names of the fields around the unknown one, and its own name.
+    """
+    source, *path = [str(part) for part in location]
+    route = request.scope.get("route")
+    if source != "body" or not isinstance(route, APIRoute) or route.body_field is None:
+        return None
+    *parents, wrong = path
+    models = list(_models_in(route.body_field.field_info.annotation))
+    for parent in filter(str.isidentifier, parents):  # others are indexes and members of unions
+        models = [
+            inner
+            for model in models
+            if parent in model.model_fields
+            for inner in _models_in(model.model_fields[parent].annotation)
+        ]
+    names = [name for model in models for name in model.model_fields]
+    return next(iter(difflib.get_close_matches(wrong, names, n=1)), None)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in an annotation: of `Model`, `Model | None`, `list[Model]` and the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

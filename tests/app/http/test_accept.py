@@ -1,0 +1,23 @@
+"""Weighted lists of headers are read as RFC 9110 defines them."""
+
+import pytest
+
+from app.http.accept import preferences
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("text/html", [("text/html", 1.0)]),
+        ("zh-CN, EN;q=0.8 ,*;q=0", [("zh-cn", 1.0), ("en", 0.8), ("*", 0.0)]),
+        ("text/csv;header=present;q=0.25", [("text/csv", 0.25)]),
+        ("gzip; q=0.5", [("gzip", 0.5)]),
+        ("gzip;q=high", [("gzip", 1.0)]),
+    ],
+)
+def test_each_name_has_its_weight(header: str, expected: list[tuple[str, float]]) -> None:
+    assert list(preferences(header)) == expected
+
+
+def test_no_more_is_read_of_a_header_than_a_browser_sends() -> None:
+    assert len(list(preferences("a," * 100_000))) <= 251
