@@ -1,6 +1,6 @@
-"""Rules of checkpoints: what is kept, what a worker may hand in, what the next attempt may start from.
+"""Rules of checkpoints: which are kept, which files a worker may upload, and which the next attempt may resume from.
 
-A checkpoint is stored when the row says so, which is when each of its files has a row, and so lies whole on the disk.
+A checkpoint is stored once its row has `stored_at`: then each of its files has a row and is complete on disk.
 """
 
 import math
@@ -43,17 +43,17 @@ class CheckpointView(BaseModel):
     step: int
     name: str
     eval_loss: float | None
-    """Taken at this very step."""
+    """Evaluation loss at exactly this step."""
     bytes: int
     created_at: datetime
     stored: bool
-    """Whether it is in the server's storage, where any worker can go on from it; else only on its worker's disk."""
+    """Whether it is in the server's storage, so that any worker can resume from it; else only on its worker's disk."""
     best: bool
-    """Whether its evaluation loss is the lowest of all listed."""
+    """Whether its evaluation loss is the lowest in the list."""
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
-    """Return a job's checkpoints that are kept, newest first. Raises JobNotFound."""
+    """Return a job's kept checkpoints, newest first. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     rows = store.list_of_job(session, job_id)
     best = _best([checkpoint for checkpoint, _ in rows])
@@ -76,9 +76,10 @@ def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
 def list_resume_points(
     session: Session, job: Job
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
-    """Return what the job's newest attempt may start from, the newest first, and the attempts before it.
+    """Return the checkpoints that the job's newest attempt may resume from, newest first, and the attempts before it.
 
-    What a later attempt has replaced is left out, so that the history only ever grows or is replaced from one step on.
+    Checkpoints that a later attempt has replaced are left out, so that the history only grows or is replaced from one
+    step on.
     """
     attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]
     earlier = [
@@ -112,21 +113,21 @@ def list_resume_points(
 def note_checkpoints(
     session: Session, attempt: HeldAttempt, records: Sequence[Record], now: datetime
 ) -> None:
-    """Note the checkpoints that newly stored records tell of: they are on the worker's disk."""
+    """Store a row for each checkpoint among newly stored records; its files are still on the worker's disk."""
     told = [record for record in records if isinstance(record, CheckpointRecord)]
     for record in told:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
     if told:
         job = job_rows.lock_job(session, attempt.job_id)
-        _prune(session, job, attempt)  # a file that loses its row here is left to the sweep
+        _prune(session, job, attempt)  # the sweep deletes a file that loses its row here
 
 
 def offer_checkpoint(
     session: Session, attempt_id: str, token: str, offer: CheckpointOffer, times: Times
 ) -> tuple[CheckpointReply, list[str]]:
-    """Say what is missing of a checkpoint, or store it; returns the files that may go after the commit.
+    """Return the missing files of a checkpoint, or mark it stored; also the paths of files to delete after the commit.
 
-    Raises CheckpointNotRecorded while its record has not arrived: a stored checkpoint never lies beyond the history.
+    Raises CheckpointNotRecorded until its record has arrived: a stored checkpoint is never ahead of the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:
@@ -148,7 +149,7 @@ def offer_checkpoint(
         and offer.eval_loss is not None
         and math.isfinite(offer.eval_loss)
     ):
-        checkpoint.eval_loss = offer.eval_loss  # evaluated by the attempt before it, perhaps
+        checkpoint.eval_loss = offer.eval_loss  # an earlier attempt may have evaluated it
     held = {blob.sha256: blob.bytes for blob in store.list_blobs(session, job.id)}
     missing = [file.sha256 for file in offer.files if held.get(file.sha256) != file.bytes]
     if missing:
@@ -178,7 +179,7 @@ async def receive_file(
     sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Take in a file of an offered checkpoint and return whether it is new. No transaction is open meanwhile."""
+    """Receive a file of an offered checkpoint; return whether it is new. No transaction is open during the upload."""
     job_id = await run_in_threadpool(_begin, database, times, attempt_id, token, sha256)
     if job_id is None:
         return False
@@ -207,7 +208,7 @@ def get_file(
 def _begin(
     database: Database, times: Times, attempt_id: str, token: str, sha256: str
 ) -> str | None:
-    """Return the job whose file it is, None if that is there already. Raises CheckpointFileNotFound unless offered."""
+    """Return the id of the file's job, None if the file is already stored. Raises CheckpointFileNotFound unless offered."""
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         offered = [
@@ -226,7 +227,7 @@ def _begin(
 def _end(
     database: Database, times: Times, attempt_id: str, token: str, blob: CheckpointBlob
 ) -> str | None:
-    """Make the row of a kept file, if the attempt is still current; return the path of one that it replaces."""
+    """Insert the row of a kept file, if the attempt is still current; return the path of the file that it replaces."""
     with database.writing() as session:
         attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)
@@ -260,9 +261,9 @@ def _insert(
 
 
 def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Keep the newest few and the best, of what is stored and of what each worker has; return files nobody needs now.
+    """Keep the newest few and the best, of the stored ones and of each worker's; return paths of files no longer needed.
 
-    What is being sent is kept as well: over a slow link it lasts longer than a few newer ones take to be written.
+    A checkpoint that is being uploaded is kept too: over a slow link the upload may outlast several newer checkpoints.
     """
     keep = load_stored_spec(job.spec).checkpoint.keep
     found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
@@ -293,14 +294,14 @@ def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
 
 
 def _being_sent(checkpoints: Sequence[Checkpoint], current: HeldAttempt) -> Checkpoint | None:
-    """Return the newest that the attempt has offered, unless that is stored already."""
+    """Return the newest checkpoint that the attempt has offered, None if it is already stored."""
     offered = (c for c in checkpoints if c.attempt_id == current.id and c.files)
     newest = next(offered, None)
     return None if newest is None or newest.stored_at is not None else newest
 
 
 def _best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
-    """Return the one with the lowest evaluation loss; the newest of equals, which stands first."""
+    """Return the checkpoint with the lowest evaluation loss; of equals the newest, which comes first."""
     scored = [
         (c.eval_loss, place, c) for place, c in enumerate(checkpoints) if c.eval_loss is not None
     ]
