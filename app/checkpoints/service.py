@@ -208,7 +208,7 @@ def get_file(
 def _begin(
     database: Database, times: Times, attempt_id: str, token: str, sha256: str
 ) -> str | None:
-    """Return the id of the file's job, None if the file is already stored. Raises CheckpointFileNotFound unless offered."""
+    """Return the job's id, or None if the file is already stored. Raises CheckpointFileNotFound unless offered."""
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         offered = [
@@ -261,7 +261,7 @@ def _insert(
 
 
 def _prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Keep the newest few and the best, of the stored ones and of each worker's; return paths of files no longer needed.
+    """Keep the newest few and the best, stored and on each worker; return the paths of files no longer needed.
 
     A checkpoint that is being uploaded is kept too: over a slow link the upload may outlast several newer checkpoints.
     """

@@ -231,7 +231,7 @@ def _refuse_cancelling(job: Job) -> None:
 
 
 def _still_there(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
-    """Return the id of an uploaded dataset of the job, None for any other source. Raises DatasetGone if it was deleted."""
+    """Return the id of an uploaded dataset, None for any other source. Raises DatasetGone if it was deleted."""
     if not isinstance(source, str):
         return None
     if datasets.find_dataset(session, source) is None:
