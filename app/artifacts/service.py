@@ -1,4 +1,4 @@
-"""Rules of artifacts: what a worker may upload, what a user sees and downloads."""
+"""Rules of artifacts: a worker's uploads, and the artifacts that users see and download."""
 
 import re
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts; of one name only the newest attempt's."""
+    """Return a job's artifacts; for each name only the newest attempt's. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(
@@ -69,7 +69,7 @@ async def receive_artifact(
     announced_sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Take in an upload and return whether it is new. No transaction is open while the bytes arrive."""
+    """Receive an upload; return whether it is new. No transaction is open during the upload."""
     if _NAME.fullmatch(name) is None:
         raise BadArtifactName("name")
     job_id, stored_sha256 = await run_in_threadpool(
@@ -100,7 +100,7 @@ def _begin(
 
 
 def _end(database: Database, times: Times, *, token: str, artifact: Artifact) -> str | None:
-    """Point at the kept file, if the attempt is still current; return the path that nothing points at any more."""
+    """Store the row of the kept file, if the attempt is still current; return the path of the file that it replaces."""
     with database.writing() as session:
         attempt, now = lease.hold(session, artifact.attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)

@@ -1,4 +1,4 @@
-"""If-None-Match: whether a caller holds the answer that it would get."""
+"""If-None-Match: whether a client already has the current response."""
 
 
 def holds(if_none_match: str | None, tag: str) -> bool:

@@ -1,4 +1,4 @@
-"""Points in time as a query names them: RFC 3339, or a day."""
+"""Times in query parameters: RFC 3339, or a day."""
 
 import re
 from datetime import UTC, date, datetime, time

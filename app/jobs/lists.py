@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
     places: list[Place]
     searched: int | None = None
-    """Number of jobs checked, if the search ended before the page was full; None if an index sufficed or it was full."""
+    """Jobs checked, if the search ended before the page was full; None if an index sufficed or the page is full."""
     ended_at: Place | None = None
     """The last job checked, if there are older ones."""
 

@@ -1,4 +1,4 @@
-"""The one-file web client of examples/, served as it stands, so that it needs neither a copy nor CORS."""
+"""The one-file web client of examples/, served unchanged, so that it needs neither a copy nor CORS."""
 
 import sys
 from pathlib import Path

@@ -58,7 +58,7 @@ class Page:
 
     @property
     def index(self) -> _File:
-        """What is shown at every path of the page."""
+        """The HTML file for every path of the page."""
         return self._files.get("index.html") or _file(UNBUILT.encode(), "text/html")
 
     def asset(self, name: str) -> _File:
@@ -70,7 +70,7 @@ class Page:
 
 
 async def show_page(request: Request) -> Response:
-    """Return the page; what it shows is decided by its own router."""
+    """Return the page; its client-side router selects the view."""
     page: Page = request.app.state.page
     return page.index.answer(request, SECURITY | {"Cache-Control": "no-cache"})
 

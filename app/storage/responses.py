@@ -1,4 +1,4 @@
-"""StoredFile: a stored file as an answer, ranges included. What it refuses, it refuses in the one error shape."""
+"""StoredFile: the response of a stored file, with ranges. Errors have the standard error body."""
 
 import os
 
@@ -39,7 +39,7 @@ class StoredFile(FileResponse):
         if given is None or self.stat_result is None:
             return scope
         headers = MutableHeaders(raw=[pair for pair in scope["headers"] if pair[0] != b"range"])
-        # Of other methods than GET a Range says nothing.
+        # Range has no meaning for methods other than GET.
         if scope["method"] == "GET" and condition in {
             None,
             self.headers["etag"],

@@ -11,7 +11,7 @@ _BLOCK_BYTES = 1024 * 1024
 
 
 async def write_body(draft: Draft, body: AsyncIterator[bytes], announced_sha256: str) -> None:
-    """Write all of a body. Raises ChecksumMismatch unless it is what was announced."""
+    """Write all of a body. Raises ChecksumMismatch unless its SHA-256 is the announced one."""
     block = bytearray()
     async for chunk in body:
         block += chunk
