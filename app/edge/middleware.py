@@ -1,4 +1,4 @@
-"""Outermost middleware: each request's id, log line and body limit, and the error response for unexpected exceptions."""
+"""Outermost middleware: request ids, log lines, body limits, and the error response for unexpected exceptions."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Which of a few formats a caller wants, `?format=` before the Accept header; and what cannot be asked for together."""
+"""Choice of a response format: `?format=`, then the Accept header; and parameters that exclude each other."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ class Formats:
 
     @property
     def names(self) -> WithJsonSchema:
-        """What OpenAPI says of the query parameter `format`: choose() refuses any other name."""
+        """OpenAPI schema of the query parameter `format`; choose() rejects any other name."""
         return WithJsonSchema({"type": "string", "enum": list(self.media_types)})
 
     @property
@@ -43,7 +43,7 @@ class Formats:
 
 
 def refuse_beside(chosen: str, **others: object) -> None:
-    """Raise NotTogether for a parameter that was given and would say nothing beside the chosen one."""
+    """Raise NotTogether for a given parameter that has no effect together with the chosen one."""
     for name, value in others.items():
         if value:
             raise NotTogether(name, one=name, other=chosen)

@@ -1,4 +1,4 @@
-"""The language that a request is answered in."""
+"""The language of a response."""
 
 import re
 from typing import Annotated
@@ -24,7 +24,7 @@ def choose_language(accept_language: str | None) -> Language:
 
 
 def get_language(request: Request) -> Language:
-    """Return the language to answer in."""
+    """Return the language of the response to a request."""
     return choose_language(request.headers.get("accept-language"))
 
 

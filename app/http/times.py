@@ -16,7 +16,7 @@ _MOMENT = re.compile(
 
 
 def _read(value: Any) -> Any:
-    """Read what is written as RFC 3339 wants it, and take a day for its beginning in UTC."""
+    """Parse an RFC 3339 time; a day means its start in UTC."""
     if not isinstance(value, str):
         return value
     try:
