@@ -1,10 +1,10 @@
 """The doorbell: a Celery message that says "there is work on this queue". The only file that imports celery.
 
-A ring carries no job, and nobody waits for it: a thread of its own publishes, so that a dead broker costs a logged
-warning and never a request. What is not rung now is rung by the sweep.
+A ring carries no job, and no request waits for it: a separate thread publishes, so that an unreachable broker causes a
+logged warning and never a failed request. The sweep rings again for jobs whose ring was lost.
 
-Rings do not pile up behind a long job: few of them wait at a time, and the broker forgets a queue that was not rung
-for a while. By its clock, not by an expiry in the message: a worker whose clock is ahead would take none at all.
+Rings do not pile up behind a long job: their number is limited, and the broker expires a queue that has not rung for a
+while. The broker's clock decides, not an expiry in the message: a worker whose clock is ahead would drop every ring.
 """
 
 import functools
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SOCKET_SECONDS = 2
-"""How long the broker may take to answer."""
+"""Time limit for a response of the broker."""
 MOST_RINGS = 100
-"""Rings of one queue that wait at a time; more would hardly wake anybody who is not woken already."""
+"""Most pending rings of one queue; more would hardly wake further workers."""
 
 
 class Doorbell:
@@ -47,7 +47,7 @@ class Doorbell:
         self._changed = threading.Condition()
         self._stopping = False
         self.state = "silenced" if self._is_silent else "not rung yet"
-        """How the last ring went, for people."""
+        """Result of the last ring, as text for people."""
         self._thread = threading.Thread(target=self._publish, name="doorbell", daemon=True)
 
     def start(self) -> None:
@@ -55,14 +55,14 @@ class Doorbell:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop publishing; rings still waiting are left to the next sweep."""
+        """Stop publishing; the next sweep rings in place of pending rings."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join(timeout=1)
 
     def ring(self, queue: str, times: int = 1) -> None:
-        """Ring for as many workers of a queue, soon. Call it after the commit."""
+        """Ring for `times` workers of a queue, soon. Call it after the commit."""
         if self._is_silent:
             return
         with self._changed:
@@ -79,13 +79,13 @@ class Doorbell:
             try:
                 self._send(queue, times)
                 self.state = "ok"
-            except Exception as error:  # noqa: BLE001  # the thread's outer door: each transport has its own errors
+            except Exception as error:  # noqa: BLE001  # the thread must survive: each transport has its own errors
                 self.state = f"unreachable ({type(error).__name__})"
                 log.warning("doorbell", queue=queue, error=f"{type(error).__name__}: {error}")
 
     @functools.cached_property
     def _celery(self) -> "Celery":
-        """The publisher, made for the first ring: a server that rings for nobody yet starts sooner."""
+        """The publisher, created at the first ring, so that the server starts sooner."""
         return _create_publisher(self._broker_url)
 
     def _send(self, queue: str, times: int) -> None:
@@ -106,7 +106,7 @@ class Doorbell:
 
 
 def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: float) -> bool:
-    """Take the right to ring a queue; of all processes one gets it, once an interval."""
+    """Claim the right to ring a queue; one process gets it once per interval."""
     if insert_missing(session, Bell, [{"queue": queue, "rung_at": now}]):
         return True
     taken = session.execute(
@@ -129,7 +129,7 @@ DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
 
 
 def _create_publisher(broker_url: str) -> "Celery":
-    from celery import Celery  # noqa: PLC0415  # a tenth of the time that the server takes to start
+    from celery import Celery  # noqa: PLC0415  # a tenth of the start-up time
 
     app = Celery("stepline", broker=broker_url, set_as_current=False)
     app.conf.update(

@@ -1,4 +1,4 @@
-"""The server's front door: reads the settings, builds the parts, hands over. Runs as `python -m app.main`."""
+"""Entry point of the server: reads the settings, builds the application, runs uvicorn. Runs as `python -m app.main`."""
 
 import gc
 import os
@@ -8,7 +8,7 @@ from processes.privacy import keep_private
 if __name__ == "__main__":
     keep_private(os.environ)  # before the imports below, which take a second
 
-gc.disable()  # Loading makes no garbage; looking for it takes a tenth of the time that the server takes to start.
+gc.disable()  # Imports create no garbage; collections would take a tenth of the start-up time.
 # Pydantic looks for plugins in the metadata of every installed package; the server has none.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
@@ -61,17 +61,17 @@ from app.stream.streams import Streams
 from app.sweep.sweeper import Sweeper
 from app.workers import routes as workers
 
-gc.freeze()  # and what is loaded stays: no later collection looks at it
+gc.freeze()  # imported objects stay alive; later collections skip them
 gc.enable()
 
 log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
-"""How long answers under way may take once the server was told to stop."""
+"""Time for open requests to finish after the server receives a stop signal."""
 ACCEPTED_AT_ONCE = 8
-"""New connections that the event loop accepts before it goes on with the requests of the others."""
+"""New connections that the event loop accepts before it continues with open requests."""
 WAITING_CONNECTIONS = 2048
-"""Connections that the kernel keeps until the server accepts them."""
+"""Connections that the kernel queues until the server accepts them."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -82,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         description="QLoRA training jobs over HTTP.",
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,  # its page loads scripts from elsewhere; ours is a part of the page
+        docs_url=None,  # FastAPI's page loads scripts from a CDN; the web page has its own
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
@@ -140,10 +140,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, but it ends long polls and streams as soon as it is told to stop, and accepts connections in small groups.
+    """Uvicorn that ends long polls and streams at the stop signal and accepts connections in small groups.
 
-    asyncio has one number for the kernel's queue and for the connections that it accepts at once. With 2,048 of them, a
-    burst of connections would hold up every other request until each of them is set up.
+    asyncio uses one number for the kernel's queue and for the connections that it accepts at once. With 2,048, a burst
+    of connections would delay all other requests until every new connection is set up.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
@@ -166,7 +166,7 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve until told to stop."""
+    """Serve until a stop signal. Return the exit status: 2 if a setting or the database prevents the start."""
     configure_logging()
     try:
         settings = Settings()

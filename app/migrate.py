@@ -1,6 +1,6 @@
-"""Brings the database to the newest schema. Runs as `python -m app.migrate`.
+"""Upgrades the database to the newest schema. Runs as `python -m app.migrate`.
 
-Alembic is loaded only to migrate: a server compares two revisions and starts sooner without it.
+Alembic is imported only to migrate: a server compares two revisions and starts sooner without it.
 """
 
 import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _VERSION = table("alembic_version", column("version_num"))
 
 PATIENCE_SECONDS = 60.0
-"""How long a database that does not answer yet is waited for: it is often started at the same moment."""
+"""Longest wait for a database that does not respond yet: it often starts at the same time."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -43,7 +43,7 @@ def migrate(database: Database, revision: str = "head") -> None:
 
 
 def missing_migrations(database: Database) -> str | None:
-    """Say in one sentence what keeps this version from using the database; None if nothing does."""
+    """Return in one sentence why this version cannot use the database; None if it can."""
     with database.reader.connect() as connection:
         is_there = inspect(connection).has_table(_VERSION.name)
         found = set(connection.scalars(select(_VERSION))) if is_there else set()
@@ -59,7 +59,7 @@ def missing_migrations(database: Database) -> str | None:
 
 @functools.cache
 def _newest() -> set[str]:
-    """Return the revisions that no other one follows."""
+    """Return the revisions that no other revision follows."""
     revisions: set[str] = set()
     followed: set[str | None] = set()
     for path in (_scripts() / "versions").glob("[0-9]*.py"):
@@ -81,7 +81,7 @@ def _constants(path: Path) -> dict[str, Any]:
 
 
 def alembic_config(connection: Connection | None = None) -> "Config":
-    """Return the configuration under which Alembic's commands run over a connection."""
+    """Return the configuration with which Alembic's commands run over a connection."""
     from alembic.config import Config  # noqa: PLC0415  # see above
 
     config = Config()
@@ -98,7 +98,7 @@ def _scripts() -> Path:
 
 
 def wait_until_answering(database: Database, patience_seconds: float) -> None:
-    """Return once the database takes connections. Raises its own OperationalError after so long."""
+    """Return once the database accepts connections. Raises the last OperationalError after `patience_seconds`."""
     give_up_at = time.monotonic() + patience_seconds
     told = False
     while True:

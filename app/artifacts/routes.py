@@ -17,7 +17,7 @@ BYTES = "application/octet-stream"
 
 @router.get("")
 def list_artifacts(job_id: str, database: DatabaseDep) -> Page[ArtifactView]:
-    """List what a job left to download."""
+    """List a job's artifacts."""
     with database.reading() as session:
         views = service.list_artifacts(session, job_id)
     return Page(data=views, has_more=False, cursor=None)
@@ -33,7 +33,7 @@ def list_artifacts(job_id: str, database: DatabaseDep) -> Page[ArtifactView]:
 def download_artifact(
     job_id: str, name: str, database: DatabaseDep, storage: StorageDep
 ) -> StoredFile:
-    """Download one artifact; ranges are honoured, and the ETag is its SHA-256."""
+    """Download one artifact; Range requests are supported, and the ETag is its SHA-256."""
     with database.reading() as session:
         artifact = service.get_artifact(session, job_id, name)
     return StoredFile(

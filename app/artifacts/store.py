@@ -9,7 +9,7 @@ from app.db.tables import Artifact, Attempt
 
 
 def list_of_job(session: Session, job_id: str) -> Sequence[tuple[Artifact, int]]:
-    """Return a job's artifacts with their attempt's number; of one name only the newest attempt's."""
+    """Return a job's artifacts with their attempt's number; for each name only the newest attempt's."""
     rows = session.execute(
         select(Artifact, Attempt.number)
         .join(Attempt, Attempt.id == Artifact.attempt_id)
@@ -26,7 +26,7 @@ def find_of_attempt(session: Session, attempt_id: str, name: str) -> Artifact | 
 
 
 def save_artifact(session: Session, artifact: Artifact) -> None:
-    """Store an artifact in the place of an earlier one of its name; the attempt's row is held."""
+    """Store an artifact and replace an earlier one of its name; the caller holds the attempt's row."""
     session.execute(
         delete(Artifact)
         .where(Artifact.attempt_id == artifact.attempt_id, Artifact.name == artifact.name)

@@ -1,4 +1,4 @@
-"""Routes of checkpoints: the public list, and what a worker sends and fetches with its attempt's token."""
+"""Routes of checkpoints: the public list, and a worker's uploads and downloads with its attempt's token."""
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
@@ -22,7 +22,7 @@ internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=Wor
 
 @router.get("/v1/jobs/{job_id}/checkpoints", tags=["history"])
 def list_checkpoints(job_id: str, database: DatabaseDep) -> Page[CheckpointView]:
-    """List a job's checkpoints that are kept, newest first: in the server's storage, or only on a worker's disk."""
+    """List a job's kept checkpoints, newest first: in the server's storage, or only on a worker's disk."""
     with database.reading() as session:
         views = service.list_checkpoints(session, job_id)
     return Page(data=views, has_more=False, cursor=None)
@@ -40,7 +40,7 @@ def offer_checkpoint(
     times: TimesDep,
     background: BackgroundTasks,
 ) -> CheckpointReply:
-    """Say which files of a checkpoint are missing; with none missing it is stored."""
+    """Return the missing files of a checkpoint; if none is missing, the checkpoint is stored."""
     with database.writing() as session:
         reply, useless = service.offer_checkpoint(session, attempt_id, token, offer, times)
     for path in useless:
@@ -60,7 +60,7 @@ async def upload_file(
     storage: StorageDep,
     times: TimesDep,
 ) -> Response:
-    """Take in a file of an offered checkpoint: 201, or 200 if it is there already."""
+    """Upload a file of an offered checkpoint: 201, or 200 if it is already stored."""
     is_new = await service.receive_file(
         database,
         storage,

@@ -1,6 +1,6 @@
-"""Rules of checkpoints: what is kept, what a worker may hand in, what the next attempt may start from.
+"""Rules of checkpoints: which are kept, which files a worker may upload, and which the next attempt may resume from.
 
-A checkpoint is stored when the row says so, which is when each of its files has a row, and so lies whole on the disk.
+A checkpoint is stored once its row has `stored_at`: then each of its files has a row and is complete on disk.
 """
 
 import math
@@ -42,17 +42,17 @@ class CheckpointView(BaseModel):
     step: int
     name: str
     eval_loss: float | None
-    """Taken at this very step."""
+    """Evaluation loss at exactly this step."""
     bytes: int
     created_at: datetime
     stored: bool
-    """Whether it is in the server's storage, where any worker can go on from it; else only on its worker's disk."""
+    """Whether it is in the server's storage, so that any worker can resume from it; else only on its worker's disk."""
     best: bool
-    """Whether its evaluation loss is the lowest of all listed."""
+    """Whether its evaluation loss is the lowest in the list."""
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
-    """Return a job's checkpoints that are kept, newest first. Raises JobNotFound."""
+    """Return a job's kept checkpoints, newest first. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     rows = store.list_of_job(session, job_id)
     best = retention.find_best([checkpoint for checkpoint, _ in rows])
@@ -75,9 +75,10 @@ def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
 def list_resume_points(
     session: Session, job: Job
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
-    """Return what the job's newest attempt may start from, the newest first, and the attempts before it.
+    """Return the checkpoints that the job's newest attempt may resume from, newest first, and the attempts before it.
 
-    What a later attempt has replaced is left out, so that the history only ever grows or is replaced from one step on.
+    Checkpoints that a later attempt has replaced are left out, so that the history only grows or is replaced from one
+    step on.
     """
     attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]
     earlier = [
@@ -111,7 +112,7 @@ def list_resume_points(
 def note_checkpoints(
     session: Session, attempt: HeldAttempt, records: Sequence[Record], now: datetime
 ) -> None:
-    """Note the checkpoints that newly stored records tell of: they are on the worker's disk."""
+    """Store a row for each checkpoint among newly stored records; its files are still on the worker's disk."""
     told = [record for record in records if isinstance(record, CheckpointRecord)]
     for record in told:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
@@ -125,9 +126,9 @@ def note_checkpoints(
 def offer_checkpoint(
     session: Session, attempt_id: str, token: str, offer: CheckpointOffer, times: Times
 ) -> tuple[CheckpointReply, list[str]]:
-    """Say what is missing of a checkpoint, or store it; returns the files that may go after the commit.
+    """Return the missing files of a checkpoint, or mark it stored; also the paths of files to delete after the commit.
 
-    Raises CheckpointNotRecorded while its record has not arrived: a stored checkpoint never lies beyond the history.
+    Raises CheckpointNotRecorded until its record has arrived: a stored checkpoint is never ahead of the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:
@@ -149,7 +150,7 @@ def offer_checkpoint(
         and offer.eval_loss is not None
         and math.isfinite(offer.eval_loss)
     ):
-        checkpoint.eval_loss = offer.eval_loss  # evaluated by the attempt before it, perhaps
+        checkpoint.eval_loss = offer.eval_loss  # an earlier attempt may have evaluated it
     held = {blob.sha256: blob.bytes for blob in store.list_blobs(session, job.id)}
     missing = [file.sha256 for file in offer.files if held.get(file.sha256) != file.bytes]
     if missing:

@@ -58,7 +58,7 @@ def find_eval_loss(session: Session, attempt_id: str, step: int) -> float | None
 
 
 def insert_checkpoint(session: Session, checkpoint: Checkpoint) -> None:
-    """Store a new checkpoint's row; its attempt's row is held."""
+    """Store a new checkpoint's row; the caller holds its attempt's row."""
     session.add(checkpoint)
     session.flush()
 
@@ -83,7 +83,7 @@ def find_blob(session: Session, job_id: str, sha256: str) -> CheckpointBlob | No
 
 
 def save_blob(session: Session, blob: CheckpointBlob) -> None:
-    """Store a file's row in the place of an earlier one; the job's row is held."""
+    """Store a file's row and replace an earlier one; the caller holds the job's row."""
     delete_blobs(session, blob.job_id, [blob.sha256])
     session.add(blob)
     session.flush()

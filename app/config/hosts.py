@@ -33,7 +33,7 @@ class Authority:
 
 
 def parse_authority(text: str) -> Authority:
-    """Return what `host[:port]` names. Raises MalformedHost, also for user names, lists and paths."""
+    """Parse `host[:port]`. Raises MalformedHost, also for user names, lists and paths."""
     found = _AUTHORITY.fullmatch(text)
     if found is None:
         raise MalformedHost(text)
@@ -44,7 +44,7 @@ def parse_authority(text: str) -> Authority:
 
 
 def parse_address(host: str) -> Address | None:
-    """Return the IP address that a host is, or None if it is a name. A zone (`%eth0`) is left out."""
+    """Return the IP address of a literal host, or None for a name. A zone (`%eth0`) is dropped."""
     try:
         return _unmapped(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
@@ -52,7 +52,7 @@ def parse_address(host: str) -> Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine and can be reached from no other one."""
+    """Whether a host is a loopback address, which no other machine can reach."""
     address = parse_address(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
@@ -80,8 +80,8 @@ class AllowedHosts:
 
     def __init__(self, listens_on: str, patterns: Iterable[str] = ()) -> None:
         address = parse_address(listens_on)
-        # What listens on all addresses is reached under any of them, and under those that a router or a container's
-        # port is published at. None has to be listed: an address in Host was typed as one, and no DNS came into it.
+        # A server that listens on all addresses is reachable at any of them, and at those that a router or a container
+        # publishes. No setting has to list them: an address in Host was not resolved by DNS, so rebinding is impossible.
         self._any_address = address is not None and address.is_unspecified
         patterns = list(patterns)
         self._exact = {str(address or listens_on.lower())}
@@ -90,7 +90,7 @@ class AllowedHosts:
         self._any = "*" in patterns
 
     def __contains__(self, host: str) -> bool:
-        """Whether requests for this host are answered; it comes from parse_authority."""
+        """Whether the server accepts requests for this host, which comes from parse_authority."""
         if self._any or host in self._exact or is_loopback(host):
             return True
         if parse_address(host) is not None:

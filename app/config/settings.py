@@ -38,7 +38,7 @@ def _network(value: str) -> str:
 
 
 class Settings(BaseSettings):
-    """What the server has to be told."""
+    """Settings of the server."""
 
     model_config = SettingsConfigDict(
         env_prefix="STEPLINE_", frozen=True, extra="ignore", env_ignore_empty=True
@@ -47,11 +47,11 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///stepline-data/stepline.db"
     """SQLAlchemy address: `sqlite:///file` or `postgresql+psycopg://user:password@host/database`."""
     broker_url: str = "redis://127.0.0.1:6379/0"
-    """Valkey or Redis, where the doorbell rings."""
+    """Valkey or Redis, the broker of the doorbell."""
     data_dir: Path = Path("stepline-data")
-    """Where uploads and artifacts lie."""
+    """Directory of datasets, artifacts and checkpoints."""
     worker_token: SecretStr = SecretStr("")
-    """What a worker shows to say hello and claim; while it is empty no worker is let in."""
+    """Token with which workers authenticate to register and claim; if it is empty, every worker is rejected."""
     cors_origins: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)
     ] = []
@@ -65,11 +65,11 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     allow_remote: bool = False
-    """Whether listening beyond this machine is meant; else the log warns of it."""
+    """Whether listening beyond this machine is intended; else the server logs a warning."""
     doorbell: bool = True
     """Whether the server rings for workers."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
-    """Largest dataset, artifact or file of a checkpoint that is taken in."""
+    """Largest dataset, artifact or checkpoint file that the server accepts."""
 
     header_seconds: float = Field(20, gt=0)
     """Longest time until the head of a request has arrived."""

@@ -46,7 +46,7 @@ def upload_dataset(
     storage: StorageDep,
     language: LanguageDep,
 ) -> DatasetDetail:
-    """Upload a JSON array or JSONL; 201, or 200 when the same bytes are there already."""
+    """Upload a JSON array or JSONL; 201, or 200 if the same bytes are already stored."""
     dataset, is_new = service.add_dataset(
         database, storage, file.file, file.filename or "", language
     )
@@ -75,7 +75,7 @@ def get_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> 
 
 @router.delete("/{dataset_id}")
 def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> Deleted:
-    """Delete a dataset that no job needs any more; with the answer there is room for what comes next."""
+    """Delete a dataset that no unfinished job uses; disk space is freed before the response."""
     storage.give_up_reserve()
     with database.writing() as session:
         path = service.delete_dataset(session, dataset_id)

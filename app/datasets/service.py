@@ -28,7 +28,7 @@ from contracts.row_error import FORMS, RowError
 from contracts.text import escape
 
 SHOWN_ERRORS = 5
-"""Invalid rows that a response names."""
+"""Invalid rows that an error response lists."""
 COUNTED_ERRORS = 100
 """Invalid rows after which the rest of the file is not checked."""
 PREVIEWED_ROWS = 3
@@ -69,7 +69,7 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """As they are trained on; long texts are cut."""
+    """In the form used for training; long texts are cut."""
 
 
 class Deleted(BaseModel):

@@ -21,7 +21,7 @@ def find_dataset(session: Session, dataset_id: str) -> Dataset | None:
 
 
 def lock_dataset(session: Session, dataset_id: str) -> Dataset | None:
-    """Return the dataset, held against jobs that begin to use it."""
+    """Return the dataset, locked so that no job can start to use it."""
     return session.scalars(
         select(Dataset).where(Dataset.id == dataset_id).with_for_update()
     ).one_or_none()

@@ -30,9 +30,9 @@ from app.db.sql import WrittenJson
 T = TypeVar("T")
 
 MOST_CONNECTIONS = 40
-"""As many as there are threads for requests (anyio's default), each of which holds one at most."""
+"""One for each request thread (anyio's default number); a thread holds at most one."""
 KEPT_CONNECTIONS = 10
-"""Those of them that stay open when nobody needs them."""
+"""Connections that stay open while idle."""
 BUSY_SECONDS = 5
 """How long SQLite waits for another process's write, and a thread for the one writer connection."""
 POSTGRESQL_OPTIONS = (
@@ -45,7 +45,7 @@ def _write_json(value: object) -> str:
 
 
 class Database:
-    """The two ways in: `writing()` and `reading()`. Each is one transaction."""
+    """Access to the database by `writing()` and `reading()`. Each is one transaction."""
 
     def __init__(self, url: str) -> None:
         self.url = _with_driver(make_url(url))
@@ -62,14 +62,14 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open a transaction that commits at the end, unless an exception leaves it."""
+        """Open a transaction that commits at the end, and rolls back on an exception."""
         with Session(self.writer, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a transaction that sees one moment of the database and changes nothing."""
-        # It ends with a commit as well: after a rollback psycopg forgets every statement that it has prepared.
+        """Open a read-only transaction on one snapshot of the database."""
+        # It also ends with a commit: after a rollback psycopg discards its prepared statements.
         with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -88,7 +88,7 @@ class Database:
         return True
 
     def close(self) -> None:
-        """Close every connection and let the file go."""
+        """Close every connection and release the lock file."""
         self.writer.dispose()
         self.reader.dispose()
         if self._lock is not None:
@@ -102,10 +102,10 @@ async def get_database(request: Request) -> Database:
 
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
-"""A route opens and ends its transaction itself, in its own thread, and before the first byte of the answer leaves.
+"""A route opens and ends its transaction itself, in its own thread, before the first byte of the response is sent.
 
-A session that was a dependency would end in another thread, and hold a connection while it waits for one: of a few
-hundred requests at once all threads would wait for connections, and all connections for threads.
+A session as a dependency would end in another thread, and hold its connection while it waits for that thread: with a
+few hundred concurrent requests, all threads would wait for connections and all connections for threads.
 """
 
 
@@ -114,7 +114,7 @@ _POSTGRESQL_NOW = select(func.clock_timestamp())
 
 
 def database_now(session: Session) -> datetime:
-    """Return the present moment by the database's clock, in UTC. The only clock that decides about leases."""
+    """Return the current time of the database's clock, in UTC. Leases depend on this clock alone."""
     if session.get_bind().dialect.name == "sqlite":
         text = session.scalar(_SQLITE_NOW)
         return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
@@ -155,9 +155,7 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = (
-        None  # the driver opens no transaction of its own; `begin` below does
-    )
+    connection.isolation_level = None  # the driver opens no transactions; the `begin` listener does
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -187,7 +185,7 @@ def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
             "connect_timeout": 3,
             "options": POSTGRESQL_OPTIONS,
             "application_name": "stepline",
-            # A database made without a locale is SQL_ASCII: unasked, psycopg would give bytes for text.
+            # A database created without a locale is SQL_ASCII: by default psycopg would return bytes for text.
             "client_encoding": "utf8",
         },
     )

@@ -12,5 +12,5 @@ def new_id(prefix: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether the text has the shape of an id; what has not names nothing and never reaches the database."""
+    """Whether the text has the shape of an id; any other text is rejected before it reaches the database."""
     return _SHAPE.fullmatch(text) is not None

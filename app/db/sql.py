@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class WrittenJson(str):
-    """JSON as text, for a JSON column: it is stored as it stands."""
+    """JSON as text, for a JSON column; stored unchanged."""
 
     __slots__ = ()
 
 
-class moment(FunctionElement[datetime]):  # noqa: N801  # it reads as the function of SQL that it is
-    """Within a statement: so many seconds from the present moment by the database's clock."""
+class moment(FunctionElement[datetime]):  # noqa: N801  # named like an SQL function
+    """SQL expression: the current time of the database's clock plus this many seconds."""
 
     inherit_cache = True
 
@@ -54,15 +54,15 @@ def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> st
 
 
 def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:
-    """Return column = value with the value as a part of the statement, not as one of its parameters.
+    """Return column = value with the value as a literal in the statement, not as a parameter.
 
-    A partial index serves only statements that imply its condition whatever their parameters are.
+    A database uses a partial index only if the statement implies its condition for any parameters.
     """
     return column == bindparam(None, value, type_=column.type, literal_execute=True)
 
 
 def says_disk_full(error: Exception) -> bool:
-    """Whether the database refused because its disk is full."""
+    """Whether the database failed because its disk is full."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -70,7 +70,7 @@ def says_disk_full(error: Exception) -> bool:
 
 
 def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose key is not there yet and return how many that were."""
+    """Insert the rows whose key does not exist yet; return their number."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     target: Table = getattr(table, "__table__", table)
     key = next(iter(target.primary_key))
@@ -82,12 +82,12 @@ def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any
 
 
 def insert_many(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert many rows quickly; what goes into a JSON column comes as WrittenJson.
+    """Insert many rows quickly; values of JSON columns must be WrittenJson.
 
-    PostgreSQL is given all of them as one text: a statement for each row, as the driver does it, takes twice as long.
+    PostgreSQL receives all rows as one text: the driver's one statement per row takes twice as long.
     """
     if session.get_bind().dialect.name == "postgresql":
-        # Characters as they are: a database in SQL_ASCII cannot turn their escapes into text.
+        # Unescaped characters: a database in SQL_ASCII cannot decode the escapes.
         written = WrittenJson(json.dumps(rows, default=str, ensure_ascii=False))
         session.execute(_insert_from_json(table), {"rows": written})
     else:

@@ -1,4 +1,4 @@
-"""All tables. The rules about them live in the rooms; each change of a status is one guarded UPDATE in a store."""
+"""All tables. The feature packages hold their rules; each change of a status is one guarded UPDATE in a store."""
 
 import json
 from datetime import UTC, datetime
@@ -32,19 +32,19 @@ from contracts.job import JobStatus, Phase
 
 
 def to_json(model: BaseModel) -> dict[str, Any]:
-    """Return a contract model as a JSON column holds it; non-finite floats become strings."""
+    """Return a contract model as the content of a JSON column; non-finite floats become strings."""
     content: dict[str, Any] = json.loads(model.model_dump_json())
     return content
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time in UTC. SQLite, which knows no zones, holds it naive."""
+    """An aware time in UTC. SQLite has no time zones and stores it naive."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times: nobody could say what they mean."""
+        """Convert to UTC. Raises ValueError for a naive time, which is ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -53,7 +53,7 @@ class UtcTime(TypeDecorator[datetime]):
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back what was put in, in UTC."""
+        """Return the stored time, in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
@@ -66,7 +66,7 @@ def _enum(kind: type[StrEnum]) -> Enum:
 
 
 class Base(DeclarativeBase):
-    """What all tables share: named constraints, so that a migration can speak of them."""
+    """Base of all tables. Constraints have names, so that a migration can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -90,11 +90,11 @@ class Base(DeclarativeBase):
 
 _QUEUED = text("status = 'queued'")
 _RUNNING = text("status = 'running'")
-_BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only an INTEGER key
+_BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an INTEGER key
 
 
 class Dataset(Base):
-    """An uploaded dataset. Its rows lie as JSONL in the data directory."""
+    """An uploaded dataset. Its rows are stored as JSONL in the data directory."""
 
     __tablename__ = "datasets"
 
@@ -105,7 +105,7 @@ class Dataset(Base):
     upload_sha256: Mapped[str] = mapped_column(String(64))
     upload_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
-    """Of the stored JSONL, as `bytes` is its length."""
+    """SHA-256 of the stored JSONL; `bytes` is its length."""
     bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     forms: Mapped[dict[str, Any]]
@@ -116,12 +116,12 @@ class Dataset(Base):
 
 
 class Job(Base):
-    """What a user asked for, and how far it is."""
+    """A submitted job and its progress."""
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # The order of claims: of a queue, and of one model's jobs in it. The status is always the same there; it leads so
-        # that SQLite's planner prefers these to the index over every status.
+        # Claim order within a queue, and within one model's jobs of a queue. The status is constant in these partial
+        # indexes; it comes first so that SQLite's planner prefers them to the index over all statuses.
         Index(
             "ix_jobs_queue_order",
             "status",
@@ -141,17 +141,17 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
-        # The order of lists: of all jobs, and of those with one status.
+        # List order of all jobs, and of the jobs with one status.
         Index("ix_jobs_created_at_number", "created_at", "number"),
         Index("ix_jobs_status_created_at_number", "status", "created_at", "number"),
     )
 
     number: Mapped[int] = mapped_column(_BigId, primary_key=True)
-    """Order of submission; equal priorities are claimed by it."""
+    """Order of submission; jobs of equal priority are claimed in this order."""
     id: Mapped[str] = mapped_column(String(80), unique=True)
     status: Mapped[JobStatus]
     version: Mapped[int] = mapped_column(default=1)
-    """Counts every change that a reader can see."""
+    """Increases with each change that a reader can see."""
     spec: Mapped[dict[str, Any]]
     model: Mapped[str] = mapped_column(String(200))
     queue: Mapped[str] = mapped_column(String(50))
@@ -166,18 +166,18 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
-    """Not claimed earlier than this: the wait after a loss."""
+    """Earliest time of the next claim; set after a loss."""
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
-    """Asked for while it runs; taken back by resume, gone once it is paused."""
+    """Set by a pause request while the job runs; cleared by a resume and once the job is paused."""
 
     attempt_number: Mapped[int] = mapped_column(default=0)
-    """Attempts so far."""
+    """Number of attempts so far."""
     current_attempt_id: Mapped[str | None] = mapped_column(String(80))
     losses: Mapped[int] = mapped_column(default=0)
-    """Losses in a row without a new checkpoint between them."""
+    """Consecutive losses without a new checkpoint."""
     checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Step of the furthest checkpoint that any attempt wrote."""
+    """Highest step of a checkpoint that any attempt wrote."""
     lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """checkpoint_step at the last loss."""
 
@@ -192,13 +192,13 @@ class Job(Base):
     eval_seconds: Mapped[float | None]
     """Duration of the last evaluation."""
     rows_done: Mapped[int | None] = mapped_column(BigInteger)
-    """Rows of the present phase (tokenizing, evaluating) that are done, and"""
+    """Processed rows of the current phase (tokenizing, evaluating)."""
     rows_total: Mapped[int | None] = mapped_column(BigInteger)
-    """all of them; null in a phase that counts none."""
+    """All rows of the current phase; null in a phase that counts no rows."""
     rows_seconds: Mapped[float | None]
-    """Time spent on the rows done, and"""
+    """Time spent on the processed rows."""
     rows_seconds_left: Mapped[float | None]
-    """the worker's estimate for the others."""
+    """The worker's estimate for the remaining rows."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
@@ -208,7 +208,7 @@ class JobLabel(Base):
 
     __tablename__ = "job_labels"
     __table_args__ = (
-        # The order of lists, of the jobs with one label.
+        # List order of the jobs with one label.
         Index("ix_job_labels_key_value_created_at_number", "key", "value", "created_at", "number"),
     )
 
@@ -216,14 +216,14 @@ class JobLabel(Base):
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[str] = mapped_column(String(512))
     created_at: Mapped[datetime | None]
-    """The job's, and"""
+    """Copy of the job's `created_at`."""
     number: Mapped[int | None] = mapped_column(BigInteger)
-    """the job's: its place in a list. Null only where a server of an earlier version stored the label after the
-    migration; such a job is not found by it."""
+    """Copy of the job's `number`. With `created_at` it is the job's place in a list. Both are null only if a server of
+    an earlier version stored the label after the migration; the label filter does not find such a job."""
 
 
 class JobText(Base):
-    """What a search looks through, apart from the wide rows of jobs."""
+    """Searchable text of a job, in a table of its own because rows of jobs are wide."""
 
     __tablename__ = "job_texts"
 
@@ -231,11 +231,11 @@ class JobText(Base):
         _BigId, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     text: Mapped[str] = mapped_column(Text)
-    """Name, model and id, a line each, case-folded."""
+    """Name, model and id, one per line, case-folded."""
 
 
 class Attempt(Base):
-    """One try at a job under one lease."""
+    """One attempt at a job, under one lease."""
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -261,40 +261,40 @@ class Attempt(Base):
     token_sha256: Mapped[str] = mapped_column(String(64))
     worker_id: Mapped[str] = mapped_column(String(200))
     worker: Mapped[dict[str, Any]]
-    """The worker's own words at the claim."""
+    """The worker's description of itself in the claim."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
-    """The device's lock under which it trains, and"""
+    """Id of the device lock that the worker held at the claim."""
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
-    """the lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt is over."""
+    """The lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt is over."""
     started_at: Mapped[datetime]
     synced_at: Mapped[datetime]
-    """Last sign of life."""
+    """Time of the worker's last request for this attempt."""
     lease_expires_at: Mapped[datetime]
-    """From here on it is shown as unreachable."""
+    """From this time on the job is shown as unreachable."""
     takeover_at: Mapped[datetime]
-    """From here on it is lost."""
+    """From this time on the attempt is lost."""
     ended_at: Mapped[datetime | None]
     seen_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Highest record stored."""
     acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Every record up to this one is stored."""
     folded_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
-    """Records up to this one are in curve blocks as well; a multiple of a block's length."""
+    """Records up to this one are also in curve blocks; a multiple of a block's length."""
     acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Bytes of output stored, without a gap."""
+    """Length in bytes of the output that is stored without a gap."""
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """Every note of its supervisor up to this one has become an event."""
+    """Every note of the supervisor up to this one is stored as an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """The first step it trained; from there on its points replace those of earlier attempts. The step after the last one
-    where it ended a run that had nothing left to train."""
+    """The first step that this attempt trained; from there on its points replace those of earlier attempts.
+    If no step was left to train, the step after the last one."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]
-    """Number of the attempt, and"""
+    """Number of the attempt whose checkpoint this one resumed from."""
     resumed_step: Mapped[int | None] = mapped_column(BigInteger)
-    """the step of its checkpoint, from which this one went on; null while it has not said so, and where it began anew."""
+    """Step of that checkpoint. Both are null until the worker reports them, and if the attempt started from step 0."""
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     settled_as: Mapped[JobStatus | None]
-    """What its end made of the job."""
+    """The job's status after this attempt ended."""
 
 
 class Record(Base):
@@ -311,11 +311,11 @@ class Record(Base):
     step: Mapped[int | None] = mapped_column(BigInteger)
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
-    """Its other fields."""
+    """The record's other fields."""
 
 
 class CurveBlock(Base):
-    """A series over a fixed run of an attempt's records, thinned; made from the records, which stay the truth."""
+    """A thinned series over a fixed range of an attempt's records. Derived: the records are authoritative."""
 
     __tablename__ = "curve_blocks"
 
@@ -323,11 +323,11 @@ class CurveBlock(Base):
         ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
     )
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
-    """Of the series."""
+    """Name of the series."""
     level: Mapped[int] = mapped_column(primary_key=True)
     """1 is the finest."""
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Place among the blocks of its level, from 0."""
+    """Index among the blocks of its level, from 0."""
     total: Mapped[int] = mapped_column(BigInteger)
     """Points of the series in these records, before thinning."""
     first_step: Mapped[int] = mapped_column(BigInteger)
@@ -339,7 +339,7 @@ class CurveBlock(Base):
 
 
 class Sample(Base):
-    """What a supervisor measured of its machine at a moment of an attempt."""
+    """Measurements that a supervisor took of its machine at one moment of an attempt."""
 
     __tablename__ = "samples"
 
@@ -347,16 +347,16 @@ class Sample(Base):
         ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
     )
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Place among the attempt's samples, from 1; apart from its records."""
+    """Number among the attempt's samples, from 1; independent of the records' numbers."""
     step: Mapped[int | None] = mapped_column(BigInteger)
-    """Last step that was known when it came; null before the first."""
+    """Last known step when the sample arrived; null before the first step."""
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
     """Values by name."""
 
 
 class Output(Base):
-    """A piece of what a training process printed."""
+    """A chunk of a training process's output."""
 
     __tablename__ = "output_chunks"
 
@@ -370,7 +370,7 @@ class Output(Base):
 
 
 class Event(Base):
-    """What a person should know happened. Kept as code and figures, worded when read."""
+    """An event that users see. Stored as a code and figures; the text is made when it is read."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
@@ -401,7 +401,7 @@ class Artifact(Base):
 
 
 class Checkpoint(Base):
-    """A checkpoint that an attempt wrote: on its worker's disk, and here once it is stored."""
+    """A checkpoint that an attempt wrote: on its worker's disk, and on the server once it is stored."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (UniqueConstraint("attempt_id", "step"),)
@@ -413,18 +413,18 @@ class Checkpoint(Base):
     name: Mapped[str] = mapped_column(String(100))
     bytes: Mapped[int] = mapped_column(BigInteger)
     eval_loss: Mapped[float | None]
-    """Taken at this very step."""
+    """Evaluation loss at exactly this step."""
     created_at: Mapped[datetime]
     stored_at: Mapped[datetime | None]
-    """Since when every file of it is in the server's storage; null: only on the worker's disk."""
+    """When the server had stored every file; null while the checkpoint is only on the worker's disk."""
     files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
-    """CheckpointFile of each file, once it is offered."""
+    """A CheckpointFile for each file, once the worker has offered the checkpoint."""
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """Commits of the hub that its attempt trained on (Origin)."""
+    """Hub commits that the attempt trained on (Origin)."""
 
 
 class CheckpointBlob(Base):
-    """A file of a job's checkpoints, held once however many of them have it."""
+    """A file of a job's checkpoints, stored once even if several checkpoints contain it."""
 
     __tablename__ = "checkpoint_blobs"
 
@@ -437,7 +437,7 @@ class CheckpointBlob(Base):
 
 
 class Worker(Base):
-    """A worker that has said hello."""
+    """A worker that has registered with a hello request."""
 
     __tablename__ = "workers"
 
@@ -447,13 +447,13 @@ class Worker(Base):
     """Its WorkerInfo."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
-    """The latest turn of its device's lock that was heard of; what was sent in an earlier one came late."""
+    """Latest known turn of the worker's device lock; a message from an earlier turn is stale."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 
 
 class IdempotencyKey(Base):
-    """The answer that was given to a POST, for as long as its key is kept."""
+    """The response to a POST, stored until its key expires."""
 
     __tablename__ = "idempotency_keys"
 
@@ -465,7 +465,7 @@ class IdempotencyKey(Base):
 
 
 class Leader(Base):
-    """Who does a task that one process at a time may do."""
+    """The process that holds a task which only one process at a time may run."""
 
     __tablename__ = "leaders"
 
@@ -476,7 +476,7 @@ class Leader(Base):
 
 
 class Bell(Base):
-    """When a queue was last rung."""
+    """When the doorbell of a queue last rang."""
 
     __tablename__ = "bells"
 

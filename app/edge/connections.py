@@ -1,9 +1,9 @@
 """Connection: uvicorn's HTTP/1.1 protocol with deadlines, a cap per peer, and errors in the one JSON shape.
 
 uvicorn closes a connection only if it is idle after a response. A client that sends nothing, a part of a request, or
-reads no response would hold its connection forever. Here each connection is in one phase at a time, derived from the
-parser's state after each event, and each phase but one has a deadline. The phase in which the application works has
-none: neither does the client owe anything then, nor do long polls and streams end.
+does not read the response would hold its connection forever. Here each connection is in one phase at a time, derived
+from the parser's state after each event, and each phase but one has a deadline. The phase in which the application
+works has none: the server waits for nothing from the client then, and long polls and streams may last.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ log = structlog.get_logger(__name__)
 MOST_HEAD_BYTES = 16 * 1024
 """Longest request line and headers together."""
 LINGER_SECONDS = 2.0
-"""Time in which a refused client may read its answer. Closing at once would reset the connection and lose it."""
+"""Time for a rejected client to read the error. Closing at once would reset the connection and lose the response."""
 MOST_REFUSED = 32
-"""Connections of a peer beyond its cap that are answered at one time; more are cut without an answer."""
+"""Connections of a peer beyond its cap that get an error response at one time; further ones are closed without one."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
@@ -60,9 +60,9 @@ class Phase(enum.Enum):
     WORK = enum.auto()
     """The application."""
     SEND = enum.auto()
-    """The client, which has to take what was written."""
+    """The client, which has to receive the written bytes."""
     LINGER = enum.auto()
-    """The client, which has to read why it was refused. What it sends is discarded."""
+    """The client, which has to read the error. The server discards further input."""
 
 
 class Connection(H11Protocol):
@@ -86,17 +86,17 @@ class Connection(H11Protocol):
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._bytes = 0
-        """In BODY: what came in this window. In SEND: what the client had not taken when it began."""
+        """In BODY: bytes received in this window. In SEND: bytes that the client had not received at its start."""
         self._is_lost = False
         self._is_new = True
-        """Whether nothing has come yet."""
+        """Whether no byte has arrived yet."""
         self._has_head_begun = True
-        """Between requests: whether the next one has to come now."""
+        """Between requests: whether the next request's head has begun, so that its deadline applies."""
 
     # Events
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection, or refuse one of a peer that has too many."""
+        """Accept a connection, or reject it if its peer has too many."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._watch)
         self._peer = peer_of(self.client)
@@ -121,7 +121,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take in what came."""
+        """Process received bytes."""
         if self._phase is Phase.LINGER:
             return
         self._is_new = False
@@ -129,7 +129,7 @@ class Connection(H11Protocol):
             self._has_head_begun = True
             head = self.conn.trailing_data[0] + data
             if len(head) > MOST_HEAD_BYTES and not _HEAD_END.search(head, 0, MOST_HEAD_BYTES):
-                # The parser has the same limit, but takes a longer head if the last piece completes it.
+                # The parser has the same limit, but accepts a longer head if the last chunk completes it.
                 self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
                 return
         if self._phase is Phase.BODY:
@@ -138,34 +138,34 @@ class Connection(H11Protocol):
         self._watch()
 
     def eof_received(self) -> None:
-        """Let asyncio close the connection once what was written has been taken."""
+        """Let asyncio close the connection once the client has received everything written."""
         self.loop.call_soon(self._watch)
 
     def pause_writing(self) -> None:
-        """Note that the client does not keep up with what is written."""
+        """Note that the client reads more slowly than the server writes."""
         super().pause_writing()
         self._watch()
 
     def resume_writing(self) -> None:
-        """Note that it does again."""
+        """Note that the client has caught up."""
         super().resume_writing()
         self._watch()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
-        self._unset_keepalive_if_required()  # uvicorn's timer of idle connections; ours covers them
+        self._unset_keepalive_if_required()  # cancels uvicorn's idle timer; ours replaces it
         self._has_head_begun = bool(self.conn.trailing_data[0])
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP; uvicorn calls this where it has caught the parser's error."""
+        """Respond to input that is not HTTP; uvicorn calls this while it handles the parser's error."""
         error = sys.exception()
         if isinstance(error, h11.RemoteProtocolError):
             if error.error_status_hint == 431:
                 self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
                 return
-            msg = str(error).partition(": bytearray(")[0].rstrip(".")  # the bytes are the client's
+            msg = str(error).partition(": bytearray(")[0].rstrip(".")  # not the client's bytes
         self._refuse(InvalidHttp(problem=msg))
 
     # Phases and deadlines
@@ -175,7 +175,7 @@ class Connection(H11Protocol):
             try:
                 await app(scope, receive, send)
             finally:
-                self.loop.call_soon(self._watch)  # after uvicorn has closed what was not answered
+                self.loop.call_soon(self._watch)  # after uvicorn's own clean-up
 
         return run
 
@@ -193,7 +193,7 @@ class Connection(H11Protocol):
         return Phase.WORK
 
     def _watch(self) -> None:
-        if self._is_lost:  # the application ends after its client
+        if self._is_lost:  # the application may end after the connection
             return
         phase = self._find_phase()
         if phase is not self._phase:
@@ -214,7 +214,7 @@ class Connection(H11Protocol):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        # A timer that is set for earlier stays: when it fires it is set anew. Phases change with every request.
+        # An earlier timer stays and is set again when it fires: phases change with every request, and new timers cost.
         if self._deadline is None or self._is_lost:
             return
         if self._timer is not None:
@@ -236,7 +236,7 @@ class Connection(H11Protocol):
                 self._watch()
             case Phase.HEAD if (
                 self._is_new
-            ):  # browsers open connections in advance, and do not expect an answer
+            ):  # browsers open connections in advance, and do not expect a response
                 self.transport.close()
             case Phase.HEAD:
                 self._refuse(HeadTimeout(seconds=self.limits.header_seconds))
@@ -250,12 +250,12 @@ class Connection(H11Protocol):
                 log.info("connection cut", reason="the client does not read", peer=self._peer)
                 self.transport.abort()
             case Phase.BODY | Phase.SEND:
-                self._begin(self._phase)  # enough came, or was taken: another window
+                self._begin(self._phase)  # the client made progress: start another window
             case Phase.LINGER:
                 self.transport.abort()
 
     def _untaken(self) -> int:
-        """Return how many written bytes the client has not acknowledged, or have not left this process."""
+        """Return how many written bytes are still in this process or not yet acknowledged by the client."""
         waiting = self.transport.get_write_buffer_size()
         try:
             number = self.transport.get_extra_info("socket").fileno()
@@ -267,14 +267,14 @@ class Connection(H11Protocol):
     # Refusals
 
     def _refuse(self, error: AppError) -> None:
-        """Answer an error unless an answer has begun, and close the connection."""
+        """Send an error unless a response has begun, and close the connection."""
         log.info("connection refused", reason=error.code, peer=self._peer)
         if self.transport.is_closing():
             return
         is_answered = self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}
         scope = self.scope if self.conn.our_state is h11.SEND_RESPONSE else None
         if self.cycle is not None and not self.cycle.response_complete:
-            # The application sees a disconnect, and its response is dropped.
+            # The application sees a disconnect, and uvicorn drops its response.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if is_answered:
@@ -289,7 +289,7 @@ class Connection(H11Protocol):
                 self.transport.write_eof()
 
     def _write(self, error: AppError, scope: Any) -> None:
-        """Write an error as a response. `scope` is that of the request, if its head has come."""
+        """Write an error as a response. `scope` is the request's scope, or None if its head is incomplete."""
         language = choose_language(Headers(scope=scope).get("accept-language") if scope else None)
         request_id = scope["state"].get("request_id") if scope else None
         answer = error_response(
@@ -315,7 +315,7 @@ class Connection(H11Protocol):
 
 
 class _Flow(FlowControl):
-    """Says when the application wants to read."""
+    """Flow control that reports when the application wants to read."""
 
     def __init__(self, transport: asyncio.Transport, on_reading: Callable[[], None]) -> None:
         super().__init__(transport)

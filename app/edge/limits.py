@@ -1,4 +1,4 @@
-"""What a connection may take; see docs/settings.md, "Slow clients and many connections"."""
+"""Limits of a connection; see docs/settings.md, "Slow clients and many connections"."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,7 +8,7 @@ from app.config.settings import Settings
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What a connection may take. Times are in seconds."""
+    """Limits of a connection. Times are in seconds."""
 
     header_seconds: float
     """From accepting the connection, or from the first byte of a later request, to the end of the request's head."""

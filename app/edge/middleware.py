@@ -1,4 +1,4 @@
-"""The outer door of every request: its id, its log line, the limit on its body, and the last resort for a bug."""
+"""Outermost middleware: request ids, log lines, body limits, and the error response for unexpected exceptions."""
 
 import re
 import time
@@ -44,7 +44,7 @@ class Edge:
             except ClientDisconnect:
                 log.info("client went away", path=scope["path"])
             except Exception:
-                # The outer door: whatever reaches it is a bug of ours, and is answered in the one shape.
+                # An exception that reaches this point is a bug; the client still gets the standard error body.
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if reply.status is None:
                     language = choose_language(Headers(scope=scope).get("accept-language"))

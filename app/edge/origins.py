@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from app.config.hosts import Authority, parse_authority
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""They change nothing here; whether a foreign page can read the answer is for CORS to say."""
+"""Methods that change nothing; CORS decides whether a foreign page can read the response."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -19,7 +19,7 @@ class TrustedOrigins:
         self._named = frozenset(named)
 
     def allow(self, method: str, headers: Headers, host: Authority | None) -> bool:
-        """Whether a request for this host may be carried out. Programs send neither Origin nor Sec-Fetch-Site."""
+        """Whether a request for this host is allowed. Programs send neither Origin nor Sec-Fetch-Site."""
         if method in SAFE_METHODS or "*" in self._named:
             return True
         origins = headers.getlist("origin")

@@ -20,7 +20,7 @@ class AppError(Exception):
     retry_after_seconds: ClassVar[int | None] = None
     """Set if a retry of the same request can succeed later."""
     former_code: ClassVar[str | None] = None
-    """The code that workers of an earlier version know this error by."""
+    """The error's code in an earlier version, which old workers know."""
 
     def __init__(self, param: str | None = None, **figures: object) -> None:
         super().__init__(f"{self.code}: {figures}")

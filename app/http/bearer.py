@@ -1,6 +1,6 @@
-"""Bearer tokens: the worker's, which lets it in, and the attempt's, which comes with a claim.
+"""Bearer tokens: the worker token, and the attempt's token, which a claim returns.
 
-These are coroutines because they wait for nothing: a plain function would be sent to a thread of its own each time.
+The dependencies are coroutines because they never block: FastAPI would run a plain function in a thread each time.
 """
 
 import hmac
@@ -33,7 +33,7 @@ TokenDep = Annotated[str, Depends(get_token)]
 
 
 def require_worker(token: TokenDep, settings: SettingsDep) -> None:
-    """Let in whoever shows the worker token; nobody while none is set."""
+    """Require the worker token. Raises InvalidToken, also while no token is set."""
     expected = settings.worker_token.get_secret_value().encode()
     if not expected or not hmac.compare_digest(token.encode("latin-1", "replace"), expected):
         raise InvalidToken

@@ -1,4 +1,4 @@
-"""What FastAPI cannot see of an operation, said in its OpenAPI document: other statuses, media types, headers, events."""
+"""Additions to the OpenAPI document that FastAPI cannot derive: other statuses, media types, headers, events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 from app.errors.base import ErrorBody
 
 Answers = dict[int | str, dict[str, Any]]
-"""Answers by their status, as the `responses` of a route take them."""
+"""Responses by status, in the format of a route's `responses`."""
 
 _TAG = {"description": "Names this state of the answer.", "schema": {"type": "string"}}
 LOCATION = {"Location": {"description": "Path of what is there now.", "schema": {"type": "string"}}}

@@ -1,4 +1,4 @@
-"""JSON bodies of requests, under the limit on nesting that dataset rows have as well."""
+"""JSON bodies of requests, with the same limit on nesting as dataset rows."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -15,7 +15,7 @@ class JsonRoute(APIRoute):
     """A route whose JSON body must not be nested too deeply, whatever the interpreter could parse."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, behind a look at the body. Raises BodyTooDeep."""
+        """Return FastAPI's handler, preceded by a check of the body. Raises BodyTooDeep."""
         handle = super().get_route_handler()
 
         async def handle_checked(request: Request) -> Response:

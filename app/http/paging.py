@@ -1,4 +1,4 @@
-"""Lists: one page shape, and cursors that say nothing to anyone but us."""
+"""Lists: one page shape, and opaque cursors."""
 
 import base64
 import binascii

@@ -8,7 +8,7 @@ MOST_RANGES = 16
 """Ranges of one request. A request for more gets the whole file, which costs less than its pieces."""
 _RANGE = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
 _DIGITS = 18
-"""Digits of a number that are read; no file is longer than they can say."""
+"""Most digits of a number; enough for the length of any file."""
 
 
 def wanted_ranges(header: str, length: int) -> list[tuple[int, int]] | None:

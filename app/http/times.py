@@ -1,4 +1,4 @@
-"""Points in time as a query names them: RFC 3339, or a day."""
+"""Times in query parameters: RFC 3339, or a day."""
 
 import re
 from datetime import UTC, date, datetime, time
@@ -16,7 +16,7 @@ _MOMENT = re.compile(
 
 
 def _read(value: Any) -> Any:
-    """Read what is written as RFC 3339 wants it, and take a day for its beginning in UTC."""
+    """Parse an RFC 3339 time; a day means its start in UTC."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,4 +1,4 @@
-"""How long a running job may still take: steps left, evaluations to come, and the rest of the present one."""
+"""Time left of a running job: remaining steps, later evaluations, and the rest of the current one."""
 
 from app.db.tables import Job
 from contracts.job import JobSpec, Phase

@@ -14,9 +14,10 @@ KEPT = timedelta(hours=24)
 
 
 def reserve_key(session: Session, key: str, fingerprint: str, now: datetime) -> StoredAnswer | None:
-    """Take a key for the transaction at hand, or return the answer that was given under it.
+    """Reserve a key for the current transaction, or return the response stored under it.
 
-    Raises IdempotencyConflict if that was to another body. A rival with the same key waits until this transaction ends.
+    Raises IdempotencyConflict if the stored response was for a different body. A concurrent request with the same key
+    waits until this transaction ends.
     """
     session.execute(
         delete(IdempotencyKey).where(
@@ -33,7 +34,7 @@ def reserve_key(session: Session, key: str, fingerprint: str, now: datetime) -> 
 
 
 def keep_answer(session: Session, key: str, answer: StoredAnswer) -> None:
-    """Store what is answered under a reserved key."""
+    """Store the response under a reserved key."""
     session.execute(
         update(IdempotencyKey)
         .where(IdempotencyKey.key == key)
@@ -43,5 +44,5 @@ def keep_answer(session: Session, key: str, answer: StoredAnswer) -> None:
 
 
 def forget_old_keys(session: Session, now: datetime) -> None:
-    """Delete what is no longer kept."""
+    """Delete expired keys."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= now - KEPT))

@@ -1,8 +1,8 @@
-"""SQL of job lists: newest first, which is by the time of submission and, at the same time, by number.
+"""SQL of job lists: newest first, ordered by the time of submission and, for equal times, by number.
 
-Each filter that has an index in this order (a time, a status, a label) is walked along it, so that a page costs the same
-among a thousand jobs and a million. What has none, a search or a second filter, is looked for in at most MOST_SEARCHED
-jobs along that walk; the cursor continues the search from there.
+A filter with an index in this order (a time, a status, a label) walks that index, so that a page costs the same among a
+thousand jobs and a million. A filter without one (a search, or a second filter) checks at most MOST_SEARCHED jobs of
+that walk; the cursor continues the search from there.
 """
 
 import re
@@ -18,10 +18,10 @@ from app.jobs.schemas import JobFilter
 from contracts.job import JobStatus
 
 MOST_SEARCHED = 1000
-"""Jobs that one page looks through for what has no index."""
+"""Most jobs that one page checks for filters without an index."""
 _JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 Condition = Callable[[Subquery], ColumnElement[bool]]
-"""What a candidate, a row of `created_at` and `number`, has to fulfil."""
+"""A condition on a candidate, which is a row of `created_at` and `number`."""
 
 
 class Place(NamedTuple):
@@ -32,21 +32,21 @@ class Place(NamedTuple):
 
 
 THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
-"""A place that no job is behind."""
+"""A place after every job."""
 
 
 class Found(NamedTuple):
-    """Places of the jobs that fit, newest first, and where the search for them ended."""
+    """Places of the matching jobs, newest first, and where the search for them ended."""
 
     places: list[Place]
     searched: int | None = None
-    """Jobs looked through, if that was why the search ended; None where an index answered, or enough were found."""
+    """Jobs checked, if the search ended before the page was full; None if an index sufficed or the page is full."""
     ended_at: Place | None = None
-    """The last job that was looked through, if there are older ones."""
+    """The last job checked, if there are older ones."""
 
 
 def text_of(name: str, model: str, job_id: str) -> str:
-    """Return what a search looks through of a job."""
+    """Return the searchable text of a job."""
     return "\n".join((name, model, job_id)).casefold()
 
 
@@ -74,7 +74,7 @@ def find_jobs(session: Session, chosen: JobFilter, below: Place | None, limit: i
 
 
 def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, datetime | None]]:
-    """Return the jobs at these places, without their summaries, and when their leases run out."""
+    """Return the jobs at these places, without their summaries, and when their leases expire."""
     rows = session.execute(
         select(Job, Attempt.lease_expires_at)
         .outerjoin(Attempt, Attempt.id == Job.current_attempt_id)
@@ -99,7 +99,7 @@ def find_place_below(session: Session, number: int) -> Place:
 def _plan(
     session: Session, chosen: JobFilter, below: Place | None
 ) -> tuple[list[Select[Any]], list[Condition]]:
-    """Return the walks that together pass each job that may fit, and what is left to be asked of each of them."""
+    """Return walks that together cover every possible match, and the conditions left to check on each candidate."""
     rest: list[Condition] = []
     search, statuses = chosen.search.casefold(), dict.fromkeys(chosen.statuses)
     labels = list(chosen.labels.items())
@@ -153,8 +153,8 @@ def _merged(walks: Sequence[Select[Any]], limit: int, skipped: int = 0) -> Selec
     return newest.limit(limit).offset(skipped or None)
 
 
-# What is asked of a candidate is a scalar subquery each: planners look it up for each candidate, and never turn it into a
-# join that reads the whole table.
+# Each condition is a scalar subquery: planners look it up for each candidate, and never turn it into a join that reads
+# the whole table.
 
 
 def _has_text(search: str) -> Condition:

@@ -1,4 +1,4 @@
-"""How far a running job is: the columns that a worker's report changes, each with its type."""
+"""Progress of a running job: the columns that a worker's report changes, each with its type."""
 
 from dataclasses import dataclass, replace
 from enum import Enum

@@ -1,7 +1,7 @@
-"""SQL of the jobs that wait: places in the queue, and which job is claimed next.
+"""SQL of queued jobs: places in the queue, and which job is claimed next.
 
-Every statement walks an index over queued jobs alone, in the order of claims, and stops after a fixed number of entries:
-what it costs does not depend on how many jobs wait.
+Every statement walks an index of queued jobs alone, in claim order, and stops after a fixed number of entries: its cost
+does not depend on the length of the queue.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from app.jobs import store
 from contracts.job import JobStatus
 
 MOST_PLACES = 1000
-"""Places up to this one are counted; beyond it, it is only known that there are more."""
+"""Highest place that is counted exactly."""
 FAR = MOST_PLACES + 1
-"""What is returned for a place beyond MOST_PLACES."""
+"""Returned for any place beyond MOST_PLACES."""
 _WAITS: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
 _ORDER = (Job.priority.desc(), Job.number)
 
 
 def find_place(session: Session, job: Job) -> int | None:
-    """Return a job's place in its queue, 1 being claimed next; FAR beyond MOST_PLACES, None unless it is queued."""
+    """Return a job's place in its queue; 1 is claimed next. FAR beyond MOST_PLACES, None unless it is queued."""
     if job.status is not JobStatus.QUEUED:
         return None
     waits = select(Job.number).where(_WAITS, Job.queue == job.queue)
@@ -37,7 +37,7 @@ def find_place(session: Session, job: Job) -> int | None:
 
 
 def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
-    """Return the places of those of some jobs that are queued, by their numbers; see find_place."""
+    """Return the places of the queued ones among these jobs, by number; see find_place."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     places = dict.fromkeys((job.number for job in queued), FAR)
     for queue in {job.queue for job in queued}:
@@ -60,7 +60,7 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
 
 
 def list_queues(session: Session) -> list[str]:
-    """Return the queues in which jobs wait."""
+    """Return the queues that have queued jobs."""
     queues = _distinct(Job.queue, _WAITS)
     return list(session.scalars(select(queues.c.value).order_by(queues.c.value)))
 
@@ -80,7 +80,7 @@ def claim_best(
     only_models: Sequence[str] | None = None,
     except_models: Sequence[str] = (),
 ) -> Job | None:
-    """Give the best waiting job that fits to an attempt; None if none does."""
+    """Assign the first matching queued job to an attempt and return it; None if no job matches."""
 
     def claim(*where: ColumnElement[bool]) -> Job | None:
         best = (
@@ -102,7 +102,7 @@ def claim_best(
     job = claim(fits(Job.model), Job.number.in_(head.limit(MOST_PLACES)))
     if job is not None:
         return job
-    # The first thousand are for other workers. What fits may wait behind any number of those.
+    # The first thousand jobs need other workers. A matching job may be behind any number of them.
     models = _distinct(Job.model, _WAITS, Job.queue == queue)
     first = (
         select(Job.number)
@@ -130,7 +130,7 @@ def _is_claimable(now: datetime) -> ColumnElement[bool]:
 
 
 def _distinct(column: InstrumentedAttribute[str], *where: ColumnElement[bool]) -> CTE:
-    """Return the distinct values of an indexed column: one look into the index for each, however many rows it has."""
+    """Return the distinct values of an indexed column, with one index lookup per value."""
 
     def next_value(*beyond: ColumnElement[bool]) -> ScalarSelect[str]:
         values = select(column).where(*where, *beyond).order_by(column).limit(1)

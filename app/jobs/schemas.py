@@ -1,4 +1,4 @@
-"""What users see of a job."""
+"""Request and response models of jobs."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -11,12 +11,12 @@ from contracts.plan import EvaluationCost
 
 
 class RowsDone(BaseModel):
-    """How far the present phase is with its rows."""
+    """Progress of the current phase, in rows."""
 
     done: int
     total: int
     seconds_left: float | None
-    """Time left in this phase alone; null before the first rows are done."""
+    """Time left in this phase alone; null before the first rows are processed."""
 
 
 class Progress(BaseModel):
@@ -40,7 +40,7 @@ class JobError(BaseModel):
     message: str
     hint: str
     detail: str = ""
-    """What the worker saw."""
+    """The worker's description of the failure."""
     step: int | None = None
 
 
@@ -54,7 +54,7 @@ class JobState(BaseModel):
     version: int
     """Counts the job's changes."""
     phase: Phase | None
-    """What the running attempt is doing."""
+    """Current phase of the running attempt."""
     progress: Progress
     eta_seconds: float | None
     """Time left by the recent steps' durations and the evaluation's progress; null while unknown."""
@@ -93,7 +93,7 @@ class JobPage(Page[JobView]):
 
 
 class DeletedJob(BaseModel):
-    """A job that is gone, with everything about it."""
+    """A deleted job."""
 
     object: Literal["job"] = "job"
     id: str
@@ -101,7 +101,7 @@ class DeletedJob(BaseModel):
 
 
 class Plan(BaseModel):
-    """What a job would do; nothing is stored."""
+    """Plan of a job; nothing is stored."""
 
     object: Literal["plan"] = "plan"
     valid: Literal[True] = True
@@ -112,7 +112,7 @@ class Plan(BaseModel):
     eval_rows: int | None
     steps: int | None
     evaluation: EvaluationCost | None = None
-    """What the evaluations come to; null where their rows or the training rows are not known."""
+    """Cost of the evaluations; null if their rows or the training rows are unknown."""
 
 
 class JobFilter(BaseModel):

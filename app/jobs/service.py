@@ -1,4 +1,4 @@
-"""The rules of jobs: what is accepted, what users see, what may be asked of a job and when."""
+"""Rules of jobs: which specs the server accepts, which actions a job allows and when, and how users see it."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
-    """Check a spec against what is there and say what it would do. Raises an AppError that names the field."""
+    """Check a spec against the datasets and models and return its plan. Raises an AppError that names the field."""
     _refuse_unsafe(spec)
     train = _find_rows(session, spec.dataset.train, "dataset.train")
     separate = None
@@ -71,7 +71,7 @@ def plan_job(session: Session, spec: JobSpec) -> Plan:
 
 
 def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[StoredAnswer, bool]:
-    """Store a job and return what to answer, and whether it is new."""
+    """Store a job; return the response body and whether the job is new."""
     now = database_now(session)
     if key is not None:
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
@@ -109,7 +109,7 @@ def require_job(session: Session, job_id: str) -> None:
 def get_with_summary(
     session: Session, job_id: str, language: Language
 ) -> tuple[JobView, dict[str, Any] | None]:
-    """Return a job and the summary that its last attempt left, if there is one. Raises JobNotFound."""
+    """Return a job and the summary of its last attempt, None without one. Raises JobNotFound."""
     job, lease_expires_at = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
     return view(job, lease_expires_at, place, database_now(session), language), job.summary
@@ -135,7 +135,7 @@ def list_jobs(
 
 
 def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
-    """Cancel at once what no process holds, else ask for it. Raises JobAlreadyEnded."""
+    """Cancel a job that is not running at once, else record the request. Raises JobAlreadyEnded."""
     now = database_now(session)
     job = _lock(session, job_id)
     if store.mark_cancelled_before_start(session, job.id, now):
@@ -149,7 +149,7 @@ def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
 
 
 def pause_job(session: Session, job_id: str, language: Language) -> JobView:
-    """Pause at once what no process holds, else ask for it. Raises JobAlreadyEnded, CancelPending."""
+    """Pause a job that is not running at once, else record the request. Raises JobAlreadyEnded, CancelPending."""
     now = database_now(session)
     job = _lock(session, job_id)
     _refuse_ended(job)
@@ -162,7 +162,7 @@ def pause_job(session: Session, job_id: str, language: Language) -> JobView:
 
 
 def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a paused job, or take back a request to pause; returns the queue to ring if the job waits there now.
+    """Queue a paused job, or withdraw a pause request. Returns the queue to ring if the job is queued now.
 
     Raises JobAlreadyEnded, CancelPending.
     """
@@ -180,9 +180,9 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 
 
 def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a failed or cancelled job again; returns the queue to ring if the job waits there now.
+    """Queue a failed or cancelled job again. Returns the queue to ring if the job is queued now.
 
-    Nothing happens to a job that is on its way already. Raises JobAlreadyEnded (it succeeded), JobPaused,
+    Does nothing if the job is already queued or running. Raises JobAlreadyEnded (it succeeded), JobPaused,
     CancelPending, DatasetGone.
     """
     now = database_now(session)
@@ -203,7 +203,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
 
 
 def delete_job(session: Session, job_id: str) -> None:
-    """Delete a job that no process holds, and every row about it. Its files go after the commit.
+    """Delete a job that is not running, and every row that refers to it. The caller deletes its files after the commit.
 
     Raises JobRunning.
     """
@@ -213,7 +213,7 @@ def delete_job(session: Session, job_id: str) -> None:
 
 
 def _lock(session: Session, job_id: str) -> Job:
-    """Return the job, held until the transaction ends: nothing moves it between two tries. Raises JobNotFound."""
+    """Return the job, locked until the transaction ends, so that its status cannot change. Raises JobNotFound."""
     job = store.find_and_lock(session, job_id) if is_id(job_id) else None
     if job is None:
         raise JobNotFound(job=job_id[:100])
@@ -231,7 +231,7 @@ def _refuse_cancelling(job: Job) -> None:
 
 
 def _still_there(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
-    """Return the id of an uploaded dataset that the job is to have again; it may have been deleted meanwhile."""
+    """Return the id of an uploaded dataset, None for any other source. Raises DatasetGone if it was deleted."""
     if not isinstance(source, str):
         return None
     if datasets.find_dataset(session, source) is None:
@@ -254,7 +254,7 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
     try:
         store.insert_job(session, job, spec.name or "", spec.labels)
     except IntegrityError as error:
-        # The dataset was there a moment ago; its deletion won.
+        # plan_job found the dataset, but another request has deleted it since.
         raise UnknownDataset("dataset.train", dataset=spec.dataset.train) from error
     events.insert_event(session, job.id, "job_created", now)
     session.flush()
@@ -262,7 +262,7 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
 
 
 def _found(find: Callable[[Session, str], T | None], session: Session, job_id: str) -> T:
-    """Return what is found of a job. Raises JobNotFound."""
+    """Return the result of `find` for a job. Raises JobNotFound."""
     found = find(session, job_id) if is_id(job_id) else None
     if found is None:
         raise JobNotFound(job=job_id[:100])
@@ -289,9 +289,9 @@ def _check_model(session: Session, spec: JobSpec) -> None:
 
 
 def _refuse_unsafe(spec: JobSpec) -> None:
-    """Refuse characters that must not reach a terminal or a page, in any text of a new job.
+    """Reject characters that must not reach a terminal or a page, in any text of a new job.
 
-    The contract itself takes them: jobs of an earlier version hold some, and are read and run as they are.
+    The contract accepts them, because stored jobs of an earlier version may contain some and must still load and run.
     """
     for field, text in _texts("", spec.model_dump(mode="json")):
         character = find_unsafe(text)

@@ -1,4 +1,4 @@
-"""SQL of jobs. Each transition is one UPDATE that says from which status it may start; None means it may not."""
+"""SQL of jobs. Each transition is one UPDATE guarded by the status it starts from; None means that the guard failed."""
 
 import functools
 from collections.abc import Sequence
@@ -35,11 +35,11 @@ _LOCK = (
 NO_ROWS: dict[str, None] = dict.fromkeys(
     ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
 )
-"""Of a phase that counts no rows, or has just begun."""
+"""Row counts of a phase that counts no rows or has just begun."""
 
 
 class HeldJob(NamedTuple):
-    """What a sync has to know of its job, whose row is held until the transaction ends. A plain row, as HeldAttempt is."""
+    """The columns of a job that a sync needs, locked until the transaction ends. A plain row, like HeldAttempt."""
 
     id: str
     phase: Phase | None
@@ -49,7 +49,7 @@ class HeldJob(NamedTuple):
     pause_requested_at: datetime | None
 
 
-# Put together once: every sync does it, and every poll.
+# Built once, because every sync and every poll runs them.
 _STATUS = select(_JOBS.c.status).where(_JOBS.c.id == bindparam("job"))
 _VERSION = select(_JOBS.c.version).where(_JOBS.c.id == bindparam("job"))
 _WITH_LEASE = (
@@ -65,7 +65,7 @@ _HOLD = (
 
 
 def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) -> None:
-    """Store a new job, with what lists find it by."""
+    """Store a new job with its search text and its labels."""
     session.add(job)
     session.flush()
     session.add(JobText(number=job.number, text=text_of(name, job.model, job.id)))
@@ -77,45 +77,45 @@ def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) ->
 
 
 def find_job(session: Session, job_id: str) -> tuple[Job, datetime | None] | None:
-    """Return the job and when its lease runs out, or None."""
+    """Return the job and when its lease expires, or None."""
     row = session.execute(_WITH_LEASE, {"job": job_id}).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
 def find_plain(session: Session, job_id: str) -> Job | None:
-    """Return the job by itself, or None."""
+    """Return the job without its lease, or None."""
     return session.scalars(select(Job).where(Job.id == job_id)).one_or_none()
 
 
 def lock_job(session: Session, job_id: str) -> Job:
-    """Return a job that is there, held until the transaction ends, so that what is decided on it stays true."""
+    """Return an existing job, locked until the transaction ends, so that decisions based on it stay valid."""
     job = find_and_lock(session, job_id)
-    assert job is not None  # noqa: S101  # an attempt of it is held, and a running job is not deleted
+    assert job is not None  # noqa: S101  # the caller holds its attempt, and a running job cannot be deleted
     return job
 
 
 def hold_job(session: Session, job_id: str) -> HeldJob:
-    """Return of a job that is there what a sync has to know, held like lock_job()."""
+    """Return the columns of an existing job that a sync needs, locked like lock_job()."""
     return HeldJob._make(session.execute(_HOLD, {"job": job_id}).one())
 
 
 def find_and_lock(session: Session, job_id: str) -> Job | None:
-    """Return the job, held until the transaction ends, or None."""
+    """Return the job, locked until the transaction ends, or None."""
     return session.scalars(_LOCK, {"job": job_id}).one_or_none()
 
 
 def find_status(session: Session, job_id: str) -> JobStatus | None:
-    """Return the job's status alone."""
+    """Return the job's status, or None."""
     return session.scalar(_STATUS, {"job": job_id})
 
 
 def find_version(session: Session, job_id: str) -> int | None:
-    """Return the number of the job's last change."""
+    """Return the job's version, or None."""
     return session.scalar(_VERSION, {"job": job_id})
 
 
 def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
-    """Return the numbers of the last changes of some jobs."""
+    """Return the versions of these jobs, by id."""
     query = select(Job.id, Job.version).where(Job.id.in_(job_ids))
     return dict(session.execute(query).all())
 
@@ -123,7 +123,7 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
 def mark_running(
     session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
 ) -> Job | None:
-    """Queued → running: give the job of that number to an attempt. The one statement decides between rivals."""
+    """Queued → running: assign the job of that number to an attempt. One statement, so only one rival wins."""
     return _move(
         session,
         (Job.number == number, Job.status == JobStatus.QUEUED),
@@ -138,7 +138,7 @@ def mark_running(
 
 
 def mark_cancel_requested(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Note on a running job that it is to be cancelled; its status changes when the process is gone."""
+    """Record a cancel request on a running job; its status changes once the training process has ended."""
     return _move(
         session,
         (
@@ -147,12 +147,12 @@ def mark_cancel_requested(session: Session, job_id: str, now: datetime) -> Job |
             Job.cancel_requested_at.is_(None),
         ),
         cancel_requested_at=now,
-        pause_requested_at=None,  # a cancel outranks it
+        pause_requested_at=None,  # a cancel overrides a pause
     )
 
 
 def mark_pause_requested(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Note on a running job that it is to be paused; its status changes when its attempt has ended."""
+    """Record a pause request on a running job; its status changes once its attempt has ended."""
     return _move(
         session,
         (
@@ -166,7 +166,7 @@ def mark_pause_requested(session: Session, job_id: str, now: datetime) -> Job | 
 
 
 def mark_pause_withdrawn(session: Session, job_id: str) -> Job | None:
-    """Take the request to pause back from a running job."""
+    """Withdraw the pause request of a running job."""
     return _move(
         session,
         (
@@ -179,7 +179,7 @@ def mark_pause_withdrawn(session: Session, job_id: str) -> Job | None:
 
 
 def mark_paused_before_start(session: Session, job_id: str) -> Job | None:
-    """Queued → paused: no process holds it."""
+    """Queued → paused: no process runs it."""
     return _move(
         session,
         (Job.id == job_id, Job.status == JobStatus.QUEUED),
@@ -198,7 +198,7 @@ def mark_resumed(session: Session, job_id: str) -> Job | None:
 def mark_retried(
     session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
 ) -> Job | None:
-    """Failed or cancelled → queued, with its losses forgiven."""
+    """Failed or cancelled → queued; the count of losses starts again at 0."""
     return _move(
         session,
         (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
@@ -215,7 +215,7 @@ def mark_retried(
 
 
 def delete_job(session: Session, job_id: str) -> bool:
-    """Delete a job that no process holds, with all that hangs on it; False if one does."""
+    """Delete a job and every row that refers to it; False if the job is running."""
     deleted = session.execute(
         delete(Job)
         .where(Job.id == job_id, Job.status != JobStatus.RUNNING)
@@ -226,7 +226,7 @@ def delete_job(session: Session, job_id: str) -> bool:
 
 
 def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Queued or paused → cancelled: no process holds it."""
+    """Queued or paused → cancelled: no process runs it."""
     return _move(
         session,
         (Job.id == job_id, Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])),
@@ -237,7 +237,7 @@ def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) ->
 
 
 def mark_cancelled(session: Session, attempt: HeldAttempt, now: datetime) -> Job | None:
-    """Running → cancelled: the process is gone."""
+    """Running → cancelled: the training process has ended."""
     return _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
 
 
@@ -276,7 +276,7 @@ def mark_paused(session: Session, attempt: HeldAttempt) -> Job | None:
 def mark_queued_again(
     session: Session, attempt: HeldAttempt, not_before: datetime | None
 ) -> Job | None:
-    """Running → queued: the attempt ended, the job goes on, unless its end has been asked for."""
+    """Running → queued: the attempt ended and the job continues, unless a cancel has been requested."""
     return _end(
         session,
         attempt,
@@ -287,7 +287,7 @@ def mark_queued_again(
 
 
 def count_loss(session: Session, job: Job) -> int:
-    """Count a loss of the job's worker and return how many there were in a row without a new checkpoint."""
+    """Count a loss of the job's worker; return the number of consecutive losses without a new checkpoint."""
     losses = 1 if job.checkpoint_step > job.lost_checkpoint_step else job.losses + 1
     session.execute(
         update(Job)
@@ -298,7 +298,7 @@ def count_loss(session: Session, job: Job) -> int:
 
 
 def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:
-    """Write the job's progress and count its version up, unless the attempt is no longer the job's current one."""
+    """Write the job's progress and increment its version, unless the attempt is no longer the job's current one."""
     columns = progress.columns()
     held = {"job": attempt.job_id, "attempt": attempt.id}
     session.execute(_progress(tuple(columns)), held | columns)

@@ -1,7 +1,7 @@
-"""Waits: long polls that wait for a job to change. One look at the database serves all of them.
+"""Waits: long polls that wait for a job to change. One query of the database serves all of them.
 
-A long poll holds neither a thread nor a database connection. One task asks for the versions of all jobs that somebody
-waits for, a few times a second, and wakes those whose job has another one.
+A long poll holds neither a thread nor a database connection. A single task reads the versions of all awaited jobs a few
+times a second, and wakes the polls whose job has a new version.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from app.jobs import store
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.25
-"""Time between two looks at the jobs."""
+"""Time between two queries."""
 
 
 class Waits:
@@ -30,7 +30,7 @@ class Waits:
         self._stopping = stopping
         self._limiter = CapacityLimiter(1)
         self._waiting: dict[asyncio.Event, tuple[str, int]] = {}
-        """What wakes a poll: the job and the version that it knows."""
+        """Event that wakes a poll, with its job and the version that its client knows."""
         self._watching: asyncio.Task[None] | None = None
 
     async def wait_for_change(
@@ -50,14 +50,14 @@ class Waits:
             del self._waiting[news]
 
     async def _watch(self) -> None:
-        """Look until nobody waits."""
+        """Query until no poll is waiting."""
         while self._waiting:
             try:
                 await self._look()
             except SQLAlchemyError as error:
                 log.warning("long polls wait for the database", error=str(error))
             except Exception:
-                # An outer door: one look that fails must not end every wait.
+                # One failed query must not end every wait.
                 log.exception("a look for the long polls failed")
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -77,7 +77,7 @@ class Waits:
 
 
 async def _leave(request: Request) -> bool:
-    """Return once the client is gone."""
+    """Return once the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     return True

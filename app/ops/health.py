@@ -23,7 +23,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """What the server stands on. The broker is told but not needed: jobs wait until it is back."""
+    """State of the server's dependencies. The broker is reported but not required: jobs wait until it is back."""
 
     ready: bool
     database: str
@@ -33,7 +33,7 @@ class Readiness(BaseModel):
 
 @router.get("/healthz")
 async def get_health() -> Health:
-    """Say that the process lives; nothing else is looked at."""
+    """Report that the process is alive; nothing else is checked."""
     return Health()
 
 

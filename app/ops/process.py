@@ -1,4 +1,4 @@
-"""The server's process: its limit of open files, and memory that goes back to the system."""
+"""The server's process: its limit of open files, and the return of freed memory to the system."""
 
 import contextlib
 import ctypes
@@ -22,10 +22,11 @@ def raise_file_limit() -> None:
 
 
 def return_memory(above_bytes: int) -> int:
-    """Return freed memory to the system if the process holds more than that, and the bytes that it holds then.
+    """Give freed memory back to the system if the process holds more than `above_bytes`; return the bytes held after it.
 
     After many connections at once glibc keeps most of their memory, scattered between what is still in use. Collecting
-    garbage holds up all threads for a moment, so it is not done without need. Does nothing and returns 0 without Linux.
+    garbage stops all threads for a moment, so it runs only if needed. Does nothing and returns 0
+    outside Linux.
     """
     if not _STATM.exists():
         return 0

@@ -1,4 +1,4 @@
-"""Files below the data directory: written aside, synced, renamed; never changed once they have their name."""
+"""Files of the data directory: written to a temporary file, synced, renamed, and never changed afterwards."""
 
 import contextlib
 import hashlib
@@ -17,11 +17,11 @@ from fastapi import Depends, Request
 log = structlog.get_logger(__name__)
 
 KINDS = ("datasets", "artifacts", "checkpoints")
-"""Directories of stored files; each file of theirs is named by a row."""
+"""Directories of stored files; a database row refers to each file in them."""
 RESERVE_BYTES = 512 * 1024
-"""Room that is kept for deletions: a database on a full disk has to write before anything is freed."""
+"""Disk space reserved for deletions: on a full disk, the database has to write before a deletion frees space."""
 LEFT_SECONDS = 24 * 3600
-"""Age after which a file aside is nobody's any more; another process may be writing younger ones."""
+"""Age after which a temporary file counts as abandoned; another process may still write younger ones."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Storage:
     root: Path
 
     def prepare(self) -> None:
-        """Make its directories and clear what was left half written long ago."""
+        """Create the directories and delete abandoned temporary files."""
         for directory in (self._aside, *(self.root / name for name in KINDS)):
             directory.mkdir(parents=True, exist_ok=True)
         for leftover in self._aside.iterdir():
@@ -40,16 +40,16 @@ class Storage:
         self.keep_reserve()
 
     def keep_reserve(self) -> None:
-        """Set room aside for deletions on a full disk, if there is plenty of it now."""
+        """Reserve disk space for deletions, if enough is free now."""
         if self._reserve.exists() or self._free() < 4 * RESERVE_BYTES:
             return
-        with contextlib.suppress(OSError):  # another process was quicker to fill the disk
+        with contextlib.suppress(OSError):  # another process filled the disk first
             self._reserve.write_bytes(
                 os.urandom(RESERVE_BYTES)
             )  # a file system may not store zeros
 
     def give_up_reserve(self) -> None:
-        """Free the room that was set aside if the disk is nearly full; called before something is deleted."""
+        """Free the reserved space if the disk is nearly full. Call it before a deletion."""
         if self._free() < RESERVE_BYTES:
             self._reserve.unlink(missing_ok=True)
 
@@ -61,24 +61,24 @@ class Storage:
         return shutil.disk_usage(self.root).free
 
     def path(self, relative: str) -> Path:
-        """Return where a stored file lies."""
+        """Return the absolute path of a stored file."""
         return self.root / relative
 
     def dataset(self, dataset_id: str) -> str:
-        """Return a new place for a dataset's rows, below the root; deleting an older one cannot touch it."""
+        """Return a new relative path for a dataset's rows; deleting an older file cannot affect it."""
         return f"datasets/{dataset_id}-{uuid.uuid4().hex[:8]}.jsonl"
 
     def artifact(self, job_id: str, attempt_id: str, sha256: str, name: str) -> str:
-        """Return the place of an artifact, below the root; another content has another place."""
+        """Return the relative path of an artifact; different content has a different path."""
         return f"artifacts/{job_id}/{attempt_id}/{sha256[:16]}-{name}"
 
     def checkpoint_blob(self, job_id: str, sha256: str) -> str:
-        """Return a new place for a checkpoint's file, below the root; deleting an older one cannot touch it."""
+        """Return a new relative path for a checkpoint's file; deleting an older file cannot affect it."""
         return f"checkpoints/{job_id}/{sha256[:16]}-{uuid.uuid4().hex[:8]}"
 
     @contextlib.contextmanager
     def draft(self) -> Iterator["Draft"]:
-        """Open a file aside, which is gone at the end unless it was kept."""
+        """Open a temporary file, which is deleted at the end unless it was kept."""
         path = self._aside / uuid.uuid4().hex
         with path.open("xb") as file:
             draft = Draft(self, path, file)
@@ -88,26 +88,26 @@ class Storage:
                 path.unlink(missing_ok=True)
 
     def delete(self, relative: str) -> None:
-        """Delete a stored file, which may be gone already; what cannot be deleted now is left to the sweep."""
+        """Delete a stored file, which may be missing. The sweep retries a failed deletion."""
         try:
             self.path(relative).unlink(missing_ok=True)
         except OSError as error:
             log.warning("a stored file could not be deleted", path=relative, problem=str(error))
 
     def delete_job(self, job_id: str) -> None:
-        """Delete every file of a job; what cannot be deleted now is left to the sweep."""
+        """Delete every file of a job. The sweep retries failed deletions."""
         for kind in ("artifacts", "checkpoints"):
             shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
 
     def belongs_to(self, database: str) -> bool:
-        """Whether these files are those of this database; the first one to ask has them."""
+        """Whether this directory belongs to this database; the first database to ask becomes its owner."""
         owner = self.root / "owner"
         with contextlib.suppress(FileExistsError), owner.open("x") as file:
             file.write(database)
         return owner.read_text() == database
 
     def list_old(self, older_than_seconds: float) -> Iterator[str]:
-        """Yield the stored files, below the root, that are older than that, and remove directories left empty."""
+        """Yield the relative paths of stored files older than that, and remove empty directories of that age."""
         before = time.time() - older_than_seconds
         for kind in KINDS:
             for directory, _, names in os.walk(self.root / kind, topdown=False):
@@ -133,7 +133,7 @@ class Storage:
 
 
 class Draft:
-    """A file that is being written aside."""
+    """A temporary file that is being written."""
 
     def __init__(self, storage: Storage, path: Path, file: BinaryIO) -> None:
         self.file = file
@@ -144,7 +144,7 @@ class Draft:
 
     @property
     def sha256(self) -> str:
-        """Of what was written so far, in hexadecimal."""
+        """SHA-256 of the content written so far, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, content: bytes) -> None:
@@ -154,7 +154,7 @@ class Draft:
         self.bytes += len(content)
 
     def keep(self, relative: str) -> None:
-        """Give the file its name below the root, on the disk for sure."""
+        """Sync the file and move it to this relative path, durably."""
         self.file.flush()
         os.fsync(self.file.fileno())
         target = self._storage.path(relative)

@@ -1,4 +1,4 @@
-"""StoredFile: a stored file as an answer, ranges included. What it refuses, it refuses in the one error shape."""
+"""StoredFile: the response of a stored file, with ranges. Errors have the standard error body."""
 
 import os
 
@@ -13,10 +13,10 @@ from app.http.ranges import wanted_ranges
 
 
 class StoredFile(FileResponse):
-    """A FileResponse that reads Range, If-Range and If-None-Match as RFC 9110 wants it, and refuses by AppErrors."""
+    """A FileResponse that follows RFC 9110 for Range, If-Range and If-None-Match, and raises AppErrors."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, the ranges wanted of it, or 304.
+        """Send the file, the requested ranges, or 304.
 
         Raises RangeNotSatisfiable, or StorageUnavailable if the file cannot be read.
         """
@@ -31,15 +31,15 @@ class StoredFile(FileResponse):
         await super().__call__(self._with_clean_range(scope, asked), receive, send)
 
     def _with_clean_range(self, scope: Scope, asked: Headers) -> Scope:
-        """Return the request with a Range that the file has, or with none.
+        """Return the request's scope with a satisfiable Range, or without one.
 
-        FileResponse reads any Range that it does not know as an error.
+        FileResponse treats any Range that it does not know as an error.
         """
         given, condition = asked.get("range"), asked.get("if-range")
         if given is None or self.stat_result is None:
             return scope
         headers = MutableHeaders(raw=[pair for pair in scope["headers"] if pair[0] != b"range"])
-        # Of other methods than GET a Range says nothing.
+        # Range has no meaning for methods other than GET.
         if scope["method"] == "GET" and condition in {
             None,
             self.headers["etag"],
