@@ -21,7 +21,7 @@ class Formats:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What OpenAPI says of the answers in text, by media type; JSON is described by the route's model."""
+        """OpenAPI content of the text responses, by media type; the route's model describes JSON."""
         texts = [kind for kind in self.media_types.values() if kind != "application/json"]
         return {kind: {"schema": {"type": "string"}} for kind in texts}
 

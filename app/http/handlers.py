@@ -70,7 +70,7 @@ def _explain(found: Sequence[Any], language: Language) -> AppError:
 
 
 def _hint(error: Any, language: Language) -> str:
-    """Guess what a misspelt field of a JobSpec was meant to be."""
+    """Suggest the JobSpec field that a misspelt name resembles."""
     if error["type"] != "extra_forbidden":
         return ""
     *parents, wrong = [str(part) for part in error["loc"][1:] if not str(part).startswith("(")]

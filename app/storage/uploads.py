@@ -1,4 +1,4 @@
-"""A request's body into a draft, block by block, off the event loop; and what a failing disk is answered with."""
+"""Writes a request's body to a draft, block by block, off the event loop."""
 
 from collections.abc import AsyncIterator
 
