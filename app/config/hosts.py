@@ -1,4 +1,4 @@
-"""Host names and addresses under which this server answers: the defence against DNS rebinding.
+"""Host names and addresses that this server accepts: the defence against DNS rebinding.
 
 A page at http://evil.example can let its own name resolve to this server's address. The browser then takes the server
 for evil.example, and the page may read and change everything. The request gives it away: its Host is evil.example.

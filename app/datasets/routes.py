@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 def _require_file(part: Any) -> Any:
-    """Refuse a part of the form that holds text, in our words instead of the framework's."""
+    """Reject a form part that holds text, with our message instead of the framework's."""
     if isinstance(part, str):
         raise field_error(FieldProblem.NOT_A_FILE)
     return part

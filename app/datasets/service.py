@@ -73,7 +73,7 @@ class DatasetDetail(DatasetView):
 
 
 class Deleted(BaseModel):
-    """What was deleted."""
+    """A deleted dataset."""
 
     object: Literal["dataset"] = "dataset"
     id: str

@@ -1,4 +1,4 @@
-"""Ids: a prefix people can recognise in a log, and enough randomness that nobody guesses one."""
+"""Ids: a prefix that people recognise in a log, and enough randomness to make guessing impractical."""
 
 import re
 import secrets

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 SHOWN = 200
 """Characters of a header that are quoted."""
 INTERNAL = "/internal/"
-"""Routes of workers. They answer to any host: each request carries a token that no page has, and a worker that calls the
+"""Routes of workers. They accept any host: each request carries a token that no page has, and a worker that calls the
 server by a name nobody listed must not lose its training when the server is upgraded."""
 
 
@@ -32,7 +32,7 @@ class Guard:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 400, 421 or 403."""
+        """Pass a request on, or respond with 400, 421 or 403."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

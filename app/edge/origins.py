@@ -29,7 +29,7 @@ class TrustedOrigins:
             return True
         # No page can set Sec-Fetch-Site. It is the browser's own comparison, which holds where a proxy has replaced Host
         # (the development server of web/ does), and spares an extension that has the permission for this site. Browsers
-        # leave it out for plain HTTP to another machine: there the origin has to be the host that was asked.
+        # leave it out for plain HTTP to another machine: there the origin must equal the requested host.
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site in {"same-origin", "none"}
@@ -37,7 +37,7 @@ class TrustedOrigins:
 
 
 def _is_same(origin: str, host: Authority | None) -> bool:
-    """Whether an origin is the host that was asked; the scheme is not compared, since TLS may end at a proxy."""
+    """Whether an origin is the requested host; the scheme is not compared, since TLS may end at a proxy."""
     try:
         parts = urlsplit(origin)
         default = _DEFAULT_PORTS[parts.scheme]

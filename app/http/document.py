@@ -17,7 +17,7 @@ LOCATION = {"Location": {"description": "Path of what is there now.", "schema": 
 
 
 def tagged(content: dict[str, Any] | None = None) -> Answers:
-    """Return the answers of a route that takes If-None-Match; `content` are media types beside JSON."""
+    """Return the responses of a route that accepts If-None-Match; `content` holds media types besides JSON."""
     return {
         200: {"headers": {"ETag": _TAG}, "content": content or {}},
         304: {"description": "Nothing has changed since the answer that If-None-Match names."},
@@ -25,7 +25,7 @@ def tagged(content: dict[str, Any] | None = None) -> Answers:
 
 
 def file_answers(media_type: str) -> Answers:
-    """Return the answers of a route that sends a stored file."""
+    """Return the responses of a route that sends a stored file."""
     part = {"type": "string", "contentMediaType": media_type}
     content_range = {"Content-Range": {"schema": {"type": "string"}}}
     return {
@@ -48,7 +48,7 @@ FILE_PARAMETERS = {
         for name in ("Range", "If-Range", "If-None-Match")
     ]
 }
-"""Headers that the answer of a stored file reads itself."""
+"""Request headers that StoredFile reads itself."""
 
 
 def events(model: type[BaseModel]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Jobs: submission, states, lists, queue positions, and what the end of an attempt does to its job. Attempts are written in attempts."""
+"""Jobs: submission, states, lists, queue positions, and the transition of a job when its attempt ends. The package attempts writes attempts."""

@@ -88,8 +88,8 @@ class JobPage(Page[JobView]):
     """One page of jobs. A page that was searched for may hold fewer than `limit` while there are more."""
 
     searched: int | None = None
-    """Jobs looked through for this page where no index answers and the page did not fill: 1,000 at most, newest first. With
-    `has_more`, older ones have not been looked through yet; `cursor` goes on there. Null: nothing was left out."""
+    """Jobs checked for this page, at most 1,000, newest first, if no index covers the filter and the page is not full. With
+    `has_more`, older jobs are not checked yet; `cursor` continues there. Null: the page leaves nothing out."""
 
 
 class DeletedJob(BaseModel):

@@ -1,1 +1,1 @@
-"""Files of the data directory: receiving, storing and sending them. Which file belongs to what is known by the features."""
+"""Files of the data directory: receiving, storing and sending them. The feature packages know the owner of each file."""
