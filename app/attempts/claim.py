@@ -29,7 +29,7 @@ class Hello(NamedTuple):
     is_current: bool
     """False if the message is stale: the worker has sent a later one."""
     to_ring: list[str]
-    """Queues in which a job waits again."""
+    """Queues to notify because a job was requeued."""
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
@@ -101,7 +101,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt that an earlier try of this claim got: its token is the one that this claim would get."""
+    """Return the attempt granted to an earlier try of this claim, recognized by its token, which this claim would derive again."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):

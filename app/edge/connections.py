@@ -1,9 +1,9 @@
-"""Connection: uvicorn's HTTP/1.1 protocol with deadlines, a cap per peer, and errors in the one JSON shape.
+"""Connection: uvicorn's HTTP/1.1 protocol with deadlines, a per-peer cap, and errors in the API's JSON format.
 
-uvicorn closes a connection only if it is idle after a response. A client that sends nothing, a part of a request, or
-does not read the response would hold its connection forever. Here each connection is in one phase at a time, derived
+uvicorn closes a connection only if it is idle after a response. A client that sends nothing, sends only part of a
+request, or never reads the response would hold its connection forever. Here each connection is in one phase at a time, derived
 from the parser's state after each event, and each phase but one has a deadline. The phase in which the application
-works has none: the server waits for nothing from the client then, and long polls and streams may last.
+is working has none: the server is not waiting for the client, and long polls and streams may take a long time.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ MOST_HEAD_BYTES = 16 * 1024
 LINGER_SECONDS = 2.0
 """Time for a rejected client to read the error. Closing at once would reset the connection and lose the response."""
 MOST_REFUSED = 32
-"""Connections of a peer beyond its cap that get an error response at one time; further ones are closed without one."""
+"""How many of a peer's connections over the cap may be sent an error at once; any beyond that are closed without a response."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
@@ -60,9 +60,9 @@ class Phase(enum.Enum):
     WORK = enum.auto()
     """The application."""
     SEND = enum.auto()
-    """The client, which has to receive the written bytes."""
+    """The client to receive the bytes already written."""
     LINGER = enum.auto()
-    """The client, which has to read the error. The server discards further input."""
+    """The client to read the error. The server discards further input."""
 
 
 class Connection(H11Protocol):
@@ -70,7 +70,7 @@ class Connection(H11Protocol):
 
     limits: ClassVar[ConnectionLimits]
     peers: ClassVar[Counter[str]]
-    """Connections per peer. A server has a subclass of its own: uvicorn passes nothing else to its protocols."""
+    """Connections per peer. Each server gets its own subclass, because uvicorn offers no other way to pass data to a protocol."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class Connection(H11Protocol):
         self._deadline: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._bytes = 0
-        """In BODY: bytes received in this window. In SEND: bytes that the client had not received at its start."""
+        """In BODY: bytes received in this window. In SEND: bytes that the client had not yet received when the window started."""
         self._is_lost = False
         self._is_new = True
-        """Whether no byte has arrived yet."""
+        """True until the first byte arrives."""
         self._has_head_begun = True
         """Between requests: whether the next request's head has begun, so that its deadline applies."""
 
@@ -142,12 +142,12 @@ class Connection(H11Protocol):
         self.loop.call_soon(self._watch)
 
     def pause_writing(self) -> None:
-        """Note that the client reads more slowly than the server writes."""
+        """Record that the client is reading more slowly than the server writes."""
         super().pause_writing()
         self._watch()
 
     def resume_writing(self) -> None:
-        """Note that the client has caught up."""
+        """Record that the client has caught up."""
         super().resume_writing()
         self._watch()
 
@@ -186,7 +186,7 @@ class Connection(H11Protocol):
             return Phase.SEND
         if self.conn.their_state is h11.IDLE:
             return Phase.HEAD if self._has_head_begun else Phase.IDLE
-        # While the application does not read, uvicorn stops reading: the client cannot send and owes nothing.
+        # While the application does not read, uvicorn stops reading: the client cannot send, so no deadline applies.
         is_held_up = self.flow.read_paused or self.cycle.waiting_for_100_continue
         if self.conn.their_state is h11.SEND_BODY and not is_held_up:
             return Phase.BODY
@@ -214,7 +214,7 @@ class Connection(H11Protocol):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        # An earlier timer stays and is set again when it fires: phases change with every request, and new timers cost.
+        # An earlier timer is kept and rescheduled when it fires: phases change with every request, and creating timers is expensive.
         if self._deadline is None or self._is_lost:
             return
         if self._timer is not None:
@@ -285,7 +285,7 @@ class Connection(H11Protocol):
         self._begin(Phase.LINGER)
         self.flow.resume_reading()
         if self.transport.can_write_eof():
-            with contextlib.suppress(OSError):  # the client is gone already
+            with contextlib.suppress(OSError):  # the client is already gone
                 self.transport.write_eof()
 
     def _write(self, error: AppError, scope: Any) -> None:
@@ -327,7 +327,7 @@ class _Flow(FlowControl):
 
 
 def connection_class(limits: ConnectionLimits) -> type[Connection]:
-    """Return the protocol of one server, for uvicorn's `http`."""
+    """Return a protocol class for one server, to pass as uvicorn's `http` option."""
 
     class LimitedConnection(Connection):
         pass

@@ -1,7 +1,7 @@
-"""The answers about a job's history, in JSON.
+"""JSON responses for a job's history.
 
-Answers that hold points are TypedDicts: a plot builds them as plain data, which is sent without validation, the type checker
-compares each key with this file, and the OpenAPI document is made from it. The others are small, and pydantic models.
+Responses that contain points are TypedDicts. The code builds them as plain data and sends them without validation;
+the type checker checks their keys, and the OpenAPI document is generated from them. The others are small, so they are pydantic models.
 """
 
 from datetime import datetime
@@ -14,7 +14,7 @@ from contracts.attempt import AttemptStatus
 from contracts.job import JobStatus
 
 IsoTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time that has been written as text already."""
+"""A timestamp already formatted as text."""
 
 
 class LossPoint(TypedDict):
@@ -66,7 +66,7 @@ class WindowPage(TypedDict):
     has_more: bool
     cursor: str | None
     window: int
-    """Steps of each window."""
+    """Number of steps per window."""
     rewind_to_step: Annotated[NotRequired[None], Field(default=None)]
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     poll_after_seconds: float | None
@@ -89,11 +89,11 @@ class SeriesView(Columns):
     at: Annotated[NotRequired[list[float] | None], Field(default=None)]
     """With `times=true`: seconds since 1970."""
     points: int
-    """Points of the series within the bounds, before sampling."""
+    """Number of points within the bounds, before sampling."""
     sampled: bool
     """Whether points were left out, and values rounded to six significant digits."""
     width: int
-    """Records of a bucket, of which the smallest and the largest point are kept; 1 if every point is included."""
+    """Records per bucket. Only each bucket's smallest and largest points are kept; 1 means that every point is included."""
 
 
 class AttemptSpan(TypedDict):
@@ -105,7 +105,7 @@ class AttemptSpan(TypedDict):
 
 
 class Ghost(TypedDict):
-    """What an attempt recorded and a later one replaced."""
+    """Data recorded by one attempt and superseded by a later one."""
 
     attempt: int
     series: dict[str, SeriesView]
@@ -147,7 +147,7 @@ class EventView(BaseModel):
 
 
 class LogLine(BaseModel):
-    """A line that the training process printed, or a sentence that it recorded."""
+    """A line that the training process printed, or a message that it logged."""
 
     at: datetime
     attempt: int

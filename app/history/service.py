@@ -78,7 +78,7 @@ def get_metrics(
 
 
 def list_names(session: Session, job_id: str, names: Sequence[str] | None) -> list[str]:
-    """Return the names of the series to export: those asked for, or all of the job."""
+    """Return the names of the series to export: the requested ones, or all of the job's series."""
     jobs.require_job(session, job_id)
     if names is not None:
         return list(names)

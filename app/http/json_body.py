@@ -12,7 +12,7 @@ from contracts.nesting import MAX_DEPTH, TooDeep, check_text
 
 
 class JsonRoute(APIRoute):
-    """A route whose JSON body must not be nested too deeply, whatever the interpreter could parse."""
+    """A route that rejects JSON bodies nested too deeply, even if the interpreter could parse them."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, preceded by a check of the body. Raises BodyTooDeep."""

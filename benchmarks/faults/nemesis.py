@@ -45,7 +45,7 @@ class Nemesis:
         self._all_kinds = kinds or [*KINDS, *on_postgresql]
         self._cluster = cluster
         self._workers = workers
-        self._random = random.Random(seed)  # noqa: S311  # to be repeated, not to be secret
+        self._random = random.Random(seed)  # noqa: S311  # must be reproducible, not secure
         self._kinds: list[str] = []
         self._outages: list[float] = []
         self.faults: Counter[str] = Counter()
@@ -212,7 +212,7 @@ class Nemesis:
         return self._random.choice(busy) if busy else None
 
     def _outage_seconds(self) -> float:
-        """Return how long a worker is unreachable: one time in three longer than the takeover time."""
+        """Return the outage length in seconds; one outage in three exceeds the takeover time."""
         if not self._outages:
             self._outages = [0.1, 0.3, 1.3]
             self._random.shuffle(self._outages)

@@ -1,4 +1,4 @@
-"""The work of the database per request does not grow with the number of jobs.
+"""Database work per request does not grow with the number of jobs.
 
 The tests count work, not time: on SQLite the instructions of its virtual machine, on PostgreSQL the rows that each node of the
 executed plan reads.
@@ -31,7 +31,7 @@ SMALL, LARGE = 1000, 4000
 GROWTH = 1.25
 """A B-tree that is four times as large may be one level deeper."""
 FEW = 60
-"""Tolerated difference in rows and instructions: a page of a tree more or less."""
+"""Tolerated difference in rows or instructions: about one tree page either way."""
 INSTRUCTIONS = 25
 """Instructions between two readings of SQLite's counter."""
 
@@ -181,7 +181,7 @@ REQUESTS: dict[str, Ask] = {
     "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
     "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
     "long ago": _list(created_before=_back(0.9)),
-    # The same number of jobs back in both databases: the cost of a page also depends on the number of queues of its jobs.
+    # Goes back the same number of jobs in both databases, because the cost of a page also depends on how many queues its jobs span.
     "lately": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
     "since long": _list(created_after=_back(0.9)),
     "of a while": _list(created_after=_back(0.9), created_before=_back(0.8)),

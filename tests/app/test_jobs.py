@@ -83,7 +83,9 @@ def test_what_cannot_be_trained_is_refused_with_its_field(player: Player) -> Non
 
 
 def test_a_model_that_no_live_worker_has_is_refused(player: Player) -> None:
-    assert player.post_job(model="unknown").status_code == 201, "without workers nobody can say"
+    assert player.post_job(model="unknown").status_code == 201, (
+        "with no workers, model availability is unknown"
+    )
 
     player.hello(models=["tiny-qwen2", "other"])
     refused = player.post_job(model="unknown")

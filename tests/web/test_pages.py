@@ -91,7 +91,7 @@ def test_the_keyboard_is_enough(visit: Visit, site: Site) -> None:
         page.keyboard.press("j")
     page.keyboard.press("k")
     page.keyboard.press("x")
-    assert f"ids={site.running}" in page.url
+    page.wait_for_url(f"**/?ids={site.running}")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.keyboard.press("Escape")

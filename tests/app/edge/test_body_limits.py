@@ -1,4 +1,4 @@
-"""A body is refused above the limit that its route declares, and above the smallest one if it declares none."""
+"""A body is rejected if it exceeds its route's declared limit, or the smallest limit if the route declares none."""
 
 import socket
 

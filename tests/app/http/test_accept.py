@@ -1,4 +1,4 @@
-"""Weighted lists of headers are read as RFC 9110 defines them."""
+"""Weighted header lists are parsed as RFC 9110 specifies."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The boot-time clock; the supervisor measures attempts with no other.
+"""The boot-time clock, the only one that the supervisor uses to time attempts.
 
 It never jumps, and it includes time during which the host was suspended.
 """

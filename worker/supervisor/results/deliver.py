@@ -24,7 +24,7 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 FINISH_TRIES = 5
-"""How often missing records are resent before the finish is given up."""
+"""How many times to try to finish, resending missing records in between, before giving up."""
 
 
 def deliver(

@@ -1,4 +1,4 @@
-"""RowCounter: writes to progress.json how many rows of its phase the program has processed, and the remaining time.
+"""RowCounter: writes the number of rows processed in the current phase, and the time remaining, to progress.json.
 
 The file is replaced at most a few times a second and exists only while rows are counted. It is removed before the next
 phase is recorded, so that a reader who reads the records first never combines the rows of one phase with another phase.
@@ -17,7 +17,7 @@ WRITE_SECONDS = 0.5
 """Minimum time between two writes of the file."""
 
 Count = Callable[[int, int], None]
-"""Called with processed rows and their work, in a unit that takes about the same time everywhere (tokens)."""
+"""Called with the number of rows processed and the work they took, in a unit of roughly constant cost (tokens)."""
 
 
 def count_nothing(rows: int, work: int) -> None:
@@ -25,7 +25,7 @@ def count_nothing(rows: int, work: int) -> None:
 
 
 class RowCounter:
-    """Counts rows in the file at `path`; with None it writes no file."""
+    """Writes row counts to the file at `path`; writes nothing if `path` is None."""
 
     def __init__(
         self,

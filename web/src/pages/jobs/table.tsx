@@ -1,5 +1,5 @@
 // The table of jobs: its rows, the selection for comparison, its keys, and the links to older jobs.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Job } from "../../api";
 import { clock, count, duration, figure, NONE, shortId } from "../../format";
 import { Progress, Status, useKeys } from "../../parts/controls";
@@ -28,22 +28,27 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
   const jobs = page.data;
   const chosen = (query.value.get("ids") ?? "").split(",").filter(Boolean);
   const [marked, setMarked] = useState(-1);
+  const latest = useRef(-1); // the state is older if a second key comes before the next drawing
   const toggle = (id: string): void => {
     const left = chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id].slice(-6);
     setQuery({ ids: left.join(",") });
   };
   const move = (by: number): void => {
-    const to = Math.min(jobs.length - 1, Math.max(0, marked + by));
+    const to = Math.min(jobs.length - 1, Math.max(0, latest.current + by));
+    latest.current = to;
     setMarked(to);
     document.querySelectorAll("table.jobs tbody tr")[to]?.scrollIntoView({ block: "nearest" });
   };
-  const job = jobs[marked];
+  const onMarked = (act: (id: string) => void) => () => {
+    const job = jobs[latest.current];
+    if (job) act(job.id);
+  };
   useKeys({
     j: () => move(1),
     k: () => move(-1),
-    Enter: () => job && go(`/jobs/${job.id}`),
-    o: () => job && go(`/jobs/${job.id}`),
-    x: () => job && toggle(job.id),
+    Enter: onMarked((id) => go(`/jobs/${id}`)),
+    o: onMarked((id) => go(`/jobs/${id}`)),
+    x: onMarked(toggle),
   });
   return (
     <>
