@@ -5,6 +5,7 @@ import { type Curve, Series, smooth } from "../curve";
 import { count, duration, figure, NONE } from "../format";
 import { readCurve, readNews, type Range } from "../history";
 import { language } from "../preferences";
+import { ChartControls } from "../parts/chart-controls";
 import { Card, Path, Status, useKeys } from "../parts/controls";
 import { type Line, Plot } from "../parts/plot";
 import { usePoll } from "../parts/poll";
@@ -147,27 +148,14 @@ function Overlay({ sides }: { sides: Side[] }) {
       title={say(SHARED.chart_loss)}
       aside={
         <>
-          <label class="inline">
-            {say(SHARED.smoothing)}
-            <input
-              type="range"
-              min="0"
-              max="0.99"
-              step="0.01"
-              value={smoothing}
-              onInput={(event) => setQuery({ smooth: event.currentTarget.value })}
-            />
-            <output>{smoothing.toFixed(2)}</output>
-          </label>
-          <label class="inline">
-            <input type="checkbox" checked={isLog} onChange={toggleLog} />
-            {say(SHARED.log_scale)}
-          </label>
-          {range && (
-            <button type="button" onClick={() => onRange(null)}>
-              {say(SHARED.whole_run)}
-            </button>
-          )}
+          <ChartControls
+            smoothing={smoothing}
+            isLog={isLog}
+            isZoomed={range !== null}
+            onSmoothing={(to) => setQuery({ smooth: String(to) })}
+            onLog={toggleLog}
+            onWhole={() => onRange(null)}
+          />
         </>
       }
     >

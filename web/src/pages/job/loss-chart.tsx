@@ -5,6 +5,7 @@ import type { Curve } from "../../curve";
 import { count } from "../../format";
 import { type Range, readCurve } from "../../history";
 import type { JobStore } from "../../live/store";
+import { ChartControls } from "../../parts/chart-controls";
 import { Card, useKeys } from "../../parts/controls";
 import { Plot } from "../../parts/plot";
 import { query, setQuery } from "../../router";
@@ -85,27 +86,14 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
       class="charts"
       aside={
         <>
-          <label class="inline">
-            {say(SHARED.smoothing)}
-            <input
-              type="range"
-              min="0"
-              max="0.99"
-              step="0.01"
-              value={smoothing}
-              onInput={(event) => setSmoothing(Number(event.currentTarget.value))}
-            />
-            <output>{smoothing.toFixed(2)}</output>
-          </label>
-          <label class="inline">
-            <input type="checkbox" checked={isLog} onChange={() => setQuery({ log: isLog ? null : "1" })} />
-            {say(SHARED.log_scale)}
-          </label>
-          {range && (
-            <button type="button" onClick={() => onRange(null)}>
-              {say(SHARED.whole_run)}
-            </button>
-          )}
+          <ChartControls
+            smoothing={smoothing}
+            isLog={isLog}
+            isZoomed={range !== null}
+            onSmoothing={setSmoothing}
+            onLog={() => setQuery({ log: isLog ? null : "1" })}
+            onWhole={() => onRange(null)}
+          />
           <span class="row tight">
             <button
               type="button"
@@ -149,32 +137,24 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
             onCanvas={(made) => (canvas.current = made)}
           />
           <div class="minor">
-            <figure>
-              <figcaption>{say(JOB.chart_rate)}</figcaption>
-              <Plot
-                label={say(JOB.chart_rate)}
-                lines={rates}
-                height={130}
-                range={range}
-                format={axisRate}
-                onRange={onRange}
-                onCursor={setCursor}
-                together={store.id}
-              />
-            </figure>
-            <figure>
-              <figcaption>{say(JOB.chart_norm)}</figcaption>
-              <Plot
-                label={say(JOB.chart_norm)}
-                lines={norms}
-                height={130}
-                range={range}
-                format={axisFigure}
-                onRange={onRange}
-                onCursor={setCursor}
-                together={store.id}
-              />
-            </figure>
+            {[
+              { series: "rate", label: say(JOB.chart_rate), lines: rates, format: axisRate },
+              { series: "norm", label: say(JOB.chart_norm), lines: norms, format: axisFigure },
+            ].map(({ series, label, lines, format }) => (
+              <figure key={series}>
+                <figcaption>{label}</figcaption>
+                <Plot
+                  label={label}
+                  lines={lines}
+                  height={130}
+                  range={range}
+                  format={format}
+                  onRange={onRange}
+                  onCursor={setCursor}
+                  together={store.id}
+                />
+              </figure>
+            ))}
             {machine.map(({ line, format, span, inBytes }) => (
               <figure key={line.name}>
                 <figcaption>{line.name}</figcaption>
