@@ -14,7 +14,6 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
 
 import asyncio
 import contextlib
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -68,10 +67,6 @@ log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 3
 """Time for open requests to finish after the server receives a stop signal."""
-ACCEPTED_AT_ONCE = 8
-"""New connections that the event loop accepts before it continues with open requests."""
-WAITING_CONNECTIONS = 2048
-"""Connections that the kernel queues until the server accepts them."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -98,11 +93,20 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.waits = Waits(app.state.database, app.state.stopping)
     app.state.slots = Slots(settings.streams, settings.streams_per_peer)
     app.state.page = page.Page(page.BUILD_DIR)
-    for part in (
-        *(jobs, history, stream, reports, artifacts, checkpoints, datasets, workers, attempts),
-        *(health, examples, page),
+    for package in (
+        jobs,
+        history,
+        stream,
+        reports,
+        artifacts,
+        checkpoints,
+        datasets,
+        workers,
+        attempts,
     ):
-        app.include_router(part.router)
+        app.include_router(package.router)
+    for module in (health, examples, page):
+        app.include_router(module.router)
     handlers.install(app)
     app.add_middleware(
         Guard,
@@ -140,23 +144,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that ends long polls and streams at the stop signal and accepts connections in small groups.
-
-    asyncio uses one number for the kernel's queue and for the connections that it accepts at once. With 2,048, a burst
-    of connections would delay all other requests until every new connection is set up.
-    """
+    """Uvicorn that ends long polls and streams as soon as it receives a stop signal."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._state = app.state
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen."""
-        await super().startup(sockets)
-        for server in getattr(self, "servers", ()):  # none if the application did not start
-            for listening in server.sockets:
-                with listening.dup() as same:
-                    same.listen(WAITING_CONNECTIONS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle SIGINT and SIGTERM."""
@@ -200,7 +192,6 @@ def main() -> int:
         forwarded_allow_ips=settings.trusted_proxies,
         host=settings.host,
         port=settings.port,
-        backlog=ACCEPTED_AT_ONCE,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -10,7 +10,7 @@ from contracts.text import escape_lines
 
 
 def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
-    """Return the sentence of an event. The code itself stands in for an event of a later version."""
+    """Return an event's text, or its code if this version does not know it."""
     if code not in EVENTS:
         return code
     worded = {name: _word(name, value, language) for name, value in figures.items()}
