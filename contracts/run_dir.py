@@ -155,13 +155,13 @@ def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> 
 
     Without `sync` this does not survive a power failure: the file may then be empty.
     """
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("wb") as file:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         if sync:
             os.fsync(file.fileno())
-    aside.replace(path)
+    temporary.replace(path)
 
 
 def write_model(path: Path, model: Any) -> None:

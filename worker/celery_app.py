@@ -43,7 +43,7 @@ from worker.supervisor.host.identity import (
     with_models_of_now,
 )
 from worker.supervisor.run import run_next
-from worker.supervisor.server.answers import Refused, ServerAway
+from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
 
 log = structlog.get_logger("worker.celery_app")  # __name__ is __main__ here
@@ -101,7 +101,7 @@ def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> 
             try:
                 server.hello(with_models_of_now(worker, settings))
                 now = "heard"
-            except (ServerAway, Refused) as error:
+            except (ServerUnavailable, Refused) as error:
                 now = f"{type(error).__name__}: {error}"
             if now != last:
                 log.info("hello", answer=now)
@@ -124,7 +124,7 @@ def come_back(settings: Settings, worker: WorkerInfo) -> None:
             Server(settings.server_url, token, 0, 0) as server,
         ):
             server.hello(worker.model_copy(update={"idle": take_turn(lock_fd)}))
-    except (DeviceBusy, ServerAway, Refused) as error:
+    except (DeviceBusy, ServerUnavailable, Refused) as error:
         log.info(
             "could not report that earlier attempts have ended",
             reason=f"{type(error).__name__}: {error}",

@@ -77,7 +77,7 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
     """
     was_delivered = attempt.synced_at > attempt.started_at
     status = AttemptStatus.LOST if was_delivered else AttemptStatus.INTERRUPTED
-    ended = store.mark_over(session, attempt.id, status, now)
+    ended = store.mark_ended(session, attempt.id, status, now)
     if ended is None:
         return None
     job = jobs.lock_job(session, ended.job_id)

@@ -53,7 +53,7 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt |
     )
 
 
-def mark_over(
+def mark_ended(
     session: Session, attempt_id: str, status: AttemptStatus, now: datetime
 ) -> HeldAttempt | None:
     """Running → lost or interrupted: its own worker no longer runs it. None if it has ended."""

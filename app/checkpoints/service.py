@@ -134,7 +134,7 @@ def offer_checkpoint(
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:
         raise NumberTooLarge("files", field="files", limit=LARGEST_BYTES)
     job = job_rows.lock_job(session, attempt.job_id)
-    if not store.is_told(session, attempt, offer.step):
+    if not store.is_recorded(session, attempt, offer.step):
         raise CheckpointNotRecorded(attempt=attempt_id, step=offer.step)
     total_bytes = sum(file.bytes for file in offer.files)
     checkpoint = store.find_of_attempt(session, attempt.id, offer.step) or _insert(

@@ -30,7 +30,7 @@ def find_of_attempt(session: Session, attempt_id: str, step: int) -> Checkpoint 
     ).one_or_none()
 
 
-def is_told(session: Session, attempt: HeldAttempt, step: int) -> bool:
+def is_recorded(session: Session, attempt: HeldAttempt, step: int) -> bool:
     """Whether the record of this checkpoint has arrived, and every record before it."""
     found = session.scalar(
         select(Record.seq)

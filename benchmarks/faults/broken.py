@@ -65,11 +65,11 @@ def early_ack() -> str:
 def no_spool() -> str:
     """Forget records that could not be sent at once, and claim that they never existed."""
     from worker.supervisor.reporting import records, reporter  # noqa: PLC0415
-    from worker.supervisor.server.answers import ServerAway  # noqa: PLC0415
+    from worker.supervisor.server.answers import ServerUnavailable  # noqa: PLC0415
 
-    honest_note = reporter.Reporter._note_away  # noqa: SLF001
+    honest_note = reporter.Reporter._note_unavailable  # noqa: SLF001
 
-    def note_away(self: Any, reason: str) -> None:
+    def note_unavailable(self: Any, reason: str) -> None:
         honest_note(self, reason)
         self._follow._pending.clear()  # noqa: SLF001
 
@@ -81,10 +81,10 @@ def no_spool() -> str:
         while (request := self._news(whole=True)).records:
             try:
                 self._sync(request)
-            except ServerAway as away:
-                self._note_away(str(away))
+            except ServerUnavailable as away:
+                self._note_unavailable(str(away))
 
-    reporter.Reporter._note_away = note_away  # noqa: SLF001
+    reporter.Reporter._note_unavailable = note_unavailable  # noqa: SLF001
     reporter.Reporter.drain = drain
     reporter.Reporter.last_seq = property(lambda self: getattr(self._follow, "acked", 0))
     records.Follow.acknowledge = acknowledge

@@ -68,15 +68,15 @@ def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
     note = target / "recipe.json"
     if note.exists() and json.loads(note.read_text())["digest"] == digest:
         return target
-    aside = models_dir / f".{MODEL_NAME}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    partial = models_dir / f".{MODEL_NAME}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     tokenizer = _make_tokenizer(rows, recipe)
-    tokenizer.save_pretrained(aside)
-    _train(_blocks(rows, tokenizer, recipe), tokenizer, recipe, say).save_pretrained(aside)
-    (aside / note.name).write_text(json.dumps({"digest": digest} | asdict(recipe)))
+    tokenizer.save_pretrained(partial)
+    _train(_blocks(rows, tokenizer, recipe), tokenizer, recipe, say).save_pretrained(partial)
+    (partial / note.name).write_text(json.dumps({"digest": digest} | asdict(recipe)))
     shutil.rmtree(target, ignore_errors=True)
-    aside.rename(target)
+    partial.rename(target)
     return target
 
 

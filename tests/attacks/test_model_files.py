@@ -12,7 +12,7 @@ from contracts.failure import FailureReason
 from contracts.run_dir import Placed, write_model
 from tests.tiny_model import make_tiny_qwen2
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import lay_down, run_here
+from tests.worker.training.run_directory import make_run_dir, run_here
 from worker.supervisor.placing.models import PlacingFailed, find_local
 from worker.training.errors import TrainingError
 from worker.training.model.files import check_model_files
@@ -120,7 +120,7 @@ def test_link_made_after_the_model_was_placed_is_refused_by_the_training_program
     assert placed is not None
     (placed.path / "shard.safetensors").unlink()
     (placed.path / "shard.safetensors").symlink_to(tmp_path / "secret.safetensors")
-    run_dir = lay_down(tmp_path / "run", placed.path)
+    run_dir = make_run_dir(tmp_path / "run", placed.path)
     write_model(run_dir.placed, Placed(model_roots=placed.roots))
 
     failure = run_here(run_dir).failure

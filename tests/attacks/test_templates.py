@@ -18,7 +18,7 @@ from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
-    lay_down,
+    make_run_dir,
     outcome_of,
     records,
     start,
@@ -150,7 +150,7 @@ def test_conversation_that_the_template_rejects_is_the_datasets_fault(
 def test_cancel_is_honoured_while_a_template_is_rendered(tiny_model: Path, tmp_path: Path) -> None:
     """Without it the first row would end the run, as model_refused, after ten seconds of processor time."""
     model = with_template(tiny_model, tmp_path / "model", ENDLESS)
-    run_dir = lay_down(tmp_path / "run", model)
+    run_dir = make_run_dir(tmp_path / "run", model)
     process = start(run_dir)
 
     def is_tokenizing() -> bool:

@@ -143,7 +143,7 @@ class Cluster(Service):
         self._last_verdict = check(self.history(seconds))
         return self._last_verdict
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return what the checker found and the ends of the logs, for a failed test."""
         return f"{self._last_verdict}\n{self.logs()}"
 

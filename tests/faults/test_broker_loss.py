@@ -20,7 +20,7 @@ def test_rings_that_were_flushed_are_rung_again(cluster: Cluster) -> None:
         redis.flushall()
     cluster.start_worker()
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -37,7 +37,7 @@ def test_a_broker_out_of_reach_leaves_running_jobs_alone_and_delays_the_next(
     assert cluster.wait_for_end(running)["status"] == "succeeded", cluster.logs()
     cluster.broker_link.set("pass")
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, running) == ["succeeded"]
     assert statuses(cluster, waiting) == ["succeeded"]
 
@@ -50,6 +50,6 @@ def test_a_broker_killed_amid_the_steps_changes_nothing(cluster: Cluster) -> Non
     waiting = post(cluster, 10)
     cluster.start_broker()
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, running) == ["succeeded"]
     assert statuses(cluster, waiting) == ["succeeded"]

@@ -18,6 +18,6 @@ def test_a_worker_whose_clock_is_an_hour_wrong_works_like_any_other(
     cluster.start_skewed_worker("skewed", seconds)
     job_id = post(cluster, 20)
 
-    assert cluster.verdict(60).is_clean, cluster.told()
+    assert cluster.verdict(60).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
     assert cluster.attempts(job_id)[0]["worker"] == "skewed"

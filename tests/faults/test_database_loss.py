@@ -26,7 +26,7 @@ def test_a_crash_of_the_database_is_a_503_and_costs_no_record(cluster: Cluster) 
     assert int(refused.headers["retry-after"]) > 0
     assert not_ready.status_code == 503
     wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -40,7 +40,7 @@ def test_a_database_that_crashes_again_and_again_costs_no_record(cluster: Cluste
         cluster.postgres.start()
         wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
 
-    assert cluster.verdict(120).is_clean, cluster.told()
+    assert cluster.verdict(120).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -57,5 +57,5 @@ def test_a_database_out_of_reach_is_a_503_and_costs_no_record(cluster: Cluster) 
         cluster.database_link.set("pass")
         wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
 
-    assert cluster.verdict(120).is_clean, cluster.told()
+    assert cluster.verdict(120).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]

@@ -25,7 +25,7 @@ def test_lost_answers_to_syncs_uploads_and_the_finish_change_nothing(cluster: Cl
     job_id = post(cluster, 30)
 
     wait_for(lambda: link.dropped_replies - before == 8, 90, cluster.logs)
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -37,7 +37,7 @@ def test_a_lost_answer_to_a_claim_costs_no_job(cluster: Cluster) -> None:
 
     job_id = post(cluster, 30)
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert link.dropped_replies == before + 1
     assert statuses(cluster, job_id)[-1] == "succeeded"
 
@@ -69,7 +69,7 @@ def test_fifty_forged_rings_start_one_attempt(cluster: Cluster) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: cluster.ring(), range(50)))
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -85,5 +85,5 @@ def test_a_road_that_cuts_or_delays_loses_nothing(cluster: Cluster, mode: str) -
     over.start()
     over.join()
 
-    assert cluster.verdict(120).is_clean, cluster.told()
+    assert cluster.verdict(120).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]

@@ -28,7 +28,7 @@ def test_a_partition_shorter_than_the_takeover_costs_nothing(cluster: Cluster) -
 
     cluster.wait_for_job(job_id, lambda job: not job["unreachable"])
     assert cluster.find_training() in {training, None}
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -53,7 +53,7 @@ def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_st
     )
     cluster.wait_for_job(job_id, lambda job: job["progress"]["step"] >= 1)
     cluster.cancel(job_id)
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["lost", "cancelled"]
 
 
@@ -71,7 +71,7 @@ def test_a_partition_beyond_the_takeover_ends_in_one_good_attempt(
         cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
         cluster.links["worker"].set("pass")
 
-    assert cluster.verdict(180).is_clean, cluster.told()
+    assert cluster.verdict(180).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["lost", "succeeded"]
 
 
@@ -88,5 +88,5 @@ def test_an_hour_of_outage_in_scaled_time_costs_no_step(cluster: Cluster) -> Non
         time.sleep(0.5)
     cluster.start_api()
 
-    assert cluster.verdict(300).is_clean, cluster.told()
+    assert cluster.verdict(300).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]

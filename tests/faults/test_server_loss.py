@@ -22,7 +22,7 @@ def test_a_server_killed_three_times_amid_the_steps_loses_no_record(cluster: Clu
         cluster.restart_api(signal.SIGKILL)
         assert cluster.find_training() in {training, None}
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]
 
 
@@ -39,7 +39,7 @@ def test_a_server_killed_amid_a_call_loses_and_doubles_nothing(
     cluster.restart_api(signal.SIGKILL)
     caught.release()
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id)[-1] == "succeeded"
 
 

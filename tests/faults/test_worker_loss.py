@@ -52,7 +52,7 @@ def test_a_worker_killed_before_it_hears_of_its_claim_costs_no_job(cluster: Clus
     kill_main(cluster)
     claim.release()
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["interrupted", "succeeded"]
 
 
@@ -65,7 +65,7 @@ def test_a_pool_process_killed_amid_its_steps_takes_the_training_along_and_the_j
 
     kill_pool(cluster)
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["lost", "succeeded"]
 
 
@@ -83,7 +83,7 @@ def test_a_worker_killed_around_its_finish_neither_loses_nor_doubles_the_job(
     kill(cluster)
     finish.release()
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id)[-1] == "succeeded"
 
 
@@ -97,7 +97,7 @@ def test_a_training_killed_at_a_step_hands_in_every_record_and_is_tried_again(
 
     kill_child(cluster)
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     first = cluster.attempts(job_id)[0]
     assert first["status"] == "failed"
     assert first["error"]["code"] == "child_killed"
@@ -115,7 +115,7 @@ def test_a_worker_told_to_stop_hands_its_job_back_uncharged(cluster: Cluster, ti
     wait_for(lambda: not cluster.parts["worker"].is_running, 30, cluster.logs)
     cluster.start_worker()
 
-    assert cluster.verdict(180).is_clean, cluster.told()
+    assert cluster.verdict(180).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["interrupted", "succeeded"]
 
 
@@ -134,5 +134,5 @@ def test_a_stopped_worker_that_wakes_after_the_takeover_can_finish_nothing(
         finish.release()  # only now does it reach the server
         cluster.resume("worker")
 
-    assert cluster.verdict().is_clean, cluster.told()
+    assert cluster.verdict().is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["lost", "succeeded"]

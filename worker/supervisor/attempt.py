@@ -27,7 +27,7 @@ from worker.supervisor.placing.place import Placer, tidy
 from worker.supervisor.reporting.reporter import Reporter
 from worker.supervisor.results.checkpoints import Uploads
 from worker.supervisor.results.deliver import deliver, failed, finish
-from worker.supervisor.server.answers import Refused, ServerAway, Superseded
+from worker.supervisor.server.answers import Refused, ServerUnavailable, Superseded
 from worker.supervisor.server.client import Server
 
 log = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
         log.info("delivered", job_status=reply.job_status)
     except Superseded as refusal:
         log.warning("another attempt has taken over or the job is settled", reason=str(refusal))
-    except (ServerAway, Stopped) as error:
+    except (ServerUnavailable, Stopped) as error:
         log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
     except Refused as refusal:
         log.error("the server rejected the attempt's request", reason=str(refusal))  # noqa: TRY400  # known; no traceback
@@ -105,7 +105,7 @@ def _train(
         return Outcome(status="failed", failure=failure.failure)
     except Stopped as stopped:
         return Outcome(status=stopped.status)
-    except (Refused, ServerAway):
+    except (Refused, ServerUnavailable):
         raise
     except Exception:
         log.exception("the supervisor failed")
@@ -174,5 +174,5 @@ def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
     """Report at least that the attempt failed, so that its job does not wait for a takeover."""
     try:
         finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
-    except (Refused, ServerAway, Stopped) as error:
+    except (Refused, ServerUnavailable, Stopped) as error:
         log.error("could not finish", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback

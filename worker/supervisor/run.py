@@ -20,7 +20,7 @@ from worker.supervisor.host.gpu_lock import (
     take_turn,
 )
 from worker.supervisor.host.identity import slot_name, slug, with_models_of_now
-from worker.supervisor.server.answers import Refused, ServerAway
+from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str])
                 return _run_all(Slot(settings, environ, worker, home, lock_fd, server, stop))
         except (DeviceBusy, LockDirRefused) as error:
             log.warning("not claiming", reason=str(error))
-        except (ServerAway, Refused, Stopped) as error:
+        except (ServerUnavailable, Refused, Stopped) as error:
             log.warning("could not claim", reason=f"{type(error).__name__}: {error}")
     return 0
 

@@ -27,7 +27,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-def lay_down(
+def make_run_dir(
     path: Path, model: Path, rows: list[Any] | None = None, spec: dict[str, Any] | None = None
 ) -> RunDir:
     """Create a run of 4 steps over 37 rows; parts of the spec replace the defaults."""

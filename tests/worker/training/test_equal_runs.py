@@ -10,7 +10,7 @@ import pytest
 from contracts.checkpoint import hash_file
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
-    lay_down,
+    make_run_dir,
     outcome_of,
     start,
 )
@@ -34,7 +34,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_equal_runs_give_the_same_archive(model: Path, tmp_path: Path) -> None:
     run_dirs = [
-        lay_down(tmp_path / name, model, spec={"training": {"max_steps": 1}})
+        make_run_dir(tmp_path / name, model, spec={"training": {"max_steps": 1}})
         for name in ("one", "two")
     ]
 

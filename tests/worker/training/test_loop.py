@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from contracts.record import MetricRecord
-from tests.worker.training.run_directory import lay_down, records, run_here
+from tests.worker.training.run_directory import make_run_dir, records, run_here
 from worker.training import loop, run
 from worker.training.compute.device import Device, choose_device
 
@@ -27,7 +27,7 @@ def test_a_step_lasts_until_its_device_has_finished(
     late = Late(device.torch_device, device.name, device.compute_dtype, device.compute_reason)
     monkeypatch.setattr(run, "choose_device", lambda *_: late)
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    run_dir = lay_down(tmp_path, tiny_model)
+    run_dir = make_run_dir(tmp_path, tiny_model)
 
     assert run_here(run_dir).status == "succeeded"
 

@@ -26,8 +26,8 @@ from tests.tiny_model import make_rows
 from tests.worker.training import reference
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
-    lay_down,
     losses,
+    make_run_dir,
     outcome_of,
     records,
     run,
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 
 @pytest.fixture(scope="module")
 def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    run_dir = lay_down(tmp_path_factory.mktemp("finished"), tiny_model)
+    run_dir = make_run_dir(tmp_path_factory.mktemp("finished"), tiny_model)
     outcome = run(run_dir)
     assert outcome == Outcome(status="succeeded", step=4), run_dir.output.read_text()
     return run_dir
@@ -143,7 +143,7 @@ def test_base_model_is_left_untouched(tiny_model: Path, tmp_path: Path) -> None:
         return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tiny_model.iterdir()}
 
     before = digests()
-    run_here(lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 1}}))
+    run_here(make_run_dir(tmp_path, tiny_model, spec={"training": {"max_steps": 1}}))
 
     assert digests() == before
 
@@ -151,7 +151,7 @@ def test_base_model_is_left_untouched(tiny_model: Path, tmp_path: Path) -> None:
 def test_same_spec_gives_the_same_losses_and_adapter(
     finished: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
-    again = lay_down(tmp_path, tiny_model)
+    again = make_run_dir(tmp_path, tiny_model)
 
     run_here(again)
 
@@ -169,7 +169,7 @@ ENDLESS = {"training": {"epochs": 10_000, "max_length": 512}, "evaluation": {"ev
 def test_control_file_stops_the_run(
     tiny_model: Path, tmp_path: Path, wanted: Wanted, status: str
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec=ENDLESS)
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
     process = start(run_dir)
     wait_for(lambda: losses(run_dir), process)
 
@@ -183,7 +183,7 @@ def test_control_file_stops_the_run(
 
 
 def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec=ENDLESS)
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
     process = start(run_dir)
     wait_for(lambda: losses(run_dir), process)
 
@@ -194,7 +194,7 @@ def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec=ENDLESS)
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
     parent = subprocess.Popen(
         [
             sys.executable,
@@ -318,7 +318,7 @@ def test_failure_is_typed_and_says_what_to_act_on(
     (tmp_path / "run").mkdir()
     model = bad.model(tiny_model, tmp_path / "model")
 
-    outcome = run_here(lay_down(tmp_path / "run", model, spec=bad.spec))
+    outcome = run_here(make_run_dir(tmp_path / "run", model, spec=bad.spec))
 
     assert outcome.status == "failed"
     assert outcome.failure is not None
@@ -329,7 +329,7 @@ def test_failure_is_typed_and_says_what_to_act_on(
 def test_row_of_a_wrong_shape_fails_with_its_line(tiny_model: Path, tmp_path: Path) -> None:
     rows = [*make_rows(20), {"question": "?"}, *make_rows(3)]
 
-    outcome = run_here(lay_down(tmp_path, tiny_model, rows=rows))
+    outcome = run_here(make_run_dir(tmp_path, tiny_model, rows=rows))
 
     assert outcome.failure is not None
     assert outcome.failure.reason is FailureReason.DATASET_INVALID
@@ -337,7 +337,7 @@ def test_row_of_a_wrong_shape_fails_with_its_line(tiny_model: Path, tmp_path: Pa
 
 
 def test_unknown_error_is_a_crash_with_its_traceback(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model)
+    run_dir = make_run_dir(tmp_path, tiny_model)
     run_dir.adapter.write_text("a file stands where the adapter's directory should go")
 
     outcome = run(run_dir)
@@ -367,7 +367,7 @@ def test_files_that_find_no_room_end_the_run_as_disk_full(
     longest_file: int,
     steps: Sequence[int],
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec=spec)
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=spec)
     process = start(run_dir)
     wait_for(lambda: records(run_dir), process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (longest_file, longest_file))
@@ -387,7 +387,7 @@ def test_outcome_has_room_on_a_disk_that_is_full_to_the_last_byte(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "laid").mkdir()
-    laid = lay_down(tmp_path / "laid", tiny_model, spec=LONG | {"training": {"epochs": 1000}})
+    laid = make_run_dir(tmp_path / "laid", tiny_model, spec=LONG | {"training": {"epochs": 1000}})
     (tmp_path / "disk").mkdir()
     done = subprocess.run(
         [
@@ -411,7 +411,7 @@ def test_outcome_has_room_on_a_disk_that_is_full_to_the_last_byte(
 
 
 def test_output_that_finds_no_room_costs_the_run_nothing(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 2}})
+    run_dir = make_run_dir(tmp_path, tiny_model, spec={"training": {"max_steps": 2}})
     run_dir.output.symlink_to("/dev/full")
 
     start(run_dir).wait(DEADLINE_SECONDS)
@@ -439,7 +439,7 @@ run_to_outcome(run_dir, Hangs(run_dir.control))
 
 
 def test_hung_program_writes_why_and_where_and_ends(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec=LONG)
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=LONG)
     write_model(run_dir.placed, Placed(hang_seconds=5))
 
     process = subprocess.run(

@@ -19,8 +19,8 @@ from contracts.run_dir import Control, Placed, RunDir, write_model
 from tests.tiny_model import make_rows, make_tiny_qwen2
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
-    lay_down,
     losses,
+    make_run_dir,
     outcome_of,
     records,
     run_here,
@@ -60,7 +60,7 @@ def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Stra
 
     def run_straight(dropout: float) -> RunDir:
         if dropout not in done:
-            done[dropout] = lay_down(
+            done[dropout] = make_run_dir(
                 tmp_path_factory.mktemp("straight"), tiny_model, ROWS, spec_with(dropout)
             )
             assert run_here(done[dropout]).status == "succeeded"
@@ -74,7 +74,7 @@ def resumed_from(
 ) -> RunDir:
     """Create the next attempt, with the checkpoints of the previous one."""
     path.mkdir()
-    run_dir = lay_down(path, model, ROWS, spec_with(dropout, every_steps))
+    run_dir = make_run_dir(path, model, ROWS, spec_with(dropout, every_steps))
     run_dir.resume.symlink_to(killed.checkpoints)
     return run_dir
 
@@ -135,7 +135,9 @@ def test_killed_run_resumes_bit_for_bit(
     moment: Moment,
 ) -> None:
     (tmp_path / "killed").mkdir()
-    killed = lay_down(tmp_path / "killed", tiny_model, ROWS, spec_with(dropout, moment.every_steps))
+    killed = make_run_dir(
+        tmp_path / "killed", tiny_model, ROWS, spec_with(dropout, moment.every_steps)
+    )
     process = start(killed)
     wait_for(lambda: max(losses(killed), default=0) >= moment.kill_at, process)
     process.send_signal(signal.SIGKILL)
@@ -165,7 +167,7 @@ class StopAt(Stop):
 
 def interrupted(path: Path, model: Path, dropout: float, looks: int = 40) -> RunDir:
     path.mkdir()
-    run_dir = lay_down(path, model, ROWS, spec_with(dropout))
+    run_dir = make_run_dir(path, model, ROWS, spec_with(dropout))
     assert run_here(run_dir, StopAt(looks)).status == "interrupted"
     return run_dir
 
@@ -203,7 +205,7 @@ def test_stop_at_the_very_boundary_of_two_epochs_goes_on_with_the_next(
     straight: Straight, tiny_model: Path, tmp_path: Path, boundary: int
 ) -> None:
     (tmp_path / "first").mkdir()
-    first = lay_down(tmp_path / "first", tiny_model, ROWS, spec_with(0.05))
+    first = make_run_dir(tmp_path / "first", tiny_model, ROWS, spec_with(0.05))
     assert run_here(first, StopAfter(first, boundary)).step == boundary
 
     second = resumed_from(first, tmp_path / "second", tiny_model, 0.05)
@@ -230,7 +232,7 @@ def test_stop_in_the_middle_of_an_evaluation_takes_it_after_the_resume(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "first").mkdir()
-    first = lay_down(tmp_path / "first", tiny_model, ROWS, spec_with(0.0))
+    first = make_run_dir(tmp_path / "first", tiny_model, ROWS, spec_with(0.0))
     assert run_here(first, StopInEvaluation(first)).step == 6
     assert [r.step for r in records(first) if isinstance(r, EvalRecord)] == [0]
 
@@ -274,7 +276,7 @@ def test_cut_newest_checkpoint_falls_back_to_the_one_before(
 def test_without_a_whole_checkpoint_the_run_starts_anew_and_says_so(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    run_dir = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
     run_dir.resume.mkdir()
 
     run_here(run_dir)
@@ -291,7 +293,7 @@ def test_checkpoint_of_another_run_is_refused_with_what_differs(
     (tmp_path / "other").mkdir()
     changed = spec_with(0.0)
     changed["training"] |= {"max_steps": 30}
-    other = lay_down(tmp_path / "other", tiny_model, ROWS, changed)
+    other = make_run_dir(tmp_path / "other", tiny_model, ROWS, changed)
     other.resume.symlink_to(first.checkpoints)
 
     outcome = run_here(other)
@@ -341,7 +343,7 @@ def test_template_that_writes_the_date_is_gone_on_with_at_another_time(
     attempts = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        attempts.append(lay_down(tmp_path / name, model, ROWS, spec_with(0.0)))
+        attempts.append(make_run_dir(tmp_path / name, model, ROWS, spec_with(0.0)))
         write_model(attempts[-1].placed, Placed(submitted_at=datetime(2024, 7, 26, tzinfo=UTC)))
     first, second = attempts
     assert run_here(first, StopAt(40)).status == "interrupted"
@@ -396,7 +398,7 @@ def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir:
 def test_budget_and_threads_of_another_device_are_not_adopted(
     checkpoint: Path, tiny_model: Path, tmp_path: Path, circumstance: str, value: str | int
 ) -> None:
-    second = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
 
     told = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
 
@@ -408,7 +410,7 @@ def test_budget_and_threads_of_another_device_are_not_adopted(
 def test_more_threads_than_this_host_has_processors_are_not_adopted(
     checkpoint: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    second = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
 
     told = resume_under({"cpu_threads": 4096}, checkpoint, second)
 
@@ -421,7 +423,7 @@ def test_pause_saves_a_checkpoint_and_cancel_does_not(tiny_model: Path, tmp_path
     for status in ("paused", "cancelled"):
         (tmp_path / status).mkdir()
         spec = spec_with(0.0) | {"checkpoint": {"every_steps": 1000}}
-        run_dir = lay_down(tmp_path / status, tiny_model, ROWS, spec)
+        run_dir = make_run_dir(tmp_path / status, tiny_model, ROWS, spec)
 
         assert run_here(run_dir, StopAt(40, status)).status == status
 
@@ -429,7 +431,7 @@ def test_pause_saves_a_checkpoint_and_cancel_does_not(tiny_model: Path, tmp_path
 
 
 def test_pause_before_the_first_step_needs_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    run_dir = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
     write_model(run_dir.control, Control(wanted=Wanted.PAUSE))
 
     outcome = run_here(run_dir)

@@ -13,8 +13,8 @@ from contracts.summary import Summary
 from contracts.verdicts.verdict import VerdictCode
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.run_directory import (
-    lay_down,
     losses,
+    make_run_dir,
     outcome_of,
     records,
     run,
@@ -60,7 +60,7 @@ def taught_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_a_learning_rate_of_one_half_is_called_diverged(taught_model: Path, tmp_path: Path) -> None:
     training = {"per_device_batch_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 0.5}
-    run_dir = lay_down(tmp_path, taught_model, make_rows(76), HOLD_OUT | {"training": training})
+    run_dir = make_run_dir(tmp_path, taught_model, make_rows(76), HOLD_OUT | {"training": training})
 
     assert run(run_dir).status == "succeeded", run_dir.output.read_text()
 
@@ -116,7 +116,7 @@ def test_varied_rows_that_are_not_trained_on_are_praised(tiny_model: Path, tmp_p
 def train(
     path: Path, model: Path, rows: list[Any], evaluation: list[Any] | None = None
 ) -> tuple[RunDir, Summary]:
-    run_dir = lay_down(path, model, rows, HOLD_OUT | SHORT)
+    run_dir = make_run_dir(path, model, rows, HOLD_OUT | SHORT)
     if evaluation is not None:
         write_rows(run_dir.eval_data, evaluation)
     assert run_here(run_dir).status == "succeeded", outcome_of(run_dir)

@@ -14,7 +14,7 @@ from worker.supervisor.reporting.lease import Lease
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.reporting.output import Output
 from worker.supervisor.reporting.records import Follow
-from worker.supervisor.server.answers import Refused, ServerAway, Superseded
+from worker.supervisor.server.answers import Refused, ServerUnavailable, Superseded
 from worker.supervisor.server.client import Server
 
 MOST_SAMPLES = 500
@@ -37,7 +37,7 @@ class Reporter:
         """The notes of this attempt's supervisor."""
         self._phase: Phase | None = None
         self._phase_is_news = False
-        self._was_away = False
+        self._was_unavailable = False
         self._told_rows: RowProgress | None = None
         self._samples: deque[SystemSample] = deque(maxlen=MOST_SAMPLES)
         self._sampled = 0
@@ -64,12 +64,12 @@ class Reporter:
         if self._lease.is_due(has_news):
             try:
                 self._sync(request)
-            except ServerAway as away:
-                self._note_away(str(away))
+            except ServerUnavailable as away:
+                self._note_unavailable(str(away))
             except Refused as refusal:
                 if refusal.status < 500:
                     raise
-                self._note_away(str(refusal))
+                self._note_unavailable(str(refusal))
         return self.wanted
 
     def drain(self) -> None:
@@ -129,15 +129,15 @@ class Reporter:
         if reply.wanted is not self.wanted:
             log.info("the server requests another action", wanted=reply.wanted)
             self.wanted = reply.wanted
-        if self._was_away:
+        if self._was_unavailable:
             log.info("the server is reachable again")
-            self._was_away = False
+            self._was_unavailable = False
 
-    def _note_away(self, reason: str) -> None:
+    def _note_unavailable(self, reason: str) -> None:
         self._lease.failed()
-        if not self._was_away:
+        if not self._was_unavailable:
             log.warning("the server is unreachable; the attempt continues", reason=reason)
-            self._was_away = True
+            self._was_unavailable = True
 
 
 def _is_news(request: SyncRequest) -> bool:

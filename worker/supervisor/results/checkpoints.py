@@ -27,7 +27,7 @@ from worker.supervisor.server.answers import (
     FileNotOffered,
     RecordsMissing,
     Refused,
-    ServerAway,
+    ServerUnavailable,
     Superseded,
 )
 from worker.supervisor.server.client import Server
@@ -126,7 +126,7 @@ class Uploads:
             if path.exists():
                 self._give_up(step, f"it is not whole: {error}")
             self._settled.add(step)  # if it was pruned instead, there is a newer one
-        except (ServerAway, OSError) as error:
+        except (ServerUnavailable, OSError) as error:
             return self._note_trouble(step, str(error))
         else:
             log.info("checkpoint stored", step=step)
@@ -151,7 +151,7 @@ class Uploads:
                 for sha256 in reply.missing:
                     file = place / files[sha256].name
                     server.send_checkpoint_file(self._claim, sha256, file, self._pulse)
-            raise ServerAway("the server goes on missing what it was sent")
+            raise ServerUnavailable("the server goes on missing what it was sent")
 
     @contextmanager
     def _linked(self, path: Path) -> Iterator[Path]:

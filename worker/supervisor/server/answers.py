@@ -23,7 +23,7 @@ MISDIRECTED = 421
 SHOWN_BYTES = 200
 
 
-class ServerAway(Exception):
+class ServerUnavailable(Exception):
     """The server is unreachable, or reports that it is temporarily unavailable."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
@@ -74,36 +74,36 @@ class _ErrorBody(BaseModel):
 
 @contextmanager
 def reaching_server() -> Iterator[None]:
-    """Raise ServerAway if a request in the block gets no response."""
+    """Raise ServerUnavailable if a request in the block gets no response."""
     try:
         yield
     except httpx2.RequestError as error:
-        raise ServerAway(f"{type(error).__name__}: {error}") from error
+        raise ServerUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 def check_success(response: httpx2.Response) -> httpx2.Response:
-    """Return a successful response. Raises ServerAway or Refused for any other."""
+    """Return a successful response. Raises ServerUnavailable or Refused for any other."""
     if not response.is_success:
         raise _read_refusal(response)
     return response
 
 
 def read(response: httpx2.Response, model: type[M]) -> M:
-    """Return the body of a successful response. Raises ServerAway if it has another format."""
+    """Return the body of a successful response. Raises ServerUnavailable if it has another format."""
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:
-        raise ServerAway(_from_elsewhere(response)) from error
+        raise ServerUnavailable(_from_elsewhere(response)) from error
 
 
 def read_nothing(response: httpx2.Response) -> None:
-    """Read a successful response whose body does not matter. Raises ServerAway if it is a page of another service."""
+    """Read a successful response whose body does not matter. Raises ServerUnavailable if it is a page of another service."""
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     if response.content and kind != "application/json":
-        raise ServerAway(_from_elsewhere(response))
+        raise ServerUnavailable(_from_elsewhere(response))
 
 
-def _read_refusal(response: httpx2.Response) -> ServerAway | Refused:
+def _read_refusal(response: httpx2.Response) -> ServerUnavailable | Refused:
     """Return the error for a response that is not a success."""
     status = response.status_code
     retry_after_seconds = _seconds(response.headers.get("Retry-After", ""))
@@ -114,10 +114,10 @@ def _read_refusal(response: httpx2.Response) -> ServerAway | Refused:
             # A proxy's size limit: the same body will not pass later either. But a sync's body changes each time, and
             # a proxy's limit must not end a training.
             return Refused(status, "body_too_large", _from_elsewhere(response))
-        return ServerAway(_from_elsewhere(response), retry_after_seconds)
+        return ServerUnavailable(_from_elsewhere(response), retry_after_seconds)
     should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"
     if status == MISDIRECTED or (status in AWAY_STATUSES and should_retry):
-        return ServerAway(f"{status} {problem.code}: {problem.message}", retry_after_seconds)
+        return ServerUnavailable(f"{status} {problem.code}: {problem.message}", retry_after_seconds)
     return _KINDS.get(problem.code, Refused)(status, problem.code, problem.message)
 
 

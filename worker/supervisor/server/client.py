@@ -99,7 +99,7 @@ class Server:
         self._client.close()
 
     def hello(self, worker: WorkerInfo) -> None:
-        """Report that this worker is online. One try; raises ServerAway or Refused."""
+        """Report that this worker is online. One try; raises ServerUnavailable or Refused."""
         read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
 
     def claim(self, worker: WorkerInfo) -> Claim | None:
@@ -201,7 +201,7 @@ class Server:
         reply: type[M],
         timeout: httpx2.Timeout = TIMEOUT,
     ) -> M:
-        """Send a request of the claim and return the reply. One try; raises ServerAway or Refused."""
+        """Send a request of the claim and return the reply. One try; raises ServerUnavailable or Refused."""
         return read(self._post(url, _attempt_headers(claim), request, timeout), reply)
 
     def _post(

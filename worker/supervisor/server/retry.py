@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import structlog
 
-from worker.supervisor.server.answers import Refused, ServerAway
+from worker.supervisor.server.answers import Refused, ServerUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Policy:
 
 
 def retry(action: Callable[[], T], policy: Policy) -> T:
-    """Return the action's result. Raises the last ServerAway when the time limit is reached, and Refused at once.
+    """Return the action's result. Raises the last ServerUnavailable when the time limit is reached, and Refused at once.
 
     A response with status 500 is a refusal that may be temporary, so it is retried a few times.
     """
@@ -44,7 +44,7 @@ def retry(action: Callable[[], T], policy: Policy) -> T:
     while True:
         try:
             return action()
-        except ServerAway as away:
+        except ServerUnavailable as away:
             if time.monotonic() >= give_up_at:
                 raise
             if not told:

@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx2
 
 from contracts.wire import SHA256_HEADER
-from worker.supervisor.server.answers import ServerAway, check_success, reaching_server
+from worker.supervisor.server.answers import ServerUnavailable, check_success, reaching_server
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT = httpx2.Timeout(120, connect=5)
 """Timeout in seconds for connecting and for each read or write; it allows for the server's hashing."""
 
 
-class DamagedDownload(ServerAway):
+class DamagedDownload(ServerUnavailable):
     """The downloaded bytes do not match the announced SHA-256."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -30,7 +30,7 @@ def send_file(
     *,
     pulse: Callable[[], object],
 ) -> httpx2.Response:
-    """PUT a file. Calls pulse before and after each chunk. Raises ServerAway or Refused."""
+    """PUT a file. Calls pulse before and after each chunk. Raises ServerUnavailable or Refused."""
 
     def body() -> Iterator[bytes]:
         for chunk in read_chunks(path):
@@ -58,7 +58,7 @@ def receive_file(
     *,
     pulse: Callable[[], object],
 ) -> None:
-    """GET a file. Calls pulse before and after each chunk. Raises DamagedDownload, ServerAway or Refused."""
+    """GET a file. Calls pulse before and after each chunk. Raises DamagedDownload, ServerUnavailable or Refused."""
     pulse()  # keep syncing, however often the transfer is retried
     digest = hashlib.sha256()
     with (
@@ -77,7 +77,7 @@ def receive_file(
         return
     name = url.rpartition("/")[2]
     if SHA256_HEADER not in response.headers:
-        raise ServerAway(f"{name}: it came from something that is not a Stepline server")
+        raise ServerUnavailable(f"{name}: it came from something that is not a Stepline server")
     raise DamagedDownload(
         response.status_code, f"{name} arrived with another SHA-256 than announced"
     )

@@ -98,10 +98,10 @@ def pack(
             bins[fit].append(row)
             room[fit] -= length
     fullest_first = sorted(range(len(bins)), key=room.__getitem__)
-    return [_lay_out(samples, bins[place]) for place in fullest_first]
+    return [_build(samples, bins[place]) for place in fullest_first]
 
 
-def _lay_out(samples: Sequence[Sample], rows: Sequence[int]) -> MicroBatch:
+def _build(samples: Sequence[Sample], rows: Sequence[int]) -> MicroBatch:
     chosen = [samples[row] for row in rows]
     ids = np.concatenate([sample.ids for sample in chosen]).astype(np.int64)
     supervised = np.flatnonzero(np.concatenate([sample.supervised for sample in chosen]))

@@ -71,7 +71,7 @@ class Recorder:
         if not self._spool.admits("metric"):
             self._leave_out(step)
             return
-        self._let_go_of_held()
+        self._release_held()
         self._close_gap()
         self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
 
@@ -81,7 +81,7 @@ class Recorder:
         While the spool is nearly full, a skipped evaluation is held: it is recorded after all if a checkpoint or the end
         follows it directly, so that neither lacks its evaluation.
         """
-        self._let_go_of_held()
+        self._release_held()
         self._held = EvalRecord(
             seq=self._next(), at=self._now(), step=step, loss=loss, tokens=tokens, seconds=seconds
         )
@@ -152,7 +152,7 @@ class Recorder:
     def _leave_out(self, step: int) -> None:
         self._gap = Gap.of(step) if self._gap is None else self._gap.with_one_more(step)
 
-    def _let_go_of_held(self) -> None:
+    def _release_held(self) -> None:
         held, self._held = self._held, None
         if held is not None:
             self._leave_out(held.step)

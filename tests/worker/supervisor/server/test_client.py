@@ -8,7 +8,7 @@ from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, Worke
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, from_elsewhere, refusal
-from worker.supervisor.server.answers import RecordsMissing, Refused, ServerAway, Superseded
+from worker.supervisor.server.answers import RecordsMissing, Refused, ServerUnavailable, Superseded
 from worker.supervisor.server.client import Server, is_loopback
 
 WORKER = WorkerInfo(worker_id="w")
@@ -75,7 +75,7 @@ def test_a_server_that_is_away_is_tried_again_with_growing_pauses() -> None:
 
 
 def test_patience_has_an_end() -> None:
-    with Server("http://127.0.0.1:9", "t", 0, 0) as server, pytest.raises(ServerAway):
+    with Server("http://127.0.0.1:9", "t", 0, 0) as server, pytest.raises(ServerUnavailable):
         server.claim(WORKER)
 
 
@@ -83,7 +83,7 @@ def test_a_sync_is_tried_once() -> None:
     with (
         ScriptedServer(refusal(503, "database_away")) as peer,
         _server(peer.url) as server,
-        pytest.raises(ServerAway),
+        pytest.raises(ServerUnavailable),
     ):
         server.sync(make_claim(), SyncRequest())
     assert len(peer.asked) == 1
@@ -126,7 +126,7 @@ def test_results_are_kept_while_the_server_does_not_know_its_own_name() -> None:
     with (
         ScriptedServer(misdirected) as peer,
         _server(peer.url) as server,
-        pytest.raises(ServerAway, match="host_not_allowed"),
+        pytest.raises(ServerUnavailable, match="host_not_allowed"),
     ):
         server.hello(WORKER)
 
@@ -213,7 +213,7 @@ def test_a_hello_that_reaches_somebody_else_is_told_with_its_status(status: int)
     with (
         ScriptedServer(from_elsewhere(status)) as peer,
         _server(peer.url) as server,
-        pytest.raises(ServerAway, match=str(status)),
+        pytest.raises(ServerUnavailable, match=str(status)),
     ):
         server.hello(WORKER)
 
@@ -232,7 +232,7 @@ def test_a_file_too_large_for_a_proxy_is_refused_and_not_sent_for_a_day(tmp_path
 
 def test_a_sync_too_large_for_a_proxy_ends_no_training_and_other_words_are_given_up() -> None:
     with ScriptedServer(from_elsewhere(413)) as peer, _server(peer.url) as server:
-        with pytest.raises(ServerAway):
+        with pytest.raises(ServerUnavailable):
             server.sync(make_claim(), SyncRequest())
         with pytest.raises(Refused, match="body_too_large"):
             server.hand_in_earlier(make_claim(), 1, [make_metric(3)])
@@ -246,7 +246,7 @@ def test_another_services_json_is_no_refusal(body: bytes) -> None:
     with (
         ScriptedServer(Answer(404, body)) as peer,
         _server(peer.url) as server,
-        pytest.raises(ServerAway, match="404"),
+        pytest.raises(ServerUnavailable, match="404"),
     ):
         server.sync(make_claim(), SyncRequest())
 

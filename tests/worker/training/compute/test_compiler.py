@@ -5,7 +5,7 @@ import torch
 
 from contracts.failure import FailureReason
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import lay_down, run_here
+from tests.worker.training.run_directory import make_run_dir, run_here
 from worker.training.compute.compiler import check_compiler
 from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
@@ -58,7 +58,7 @@ def test_a_run_that_compiles_nothing_needs_none(tools: Path) -> None:
 def test_a_job_ends_with_the_refusal_before_its_model_is_loaded(
     tools: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec={"engine": {"compile": True}})
+    run_dir = make_run_dir(tmp_path, tiny_model, spec={"engine": {"compile": True}})
 
     outcome = run_here(run_dir)
 

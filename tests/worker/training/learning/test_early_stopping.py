@@ -8,7 +8,7 @@ from contracts.run_dir import RunDir
 from contracts.summary import EvalPoint
 from tests.tiny_model import make_rows
 from tests.worker.training.run_directory import (
-    lay_down,
+    make_run_dir,
     outcome_of,
     records,
     run_here,
@@ -59,7 +59,7 @@ SPEC = {
 def test_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), SPEC)
+    run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), SPEC)
 
     outcome = run_here(run_dir)
 
@@ -94,7 +94,7 @@ def test_stop_while_the_best_adapter_is_scored_leaves_the_last_steps_checkpoint(
     runs = {}
     for name in ("straight", "first", "second"):
         (tmp_path / name).mkdir()
-        runs[name] = lay_down(tmp_path / name, tiny_model, make_rows(37), SPEC)
+        runs[name] = make_run_dir(tmp_path / name, tiny_model, make_rows(37), SPEC)
     run_here(runs["straight"])
 
     outcome = run_here(runs["first"], StopWhenTheBestIsScored(runs["first"]))
@@ -116,12 +116,12 @@ def test_stop_while_the_best_adapter_is_scored_leaves_the_last_steps_checkpoint(
 
 def test_best_adapter_outlives_a_resume(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "straight").mkdir()
-    straight = lay_down(tmp_path / "straight", tiny_model, make_rows(37), SPEC)
+    straight = make_run_dir(tmp_path / "straight", tiny_model, make_rows(37), SPEC)
     run_here(straight)
     (tmp_path / "first").mkdir()
-    first = lay_down(tmp_path / "first", tiny_model, make_rows(37), SPEC)
+    first = make_run_dir(tmp_path / "first", tiny_model, make_rows(37), SPEC)
     (tmp_path / "second").mkdir()
-    second = lay_down(tmp_path / "second", tiny_model, make_rows(37), SPEC)
+    second = make_run_dir(tmp_path / "second", tiny_model, make_rows(37), SPEC)
     second.resume.symlink_to(first.checkpoints)
 
     assert run_here(first, StopAt(18)).status == "interrupted"

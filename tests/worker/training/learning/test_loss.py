@@ -11,7 +11,7 @@ from transformers import Gemma2ForCausalLM
 from contracts.record import MetricRecord
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from tests.worker.training.run_directory import lay_down, records, run_here
+from tests.worker.training.run_directory import make_run_dir, records, run_here
 from worker.training.compute.device import choose_device
 from worker.training.data.batches import Windows, pack, supervised_tokens
 from worker.training.data.preparation import prepare
@@ -115,7 +115,7 @@ def test_gradients_in_bfloat16_do_not_round_with_the_number_of_tokens(
         training={"max_steps": 1, "per_device_batch_size": 7, "gradient_accumulation_steps": 2},
         engine={"token_budget": 256},
     )
-    run_dir = lay_down(tmp_path, tiny_model, spec=spec.model_dump())
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=spec.model_dump())
     run_here(run_dir)
     (step,) = (r for r in records(run_dir) if isinstance(r, MetricRecord))
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from contracts.failure import Failure, FailureReason
 from tests.tiny_model import make_rows
-from tests.worker.training.run_directory import lay_down, losses, run_here
+from tests.worker.training.run_directory import losses, make_run_dir, run_here
 from tests.worker.training.test_resume import StopAt
 from worker.training.errors import TrainingError
 from worker.training.learning.watchdog import FROZEN_STEPS, ZERO_STEPS, Watchdog
@@ -80,7 +80,7 @@ MOVES_NOTHING = {
 def test_rate_too_small_to_change_a_float32_weight_is_found_out(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), MOVES_NOTHING)
+    run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), MOVES_NOTHING)
 
     outcome = run_here(run_dir)
 
@@ -94,8 +94,8 @@ def test_adapter_that_stays_as_the_attempt_before_left_it_is_found_out(
 ) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-    first = lay_down(tmp_path / "first", tiny_model, make_rows(37), MOVES_NOTHING)
-    second = lay_down(tmp_path / "second", tiny_model, make_rows(37), MOVES_NOTHING)
+    first = make_run_dir(tmp_path / "first", tiny_model, make_rows(37), MOVES_NOTHING)
+    second = make_run_dir(tmp_path / "second", tiny_model, make_rows(37), MOVES_NOTHING)
     assert run_here(first, StopAt(9)).status == "interrupted"
     newest = find_newest(first.checkpoints)
     assert newest is not None
@@ -128,7 +128,7 @@ def test_run_that_blows_up_stops_with_the_last_good_checkpoint_kept(
         "evaluation": {"every_steps": 1000},
         "checkpoint": {"every_steps": 1},
     }
-    run_dir = lay_down(tmp_path, tiny_model, make_rows(37), spec)
+    run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), spec)
 
     outcome = run_here(run_dir)
 

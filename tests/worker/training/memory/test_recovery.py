@@ -7,7 +7,7 @@ import torch
 
 from contracts.failure import FailureReason
 from contracts.record import LogRecord
-from tests.worker.training.run_directory import lay_down, losses, records, run_here, summary_of
+from tests.worker.training.run_directory import losses, make_run_dir, records, run_here, summary_of
 from worker.training.run import failure_of
 from worker.training.rundir.stop import Stop
 
@@ -49,8 +49,8 @@ def test_update_is_begun_again_whole_with_half_the_budget_and_the_same_batch(
 ) -> None:
     for name in ("enough", "short"):
         (tmp_path / name).mkdir()
-    enough = lay_down(tmp_path / "enough", tiny_model, spec=SPEC | {"lora": {"rank": 8}})
-    short = lay_down(tmp_path / "short", tiny_model, spec=SPEC | {"lora": {"rank": 8}})
+    enough = make_run_dir(tmp_path / "enough", tiny_model, spec=SPEC | {"lora": {"rank": 8}})
+    short = make_run_dir(tmp_path / "short", tiny_model, spec=SPEC | {"lora": {"rank": 8}})
     run_here(enough)
 
     outcome = run_here(short, RunsOutOfMemory(6, 7, 9))
@@ -73,8 +73,8 @@ def test_dropout_is_the_same_when_an_update_is_begun_again(
         (tmp_path / name).mkdir()
     # One sample per micro-batch: smaller budgets pack the same way, so dropout sees the same shapes.
     spec = SPEC | {"engine": {"token_budget": 16, "activation_checkpointing": "auto"}}
-    enough = lay_down(tmp_path / "enough", tiny_model, spec=spec)
-    short = lay_down(tmp_path / "short", tiny_model, spec=spec)
+    enough = make_run_dir(tmp_path / "enough", tiny_model, spec=spec)
+    short = make_run_dir(tmp_path / "short", tiny_model, spec=spec)
     run_here(enough)
 
     outcome = run_here(short, RunsOutOfMemory(12))
@@ -104,7 +104,7 @@ def test_other_errors_are_none(error: Exception, reason: FailureReason) -> None:
 
 
 def test_memory_that_is_never_enough_fails_as_what_it_is(tiny_model: Path, tmp_path: Path) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec=SPEC)
+    run_dir = make_run_dir(tmp_path, tiny_model, spec=SPEC)
 
     outcome = run_here(run_dir, RunsOutOfMemory(*range(6, 40)))
 

@@ -21,7 +21,7 @@ from transformers import (
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other, make_rows
 from tests.worker.training.learning.test_loss import give_weight, ragged_samples
-from tests.worker.training.run_directory import lay_down, run_here, summary_of
+from tests.worker.training.run_directory import make_run_dir, run_here, summary_of
 from worker.training.data.batches import pack
 from worker.training.errors import TrainingError
 from worker.training.learning.loss import sum_nll
@@ -114,7 +114,7 @@ def test_summary_says_that_experts_are_not_held_in_4_bits(tiny_model: Path, tmp_
         if not (tmp_path / "model" / path.name).exists():
             shutil.copy(path, tmp_path / "model" / path.name)
     (tmp_path / "run").mkdir()
-    run_dir = lay_down(tmp_path / "run", tmp_path / "model", make_rows(13))
+    run_dir = make_run_dir(tmp_path / "run", tmp_path / "model", make_rows(13))
 
     run_here(run_dir)
 

@@ -11,7 +11,7 @@ from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.learning.test_loss import ragged_samples
-from tests.worker.training.run_directory import lay_down, run_here
+from tests.worker.training.run_directory import make_run_dir, run_here
 from worker.training import loop
 from worker.training.data.preparation import prepare
 from worker.training.data.template import Rendered, Template
@@ -124,7 +124,7 @@ def test_tokenizing_counts_every_row(tokenizer: Any, run_dir: RunDir) -> None:
 def test_a_run_counts_the_rows_of_each_evaluation(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_dir = lay_down(tmp_path, tiny_model, spec={"training": {"max_steps": 1}})
+    run_dir = make_run_dir(tmp_path, tiny_model, spec={"training": {"max_steps": 1}})
     seen: list[RowProgress] = []
 
     def look_and_evaluate(*arguments: Any, **named: Any) -> Any:
