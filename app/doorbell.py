@@ -1,10 +1,10 @@
 """The doorbell: a Celery message that says "there is work on this queue". The only file that imports celery.
 
-A ring carries no job, and no request waits for it: a separate thread publishes, so that an unreachable broker causes a
-logged warning and never a failed request. The sweep rings again for jobs whose ring was lost.
+A ring carries no job. A separate thread publishes the rings, so no request waits for the broker: if the broker is
+unreachable, the server logs a warning and the request succeeds. The sweep rings again for jobs whose ring was lost.
 
-Rings do not pile up behind a long job: their number is limited, and the broker expires a queue that has not rung for a
-while. The broker's clock decides, not an expiry in the message: a worker whose clock is ahead would drop every ring.
+Rings do not pile up during a long job: their number is limited, and the broker deletes a queue that has had no ring for
+a while. Messages have no expiry of their own, because a worker whose clock is ahead would drop every ring.
 """
 
 import functools
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SOCKET_SECONDS = 2
-"""Time limit for a response of the broker."""
+"""Timeout for a response from the broker."""
 MOST_RINGS = 100
-"""Most pending rings of one queue; more would hardly wake further workers."""
+"""Maximum pending rings per queue; more would hardly wake additional workers."""
 
 
 class Doorbell:
-    """Rings for workers, one publisher thread per server process."""
+    """Rings for workers. Each server process has one publisher thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._is_silent = not settings.doorbell
         self._expires_seconds = settings.ring_seconds
         self._broker_url = settings.broker_url
-        self._waiting: Counter[str] = Counter()
-        """Rings to be sent, by queue."""
+        self._pending: Counter[str] = Counter()
+        """Number of rings to send, by queue."""
         self._changed = threading.Condition()
         self._stopping = False
         self.state = "silenced" if self._is_silent else "not rung yet"
-        """Result of the last ring, as text for people."""
+        """Result of the last ring, as readable text."""
         self._thread = threading.Thread(target=self._publish, name="doorbell", daemon=True)
 
     def start(self) -> None:
@@ -55,37 +55,37 @@ class Doorbell:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop publishing; the next sweep rings in place of pending rings."""
+        """Stop publishing and drop pending rings; the next sweep rings again."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join(timeout=1)
 
     def ring(self, queue: str, times: int = 1) -> None:
-        """Ring for `times` workers of a queue, soon. Call it after the commit."""
+        """Schedule rings for `times` workers of a queue. Call this after the commit."""
         if self._is_silent:
             return
         with self._changed:
-            self._waiting[queue] += times
+            self._pending[queue] += times
             self._changed.notify()
 
     def _publish(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                self._changed.wait_for(lambda: self._pending or self._stopping)
                 if self._stopping:
                     return
-                queue, times = self._waiting.popitem()
+                queue, times = self._pending.popitem()
             try:
                 self._send(queue, times)
                 self.state = "ok"
-            except Exception as error:  # noqa: BLE001  # the thread must survive: each transport has its own errors
+            except Exception as error:  # noqa: BLE001  # the thread must survive, and each transport has its own errors
                 self.state = f"unreachable ({type(error).__name__})"
                 log.warning("doorbell", queue=queue, error=f"{type(error).__name__}: {error}")
 
     @functools.cached_property
     def _celery(self) -> "Celery":
-        """The publisher, created at the first ring, so that the server starts sooner."""
+        """The publisher. It is created at the first ring, so that the server starts faster."""
         return _create_publisher(self._broker_url)
 
     def _send(self, queue: str, times: int) -> None:
@@ -106,17 +106,17 @@ class Doorbell:
 
 
 def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: float) -> bool:
-    """Claim the right to ring a queue; one process gets it once per interval."""
+    """Claim the right to ring a queue. Return True to only one process per interval."""
     if insert_missing(session, Bell, [{"queue": queue, "rung_at": now}]):
         return True
-    taken = session.execute(
+    claimed = session.execute(
         update(Bell)
         .where(Bell.queue == queue, Bell.rung_at <= now - timedelta(seconds=interval_seconds))
         .values(rung_at=now)
         .returning(Bell.queue)
         .execution_options(synchronize_session=False)
     ).first()
-    return taken is not None
+    return claimed is not None
 
 
 async def get_doorbell(request: Request) -> Doorbell:
@@ -129,7 +129,7 @@ DoorbellDep = Annotated[Doorbell, Depends(get_doorbell)]
 
 
 def _create_publisher(broker_url: str) -> "Celery":
-    from celery import Celery  # noqa: PLC0415  # a tenth of the start-up time
+    from celery import Celery  # noqa: PLC0415  # takes a tenth of the start-up time
 
     app = Celery("stepline", broker=broker_url, set_as_current=False)
     app.conf.update(

@@ -70,14 +70,14 @@ SHUTDOWN_SECONDS = 3
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the application and its parts. The database must have been migrated."""
+    """Build the application and its parts. The database must already be migrated."""
     app = DocumentedApp(
         title="Stepline",
         version="0.1.0",
         description="QLoRA training jobs over HTTP.",
         lifespan=_lifespan,
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's page loads scripts from a CDN; the web page has its own
+        docs_url=None,  # FastAPI's page loads scripts from a CDN; the web page has its own docs
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
@@ -144,7 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that ends long polls and streams as soon as it receives a stop signal."""
+    """A uvicorn server that ends long polls and streams as soon as it receives a stop signal."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -158,30 +158,28 @@ class _Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve until a stop signal. Return the exit status: 2 if a setting or the database prevents the start."""
+    """Serve until a stop signal arrives. Return the exit status: 2 if a setting or the database prevents the start."""
     configure_logging()
     try:
         settings = Settings()
     except ValidationError as error:
-        return _refuse("; ".join(_setting_problem(e) for e in error.errors()))
+        return _fail("; ".join(_setting_problem(e) for e in error.errors()))
     raise_file_limit()
     app = create_app(settings)
     try:
         problem = missing_migrations(app.state.database)
     except SQLAlchemyError as error:
-        problem = f"the database cannot be reached: {str(error).splitlines()[0]}"
+        problem = f"the database is unreachable: {str(error).splitlines()[0]}"
     if problem is None and not app.state.database.take_alone():
-        problem = (
-            "another server already uses this SQLite database; several servers need PostgreSQL"
-        )
+        problem = "another server already uses this SQLite database; use PostgreSQL to run several servers"
     if problem is not None:
-        return _refuse(problem)
+        return _fail(problem)
     if not settings.worker_token.get_secret_value():
-        log.warning("STEPLINE_WORKER_TOKEN is not set: no worker is let in")
+        log.warning("STEPLINE_WORKER_TOKEN is not set: the server rejects all workers")
     if not is_loopback(settings.host) and not settings.allow_remote:
         log.warning(
-            "listening beyond this machine without authentication: everyone who can reach this port can read, submit and "
-            "delete jobs; STEPLINE_ALLOW_REMOTE=true says that this is meant",
+            "listening for other machines without authentication: anyone who can reach this port can read, submit and "
+            "delete jobs. If this is intended, set STEPLINE_ALLOW_REMOTE=true",
             host=settings.host,
         )
     config = uvicorn.Config(
@@ -207,11 +205,11 @@ def main() -> int:
 def _setting_problem(error: object) -> str:
     assert isinstance(error, dict)  # noqa: S101  # pydantic's ErrorDetails is a dict
     name = "_".join(str(part) for part in error["loc"]).upper()
-    said = str(error["msg"]).removeprefix("Value error, ")
-    return f"STEPLINE_{name}: {said}" if name else said
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"STEPLINE_{name}: {message}" if name else message
 
 
-def _refuse(problem: str) -> int:
+def _fail(problem: str) -> int:
     sys.stderr.write(f"stepline serve: {problem}\n")
     return 2
 

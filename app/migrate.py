@@ -1,6 +1,6 @@
 """Upgrades the database to the newest schema. Runs as `python -m app.migrate`.
 
-Alembic is imported only to migrate: a server compares two revisions and starts sooner without it.
+Alembic is imported only for a migration. The server just compares revisions and starts faster without Alembic.
 """
 
 import os
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _VERSION = table("alembic_version", column("version_num"))
 
 PATIENCE_SECONDS = 60.0
-"""Longest wait for a database that does not respond yet: it often starts at the same time."""
+"""Maximum wait for the database, which often starts at the same time."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -43,16 +43,16 @@ def migrate(database: Database, revision: str = "head") -> None:
 
 
 def missing_migrations(database: Database) -> str | None:
-    """Return in one sentence why this version cannot use the database; None if it can."""
+    """Return why this version cannot use the database, as one sentence, or None if it can."""
     with database.reader.connect() as connection:
-        is_there = inspect(connection).has_table(_VERSION.name)
-        found = set(connection.scalars(select(_VERSION))) if is_there else set()
-    wanted = _newest()
-    if found == wanted:
+        exists = inspect(connection).has_table(_VERSION.name)
+        found = set(connection.scalars(select(_VERSION))) if exists else set()
+    required = _newest()
+    if found == required:
         return None
-    there = ", ".join(sorted(found)) or "empty"
+    current = ", ".join(sorted(found)) or "empty"
     return (
-        f"the database is at schema {there}, this version needs {', '.join(sorted(wanted))}: "
+        f"the database schema is {current}, but this version needs {', '.join(sorted(required))}; "
         "run `stepline migrate` first"
     )
 
@@ -81,7 +81,7 @@ def _constants(path: Path) -> dict[str, Any]:
 
 
 def alembic_config(connection: Connection | None = None) -> "Config":
-    """Return the configuration with which Alembic's commands run over a connection."""
+    """Return a configuration for running Alembic commands over a connection."""
     from alembic.config import Config  # noqa: PLC0415  # see above
 
     config = Config()
@@ -97,10 +97,10 @@ def _scripts() -> Path:
     return Path(found.origin).parent
 
 
-def wait_until_answering(database: Database, patience_seconds: float) -> None:
+def wait_until_reachable(database: Database, patience_seconds: float) -> None:
     """Return once the database accepts connections. Raises the last OperationalError after `patience_seconds`."""
     give_up_at = time.monotonic() + patience_seconds
-    told = False
+    is_reported = False
     while True:
         try:
             with database.reader.connect():
@@ -108,22 +108,22 @@ def wait_until_answering(database: Database, patience_seconds: float) -> None:
         except OperationalError as error:
             if time.monotonic() >= give_up_at:
                 raise
-            if not told:
+            if not is_reported:
                 sys.stderr.write(f"Waiting for the database: {error.orig}\n")
                 sys.stderr.flush()
-                told = True
+                is_reported = True
         time.sleep(_PAUSE_SECONDS)
 
 
 def main() -> int:
-    """Migrate the database of STEPLINE_DATABASE_URL."""
+    """Migrate the database at STEPLINE_DATABASE_URL."""
     database = Database(Settings().database_url)
     try:
-        wait_until_answering(database, PATIENCE_SECONDS)
+        wait_until_reachable(database, PATIENCE_SECONDS)
         migrate(database)
     finally:
         database.close()
-    sys.stdout.write("The database has the newest schema.\n")
+    sys.stdout.write("The database schema is up to date.\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Print the OpenAPI document without a server or a database: `python -m app.openapi`. The page's types are made from it."""
+"""Print the OpenAPI document without a server or a database: `python -m app.openapi`. The page's types are generated from it."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from app.main import create_app
 
 
 def main() -> int:
-    """Write the document to the standard output."""
+    """Write the document to standard output."""
     with tempfile.TemporaryDirectory() as directory:
         settings = Settings(
             database_url=f"sqlite:///{directory}/unused.db", data_dir=Path(directory)

@@ -1,4 +1,4 @@
-"""Cursors of job lists: a place as an opaque text, and back."""
+"""Cursors of job lists: encode a place as an opaque text, and decode it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +23,7 @@ def decode_place(session: Session, cursor: str) -> lists.Place:
         microseconds, number = decode_cursor(cursor, 2)
         return lists.Place(_EPOCH + microseconds * _MICROSECOND, number)
     except BadCursor:
-        # Cursors of earlier versions are a number alone.
+        # Cursors of earlier versions contain only a number.
         return lists.find_place_below(session, decode_cursor(cursor, 1)[0])
     except OverflowError as error:
         raise BadCursor("cursor") from error

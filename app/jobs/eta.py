@@ -1,4 +1,4 @@
-"""Time left of a running job: remaining steps, later evaluations, and the rest of the current one."""
+"""Time left for a running job: remaining steps, later evaluations, and the rest of the current one."""
 
 from app.db.tables import Job
 from contracts.job import JobSpec, Phase
@@ -6,7 +6,7 @@ from contracts.plan import count_evaluations_after
 
 
 def eta_seconds(job: Job, spec: JobSpec) -> float | None:
-    """Return the time left in seconds; None while a part of it has not been measured."""
+    """Return the time left in seconds, or None if a part of it has not been measured yet."""
     if job.total_steps is None or job.phase not in {Phase.TRAINING, Phase.EVALUATING}:
         return None
     steps_left = max(0, job.total_steps - job.step)
@@ -18,6 +18,6 @@ def eta_seconds(job: Job, spec: JobSpec) -> float | None:
         return round(training + max(1, evaluations) * (job.eval_seconds or 0.0), 1)
     if job.rows_seconds_left is None:
         return None
-    this_one = (job.rows_seconds or 0.0) + job.rows_seconds_left
-    each = this_one if job.eval_seconds is None else job.eval_seconds
+    current_evaluation = (job.rows_seconds or 0.0) + job.rows_seconds_left
+    each = current_evaluation if job.eval_seconds is None else job.eval_seconds
     return round(job.rows_seconds_left + training + evaluations * each, 1)

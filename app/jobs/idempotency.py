@@ -1,4 +1,4 @@
-"""Idempotency keys: the same POST twice makes one job."""
+"""Idempotency keys: repeating a POST with the same key creates only one job."""
 
 from datetime import datetime, timedelta
 

@@ -1,8 +1,8 @@
-"""SQL of job lists: newest first, ordered by the time of submission and, for equal times, by number.
+"""SQL of job lists, newest first: by time of submission, and by number if the times are equal.
 
-A filter with an index in this order (a time, a status, a label) walks that index, so that a page costs the same among a
-thousand jobs and a million. A filter without one (a search, or a second filter) checks at most MOST_SEARCHED jobs of
-that walk; the cursor continues the search from there.
+A filter with an index in this order (a time, a status, a label) walks that index, so that a page costs the same with a
+thousand jobs as with a million. A filter without such an index (a search, or a second filter) checks at most
+MOST_SEARCHED jobs of that walk per page; the cursor continues the search from there.
 """
 
 import re
@@ -18,7 +18,7 @@ from app.jobs.schemas import JobFilter
 from contracts.job import JobStatus
 
 MOST_SEARCHED = 1000
-"""Most jobs that one page checks for filters without an index."""
+"""Maximum number of jobs that one page checks against filters without an index."""
 _JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 Condition = Callable[[Subquery], ColumnElement[bool]]
 """A condition on a candidate, which is a row of `created_at` and `number`."""
@@ -36,11 +36,11 @@ THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
 
 
 class Found(NamedTuple):
-    """Places of the matching jobs, newest first, and where the search for them ended."""
+    """Places of the matching jobs, newest first, and the place where the search ended."""
 
     places: list[Place]
     searched: int | None = None
-    """Jobs checked, if the search ended before the page was full; None if an index sufficed or the page is full."""
+    """Number of jobs checked, if the search ended before the page was full; None if an index sufficed or the page is full."""
     ended_at: Place | None = None
     """The last job checked, if there are older ones."""
 
@@ -57,13 +57,13 @@ def find_jobs(session: Session, chosen: JobFilter, below: Place | None, limit: i
         return Found(_places(session, _merged(walks, limit)))
     candidates = _merged(walks, MOST_SEARCHED).subquery("candidates")
     conditions = [condition(candidates) for condition in rest]
-    fitting = (
+    matching = (
         select(candidates.c.created_at, candidates.c.number)
         .where(*conditions)
         .order_by(candidates.c.created_at.desc(), candidates.c.number.desc())
         .limit(limit)
     )
-    places = _places(session, fitting)
+    places = _places(session, matching)
     if len(places) == limit:
         return Found(places)
     searched = session.scalar(select(func.count()).select_from(candidates)) or 0
@@ -86,7 +86,7 @@ def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, date
 
 
 def find_place_below(session: Session, number: int) -> Place:
-    """Return the place directly before the newest job below a number, which may be that of a deleted job."""
+    """Return the place from which a list continues with the newest job below this number, which may be a deleted job's."""
     row = session.execute(
         select(Job.created_at, Job.number)
         .where(Job.number < number)
@@ -143,7 +143,7 @@ def _walk_label(label: tuple[str, str], chosen: JobFilter, below: Place | None) 
 
 
 def _merged(walks: Sequence[Select[Any]], limit: int, skipped: int = 0) -> Select[Any]:
-    """Return the newest jobs of all walks; a job is in one of them at most."""
+    """Return the newest jobs of all walks; each job is in at most one walk."""
     if len(walks) == 1:
         return walks[0].limit(limit).offset(skipped or None)
     parts = [walk.limit(limit + skipped).subquery() for walk in walks]
@@ -153,8 +153,8 @@ def _merged(walks: Sequence[Select[Any]], limit: int, skipped: int = 0) -> Selec
     return newest.limit(limit).offset(skipped or None)
 
 
-# Each condition is a scalar subquery: planners look it up for each candidate, and never turn it into a join that reads
-# the whole table.
+# Each condition is a scalar subquery, so that the planner looks it up for each candidate instead of turning it into a
+# join that reads the whole table.
 
 
 def _has_text(search: str) -> Condition:

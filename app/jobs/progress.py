@@ -8,13 +8,13 @@ from contracts.job import Phase
 
 
 class Unchanged(Enum):
-    """The type of UNCHANGED, which None cannot stand in for: None clears a column."""
+    """The type of UNCHANGED. None cannot serve for this, because None clears a column."""
 
     UNCHANGED = "unchanged"
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
-"""Value of a column that is not written."""
+"""Marks a column that is not written."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class JobProgress(Changes):
     rows_seconds_left: float | Unchanged | None = UNCHANGED
 
     def enter(self, phase: Phase) -> "JobProgress":
-        """Return these changes with a new phase, which has counted no rows yet."""
+        """Return these changes with a new phase and cleared row counts."""
         return replace(
             self,
             phase=phase,

@@ -1,7 +1,7 @@
 """SQL of queued jobs: places in the queue, and which job is claimed next.
 
-Every statement walks an index of queued jobs alone, in claim order, and stops after a fixed number of entries: its cost
-does not depend on the length of the queue.
+Every statement walks an index that contains only queued jobs, in claim order, and stops after a fixed number of entries,
+so that its cost does not depend on the length of the queue.
 """
 
 from collections.abc import Sequence
@@ -19,29 +19,31 @@ MOST_PLACES = 1000
 """Highest place that is counted exactly."""
 FAR = MOST_PLACES + 1
 """Returned for any place beyond MOST_PLACES."""
-_WAITS: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
+_IS_QUEUED: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
 _ORDER = (Job.priority.desc(), Job.number)
 
 
 def find_place(session: Session, job: Job) -> int | None:
-    """Return a job's place in its queue; 1 is claimed next. FAR beyond MOST_PLACES, None unless it is queued."""
+    """Return a queued job's place in its queue (1 is claimed next, FAR is beyond MOST_PLACES), or None for other jobs."""
     if job.status is not JobStatus.QUEUED:
         return None
-    waits = select(Job.number).where(_WAITS, Job.queue == job.queue)
+    others = select(Job.number).where(_IS_QUEUED, Job.queue == job.queue)
     ahead = union_all(
-        _first(waits.where(Job.priority > job.priority)),
-        _first(waits.where(Job.priority == job.priority, Job.number < job.number)),
+        _first(others.where(Job.priority > job.priority)),
+        _first(others.where(Job.priority == job.priority, Job.number < job.number)),
     )
     count = session.scalar(select(func.count()).select_from(ahead.subquery()))
     return min(count or 0, MOST_PLACES) + 1
 
 
 def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
-    """Return the places of the queued ones among these jobs, by number; see find_place."""
+    """Return the places of those jobs that are queued, by job number; see find_place."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     places = dict.fromkeys((job.number for job in queued), FAR)
     for queue in {job.queue for job in queued}:
-        order = select(Job.number, Job.priority).where(_WAITS, Job.queue == queue).order_by(*_ORDER)
+        order = (
+            select(Job.number, Job.priority).where(_IS_QUEUED, Job.queue == queue).order_by(*_ORDER)
+        )
         last = session.execute(order.offset(MOST_PLACES - 1).limit(1)).one_or_none()
         near = [
             job.number
@@ -54,19 +56,19 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
         first = order.limit(MOST_PLACES).subquery()
         place = func.row_number().over(order_by=(first.c.priority.desc(), first.c.number))
         placed = select(first.c.number, place.label("place")).subquery()
-        wanted = select(placed.c.number, placed.c.place).where(placed.c.number.in_(near))
-        places.update((number, found) for number, found in session.execute(wanted))
+        near_places = select(placed.c.number, placed.c.place).where(placed.c.number.in_(near))
+        places.update((number, found) for number, found in session.execute(near_places))
     return places
 
 
 def list_queues(session: Session) -> list[str]:
     """Return the queues that have queued jobs."""
-    queues = _distinct(Job.queue, _WAITS)
+    queues = _distinct(Job.queue, _IS_QUEUED)
     return list(session.scalars(select(queues.c.value).order_by(queues.c.value)))
 
 
 def count_claimable(session: Session, queue: str, now: datetime, most: int) -> int:
-    """Return how many jobs of a queue could be claimed now, counted up to `most`."""
+    """Return how many jobs of a queue can be claimed now, at most `most`."""
     claimable = select(Job.number).where(_is_claimable(now), Job.queue == queue).limit(most)
     return session.scalar(select(func.count()).select_from(claimable.subquery())) or 0
 
@@ -92,18 +94,18 @@ def claim_best(
         )
         return store.mark_running(session, best.scalar_subquery(), attempt_id, now)
 
-    def fits(model: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
-        is_left = model.in_(except_models)
-        return ~is_left if only_models is None else ~is_left & model.in_(only_models)
+    def matches(model: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+        is_excluded = model.in_(except_models)
+        return ~is_excluded if only_models is None else ~is_excluded & model.in_(only_models)
 
     if only_models is None and not except_models:
         return claim()
-    head = select(Job.number).where(_WAITS, Job.queue == queue).order_by(*_ORDER)
-    job = claim(fits(Job.model), Job.number.in_(head.limit(MOST_PLACES)))
+    head = select(Job.number).where(_IS_QUEUED, Job.queue == queue).order_by(*_ORDER)
+    job = claim(matches(Job.model), Job.number.in_(head.limit(MOST_PLACES)))
     if job is not None:
         return job
-    # The first thousand jobs need other workers. A matching job may be behind any number of them.
-    models = _distinct(Job.model, _WAITS, Job.queue == queue)
+    # The first thousand jobs need other workers. A matching job may be anywhere behind them.
+    models = _distinct(Job.model, _IS_QUEUED, Job.queue == queue)
     first = (
         select(Job.number)
         .where(_is_claimable(now), Job.queue == queue, Job.model == models.c.value)
@@ -111,7 +113,7 @@ def claim_best(
         .limit(1)
         .scalar_subquery()
     )
-    firsts = select(first).where(fits(models.c.value))
+    firsts = select(first).where(matches(models.c.value))
     ranked = select(Job.model).where(Job.number.in_(firsts)).order_by(*_ORDER)
     for model in session.scalars(ranked).all():
         job = claim(Job.model == model)
@@ -126,7 +128,7 @@ def _first(numbers: Select[int]) -> Select[int]:
 
 
 def _is_claimable(now: datetime) -> ColumnElement[bool]:
-    return _WAITS & or_(Job.not_before.is_(None), Job.not_before <= now)
+    return _IS_QUEUED & or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
 def _distinct(column: InstrumentedAttribute[str], *where: ColumnElement[bool]) -> CTE:

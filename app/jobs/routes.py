@@ -35,7 +35,7 @@ IdempotencyKey = Annotated[
     status_code=201,
     response_model=JobView,
     responses={
-        200: {"model": Plan, "description": "With dry_run: what the job would do."},
+        200: {"model": Plan, "description": "With dry_run: the plan of the job."},
         201: {"headers": LOCATION},
     },
 )
@@ -48,7 +48,7 @@ def create_job(
     dry_run: bool = False,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Submit a job; a repeated request with the same Idempotency-Key returns the same job, and dry_run only checks."""
+    """Submit a job. A repeated request with the same Idempotency-Key returns the same job. dry_run only checks the spec."""
     if dry_run:
         with database.reading() as session:
             plan = service.plan_job(session, spec)
@@ -74,7 +74,7 @@ def list_jobs(
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobPage:
-    """List jobs, newest first; `label` is `key:value`, and a job must have all given labels."""
+    """List jobs, newest first. Each `label` is `key:value`; a job must have all of them."""
     chosen = JobFilter(
         search=search.strip().replace("\0", ""),
         statuses=status,
@@ -96,7 +96,7 @@ async def get_job(
     wait: Annotated[float, Query(ge=0, le=60)] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return a job; `wait` delays the response by up to that many seconds, until the job changes."""
+    """Return a job. With `wait`, wait up to that many seconds for the job to change."""
 
     def read() -> JobView:
         with database.reading() as session:
@@ -118,14 +118,14 @@ async def get_job(
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, database: DatabaseDep, language: LanguageDep) -> JobView:
-    """Cancel a job: at once if it is queued or paused, else once its worker has stopped."""
+    """Cancel a job: immediately if it is queued or paused, otherwise once its worker has stopped."""
     with database.writing() as session:
         return service.cancel_job(session, job_id, language)
 
 
 @router.post("/{job_id}/pause")
 def pause_job(job_id: str, database: DatabaseDep, language: LanguageDep) -> JobView:
-    """Pause a job: at once if it is queued, else once its attempt has written a checkpoint and ended."""
+    """Pause a job: immediately if it is queued, otherwise once its attempt has written a checkpoint and ended."""
     with database.writing() as session:
         return service.pause_job(session, job_id, language)
 
@@ -139,7 +139,7 @@ def resume_job(
     background: BackgroundTasks,
     doorbell: DoorbellDep,
 ) -> JobView:
-    """Queue a paused job again, to resume from its newest checkpoint, or withdraw a pending pause request."""
+    """Queue a paused job again so that it resumes from its newest checkpoint, or withdraw a pending pause request."""
     with database.writing() as session:
         job, queue = service.resume_job(session, job_id, language)
     if queue is not None:
@@ -156,7 +156,7 @@ def retry_job(
     background: BackgroundTasks,
     doorbell: DoorbellDep,
 ) -> JobView:
-    """Queue a failed or cancelled job again, to resume from its newest checkpoint, or start over without one."""
+    """Queue a failed or cancelled job again. It resumes from its newest checkpoint, or starts over if it has none."""
     with database.writing() as session:
         job, queue = service.retry_job(session, job_id, language)
     if queue is not None:
@@ -166,7 +166,7 @@ def retry_job(
 
 @router.delete("/{job_id}")
 def delete_job(job_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedJob:
-    """Delete a job that is not running, with its history and files; disk space is freed before the response."""
+    """Delete a job that is not running, with its history and files. The disk space is free before the response is sent."""
     storage.give_up_reserve()
     with database.writing() as session:
         service.delete_job(session, job_id)
@@ -186,5 +186,5 @@ def _etag(job: JobView) -> str:
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:
-    """Whether the caller already has this state of the job, or named no state, so that it waits for the next change."""
+    """Return whether to wait for the next change: the caller already has this state of the job, or sent no ETag."""
     return if_none_match is None or holds(if_none_match, _etag(job))

@@ -16,11 +16,11 @@ class RowsDone(BaseModel):
     done: int
     total: int
     seconds_left: float | None
-    """Time left in this phase alone; null before the first rows are processed."""
+    """Time left in this phase only; null until the first rows have been processed."""
 
 
 class Progress(BaseModel):
-    """How far a job is."""
+    """Progress of a job."""
 
     step: int
     """Optimizer steps done."""
@@ -28,9 +28,9 @@ class Progress(BaseModel):
     epoch: float | None
     """Passes over the training rows, as a fraction."""
     percent: float | None
-    """Of the optimizer steps."""
+    """Percentage of the optimizer steps done."""
     rows: RowsDone | None = None
-    """Rows of the present phase, while it tokenizes or evaluates; null in every other phase."""
+    """Rows of the current phase while it tokenizes or evaluates; null in other phases."""
 
 
 class JobError(BaseModel):
@@ -45,23 +45,23 @@ class JobError(BaseModel):
 
 
 class JobState(BaseModel):
-    """How a job is doing: a job as users see it, without its spec."""
+    """A job as users see it, without its spec."""
 
     object: Literal["job"] = "job"
     id: str
     name: str | None
     status: JobStatus
     version: int
-    """Counts the job's changes."""
+    """Increases with each change of the job."""
     phase: Phase | None
     """Current phase of the running attempt."""
     progress: Progress
     eta_seconds: float | None
-    """Time left by the recent steps' durations and the evaluation's progress; null while unknown."""
+    """Estimated from the durations of recent steps and the progress of the evaluation; null while unknown."""
     queue_position: int | None
-    """1 is claimed next; null unless queued, and beyond 1,000."""
+    """1 is claimed next. Null if the job is not queued or its position is above 1,000."""
     queue_position_above: int | None = None
-    """1000 where more than 1,000 jobs of the queue are claimed earlier or next; null where the position is known."""
+    """1000 if the job is queued and its position is above 1,000; otherwise null."""
     last_loss: float | None
     eval_loss: float | None
     attempt: int
@@ -70,7 +70,7 @@ class JobState(BaseModel):
     """Whether the worker has been silent for longer than its lease."""
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None
-    """Set from the request to pause until the running attempt has ended with a checkpoint."""
+    """Time of a pause request that is still pending; null once the attempt has ended."""
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -85,11 +85,11 @@ class JobView(JobState):
 
 
 class JobPage(Page[JobView]):
-    """One page of jobs. A page that was searched for may hold fewer than `limit` while there are more."""
+    """One page of jobs. If jobs had to be searched, it may contain fewer than `limit` although there are more."""
 
     searched: int | None = None
-    """Jobs checked for this page, at most 1,000, newest first, if no index covers the filter and the page is not full. With
-    `has_more`, older jobs are not checked yet; `cursor` continues there. Null: the page leaves nothing out."""
+    """Number of jobs checked for this page (newest first, at most 1,000), if no index covers the filter and the page is not
+    full; otherwise null. If `has_more` is true, older jobs have not been checked yet; `cursor` continues with them."""
 
 
 class DeletedJob(BaseModel):
@@ -106,20 +106,20 @@ class Plan(BaseModel):
     object: Literal["plan"] = "plan"
     valid: Literal[True] = True
     spec: JobSpec
-    """With every default filled in."""
+    """The spec with all defaults filled in."""
     train_rows: int | None
-    """Null for a dataset of the hub, which the server does not read."""
+    """Null for a dataset on the hub, which the server does not read."""
     eval_rows: int | None
     steps: int | None
     evaluation: EvaluationCost | None = None
-    """Cost of the evaluations; null if their rows or the training rows are unknown."""
+    """Cost of the evaluations; null if the number of training or evaluation rows is unknown."""
 
 
 class JobFilter(BaseModel):
     """Which jobs to list."""
 
     search: str
-    """Part of the name, the model or the id, in any case; empty fits all."""
+    """Part of the name, the model or the id, ignoring case; an empty text matches every job."""
     statuses: list[JobStatus]
     labels: dict[str, str]
     created_after: datetime | None

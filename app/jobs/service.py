@@ -1,4 +1,4 @@
-"""Rules of jobs: which specs the server accepts, which actions a job allows and when, and how users see it."""
+"""Rules for jobs: which specs the server accepts, and which actions a job allows in which status."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 def plan_job(session: Session, spec: JobSpec) -> Plan:
     """Check a spec against the datasets and models and return its plan. Raises an AppError that names the field."""
-    _refuse_unsafe(spec)
+    _reject_unsafe(spec)
     train = _find_rows(session, spec.dataset.train, "dataset.train")
     separate = None
     if spec.dataset.eval is not None:
@@ -75,9 +75,9 @@ def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[Stored
     now = database_now(session)
     if key is not None:
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-        given = idempotency.reserve_key(session, key, fingerprint, now)
-        if given is not None:
-            return given, False
+        stored = idempotency.reserve_key(session, key, fingerprint, now)
+        if stored is not None:
+            return stored, False
     plan_job(session, spec)
     job = _insert(session, spec, now)
     answer = to_json(get_job(session, job.id, "en"))
@@ -92,7 +92,7 @@ def get_job(session: Session, job_id: str, language: Language) -> JobView:
 
 
 def get_row(session: Session, job_id: str) -> Job:
-    """Return a job as it is stored. Raises JobNotFound."""
+    """Return a job's row. Raises JobNotFound."""
     return _found(store.find_plain, session, job_id)
 
 
@@ -102,14 +102,14 @@ def get_status(session: Session, job_id: str) -> JobStatus:
 
 
 def require_job(session: Session, job_id: str) -> None:
-    """Raise JobNotFound unless there is such a job."""
+    """Raise JobNotFound if the job does not exist."""
     _found(store.find_version, session, job_id)
 
 
 def get_with_summary(
     session: Session, job_id: str, language: Language
 ) -> tuple[JobView, dict[str, Any] | None]:
-    """Return a job and the summary of its last attempt, None without one. Raises JobNotFound."""
+    """Return a job and the summary of its last attempt, or None if there is no summary. Raises JobNotFound."""
     job, lease_expires_at = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
     return view(job, lease_expires_at, place, database_now(session), language), job.summary
@@ -135,7 +135,7 @@ def list_jobs(
 
 
 def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
-    """Cancel a job that is not running at once, else record the request. Raises JobAlreadyEnded."""
+    """Cancel a job immediately if it is not running, otherwise record the request. Raises JobAlreadyEnded."""
     now = database_now(session)
     job = _lock(session, job_id)
     if store.mark_cancelled_before_start(session, job.id, now):
@@ -149,11 +149,11 @@ def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
 
 
 def pause_job(session: Session, job_id: str, language: Language) -> JobView:
-    """Pause a job that is not running at once, else record the request. Raises JobAlreadyEnded, CancelPending."""
+    """Pause a job immediately if it is not running, otherwise record the request. Raises JobAlreadyEnded, CancelPending."""
     now = database_now(session)
     job = _lock(session, job_id)
-    _refuse_ended(job)
-    _refuse_cancelling(job)
+    _reject_ended(job)
+    _reject_cancelling(job)
     if store.mark_paused_before_start(session, job_id):
         events.insert_event(session, job_id, "job_paused", now, step=job.step)
     elif store.mark_pause_requested(session, job_id, now):
@@ -162,14 +162,14 @@ def pause_job(session: Session, job_id: str, language: Language) -> JobView:
 
 
 def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a paused job, or withdraw a pause request. Returns the queue to ring if the job is queued now.
+    """Queue a paused job, or withdraw a pause request. Return the job, and the queue to ring if the job was queued.
 
     Raises JobAlreadyEnded, CancelPending.
     """
     now = database_now(session)
     job = _lock(session, job_id)
-    _refuse_ended(job)
-    _refuse_cancelling(job)
+    _reject_ended(job)
+    _reject_cancelling(job)
     to_ring: str | None = None
     if store.mark_resumed(session, job_id):
         events.insert_event(session, job_id, "job_resumed", now)
@@ -180,9 +180,9 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 
 
 def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
-    """Queue a failed or cancelled job again. Returns the queue to ring if the job is queued now.
+    """Queue a failed or cancelled job again. Return the job, and the queue to ring if the job was queued.
 
-    Does nothing if the job is already queued or running. Raises JobAlreadyEnded (it succeeded), JobPaused,
+    Do nothing if the job is already queued or running. Raises JobAlreadyEnded (it succeeded), JobPaused,
     CancelPending, DatasetGone.
     """
     now = database_now(session)
@@ -192,11 +192,11 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     if job.status is JobStatus.PAUSED:
         raise JobPaused(job=job_id)
     if not job.status.is_final:
-        _refuse_cancelling(job)
+        _reject_cancelling(job)
         return get_job(session, job_id, language), None
     spec = load_stored_spec(job.spec)
-    train = _still_there(session, job_id, spec.dataset.train)
-    separate = _still_there(session, job_id, spec.dataset.eval)
+    train = _require_upload(session, job_id, spec.dataset.train)
+    separate = _require_upload(session, job_id, spec.dataset.eval)
     store.mark_retried(session, job, train, separate)
     events.insert_event(session, job_id, "job_retried", now)
     return get_job(session, job_id, language), job.queue
@@ -220,18 +220,18 @@ def _lock(session: Session, job_id: str) -> Job:
     return job
 
 
-def _refuse_ended(job: Job) -> None:
+def _reject_ended(job: Job) -> None:
     if job.status.is_final:
         raise JobAlreadyEnded(job=job.id, status=job.status.value)
 
 
-def _refuse_cancelling(job: Job) -> None:
+def _reject_cancelling(job: Job) -> None:
     if job.cancel_requested_at is not None:
         raise CancelPending(job=job.id)
 
 
-def _still_there(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
-    """Return the id of an uploaded dataset, None for any other source. Raises DatasetGone if it was deleted."""
+def _require_upload(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
+    """Return the id of an uploaded dataset, or None for another source. Raises DatasetGone if the dataset was deleted."""
     if not isinstance(source, str):
         return None
     if datasets.find_dataset(session, source) is None:
@@ -288,10 +288,10 @@ def _check_model(session: Session, spec: JobSpec) -> None:
         raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
 
 
-def _refuse_unsafe(spec: JobSpec) -> None:
-    """Reject characters that must not reach a terminal or a page, in any text of a new job.
+def _reject_unsafe(spec: JobSpec) -> None:
+    """Raise UnsafeCharacter if a text of a new job contains a character that must not reach a terminal or a page.
 
-    The contract accepts them, because stored jobs of an earlier version may contain some and must still load and run.
+    The contract accepts such characters, because jobs stored by an earlier version may contain some and must still load and run.
     """
     for field, text in _texts("", spec.model_dump(mode="json")):
         character = find_unsafe(text)
@@ -300,7 +300,7 @@ def _refuse_unsafe(spec: JobSpec) -> None:
 
 
 def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield each text of plain data, keys included, with the dotted path of its field."""
+    """Yield the dotted path and the content of each text in plain data, including the keys."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):

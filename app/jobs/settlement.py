@@ -23,17 +23,17 @@ MAX_LOSSES = 3
 
 @dataclass(frozen=True)
 class Settlement:
-    """An ended attempt and its locked job. Each public method moves the job and returns its new status."""
+    """An ended attempt and its locked job. Each public method changes the job's status and returns the new one."""
 
     session: Session
     attempt: HeldAttempt
     job: Job
     now: datetime
     retry_seconds: float
-    """Wait before the first retry; it doubles with each consecutive loss."""
+    """Delay before the first retry; doubles with each consecutive loss."""
 
     def apply_outcome(self, outcome: Outcome, summary: Summary | None) -> JobStatus:
-        """Apply the outcome that the worker reported. A success needs its summary."""
+        """Apply the outcome that the worker reported. A success requires a summary."""
         match outcome.status:
             case "succeeded":
                 assert summary is not None  # noqa: S101  # finish_attempt rejects a success without one
@@ -51,7 +51,7 @@ class Settlement:
     def apply_loss(self, code: str = "attempt_lost") -> JobStatus:
         """Apply the loss of the attempt's worker, and record it as an event with this code.
 
-        The first loss in a row is retried at once: the job has already waited for the worker.
+        The first loss in a row is retried immediately, because the job has already waited for the worker.
         """
         attempt = self.attempt
         silent_seconds = round((self.now - attempt.synced_at).total_seconds())
@@ -106,9 +106,9 @@ class Settlement:
         return self._pause_or_queue(step=self.attempt.last_step or 0, wait_seconds=wait_seconds)
 
     def _pause_or_queue(self, *, step: int, wait_seconds: float = 0.0) -> JobStatus:
-        """Pause the job if a user has asked for it, else queue it again.
+        """Pause the job if a pause request is pending, otherwise queue it again.
 
-        The job's row decides, not the outcome: the request may have been withdrawn since the worker read it.
+        The job's row is authoritative, not the outcome, because the request may have been withdrawn since the worker read it.
         """
         if self.job.cancel_requested_at is None and self.job.pause_requested_at is not None:
             store.mark_paused(self.session, self.attempt)

@@ -1,4 +1,4 @@
-"""SQL of jobs. Each transition is one UPDATE guarded by the status it starts from; None means that the guard failed."""
+"""SQL of jobs. Each transition is one UPDATE that checks the current status; it returns None if the check fails."""
 
 import functools
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
 def mark_running(
     session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
 ) -> Job | None:
-    """Queued → running: assign the job of that number to an attempt. One statement, so only one rival wins."""
+    """Queued → running: assign the job with this number to an attempt. A single statement, so only one of several claims wins."""
     return _move(
         session,
         (Job.number == number, Job.status == JobStatus.QUEUED),
@@ -179,7 +179,7 @@ def mark_pause_withdrawn(session: Session, job_id: str) -> Job | None:
 
 
 def mark_paused_before_start(session: Session, job_id: str) -> Job | None:
-    """Queued → paused: no process runs it."""
+    """Queued → paused: no process is running the job."""
     return _move(
         session,
         (Job.id == job_id, Job.status == JobStatus.QUEUED),
@@ -198,7 +198,7 @@ def mark_resumed(session: Session, job_id: str) -> Job | None:
 def mark_retried(
     session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
 ) -> Job | None:
-    """Failed or cancelled → queued; the count of losses starts again at 0."""
+    """Failed or cancelled → queued; resets the number of losses."""
     return _move(
         session,
         (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
@@ -226,7 +226,7 @@ def delete_job(session: Session, job_id: str) -> bool:
 
 
 def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Queued or paused → cancelled: no process runs it."""
+    """Queued or paused → cancelled: no process is running the job."""
     return _move(
         session,
         (Job.id == job_id, Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])),
@@ -287,7 +287,7 @@ def mark_queued_again(
 
 
 def count_loss(session: Session, job: Job) -> int:
-    """Count a loss of the job's worker; return the number of consecutive losses without a new checkpoint."""
+    """Record the loss of the job's worker; return the number of consecutive losses without a new checkpoint."""
     losses = 1 if job.checkpoint_step > job.lost_checkpoint_step else job.losses + 1
     session.execute(
         update(Job)

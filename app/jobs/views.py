@@ -1,4 +1,4 @@
-"""A stored job as users see it."""
+"""Converts a stored job to the form that users see."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ def view(
     now: datetime,
     language: Language,
 ) -> JobView:
-    """Return a job with when its lease ends, its place in the queue and the server's time."""
+    """Return a job as users see it. `now` is the database's time, `place` the job's place in its queue."""
     is_far = place is not None and place > queue.MOST_PLACES
     spec = load_stored_spec(job.spec)
     return JobView(

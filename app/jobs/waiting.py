@@ -1,4 +1,4 @@
-"""Waits: long polls that wait for a job to change. One query of the database serves all of them.
+"""Waits: long polls that wait for a job to change. One database query serves all of them.
 
 A long poll holds neither a thread nor a database connection. A single task reads the versions of all awaited jobs a few
 times a second, and wakes the polls whose job has a new version.
@@ -18,7 +18,7 @@ from app.jobs import store
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.25
+QUERY_SECONDS = 0.25
 """Time between two queries."""
 
 
@@ -30,53 +30,56 @@ class Waits:
         self._stopping = stopping
         self._limiter = CapacityLimiter(1)
         self._waiting: dict[asyncio.Event, tuple[str, int]] = {}
-        """Event that wakes a poll, with its job and the version that its client knows."""
+        """For each poll: the event that wakes it, its job, and the version that its client has."""
         self._watching: asyncio.Task[None] | None = None
 
     async def wait_for_change(
         self, request: Request, job_id: str, version: int, seconds: float
     ) -> None:
-        """Return when the job is not at this version, the time is over, the client is gone, or the server stops."""
-        news = asyncio.Event()
-        self._waiting[news] = (job_id, version)
+        """Return when the job no longer has this version, the time has elapsed, the client has disconnected, or the server stops."""
+        changed = asyncio.Event()
+        self._waiting[changed] = (job_id, version)
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
-        ends = [asyncio.create_task(news.wait()), asyncio.create_task(_leave(request))]
+        ends = [
+            asyncio.create_task(changed.wait()),
+            asyncio.create_task(_wait_for_disconnect(request)),
+        ]
         try:
             await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in ends:
                 each.cancel()
-            del self._waiting[news]
+            del self._waiting[changed]
 
     async def _watch(self) -> None:
         """Query until no poll is waiting."""
         while self._waiting:
             try:
-                await self._look()
+                await self._query()
             except SQLAlchemyError as error:
-                log.warning("long polls wait for the database", error=str(error))
+                log.warning("long polls cannot read the database", error=str(error))
             except Exception:
                 # One failed query must not end every wait.
-                log.exception("a look for the long polls failed")
-            await asyncio.sleep(LOOK_SECONDS)
+                log.exception("the query for long polls failed")
+            await asyncio.sleep(QUERY_SECONDS)
 
-    async def _look(self) -> None:
+    async def _query(self) -> None:
         versions: dict[str, int] = {}
         waiting = dict(self._waiting)
         if not self._stopping.is_set():
             job_ids = list({job_id for job_id, _ in waiting.values()})
             versions = await to_thread.run_sync(self._versions, job_ids, limiter=self._limiter)
-        for news, (job_id, version) in waiting.items():
+        for changed, (job_id, version) in waiting.items():
             if self._stopping.is_set() or versions.get(job_id) != version:
-                news.set()
+                changed.set()
 
     def _versions(self, job_ids: Sequence[str]) -> dict[str, int]:
         with self._database.reading() as session:
             return store.list_versions(session, job_ids)
 
 
-async def _leave(request: Request) -> bool:
+async def _wait_for_disconnect(request: Request) -> bool:
     """Return once the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

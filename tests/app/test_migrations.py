@@ -43,10 +43,10 @@ def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
 
 def test_a_database_of_an_earlier_version_is_refused(empty_url: str) -> None:
     database = Database(empty_url)
-    assert "the database is at schema empty" in str(missing_migrations(database))
+    assert "the database schema is empty" in str(missing_migrations(database))
     migrate(database, "0004")
 
-    assert "the database is at schema 0004" in str(missing_migrations(database))
+    assert "the database schema is 0004" in str(missing_migrations(database))
     database.close()
 
 
