@@ -106,7 +106,7 @@ class Doorbell:
 
 
 def is_ring_due(session: Session, queue: str, now: datetime, interval_seconds: float) -> bool:
-    """Claim the right to ring a queue. Return True to only one process per interval."""
+    """Claim the right to ring a queue. Return True for only one process per interval."""
     if insert_missing(session, Bell, [{"queue": queue, "rung_at": now}]):
         return True
     claimed = session.execute(

@@ -1,1 +1,1 @@
-"""Code that every Stepline program needs as a process: its variables, protection from inspection, death with its parent."""
+"""Code that every Stepline process needs: its environment variables, protection from inspection, and ending with its parent."""

@@ -1,7 +1,7 @@
-"""Which environment variables a process gets, as groups of names, so that a secret reaches only the process that needs it.
+"""Groups of environment variables. Each process gets only the groups that it needs, so that no other process gets its secrets.
 
-A name that ends in `*` matches every name with that prefix. A name that looks like a secret's never matches a prefix: it must
-be listed in full.
+A name that ends in `*` matches every name with that prefix. A name that looks like that of a secret never matches a prefix; it
+must be listed in full.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ COMPUTE = (
     "CUBLAS_*",
     "CUDNN_*",
     "NCCL_*",
-    "NVIDIA_VISIBLE_DEVICES",  # not NVIDIA_*: some of those are keys of services
+    "NVIDIA_VISIBLE_DEVICES",  # not NVIDIA_*: some of those are API keys
     "NVIDIA_DRIVER_CAPABILITIES",
     "NVIDIA_TF32_OVERRIDE",
     "BNB_*",
@@ -75,7 +75,7 @@ _SECRETS = ("*_TOKEN", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "*_KEY", "*_KEY
 
 
 def choose(environ: Mapping[str, str], *names: str) -> dict[str, str]:
-    """Return the variables whose names are listed, or match a prefix and do not look like a secret's."""
+    """Return the variables whose names are listed, or match a prefix and do not look like those of secrets."""
     return {name: value for name, value in environ.items() if _is_chosen(name, names)}
 
 

@@ -1,4 +1,4 @@
-"""A process that must not outlive the one that started it. Linux only."""
+"""Ends a process when its parent ends. Linux only."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from processes.prctl import Option, prctl
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends; the signal survives an exec."""
+    """Have the kernel kill this process when the thread that started it ends; this setting survives an exec."""
     prctl(Option.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent_pid:  # it was gone before we asked
+    if os.getppid() != parent_pid:  # the parent ended before the call
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,11 +1,11 @@
-"""What a process asks of the kernel for itself. Linux only."""
+"""Sets options of this process with prctl(2). Linux only."""
 
 import ctypes
 from enum import IntEnum
 
 
 class Option(IntEnum):
-    """Options of prctl(2), by their names and numbers in <linux/prctl.h>."""
+    """Options of prctl(2), with their names and numbers from <linux/prctl.h>."""
 
     PR_SET_PDEATHSIG = 1
     PR_SET_DUMPABLE = 4

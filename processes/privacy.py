@@ -1,8 +1,8 @@
 """Prevents other processes of the same user from inspecting this one: its environment, its memory, its open files.
 
 The training program runs as its worker's user, so the kernel would let it read `/proc/PARENT/environ`, which contains the
-worker's tokens. If a process is not dumpable, only processes with CAP_SYS_PTRACE can inspect it: root, but no
-ordinary user. A fork inherits this; a process that execs another program has to call this again. Linux only.
+worker's tokens. If a process is not dumpable, only processes with CAP_SYS_PTRACE can inspect it: those of root, but not
+those of ordinary users. A forked process inherits this; after an exec, the new program must call it again. Linux only.
 """
 
 import sys
@@ -15,7 +15,7 @@ ALLOW_TRACING = "STEPLINE_ALLOW_TRACING"
 
 
 def keep_private(environ: Mapping[str, str]) -> None:
-    """Make this process unreadable to others of its user, unless its environment allows tracing."""
+    """Prevent other processes of the same user from inspecting this one, unless the environment allows tracing."""
     if sys.platform != "linux" or environ.get(ALLOW_TRACING, "").lower() in {"1", "true", "yes"}:
         return
     prctl(Option.PR_SET_DUMPABLE, 0)

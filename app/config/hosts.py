@@ -1,7 +1,7 @@
-"""Host names and addresses that this server accepts: the defence against DNS rebinding.
+"""Host names and addresses that this server accepts, as a defence against DNS rebinding.
 
-A page at http://evil.example can let its own name resolve to this server's address. The browser then takes the server
-for evil.example, and the page may read and change everything. The request gives it away: its Host is evil.example.
+A page at http://evil.example can make its own name resolve to this server's address. The browser then treats the server
+as evil.example, and the page can read and change everything. Such requests have the Host evil.example.
 """
 
 import ipaddress
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LONGEST_HOST = 253
-"""Characters of a DNS name (RFC 1035)."""
+"""Maximum length of a DNS name (RFC 1035)."""
 _AUTHORITY = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9_.-]+))(?::(?P<port>[0-9]{0,5}))?"
 )
@@ -25,10 +25,10 @@ class MalformedHost(ValueError):
 
 @dataclass(frozen=True)
 class Authority:
-    """A host and a port, as a URL or a Host header names them."""
+    """A host and an optional port, as in a URL or a Host header."""
 
     host: str
-    """In lower case, without brackets and final dot; an address in its canonical form."""
+    """In lower case, without brackets or a trailing dot; an address is in its canonical form."""
     port: int | None
 
 
@@ -52,13 +52,13 @@ def parse_address(host: str) -> Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is a loopback address, which no other machine can reach."""
+    """Return whether a host is a loopback address, which no other machine can reach."""
     address = parse_address(host)
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def parse_pattern(text: str) -> str:
-    """Return an entry of STEPLINE_ALLOWED_HOSTS in its plain form: a host, `*.suffix` or `*`. Raises ValueError."""
+    """Return an entry of STEPLINE_ALLOWED_HOSTS in normal form: a host, `*.suffix` or `*`. Raises ValueError."""
     if text == "*":
         return text
     prefix = "*." if text.startswith("*.") else ""
@@ -69,19 +69,19 @@ def parse_pattern(text: str) -> str:
         authority = None
     if authority is None or authority.port is not None:
         raise ValueError(
-            f"{text!r} is not a host; write names or addresses alone, without scheme, port or path, "
+            f"{text!r} is not a host; use a name or an address without scheme, port or path, "
             "such as gpu-box, *.example.org or 192.0.2.7"
         )
     return prefix + authority.host
 
 
 class AllowedHosts:
-    """The hosts that a request may name: loopback, the address that the server listens on, and those of the settings."""
+    """The hosts that a request may name: loopback, the address that the server listens on, and those in the settings."""
 
     def __init__(self, listens_on: str, patterns: Iterable[str] = ()) -> None:
         address = parse_address(listens_on)
         # A server that listens on all addresses is reachable at any of them, and at those that a router or a container
-        # publishes. No setting has to list them: an address in Host was not resolved by DNS, so rebinding is impossible.
+        # publishes. They need no setting: an address in Host was not resolved by DNS, so rebinding is impossible.
         self._any_address = address is not None and address.is_unspecified
         patterns = list(patterns)
         self._exact = {str(address or listens_on.lower())}
@@ -90,7 +90,7 @@ class AllowedHosts:
         self._any = "*" in patterns
 
     def __contains__(self, host: str) -> bool:
-        """Whether the server accepts requests for this host, which comes from parse_authority."""
+        """Return whether the server accepts requests for this host, as parse_authority returns it."""
         if self._any or host in self._exact or is_loopback(host):
             return True
         if parse_address(host) is not None:
@@ -111,5 +111,5 @@ def _plain(v6: str | None, name: str | None) -> str:
 
 
 def _unmapped(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one may stand for, as in ::ffff:127.0.0.1."""
+    """Return the IPv4 address in an IPv4-mapped IPv6 address, such as ::ffff:127.0.0.1; return other addresses unchanged."""
     return getattr(address, "ipv4_mapped", None) or address

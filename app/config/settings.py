@@ -1,4 +1,4 @@
-"""Settings of the server process, read from the environment once, in main. Names begin with STEPLINE_."""
+"""Settings of the server process, read from the environment once, in main. The variables begin with STEPLINE_."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -33,7 +33,7 @@ def _network(value: str) -> str:
         return str(ip_network(value, strict=False))
     except ValueError:
         raise ValueError(
-            f"{value!r} is not an address or a network, such as 192.0.2.7 or 10.0.0.0/8; names do not count"
+            f"{value!r} is not an address or a network, such as 192.0.2.7 or 10.0.0.0/8; host names are not accepted"
         ) from None
 
 
@@ -55,55 +55,55 @@ class Settings(BaseSettings):
     cors_origins: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_origins)
     ] = []
-    """Origins of web clients elsewhere, separated by commas; none by default."""
+    """Other origins whose web pages may use the API, separated by commas; none by default."""
     allowed_hosts: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)
     ] = []
-    """Host names and addresses of this server besides localhost and `host`, separated by commas; `*.suffix`, `*`."""
+    """Names and addresses of this server in addition to localhost and `host`, separated by commas; may be `*.suffix` or `*`."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0 selects a free port."""
     allow_remote: bool = False
-    """Whether listening beyond this machine is intended; else the server logs a warning."""
+    """Whether other machines are meant to reach the server. If false, the server logs a warning when they can."""
     doorbell: bool = True
     """Whether the server rings for workers."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
     """Largest dataset, artifact or checkpoint file that the server accepts."""
 
     header_seconds: float = Field(20, gt=0)
-    """Longest time until the head of a request has arrived."""
+    """Time limit for the head of a request."""
     idle_seconds: float = Field(75, gt=0)
-    """Time after which a connection without a request is closed."""
+    """Time after which an idle connection is closed."""
     progress_seconds: float = Field(60, gt=0)
-    """Window in which a request's body must arrive, or a response be read, by `progress_bytes`."""
+    """Length of a window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int = Field(16 * 1024, ge=1, le=64 * 1024)
-    """Fewest bytes in each window; the default is 273 bytes a second."""
+    """Minimum bytes per window; the defaults amount to 273 bytes per second."""
     connections_per_peer: int = Field(1000, ge=0)
-    """Most connections of one address; 0 is no limit."""
+    """Maximum connections per address; 0 means no limit."""
     streams_per_peer: int = Field(200, ge=0)
-    """Most streams and long polls of one address; 0 is no limit."""
+    """Maximum streams and long polls per address; 0 means no limit."""
     streams: int = Field(1000, ge=0)
-    """Most streams and long polls of all addresses together; 0 is no limit."""
+    """Maximum streams and long polls of all addresses together; 0 means no limit."""
     trusted_proxies: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)
     ] = []
-    """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto count."""
+    """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
 
     flush_seconds: float = Field(0.5, gt=0)
-    """Longest time that a worker holds back a new record."""
+    """Longest time that a worker delays a new record."""
     sync_seconds: float = Field(10, gt=0)
-    """Longest time between two syncs of a worker with nothing new."""
+    """Longest time between two syncs if a worker has nothing new."""
     lease_seconds: float = Field(45, gt=0)
     """Silence after which an attempt is shown as unreachable."""
     takeover_seconds: float = Field(180, gt=0)
-    """Silence after which an attempt is lost and its job queued again."""
+    """Silence after which an attempt is lost and its job is queued again."""
     sweep_seconds: float = Field(10, gt=0)
     """Time between two sweeps."""
     ring_seconds: float = Field(30, gt=0)
-    """Time after which a queue with waiting jobs is rung again; also the life of a ring."""
+    """Time after which the server rings again for a queue with waiting jobs; also the lifetime of a ring."""
     retry_seconds: float = Field(10, ge=0)
-    """Wait before a lost or killed attempt's job is taken again; doubled at each further loss."""
+    """Delay before a job can be claimed again after a failed attempt or a second loss in a row; doubles each further time."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -61,7 +61,7 @@ def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[boo
     return column == bindparam(None, value, type_=column.type, literal_execute=True)
 
 
-def says_disk_full(error: Exception) -> bool:
+def is_disk_full(error: Exception) -> bool:
     """Whether the database failed because its disk is full."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, sqlite3.Error):

@@ -1,1 +1,1 @@
-"""What every request passes before its route: connections and their limits, allowed hosts and origins, request ids. Nothing about jobs."""
+"""Handling of every request before its route: connections and their limits, allowed hosts and origins, request ids. Nothing about jobs."""

@@ -1,9 +1,9 @@
 """Connection: uvicorn's HTTP/1.1 protocol with deadlines, a per-peer cap, and errors in the API's JSON format.
 
 uvicorn closes a connection only if it is idle after a response. A client that sends nothing, sends only part of a
-request, or never reads the response would hold its connection forever. Here each connection is in one phase at a time, derived
-from the parser's state after each event, and each phase but one has a deadline. The phase in which the application
-is working has none: the server is not waiting for the client, and long polls and streams may take a long time.
+request, or never reads the response could keep its connection open forever. Here, each connection is in one phase at a time,
+derived from the parser's state after each event. Each phase has a deadline except the one in which the application is
+working: the server is not waiting for the client then, and long polls and streams may take a long time.
 """
 
 import asyncio
@@ -39,17 +39,17 @@ from app.http.language import choose_language
 log = structlog.get_logger(__name__)
 
 MOST_HEAD_BYTES = 16 * 1024
-"""Longest request line and headers together."""
+"""Maximum length of the request line and the headers together."""
 LINGER_SECONDS = 2.0
-"""Time for a rejected client to read the error. Closing at once would reset the connection and lose the response."""
-MOST_REFUSED = 32
-"""How many of a peer's connections over the cap may be sent an error at once; any beyond that are closed without a response."""
+"""Time for a rejected client to read the error. Closing immediately would reset the connection and lose the response."""
+MOST_REJECTED = 32
+"""Maximum number of a peer's connections over the cap that get an error response; further ones are closed without a response."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
 
 class Phase(enum.Enum):
-    """What a connection waits for."""
+    """What a connection is waiting for."""
 
     IDLE = enum.auto()
     """The first byte of another request."""
@@ -104,13 +104,13 @@ class Connection(H11Protocol):
         count, most = self.peers[self._peer], self.limits.per_peer
         if not most or count <= most:
             self._begin(Phase.HEAD)
-        elif count <= most + MOST_REFUSED:
-            self._refuse(TooManyConnections(limit=most))
+        elif count <= most + MOST_REJECTED:
+            self._reject(TooManyConnections(limit=most))
         else:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop counting the connection and cancel its timer."""
         self._is_lost = True
         self.peers[self._peer] -= 1
         if not self.peers[self._peer]:
@@ -130,7 +130,7 @@ class Connection(H11Protocol):
             head = self.conn.trailing_data[0] + data
             if len(head) > MOST_HEAD_BYTES and not _HEAD_END.search(head, 0, MOST_HEAD_BYTES):
                 # The parser has the same limit, but accepts a longer head if the last chunk completes it.
-                self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
+                self._reject(HeadTooLarge(limit=MOST_HEAD_BYTES))
                 return
         if self._phase is Phase.BODY:
             self._bytes += len(data)
@@ -163,10 +163,10 @@ class Connection(H11Protocol):
         error = sys.exception()
         if isinstance(error, h11.RemoteProtocolError):
             if error.error_status_hint == 431:
-                self._refuse(HeadTooLarge(limit=MOST_HEAD_BYTES))
+                self._reject(HeadTooLarge(limit=MOST_HEAD_BYTES))
                 return
-            msg = str(error).partition(": bytearray(")[0].rstrip(".")  # not the client's bytes
-        self._refuse(InvalidHttp(problem=msg))
+            msg = str(error).partition(": bytearray(")[0].rstrip(".")  # without the client's bytes
+        self._reject(InvalidHttp(problem=msg))
 
     # Phases and deadlines
 
@@ -186,9 +186,9 @@ class Connection(H11Protocol):
             return Phase.SEND
         if self.conn.their_state is h11.IDLE:
             return Phase.HEAD if self._has_head_begun else Phase.IDLE
-        # While the application does not read, uvicorn stops reading: the client cannot send, so no deadline applies.
-        is_held_up = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if self.conn.their_state is h11.SEND_BODY and not is_held_up:
+        # While the application does not read, uvicorn stops reading too. The client cannot send, so no deadline applies.
+        is_paused = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if self.conn.their_state is h11.SEND_BODY and not is_paused:
             return Phase.BODY
         return Phase.WORK
 
@@ -201,7 +201,7 @@ class Connection(H11Protocol):
 
     def _begin(self, phase: Phase) -> None:
         self._phase = phase
-        self._bytes = self._untaken() if phase is Phase.SEND else 0
+        self._bytes = self._count_unread() if phase is Phase.SEND else 0
         seconds = {
             Phase.IDLE: self.limits.idle_seconds,
             Phase.HEAD: self.limits.header_seconds,
@@ -239,22 +239,24 @@ class Connection(H11Protocol):
             ):  # browsers open connections in advance, and do not expect a response
                 self.transport.close()
             case Phase.HEAD:
-                self._refuse(HeadTimeout(seconds=self.limits.header_seconds))
+                self._reject(HeadTimeout(seconds=self.limits.header_seconds))
             case Phase.BODY if self._bytes < self.limits.progress_bytes:
-                self._refuse(
+                self._reject(
                     BodyTimeout(
                         seconds=self.limits.progress_seconds, bytes=self.limits.progress_bytes
                     )
                 )
-            case Phase.SEND if self._bytes - self._untaken() < self.limits.progress_bytes:
-                log.info("connection cut", reason="the client does not read", peer=self._peer)
+            case Phase.SEND if self._bytes - self._count_unread() < self.limits.progress_bytes:
+                log.info(
+                    "connection aborted", reason="the client reads too slowly", peer=self._peer
+                )
                 self.transport.abort()
             case Phase.BODY | Phase.SEND:
                 self._begin(self._phase)  # the client made progress: start another window
             case Phase.LINGER:
                 self.transport.abort()
 
-    def _untaken(self) -> int:
+    def _count_unread(self) -> int:
         """Return how many written bytes are still in this process or not yet acknowledged by the client."""
         waiting = self.transport.get_write_buffer_size()
         try:
@@ -264,20 +266,20 @@ class Connection(H11Protocol):
             return waiting
         return waiting + int(queued)
 
-    # Refusals
+    # Rejections
 
-    def _refuse(self, error: AppError) -> None:
+    def _reject(self, error: AppError) -> None:
         """Send an error unless a response has begun, and close the connection."""
-        log.info("connection refused", reason=error.code, peer=self._peer)
+        log.info("connection rejected", reason=error.code, peer=self._peer)
         if self.transport.is_closing():
             return
-        is_answered = self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}
+        has_response = self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}
         scope = self.scope if self.conn.our_state is h11.SEND_RESPONSE else None
         if self.cycle is not None and not self.cycle.response_complete:
             # The application sees a disconnect, and uvicorn drops its response.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if is_answered:
+        if has_response:
             self.transport.close()
             self._watch()
             return
@@ -315,7 +317,7 @@ class Connection(H11Protocol):
 
 
 class _Flow(FlowControl):
-    """Flow control that reports when the application wants to read."""
+    """Flow control that calls `on_reading` when the application resumes reading."""
 
     def __init__(self, transport: asyncio.Transport, on_reading: Callable[[], None]) -> None:
         super().__init__(transport)

@@ -1,7 +1,7 @@
 """The guard before every route: rejects requests that a web page of another origin made a browser send.
 
-It looks at Host (hosts.py), then at Origin and Sec-Fetch-Site (origins.py). Requests of programs pass: an attacker who
-can run one needs no browser.
+It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from programs pass, because an attacker
+who can run a program does not need a browser.
 """
 
 import structlog
@@ -17,14 +17,14 @@ from app.http.language import choose_language
 log = structlog.get_logger(__name__)
 
 SHOWN = 200
-"""Characters of a header that are quoted."""
+"""Maximum number of characters that an error quotes from a header."""
 INTERNAL = "/internal/"
-"""Routes of workers. They accept any host: each request carries a token that no page has, and a worker that calls the
-server by a name nobody listed must not lose its training when the server is upgraded."""
+"""Routes of workers. They accept any host, because each request carries a token that no page has. Besides, a worker whose
+name for the server is not in STEPLINE_ALLOWED_HOSTS must not lose its training when the server is upgraded."""
 
 
 class Guard:
-    """ASGI middleware. It comes after CORS, so that a named origin can read why it was rejected."""
+    """ASGI middleware. It runs after CORS, so that pages of the configured origins can read the error."""
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, origins: TrustedOrigins) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class Guard:
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or respond with 400, 421 or 403."""
+        """Forward a request, or respond with 400, 421 or 403."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -61,7 +61,7 @@ class Guard:
 
 
 def _read_host(scope: Scope, headers: Headers) -> Authority | None:
-    """Return the host of a request; None for HTTP/1.0, where it may be missing: health checks speak it, browsers do not."""
+    """Return the host of a request, or None if an HTTP/1.0 request has none. Health checks use HTTP/1.0, browsers do not."""
     given = headers.getlist("host")
     if not given and scope["http_version"] == "1.0":
         return None

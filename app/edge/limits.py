@@ -15,15 +15,15 @@ class ConnectionLimits:
     idle_seconds: float
     """From the end of a response to the first byte of the next request."""
     progress_seconds: float
-    """The window in which a body must arrive, or a response be taken, by at least `progress_bytes`."""
+    """Length of a window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int
-    """At most uvicorn's buffer of 64 KiB: a window that the application ends by not reading then made progress."""
+    """At most 64 KiB, uvicorn's buffer: if the client fills the buffer because the application does not read, that is enough progress."""
     per_peer: int
-    """Most connections of one peer; 0 is no limit."""
+    """Maximum number of connections per peer; 0 means no limit."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the limits that the settings give."""
+        """Return the limits from the settings."""
         return cls(
             settings.header_seconds,
             settings.idle_seconds,

@@ -89,32 +89,32 @@ def _ids(scope: Scope) -> dict[str, str]:
 def _limited(scope: Scope, receive: Receive, max_upload_bytes: int) -> Receive:
     """Return a `receive` that raises once the body is longer than its route allows.
 
-    The limit is looked up when the body is read: by then the router has put the route into the scope.
+    The limit is looked up when the body is read, because the router has put the route into the scope by then.
     """
-    taken = 0
+    received = 0
 
     async def receive_counted() -> Message:
-        nonlocal taken
+        nonlocal received
         limit = body_kind(scope).limit_bytes(max_upload_bytes)
-        if taken == 0 and _announced_bytes(scope) > limit:
-            # Before the first call of `receive`, which makes uvicorn send "100 Continue" to a client that waits for it.
+        if received == 0 and _declared_bytes(scope) > limit:
+            # Checked before the first call of `receive`, which makes uvicorn send "100 Continue" to a waiting client.
             raise _too_large(limit)
         message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
+        received += len(message.get("body", b""))
+        if received > limit:
             raise _too_large(limit)
         return message
 
     return receive_counted
 
 
-def _announced_bytes(scope: Scope) -> int:
+def _declared_bytes(scope: Scope) -> int:
     """Return the request's Content-Length, 0 if it has none."""
     given = Headers(scope=scope).get("content-length", "")
     return int(given) if given.isascii() and given.isdecimal() else 0
 
 
 def _too_large(limit: int) -> HTTPException:
-    # Not BodyTooLarge: FastAPI answers 400 for any other exception while it reads a body. app/http/handlers.py turns it
-    # into the one error shape.
+    # Not BodyTooLarge: while FastAPI reads a body, it responds 400 to any exception but HTTPException.
+    # app/http/handlers.py converts this one to the standard error body.
     return HTTPException(status_code=413, detail=str(limit))

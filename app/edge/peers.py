@@ -1,4 +1,4 @@
-"""Peers, which are the addresses that connections come from, and how much each of them may hold open."""
+"""Peers (the addresses that connections come from), and a limit on the streams that each may keep open."""
 
 import contextlib
 import ipaddress
@@ -10,11 +10,11 @@ from fastapi import Request
 from app.errors.kinds import StreamsFull, TooManyStreams
 
 IPV6_PREFIX = 64
-"""Bits of an IPv6 address that name a network. One host can use every address of its network."""
+"""Bits of an IPv6 address that identify its network. A host can use any address of its network."""
 
 
 def peer_of(client: tuple[str, int] | None) -> str:
-    """Return the peer of an ASGI `client`, host and port: an IPv4 address, an IPv6 /64 network, or "" if it is not known."""
+    """Return the peer of an ASGI `client` (host and port): an IPv4 address, an IPv6 /64 network, or "" if unknown."""
     host = client[0] if client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -28,7 +28,7 @@ def peer_of(client: tuple[str, int] | None) -> str:
 
 
 class Slots:
-    """Limits how many streams and long polls are open, in total and per peer; a limit of 0 is no limit."""
+    """Limits how many streams and long polls are open, in total and per peer; 0 means no limit."""
 
     def __init__(self, most: int, most_per_peer: int) -> None:
         self._most = most
@@ -38,12 +38,12 @@ class Slots:
 
     @property
     def held(self) -> int:
-        """How many are taken."""
+        """Number of slots in use."""
         return self._total
 
     @contextlib.contextmanager
     def hold(self, peer: str) -> Iterator[None]:
-        """Take a slot for the length of a block. Raises TooManyStreams or StreamsFull if there is none."""
+        """Hold a slot for the duration of the block. Raises TooManyStreams or StreamsFull if none is free."""
         if self._most_per_peer and self._held[peer] >= self._most_per_peer:
             raise TooManyStreams(limit=self._most_per_peer)
         if self._most and self._total >= self._most:
@@ -60,7 +60,7 @@ class Slots:
 
 
 async def hold_slot(request: Request) -> AsyncIterator[None]:
-    """Hold a slot from before the request is handled until its response has ended. A dependency of routes."""
+    """Hold a slot while the request is handled and its response is sent. A dependency for routes."""
     slots: Slots = request.app.state.slots
     with slots.hold(peer_of(request.client)):
         yield

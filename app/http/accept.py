@@ -1,17 +1,17 @@
-"""The weighted lists of Accept, Accept-Language and Accept-Encoding (RFC 9110, section 12.4.2)."""
+"""Parses the weighted lists of Accept, Accept-Language and Accept-Encoding (RFC 9110, section 12.4.2)."""
 
 import re
 from collections.abc import Iterator
 
 _LONGEST = 500
-"""Characters of a header that are read."""
+"""Number of characters of a header that are read."""
 _WEIGHT = re.compile(r"q=([01](?:\.[0-9]{0,3})?)")
 
 
 def preferences(header: str) -> Iterator[tuple[str, float]]:
     """Yield each name in a header, in lower case, and its weight from 0 to 1, in the header's order.
 
-    A weight that is missing or cannot be read is 1. A weight of 0 means "not acceptable".
+    A missing or invalid weight counts as 1. A weight of 0 means "not acceptable".
     """
     for part in header[:_LONGEST].split(","):
         name, _, parameters = part.partition(";")

@@ -1,6 +1,6 @@
 """Bearer tokens: the worker token, and the attempt's token, which a claim returns.
 
-The dependencies are coroutines because they never block: FastAPI would run a plain function in a thread each time.
+`get_settings` and `get_token` are coroutines because they never block: FastAPI would run a plain function in a thread.
 """
 
 import hmac
@@ -33,7 +33,7 @@ TokenDep = Annotated[str, Depends(get_token)]
 
 
 def require_worker(token: TokenDep, settings: SettingsDep) -> None:
-    """Require the worker token. Raises InvalidToken, also while no token is set."""
+    """Require the worker token. Raises InvalidToken, also if the server has no worker token."""
     expected = settings.worker_token.get_secret_value().encode()
     if not expected or not hmac.compare_digest(token.encode("latin-1", "replace"), expected):
         raise InvalidToken

@@ -1,7 +1,7 @@
 """How large a request's body may be. A route that takes more than a small JSON body declares it with `@takes`.
 
 The middleware in app/edge applies the limit as the body arrives. A route that declares nothing gets the smallest limit, so
-a new upload fails its first test instead of accepting bodies of any size.
+a new upload route fails its first test instead of accepting bodies of any size.
 """
 
 import enum
@@ -19,7 +19,7 @@ _ATTRIBUTE = "body_kind"
 
 
 class BodyKind(enum.Enum):
-    """What a route takes as its body."""
+    """The kind of body that a route accepts."""
 
     JSON = enum.auto()
     """A user's JSON request; the default."""
@@ -28,7 +28,7 @@ class BodyKind(enum.Enum):
     FILE = enum.auto()
     """The bytes of one file, limited by STEPLINE_MAX_UPLOAD_BYTES."""
     FILE_FORM = enum.auto()
-    """One file in a multipart form: the same limit, and room for the form's own lines."""
+    """One file in a multipart form: the same limit plus the overhead of the form."""
 
     def limit_bytes(self, max_upload_bytes: int) -> int:
         """Return the largest body of this kind, in bytes."""
@@ -44,7 +44,7 @@ class BodyKind(enum.Enum):
 
 
 def takes(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
-    """Declare the body of a route. It stands below the router's decorator: `@router.put(…)`, then `@takes(…)`."""
+    """Declare the body of a route. Use it below the router's decorator: `@router.put(…)`, then `@takes(…)`."""
 
     def declare(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _ATTRIBUTE, kind)
@@ -54,6 +54,6 @@ def takes(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
 
 
 def body_kind(scope: Scope) -> BodyKind:
-    """Return what the route of a request takes; JSON for an undeclared route, or while no route has been found."""
+    """Return the kind of body that the request's route accepts; JSON if the route declares none or is not known yet."""
     kind: BodyKind = getattr(scope.get("endpoint"), _ATTRIBUTE, BodyKind.JSON)
     return kind

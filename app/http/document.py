@@ -12,15 +12,17 @@ from app.errors.base import ErrorBody
 Answers = dict[int | str, dict[str, Any]]
 """Responses by status, in the format of a route's `responses`."""
 
-_TAG = {"description": "Names this state of the answer.", "schema": {"type": "string"}}
-LOCATION = {"Location": {"description": "Path of what is there now.", "schema": {"type": "string"}}}
+_TAG = {"description": "Identifies this version of the response.", "schema": {"type": "string"}}
+LOCATION = {"Location": {"description": "Path of the resource.", "schema": {"type": "string"}}}
 
 
 def tagged(content: dict[str, Any] | None = None) -> Answers:
     """Return the responses of a route that accepts If-None-Match; `content` holds media types besides JSON."""
     return {
         200: {"headers": {"ETag": _TAG}, "content": content or {}},
-        304: {"description": "Nothing has changed since the answer that If-None-Match names."},
+        304: {
+            "description": "The response has not changed since the one that If-None-Match names."
+        },
     }
 
 
@@ -31,12 +33,12 @@ def file_answers(media_type: str) -> Answers:
     return {
         **tagged({media_type: {"schema": {"type": "string", "format": "binary"}}}),
         206: {
-            "description": "The ranges that Range names; several come as the parts of a multipart body.",
+            "description": "The requested ranges; several ranges are sent as a multipart body.",
             "content": {media_type: {"schema": part}, "multipart/byteranges": {"schema": part}},
         },
         416: {
             "model": ErrorBody,
-            "description": "No range lies within the file.",
+            "description": "No requested range is within the file.",
             "headers": content_range,
         },
     }
@@ -52,18 +54,18 @@ FILE_PARAMETERS = {
 
 
 def events(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the content of a stream whose events are of this model, in OpenAPI 3.2's words, which 3.1 lets stand."""
+    """Return the content of a stream whose events have this model. OpenAPI 3.2 defines `itemSchema`; 3.1 permits it."""
     item = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"text/event-stream": {"itemSchema": item}}
 
 
 class DocumentedApp(FastAPI):
-    """A FastAPI application whose document also holds the models that only `events` names."""
+    """A FastAPI application whose OpenAPI document also contains the models that only `events` refers to."""
 
     event_models: Sequence[type[BaseModel]] = ()
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document, made once."""
+        """Return the document, which is built only once."""
         if self.openapi_schema is None:
             document = super().openapi()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})

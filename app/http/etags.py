@@ -1,9 +1,9 @@
-"""If-None-Match: whether a client already has the response that it would get."""
+"""If-None-Match: whether a client already has the current response."""
 
 
 def holds(if_none_match: str | None, tag: str) -> bool:
     """Return whether the header lists this ETag, or is `*`. The comparison is weak, as RFC 9110 requires for this header."""
     if if_none_match is None:
         return False
-    held = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
-    return tag.removeprefix("W/") in held or "*" in held
+    tags = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return tag.removeprefix("W/") in tags or "*" in tags

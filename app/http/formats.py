@@ -1,4 +1,4 @@
-"""Chooses the format of a response: the `format` query parameter if it is given, else the Accept header."""
+"""Chooses the format of a response by the `format` query parameter or, if that is absent, by the Accept header."""
 
 from typing import Any
 
@@ -21,23 +21,23 @@ class Formats:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The text responses in the OpenAPI document, by media type; the route's model describes the JSON one."""
+        """The text responses in the OpenAPI document, by media type; the route's model describes the JSON response."""
         texts = [kind for kind in self.media_types.values() if kind != "application/json"]
         return {kind: {"schema": {"type": "string"}} for kind in texts}
 
-    def choose(self, accept: str | None, wanted: str | None) -> str:
-        """Return the name of the format to send: `wanted`, else the best match of `accept`, else the default.
+    def choose(self, accept: str | None, requested: str | None) -> str:
+        """Return the name of the format to send: `requested` if given, else the best match for `accept`, else the default.
 
-        Raises UnknownFormat if the route does not offer `wanted`.
+        Raises UnknownFormat if the route does not offer `requested`.
         """
-        if wanted is not None:
-            if wanted not in self.media_types:
-                raise UnknownFormat("format", format=wanted, offered=", ".join(self.media_types))
-            return wanted
+        if requested is not None:
+            if requested not in self.media_types:
+                raise UnknownFormat("format", format=requested, offered=", ".join(self.media_types))
+            return requested
         best = (0.0, next(iter(self.media_types)))
         for media_type, weight in preferences(accept or "*/*"):
             for name, offer in self.media_types.items():
-                if weight > best[0] and _fits(media_type, offer):
+                if weight > best[0] and _matches(media_type, offer):
                     best = (weight, name)
         return best[1]
 
@@ -49,6 +49,6 @@ def refuse_beside(chosen: str, **others: object) -> None:
             raise NotTogether(name, one=name, other=chosen)
 
 
-def _fits(wanted: str, offer: str) -> bool:
-    kind, _, subtype = wanted.partition("/")
-    return wanted in {"*/*", offer} or (subtype == "*" and offer.startswith(f"{kind}/"))
+def _matches(accepted: str, offer: str) -> bool:
+    kind, _, subtype = accepted.partition("/")
+    return accepted in {"*/*", offer} or (subtype == "*" and offer.startswith(f"{kind}/"))

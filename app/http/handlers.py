@@ -1,4 +1,4 @@
-"""Exception handlers: each returns the one error shape in the caller's language."""
+"""Exception handlers: each returns the standard error body in the caller's language."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.db.sql import says_disk_full
+from app.db.sql import is_disk_full
 from app.errors import kinds as errors
 from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
@@ -68,7 +68,7 @@ def _explain(request: Request, found: Sequence[Any], language: Language) -> AppE
 
 
 def _hint(request: Request, error: Any, language: Language) -> str:
-    """Return a guess at what a misspelt field of the body was meant to be, or ""."""
+    """Return a suggestion for a misspelled field of the body, or ""."""
     if error["type"] != "extra_forbidden":
         return ""
     near = suggest_field(request, error["loc"])
@@ -88,11 +88,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
             return error_response(errors.PathNotFound(path=path), language)
         case 405:
             allowed = ", ".join(_allowed_methods(request))
-            refused = errors.MethodNotAllowed(path=path, method=request.method, allowed=allowed)
-            return error_response(refused, language, {"Allow": allowed})
+            rejected = errors.MethodNotAllowed(path=path, method=request.method, allowed=allowed)
+            return error_response(rejected, language, {"Allow": allowed})
         case 413:
             return error_response(errors.BodyTooLarge(limit=error.detail), language)
-    problem = error.detail.rstrip(".")  # it becomes a part of a sentence
+    problem = error.detail.rstrip(".")  # it becomes part of a sentence
     if request.headers.get("content-type", "").startswith("multipart/"):
         return error_response(errors.InvalidMultipart(problem=problem), language)
     return error_response(errors.InvalidJson(problem=problem), language)
@@ -109,12 +109,12 @@ def _allowed_methods(request: Request) -> list[str]:
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     log.warning("database unavailable", error=str(error))
-    answer = errors.StorageFull() if says_disk_full(error) else errors.DatabaseUnavailable()
+    answer = errors.StorageFull() if is_disk_full(error) else errors.DatabaseUnavailable()
     return error_response(answer, get_language(request))
 
 
 async def _on_unstorable_value(request: Request, error: Exception) -> Response:
-    """Reject a value that no column can hold, such as an unpaired surrogate, which JSON has and UTF-8 has not."""
+    """Reject a value that no column can hold, such as an unpaired surrogate, which JSON allows and UTF-8 cannot encode."""
     if isinstance(error, PydanticSerializationError) and "surrogates not allowed" not in str(error):
         raise error
     log.warning("a value cannot be stored", error=str(error))

@@ -23,7 +23,7 @@ class JsonRoute(APIRoute):
             try:
                 check_text(
                     body.decode(json.detect_encoding(body), "replace")
-                )  # as it will be parsed
+                )  # decoded as the parser will
             except TooDeep as error:
                 raise BodyTooDeep(limit=MAX_DEPTH) from error
             return await handle(request)

@@ -1,4 +1,4 @@
-"""Lists: one page shape, and opaque cursors."""
+"""Lists: the common shape of a page, and opaque cursors."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ _LARGEST = 2**62
 
 
 class Page(BaseModel, Generic[Item]):
-    """One page of a list. `cursor` continues it, also when there is nothing more yet."""
+    """One page of a list. `cursor` continues the list, even if there are no more entries yet."""
 
     object: Literal["list"] = "list"
     data: list[Item]
@@ -28,7 +28,7 @@ def encode_cursor(*numbers: int) -> str:
 
 
 def decode_cursor(cursor: str, count: int, param: str = "cursor") -> tuple[int, ...]:
-    """Return the numbers of a cursor. Raises BadCursor for anything that encode_cursor did not make."""
+    """Return the numbers of a cursor. Raises BadCursor for anything that encode_cursor did not return."""
     try:
         text = base64.urlsafe_b64decode(cursor[:200].encode() + b"==").decode("ascii")
         numbers = tuple(int(part) for part in text.split("."))

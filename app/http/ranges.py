@@ -1,21 +1,21 @@
-"""The Range header of RFC 9110: which bytes of a file a request wants."""
+"""Parses the Range header of RFC 9110: which bytes of a file a client requests."""
 
 import re
 
 from app.errors.kinds import RangeNotSatisfiable
 
 MOST_RANGES = 16
-"""Ranges of one request. A request for more gets the whole file, which costs less than its pieces."""
+"""Maximum number of ranges per request. A request for more gets the whole file, which costs less than many parts."""
 _RANGE = re.compile(r"([0-9]+)-([0-9]*)|-([0-9]+)")
 _DIGITS = 18
-"""Most digits of a number; enough for the length of any file."""
+"""Maximum number of digits in a number; enough for the length of any file."""
 
 
-def wanted_ranges(header: str, length: int) -> list[tuple[int, int]] | None:
-    """Return the first and last byte of each range that lies within a file of `length` bytes, in the header's order.
+def requested_ranges(header: str, length: int) -> list[tuple[int, int]] | None:
+    """Return the first and last byte of each range that is within a file of `length` bytes, in the header's order.
 
-    None where the header has no effect: another unit than bytes, not a valid list of ranges, or too many of them.
-    Raises RangeNotSatisfiable if the header is valid and none of its ranges lies within the file.
+    Return None if the header has no effect: its unit is not bytes, its list of ranges is invalid, or it has too many ranges.
+    Raises RangeNotSatisfiable if the header is valid but none of its ranges is within the file.
     """
     unit, equals, given = header.partition("=")
     parts = [part.strip(" \t") for part in given.split(",") if part.strip(" \t")]

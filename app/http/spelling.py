@@ -1,4 +1,4 @@
-"""Which field of a request's body a caller meant by a name that does not exist."""
+"""Suggests the field that a caller probably meant by an unknown field name in a request's body."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 def suggest_field(request: Request, location: Sequence[str | int]) -> str | None:
     """Return the name closest to that of an unknown field, or None if none is close.
 
-    `location` is that of pydantic's error: "body", the names of the fields around the unknown one, and its own name.
+    `location` comes from pydantic's error: "body", the names of the enclosing fields, and the unknown name.
     """
     source, *path = [str(part) for part in location]
     route = request.scope.get("route")

@@ -1,4 +1,4 @@
-"""Errors of values in the caller's language: those of pydantic, by their type and values, and those of dataset rows."""
+"""Validation errors in the caller's language: those of pydantic, by their type and values, and those of dataset rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from contracts.failure import Language
 from contracts.row_error import RowError
 
 OF_NO_FIELD = ("(", "[", "function-", "constrained-", "literal[")
-"""Prefixes of the parts of a location that do not name a field but a member of a union or a key."""
+"""Prefixes of location parts that name a union member or a key instead of a field."""
 
 
 def field_errors(errors: Sequence[Any], language: Language) -> list[FieldError]:
-    """Return one error for each field with dotted paths, of the errors that `ValidationError.errors()` lists."""
+    """Return one error per field, with its dotted path. `errors` is the result of `ValidationError.errors()`."""
     by_field: dict[str | None, list[Any]] = {}
     for error in errors:
         by_field.setdefault(_dotted(error["loc"]), []).append(error)
@@ -25,13 +25,13 @@ def field_errors(errors: Sequence[Any], language: Language) -> list[FieldError]:
 
 
 def _dotted(location: Sequence[str | int]) -> str | None:
-    # The first part is where the value was: body, query or header.
+    # The first part is the source of the value: body, query or header.
     parts = [str(part) for part in location[1:] if not str(part).startswith(OF_NO_FIELD)]
     return ".".join(part for part in parts if part) or None
 
 
 def row_problem(error: RowError, number: int | None, language: Language) -> str:
-    """Return the place of a row and its problem. `number` is the row's position, from 1, if it is known."""
+    """Return a row's line and problem as one text. `number` is the row's position, from 1, if it is known."""
     problem = error.sentence(language)
     if language == "zh":
         row = f"第 {number} 条，" if number is not None else ""

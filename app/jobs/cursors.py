@@ -1,4 +1,4 @@
-"""Cursors of job lists: encode a place as an opaque text, and decode it."""
+"""Cursors of job lists: encode a place as an opaque string, and decode it."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -86,7 +86,7 @@ def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, date
 
 
 def find_place_below(session: Session, number: int) -> Place:
-    """Return the place from which a list continues with the newest job below this number, which may be a deleted job's."""
+    """Return the place from which a list continues with the newest job below `number`, which may belong to a deleted job."""
     row = session.execute(
         select(Job.created_at, Job.number)
         .where(Job.number < number)

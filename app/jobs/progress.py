@@ -8,7 +8,7 @@ from contracts.job import Phase
 
 
 class Unchanged(Enum):
-    """The type of UNCHANGED. None cannot serve for this, because None clears a column."""
+    """The type of UNCHANGED, which differs from None because None clears a column."""
 
     UNCHANGED = "unchanged"
 

@@ -166,7 +166,7 @@ def retry_job(
 
 @router.delete("/{job_id}")
 def delete_job(job_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedJob:
-    """Delete a job that is not running, with its history and files. The disk space is free before the response is sent."""
+    """Delete a job that is not running, with its history and files. Disk space is freed before the response is sent."""
     storage.give_up_reserve()
     with database.writing() as session:
         service.delete_job(session, job_id)

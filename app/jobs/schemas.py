@@ -85,7 +85,7 @@ class JobView(JobState):
 
 
 class JobPage(Page[JobView]):
-    """One page of jobs. If jobs had to be searched, it may contain fewer than `limit` although there are more."""
+    """One page of jobs. If no index covers the filter, it may contain fewer than `limit` even though there are more."""
 
     searched: int | None = None
     """Number of jobs checked for this page (newest first, at most 1,000), if no index covers the filter and the page is not

@@ -1,4 +1,4 @@
-"""Health: whether the process lives, and whether it can serve."""
+"""Health checks: whether the process is alive, and whether it can serve requests."""
 
 from typing import Literal
 
@@ -17,13 +17,13 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(BaseModel):
-    """State of the server's dependencies. The broker is reported but not required: jobs wait until it is back."""
+    """State of the server's dependencies. The broker is reported but not required: jobs wait until it is available again."""
 
     ready: bool
     database: str
@@ -41,11 +41,11 @@ async def get_health() -> Health:
 def get_readiness(
     database: DatabaseDep, storage: StorageDep, doorbell: DoorbellDep
 ) -> JSONResponse:
-    """Say whether the database is reachable and migrated and the storage writable."""
+    """Report whether the database is reachable and migrated, and whether the storage is writable."""
     found = Readiness(
         ready=False,
-        database=_look_at_database(database),
-        storage=_look_at_storage(storage),
+        database=_check_database(database),
+        storage=_check_storage(storage),
         broker=doorbell.state,
     )
     is_ready = found.database == found.storage == "ok"
@@ -53,7 +53,7 @@ def get_readiness(
     return JSONResponse(content, status_code=200 if is_ready else 503)
 
 
-def _look_at_database(database: Database) -> str:
+def _check_database(database: Database) -> str:
     try:
         with database.reader.connect() as connection:
             connection.execute(text("SELECT 1"))
@@ -62,7 +62,7 @@ def _look_at_database(database: Database) -> str:
         return f"unreachable ({type(error).__name__})"
 
 
-def _look_at_storage(storage: Storage) -> str:
+def _check_storage(storage: Storage) -> str:
     try:
         storage.check_writable()
     except OSError as error:

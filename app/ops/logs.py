@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with request, job and attempt ids where known."""
+"""Structured logs: one JSON object per line on standard error, with request, job and attempt ids where known."""
 
 import json
 import logging

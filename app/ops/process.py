@@ -1,4 +1,4 @@
-"""The server's process: its limit of open files, and the return of freed memory to the system."""
+"""The server process: raises its limit on open files and returns freed memory to the system."""
 
 import contextlib
 import ctypes
@@ -7,26 +7,28 @@ import resource
 from pathlib import Path
 
 FILES = 65_536
-"""Open files to ask for. Each connection is one; many systems start a process with 1,024."""
+"""Requested limit on open files. Each connection needs one; the default on many systems is 1,024."""
 
 _STATM = Path("/proc/self/statm")
 
 
 def raise_file_limit() -> None:
-    """Raise the soft limit of open files towards the hard one."""
+    """Raise the soft limit on open files, up to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(ValueError, OSError):  # macOS has a limit beyond the hard one
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    target = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        with contextlib.suppress(
+            ValueError, OSError
+        ):  # macOS enforces another limit besides the hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 def return_memory(above_bytes: int) -> int:
-    """Give freed memory back to the system if the process holds more than `above_bytes`; return the bytes held after it.
+    """Return freed memory to the system if the process uses more than `above_bytes`. Return the bytes used afterwards.
 
-    After many connections at once glibc keeps most of their memory, scattered between what is still in use. Collecting
-    garbage stops all threads for a moment, so it runs only if needed. Does nothing and returns 0
-    outside Linux.
+    After many concurrent connections, glibc keeps most of their memory, because blocks that are still in use are scattered
+    among it. A garbage collection stops all threads for a moment, so it runs only if needed. Outside Linux, do nothing and
+    return 0.
     """
     if not _STATM.exists():
         return 0

@@ -1,1 +1,1 @@
-"""The web page and the examples as files. The page's source is in web/."""
+"""Serves the web page and the examples. The page's source is in web/."""

@@ -18,7 +18,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/examples/poll.html")
 def get_poll_example() -> FileResponse:
-    """Send the page."""
+    """Return the example page. Raises PathNotFound if it is not installed."""
     for place in PLACES:
         if place.is_file():
             return FileResponse(

@@ -1,7 +1,7 @@
-"""Serves the web page, which is the build of web/. Without a build, `/` explains how to make one.
+"""Serves the web page, which is built from web/. If there is no build, `/` explains how to create one.
 
-The page has a fixed list of paths, so that any other path gets the API's JSON error. The build is small: the server keeps
-it in memory, compressed once, and chooses the headers of each file, which Starlette's StaticFiles does not.
+The page has a fixed list of paths, so that any other path gets the API's JSON error. The build is small, so the server
+compresses it once and keeps it in memory. It also sets the headers of each file, which Starlette's StaticFiles does not.
 """
 
 import gzip
@@ -26,8 +26,8 @@ SECURITY = {
 }
 FOREVER = "public, max-age=31536000, immutable"
 UNBUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Stepline</title>
-<h1>Stepline</h1><p>The API is running; the page has not been built yet. In the source tree, run
-<code>./script/page</code> and start the server again.</p><p lang="zh">接口已在运行，网页尚未构建。请在源码目录执行
+<h1>Stepline</h1><p>The API is running, but the page has not been built yet. In the source tree, run
+<code>./script/page</code> and restart the server.</p><p lang="zh">API 已启动，但网页尚未构建。请在源码目录执行
 <code>./script/page</code>，然后重启服务。</p><p><a href="/openapi.json">/openapi.json</a></p></html>
 """
 
@@ -61,11 +61,11 @@ class Page:
 
     @property
     def index(self) -> _File:
-        """The document at every path of the page."""
+        """The HTML document, which is the same at every path of the page."""
         return self._files.get("index.html") or _file(UNBUILT.encode(), "text/html")
 
     def asset(self, name: str) -> _File:
-        """Return a file whose name holds the hash of its content. Raises PathNotFound."""
+        """Return a file whose name contains the hash of its content. Raises PathNotFound."""
         found = self._files.get(f"assets/{name}")
         if found is None:
             raise PathNotFound(path=f"/assets/{name}"[:200])
@@ -73,7 +73,7 @@ class Page:
 
 
 async def show_page(request: Request) -> Response:
-    """Return the page. Its own router decides which view to show."""
+    """Return the page. The page's own router decides which view to show."""
     page: Page = request.app.state.page
     return page.index.answer(request, SECURITY | {"Cache-Control": "no-cache"})
 

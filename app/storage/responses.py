@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors.disk import storage_errors
 from app.http.etags import holds
-from app.http.ranges import wanted_ranges
+from app.http.ranges import requested_ranges
 
 
 class StoredFile(FileResponse):
@@ -45,7 +45,7 @@ class StoredFile(FileResponse):
             self.headers["etag"],
             self.headers["last-modified"],
         }:
-            ranges = wanted_ranges(given, self.stat_result.st_size)
+            ranges = requested_ranges(given, self.stat_result.st_size)
             if ranges is not None:
                 headers["range"] = "bytes=" + ",".join(f"{start}-{end}" for start, end in ranges)
         return {**scope, "headers": headers.raw}

@@ -1,7 +1,7 @@
 import pytest
 
 from app.errors.kinds import RangeNotSatisfiable
-from app.http.ranges import MOST_RANGES, wanted_ranges
+from app.http.ranges import MOST_RANGES, requested_ranges
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from app.http.ranges import MOST_RANGES, wanted_ranges
     ],
 )
 def test_each_range_within_the_file_is_read(header: str, ranges: list[tuple[int, int]]) -> None:
-    assert wanted_ranges(header, 10) == ranges
+    assert requested_ranges(header, 10) == ranges
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_each_range_within_the_file_is_read(header: str, ranges: list[tuple[int,
     ],
 )
 def test_what_is_no_range_of_bytes_has_no_effect(header: str) -> None:
-    assert wanted_ranges(header, 10) is None
+    assert requested_ranges(header, 10) is None
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,6 @@ def test_what_is_no_range_of_bytes_has_no_effect(header: str) -> None:
 )
 def test_a_range_outside_the_file_is_refused_with_its_length(header: str, length: int) -> None:
     with pytest.raises(RangeNotSatisfiable) as refused:
-        wanted_ranges(header, length)
+        requested_ranges(header, length)
 
     assert refused.value.headers["Content-Range"] == f"bytes */{length}"
