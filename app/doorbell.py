@@ -46,7 +46,7 @@ class Doorbell:
         """Number of rings to send, by queue."""
         self._changed = threading.Condition()
         self._stopping = False
-        self.state = "silenced" if self._is_silent else "not rung yet"
+        self.state = "disabled" if self._is_silent else "not rung yet"
         """Result of the last ring, as readable text."""
         self._thread = threading.Thread(target=self._publish, name="doorbell", daemon=True)
 

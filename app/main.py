@@ -170,7 +170,7 @@ def main() -> int:
         problem = missing_migrations(app.state.database)
     except SQLAlchemyError as error:
         problem = f"the database is unreachable: {str(error).splitlines()[0]}"
-    if problem is None and not app.state.database.take_alone():
+    if problem is None and not app.state.database.lock_for_this_server():
         problem = "another server already uses this SQLite database; use PostgreSQL to run several servers"
     if problem is not None:
         return _fail(problem)
@@ -195,9 +195,8 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    with contextlib.suppress(
-        KeyboardInterrupt
-    ):  # uvicorn raises the signal again when it has stopped
+    # uvicorn raises the signal again when it has stopped.
+    with contextlib.suppress(KeyboardInterrupt):
         _Server(config, app).run()
     return 0
 

@@ -1,4 +1,4 @@
-"""Connects Alembic to the database: over the connection that it is given, or from a shell with STEPLINE_DATABASE_URL."""
+"""Connects Alembic to the database: over a given connection, or to STEPLINE_DATABASE_URL if it is started from a shell."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.db.tables import Base
 
 LOCK_NUMBER = 7_316_453
-"""An arbitrary lock number: concurrent migrations of a PostgreSQL database wait for each other on it."""
+"""Arbitrary number of an advisory lock, which serializes concurrent migrations of a PostgreSQL database."""
 
 
 def run(connection: Connection) -> None:

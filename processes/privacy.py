@@ -1,8 +1,8 @@
 """Prevents other processes of the same user from inspecting this one: its environment, its memory, its open files.
 
 The training program runs as its worker's user, so the kernel would let it read `/proc/PARENT/environ`, which contains the
-worker's tokens. If a process is not dumpable, only processes with CAP_SYS_PTRACE can inspect it: those of root, but not
-those of ordinary users. A forked process inherits this; after an exec, the new program must call it again. Linux only.
+worker's tokens. A process that is not dumpable can be inspected only with CAP_SYS_PTRACE, which ordinary users do not
+have. A forked process inherits this; after an exec, the new program must call it again. Linux only.
 """
 
 import sys

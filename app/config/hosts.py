@@ -1,7 +1,7 @@
 """Host names and addresses that this server accepts, as a defence against DNS rebinding.
 
 A page at http://evil.example can make its own name resolve to this server's address. The browser then treats the server
-as evil.example, and the page can read and change everything. Such requests have the Host evil.example.
+as evil.example, and the page can read and change everything. The Host header of these requests is evil.example.
 """
 
 import ipaddress
@@ -58,7 +58,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_pattern(text: str) -> str:
-    """Return an entry of STEPLINE_ALLOWED_HOSTS in normal form: a host, `*.suffix` or `*`. Raises ValueError."""
+    """Normalize an entry of STEPLINE_ALLOWED_HOSTS: a host, `*.suffix` or `*`. Raises ValueError."""
     if text == "*":
         return text
     prefix = "*." if text.startswith("*.") else ""

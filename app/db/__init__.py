@@ -1,1 +1,1 @@
-"""The database: engines and sessions, tables, ids, and the SQL that differs between SQLite and PostgreSQL. No query of a feature."""
+"""The database: engines and sessions, tables, ids, and the SQL that differs between SQLite and PostgreSQL. No queries of feature packages."""

@@ -1,7 +1,7 @@
-"""The database: engines, sessions, its clock. One request is one transaction.
+"""The database: engines, sessions and its clock. Each request is one transaction.
 
-On SQLite there is one writer connection, whose pool is the lock between threads, and `BEGIN IMMEDIATE` between
-processes; readers have connections of their own and never wait. On PostgreSQL both share one pool.
+On SQLite there is one writer connection. Its pool serializes threads, and `BEGIN IMMEDIATE` serializes processes.
+Readers have their own connections and never wait. On PostgreSQL, readers and writers share one pool.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ MOST_CONNECTIONS = 40
 KEPT_CONNECTIONS = 10
 """Connections that stay open while idle."""
 BUSY_SECONDS = 5
-"""How long SQLite waits for another process's write, and a thread for the one writer connection."""
+"""How long SQLite waits for another process's write, and a thread for the writer connection."""
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
@@ -45,7 +45,7 @@ def _write_json(value: object) -> str:
 
 
 class Database:
-    """Access to the database by `writing()` and `reading()`. Each is one transaction."""
+    """Access to the database through `writing()` and `reading()`. Each is one transaction."""
 
     def __init__(self, url: str) -> None:
         self.url = _with_driver(make_url(url))
@@ -57,7 +57,7 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether this is the embedded database."""
+        """True for the embedded database."""
         return self.url.get_backend_name() == "sqlite"
 
     @contextmanager
@@ -69,18 +69,18 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction on one snapshot of the database."""
-        # It also ends with a commit: after a rollback psycopg discards its prepared statements.
+        # It also ends with a commit, because psycopg discards its prepared statements after a rollback.
         with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def take_alone(self) -> bool:
-        """Make sure that no other server uses the same SQLite file; False if one does.
+    def lock_for_this_server(self) -> bool:
+        """Lock the SQLite file for this server. Return False if another server uses it; always True on PostgreSQL.
 
         SQLite below 3.51.3 can damage a WAL that two processes write to.
         """
         if not self.is_sqlite or not self.url.database:
             return True
-        self._lock = Path(f"{self.url.database}.lock").open("wb")  # noqa: SIM115  # held as long as this lives
+        self._lock = Path(f"{self.url.database}.lock").open("wb")  # noqa: SIM115  # held until close()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -104,8 +104,8 @@ async def get_database(request: Request) -> Database:
 DatabaseDep = Annotated[Database, Depends(get_database)]
 """A route opens and ends its transaction itself, in its own thread, before the first byte of the response is sent.
 
-A session as a dependency would end in another thread, and hold its connection while it waits for that thread: with a
-few hundred concurrent requests, all threads would wait for connections and all connections for threads.
+A session from a dependency would be closed in another thread, and would keep its connection while it waits for that
+thread: with a few hundred concurrent requests, all threads would wait for connections and all connections for threads.
 """
 
 
@@ -114,7 +114,7 @@ _POSTGRESQL_NOW = select(func.clock_timestamp())
 
 
 def database_now(session: Session) -> datetime:
-    """Return the current time of the database's clock, in UTC. Leases depend on this clock alone."""
+    """Return the current time of the database's clock, in UTC. Leases depend only on this clock."""
     if session.get_bind().dialect.name == "sqlite":
         text = session.scalar(_SQLITE_NOW)
         return datetime.strptime(str(text), "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
@@ -174,7 +174,7 @@ def _begin_with(engine: Engine, statement: str) -> None:
 def _postgresql_engines(url: URL) -> tuple[Engine, Engine]:
     engine = create_engine(
         url,
-        hide_parameters=True,  # logs are not for users' data
+        hide_parameters=True,  # keeps users' data out of the logs
         json_serializer=_write_json,
         json_deserializer=from_json,
         pool_pre_ping=True,

@@ -3,7 +3,7 @@
 import re
 import secrets
 
-_SHAPE = re.compile(r"[a-z]{2,8}_[0-9a-z]{1,64}")
+_FORM = re.compile(r"[a-z]{2,8}_[0-9a-z]{1,64}")
 
 
 def new_id(prefix: str) -> str:
@@ -12,5 +12,5 @@ def new_id(prefix: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Whether the text has the shape of an id; any other text is rejected before it reaches the database."""
-    return _SHAPE.fullmatch(text) is not None
+    """Return whether the text has the form of an id. Any other text is rejected before it reaches the database."""
+    return _FORM.fullmatch(text) is not None

@@ -56,13 +56,13 @@ def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> st
 def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:
     """Return column = value with the value as a literal in the statement, not as a parameter.
 
-    A database uses a partial index only if the statement implies its condition for any parameters.
+    A database uses a partial index only if the statement satisfies its condition whatever the parameters are.
     """
     return column == bindparam(None, value, type_=column.type, literal_execute=True)
 
 
 def is_disk_full(error: Exception) -> bool:
-    """Whether the database failed because its disk is full."""
+    """Return whether the database failed because its disk is full."""
     cause = getattr(error, "orig", None)
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -84,10 +84,10 @@ def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any
 def insert_many(session: Session, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert many rows quickly; values of JSON columns must be WrittenJson.
 
-    PostgreSQL receives all rows as one text: the driver's one statement per row takes twice as long.
+    PostgreSQL receives all rows as one JSON text. The driver would send one statement per row, which takes twice as long.
     """
     if session.get_bind().dialect.name == "postgresql":
-        # Unescaped characters: a database in SQL_ASCII cannot decode the escapes.
+        # Characters are not escaped, because a database with the encoding SQL_ASCII cannot decode the escapes.
         written = WrittenJson(json.dumps(rows, default=str, ensure_ascii=False))
         session.execute(_insert_from_json(table), {"rows": written})
     else:

@@ -1,4 +1,4 @@
-"""All tables. The feature packages hold their rules; each change of a status is one guarded UPDATE in a store."""
+"""All tables. Their rules are in the feature packages; each change of a status is one guarded UPDATE in a store."""
 
 import json
 from datetime import UTC, datetime
@@ -109,9 +109,9 @@ class Dataset(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     forms: Mapped[dict[str, Any]]
-    """Rows of each form: alpaca, prompt, messages."""
+    """Number of rows of each form: alpaca, prompt, messages."""
     path: Mapped[str] = mapped_column(String(400))
-    """Below the data directory."""
+    """Relative to the data directory."""
     created_at: Mapped[datetime]
 
 
@@ -169,7 +169,7 @@ class Job(Base):
     """Earliest time of the next claim; set after a loss."""
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
-    """Set by a pause request while the job runs; cleared by a resume and once the job is paused."""
+    """Set by a pause request on a running job; cleared by a resume and when the attempt ends."""
 
     attempt_number: Mapped[int] = mapped_column(default=0)
     """Number of attempts so far."""
@@ -192,9 +192,9 @@ class Job(Base):
     eval_seconds: Mapped[float | None]
     """Duration of the last evaluation."""
     rows_done: Mapped[int | None] = mapped_column(BigInteger)
-    """Processed rows of the current phase (tokenizing, evaluating)."""
+    """Rows processed in the current phase (tokenizing, evaluating)."""
     rows_total: Mapped[int | None] = mapped_column(BigInteger)
-    """All rows of the current phase; null in a phase that counts no rows."""
+    """Total rows of the current phase; null in a phase that counts no rows."""
     rows_seconds: Mapped[float | None]
     """Time spent on the processed rows."""
     rows_seconds_left: Mapped[float | None]
@@ -223,7 +223,7 @@ class JobLabel(Base):
 
 
 class JobText(Base):
-    """Searchable text of a job, in a table of its own because rows of jobs are wide."""
+    """Searchable text of a job, in its own table because rows of `jobs` are wide."""
 
     __tablename__ = "job_texts"
 
@@ -265,7 +265,7 @@ class Attempt(Base):
     slot_id: Mapped[str | None] = mapped_column(String(100))
     """Id of the device lock that the worker held at the claim."""
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
-    """The lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt is over."""
+    """The lock's turn at the claim. Once the worker holds the lock for a later turn, this attempt has ended."""
     started_at: Mapped[datetime]
     synced_at: Mapped[datetime]
     """Time of the worker's last request for this attempt."""
@@ -275,7 +275,7 @@ class Attempt(Base):
     """From this time on the attempt is lost."""
     ended_at: Mapped[datetime | None]
     seen_seq: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Highest record stored."""
+    """Number of the highest record stored."""
     acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Every record up to this one is stored."""
     folded_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
@@ -315,7 +315,7 @@ class Record(Base):
 
 
 class CurveBlock(Base):
-    """A thinned series over a fixed range of an attempt's records. Derived: the records are authoritative."""
+    """A thinned series over a fixed range of an attempt's records. Derived data; the records are authoritative."""
 
     __tablename__ = "curve_blocks"
 
@@ -335,7 +335,7 @@ class CurveBlock(Base):
     last_step: Mapped[int] = mapped_column(BigInteger)
     """Largest step."""
     points: Mapped[bytes] = mapped_column(LargeBinary)
-    """What is kept, packed by app.series.points."""
+    """The remaining points, packed by app.series.points."""
 
 
 class Sample(Base):
@@ -370,7 +370,7 @@ class Output(Base):
 
 
 class Event(Base):
-    """An event that users see. Stored as a code and figures; the text is made when it is read."""
+    """An event that users see. Stored as a code and figures; the text is generated on reading."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
@@ -396,7 +396,7 @@ class Artifact(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(String(400))
-    """Below the data directory."""
+    """Relative to the data directory."""
     created_at: Mapped[datetime]
 
 
@@ -416,7 +416,7 @@ class Checkpoint(Base):
     """Evaluation loss at exactly this step."""
     created_at: Mapped[datetime]
     stored_at: Mapped[datetime | None]
-    """When the server had stored every file; null while the checkpoint is only on the worker's disk."""
+    """Time at which every file was on the server; null while the checkpoint is only on the worker's disk."""
     files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     """A CheckpointFile for each file, once the worker has offered the checkpoint."""
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -432,7 +432,7 @@ class CheckpointBlob(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(String(400))
-    """Below the data directory."""
+    """Relative to the data directory."""
     created_at: Mapped[datetime]
 
 
@@ -444,7 +444,7 @@ class Worker(Base):
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
     queue: Mapped[str] = mapped_column(String(200), index=True)
     info: Mapped[dict[str, Any]]
-    """Its WorkerInfo."""
+    """The worker's WorkerInfo."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
     """Latest known turn of the worker's device lock; a message from an earlier turn is stale."""
@@ -465,7 +465,7 @@ class IdempotencyKey(Base):
 
 
 class Leader(Base):
-    """The process that holds a task which only one process at a time may run."""
+    """The process that currently runs a task. Only one process may run it at a time."""
 
     __tablename__ = "leaders"
 

@@ -234,9 +234,8 @@ class Connection(H11Protocol):
             case Phase.IDLE:
                 self.timeout_keep_alive_handler()
                 self._watch()
-            case Phase.HEAD if (
-                self._is_new
-            ):  # browsers open connections in advance, and do not expect a response
+            case Phase.HEAD if self._is_new:
+                # Browsers open connections in advance and do not expect a response.
                 self.transport.close()
             case Phase.HEAD:
                 self._reject(HeadTimeout(seconds=self.limits.header_seconds))

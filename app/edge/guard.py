@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 SHOWN = 200
 """Maximum number of characters that an error quotes from a header."""
 INTERNAL = "/internal/"
-"""Routes of workers. They accept any host, because each request carries a token that no page has. Besides, a worker whose
-name for the server is not in STEPLINE_ALLOWED_HOSTS must not lose its training when the server is upgraded."""
+"""Routes of workers. They accept any host, because each request carries a token that no page has, and because an upgrade
+of the server must not end the training of a worker that uses a name that STEPLINE_ALLOWED_HOSTS does not list."""
 
 
 class Guard:

@@ -17,7 +17,7 @@ class ConnectionLimits:
     progress_seconds: float
     """Length of a window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int
-    """At most 64 KiB, uvicorn's buffer: if the client fills the buffer because the application does not read, that is enough progress."""
+    """At most 64 KiB, uvicorn's buffer: a client that fills it because the application does not read has made enough progress."""
     per_peer: int
     """Maximum number of connections per peer; 0 means no limit."""
 

@@ -29,7 +29,7 @@ class TrustedOrigins:
             return True
         # No page can set Sec-Fetch-Site. The browser itself compares the origins, so the result is right even if a proxy
         # has replaced Host (as the development server of web/ does), and browser extensions with permission for this
-        # site are allowed. Browsers omit it for plain HTTP to another machine; then the origin must equal the host.
+        # site are allowed. Browsers omit the header for plain HTTP to another machine; the origin must then equal the host.
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site in {"same-origin", "none"}

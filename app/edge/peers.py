@@ -1,4 +1,4 @@
-"""Peers (the addresses that connections come from), and a limit on the streams that each may keep open."""
+"""Peers (the addresses that connections come from), and limits on the streams and long polls of each."""
 
 import contextlib
 import ipaddress

@@ -1,4 +1,4 @@
-"""AppError, the base class of every error of the API, and the one JSON shape of error responses."""
+"""AppError, the base class of every error of the API, and the JSON body of all error responses."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -13,12 +13,12 @@ from contracts.wire import SHOULD_RETRY_HEADER
 
 
 class AppError(Exception):
-    """An error response. `figures` fill in the message; `param` names the field at fault."""
+    """An error response. `figures` fill in the message; `param` names the invalid field."""
 
     code: ClassVar[str]
     status: ClassVar[int]
     retry_after_seconds: ClassVar[int | None] = None
-    """Set if a retry of the same request can succeed later."""
+    """Set if a later retry of the same request can succeed."""
     former_code: ClassVar[str | None] = None
     """The error's code in an earlier version, which old workers know."""
 
@@ -29,7 +29,7 @@ class AppError(Exception):
         self.headers: dict[str, str] = {}
         """Headers of the response, in addition to those of every error."""
         self.errors: Sequence[FieldError] | None = None
-        """Every problem of the request; None if the error is not about fields."""
+        """All problems of the request; None if the error is not about fields."""
 
 
 class FieldError(BaseModel):
@@ -46,32 +46,32 @@ class FieldError(BaseModel):
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """Details of an error."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     message: str
     """For people, in the language of Accept-Language (English or Chinese)."""
     type: str
-    """Family of the error, by its status."""
+    """Category of the error, given by its status."""
     param: str | None
-    """Dotted path of the first field at fault."""
+    """Dotted path of the first invalid field."""
     code: str
     """For programs; stable."""
     hint: str | None = None
     """What to try; absent if there is nothing to suggest."""
     errors: list[FieldError] | None = None
-    """Every problem of the request, at most 100; present only with the code `invalid_field`."""
+    """All problems of the request, at most 100; present only with the code `invalid_field`."""
 
 
 class ErrorBody(BaseModel):
-    """The one shape of every error."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
 
 def error_body(error: AppError, language: Language, *, code: str | None = None) -> ErrorBody:
-    """Return the error in its JSON shape; `code` replaces its own code."""
+    """Return the body of an error; `code` replaces the error's own code."""
     words = messages.error_words(error.code, language, error.figures)
     detail = ErrorDetail(
         message=words.message,
@@ -96,7 +96,7 @@ def error_response(
     *,
     code: str | None = None,
 ) -> JSONResponse:
-    """Return the error as a response whose headers say whether a retry can help; `code` replaces its own code."""
+    """Return the response for an error. Its headers indicate whether a retry can help; `code` replaces the error's own code."""
     headers = error.headers | (headers or {})
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)

@@ -1,4 +1,4 @@
-"""Turns errors of the data directory into error responses."""
+"""Converts errors of the data directory to error responses."""
 
 import errno
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.errors.kinds import StorageFull, StorageUnavailable
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn every OSError of this block into an AppError."""
+    """Convert every OSError in this block to an AppError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The texts of errors of single fields in English and Chinese, with the code that a caller gets of each."""
+"""Error texts for single fields in English and Chinese, each with its code."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from contracts.failure import Language
 from contracts.field_error import FieldProblem
 
 MOST_SHOWN_CHARACTERS = 60
-"""Length up to which a message repeats the value that it rejects."""
+"""Maximum length of a rejected value that a message repeats."""
 
 
 class FieldCode(StrEnum):
-    """Codes of errors that pydantic finds. The codes of our own validators are those of FieldProblem."""
+    """Codes of errors that pydantic finds. Our own validators use the codes of FieldProblem."""
 
     REQUIRED = "required"
     UNKNOWN_FIELD = "unknown_field"
@@ -39,7 +39,7 @@ class FieldCode(StrEnum):
 
 @dataclass(frozen=True)
 class FieldWords:
-    """How one type of error is worded. `{names}` are values of the error's `ctx`."""
+    """The text for one type of error. `{names}` are values of the error's `ctx`."""
 
     code: FieldCode | FieldProblem
     en: str
@@ -49,9 +49,9 @@ class FieldWords:
 
 
 def field_message(errors: Sequence[Mapping[str, Any]], language: Language) -> tuple[str, str]:
-    """Return the code and the message of the errors of one field, as `ValidationError.errors()` lists them.
+    """Return the code and the message for the errors of one field, which come from `ValidationError.errors()`.
 
-    It has several only if the value fits no member of a union.
+    A field has several errors only if its value matches no member of a union.
     """
     worded = [FIELD_WORDS.get(error["type"], UNKNOWN_ERROR) for error in errors]
     [code, *others] = {words.code for words in worded}
@@ -81,11 +81,11 @@ def _listed(options: list[object], language: Language) -> str:
 
 
 def _shown(value: object) -> str | None:
-    """Return a short value as JSON. None: it is not shown."""
+    """Return a short value as JSON, or None if the message should not show it."""
     if isinstance(value, str):
         shown = json.dumps(value, ensure_ascii=False) if len(value) <= MOST_SHOWN_CHARACTERS else ""
     elif isinstance(value, int) and not isinstance(value, bool):
-        # Python refuses to write integers of more than 4300 digits.
+        # Python cannot convert integers of more than 4300 digits to text.
         shown = str(value) if value.bit_length() <= 4 * MOST_SHOWN_CHARACTERS else ""
     elif value is None or isinstance(value, bool | float):
         shown = json.dumps(value)
@@ -95,7 +95,7 @@ def _shown(value: object) -> str | None:
 
 
 UNKNOWN_ERROR = FieldWords(FieldCode.INVALID_VALUE, "is not a valid value", "值无效")
-"""For types of errors that the table does not have."""
+"""For error types that are not in the table."""
 
 _OBJECT = FieldWords(FieldCode.NOT_AN_OBJECT, "must be an object", "应为对象")
 _INTEGER = FieldWords(FieldCode.NOT_AN_INTEGER, "must be an integer", "应为整数")
@@ -112,7 +112,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "missing": FieldWords(FieldCode.REQUIRED, "is required", "缺少该字段", shows_value=False),
     "extra_forbidden": FieldWords(
         FieldCode.UNKNOWN_FIELD,
-        "is not a known field; check its spelling and its place in the body",
+        "is not a known field; check its spelling and its position in the body",
         "没有这个字段；请检查拼写和所在位置",
         shows_value=False,
     ),
@@ -231,4 +231,4 @@ FIELD_WORDS: dict[str, FieldWords] = {
         shows_value=False,
     ),
 }
-"""By the type of a pydantic error; the types of our own validators are their codes."""
+"""By the type of a pydantic error. For our own validators, the type is the code."""

@@ -6,9 +6,9 @@ from app.errors.base import AppError, FieldError
 from contracts import error_codes
 
 MOST_ERRORS = 100
-"""Problems of one request that its answer lists."""
+"""Maximum number of problems in an error response."""
 MOST_IN_MESSAGE = 5
-"""Problems of one request that its message repeats."""
+"""Maximum number of problems in the message of an error response."""
 
 
 class InvalidField(AppError):
@@ -88,7 +88,7 @@ class BadArtifactName(AppError):
 
 
 class NumberTooLarge(AppError):
-    """A number of a worker is above a limit that no real run reaches."""
+    """A number from a worker is above a limit that no real run reaches."""
 
     code, status = "number_too_large", 400
 
@@ -124,7 +124,7 @@ class DatasetEmpty(AppError):
 
 
 class ChecksumMismatch(AppError):
-    """The SHA-256 of a received body differs from the announced one."""
+    """The SHA-256 of a received body differs from the declared one."""
 
     code, status = "checksum_mismatch", 400
 
@@ -208,7 +208,7 @@ class JobPaused(AppError):
 
 
 class JobRunning(AppError):
-    """A running attempt holds the job."""
+    """The job is running and cannot be deleted."""
 
     code, status = "job_running", 409
 
@@ -220,7 +220,7 @@ class DatasetGone(AppError):
 
 
 class SummaryNotReady(AppError):
-    """The job has no summary, or not yet."""
+    """The job has no summary."""
 
     code, status = "summary_not_ready", 409
 
@@ -291,7 +291,7 @@ class BodyTooLarge(AppError):
 
 
 class RangeNotSatisfiable(AppError):
-    """The Range header names no part of the file."""
+    """No range in the Range header is within the file."""
 
     code, status = "range_not_satisfiable", 416
 
@@ -334,7 +334,7 @@ class HeadTooLarge(AppError):
 
 
 class InternalError(AppError):
-    """A bug of the server; its log has the traceback under the request's id."""
+    """A bug in the server. The log has the traceback under the request's id."""
 
     code, status = "internal_error", 500
 

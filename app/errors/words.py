@@ -1,6 +1,6 @@
-"""The texts of errors in English and Chinese. Those of single fields are in field_words.py, of events in app/events/words.py.
+"""Error texts in English and Chinese. Texts for single fields are in field_words.py, texts of events in app/events/words.py.
 
-`{names}` are figures of the error that is raised.
+`{names}` are figures of the raised error.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Words:
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
     """Return the message and the hint of an error, with its figures filled in."""
     words = ERRORS[code][language]
-    # Texts come from requests, workers and files. Numbers stay numbers, since a sentence may format them.
+    # Texts come from requests, workers and files. Numbers stay numbers, because a message may format them.
     figures = {
         name: value if isinstance(value, int | float) else escape_lines(str(value))
         for name, value in figures.items()
@@ -37,7 +37,7 @@ UNSTORABLE_VALUE: dict[Language, str] = {
     "en": "contains a value that is too long or cannot be stored",
     "zh": "含有过长或无法存储的值",
 }
-"""The problem of a body with a value that no column holds."""
+"""The problem of a body with a value that no column can hold."""
 
 ERRORS: dict[str, dict[Language, Words]] = {
     "invalid_field": _both("{problem}", "{problem}", "{hint}", "{hint}"),
@@ -66,9 +66,9 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请以 multipart/form-data 上传，文件字段名为 `file`：curl -F file=@rows.json",
     ),
     "unsafe_character": _both(
-        "{field} contains {character}, a control character or one that changes the direction of text.",
-        "{field} 含有 {character}：控制字符或改变文字方向的字符。",
-        "Remove it. Letters of every script and emoji are accepted.",
+        "{field} contains {character}, a control character or a character that changes the text direction.",
+        "{field} 含有不允许的字符 {character}（控制字符或改变文字方向的字符）。",
+        "Remove it. Letters of all scripts and emoji are accepted.",
         "请删除该字符。各种文字和表情符号均可使用。",
     ),
     "bad_label_filter": _both(
@@ -78,21 +78,21 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "例如 ?label=team:nlp；可重复 `label` 按多个标签筛选。",
     ),
     "unknown_format": _both(
-        "The format {format} is not available here.",
-        "此处不支持格式 {format}。",
+        "This path does not support the format {format}.",
+        "该路径不支持格式 {format}。",
         "Use one of: {offered}.",
         "可用格式：{offered}。",
     ),
     "not_together": _both(
         "{one} has no effect together with {other}.",
-        "{one} 与 {other} 同时使用时不起作用。",
+        "{one} 与 {other} 同时使用时无效。",
         "Remove one of them.",
         "请去掉其中一个。",
     ),
     "bad_artifact_name": _both(
-        "The name is not valid for an artifact.",
+        "The artifact name is invalid.",
         "产物名称无效。",
-        "Use up to 100 letters, digits, dots, dashes and underscores. The first character must be a letter or a digit.",
+        "Use up to 100 letters, digits, dots, hyphens and underscores. The first character must be a letter or a digit.",
         "请使用不超过 100 个字母、数字、点、连字符或下划线，并以字母或数字开头。",
     ),
     "number_too_large": _both(
@@ -112,15 +112,15 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请先用 POST /v1/datasets 上传文件，再使用返回的 id。",
     ),
     "no_training_rows": _both(
-        "With dataset.eval_size {eval_size} no rows remain for training: the dataset has {rows} rows.",
+        "With a dataset.eval_size of {eval_size}, no rows remain for training: the dataset has {rows} rows.",
         "dataset.eval_size 为 {eval_size} 时没有剩余的训练数据：数据集共 {rows} 行。",
         "Lower dataset.eval_size or upload more rows.",
         "请减小 dataset.eval_size，或上传更多数据。",
     ),
     "model_not_found": _both(
         "No worker has the model {model} or can download it from the hub.",
-        "没有工作节点拥有模型 {model}，也没有工作节点能从 hub 下载。",
-        "Use one of the available models: {models}. Or add this one to the models directory of a worker.",
+        "所有工作节点都没有模型 {model}，也无法从 hub 下载。",
+        "Available models: {models}. Use one of them, or add {model} to the models directory of a worker.",
         "可用模型：{models}。也可将该模型放入工作节点的模型目录。",
     ),
     "dataset_invalid": _both(
@@ -136,7 +136,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请上传由对象组成的 JSON 数组，或每行一个对象的 JSONL。",
     ),
     "checksum_mismatch": _both(
-        "The SHA-256 of the received body is {actual}, but the request announced {announced}.",
+        "The SHA-256 of the received body is {actual}, but the request declared {announced}.",
         "收到的请求体的 SHA-256 为 {actual}，与声明的 {announced} 不一致。",
         "Upload the file again.",
         "请重新上传文件。",
@@ -198,8 +198,8 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "cancel_pending": _both(
         "Job {job} is being cancelled.",
         "任务 {job} 正在取消。",
-        "Wait until its status is cancelled. Then POST /v1/jobs/{job}/retry starts it again.",
-        "请等待其状态变为 cancelled，之后可用 POST /v1/jobs/{job}/retry 重新开始。",
+        "Wait until its status is `cancelled`, then start it again with POST /v1/jobs/{job}/retry.",
+        "请等待其状态变为 `cancelled`，再用 POST /v1/jobs/{job}/retry 重试。",
     ),
     "job_paused": _both(
         "Job {job} is paused.",
@@ -210,13 +210,13 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "job_running": _both(
         "Job {job} is running.",
         "任务 {job} 正在运行。",
-        "Cancel or pause it, and wait until it has stopped.",
+        "Cancel or pause it and wait until it has stopped.",
         "请先取消或暂停任务，并等待其停止。",
     ),
     "dataset_gone": _both(
         "Dataset {dataset} of job {job} has been deleted.",
         "任务 {job} 的数据集 {dataset} 已被删除。",
-        "Upload the same file again: it gets the same id. Then retry the job.",
+        "Upload the same file again (it gets the same id), then retry the job.",
         "请重新上传同一文件（id 不变），然后重试任务。",
     ),
     "summary_not_ready": _both(
@@ -229,7 +229,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "This Idempotency-Key belongs to a different request, which created job {job}.",
         "该 Idempotency-Key 已用于另一个请求，该请求创建了任务 {job}。",
         "Use a new key for a new request. The server keeps a key for 24 hours.",
-        "新请求请使用新的键。服务器将键保留 24 小时。",
+        "新请求请使用新的 Idempotency-Key。服务器会将其保留 24 小时。",
     ),
     "dataset_in_use": _both(
         "Dataset {dataset} is used by job {job}, which has not ended.",
@@ -261,9 +261,9 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "checkpoint_file_not_found": _both(
         "No checkpoint of the job contains the file {sha256}.",
-        "该任务没有检查点包含文件 {sha256}。",
-        "Offer the checkpoint first. The server has deleted the files of pruned checkpoints.",
-        "请先提交检查点。已清理的检查点的文件已被删除。",
+        "该任务的检查点都不包含文件 {sha256}。",
+        "Offer the checkpoint first. The server deletes the files of pruned checkpoints.",
+        "请先提交检查点。检查点被清理后，其文件也会删除。",
     ),
     "artifacts_missing": _both(
         "Attempt {attempt} reports success, but {missing} is missing.",
@@ -288,7 +288,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请重新发送请求。该时限由 STEPLINE_HEADER_SECONDS 设置。",
     ),
     "body_timeout": _both(
-        "Less than {bytes} bytes of the request body arrived within {seconds:g} seconds.",
+        "Fewer than {bytes} bytes of the request body arrived within {seconds:g} seconds.",
         "{seconds:g} 秒内收到的请求体不足 {bytes} 字节。",
         "Send the request again. STEPLINE_PROGRESS_SECONDS and STEPLINE_PROGRESS_BYTES set this limit.",
         "请重新发送请求。该限制由 STEPLINE_PROGRESS_SECONDS 和 STEPLINE_PROGRESS_BYTES 设置。",
@@ -320,7 +320,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "range_not_satisfiable": _both(
         "The range is outside the file, which has {length} bytes.",
         "请求的范围超出文件：文件共 {length} 字节。",
-        "Send Range: bytes=first-last, with first below the length of the file.",
+        "Send Range: bytes=first-last, where first is less than the length of the file.",
         "请使用 Range: bytes=起始-结束，起始须小于文件长度。",
     ),
     "internal_error": _both(
@@ -346,6 +346,6 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "服务器磁盘已满。",
         "No partial data was kept. Free space on the disks of STEPLINE_DATA_DIR and the database, for example by deleting "
         "jobs.",
-        "没有留下不完整的数据。请清理 STEPLINE_DATA_DIR 和数据库所在的磁盘，例如删除任务。",
+        "未保存不完整的数据。请清理 STEPLINE_DATA_DIR 和数据库所在的磁盘，例如删除任务。",
     ),
 }

@@ -33,7 +33,7 @@ TokenDep = Annotated[str, Depends(get_token)]
 
 
 def require_worker(token: TokenDep, settings: SettingsDep) -> None:
-    """Require the worker token. Raises InvalidToken, also if the server has no worker token."""
+    """Require the worker token. Raises InvalidToken if it is wrong or the server has none."""
     expected = settings.worker_token.get_secret_value().encode()
     if not expected or not hmac.compare_digest(token.encode("latin-1", "replace"), expected):
         raise InvalidToken

@@ -21,9 +21,8 @@ class JsonRoute(APIRoute):
         async def handle_checked(request: Request) -> Response:
             body = await request.body()
             try:
-                check_text(
-                    body.decode(json.detect_encoding(body), "replace")
-                )  # decoded as the parser will
+                # Decode the body as the parser will.
+                check_text(body.decode(json.detect_encoding(body), "replace"))
             except TooDeep as error:
                 raise BodyTooDeep(limit=MAX_DEPTH) from error
             return await handle(request)

@@ -9,7 +9,7 @@ from contracts.failure import Language
 
 
 def choose_language(accept_language: str | None) -> Language:
-    """Return the language that an Accept-Language header prefers, which is English unless the header prefers Chinese."""
+    """Return Chinese if an Accept-Language header prefers it, otherwise English."""
     best: tuple[float, Language] = (0.0, "en")
     for tag, weight in preferences(accept_language or ""):
         name = tag.partition("-")[0]
@@ -26,7 +26,7 @@ def get_language(request: Request) -> Language:
 
 
 async def _language(request: Request) -> Language:
-    # A coroutine, because FastAPI would run a plain function in a thread, and it would have to wait for a free one.
+    # A coroutine, because a plain function would have to wait for a free thread.
     return get_language(request)
 
 

@@ -7,7 +7,7 @@ import resource
 from pathlib import Path
 
 FILES = 65_536
-"""Requested limit on open files. Each connection needs one; the default on many systems is 1,024."""
+"""Requested limit on open files. Each connection uses one file descriptor; the default limit is often 1,024."""
 
 _STATM = Path("/proc/self/statm")
 
@@ -17,9 +17,7 @@ def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < target:
-        with contextlib.suppress(
-            ValueError, OSError
-        ):  # macOS enforces another limit besides the hard one
+        with contextlib.suppress(ValueError, OSError):  # macOS also has a lower limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 

@@ -1,1 +1,1 @@
-"""Files of the data directory: receiving, storing and sending them. The feature packages know the owner of each file."""
+"""Files in the data directory: receives, stores and sends them. The feature packages know which row each file belongs to."""

@@ -1,4 +1,4 @@
-"""Files of the data directory: written to a temporary file, synced, renamed, and never changed afterwards."""
+"""Files in the data directory. Each is written to a temporary file, synced, renamed, and never changed afterwards."""
 
 import contextlib
 import hashlib
@@ -20,8 +20,8 @@ KINDS = ("datasets", "artifacts", "checkpoints")
 """Directories of stored files; a database row refers to each file in them."""
 RESERVE_BYTES = 512 * 1024
 """Disk space reserved for deletions: on a full disk, the database has to write before a deletion frees space."""
-LEFT_SECONDS = 24 * 3600
-"""Age after which a temporary file counts as abandoned; another process may still write younger ones."""
+ABANDONED_SECONDS = 24 * 3600
+"""Age after which a temporary file counts as abandoned; another process may still be writing a younger one."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,20 @@ class Storage:
 
     def prepare(self) -> None:
         """Create the directories and delete abandoned temporary files."""
-        for directory in (self._aside, *(self.root / name for name in KINDS)):
+        for directory in (self._temporary, *(self.root / name for name in KINDS)):
             directory.mkdir(parents=True, exist_ok=True)
-        for leftover in self._aside.iterdir():
-            if leftover.stat().st_mtime < time.time() - LEFT_SECONDS:
-                leftover.unlink(missing_ok=True)
+        for abandoned_file in self._temporary.iterdir():
+            if abandoned_file.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                abandoned_file.unlink(missing_ok=True)
         self.keep_reserve()
 
     def keep_reserve(self) -> None:
-        """Reserve disk space for deletions, if enough is free now."""
+        """Reserve disk space for deletions if enough is free."""
         if self._reserve.exists() or self._free() < 4 * RESERVE_BYTES:
             return
         with contextlib.suppress(OSError):  # another process filled the disk first
-            self._reserve.write_bytes(
-                os.urandom(RESERVE_BYTES)
-            )  # a file system may not store zeros
+            # Random bytes, because some file systems allocate no space for zeros.
+            self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
 
     def give_up_reserve(self) -> None:
         """Free the reserved space if the disk is nearly full. Call it before a deletion."""
@@ -65,21 +64,21 @@ class Storage:
         return self.root / relative
 
     def dataset(self, dataset_id: str) -> str:
-        """Return a new relative path for a dataset's rows; deleting an older file cannot affect it."""
+        """Return a unique relative path for a dataset's rows, so that deleting an older file cannot delete them."""
         return f"datasets/{dataset_id}-{uuid.uuid4().hex[:8]}.jsonl"
 
     def artifact(self, job_id: str, attempt_id: str, sha256: str, name: str) -> str:
-        """Return the relative path of an artifact; different content has a different path."""
+        """Return the relative path of an artifact, which depends on the content."""
         return f"artifacts/{job_id}/{attempt_id}/{sha256[:16]}-{name}"
 
     def checkpoint_blob(self, job_id: str, sha256: str) -> str:
-        """Return a new relative path for a checkpoint's file; deleting an older file cannot affect it."""
+        """Return a unique relative path for a checkpoint's file, so that deleting an older file cannot delete it."""
         return f"checkpoints/{job_id}/{sha256[:16]}-{uuid.uuid4().hex[:8]}"
 
     @contextlib.contextmanager
     def draft(self) -> Iterator["Draft"]:
-        """Open a temporary file, which is deleted at the end unless it was kept."""
-        path = self._aside / uuid.uuid4().hex
+        """Open a temporary file. It is deleted at the end of the block unless it was kept."""
+        path = self._temporary / uuid.uuid4().hex
         with path.open("xb") as file:
             draft = Draft(self, path, file)
             try:
@@ -88,7 +87,7 @@ class Storage:
                 path.unlink(missing_ok=True)
 
     def delete(self, relative: str) -> None:
-        """Delete a stored file, which may be missing. The sweep retries a failed deletion."""
+        """Delete a stored file if it exists. The sweep retries a failed deletion."""
         try:
             self.path(relative).unlink(missing_ok=True)
         except OSError as error:
@@ -100,14 +99,14 @@ class Storage:
             shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
 
     def belongs_to(self, database: str) -> bool:
-        """Whether this directory belongs to this database; the first database to ask becomes its owner."""
+        """Return whether this directory belongs to this database. The first database that calls this becomes its owner."""
         owner = self.root / "owner"
         with contextlib.suppress(FileExistsError), owner.open("x") as file:
             file.write(database)
         return owner.read_text() == database
 
     def list_old(self, older_than_seconds: float) -> Iterator[str]:
-        """Yield the relative paths of stored files older than that, and remove empty directories of that age."""
+        """Yield the relative paths of stored files older than this, and remove empty directories older than this."""
         before = time.time() - older_than_seconds
         for kind in KINDS:
             for directory, _, names in os.walk(self.root / kind, topdown=False):
@@ -117,18 +116,18 @@ class Storage:
                         if path.stat().st_mtime < before:
                             yield str(path.relative_to(self.root))
                 place = Path(directory)
-                with contextlib.suppress(OSError):  # not empty, or gone
+                with contextlib.suppress(OSError):  # not empty, or already removed
                     if place.parent != self.root and place.stat().st_mtime < before:
                         place.rmdir()
 
     def check_writable(self) -> None:
-        """Raise OSError unless a file can be written and synced."""
+        """Raise OSError if a file cannot be written and synced."""
         with self.draft() as draft:
             draft.write(b"x")
             os.fsync(draft.file.fileno())
 
     @property
-    def _aside(self) -> Path:
+    def _temporary(self) -> Path:
         return self.root / "aside"
 
 
@@ -148,13 +147,13 @@ class Draft:
         return self._digest.hexdigest()
 
     def write(self, content: bytes) -> None:
-        """Append."""
+        """Append content."""
         self.file.write(content)
         self._digest.update(content)
         self.bytes += len(content)
 
     def keep(self, relative: str) -> None:
-        """Sync the file and move it to this relative path, durably."""
+        """Sync the file, move it to this relative path, and sync the directory."""
         self.file.flush()
         os.fsync(self.file.fileno())
         target = self._storage.path(relative)

@@ -1,4 +1,4 @@
-"""StoredFile: the response of a stored file, with ranges. Errors have the standard error body."""
+"""StoredFile: a response that sends a stored file or ranges of it. Errors have the standard error body."""
 
 import os
 
@@ -23,19 +23,19 @@ class StoredFile(FileResponse):
         with storage_errors():
             self.stat_result = await anyio.to_thread.run_sync(os.stat, self.path)
         self.set_stat_headers(self.stat_result)
-        asked = Headers(scope=scope)
-        if holds(asked.get("if-none-match"), self.headers["etag"]):
-            held = Response(status_code=304, headers={"ETag": self.headers["etag"]})
-            await held(scope, receive, send)
+        request_headers = Headers(scope=scope)
+        if holds(request_headers.get("if-none-match"), self.headers["etag"]):
+            not_modified = Response(status_code=304, headers={"ETag": self.headers["etag"]})
+            await not_modified(scope, receive, send)
             return
-        await super().__call__(self._with_clean_range(scope, asked), receive, send)
+        await super().__call__(self._with_clean_range(scope, request_headers), receive, send)
 
-    def _with_clean_range(self, scope: Scope, asked: Headers) -> Scope:
+    def _with_clean_range(self, scope: Scope, request_headers: Headers) -> Scope:
         """Return the request's scope with a satisfiable Range, or without one.
 
-        FileResponse treats any Range that it does not know as an error.
+        FileResponse treats any Range that it does not support as an error.
         """
-        given, condition = asked.get("range"), asked.get("if-range")
+        given, condition = request_headers.get("range"), request_headers.get("if-range")
         if given is None or self.stat_result is None:
             return scope
         headers = MutableHeaders(raw=[pair for pair in scope["headers"] if pair[0] != b"range"])

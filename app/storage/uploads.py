@@ -1,4 +1,4 @@
-"""Receives an uploaded file: the request's body goes to a temporary file, is checked, and moves to its final path."""
+"""Receives an uploaded file: the request's body is written to a temporary file, checked, and moved to its final path."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ async def receive(
 ) -> None:
     """Store a request's body at `path`, relative to the data directory, and record it with `commit`.
 
-    `commit` runs in a thread once the file is on disk. It stores the file's row in a transaction of its own and returns
-    the path of the file that the new one replaces, which is then deleted, or None. No transaction is open while the
-    body arrives. If `commit` raises, the sweep deletes the file later.
+    `commit` runs in a thread once the file is on disk. It stores the file's row in its own transaction and returns the
+    path of the file that the new one replaces, or None; the replaced file is then deleted. No transaction is open while
+    the body arrives. If `commit` raises, the sweep deletes the file later.
 
-    Raises ChecksumMismatch unless the body has the SHA-256 given, StorageFull or StorageUnavailable if the disk fails.
+    Raises ChecksumMismatch if the body does not have the given SHA-256, StorageFull or StorageUnavailable if the disk fails.
     """
     with storage_errors(), storage.draft() as draft:
         await _write(draft, body)
@@ -50,7 +50,7 @@ async def receive(
 
 
 async def check_body(storage: Storage, body: AsyncIterator[bytes], sha256: str) -> None:
-    """Read a request's body whose content is stored already, and keep nothing. Raises the same errors as `receive`."""
+    """Read and check a request's body whose content is already stored; keep nothing. Raises the same errors as `receive`."""
     with storage_errors(), storage.draft() as draft:
         await _write(draft, body)
         _check(draft, sha256)

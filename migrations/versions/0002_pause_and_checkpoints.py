@@ -13,7 +13,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    # Each is one ADD COLUMN, for which neither database copies the table.
+    # Plain ADD COLUMN statements: neither database copies the table for them.
     op.add_column("jobs", sa.Column("pause_requested_at", sa.DateTime(timezone=True)))
     for table in ("attempts", "workers"):
         op.add_column(table, sa.Column("slot_id", sa.String(length=100)))

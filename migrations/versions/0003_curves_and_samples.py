@@ -1,4 +1,4 @@
-"""Curve blocks, from which plots of a long history are read quickly, and samples of the machine.
+"""Curve blocks, which make plots of long histories fast, and samples of the machine.
 
 Existing attempts keep `folded_seq` 0: plots read their records.
 

@@ -1,4 +1,4 @@
-"""The rows that a running job has done in its phase, while it tokenizes or evaluates.
+"""Progress of a running job in rows, while it tokenizes or evaluates.
 
 Revision: 0006
 """

@@ -1,7 +1,7 @@
-"""Indexes in the order of lists and claims, and a table of the text that a search reads.
+"""Indexes in list order and claim order, and a table of searchable texts.
 
 Labels get the sort key of their job, so that a filter by label walks its own index in list order. The searched
-text is in a narrow table, because rows of `jobs` are too wide to scan. Only the rows of labels are rewritten.
+text is in a narrow table, because rows of `jobs` are too wide to scan. Only the rows of `job_labels` are rewritten.
 
 Revision: 0005
 """
@@ -84,23 +84,24 @@ def upgrade() -> None:
 
 
 def _fill_texts() -> None:
-    """Write the text of each job: in SQL if all of it is ASCII, in Python if a spec holds other characters.
+    """Write the text of each job: in SQL if its spec is ASCII, otherwise in Python.
 
-    SQL folds the case of those by its locale, and a database in SQL_ASCII cannot even read them from JSON.
+    SQL folds the case of other characters by its locale, and a database with the encoding SQL_ASCII cannot even read them
+    from JSON.
     """
     connection = op.get_bind()
-    has_more = sa.cast(JOBS.c.spec, sa.Text()).contains("\\u", autoescape=True)
+    has_non_ascii = sa.cast(JOBS.c.spec, sa.Text()).contains("\\u", autoescape=True)
     name = sa.func.coalesce(JOBS.c.spec["name"].as_string(), "")
     joined = name + "\n" + JOBS.c.model + "\n" + JOBS.c.id
     if connection.dialect.name == "postgresql":
         joined = sa.collate(joined, "C")  # in Turkish, I is not the upper case of i
-    plain = sa.select(JOBS.c.number, sa.func.lower(joined)).where(~has_more)
+    plain = sa.select(JOBS.c.number, sa.func.lower(joined)).where(~has_non_ascii)
     op.execute(sa.insert(TEXTS).from_select(["number", "text"], plain))
     last = -1
     while True:
         rows = connection.execute(
             sa.select(JOBS)
-            .where(has_more, JOBS.c.number > last)
+            .where(has_non_ascii, JOBS.c.number > last)
             .order_by(JOBS.c.number)
             .limit(BATCH)
         ).all()

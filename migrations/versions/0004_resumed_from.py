@@ -1,4 +1,4 @@
-"""The checkpoint that each attempt resumed from, so that the job's line follows the attempts as they really ran.
+"""The checkpoint that each attempt resumed from, so that the job's line follows the attempts as they actually ran.
 
 Existing attempts do not record it; each is assumed to resume from the newest attempt that trained before its first step.
 
