@@ -1,4 +1,4 @@
-"""Entry point of the server: reads the settings, builds the application, runs uvicorn. Runs as `python -m app.main`."""
+"""Entry point of the server: reads the settings, builds the application, runs uvicorn. Run it with `python -m app.main`."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Upgrades the database to the newest schema. Runs as `python -m app.migrate`.
+"""Upgrades the database to the newest schema. Run it with `python -m app.migrate`.
 
 Alembic is imported only for a migration. The server just compares revisions and starts faster without Alembic.
 """

@@ -1,4 +1,4 @@
-"""All tables. Their rules are in the feature packages; each change of a status is one guarded UPDATE in a store."""
+"""All tables. Their rules are in the feature packages; each status change is one guarded UPDATE in a store."""
 
 import json
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def to_json(model: BaseModel) -> dict[str, Any]:
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time in UTC. SQLite has no time zones and stores it naive."""
+    """A time in UTC with its zone. SQLite has no time zones and stores it without one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -270,9 +270,9 @@ class Attempt(Base):
     synced_at: Mapped[datetime]
     """Time of the worker's last request for this attempt."""
     lease_expires_at: Mapped[datetime]
-    """From this time on the job is shown as unreachable."""
+    """From this time on, the job is shown as unreachable."""
     takeover_at: Mapped[datetime]
-    """From this time on the attempt is lost."""
+    """From this time on, the attempt is lost."""
     ended_at: Mapped[datetime | None]
     seen_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Number of the highest record stored."""
@@ -285,7 +285,7 @@ class Attempt(Base):
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Every note of the supervisor up to this one is stored as an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """The first step that this attempt trained; from there on its points replace those of earlier attempts.
+    """The first step that this attempt trained; from there on, its points replace those of earlier attempts.
     If no step was left to train, the step after the last one."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]

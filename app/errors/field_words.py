@@ -112,7 +112,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "missing": FieldWords(FieldCode.REQUIRED, "is required", "缺少该字段", shows_value=False),
     "extra_forbidden": FieldWords(
         FieldCode.UNKNOWN_FIELD,
-        "is not a known field; check its spelling and its position in the body",
+        "is not a known field; check its spelling and its place in the body",
         "没有这个字段；请检查拼写和所在位置",
         shows_value=False,
     ),
