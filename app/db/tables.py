@@ -38,7 +38,7 @@ def to_json(model: BaseModel) -> dict[str, Any]:
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time in UTC with its zone. SQLite has no time zones and stores it without one."""
+    """A timezone-aware time in UTC. SQLite has no time zones and stores it without one."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -21,7 +21,7 @@ class Words:
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
     """Return the message and the hint of an error, with its figures filled in."""
     words = ERRORS[code][language]
-    # Texts come from requests, workers and files. Numbers stay numbers, because a message may format them.
+    # Texts are escaped, because they come from requests, workers and files. Numbers stay numbers for formatting.
     figures = {
         name: value if isinstance(value, int | float) else escape_lines(str(value))
         for name, value in figures.items()
