@@ -255,7 +255,7 @@ def _has_worker(url: str, pid: int) -> bool:
 
 
 def _watch(parts: dict[str, Part], signals: _StopSignals) -> int:
-    """Restart crashed parts, with growing delays, until a stop signal arrives. Give up if the API keeps crashing."""
+    """Restart parts that exit, with growing delays, until a stop signal arrives. Give up if the API keeps crashing."""
     crashes: dict[str, list[float]] = {name: [] for name in parts}
     restart_at: dict[str, float] = {}
     while not signals.is_stop_requested():

@@ -88,7 +88,7 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         )
         if b"--check-device" not in usage.stdout:
             yield Finding(
-                "note", "4-bit product: not checked; each job checks it before loading the model"
+                "note", "4-bit check: not run; each job runs it before loading the model"
             )
             return
         try:
@@ -101,13 +101,13 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
                 timeout=CHECK_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            yield Finding("bad", f"4-bit product: no result after {CHECK_SECONDS} s")
+            yield Finding("bad", f"4-bit check: no result after {CHECK_SECONDS} s")
             return
     output = (done.stdout + done.stderr).decode(errors="replace").strip()[-2000:]
     if done.returncode:
-        yield Finding("bad", f"4-bit product: {output}")
+        yield Finding("bad", f"4-bit check: {output}")
     else:
-        yield Finding("ok", f"4-bit product: {output}")
+        yield Finding("ok", f"4-bit check: {output}")
 
 
 def _disk(work_dir: Path) -> Finding:

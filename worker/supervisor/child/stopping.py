@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
-    """The attempt was requested to stop, and ends before its training process has written an outcome."""
+    """The attempt was asked to stop, and ends before its training process has written an outcome."""
 
     def __init__(self, status: EndedAs) -> None:
         super().__init__(status)
