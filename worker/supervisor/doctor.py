@@ -87,9 +87,7 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
             [*training, "--help"], cwd=empty, env=environment, capture_output=True, check=False
         )
         if b"--check-device" not in usage.stdout:
-            yield Finding(
-                "note", "4-bit check: not run; each job runs it before loading the model"
-            )
+            yield Finding("note", "4-bit check: not run; each job runs it before loading the model")
             return
         try:
             done = subprocess.run(
