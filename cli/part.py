@@ -68,7 +68,7 @@ class Part:
         return self._process.pid
 
     def stop(self, is_forced: Callable[[], bool]) -> None:
-        """Send the stop signals in turn and wait after each, then kill its process group. If `is_forced()`, kill it immediately."""
+        """Send the stop signals in turn, waiting after each unless `is_forced()`, then kill the process group."""
         if self._process is None:
             return
         for number, seconds in self._stop_steps:

@@ -98,5 +98,5 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 def _send_variables(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # fetch() reports its exit
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # fetch() handles an early exit
             process.stdin.write(json.dumps(variables | quiet).encode())

@@ -72,7 +72,7 @@ def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
 
 
 def not_found(name: str, models_dir: Path | None, hub: str) -> PlacingFailed:
-    """Return the failure for a model that was not found, naming the places searched. `hub` is the reason why the hub did not provide it."""
+    """Return the failure for a model that was not found, naming the places searched. `hub` explains why the hub had none."""
     local = (
         f"no directory {name!r} with a config.json under the worker's models root"
         if models_dir is not None
