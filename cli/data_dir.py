@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class DataDirInUse(Exception):
-    """Another `stepline up` uses this data directory; the message says which."""
+    """Another `stepline up` uses this data directory; the message identifies it."""
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -41,7 +41,7 @@ class DataDir:
 
     @property
     def models(self) -> Path:
-        """Default root of model directories."""
+        """The default models root."""
         return self.path / "models"
 
     @property
@@ -61,7 +61,7 @@ class DataDir:
             path.mkdir(mode=0o700, exist_ok=True)
 
     def worker_token(self) -> str:
-        """Return the worker token; created on first use, in a file that only this user can read."""
+        """Return the worker token. It is created on first use, in a file that only this user can read."""
         path = self.path / "worker-token"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -73,7 +73,7 @@ class DataDir:
         return token
 
     def lock(self, note: str) -> int:
-        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse, whose message is the holder's note."""
+        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse with the holder's note."""
         path = self.path / "up.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

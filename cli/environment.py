@@ -1,4 +1,4 @@
-"""Which environment variables `stepline up` passes to each part: only those that the part needs, above all secrets."""
+"""The environment variables that `stepline up` passes to each part: only what the part needs, especially secrets."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "broker": BASIC,
     "migrate": (*BASIC, SETTINGS),
     "api": (*BASIC, SETTINGS, WORKER_TOKEN),
-    # The worker passes the hub's token to the download process and to no other.
+    # The worker passes the hub's token only to its download process.
     "worker": (*BASIC, SETTINGS, WORKER_TOKEN, *COMPUTE, *HUB),
 }
-"""Names of variables, by part."""
+"""Variable names by part."""
 
 
 def environment_of(part: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for a part."""
+    """Return the environment variables for a part."""
     return choose(environ, *NEEDS[part])

@@ -1,4 +1,4 @@
-"""Where `stepline up` listens: the address that --host means, whether other machines can reach it, and its URLs."""
+"""Resolves --host and --port of `stepline up`: the addresses, their URLs, and whether other machines can reach them."""
 
 import fcntl
 import ipaddress
@@ -11,14 +11,14 @@ from pathlib import Path
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 SIOCGIFADDR = 0x8915
-"""Asks Linux for the IPv4 address of a network interface (netdevice(7))."""
+"""The ioctl that returns the IPv4 address of a network interface (netdevice(7))."""
 HOST_NAME = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?)+(?<!\.)")
 LINK_LOCAL_SCOPE = "20"
-"""Scope in /proc/net/if_inet6 of addresses that a browser cannot open, because they need a zone."""
+"""Scope of link-local addresses in /proc/net/if_inet6. Browsers cannot open them because they need a zone."""
 
 
 class CannotListen(Exception):
-    """The API cannot listen there; the message is for the person at the terminal."""
+    """The API cannot listen on this host and port; the message is shown to the user."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Listener:
 
     @property
     def bind_host(self) -> str:
-        """The host to listen on. All-addresses hosts are normalised: `0` becomes 0.0.0.0."""
+        """The host to listen on. A host that means all addresses is normalised: `0` becomes 0.0.0.0."""
         return str(self.addresses[0]) if self.addresses[0].is_unspecified else self.host
 
     @property
     def is_remote(self) -> bool:
-        """Whether other machines can reach it."""
+        """Whether other machines can reach the API."""
         return not all(address.is_loopback for address in self.addresses)
 
     @property
@@ -49,12 +49,12 @@ class Listener:
         return self._url(f"[{self.host}]" if ":" in self.host else self.host)
 
     def hosts(self) -> list[str]:
-        """Return the names and addresses that other machines may use; empty if none can reach it."""
+        """Return the names and addresses that other machines may use; empty if they cannot reach the API."""
         if not self.is_remote:
             return []
         concrete = [str(address) for address in self.addresses if not address.is_unspecified]
         name = socket.gethostname()
-        if not HOST_NAME.fullmatch(name):  # Linux accepts any text as a host name; a URL does not
+        if not HOST_NAME.fullmatch(name):  # Linux accepts any text as a host name, but URLs do not
             return concrete
         return [*concrete, name, f"{name}.local"]  # NAME.local resolves by multicast DNS
 
@@ -74,14 +74,14 @@ def find_listener(host: str, port: int) -> Listener:
     """Resolve --host and --port, and check that the port is free. Raises CannotListen."""
     if not host:
         raise CannotListen(
-            "--host is empty; name an address, or leave it out to listen on 127.0.0.1"
+            "--host is empty. Give an address, or omit --host to listen on 127.0.0.1"
         )
     if "%" in host:
         raise CannotListen(
-            f"--host {host}: no URL can name an address with a zone; use another one"
+            f"--host {host}: a URL cannot contain an address with a zone. Use another address"
         )
     if not 0 < port < 2**16:  # getaddrinfo reduces larger ports modulo 65,536
-        raise CannotListen(f"--port {port}: choose a port from 1 to 65535")
+        raise CannotListen(f"--port {port} is out of range. Choose a port from 1 to 65535")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         family, kind, protocol, _, address = found[0]
@@ -90,7 +90,7 @@ def find_listener(host: str, port: int) -> Listener:
             probe.bind(address)
     except (OSError, UnicodeError) as error:
         raise CannotListen(
-            f"cannot listen on {host} port {port} ({error}); choose another one with --port"
+            f"cannot listen on {host} port {port} ({error}). Choose another port with --port"
         ) from error
     names = [str(each[4][0]).partition("%")[0] for each in found]
     return Listener(host, port, tuple(ipaddress.ip_address(name) for name in dict.fromkeys(names)))
@@ -108,10 +108,10 @@ def _ipv4_addresses() -> list[Address]:
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode()[:15])
             try:
-                answer = fcntl.ioctl(any_socket.fileno(), SIOCGIFADDR, request)
+                reply = fcntl.ioctl(any_socket.fileno(), SIOCGIFADDR, request)
             except OSError:  # the interface has no address
                 continue
-            found.append(ipaddress.IPv4Address(answer[20:24]))
+            found.append(ipaddress.IPv4Address(reply[20:24]))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The `stepline` command. Each part runs in its own process; this one only starts them."""
+"""The `stepline` command. It only starts the parts; each one runs in its own process."""
 
 import argparse
 import importlib.util
@@ -20,7 +20,7 @@ MODULES = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
+    """Run the command and return its exit status."""
     options = _parser().parse_args(arguments)
     if options.command != "up":
         _become(options.command)
@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--allow-remote",
         action="store_true",
-        help="let other machines connect, although there is no authentication: everyone who reaches the port can do "
-        "everything",
+        help="let other machines connect, although there is no authentication: anyone who can reach the port can do "
+        "anything",
     )
     start.add_argument(
         "--data-dir",
@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--models-dir",
         type=Path,
-        help="root of model directories (default: STEPLINE_MODELS_DIR, else DATA_DIR/models)",
+        help="directory that contains the models (default: STEPLINE_MODELS_DIR, else DATA_DIR/models)",
     )
-    commands.add_parser("serve", help="run the API; settings from STEPLINE_… variables")
+    commands.add_parser("serve", help="run the API; STEPLINE_… variables configure it")
     commands.add_parser("worker", help="run a worker; one per GPU")
     commands.add_parser("migrate", help="upgrade the database to the newest schema")
     commands.add_parser(
@@ -77,8 +77,10 @@ def _become(command: str) -> NoReturn:
     """Replace this process with the command's module."""
     module, extra, package = MODULES[command]
     if importlib.util.find_spec(package) is None:
-        sys.exit(f"stepline {command}: this needs more packages: pip install 'stepline[{extra}]'")
-    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606  # no shell is wanted
+        sys.exit(
+            f"stepline {command}: required packages are missing: pip install 'stepline[{extra}]'"
+        )
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606  # runs without a shell
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The root of model directories that `stepline up` passes to its worker, and the option or variable that chose it."""
+"""The models root that `stepline up` passes to its worker, and the option or variable that set it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ VARIABLE = "STEPLINE_MODELS_DIR"
 
 
 class NoModelsDir(Exception):
-    """The chosen path is not a directory; the message names the option or variable that chose it."""
+    """The models root is not a directory; the message names the option or variable that set it."""
 
 
 @dataclass(frozen=True)
 class ModelsDir:
-    """A root of model directories."""
+    """A models root: a directory that contains models."""
 
     path: Path
-    chosen_by: str | None
-    """The option or variable that named it; None for the data directory's default."""
+    set_by: str | None
+    """The option or variable that set it; None for the default in the data directory."""
 
     def __str__(self) -> str:
-        return f"{self.path} ({self.chosen_by})" if self.chosen_by == VARIABLE else str(self.path)
+        return f"{self.path} ({self.set_by})" if self.set_by == VARIABLE else str(self.path)
 
 
 def find_models_dir(option: Path | None, environ: Mapping[str, str], default: Path) -> ModelsDir:
-    """Return the root from the option, the environment, or the default, in this order. Raises NoModelsDir.
+    """Return the models root from the option, the environment or the default, in this order. Raises NoModelsDir.
 
-    An empty variable counts as unset. The default need not exist yet.
+    An empty variable counts as unset. The default does not have to exist yet.
     """
     if option is not None:
         return ModelsDir(_check(option, "--models-dir"), "--models-dir")
@@ -35,14 +35,14 @@ def find_models_dir(option: Path | None, environ: Mapping[str, str], default: Pa
     return ModelsDir(default, None)
 
 
-def _check(path: Path, chosen_by: str) -> Path:
+def _check(path: Path, set_by: str) -> Path:
     try:
         found = path.expanduser().resolve()
         exists = found.is_dir()
     except (OSError, RuntimeError) as error:  # no permission, circular links, or an unknown ~user
-        raise NoModelsDir(f"{chosen_by}: cannot use {path} ({error})") from error
+        raise NoModelsDir(f"{set_by}: cannot use {path} ({error})") from error
     if not exists:
         raise NoModelsDir(
-            f"{chosen_by}: there is no directory {found}; create it, or name the directory that holds your models"
+            f"{set_by}: directory {found} does not exist. Create it, or give the directory that contains your models"
         )
     return found

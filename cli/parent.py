@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
     """Ask the kernel to send SIGKILL when the parent dies, then exec the program."""
     parent_pid, program = int(arguments[0]), arguments[1:]
     die_with_parent(parent_pid)
-    os.execv(program[0], program)  # noqa: S606  # no shell is wanted
+    os.execv(program[0], program)  # noqa: S606  # runs without a shell
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Part: one process that `stepline up` starts, watches and stops. It leads a session and dies with its parent."""
+"""A process that `stepline up` starts, watches and stops. It leads its own session and dies with its parent."""
 
 import contextlib
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 from contracts.text import escape_lines
 
 LOG_BYTES = 16 * 1024 * 1024
-"""When a part starts and its log is larger than this, the log is rotated; one old file is kept."""
+"""If a part's log is larger than this when the part starts, the log is rotated and one old file is kept."""
 
 StopStep = tuple[signal.Signals, float]
-"""A signal, and the seconds to wait for the process to end after it."""
+"""A signal, and how many seconds to wait afterwards for the process to end."""
 
 
 class Part:
@@ -37,7 +37,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it. Call this from the main thread only: the parent-death signal fires when the starting thread ends."""
+        """Start it. Call this only from the main thread: the parent-death signal fires when the starting thread ends."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:
@@ -52,43 +52,43 @@ class Part:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit status; None while it runs."""
+        """Its exit status; None while it is running or before it is started."""
         return None if self._process is None else self._process.poll()
 
     @property
     def is_running(self) -> bool:
-        """Whether it has started and not ended."""
+        """Whether it is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
         """Its process id."""
         if self._process is None:
-            raise RuntimeError(f"{self.name} was not started")
+            raise RuntimeError(f"{self.name} has not been started")
         return self._process.pid
 
-    def stop(self, hurry: Callable[[], bool]) -> None:
-        """Send its signals in turn and wait after each, unless in a hurry; then kill its whole session."""
+    def stop(self, is_forced: Callable[[], bool]) -> None:
+        """Send the stop signals in turn, waiting after each unless `is_forced()`, then kill the process group."""
         if self._process is None:
             return
         for number, seconds in self._stop_steps:
-            if self._process.poll() is not None or hurry():
+            if self._process.poll() is not None or is_forced():
                 break
             self._process.send_signal(number)
-            self._wait(seconds, hurry)
-        with contextlib.suppress(ProcessLookupError):  # no process of the session is left
+            self._wait(seconds, is_forced)
+        with contextlib.suppress(ProcessLookupError):  # the whole group has ended
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def last_lines(self, lines: int = 12) -> str:
-        """Return the end of its log."""
+        """Return the last lines of its log."""
         with contextlib.suppress(FileNotFoundError), self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 8192))
             text = file.read().decode(errors="replace")
             return "\n".join(map(escape_lines, text.splitlines()[-lines:]))
         return ""
 
-    def _wait(self, seconds: float, hurry: Callable[[], bool]) -> None:
+    def _wait(self, seconds: float, is_forced: Callable[[], bool]) -> None:
         end = time.monotonic() + seconds
-        while self.is_running and time.monotonic() < end and not hurry():
+        while self.is_running and time.monotonic() < end and not is_forced():
             time.sleep(0.02)

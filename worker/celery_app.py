@@ -1,8 +1,8 @@
 """The worker's Celery app and its one task. Runs as `python -m worker.celery_app`.
 
 A Celery message carries no job. It only rings the doorbell, and the worker responds by claiming a job over HTTP.
-Lost, duplicated or forged messages therefore do no harm, and Celery's acknowledgements, retries and results are all
-switched off. doorbell.py defines a valid message.
+Lost, duplicated or forged messages therefore do no harm, so Celery's acknowledgements, retries and results are all
+disabled. doorbell.py defines a valid message.
 """
 
 import os
@@ -40,7 +40,7 @@ from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
     slot_name,
-    with_models_of_now,
+    with_current_models,
 )
 from worker.supervisor.run import run_next
 from worker.supervisor.server.answers import Refused, ServerUnavailable
@@ -72,7 +72,7 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
         worker_redirect_stdouts=False,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # a worker must survive a long outage of the broker
+        broker_connection_max_retries=None,  # a worker must survive a long broker outage
         broker_channel_error_retry=True,
         broker_transport_options={
             # Otherwise Celery keeps unacknowledged messages on the broker, where they can be forged too.
@@ -91,29 +91,31 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
     return app
 
 
-def say_hello(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> None:
-    """Send the server a hello at regular intervals until `stop` is set. This never starts a job."""
+def send_hellos(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> None:
+    """Send hellos to the server at regular intervals until `stop` is set. This never starts a job."""
     token = settings.worker_token.get_secret_value()
     last = ""
     with Server(settings.server_url, token, 0, 0) as server:
         while not stop.is_set():
             alive.touch(settings.work_dir, worker.worker_id)
             try:
-                server.hello(with_models_of_now(worker, settings))
-                now = "heard"
+                server.hello(with_current_models(worker, settings))
+                result = "accepted"
             except (ServerUnavailable, Refused) as error:
-                now = f"{type(error).__name__}: {error}"
-            if now != last:
-                log.info("hello", answer=now)
-                last = now
-            # Until the server responds for the first time, retry more often.
-            stop.wait(settings.hello_seconds if now == "heard" else min(2, settings.hello_seconds))
+                result = f"{type(error).__name__}: {error}"
+            if result != last:
+                log.info("hello", result=result)
+                last = result
+            # Retry more often while the server rejects hellos or is unreachable.
+            stop.wait(
+                settings.hello_seconds if result == "accepted" else min(2, settings.hello_seconds)
+            )
 
 
-def come_back(settings: Settings, worker: WorkerInfo) -> None:
-    """Tell the server, once, that no attempt of this worker's previous process is running, so it can requeue the jobs.
+def report_restart(settings: Settings, worker: WorkerInfo) -> None:
+    """Report once to the server that this worker's earlier attempts have ended, so that it can requeue their jobs.
 
-    Called before the pool forks, so that no other process inherits the lock.
+    Call this before the pool forks, so that no other process inherits the lock.
     """
     home = settings.work_dir.resolve() / "runs"
     reap_strays(home)
@@ -132,19 +134,19 @@ def come_back(settings: Settings, worker: WorkerInfo) -> None:
 
 
 def hand_back_jobs(**_: Any) -> None:
-    """When this worker receives a stop signal, forward it to the busy pool process, which hands its job back."""
+    """Forward a stop signal to the busy pool process, which then hands its job back to the server."""
     for request in state.active_requests:
         if request.worker_pid:
             os.kill(request.worker_pid, signal.SIGTERM)
 
 
 def main() -> None:
-    """Start the worker: the main process handles the broker and hellos, one pool process supervises training."""
+    """Start the worker. The main process handles the broker and the hellos; one pool process supervises training."""
     configure_logging()
     settings = Settings()
     if not settings.worker_token.get_secret_value():
         raise SystemExit(
-            "stepline worker: STEPLINE_WORKER_TOKEN is not set; give it the server's token"
+            "stepline worker: STEPLINE_WORKER_TOKEN is not set. Set it to the server's token"
         )
     settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
@@ -153,10 +155,10 @@ def main() -> None:
     except (DeviceMissing, LockDirRefused) as error:
         raise SystemExit(f"stepline worker: {error}") from error
     log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
-    come_back(settings, worker)
+    report_restart(settings, worker)
     app = create_app(settings, worker)
     hello = threading.Thread(
-        target=say_hello, args=(settings, worker, threading.Event()), daemon=True
+        target=send_hellos, args=(settings, worker, threading.Event()), daemon=True
     )
     # The pool forks before the worker is ready; threads may only start after that.
     signals.setup_logging.connect(_keep_our_logging, weak=False)
@@ -178,7 +180,7 @@ def main() -> None:
 
 
 def _keep_our_logging(**_: Any) -> None:
-    """Keep Celery from configuring logging, by being connected to its setup_logging signal."""
+    """Do nothing. Celery does not configure logging if its setup_logging signal has a receiver."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The worker's end of the doorbell: decides which broker messages are rings. No other file reads them.
 
-Anyone who reaches the broker can push onto a queue, and Celery and kombu trust the messages they find there: an id that
+Anyone who can reach the broker can push onto a queue, and Celery and kombu trust the messages they find there: an id that
 is a dict crashes a worker, and a time limit in a header kills its pool process. So this module checks the raw bytes of
-each message before Celery or kombu parse it. If the message is a ring, it passes on a newly built one that contains
+each message before Celery or kombu parses it. If the message is a ring, it passes on a newly built one that contains
 nothing of the original; otherwise it discards and logs the message. No message is redelivered: if a ring is lost, the
 server's sweep rings again.
 """
@@ -25,8 +25,8 @@ from contracts.wire import TASK_NAME
 
 log = structlog.get_logger(__name__)
 
-MOST_BYTES = 64 * 1024
-"""A ring takes about one thousand bytes."""
+MAX_BYTES = 64 * 1024
+"""A ring is about 1,000 bytes long."""
 NO_ARGUMENTS = base64.b64encode(b"[[], {}, {}]").decode()
 """The body of a ring: positional arguments, keyword arguments, and callbacks."""
 
@@ -43,10 +43,10 @@ class _Ring(Tolerant):
     content_type: Literal["application/json"] = Field(alias="content-type")
 
 
-def why_no_ring(message: bytes) -> str | None:
-    """Return why the bytes of a message are not a ring; None if they are."""
-    if len(message) > MOST_BYTES:
-        return f"longer than {MOST_BYTES} bytes"
+def reject_reason(message: bytes) -> str | None:
+    """Return why a message is not a ring; None if it is one."""
+    if len(message) > MAX_BYTES:
+        return f"longer than {MAX_BYTES} bytes"
     try:
         _Ring.model_validate_json(message)
     except ValidationError as error:
@@ -57,7 +57,7 @@ def why_no_ring(message: bytes) -> str | None:
 
 
 def make_ring(queue: str) -> bytes:
-    """Return a ring that was received on a queue, as kombu expects it from the broker."""
+    """Return a ring for a queue, in the format that kombu expects from the broker."""
     task_id = str(uuid.uuid4())
     message = {
         "body": NO_ARGUMENTS,
@@ -79,12 +79,12 @@ class _Client(Redis):
     """Passes on rings and discards every other message received on a queue."""
 
     def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
-        answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # redis's
+        answer = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]  # untyped in redis
         if command_name != "BRPOP" or not answer:
             return answer
         key, message = answer
         queue = key.decode(errors="replace").partition(kombu_redis.Channel.sep)[0]
-        reason = why_no_ring(message)
+        reason = reject_reason(message)
         if reason is None:
             return key, make_ring(queue)
         log.warning(
@@ -110,6 +110,6 @@ class _Connection(Connection):  # type: ignore[misc]  # kombu ships no types
 
 
 class RingsOnly(AMQP):  # type: ignore[misc]  # celery ships no types
-    """Celery's view of the broker, with a connection that receives rings only."""
+    """Celery's interface to the broker, with a connection that receives only rings."""
 
     Connection = _Connection

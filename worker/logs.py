@@ -1,6 +1,6 @@
-"""The worker's logs: one JSON object per line on stderr, with job_id and attempt_id where they are bound.
+"""The worker's logs: one JSON object per line on stderr, with job_id and attempt_id if they are bound.
 
-Celery's own log lines take the same path, through the standard library's root logger.
+Celery's own log lines use the same format, because they pass through the standard library's root logger.
 """
 
 import json
@@ -36,7 +36,7 @@ def configure_logging(level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(
-                    serializer=lambda line, **how: escape_json(json.dumps(line, **how)),
+                    serializer=lambda line, **options: escape_json(json.dumps(line, **options)),
                     ensure_ascii=False,
                 ),
             ],

@@ -19,26 +19,26 @@ class Settings(BaseSettings):
     server_url: str = "http://127.0.0.1:8000"
     """Address of the Stepline server."""
     broker_url: str = "redis://127.0.0.1:6379/0"
-    """Valkey or Redis, where the doorbell rings."""
+    """Address of the Valkey or Redis broker that carries the doorbell."""
     worker_token: SecretStr = SecretStr("")
     """Authorizes this worker's hellos and claims; must equal the server's token."""
     models_dir: Path | None = None
     """Root of model directories; a model found there takes precedence over the hub."""
     work_dir: Path = Path(tempfile.gettempdir()) / "stepline-work"
-    """Directory of the run directories; needs disk space for checkpoints."""
+    """Directory that contains the run directories; needs disk space for checkpoints."""
     lock_dir: Path = Path(tempfile.gettempdir()) / f"stepline-locks-{os.geteuid()}"
     """Directory of the GPU locks; must be the same for all workers on a host that may share a GPU."""
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)
-    """Name that is stable across restarts and unique among workers; null: built from host and GPU."""
+    """Name that is stable across restarts and unique among workers; by default built from host and GPU."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Device to train on; `auto` uses the GPU if there is one."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 
     hello_seconds: float = Field(20, gt=0, le=30)
-    """Time between two hellos of an idle worker."""
+    """Time between two hellos."""
     poll_seconds: float = Field(0.1, gt=0)
     """Time between two checks of a running attempt's files."""
     system_seconds: float = Field(5, gt=0)
@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(86_400, ge=0)
     """How long the worker retries delivering an attempt's results while the server is unreachable."""
     spool_bytes: int = Field(1024**3, ge=10_000)
-    """Maximum size of an attempt's records on disk; close to it, metrics are thinned out and the gaps recorded."""
+    """Maximum size of an attempt's records on disk. Close to it, metrics are thinned out and the gaps are recorded."""
     hang_seconds: float = Field(1800, ge=1)
-    """Maximum time between two micro-batches; beyond it the attempt fails with no_progress."""
+    """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     kept_runs: int = Field(5, ge=0)
-    """Number of run directories kept, of attempts that failed or whose jobs may resume here from a checkpoint."""
+    """Number of run directories to keep: those of failed attempts, and of jobs that may resume here from a checkpoint."""

@@ -66,7 +66,7 @@ def test_what_dies_is_started_again(tmp_path: Path) -> None:
         ):
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert "broker ended with -9" in up.said
+        assert "broker exited with -9" in up.said
         up.process.terminate()
         assert up.process.wait(STOP_SECONDS) == 0
         up.wait_until_nothing_is_left()

@@ -89,5 +89,5 @@ def test_a_models_dir_that_is_not_there_is_refused_in_words(tmp_path: Path) -> N
     with running_up(tmp_path, variables={"STEPLINE_MODELS_DIR": str(tmp_path / "none")}) as up:
         assert up.process.wait(20) == 1
 
-        assert f"STEPLINE_MODELS_DIR: there is no directory {tmp_path / 'none'}" in up.said
+        assert f"STEPLINE_MODELS_DIR: directory {tmp_path / 'none'} does not exist" in up.said
         assert "Traceback" not in up.said

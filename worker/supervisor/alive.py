@@ -1,4 +1,4 @@
-"""Whether a worker of this machine is alive, for health checks: `python -m worker.supervisor.alive`.
+"""Health check for the workers on this host: `python -m worker.supervisor.alive`.
 
 A worker serves no HTTP. Its main process touches a file at each hello, and this module checks that file's age. Hosts
 may share a work directory, so each host has its own files.
@@ -23,7 +23,7 @@ def touch(work_dir: Path, worker_id: str) -> None:
 
 
 def newest_age_seconds(work_dir: Path, now: float) -> float | None:
-    """Return how many seconds ago a worker on this host last reported to be alive; None if none ever did."""
+    """Return the age of the newest heartbeat file on this host; None if there is none."""
     times = [path.stat().st_mtime for path in _directory(work_dir).glob("*")]
     return now - max(times) if times else None
 
@@ -32,7 +32,7 @@ def main() -> int:
     """Exit with 0 if a worker on this host that uses STEPLINE_WORK_DIR is alive."""
     age = newest_age_seconds(Settings().work_dir, time.time())
     if age is None or age > OLDEST_SECONDS:
-        sys.stderr.write(f"no sign of life for {'ever' if age is None else f'{age:.0f} s'}\n")
+        sys.stderr.write(f"no heartbeat{'' if age is None else f' for {age:.0f} s'}\n")
         return 1
     return 0
 

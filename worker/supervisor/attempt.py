@@ -1,7 +1,7 @@
 """One attempt, from claim to finish: place model and data → start the child → follow it → deliver the results.
 
-Each step has its own package; this module calls them in order and decides what an error means. One job never crashes
-the worker: any error ends that attempt with a typed failure.
+Each step has its own package. This module calls them in order and decides how to handle errors. A job never crashes
+the worker: any error ends only its attempt, with a typed failure.
 """
 
 import traceback
@@ -52,12 +52,14 @@ class Slot:
 
 
 def run_attempt(slot: Slot, claim: Claim) -> None:
-    """Run one attempt and deliver its results. Raises no error that concerns this attempt alone."""
+    """Run one attempt and deliver its results. Never raises an error that concerns only this attempt."""
     log.info("claimed", number=claim.number, model=claim.spec.model)
     run_dir = RunDir(slot.home / claim.attempt_id)
     reporter = Reporter(claim, slot.server, run_dir)
     keep_run = True
-    uploads = Uploads(claim, lambda: _one_try(slot.settings), run_dir, reporter.notes)
+    uploads = Uploads(
+        claim, lambda: _connect_without_retries(slot.settings), run_dir, reporter.notes
+    )
     try:
         outcome = _train(slot, claim, run_dir, reporter, uploads)
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
@@ -68,15 +70,15 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
         keep_run = outcome.status == "failed" or has_checkpoints
         log.info("delivered", job_status=reply.job_status)
     except Superseded as refusal:
-        log.warning("another attempt has taken over or the job is settled", reason=str(refusal))
+        log.warning("another attempt has taken over or the job has ended", reason=str(refusal))
     except (ServerUnavailable, Stopped) as error:
-        log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
+        log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # expected, so no traceback
     except Refused as refusal:
-        log.error("the server rejected the attempt's request", reason=str(refusal))  # noqa: TRY400  # known; no traceback
-        _give_up(slot, claim, reporter, f"The server refused what the worker said: {refusal}")
+        log.error("the server rejected the attempt's request", reason=str(refusal))  # noqa: TRY400  # expected, so no traceback
+        _give_up(slot, claim, reporter, f"The server rejected the worker's report: {refusal}")
     except Exception:
         log.exception("the supervisor failed while delivering")
-        _give_up(slot, claim, reporter, f"In the supervisor:\n{traceback.format_exc()}")
+        _give_up(slot, claim, reporter, f"Error in the supervisor:\n{traceback.format_exc()}")
     finally:
         uploads.stop()
         tidy(run_dir, keep_run, slot.settings.kept_runs)
@@ -85,12 +87,12 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
 def _train(
     slot: Slot, claim: Claim, run_dir: RunDir, reporter: Reporter, uploads: Uploads
 ) -> Outcome:
-    """Place model and data, then train. Raises only if the server takes no more requests; else returns an Outcome."""
+    """Place model and data, then train. Raises Refused or ServerUnavailable; any other error becomes an Outcome."""
 
     def pulse() -> None:
-        told = ended_as(reporter.pulse(), slot.stop.is_set)
-        if told is not None:
-            raise Stopped(told)
+        status = ended_as(reporter.pulse(), slot.stop.is_set)
+        if status is not None:
+            raise Stopped(status)
 
     try:
         reporter.enter(Phase.PLACING)
@@ -109,7 +111,7 @@ def _train(
         raise
     except Exception:
         log.exception("the supervisor failed")
-        return failed(FailureReason.CRASHED, f"In the supervisor:\n{traceback.format_exc()}")
+        return failed(FailureReason.CRASHED, f"Error in the supervisor:\n{traceback.format_exc()}")
 
 
 def _follow(
@@ -129,10 +131,10 @@ def _follow(
                 wanted, was_stopped = reporter.pulse(), slot.stop.is_set
                 stopping.follow(wanted, was_stopped)
     finally:
-        process.kill()  # superseded, or an error here: it must not run unsupervised
+        process.kill()  # if superseded, or after an error here: it must not run unsupervised
         while not process.wait(settings.term_seconds):
             log.error(
-                "the training process cannot be killed; its device is not free", pid=process.pid
+                "could not kill the training process; it still occupies its device", pid=process.pid
             )
     log.info("training process ended", exit_code=process.exit_code)
     return read_outcome(process, run_dir, ended_as(wanted, was_stopped))
@@ -143,11 +145,14 @@ def _store_last_checkpoint(
 ) -> None:
     """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec asks for it.
 
-    A pause waits until it is stored, a stopping worker waits within its grace period, and a failed attempt a minute.
+    A paused attempt waits until it is stored, a stopping worker up to its grace period, and a failed attempt up to a minute.
     """
     upload = claim.spec.checkpoint.upload
-    wanted = {"always": ("paused", "interrupted", "failed"), "on_pause": ("paused", "interrupted")}
-    if outcome.status not in wanted.get(upload, ()):
+    statuses = {
+        "always": ("paused", "interrupted", "failed"),
+        "on_pause": ("paused", "interrupted"),
+    }
+    if outcome.status not in statuses.get(upload, ()):
         return
     patience = slot.settings.patience_seconds if outcome.status == "paused" else LAST_SECONDS
     give_up_at = boottime() + patience
@@ -162,8 +167,8 @@ def _store_last_checkpoint(
     )
 
 
-def _one_try(settings: Settings) -> Server:
-    """Open another connection that never retries, for a thread that paces its own calls."""
+def _connect_without_retries(settings: Settings) -> Server:
+    """Return another client that never retries, for a thread that paces its own calls."""
     return Server(settings.server_url, "", 0, 0)
 
 
@@ -175,4 +180,4 @@ def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
     try:
         finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
     except (Refused, ServerUnavailable, Stopped) as error:
-        log.error("could not finish", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # known; no traceback
+        log.error("could not finish", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # expected, so no traceback

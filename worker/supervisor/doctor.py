@@ -32,9 +32,9 @@ from worker.supervisor.server.answers import MISDIRECTED
 from worker.supervisor.server.client import is_loopback
 
 LOW_DISK_BYTES = 20 * 2**30
-"""Free space under the work directory below which checkpoints of a large adapter may not fit."""
+"""With less free space than this in the work directory, checkpoints of a large adapter may not fit."""
 CHECK_SECONDS = 180
-"""Time limit of the 4-bit check; importing torch alone takes seconds."""
+"""Time limit of the 4-bit check; importing torch alone takes several seconds."""
 HUB = "https://huggingface.co"
 
 
@@ -61,14 +61,14 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
 
 
 def main() -> int:
-    """Print the findings; exit with 1 if a problem prevents the worker from working."""
+    """Print the findings; exit with 1 if a problem prevents the worker from running jobs."""
     bad = False
     for finding in examine(Settings(), os.environ):
         bad = bad or finding.verdict == "bad"
         sys.stdout.write(f"{finding.verdict:4}  {finding.what}\n")
         sys.stdout.flush()
     sys.stdout.write(
-        "\nThis worker would not work.\n" if bad else "\nThis machine can run a worker.\n"
+        "\nThis worker cannot run jobs.\n" if bad else "\nThis machine can run a worker.\n"
     )
     return 1 if bad else 0
 
@@ -83,11 +83,11 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     training = [sys.executable, "-m", "worker.training"]
     environment = child_environment(device, environ)
     with tempfile.TemporaryDirectory() as empty:
-        offers = subprocess.run(
+        usage = subprocess.run(
             [*training, "--help"], cwd=empty, env=environment, capture_output=True, check=False
         )
-        if b"--check-device" not in offers.stdout:
-            yield Finding("note", "4-bit product: not checked; each job checks it before it loads")
+        if b"--check-device" not in usage.stdout:
+            yield Finding("note", "4-bit check: not run; each job runs it before loading the model")
             return
         try:
             done = subprocess.run(
@@ -99,13 +99,13 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
                 timeout=CHECK_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            yield Finding("bad", f"4-bit product: no result after {CHECK_SECONDS} s")
+            yield Finding("bad", f"4-bit check: no result after {CHECK_SECONDS} s")
             return
-    said = (done.stdout + done.stderr).decode(errors="replace").strip()[-2000:]
+    output = (done.stdout + done.stderr).decode(errors="replace").strip()[-2000:]
     if done.returncode:
-        yield Finding("bad", f"4-bit product: {said}")
+        yield Finding("bad", f"4-bit check: {output}")
     else:
-        yield Finding("ok", f"4-bit product: {said}")
+        yield Finding("ok", f"4-bit check: {output}")
 
 
 def _disk(work_dir: Path) -> Finding:
@@ -113,35 +113,33 @@ def _disk(work_dir: Path) -> Finding:
     free = shutil.disk_usage(place).free
     text = f"disk: {free / 2**30:.0f} GiB free under {work_dir}"
     if not os.access(place, os.W_OK):
-        return Finding("bad", f"disk: {place} cannot be written to")
+        return Finding("bad", f"disk: {place} is not writable")
     return Finding("ok" if free >= LOW_DISK_BYTES else "note", text)
 
 
 def _models(settings: Settings) -> Finding:
     if settings.models_dir is None:
         return Finding(
-            "note", "models: no models root (STEPLINE_MODELS_DIR); all come from the hub"
+            "note", "models: no models root (STEPLINE_MODELS_DIR); all models come from the hub"
         )
     found = list_models(settings.models_dir)
     if not found and not settings.hub:
-        return Finding(
-            "bad", f"models: none under {settings.models_dir}, and the hub is switched off"
-        )
+        return Finding("bad", f"models: none under {settings.models_dir}, and the hub is disabled")
     return Finding("ok", f"models under {settings.models_dir}: {', '.join(found) or 'none'}")
 
 
 def _hub(settings: Settings, environ: Mapping[str, str]) -> Finding:
     if not settings.hub:
-        return Finding("note", "hub: switched off (STEPLINE_HUB)")
+        return Finding("note", "hub: disabled (STEPLINE_HUB)")
     address = environ.get("HF_ENDPOINT") or HUB
     try:
         httpx2.head(address, timeout=10, follow_redirects=True)
     except httpx2.HTTPError as error:
         return Finding(
             "note",
-            f"hub: {address} cannot be reached ({error}); models must lie under the models root",
+            f"hub: {address} is unreachable ({error}); models must be in the models root",
         )
-    return Finding("ok", f"hub: {address} answers")
+    return Finding("ok", f"hub: {address} responds")
 
 
 def _server(settings: Settings) -> Finding:
@@ -150,19 +148,19 @@ def _server(settings: Settings) -> Finding:
         direct = is_loopback(httpx2.URL(address).host)
         status = httpx2.get(address, timeout=10, trust_env=not direct).status_code
     except httpx2.HTTPError as error:
-        return Finding("bad", f"server: {settings.server_url} cannot be reached ({error})")
+        return Finding("bad", f"server: {settings.server_url} is unreachable ({error})")
     if status == MISDIRECTED:
         host = httpx2.URL(address).host
         return Finding(
             "note",
-            f"server: workers can use it, but people and scripts that call it {host} are rejected; if they should "
-            f"not be, add {host} to the server's STEPLINE_ALLOWED_HOSTS",
+            f"server: workers can use it, but other requests to the host {host} are rejected. To allow them, "
+            f"add {host} to the server's STEPLINE_ALLOWED_HOSTS",
         )
     if status != 200:
-        return Finding("bad", f"server: {address} answers {status}")
+        return Finding("bad", f"server: {address} returned status {status}")
     if not settings.worker_token.get_secret_value():
-        return Finding("bad", "server: it answers, but STEPLINE_WORKER_TOKEN is not set")
-    return Finding("ok", f"server: {settings.server_url} answers")
+        return Finding("bad", "server: it responds, but STEPLINE_WORKER_TOKEN is not set")
+    return Finding("ok", f"server: {settings.server_url} responds")
 
 
 def _broker(settings: Settings) -> Finding:
@@ -171,8 +169,8 @@ def _broker(settings: Settings) -> Finding:
             connection.ensure_connection(max_retries=1, timeout=5)
             address = connection.as_uri()
     except (OSError, KombuError, OperationalError) as error:
-        return Finding("bad", f"broker: it cannot be reached ({error})")
-    return Finding("ok", f"broker: {address} answers")
+        return Finding("bad", f"broker: it is unreachable ({error})")
+    return Finding("ok", f"broker: {address} responds")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from worker.supervisor.host.gpu_lock import (
     hold_device,
     take_turn,
 )
-from worker.supervisor.host.identity import slot_name, slug, with_models_of_now
+from worker.supervisor.host.identity import slot_name, slug, with_current_models
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
 
@@ -27,10 +27,10 @@ log = structlog.get_logger(__name__)
 
 
 def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str]) -> int:
-    """Run jobs until none is left or this worker must stop; return how many attempts ended here."""
+    """Run jobs until none is left or this worker must stop; return the number of attempts run."""
     home = settings.work_dir.resolve() / "runs" / slug(worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
-    reap_strays(home.parent)  # of any worker on this host
+    reap_strays(home.parent)  # those of every worker on this host
     with stop_on_sigterm(settings.term_seconds) as stop:
         try:
             with (
@@ -54,10 +54,10 @@ def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str])
 def _run_all(slot: Slot) -> int:
     ended = 0
     while not slot.stop.is_set:
-        asking = with_models_of_now(slot.worker, slot.settings)
+        current = with_current_models(slot.worker, slot.settings)
         # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
-        asking = asking.model_copy(update={"idle": take_turn(slot.lock_fd)})
-        claim = slot.server.claim(asking)
+        current = current.model_copy(update={"idle": take_turn(slot.lock_fd)})
+        claim = slot.server.claim(current)
         if claim is None:
             break
         with structlog.contextvars.bound_contextvars(

@@ -24,4 +24,4 @@ def test_silence_is_noticed(
         os.utime(path, (1, 1))
 
     assert alive.main() == 1
-    assert "no sign of life" in capsys.readouterr().err
+    assert "no heartbeat" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Counts how often the kernel's OOM killer has killed a process of our cgroup."""
+"""Counts how often the kernel's OOM killer has killed a process in our cgroup."""
 
 from pathlib import Path
 

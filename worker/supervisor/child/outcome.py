@@ -1,4 +1,4 @@
-"""How a training process ended, read from its outcome.json, else from its exit code and its last output lines."""
+"""Determines how a training process ended, from its outcome.json, else from its exit code and last lines of output."""
 
 import signal
 from pathlib import Path
@@ -13,22 +13,22 @@ from worker.supervisor.child.oom import count_oom_kills
 from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
-"""How an attempt ends after a request to stop."""
+"""The status of an attempt that ends because of a request to stop."""
 
 
-def read_outcome(child: Child, run_dir: RunDir, told: EndedAs | None) -> Outcome:
+def read_outcome(child: Child, run_dir: RunDir, requested: EndedAs | None) -> Outcome:
     """Return how a child ended: by its outcome.json if there is one, else the stop request, else its exit code."""
-    outcome = _own_words(run_dir)
+    outcome = _read_file(run_dir)
     if outcome is not None:
-        if told is not None and outcome.status == "interrupted":
-            return outcome.model_copy(update={"status": told})
+        if requested is not None and outcome.status == "interrupted":
+            return outcome.model_copy(update={"status": requested})
         return outcome
-    if told is not None:
-        return Outcome(status=told)
+    if requested is not None:
+        return Outcome(status=requested)
     return Outcome(status="failed", failure=_failure(child, run_dir))
 
 
-def _own_words(run_dir: RunDir) -> Outcome | None:
+def _read_file(run_dir: RunDir) -> Outcome | None:
     if not run_dir.outcome.exists():
         return None
     try:
@@ -44,33 +44,33 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
     if code == -signal.SIGKILL and count_oom_kills() > child.oom_kills:
         return Failure(
             reason=FailureReason.OOM_HOST,
-            detail="The kernel ended the training process because memory ran out.",
+            detail="The kernel killed the training process because the host ran out of memory.",
             evidence=evidence,
         )
     if code in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
         return Failure(
             reason=FailureReason.CHILD_KILLED,
-            detail=f"The training process was ended by signal {-code}.",
+            detail=f"The training process was terminated by signal {-code}.",
             evidence=evidence,
         )
     if code == -RUNAWAY_SIGNAL:
         return Failure(
             reason=FailureReason.MODEL_REFUSED,
-            detail="The model's chat template needs more processor time for one row than a row may take, in an operation that "
-            "nothing could interrupt; use a model with another template.",
+            detail="The model's chat template exceeded the limit on processor time for one row, in an operation that could not "
+            "be interrupted. Use a model with another template.",
             evidence=evidence,
         )
-    ended = f"died of signal {-code}" if code < 0 else f"exited with {code}"
-    printed = tail(run_dir.output) or "(it printed nothing)"
+    ended = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
+    printed = tail(run_dir.output) or "(no output)"
     return Failure(
         reason=FailureReason.CRASHED,
-        detail=f"The training process {ended} without an outcome. Its last lines:\n{printed}",
+        detail=f"The training process {ended} without writing an outcome. Last lines of its output:\n{printed}",
         evidence=evidence,
     )
 
 
 def tail(path: Path, lines: int = 30) -> str:
-    """Return the last lines of a text file, at most 8 KiB; empty if there is none."""
+    """Return the last lines of a text file, at most 8 KiB; empty if the file does not exist."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

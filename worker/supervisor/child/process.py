@@ -1,9 +1,9 @@
 """Starts and kills the training process; outcome.py reads how it ended.
 
 The child gets an allowlisted environment (no token, no address), its own session and an empty stdin. It cannot inspect
-this process (processes/privacy.py), and it dies with it: it gets our process id and asks the kernel for a parent-death
-signal. The kernel sends that signal when the thread that started the child ends, so only a main thread may call
-`start_child`.
+this process (processes/privacy.py). It dies with this process: it receives our process id and asks the kernel for a
+parent-death signal. The kernel sends that signal when the thread that started the child ends, so only the main thread
+may call `start_child`.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the child and its whole group at once (SIGKILL)."""
+        """Kill the child and its whole group immediately (SIGKILL)."""
         if self.exit_code is None:
             self._kill_group()
 

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
-    """The attempt was asked to stop and ends before its training process has written an outcome."""
+    """The attempt was asked to stop, and ends before its training process has written an outcome."""
 
     def __init__(self, status: EndedAs) -> None:
         super().__init__(status)
@@ -70,11 +70,11 @@ def stop_on_sigterm(grace_seconds: float) -> Iterator[StopFlag]:
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the signature of a handler
         flag.set()
 
-    before = signal.signal(signal.SIGTERM, handle)
+    previous = signal.signal(signal.SIGTERM, handle)
     try:
         yield flag
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def ended_as(wanted: Wanted, is_shutting_down: bool) -> EndedAs | None:
@@ -117,7 +117,7 @@ class Stopping:
             self._term_at = now
         if self._kill_at is not None:
             if now >= self._kill_at:
-                log.warning("the training process does not end; killing it")
+                log.warning("the training process did not end; killing it")
                 self._child.kill()
         elif self._term_at is not None and now >= self._term_at:
             self._child.terminate()

@@ -1,6 +1,6 @@
 """Kills orphaned training processes of this worker. There should be none; this is a safeguard.
 
-An orphan's command line names the supervisor that started it, but its parent is another process now.
+An orphan's command line names the supervisor that started it, but its current parent is another process.
 """
 
 import os
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def reap_strays(home: Path, proc: Path = Path("/proc")) -> list[int]:
-    """Kill orphaned training processes over run directories under home; return their process ids."""
+    """Kill orphaned training processes whose run directories are under `home`; return their process ids."""
     strays = [int(entry.name) for entry in proc.iterdir() if _is_stray(entry, home)]
     for pid in strays:
         log.warning("killing an orphaned training process", pid=pid)
@@ -30,10 +30,10 @@ def _is_stray(entry: Path, home: Path) -> bool:
     try:
         arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-    except OSError:  # it has ended in the meantime, or belongs to another user
+    except OSError:  # it has ended, or belongs to another user
         return False
     if "--parent-pid" not in arguments[:-2]:
         return False
-    place = arguments.index("--parent-pid")
-    started_by, run_dir = arguments[place + 1], arguments[place + 2]
+    index = arguments.index("--parent-pid")
+    started_by, run_dir = arguments[index + 1], arguments[index + 2]
     return Path(run_dir).is_relative_to(home) and started_by != parent

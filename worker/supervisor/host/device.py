@@ -15,20 +15,20 @@ class DeviceMissing(Exception):
     """The device that the settings require is not available."""
 
 
-def find_device(wanted: Literal["auto", "cuda", "cpu"], environ: Mapping[str, str]) -> Device:
+def find_device(requested: Literal["auto", "cuda", "cpu"], environ: Mapping[str, str]) -> Device:
     """Return this worker's device: the first GPU that CUDA_VISIBLE_DEVICES leaves visible, or the CPU."""
-    if wanted == "cpu":
+    if requested == "cpu":
         return _cpu()
     try:
         gpu = _gpu(environ.get("CUDA_VISIBLE_DEVICES"))
     except pynvml.NVMLError as error:
-        if wanted == "cuda":
+        if requested == "cuda":
             raise DeviceMissing(
-                f"STEPLINE_DEVICE is cuda, but NVML says: {error}. Check the NVIDIA driver."
+                f"STEPLINE_DEVICE is cuda, but NVML reports: {error}. Check the NVIDIA driver."
             ) from error
         return _cpu()
     if gpu is None:
-        if wanted == "cuda":
+        if requested == "cuda":
             raise DeviceMissing("STEPLINE_DEVICE is cuda, but no GPU is visible to this worker.")
         return _cpu()
     return gpu
@@ -59,7 +59,7 @@ def _handle(visible: str | None) -> Any:
         return pynvml.nvmlDeviceGetHandleByIndex(int(first))
     if first.startswith(("GPU-", "MIG-")):
         return pynvml.nvmlDeviceGetHandleByUUID(first)
-    return None  # empty or -1: all GPUs are hidden on purpose
+    return None  # empty or -1: all GPUs are deliberately hidden
 
 
 def _memory(handle: Any) -> int:

@@ -1,8 +1,8 @@
-"""One training process at a time per device: a flock that the training process inherits.
+"""Allows one training process at a time per device, through a flock that the training process inherits.
 
-The kernel releases it when the last holder exits, so no second training starts on a GPU that an orphan still uses.
+The kernel releases it when the last holder exits, so no other training starts on a GPU that an orphan still uses.
 A worker that has just acquired the lock therefore knows that all earlier training under it has ended, and may report
-that to the server. The file holds the lock's name and a counter of those reports. All services that this user runs on
+that to the server. The file holds the lock's name and a counter of those reports. All services of this user on
 this host share the lock of a GPU.
 """
 
@@ -21,7 +21,7 @@ from worker.settings import Settings
 
 
 class DeviceBusy(Exception):
-    """Another process trains on this device."""
+    """Another process is using this device."""
 
 
 class LockDirRefused(Exception):
@@ -29,7 +29,7 @@ class LockDirRefused(Exception):
 
 
 def find_lock_dir(settings: Settings, device: Device) -> Path:
-    """Return the directory of a device's lock. Creates that of the GPUs; raises LockDirRefused unless it is ours.
+    """Return the directory of a device's lock. For a GPU, create it; raises LockDirRefused if another user owns it.
 
     The lock of a CPU covers only its own worker, so it is in the work directory.
     """
@@ -37,11 +37,11 @@ def find_lock_dir(settings: Settings, device: Device) -> Path:
         return settings.work_dir / "locks"
     path = settings.lock_dir
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for found in (path.lstat(), path.stat()):  # a possible link, and its target
+    for found in (path.lstat(), path.stat()):  # the path, and its target if it is a link
         if found.st_uid != os.geteuid():
             raise LockDirRefused(
-                f"the directory of locks {path} belongs to user {found.st_uid}, not to us; "
-                "choose another one with STEPLINE_LOCK_DIR"
+                f"the lock directory {path} belongs to another user ({found.st_uid}). "
+                "Choose another directory with STEPLINE_LOCK_DIR"
             )
     path.chmod(0o700)
     return path
@@ -62,10 +62,10 @@ def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Ite
 
 
 def take_turn(descriptor: int) -> Idle:
-    """Begin the next turn of a held lock under which nothing trains, and return the report for the server."""
+    """Increase the turn of a held lock and return it as the report for the server. Nothing may be training under the lock."""
     try:
         last = Idle.model_validate_json(os.pread(descriptor, 1000, 0))
-    except ValidationError:  # a new or damaged file: it proves nothing about earlier attempts
+    except ValidationError:  # a new or damaged file proves nothing about earlier attempts
         last = Idle(slot=secrets.token_hex(16), turn=1)
     turn = last.model_copy(update={"turn": last.turn + 1})
     content = turn.model_dump_json().encode()

@@ -15,7 +15,7 @@ PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datase
 
 
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
-    """Return this worker's description of itself. Raises DeviceMissing."""
+    """Return the description of this worker. Raises DeviceMissing."""
     device = find_device(settings.device, environ)
     host = socket.gethostname()
     worker = WorkerInfo(
@@ -26,11 +26,11 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
         device=device,
         versions=installed_versions(),
     )
-    return with_models_of_now(worker, settings)
+    return with_current_models(worker, settings)
 
 
-def with_models_of_now(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
-    """Return the worker with the models that are under its models root now."""
+def with_current_models(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
+    """Return the worker with the models that are currently in its models root, unless it may use the hub."""
     if settings.hub:
         return worker
     return worker.model_copy(update={"models": list_models(settings.models_dir)})
@@ -42,7 +42,7 @@ def slot_name(worker: WorkerInfo) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name as one safe component of a path."""
+    """Return a name as a safe path component."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "_"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def list_models(models_dir: Path | None) -> list[str]:
-    """Return the names of the models under the root, as `name` or `owner/name`."""
+    """Return the names of the models in the root, as `name` or `owner/name`."""
     if models_dir is None or not models_dir.is_dir():
         return []
     found = [*models_dir.glob("*/config.json"), *models_dir.glob("*/*/config.json")]

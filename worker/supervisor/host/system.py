@@ -1,6 +1,6 @@
-"""The host's load while an attempt trains: GPU from NVML, CPU and memory from /proc. Without torch.
+"""The host's load while an attempt trains: GPU from NVML, CPU and memory from /proc. Does not use torch.
 
-Values that cannot be measured are left out; a failed measurement never fails an attempt.
+Values that cannot be measured are omitted; a failed measurement never fails an attempt.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ PROC = Path("/proc")
 
 
 class System:
-    """Measures every few seconds while it is open."""
+    """Measures the load at regular intervals while it is open."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class System:
             "sys.host_memory_bytes": _used_bytes(self._proc),
         }
         if self._gpu is not None:
-            found |= {name: _ask(question, self._gpu) for name, question in GPU_QUESTIONS.items()}
+            found |= {name: _measure(query, self._gpu) for name, query in GPU_QUERIES.items()}
         return {name: value for name, value in found.items() if value is not None}
 
     def _cpu_percent(self) -> float | None:
@@ -110,14 +110,14 @@ def _handle(uuid: str | None) -> Any:
     return pynvml.nvmlDeviceGetHandleByUUID(uuid)
 
 
-def _ask(question: Callable[[Any], float], gpu: Any) -> float | None:
+def _measure(query: Callable[[Any], float], gpu: Any) -> float | None:
     try:
-        return float(question(gpu))
+        return float(query(gpu))
     except pynvml.NVMLError:
         return None  # not every device supports every query
 
 
-GPU_QUESTIONS: Mapping[str, Callable[[Any], float]] = {
+GPU_QUERIES: Mapping[str, Callable[[Any], float]] = {
     "sys.gpu_percent": lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
     "sys.gpu_memory_bytes": lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used,
     "sys.gpu_power_watts": lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000,

@@ -1,7 +1,7 @@
 """Hub requests, each handled by a separate process (hub_process.py) while the supervisor keeps syncing.
 
-It is a separate process because a download can take an hour: the supervisor can kill it at once, and never imports the
-hub's libraries.
+It is a separate process because a download can take an hour: the supervisor can kill it immediately, and never imports
+the hub's libraries.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def fetch(
     parent_pid: int,
     pulse: Callable[[], object],
 ) -> HubAnswer:
-    """Run a request to the hub. Calls pulse about ten times a second; if pulse raises, the process is killed."""
+    """Run a hub request in a separate process. Calls pulse about ten times a second; if pulse raises, kills the process."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(
             [
@@ -70,7 +70,7 @@ def fetch(
             stderr=err,
         )
         try:
-            _hand_over(process, choose(environ, *HUB))
+            _send_variables(process, choose(environ, *HUB))
             while not _ended(process):
                 pulse()
         finally:
@@ -83,7 +83,7 @@ def fetch(
             err.seek(0)
             printed = err.read()[-2000:].decode(errors="replace")
             raise RuntimeError(
-                f"the hub's process exited with {process.returncode}: {printed}"
+                f"the hub process exited with {process.returncode}: {printed}"
             ) from error
 
 
@@ -95,8 +95,8 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def _hand_over(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
+def _send_variables(process: subprocess.Popen[bytes], variables: dict[str, str]) -> None:
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin:  # the code below handles its exit
+        with contextlib.suppress(BrokenPipeError), process.stdin:  # fetch() handles an early exit
             process.stdin.write(json.dumps(variables | quiet).encode())

@@ -32,12 +32,12 @@ ALLOWED = (
     "chat_template.jinja",
     "chat_template.json",
 )
-"""Files downloaded from a model's repository: weights that hold no code, and the tokenizer's files."""
+"""Files to download from a model's repository: weights in a format without code, configuration and tokenizer files."""
 
 
-def bring_model(request: ModelRequest) -> HubAnswer:
+def download_model(request: ModelRequest) -> HubAnswer:
     """Download the allowed files of a model into the hub's cache; return the directory and its commit."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415  # only this process pays for it
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  # slow import, not needed for a dataset
 
     path = Path(
         snapshot_download(
@@ -57,28 +57,28 @@ def bring_model(request: ModelRequest) -> HubAnswer:
     return HubAnswer(commit=path.name, path=path)
 
 
-def bring_dataset(request: DatasetRequest) -> HubAnswer:
+def download_dataset(request: DatasetRequest) -> HubAnswer:
     """Download a dataset at one commit and write its rows as JSONL."""
-    from datasets import load_dataset  # noqa: PLC0415  # only this process pays for it
+    from datasets import load_dataset  # noqa: PLC0415  # slow import, not needed for a model
     from huggingface_hub import HfApi  # noqa: PLC0415
 
     source = request.source
     commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
     rows = load_dataset(source.hub, source.config, split=source.split, revision=commit)
-    aside = request.target.with_name(request.target.name + ".tmp")
-    with aside.open("w", encoding="utf-8") as file:
+    temporary = request.target.with_name(request.target.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-    aside.replace(request.target)
+    temporary.replace(request.target)
     return HubAnswer(commit=commit)
 
 
-def answer(request: HubRequest) -> HubAnswer:
-    """Run a request; any error becomes a typed failure."""
+def run(request: HubRequest) -> HubAnswer:
+    """Run a request and return its result; any error becomes a typed failure."""
     try:
         if isinstance(request, ModelRequest):
-            return bring_model(request)
-        return bring_dataset(request)
+            return download_model(request)
+        return download_dataset(request)
     except Exception as error:  # noqa: BLE001  # outermost handler: the hub's libraries raise many kinds
         return HubAnswer(failure=_failure(request, error))
 
@@ -86,7 +86,7 @@ def answer(request: HubRequest) -> HubAnswer:
 def _failure(request: HubRequest, error: Exception) -> Failure:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure(reason=FailureReason.DISK_FULL, detail=str(error))
-    what = request.name if isinstance(request, ModelRequest) else request.source.hub
+    name = request.name if isinstance(request, ModelRequest) else request.source.hub
     reason = (
         FailureReason.MODEL_NOT_FOUND
         if isinstance(request, ModelRequest)
@@ -94,7 +94,7 @@ def _failure(request: HubRequest, error: Exception) -> Failure:
     )
     return Failure(
         reason=reason,
-        detail=f"{what}: the hub did not give it ({type(error).__name__}: {str(error)[:2000]})",
+        detail=f"{name}: the download from the hub failed ({type(error).__name__}: {str(error)[:2000]})",
     )
 
 
@@ -108,7 +108,7 @@ def main(arguments: list[str]) -> None:
     os.dup2(2, 1)
     request: HubRequest = TypeAdapter[HubRequest](HubRequest).validate_json(text)
     with os.fdopen(stdout, "w") as out:
-        out.write(answer(request).model_dump_json())
+        out.write(run(request).model_dump_json())
 
 
 if __name__ == "__main__":

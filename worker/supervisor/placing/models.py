@@ -8,7 +8,7 @@ from contracts.failure import Failure, FailureReason
 
 
 class PlacingFailed(Exception):
-    """A model or dataset cannot be placed; the failure says why."""
+    """A model or dataset cannot be placed; `failure` contains the reason."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.reason}: {failure.detail}")
@@ -27,7 +27,7 @@ class PlacedModel:
 
 
 def find_local(models_dir: Path | None, name: str) -> PlacedModel | None:
-    """Return the model under the root, or None. Raises PlacingFailed if a link of the model leaves the allowed roots.
+    """Return the model under the root, or None. Raises PlacingFailed if a link in the model points outside the allowed roots.
 
     Only the worker's operator writes to the models root itself, so a link directly in it may point anywhere, such as
     to a larger disk. The files inside a model's directory came with the model: their links must stay under the models
@@ -65,19 +65,19 @@ def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
             raise PlacingFailed(
                 Failure(
                     reason=FailureReason.MODEL_REFUSED,
-                    detail=f"{name}: {place} is a link that leads out of the worker's models root. Copy the file "
-                    "into the model's directory; only a link directly in the models root may lead elsewhere.",
+                    detail=f"{name}: {place} is a link that points outside the worker's models root. Copy the file "
+                    "into the model's directory; only a link directly in the models root may point elsewhere.",
                 )
             )
 
 
 def not_found(name: str, models_dir: Path | None, hub: str) -> PlacingFailed:
-    """Return the failure for a model that was not found, naming the places searched. `hub`: why the hub had none."""
-    looked = (
+    """Return the failure for a model that was not found, naming the places searched. `hub` explains why the hub had none."""
+    local = (
         f"no directory {name!r} with a config.json under the worker's models root"
         if models_dir is not None
         else "this worker has no models root (STEPLINE_MODELS_DIR)"
     )
     return PlacingFailed(
-        Failure(reason=FailureReason.MODEL_NOT_FOUND, detail=f"{name}: {looked}; {hub}.")
+        Failure(reason=FailureReason.MODEL_NOT_FOUND, detail=f"{name}: {local}; {hub}.")
     )

@@ -95,16 +95,16 @@ class Placer:
         if local is not None:
             return local
         if not self._settings.hub:
-            raise not_found(name, root, "and this worker takes no models from the hub")
+            raise not_found(name, root, "and this worker does not download models from the hub")
         request = ModelRequest(name=name, revision=revision)
-        answer = fetch(request, self._environ, os.getpid(), self._pulse)
-        if answer.failure is not None:
-            if answer.failure.reason is FailureReason.MODEL_NOT_FOUND:
-                raise not_found(name, root, answer.failure.detail)
-            raise PlacingFailed(answer.failure)
-        if answer.path is None:
-            raise RuntimeError("the hub's process gave neither a directory nor a failure")
-        return placed_snapshot(name, answer.path, answer.commit)
+        result = fetch(request, self._environ, os.getpid(), self._pulse)
+        if result.failure is not None:
+            if result.failure.reason is FailureReason.MODEL_NOT_FOUND:
+                raise not_found(name, root, result.failure.detail)
+            raise PlacingFailed(result.failure)
+        if result.path is None:
+            raise RuntimeError("the hub process returned neither a directory nor a failure")
+        return placed_snapshot(name, result.path, result.commit)
 
     def _data(
         self, source: DatasetFile | HubDataset, target: Path, revision: str | None
@@ -112,32 +112,34 @@ class Placer:
         if isinstance(source, HubDataset):
             pinned = source.model_copy(update={"revision": source.revision or revision})
             return self._hub_data(pinned, target)
-        aside = target.with_name(target.name + ".tmp")
+        temporary = target.with_name(target.name + ".tmp")
         try:
-            self._server.download(self._claim, source.dataset_id, source.sha256, aside, self._pulse)
+            self._server.download(
+                self._claim, source.dataset_id, source.sha256, temporary, self._pulse
+            )
         except Superseded:
             raise
         except Refused as refusal:
-            detail = f"{source.dataset_id}: the server refused it ({refusal})"
+            detail = f"{source.dataset_id}: the server rejected the download ({refusal})"
             raise PlacingFailed(
                 Failure(reason=FailureReason.DATASET_NOT_FOUND, detail=detail)
             ) from refusal
-        aside.replace(target)
+        temporary.replace(target)
         return None
 
     def _hub_data(self, source: HubDataset, target: Path) -> str | None:
         if not self._settings.hub:
-            detail = f"{source.hub}: this worker takes no datasets from the hub."
+            detail = f"{source.hub}: this worker does not download datasets from the hub."
             raise PlacingFailed(Failure(reason=FailureReason.DATASET_NOT_FOUND, detail=detail))
         request = DatasetRequest(source=source, target=target)
-        answer = fetch(request, self._environ, os.getpid(), self._pulse)
-        if answer.failure is not None:
-            raise PlacingFailed(answer.failure)
-        return answer.commit
+        result = fetch(request, self._environ, os.getpid(), self._pulse)
+        if result.failure is not None:
+            raise PlacingFailed(result.failure)
+        return result.commit
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete a run directory unless `keep_run`, then others beyond `kept_runs`: oldest without a checkpoint first."""
+    """Delete the run directory unless `keep_run`, then all but `kept_runs`: those without a checkpoint first, oldest first."""
     if not keep_run:
         shutil.rmtree(run_dir.path, ignore_errors=True)
     siblings = sorted(

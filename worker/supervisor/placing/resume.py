@@ -1,7 +1,7 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
-The newest is tried first; a damaged one is skipped with a note. Earlier attempts may have left records here that the
-server lacks. The worker uploads them first, and skips a checkpoint beyond the server's records as well.
+It tries the newest first, and skips a damaged one with a note. Earlier attempts may have left records here that the
+server lacks. The worker uploads these first, and also skips a checkpoint that is beyond the server's records.
 """
 
 import errno
@@ -98,15 +98,15 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the best intact checkpoint and return it; None: start from the first step."""
-        left = dict(self._left_here())
-        recorded = {name: self._hand_in(*pair) for name, pair in left.items()}
-        found: list[Checkpoint] = [*_local(left, recorded), *map(_stored, self._claim.resume)]
+        """Fill `resume/` with the newest intact checkpoint and return it. If there is none, return None: start from step 1."""
+        local = dict(self._local_attempts())
+        recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
+        found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]
         found.sort(key=lambda c: (c.attempt, c.step, isinstance(c, LocalCheckpoint)), reverse=True)
         for checkpoint in found:
             step, attempt = checkpoint.step, checkpoint.attempt
             try:
-                self._bring(checkpoint, run_dir.resume)
+                self._fetch(checkpoint, run_dir.resume)
             except Damaged as damage:
                 reason = str(damage)[:400]
                 log.warning(damage.code, reason=reason, step=step, attempt=attempt)
@@ -123,14 +123,14 @@ class Resumer:
             self._notes.add("starting_over", "warning")
         return None
 
-    def _left_here(self) -> Iterator[tuple[str, tuple[EarlierAttempt, RunDir]]]:
-        """Yield the earlier attempts of this job whose run directory is still here."""
+    def _local_attempts(self) -> Iterator[tuple[str, tuple[EarlierAttempt, RunDir]]]:
+        """Yield the earlier attempts of this job whose run directory is still on this disk."""
         for earlier in self._claim.earlier:
             directory = RunDir(self._home / earlier.attempt_id)
             if directory.placed.exists():
                 yield earlier.attempt_id, (earlier, directory)
 
-    def _hand_in(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
+    def _upload_records(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
         """Upload the records that the server lacks, and return the last step that it now has."""
         follow = Follow(directory.records)
         acked, step = earlier.acked_seq, 0
@@ -153,23 +153,23 @@ class Resumer:
                 log.warning(
                     "the server did not store records of an earlier attempt", acked_seq=acked
                 )
-                return Recorded(step, f"the server took no record after number {acked}")
+                return Recorded(step, f"the server stored no record after number {acked}")
             self._pulse()
-        return Recorded(step, follow.damage or "its records end there")
+        return Recorded(step, follow.damage or "the attempt's records end there")
 
-    def _bring(self, checkpoint: Checkpoint, target: Path) -> None:
-        """Put the files of a checkpoint into target. Raises Damaged and then leaves no target."""
-        aside = target.with_name(target.name + ".tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+    def _fetch(self, checkpoint: Checkpoint, target: Path) -> None:
+        """Put the files of a checkpoint into target. Raises Damaged, without creating target."""
+        temporary = target.with_name(target.name + ".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
         match checkpoint:
             case LocalCheckpoint():
-                _link_files(checkpoint, aside)
+                _link_files(checkpoint, temporary)
             case StoredCheckpoint():
-                self._download_files(checkpoint, aside)
-        if not is_whole(aside):
-            raise Damaged("its files are not as its manifest says")
-        aside.replace(target)
+                self._download_files(checkpoint, temporary)
+        if not is_whole(temporary):
+            raise Damaged("its files do not match its manifest")
+        temporary.replace(target)
 
     def _download_files(self, checkpoint: StoredCheckpoint, target: Path) -> None:
         for file in checkpoint.files:
@@ -184,10 +184,10 @@ class Resumer:
 
 
 def _local(
-    left: dict[str, tuple[EarlierAttempt, RunDir]], recorded: dict[str, Recorded]
+    local: dict[str, tuple[EarlierAttempt, RunDir]], recorded: dict[str, Recorded]
 ) -> Iterator[LocalCheckpoint]:
     """Yield the checkpoints that earlier attempts left on this disk."""
-    for name, (earlier, directory) in left.items():
+    for name, (earlier, directory) in local.items():
         origin = _origin(directory)
         for path, manifest in list_checkpoints(directory.checkpoints):
             limit = earlier.usable_to_step
@@ -200,11 +200,11 @@ def _stored(point: ResumePoint) -> StoredCheckpoint:
 
 
 def _link_files(checkpoint: LocalCheckpoint, target: Path) -> None:
-    """Link the files of a checkpoint, because its run directory may be pruned in the meantime."""
+    """Link the files of a checkpoint, because its run directory may be deleted before training starts."""
     recorded = checkpoint.recorded
     if checkpoint.step > recorded.step:
         raise Unrecorded(
-            f"the server has its records up to step {recorded.step} only: {recorded.reason}"
+            f"the server has its records only up to step {recorded.step}: {recorded.reason}"
         )
     try:
         for file in checkpoint.path.iterdir():

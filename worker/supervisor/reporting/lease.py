@@ -1,7 +1,7 @@
-"""When to sync.
+"""Decides when to sync.
 
 A holder that cannot reach the server keeps training: its records stay on disk, and the server rejects its token once
-another attempt has taken over. So this module only paces the calls and never stops an attempt by itself.
+another attempt has taken over. So this module only paces the calls and never stops an attempt.
 """
 
 import random
@@ -27,7 +27,7 @@ class Lease:
         self._delay = 0.0
 
     def is_due(self, has_news: bool) -> bool:
-        """Whether to sync now: soon if there is news, else at the slow interval; with growing pauses after failures."""
+        """Return whether to sync now: soon if there is news, else at the slow interval; after failures, with growing pauses."""
         waited = self._clock() - self._tried_at
         if self._failures:
             return waited >= self._delay
@@ -45,4 +45,4 @@ class Lease:
         """Record that the last sync got no response: wait longer each time, up to the slow interval."""
         self._failures += 1
         pause = min(self._sync_seconds, self._flush_seconds * 2 ** min(self._failures, 10))
-        self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, not security
+        self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads the load; not for security

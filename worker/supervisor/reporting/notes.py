@@ -18,13 +18,13 @@ class Notes:
         self._last = 0
 
     def add(self, code: str, level: LogLevel = "info", **figures: str | int | float | None) -> None:
-        """Add a note; the server turns `code` and figures into text."""
+        """Add a note; the server turns `code` and `figures` into text."""
         with self._guard:
             self._last += 1
             self._pending.append(Note(number=self._last, code=code, level=level, figures=figures))
 
     def pending(self) -> list[Note]:
-        """Return the oldest notes that the server does not have."""
+        """Return the oldest notes that the server does not have yet, at most 100."""
         with self._guard:
             return self._pending[:BATCH]
 

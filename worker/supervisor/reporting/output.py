@@ -8,11 +8,11 @@ from contracts.base import utc_now
 CHUNK_BYTES = 64 * 1024
 """Maximum size of a chunk; a longer line is split."""
 LIVE_BYTES = 8 * 1024 * 1024
-"""Maximum bytes sent with syncs in total; the whole file is uploaded when the attempt ends."""
+"""Maximum total bytes sent with syncs; the whole file is uploaded when the attempt ends."""
 
 
 class Output:
-    """How much of the training program's output the server has."""
+    """Tracks how much of the training program's output the server has."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

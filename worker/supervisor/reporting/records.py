@@ -1,7 +1,7 @@
 """Reads records.jsonl in batches by seq, from the last acknowledged record.
 
-The training program appends; the last line may be incomplete at any moment, so it is left for the next read. A whole
-line that is damaged or out of sequence stops the reading, and an attempt with such a line cannot succeed.
+The training program appends to the file, so the last line may be incomplete; it is left for the next read. A complete
+line that is damaged or out of sequence ends the reading, and an attempt with such a line cannot succeed.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ READ_BYTES = 1024 * 1024
 
 
 class Follow:
-    """How far one attempt's records have been read, and acknowledged by the server."""
+    """Tracks how far one attempt's records have been read, and acknowledged by the server."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -67,7 +67,7 @@ class Follow:
                 self.damage = f"after record {self._read_seq}: {error}"
                 return False
             if record.seq != self._read_seq + 1:
-                self.damage = f"record {record.seq} stands after record {self._read_seq}"
+                self.damage = f"record {record.seq} follows record {self._read_seq}"
                 return False
             self._pending.append(record)
             self._read_seq = record.seq

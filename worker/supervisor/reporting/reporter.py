@@ -1,4 +1,4 @@
-"""Reporter: syncs one attempt with the server. It sends news and receives the wanted action."""
+"""Reporter: syncs one attempt with the server. It sends news and receives the requested action."""
 
 from collections import deque
 from datetime import datetime
@@ -17,14 +17,14 @@ from worker.supervisor.reporting.records import Follow
 from worker.supervisor.server.answers import Refused, ServerUnavailable, Superseded
 from worker.supervisor.server.client import Server
 
-MOST_SAMPLES = 500
+MAX_SAMPLES = 500
 """Maximum number of system samples kept while the server is unreachable."""
 
 log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Syncs one attempt with the server. While the server is unreachable, nothing is lost: records wait on disk."""
+    """Syncs one attempt with the server. While the server is unreachable, no record is lost: records stay on disk."""
 
     def __init__(self, claim: Claim, server: Server, run_dir: RunDir) -> None:
         self._claim = claim
@@ -38,11 +38,11 @@ class Reporter:
         self._phase: Phase | None = None
         self._phase_is_news = False
         self._was_unavailable = False
-        self._told_rows: RowProgress | None = None
-        self._samples: deque[SystemSample] = deque(maxlen=MOST_SAMPLES)
+        self._reported_rows: RowProgress | None = None
+        self._samples: deque[SystemSample] = deque(maxlen=MAX_SAMPLES)
         self._sampled = 0
         self.wanted = Wanted.CONTINUE
-        """The action that the server's last response asked for."""
+        """The action that the server's last response requested."""
 
     def enter(self, phase: Phase | None) -> None:
         """Set the supervisor's own phase; None once the training program reports its phases itself."""
@@ -56,16 +56,16 @@ class Reporter:
             self._samples.append(SystemSample(seq=self._sampled, at=at, values=values))
 
     def pulse(self) -> Wanted:
-        """Sync if due and return the wanted action. Raises Superseded; an unreachable server is not an error."""
+        """Sync if due and return the requested action. Raises Superseded; an unreachable server is not an error."""
         if not self._lease.is_due(has_news=True):
             return self.wanted
         request = self._news(whole=False)
-        has_news = self._phase_is_news or request.rows != self._told_rows or _is_news(request)
+        has_news = self._phase_is_news or request.rows != self._reported_rows or _is_news(request)
         if self._lease.is_due(has_news):
             try:
                 self._sync(request)
-            except ServerUnavailable as away:
-                self._note_unavailable(str(away))
+            except ServerUnavailable as error:
+                self._note_unavailable(str(error))
             except Refused as refusal:
                 if refusal.status < 500:
                     raise
@@ -73,7 +73,7 @@ class Reporter:
         return self.wanted
 
     def drain(self) -> None:
-        """Sync until the server has all records and output on disk; retries as long as results are kept."""
+        """Sync until the server has all records and output that are on disk. Retries within the time limit for results."""
         request = self._news(whole=True)
         while True:
             self._server.persist(self._claim, partial(self._sync, request))
@@ -83,7 +83,7 @@ class Reporter:
 
     @property
     def last_seq(self) -> int:
-        """Number of the last whole record on disk."""
+        """Number of the last complete record on disk."""
         return self._follow.last_seq
 
     @property
@@ -98,13 +98,12 @@ class Reporter:
             samples=list(self._samples),
             phase=self._phase,
             notes=self.notes.pending(),
-            rows=self._rows()
-            if self._phase is None
-            else None,  # after the records: see rundir/counter.py of the training program
+            # Read after the records; see rundir/counter.py of the training program.
+            rows=self._rows() if self._phase is None else None,
         )
 
     def _rows(self) -> RowProgress | None:
-        """Return how many rows of its phase the training program has processed; None while it counts none."""
+        """Return how many rows of its phase the training program has processed; None if it is not counting rows."""
         try:
             return RowProgress.model_validate_json(self._run_dir.progress.read_bytes())
         except (FileNotFoundError, ValidationError):
@@ -125,7 +124,7 @@ class Reporter:
         while request.samples and self._samples and self._samples[0].seq <= request.samples[-1].seq:
             self._samples.popleft()
         self._phase_is_news = False
-        self._told_rows = request.rows
+        self._reported_rows = request.rows
         if reply.wanted is not self.wanted:
             log.info("the server requests another action", wanted=reply.wanted)
             self.wanted = reply.wanted

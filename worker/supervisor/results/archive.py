@@ -1,4 +1,4 @@
-"""Packs the adapter into one zip, byte-identical for identical files."""
+"""Packs the adapter into a zip archive that is byte-identical for identical files."""
 
 import zipfile
 from pathlib import Path
@@ -9,8 +9,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def archive(directory: Path, target: Path) -> None:
     """Pack the files of a directory, sorted by name, uncompressed: compressing weights is slow and saves little."""
-    aside = target.with_name(target.name + ".tmp")
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as zipped:
+    temporary = target.with_name(target.name + ".tmp")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as zipped:
         for path in sorted(path for path in directory.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(path.relative_to(directory).as_posix(), EPOCH)
             entry.external_attr = 0o644 << 16
@@ -18,4 +18,4 @@ def archive(directory: Path, target: Path) -> None:
             with path.open("rb") as source, zipped.open(entry, "w") as packed:
                 while chunk := source.read(1024 * 1024):
                     packed.write(chunk)
-    aside.replace(target)
+    temporary.replace(target)

@@ -1,7 +1,7 @@
 """Uploads an attempt's checkpoints while it trains: the newest first, then the best, one at a time.
 
 Runs in a thread with its own connection, so that neither a step nor a sync ever waits for it. A failed upload is noted
-once and retried with growing pauses; it never ends the training. A superseded attempt stops uploading.
+once and retried with growing pauses; it never stops the training. A superseded attempt stops uploading.
 """
 
 import os
@@ -34,7 +34,7 @@ from worker.supervisor.server.client import Server
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.2
+CHECK_SECONDS = 0.2
 """Time between two checks of the disk."""
 LONGEST_PAUSE_SECONDS = 30.0
 OFFERS = 3
@@ -58,7 +58,7 @@ class Uploads:
         self._settled: set[int] = set()
         self._failures = 0
         self._ended = threading.Event()
-        self._is_last_call = threading.Event()
+        self._is_final = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
 
     def start(self) -> None:
@@ -66,8 +66,8 @@ class Uploads:
         self._thread.start()
 
     def finish(self, pulse: Callable[[], object], give_up: Callable[[], bool]) -> None:
-        """Wait until the server has stored the newest checkpoint, calling pulse meanwhile; no newer one will follow."""
-        self._is_last_call.set()
+        """Wait until the server has stored the newest checkpoint, calling pulse while waiting. No newer one may follow."""
+        self._is_final.set()
         if self._thread.ident is None:
             self._thread.start()
         try:
@@ -78,7 +78,7 @@ class Uploads:
             self.stop()
 
     def stop(self) -> None:
-        """Start no more uploads; one in progress ends at its next block."""
+        """Start no more uploads; an upload in progress ends at its next chunk."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(1)
@@ -88,9 +88,9 @@ class Uploads:
             with self._connect() as server:
                 while not self._ended.is_set():
                     found = self._next()
-                    if found is None and self._is_last_call.is_set():
+                    if found is None and self._is_final.is_set():
                         return
-                    pause = LOOK_SECONDS if found is None else self._try(server, *found)
+                    pause = CHECK_SECONDS if found is None else self._try(server, *found)
                     self._ended.wait(pause)
         except (Superseded, _Ended):
             return
@@ -100,34 +100,34 @@ class Uploads:
 
     def _next(self) -> tuple[Path, Manifest] | None:
         found = list_checkpoints(self._run_dir.checkpoints)
-        wanted = found[:1]
+        candidates = found[:1]
         scored = [(m.eval_loss, -m.step, path, m) for path, m in found if m.eval_loss is not None]
-        if scored and not self._is_last_call.is_set():
-            wanted.append(min(scored)[2:])
-        return next((pair for pair in wanted if pair[1].step not in self._settled), None)
+        if scored and not self._is_final.is_set():
+            candidates.append(min(scored)[2:])
+        return next((pair for pair in candidates if pair[1].step not in self._settled), None)
 
     def _try(self, server: Server, path: Path, manifest: Manifest) -> float:
-        """Try to store a checkpoint, and return how long to wait before the next look."""
+        """Try to store a checkpoint, and return how many seconds to wait before the next check."""
         step = manifest.step
         try:
             self._upload(server, path, manifest)
-        except RecordsMissing:  # its record has not arrived yet
-            return LOOK_SECONDS
+        except RecordsMissing:  # the server does not have its record yet
+            return CHECK_SECONDS
         except Superseded:
             raise
         except Refused as refusal:
             if refusal.status == 401:
                 raise _Ended from refusal
-            # If the server has dropped the offer, the worker can make it again.
+            # If the server has dropped the offer, the worker can offer the checkpoint again.
             if refusal.status >= 500 or isinstance(refusal, FileNotOffered):
-                return self._note_trouble(step, str(refusal))
+                return self._note_failure(step, str(refusal))
             self._give_up(step, str(refusal))
         except FileNotFoundError as error:
             if path.exists():
-                self._give_up(step, f"it is not whole: {error}")
+                self._give_up(step, f"it is incomplete: {error}")
             self._settled.add(step)  # if it was pruned instead, there is a newer one
         except (ServerUnavailable, OSError) as error:
-            return self._note_trouble(step, str(error))
+            return self._note_failure(step, str(error))
         else:
             log.info("checkpoint stored", step=step)
             self._settled.add(step)
@@ -135,8 +135,8 @@ class Uploads:
         return 0.0
 
     def _upload(self, server: Server, path: Path, manifest: Manifest) -> None:
-        with self._linked(path) as place:
-            files = {file.sha256: file for file in describe_files(place)}
+        with self._linked(path) as directory:
+            files = {file.sha256: file for file in describe_files(directory)}
             offer = CheckpointOffer(
                 step=manifest.step,
                 name=path.name,
@@ -149,22 +149,22 @@ class Uploads:
                 if reply.stored:
                     return
                 for sha256 in reply.missing:
-                    file = place / files[sha256].name
+                    file = directory / files[sha256].name
                     server.send_checkpoint_file(self._claim, sha256, file, self._pulse)
-            raise ServerUnavailable("the server goes on missing what it was sent")
+            raise ServerUnavailable("the server repeatedly lost files that it had received")
 
     @contextmanager
     def _linked(self, path: Path) -> Iterator[Path]:
         """Keep links to the files during the upload, because the training program may prune its checkpoints."""
-        place = self._run_dir.outbox / path.name
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        directory = self._run_dir.outbox / path.name
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
         try:
             for file in path.iterdir():
-                os.link(file, place / file.name)
-            yield place
+                os.link(file, directory / file.name)
+            yield directory
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _origin(self) -> Origin:
         return Placed.model_validate_json(self._run_dir.placed.read_bytes()).origin
@@ -173,14 +173,14 @@ class Uploads:
         if self._ended.is_set():
             raise _Ended
 
-    def _note_trouble(self, step: int, reason: str) -> float:
+    def _note_failure(self, step: int, reason: str) -> float:
         if self._failures == 0:
             log.warning("a checkpoint could not be uploaded yet", step=step, reason=reason)
             self._notes.add("checkpoint_delayed", "warning", step=step, reason=reason[:400])
         self._failures += 1
-        return min(LONGEST_PAUSE_SECONDS, LOOK_SECONDS * 2.0 ** min(self._failures, 10))
+        return min(LONGEST_PAUSE_SECONDS, CHECK_SECONDS * 2.0 ** min(self._failures, 10))
 
     def _give_up(self, step: int, reason: str) -> None:
-        log.warning("a checkpoint is not uploaded", step=step, reason=reason)
+        log.warning("gave up uploading a checkpoint", step=step, reason=reason)
         self._notes.add("checkpoint_not_uploaded", "warning", step=step, reason=reason[:400])
         self._settled.add(step)

@@ -24,7 +24,7 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 FINISH_TRIES = 5
-"""How many times to try to finish, resending missing records in between, before giving up."""
+"""Number of tries to finish an attempt; missing records are resent between them."""
 
 
 def deliver(
@@ -41,7 +41,7 @@ def deliver(
             summary = Summary.model_validate_json(run_dir.summary.read_bytes())
             _upload_results(claim, server, reporter, run_dir)
         except (FileNotFoundError, ValidationError) as error:
-            detail = f"the training process left no whole result: {error}"
+            detail = f"the result of the training process is incomplete: {error}"
             outcome = failed(FailureReason.CRASHED, detail, outcome.step)
         except Superseded:
             raise
@@ -87,7 +87,7 @@ def failed(reason: FailureReason, detail: str, step: int = 0) -> Outcome:
 
 def _upload_results(claim: Claim, server: Server, reporter: Reporter, run_dir: RunDir) -> None:
     if not run_dir.adapter.is_dir():
-        raise FileNotFoundError("there is no adapter/")
+        raise FileNotFoundError("adapter/ does not exist")
     archive(run_dir.adapter, run_dir.adapter_archive)
     server.upload(claim, ADAPTER_ARTIFACT, run_dir.adapter_archive, reporter.pulse)
     server.upload(claim, SUMMARY_ARTIFACT, run_dir.summary, reporter.pulse)

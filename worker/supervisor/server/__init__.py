@@ -1,1 +1,1 @@
-"""The supervisor's HTTP requests to the server, and how to read the responses. No decisions about attempts here."""
+"""Sends the supervisor's HTTP requests to the server and reads the responses. Makes no decisions about attempts."""

@@ -1,8 +1,8 @@
-"""Classifies a response: a success or refusal of the server, or a response from something else.
+"""Classifies a response: a success or rejection by the server, or a response from something else.
 
 Only a response in the server's own format comes from the server. A reverse proxy whose backend restarts, a login page
-or a captive portal responds in its own format, even with success, and knows nothing about attempts. After such a
-response the worker treats the server as unreachable.
+or a captive portal responds in its own format, sometimes with a success status, and knows nothing about attempts. After
+such a response the worker treats the server as unreachable.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from contracts.wire import SHOULD_RETRY_HEADER
 
 M = TypeVar("M", bound=BaseModel)
 
-AWAY_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
+UNAVAILABLE_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
 MISDIRECTED = 421
-"""The operator has not listed the host name that this worker uses. That can be fixed, so results are kept."""
+"""The operator has not listed the host name that this worker uses. The operator can fix that, so the worker keeps its results."""
 SHOWN_BYTES = 200
 
 
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 
 class Superseded(Refused):
-    """This worker no longer holds the attempt: another one has taken over, or the job is settled."""
+    """This worker no longer holds the attempt: another one has taken over, or the job has ended."""
 
 
 class RecordsMissing(Refused):
@@ -49,7 +49,7 @@ class RecordsMissing(Refused):
 
 
 class FileNotOffered(Refused):
-    """No checkpoint currently on offer contains this file."""
+    """No currently offered checkpoint contains this file."""
 
 
 _KINDS: dict[str, type[Refused]] = {
@@ -67,7 +67,7 @@ class _Problem(BaseModel):
 
 
 class _ErrorBody(BaseModel):
-    """The format of all error bodies of the server."""
+    """The format of all error bodies from the server."""
 
     error: _Problem
 
@@ -97,7 +97,7 @@ def read(response: httpx2.Response, model: type[M]) -> M:
 
 
 def read_nothing(response: httpx2.Response) -> None:
-    """Read a successful response whose body does not matter. Raises ServerUnavailable if it is a page of another service."""
+    """Read a successful response whose body does not matter. Raises ServerUnavailable if it comes from another service."""
     kind = response.headers.get("Content-Type", "").partition(";")[0]
     if response.content and kind != "application/json":
         raise ServerUnavailable(_from_elsewhere(response))
@@ -111,19 +111,19 @@ def _read_refusal(response: httpx2.Response) -> ServerUnavailable | Refused:
         problem = _ErrorBody.model_validate_json(response.content).error
     except ValidationError:
         if status == 413 and not response.request.url.path.endswith("/sync"):
-            # A proxy's size limit: the same body will not pass later either. But a sync's body changes each time, and
-            # a proxy's limit must not end a training.
+            # A proxy's size limit: the same body would be rejected again. But a sync's body changes each time, and
+            # a proxy's limit must not stop the training.
             return Refused(status, "body_too_large", _from_elsewhere(response))
         return ServerUnavailable(_from_elsewhere(response), retry_after_seconds)
     should_retry = response.headers.get(SHOULD_RETRY_HEADER, "true").lower() != "false"
-    if status == MISDIRECTED or (status in AWAY_STATUSES and should_retry):
+    if status == MISDIRECTED or (status in UNAVAILABLE_STATUSES and should_retry):
         return ServerUnavailable(f"{status} {problem.code}: {problem.message}", retry_after_seconds)
     return _KINDS.get(problem.code, Refused)(status, problem.code, problem.message)
 
 
 def _from_elsewhere(response: httpx2.Response) -> str:
-    said = response.content[:SHOWN_BYTES].decode(errors="replace").strip()
-    return f"{response.status_code} from something that is not a Stepline server: {said}"
+    text = response.content[:SHOWN_BYTES].decode(errors="replace").strip()
+    return f"{response.status_code} from something that is not a Stepline server: {text}"
 
 
 def _seconds(retry_after: str) -> float:

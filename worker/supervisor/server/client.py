@@ -1,4 +1,4 @@
-"""Server: the worker's HTTP client. The only network code besides the hub's.
+"""Server: the worker's HTTP client. The supervisor's only network code, apart from hub downloads.
 
 This module decides which calls are retried and for how long; retry.py does the retrying.
 """
@@ -63,9 +63,9 @@ M = TypeVar("M", bound=BaseModel)
 TIMEOUT = httpx2.Timeout(15, connect=5)
 """Timeout in seconds for connecting and for each read or write."""
 FINISH_TIMEOUT = httpx2.Timeout(120, connect=5)
-"""The same for finish, which takes longer because the server settles the job."""
+"""The same for finish, which takes longer because the server updates the job."""
 DAMAGED_TRIES = 3
-"""Number of damaged downloads after which the server's own copy counts as damaged."""
+"""After this many damaged downloads, the server's own copy is considered damaged."""
 
 
 class Server:
@@ -103,43 +103,45 @@ class Server:
         read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
 
     def claim(self, worker: WorkerInfo) -> Claim | None:
-        """Ask for the best job that fits; None if there is none."""
+        """Claim the best job that fits this worker; None if there is none."""
         # All tries send the same claim_id, so that a lost response does not create a second attempt.
         request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16))
 
-        def ask() -> Claim | None:
+        def claim_once() -> Claim | None:
             response = self._post(CLAIM_PATH, self._worker_headers, request)
             return None if response.status_code == 204 else read(response, Claim)
 
-        return retry(ask, Policy(self._claim_patience_seconds, LONGEST_PAUSE_SECONDS, self._wait))
+        return retry(
+            claim_once, Policy(self._claim_patience_seconds, LONGEST_PAUSE_SECONDS, self._wait)
+        )
 
     def sync(self, claim: Claim, request: SyncRequest) -> SyncReply:
         """Send news and return the server's reply. One try: the caller syncs again later."""
-        return self._ask(claim, SYNC_PATH.format(attempt_id=claim.attempt_id), request, SyncReply)
+        return self._call(claim, SYNC_PATH.format(attempt_id=claim.attempt_id), request, SyncReply)
 
     def download(
         self, claim: Claim, dataset_id: str, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Write a dataset of the claim to path, checked against its SHA-256. Calls pulse after each chunk."""
+        """Write a dataset of the claim to path and check its SHA-256. Calls pulse after each chunk."""
         url = DATASET_PATH.format(attempt_id=claim.attempt_id, dataset_id=dataset_id)
         self._download(claim, url, sha256, path, pulse)
 
     def fetch_checkpoint_file(
         self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Write a file of a checkpoint of the claim's job to path, checked against its SHA-256."""
+        """Write a file of a checkpoint of the claim's job to path and check its SHA-256."""
         url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
         self._download(claim, url, sha256, path, pulse)
 
     def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
-        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing without its record."""
+        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing if its record is missing."""
         url = CHECKPOINT_PATH.format(attempt_id=claim.attempt_id)
-        return self._ask(claim, url, offer, CheckpointReply)
+        return self._call(claim, url, offer, CheckpointReply)
 
     def send_checkpoint_file(
         self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Upload a file of an offered checkpoint. One try; raises FileNotOffered if the checkpoint is not on offer."""
+        """Upload a file of an offered checkpoint. One try; raises FileNotOffered if the offer is gone."""
         url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
         read_nothing(send_file(self._client, url, _attempt_headers(claim), path, pulse=pulse))
 
@@ -147,10 +149,10 @@ class Server:
         """Upload records of an earlier attempt of the job; return the last record number that the server has."""
         url = EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number)
         request = EarlierRecords(records=records)
-        return self.persist(claim, partial(self._ask, claim, url, request, EarlierReply)).acked_seq
+        return self.persist(claim, partial(self._call, claim, url, request, EarlierReply)).acked_seq
 
     def upload(self, claim: Claim, name: str, path: Path, pulse: Callable[[], object]) -> None:
-        """Store a file as an artifact of the claim. Calls pulse after each chunk; a repeat is harmless."""
+        """Store a file as an artifact of the claim. Calls pulse after each chunk; safe to repeat."""
         sha256 = hashlib.sha256()
         for chunk in read_chunks(path):
             sha256.update(chunk)
@@ -167,12 +169,12 @@ class Server:
         """Finish the attempt. Raises RecordsMissing while the server lacks a record."""
         url = FINISH_PATH.format(attempt_id=claim.attempt_id)
         return self.persist(
-            claim, partial(self._ask, claim, url, request, FinishReply, FINISH_TIMEOUT)
+            claim, partial(self._call, claim, url, request, FinishReply, FINISH_TIMEOUT)
         )
 
     def persist(self, claim: Claim, action: Callable[[], T]) -> T:
         """Retry an action of the claim until the server responds, within the time limit for results."""
-        # The pauses are shorter than a lease, so that a server that comes back gets the news before it expires.
+        # The pauses are shorter than a lease, so that a server that recovers gets the news before the lease expires.
         longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
         return retry(action, Policy(self._patience_seconds, longest, self._wait))
 
@@ -193,7 +195,7 @@ class Server:
 
         self.persist(claim, fetch)
 
-    def _ask(
+    def _call(
         self,
         claim: Claim,
         url: str,

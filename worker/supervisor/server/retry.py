@@ -1,7 +1,7 @@
 """Retries a call until the server responds.
 
-If the server is unreachable, the call is retried with growing, jittered pauses, within a time limit. A refusal is not
-retried. answers.py tells the two apart.
+If the server is unreachable, the call is retried with growing, jittered pauses, within a time limit. If the server
+rejects it, it is not retried. answers.py distinguishes the two cases.
 """
 
 import random
@@ -21,7 +21,7 @@ T = TypeVar("T")
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 15.0
 ERROR_TRIES = 5
-"""Number of responses with status 500 after which a call is given up."""
+"""After this many responses with status 500, a call fails."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,27 @@ class Policy:
 
 
 def retry(action: Callable[[], T], policy: Policy) -> T:
-    """Return the action's result. Raises the last ServerUnavailable when the time limit is reached, and Refused at once.
+    """Return the action's result. Raises Refused immediately, and ServerUnavailable once the time limit is reached.
 
-    A response with status 500 is a refusal that may be temporary, so it is retried a few times.
+    A response with status 500 raises Refused too, but may be temporary, so it is retried a few times.
     """
     give_up_at = time.monotonic() + policy.patience_seconds
-    pause, errors, told = FIRST_PAUSE_SECONDS, 0, False
+    pause, errors, is_logged = FIRST_PAUSE_SECONDS, 0, False
     while True:
         try:
             return action()
-        except ServerUnavailable as away:
+        except ServerUnavailable as error:
             if time.monotonic() >= give_up_at:
                 raise
-            if not told:
-                log.warning("the server is unreachable; retrying", reason=str(away))
-                told = True
-            shortest = away.retry_after_seconds
+            if not is_logged:
+                log.warning("the server is unreachable; retrying", reason=str(error))
+                is_logged = True
+            shortest = error.retry_after_seconds
         except Refused as refusal:
             errors += 1
             if refusal.status != 500 or errors >= ERROR_TRIES:
                 raise
             shortest = 0.0
-        jittered = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads load, not security
+        jittered = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads the load; not for security
         policy.wait(min(max(shortest, jittered), max(0.0, give_up_at - time.monotonic())))
         pause = min(pause * 2, policy.longest_pause_seconds)

@@ -1,4 +1,4 @@
-"""Uploads or downloads one file over HTTP, in chunks; between them the attempt keeps syncing."""
+"""Uploads or downloads one file over HTTP, in chunks; the attempt keeps syncing between them."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from worker.supervisor.server.answers import ServerUnavailable, check_success, r
 
 CHUNK_BYTES = 1024 * 1024
 TIMEOUT = httpx2.Timeout(120, connect=5)
-"""Timeout in seconds for connecting and for each read or write; it allows for the server's hashing."""
+"""Timeout in seconds for connecting and for each read or write; long enough for the server to hash the file."""
 
 
 class DamagedDownload(ServerUnavailable):
@@ -77,10 +77,10 @@ def receive_file(
         return
     name = url.rpartition("/")[2]
     if SHA256_HEADER not in response.headers:
-        raise ServerUnavailable(f"{name}: it came from something that is not a Stepline server")
-    raise DamagedDownload(
-        response.status_code, f"{name} arrived with another SHA-256 than announced"
-    )
+        raise ServerUnavailable(
+            f"{name}: the response is from something that is not a Stepline server"
+        )
+    raise DamagedDownload(response.status_code, f"{name} does not have the announced SHA-256")
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:

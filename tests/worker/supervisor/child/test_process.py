@@ -176,7 +176,7 @@ def test_a_kill_with_a_rise_in_out_of_memory_kills_is_out_of_memory(
     ("code", "seen"),
     [
         ("import sys; print('the last words'); sys.exit(3)", "exited with 3"),
-        ("import os; print('the last words', flush=True); os.abort()", "died of signal 6"),
+        ("import os; print('the last words', flush=True); os.abort()", "was killed by signal 6"),
         ("print('the last words')", "exited with 0"),
     ],
 )

@@ -72,7 +72,7 @@ def test_a_model_that_is_nowhere_is_typed(tmp_path: Path) -> None:
         _place(tmp_path, _claim(), Answer(body=ROWS))
 
     assert caught.value.failure.reason is FailureReason.MODEL_NOT_FOUND
-    assert "takes no models from the hub" in caught.value.failure.detail
+    assert "does not download models from the hub" in caught.value.failure.detail
 
 
 def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
 
     assert caught.value.failure.reason is FailureReason.MODEL_NOT_FOUND
     assert "no directory 'a/b'" in caught.value.failure.detail
-    assert "the hub did not give it" in caught.value.failure.detail
+    assert "the download from the hub failed" in caught.value.failure.detail
 
 
 def test_a_dataset_that_the_server_no_longer_has_is_typed(tmp_path: Path, model: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_gap_ends_what_can_be_read(tmp_path: Path) -> None:
     follow = Follow(path)
 
     assert _seqs(follow) == [1]
-    assert follow.damage == "record 3 stands after record 1"
+    assert follow.damage == "record 3 follows record 1"
 
 
 def test_records_that_the_server_lost_are_read_again(tmp_path: Path) -> None:
