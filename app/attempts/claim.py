@@ -24,7 +24,7 @@ from contracts.job import DatasetSource, HubDataset, load_stored_spec
 
 
 class Hello(NamedTuple):
-    """The effect of a worker's announcement."""
+    """The result of handling a worker's announcement."""
 
     is_current: bool
     """False if the message is stale: the worker has sent a later one."""
@@ -101,7 +101,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt granted to an earlier try of this claim. A retry derives the same token, which identifies the attempt."""
+    """Return the attempt granted to an earlier try of this claim, identified by its token: a retry derives the same one."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):

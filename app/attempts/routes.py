@@ -77,7 +77,7 @@ def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
     """Store the report of a running attempt, renew its lease, and return whether to continue, pause or cancel."""
-    # This is the busiest route. Returning a Response saves the thread in which FastAPI would validate the reply.
+    # This is the busiest route. Returning a Response keeps FastAPI from validating the reply in another thread.
     with database.writing() as session:
         reply = sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")

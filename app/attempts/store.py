@@ -76,7 +76,7 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
 
 
 def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | None:
-    """Return an ended attempt of the job, locked until the transaction ends; None if there is none."""
+    """Return the job's ended attempt with this number, locked until the transaction ends; None if there is none."""
     row = session.execute(
         select(*HELD)
         .where(

@@ -77,8 +77,8 @@ def list_resume_points(
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
     """Return the checkpoints that the job's newest attempt may resume from, newest first, and the attempts before it.
 
-    Checkpoints at steps that a later attempt has replaced are left out. The new attempt therefore extends the history or
-    replaces all of it after one step.
+    Checkpoints at steps that a later attempt has replaced are left out. The new attempt therefore either extends the
+    history or replaces it from one step onward.
     """
     attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]
     earlier = [

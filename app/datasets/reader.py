@@ -99,7 +99,7 @@ class _Text:
         self.line = 1
 
     def peek(self) -> str | None:
-        """Return the next character that is not white space, without consuming it; None at the end."""
+        """Return the next character that is not whitespace, without consuming it; None at the end."""
         while True:
             while self._at < len(self._window):
                 character = self._window[self._at]
@@ -126,7 +126,7 @@ class _Text:
         return line
 
     def take_value(self) -> tuple[Any] | RowError:
-        """Return the next JSON value in a tuple of one, or an error."""
+        """Return the next JSON value as a one-element tuple, or an error."""
         while True:
             try:
                 value, end = self._json.raw_decode(self._window, self._at)

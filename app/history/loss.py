@@ -1,4 +1,4 @@
-"""The loss curve: one line across all attempts, with every step, sampled, or as the means of whole windows.
+"""The loss curve: one line across all attempts, as every step, sampled points, or the means of whole windows.
 
 A page may contain 100,000 points, so it is built from plain dicts and lists.
 """

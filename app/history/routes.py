@@ -92,7 +92,7 @@ def get_metrics(
     requested_format: Annotated[str | None, FormatName, METRICS.names] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return series in columns, sampled for a plot or (with `since`) only new points; or records as CSV or NDJSON."""
+    """Return series in columns: sampled for a plot or, with `since`, only new points. CSV and NDJSON return records."""
     chosen = None if names is None else tuple(filter(None, names.split(",")))
     kind = METRICS.choose(accept, requested_format)
     query = MetricsQuery(chosen, from_step, to_step, max_points, since, limit, ghosts, times)

@@ -1,1 +1,1 @@
-"""The lease of a running attempt: its token, its times, and the one UPDATE that renews it. `attempts` handles the reports of attempts."""
+"""The lease of a running attempt: its token, its times, and the one UPDATE that renews it. `attempts` handles reports."""

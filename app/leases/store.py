@@ -58,7 +58,7 @@ _HOLD = (
 
 
 def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
-    """Return the attempt as now stored; None if the token does not belong to it."""
+    """Return the attempt, re-read from the database; None if the token does not belong to it."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)

@@ -256,7 +256,7 @@ def _configuration(summary: Summary, words: _Words) -> list[str]:
 
 
 def _window_lines(summary: Summary, words: _Words) -> list[str]:
-    """Return the windows, at most three per line or as many as fit."""
+    """Return the windows, three per line, or fewer if they do not fit."""
     cells = [f"{words.step} {point.step}: {point.loss:.4f}" for point in summary.windows]
     widest = max(map(width, cells), default=0)
     per_line = max(1, min(3, (_TEXT + len(_SEPARATOR)) // (widest + len(_SEPARATOR))))

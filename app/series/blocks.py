@@ -19,9 +19,9 @@ from app.series.points import Point, pack, thin, unpack, with_ends
 LENGTH = 1024
 """Number of records in a level-1 block."""
 FAN = 16
-"""Number of blocks that make one block of the next level; also the width of the finest buckets, in records."""
+"""Number of blocks combined into one block of the next level; also the width of the finest buckets, in records."""
 MAX_PER_SYNC = 32
-"""Maximum number of level-1 blocks written per sync. Records that an older version left unfolded take several syncs."""
+"""Maximum number of level-1 blocks written per sync. A backlog from an older version takes several syncs."""
 LONGEST_NAME = 100
 EVALUATION, PACE = "eval_loss", "tokens_per_second"
 """Series that the server derives: an evaluation's loss, and tokens divided by seconds."""

@@ -21,7 +21,7 @@ class Batch:
 
     attempt: int
     rewind_to_step: int | None
-    """Set if the reader's previous rows came from another attempt: the batch replaces all of its points after this step."""
+    """Set if the batch continues with another attempt: the reader must discard its points after this step."""
     rows: list[NewsRow] = field(default_factory=list)
     place: Place = field(default_factory=Place)
     """The reader's place after the batch."""

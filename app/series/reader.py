@@ -93,7 +93,7 @@ def _read_sampled(cache: Cache, spans: Sequence[Span], max_points: int) -> Serie
 def _thin_to(
     found: Sequence[SpanPoints], width: int, max_points: int
 ) -> tuple[list[SpanPoints], int]:
-    """Thin to buckets of `width` records, doubling the width until `max_points` is met. Also return the final width."""
+    """Thin to buckets of `width` records, doubling the width until at most `max_points` remain. Also return the final width."""
     kept = [SpanPoints(thin(each.points, width), each.count) for each in found]
     while 4 + sum(weigh(each.points, width) for each in kept) > max_points:
         width *= 2
@@ -110,7 +110,7 @@ def _restore_ends(found: Sequence[SpanPoints], kept: Sequence[SpanPoints]) -> No
 
 
 def _width(count: int, max_points: int) -> int:
-    """Return the smallest power of two as bucket width so that two points per bucket of `count` records fit in `max_points`."""
+    """Return the smallest power-of-two bucket width at which `count` records give at most `max_points`, with two per bucket."""
     width = 2
     while width * max_points < 2 * count:
         width *= 2

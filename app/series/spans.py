@@ -81,7 +81,7 @@ def _cover(folded_seq: int, coarsest: int) -> Iterator[_Blocks]:
 
 
 def _descend(cache: Cache, span: Span, coarsest: int, found: SpanPoints, selected: _Blocks) -> None:
-    """Add the points of some blocks. If a block does not fit, use finer blocks instead, and below level 1 the records.
+    """Add the points of some blocks. If a block does not fit, read finer blocks instead, or its records if its level is 1.
 
     A block fits if it lies entirely within the bounds and is either fine enough or contains every point.
     """

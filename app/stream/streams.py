@@ -1,8 +1,8 @@
 """Streams: one database read serves many listeners. No listener holds a session, and a slow one does not delay others.
 
-A feed has read one job's history up to a place. A new listener first gets the frames between its own place and the
-feed's from the database, and then every frame that the feed reads. No frame is missed or sent twice. All of this runs in
-one event loop; only the database reads run in threads.
+A feed reads one job's history and keeps the place that it has reached. A new listener first gets the frames between its
+own place and the feed's from the database, and then every frame that the feed reads. No frame is missed or sent twice.
+All of this runs in one event loop; only the database reads run in threads.
 """
 
 import asyncio
@@ -224,7 +224,7 @@ class Streams:
                 log.warning("streams are waiting for the database", error=str(error))
             except Exception:
                 # The outermost handler: one failed read must not end every stream.
-                log.exception("reading a job for its streams failed")
+                log.exception("failed to read a job for its streams")
             await asyncio.sleep(max(0.0, READ_SECONDS - (time.monotonic() - began)))
 
     async def _find_changed(self) -> list[_Feed]:

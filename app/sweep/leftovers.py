@@ -1,4 +1,4 @@
-"""Deletes orphaned files. A crash between storing a file and its row, or deleting a row and its file, leaves one."""
+"""Deletes orphaned files: files without a row, left by a crash while a file was being stored or deleted."""
 
 from collections.abc import Sequence
 from itertools import islice

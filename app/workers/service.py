@@ -1,4 +1,4 @@
-"""Rules about workers: which are live, and which models they can run."""
+"""Rules for workers: which are live, and which models they can run."""
 
 from datetime import datetime, timedelta
 
