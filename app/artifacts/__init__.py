@@ -1,1 +1,1 @@
-"""Artifacts: the files that a job leaves for download."""
+"""Artifacts: files of a job that users can download."""

@@ -1,4 +1,4 @@
-"""Public routes of artifacts."""
+"""Public routes for artifacts."""
 
 from fastapi import APIRouter
 

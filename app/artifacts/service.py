@@ -1,4 +1,4 @@
-"""Rules of artifacts: which files a worker may upload, and which ones users can list and download."""
+"""Rules for artifacts: which files a worker may upload, and which files users can list and download."""
 
 import re
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts; for each name, only the one of the newest attempt. Raises JobNotFound."""
+    """Return a job's artifacts; for each name, only the newest attempt's. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(
@@ -50,7 +50,7 @@ def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
 
 
 def get_artifact(session: Session, job_id: str, name: str) -> Artifact:
-    """Return a job's artifact; of several attempts, that of the newest. Raises JobNotFound, ArtifactNotFound."""
+    """Return a job's artifact; if several attempts have one, the newest attempt's. Raises JobNotFound, ArtifactNotFound."""
     jobs.require_job(session, job_id)
     for artifact, _ in store.list_of_job(session, job_id):
         if artifact.name == name:
@@ -69,9 +69,9 @@ async def receive_artifact(
     announced_sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Receive a worker's upload and return whether it is new: False if the attempt has stored the same content before.
+    """Receive a worker's upload and return whether it is new: False if the attempt has already stored the same content.
 
-    Raises BadArtifactName, ChecksumMismatch, or an error of the attempt's lease.
+    Raises BadArtifactName, ChecksumMismatch, or a lease error.
     """
     if _NAME.fullmatch(name) is None:
         raise BadArtifactName("name")
@@ -95,7 +95,7 @@ async def receive_artifact(
 def _begin(
     database: Database, times: Times, *, attempt_id: str, token: str, name: str
 ) -> tuple[str, str | None]:
-    """Return the attempt's job, and the SHA-256 of its artifact of this name if there is one."""
+    """Return the id of the attempt's job, and the SHA-256 of its artifact with this name, if any."""
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         stored = store.find_of_attempt(session, attempt_id, name)
@@ -105,7 +105,7 @@ def _begin(
 def _commit(
     database: Database, times: Times, file: ReceivedFile, *, attempt_id: str, token: str, name: str
 ) -> str | None:
-    """Store the artifact's row if the attempt still holds its lease; return the path of the file that it replaces."""
+    """Store the artifact's row if the attempt still holds its lease; return the path of the file that it replaces, if any."""
     with database.writing() as session:
         attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)

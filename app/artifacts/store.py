@@ -1,4 +1,4 @@
-"""SQL of artifacts."""
+"""SQL for artifacts."""
 
 from collections.abc import Sequence
 
@@ -21,12 +21,12 @@ def list_of_job(session: Session, job_id: str) -> Sequence[tuple[Artifact, int]]
 
 
 def find_of_attempt(session: Session, attempt_id: str, name: str) -> Artifact | None:
-    """Return an attempt's artifact of this name."""
+    """Return an attempt's artifact with this name."""
     return session.get(Artifact, (attempt_id, name))
 
 
 def save_artifact(session: Session, artifact: Artifact) -> None:
-    """Store an artifact and replace an earlier one of its name; the caller holds the attempt's row."""
+    """Store an artifact, replacing any earlier one with the same name. The caller must have locked the attempt's row."""
     session.execute(
         delete(Artifact)
         .where(Artifact.attempt_id == artifact.attempt_id, Artifact.name == artifact.name)

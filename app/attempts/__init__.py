@@ -1,1 +1,1 @@
-"""The routes of workers: claim a job, report its records, end an attempt. Public routes are elsewhere."""
+"""Worker routes: claim a job, report its records, end an attempt. Contains no public routes."""

@@ -1,4 +1,4 @@
-"""The error for numbers beyond the bounds of the contracts, in what a worker reports."""
+"""The error for a reported number that exceeds its bound in the contracts."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -10,17 +10,17 @@ from app.errors.kinds import NumberTooLarge
 from app.leases.gate import WorkerRoute
 
 REPORTED = {"records", "output", "samples"}
-"""Fields of a request whose numbers are checked."""
+"""Request fields whose numbers are checked."""
 
 
 class ReportRoute(WorkerRoute):
-    """A worker's route that answers `number_too_large` where a reported number is above the contract's bound.
+    """A worker route that responds with `number_too_large` if a reported number exceeds the contract's bound.
 
-    The bounds belong to the types, so pydantic finds the number; workers of every version know this code for it.
+    The bounds are part of the types, so pydantic detects the violation. All versions of the worker expect this error code.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler with this error in place of `invalid_field`."""
+        """Return a handler that raises this error instead of `invalid_field`."""
         handle = super().get_route_handler()
 
         async def handle_report(request: Request) -> Response:
@@ -47,5 +47,5 @@ def _is_too_large(problem: Any) -> bool:
 def _describe(problem: Any) -> NumberTooLarge:
     parts = [str(part) for part in problem["loc"][1:]]
     if parts[0] == "records":
-        del parts[2]  # the kind of the record, which is no field of the request
+        del parts[2]  # the record's type, which is not a field of the request
     return NumberTooLarge("records", field=".".join(parts), limit=problem["ctx"]["le"])

@@ -24,12 +24,12 @@ from contracts.job import DatasetSource, HubDataset, load_stored_spec
 
 
 class Hello(NamedTuple):
-    """The effect of a worker's announcement."""
+    """The result of handling a worker's announcement."""
 
     is_current: bool
     """False if the message is stale: the worker has sent a later one."""
     to_ring: list[str]
-    """Queues to notify because a job was requeued."""
+    """Queues to ring because a job was requeued."""
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
@@ -49,9 +49,9 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
 
 
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
-    """Give the worker the best job that fits it; None if there is none, or if the request is stale.
+    """Assign the best suitable job to the worker. Return None if there is none, or if the request is stale.
 
-    A repeated claim gets the same attempt again. Earlier attempts on the worker's device are ended first.
+    A repeated claim returns the same attempt. Earlier attempts on the worker's device are ended first.
     """
     worker, times = request.worker, Times.of(settings)
     secret = settings.worker_token.get_secret_value()
@@ -63,7 +63,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
         held, _ = lease.hold(session, repeated.id, token, times)
         return _claim(session, held.id, jobs.lock_job(session, held.job_id), token, settings)
     now = database_now(session)
-    only, without = workers.models_to_take(session, worker, now)
+    only, without = workers.claimable_models(session, worker, now)
     attempt_id = new_id("att")
     job = queue.claim_best(
         session, worker.queue, attempt_id, now, only_models=only, except_models=without
@@ -101,7 +101,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt granted to an earlier try of this claim, recognized by its token, which this claim would derive again."""
+    """Return the attempt granted to an earlier try of this claim, identified by its token: a retry derives the same one."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):

@@ -1,4 +1,4 @@
-"""The end of an attempt: reported by its worker, lost to silence, or no longer running on the worker that held it."""
+"""Ends attempts: on the worker's report, after a long silence, or because the worker no longer runs the attempt."""
 
 from datetime import datetime
 
@@ -25,12 +25,12 @@ def finish_attempt(
 ) -> tuple[FinishReply, str | None]:
     """End the attempt and settle its job. A repeat with the same outcome gets the same reply.
 
-    Returns the reply, and the queue to ring if the job can be claimed again at once. Raises InvalidToken,
-    AttemptSuperseded, RecordsMissing, and ArtifactsMissing for a success without summary or adapter.
+    Returns the reply, and the queue to ring if the job can be claimed again immediately. Raises InvalidToken,
+    AttemptSuperseded, RecordsMissing, and ArtifactsMissing if a successful attempt lacks its summary or adapter.
     """
-    ended = lease.get_ended(session, attempt_id, token)
-    if ended.outcome is not None and ended.outcome["status"] == request.outcome.status:
-        return FinishReply(job_status=str(ended.settled_as)), None
+    stored = lease.get_attempt(session, attempt_id, token)
+    if stored.outcome is not None and stored.outcome["status"] == request.outcome.status:
+        return FinishReply(job_status=str(stored.settled_as)), None
     attempt, now = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
     if attempt.acked_seq < request.last_seq:
@@ -49,16 +49,16 @@ def finish_attempt(
     settlement = Settlement(session, attempt, job, now, times.retry_seconds)
     status = settlement.apply_outcome(request.outcome, request.summary)
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
-        # It had no step left to train: its evaluation is the last point of the line.
+        # No steps were left to train, so the history continues with its evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))
     store.note_settlement(session, attempt, status)
     return FinishReply(job_status=status.value), _queue_to_ring(job, status)
 
 
 def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, str | None] | None:
-    """End an attempt whose takeover time has passed and settle its job; None if its worker has synced since.
+    """End an attempt whose takeover time has passed and settle its job; return None if its worker has synced since then.
 
-    Returns the job's id, and the queue to ring if the job can be claimed again at once.
+    Returns the job's id, and the queue to ring if the job can be claimed again immediately.
     """
     now = database_now(session)
     attempt = store.mark_lost(session, attempt_id, now)
@@ -71,9 +71,9 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, 
 
 
 def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -> str | None:
-    """End an attempt that its own worker no longer runs, and settle its job; returns the queue to ring, if any.
+    """End an attempt that its worker no longer runs, and settle its job. Return the queue to ring, if any.
 
-    An attempt without any sync was never delivered to the worker, so its end does not count as a loss.
+    An attempt that never synced was never delivered to the worker, so it does not count as lost.
     """
     was_delivered = attempt.synced_at > attempt.started_at
     status = AttemptStatus.LOST if was_delivered else AttemptStatus.INTERRUPTED

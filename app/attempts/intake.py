@@ -1,4 +1,4 @@
-"""Storing what a worker sends: records and output, each exactly once however often they are repeated."""
+"""Stores the records and output that a worker sends, each exactly once even if the worker repeats them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -14,13 +14,13 @@ from contracts.attempt import OutputChunk
 from contracts.record import Record
 
 IN_COLUMNS = {"seq", "type", "step", "at"}
-"""Fields of a record that have columns of their own."""
+"""Record fields that have their own columns."""
 
 
 def store_records(
     session: Session, attempt: HeldAttempt, records: Sequence[Record]
 ) -> list[Record]:
-    """Store the records that are not stored yet, and return them in the order of their seq."""
+    """Store the records that are not stored yet, and return them in order of `seq`."""
     by_seq = {record.seq: record for record in records}
     if not by_seq:
         return []
@@ -48,9 +48,10 @@ def count_records(
 
 
 def store_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> int:
-    """Store the part of the chunk that is new, and return how many bytes of output are stored now.
+    """Store the new part of the chunk, and return the total number of stored bytes of output.
 
-    A chunk behind a gap is skipped, and the worker sends it again. A chunk that overlaps the stored output is cut.
+    A chunk that would leave a gap is skipped, and the worker sends it again. A chunk that overlaps the stored output is
+    trimmed.
     """
     acked = attempt.acked_output
     end = chunk.offset + chunk.bytes
@@ -65,7 +66,7 @@ def store_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> 
 
 
 def _row(attempt_id: str, record: Record) -> dict[str, object]:
-    # Thousands arrive a second: the record is written as JSON once, instead of being parsed and written again.
+    # Thousands of records arrive per second, so each is serialized only once.
     return {
         "attempt_id": attempt_id,
         "seq": record.seq,

@@ -1,4 +1,4 @@
-"""What newly stored records change: the progress of the job and of the attempt, and the events that users see."""
+"""Derives changes from newly stored records: the progress of the job and the attempt, and new events."""
 
 import math
 from collections.abc import Sequence
@@ -23,16 +23,16 @@ from contracts.record import (
 PACE_WEIGHT = 0.1
 """Weight of the newest step in the moving average of step durations."""
 EVENT_LEVELS = {"warning", "error"}
-"""Levels of log records that also become events."""
+"""Log records of these levels also become events."""
 _RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
-"""Parameters of insert_event, which no figure of a note may override."""
+"""Parameters of insert_event, which the figures of a note must not override."""
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class AttemptProgress(Changes):
-    """Columns of an attempt. The names are those of HeldAttempt."""
+    """Changed columns of an attempt, named as in HeldAttempt."""
 
     seen_seq: int | Unchanged = UNCHANGED
     acked_seq: int | Unchanged = UNCHANGED
@@ -55,7 +55,7 @@ class NewEvent(NamedTuple):
 
 @dataclass
 class News:
-    """What one message of a worker changes. It is collected first and then written in few statements."""
+    """The changes from one worker message, collected so that they can be written in a few statements."""
 
     job: JobProgress = field(default_factory=JobProgress)
     attempt: AttemptProgress = field(default_factory=AttemptProgress)
@@ -63,9 +63,9 @@ class News:
 
 
 def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> News:
-    """Return what the new records change, read in the order of their seq.
+    """Return the changes from the new records, applied in order of `seq`.
 
-    A record that arrives after later ones still becomes an event, but does not move the progress back.
+    A record that arrives late still creates its event, but does not move the progress back.
     """
     news = News()
     in_order = sorted(records, key=lambda record: record.seq)
@@ -74,21 +74,21 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
         is_latest = record.seq > attempt.seen_seq
         match record:
             case MetricRecord():
-                pass  # the most frequent kind comes first; all of them have been added
+                pass  # the most frequent type is matched first; _add_metrics has processed it
             case PhaseRecord():
                 _add_phase(news, attempt, record, is_latest=is_latest)
             case EvalRecord():
                 _add_evaluation(news, record, is_latest=is_latest)
             case CheckpointRecord():
-                written = {"name": record.name, "step": record.step}
-                news.events.append(NewEvent("checkpoint", "info", written))
+                saved = {"name": record.name, "step": record.step}
+                news.events.append(NewEvent("checkpoint", "info", saved))
                 furthest = _current(news.job.checkpoint_step, job.checkpoint_step)
                 news.job = replace(news.job, checkpoint_step=max(furthest, record.step))
             case GapRecord():
                 _add_gap(news, record)
             case LogRecord() if record.level in EVENT_LEVELS:
-                said = {"message": record.message[:2000]}
-                news.events.append(NewEvent("log", record.level, said))
+                logged = {"message": record.message[:2000]}
+                news.events.append(NewEvent("log", record.level, logged))
             case _:
                 pass
     return news
@@ -112,14 +112,14 @@ def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> None:
 
 
 def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
-    """Add the phase that the supervisor itself reports, if the job is not in it yet."""
+    """Add the phase that the supervisor reports, unless the job is already in it."""
     if phase is not None and _current(news.job.phase, job.phase) != phase:
         news.job = news.job.enter(phase)
         news.events.append(NewEvent("phase", "info", {"phase": phase.value}))
 
 
 def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
-    """Add the count of finished rows, unless it belongs to another phase than the job's current one."""
+    """Add the number of finished rows if it belongs to the job's current phase."""
     if rows is not None and rows.phase == _current(news.job.phase, job.phase):
         news.job = replace(
             news.job,
@@ -133,7 +133,7 @@ def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
 def _add_metrics(news: News, job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> None:
     first_step, pace = attempt.first_step, job.seconds_per_step
     newest: MetricRecord | None = None
-    # Thousands of them arrive a second: plain variables here, one change of the row after the loop.
+    # Thousands of records arrive per second: use plain variables, and update the row once after the loop.
     for record in records:
         if not isinstance(record, MetricRecord) or "loss" not in record.values:
             continue
@@ -178,7 +178,7 @@ def _add_phase(news: News, attempt: HeldAttempt, record: PhaseRecord, *, is_late
 
 def _add_gap(news: News, record: GapRecord) -> None:
     if record.number & (record.number - 1):
-        return  # only gaps 1, 2, 4, 8 … become events, so that they do not flood the list
+        return  # only gaps 1, 2, 4, 8 … become events, to avoid flooding the list
     figures = record.model_dump(include={"first_step", "last_step", "total"})
     news.events.append(NewEvent("record_gap", "warning", figures))
 

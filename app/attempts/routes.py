@@ -1,4 +1,4 @@
-"""Internal routes of workers. Hello and claim need the worker token, all others the attempt's own token."""
+"""Internal routes for workers. Hello and claim require the worker token; all others require the attempt's token."""
 
 from typing import Annotated
 
@@ -51,24 +51,24 @@ router = APIRouter(tags=["internal"], include_in_schema=False, route_class=Repor
 def hello(
     worker: WorkerInfo, database: DatabaseDep, times: TimesDep, doorbell: DoorbellDep
 ) -> None:
-    """Store that a worker is alive, and end the attempts that it no longer runs."""
+    """Store when a worker was last seen, and end the attempts that it no longer runs."""
     with database.writing() as session:
-        heard = receive_hello(session, worker, times)
-    for queue in heard.to_ring:
+        result = receive_hello(session, worker, times)
+    for queue in result.to_ring:
         doorbell.ring(queue)
 
 
 @router.post(CLAIM_PATH, response_model=Claim)
 @takes(BodyKind.WORKER_MESSAGE)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
-    """Give the worker the best job that fits it; 204 if there is none."""
+    """Assign the best suitable job to the worker. Return 204 if there is none."""
     with database.writing() as session:
-        given = claim_next(session, request, settings)
-    if given is None:
+        granted = claim_next(session, request, settings)
+    if granted is None:
         return Response(status_code=204)
-    ids = {"job_id": given.job_id, "attempt_id": given.attempt_id}
+    ids = {"job_id": granted.job_id, "attempt_id": granted.attempt_id}
     log.info("job claimed", worker_id=request.worker.worker_id, **ids)
-    return given
+    return granted
 
 
 @router.post(SYNC_PATH, response_model=SyncReply)
@@ -76,8 +76,8 @@ def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -
 def sync(
     attempt_id: str, request: SyncRequest, token: TokenDep, database: DatabaseDep, times: TimesDep
 ) -> Response:
-    """Store what a running attempt reports, renew its lease, and say what the server wants."""
-    # The busiest route: FastAPI would validate the reply in one more thread.
+    """Store the report of a running attempt, renew its lease, and return whether to continue, pause or cancel."""
+    # This is the busiest route. Returning a Response keeps FastAPI from validating the reply in another thread.
     with database.writing() as session:
         reply = sync_attempt(session, attempt_id, token, request, times)
     return Response(reply.model_dump_json(), media_type="application/json")
@@ -96,7 +96,7 @@ async def upload(
     times: TimesDep,
     sha256: Annotated[str, Header(alias=SHA256_HEADER)],
 ) -> Response:
-    """Store an uploaded artifact: 201, or 200 if it is stored already."""
+    """Store an uploaded artifact. Return 201, or 200 if it is already stored."""
     is_new = await artifacts.receive_artifact(
         database,
         storage,
@@ -112,7 +112,7 @@ async def upload(
 
 @router.post(EARLIER_PATH)
 @takes(BodyKind.WORKER_MESSAGE)
-def hand_in_earlier(
+def store_earlier_records(
     *,
     attempt_id: str,
     number: Annotated[Ordinal, Path()],
@@ -160,7 +160,7 @@ def download_dataset(
     storage: StorageDep,
     times: TimesDep,
 ) -> StoredFile:
-    """Send the rows of a dataset of the attempt's job."""
+    """Send the rows of a dataset that the attempt's job uses."""
     with database.writing() as session:
         dataset = find_dataset(session, attempt_id, token, dataset_id, times)
     if dataset is None:

@@ -1,4 +1,4 @@
-"""SQL of attempts. Before a worker's write, `app.leases.store.hold_attempt` checks the token and renews the lease."""
+"""SQL for attempts. Before each write by a worker, `app.leases.store.hold_attempt` checks the token and renews the lease."""
 
 import functools
 import math
@@ -29,7 +29,7 @@ def insert_attempt(session: Session, attempt: Attempt) -> None:
 def end_attempt(
     session: Session, attempt: HeldAttempt, outcome: Outcome, content: dict[str, Any], now: datetime
 ) -> HeldAttempt | None:
-    """Running → the status of the outcome; None if the attempt is not running."""
+    """Set a running attempt to the status of its outcome. Return None if it is not running."""
     return _change(
         session,
         (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
@@ -40,7 +40,7 @@ def end_attempt(
 
 
 def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt | None:
-    """Running → lost; None if the attempt has ended, or its takeover time has not passed."""
+    """Mark a running attempt as lost. Return None if it has ended or its takeover time has not passed."""
     return _change(
         session,
         (
@@ -56,7 +56,7 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt |
 def mark_ended(
     session: Session, attempt_id: str, status: AttemptStatus, now: datetime
 ) -> HeldAttempt | None:
-    """Running → lost or interrupted: its own worker no longer runs it. None if it has ended."""
+    """Mark an attempt that its worker no longer runs as lost or interrupted. Return None if it has already ended."""
     return _change(
         session,
         (Attempt.id == attempt_id, Attempt.status == AttemptStatus.RUNNING),
@@ -66,7 +66,7 @@ def mark_ended(
 
 
 def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
-    """Return the running attempts of a worker, oldest first; several only after the worker was unreachable."""
+    """Return the running attempts of a worker, oldest first. There are several only if the worker was unreachable."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.worker_id == worker_id, written_out(Attempt.status, AttemptStatus.RUNNING))
@@ -76,7 +76,7 @@ def list_running_of(session: Session, worker_id: str) -> Sequence[Attempt]:
 
 
 def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | None:
-    """Return an ended attempt of the job, locked until the transaction ends; None if there is none."""
+    """Return the job's ended attempt with this number, locked until the transaction ends; None if there is none."""
     row = session.execute(
         select(*HELD)
         .where(
@@ -90,7 +90,7 @@ def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | No
 
 
 def note_settlement(session: Session, attempt: HeldAttempt, status: JobStatus) -> None:
-    """Store the status that the job got when the attempt ended, for the reply to a repeated finish."""
+    """Store the job's status after the attempt ended, for the reply to a repeated finish request."""
     _change(session, (Attempt.id == attempt.id,), settled_as=status)
 
 
@@ -104,7 +104,7 @@ def list_silent(session: Session, now: datetime) -> Sequence[str]:
 
 
 def extend_all(session: Session, takeover_at: datetime) -> None:
-    """Move the takeover time of every running attempt to `takeover_at`, unless it is later."""
+    """Move the takeover time of every running attempt to `takeover_at`, unless it is already later."""
     session.execute(
         update(Attempt)
         .where(
@@ -116,7 +116,7 @@ def extend_all(session: Session, takeover_at: datetime) -> None:
 
 
 def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -> Collection[int]:
-    """Return the numbers of the stored records between the smallest and the largest of `seqs`."""
+    """Return the `seq` of each stored record between the smallest and the largest of `seqs`."""
     return set(
         session.scalars(
             select(Record.seq).where(
@@ -127,12 +127,12 @@ def list_stored_seqs(session: Session, attempt_id: str, seqs: Collection[int]) -
 
 
 def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Store new records. The attempt's row is locked, so no other request can store them too."""
+    """Store new records. The attempt's row is locked, so no other request can store them at the same time."""
     insert_many(session, _RECORDS, rows)
 
 
 def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int]) -> int:
-    """Return the last seq before the first gap in the attempt's records; `fresh` are those just stored."""
+    """Return the last `seq` before the first gap in the attempt's records; `fresh` lists those just stored."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
         return acked + len(fresh)  # the usual case needs no query
@@ -149,7 +149,7 @@ def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int])
 
 
 def find_output_length(session: Session, attempt_id: str, from_offset: int) -> int:
-    """Return how many characters of output are stored from `from_offset` (bytes) on."""
+    """Return the number of stored characters of output from `from_offset` (in bytes)."""
     length: int | None = session.scalar(
         select(func.sum(func.length(Output.text))).where(
             Output.attempt_id == attempt_id, Output.offset >= from_offset
@@ -198,7 +198,7 @@ def _finite_system_values(values: dict[str, float]) -> dict[str, float]:
 def update_attempt(
     session: Session, attempt: HeldAttempt, progress: AttemptProgress
 ) -> HeldAttempt:
-    """Write the attempt's progress, if there is any, and return the attempt with it."""
+    """Write the changed columns, if any, and return the updated attempt."""
     columns = progress.columns()
     if not columns:
         return attempt

@@ -1,4 +1,4 @@
-"""The requests of a running attempt: sync, records of an earlier attempt, and its datasets."""
+"""Requests of a running attempt: sync, records of an earlier attempt, and datasets."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -26,7 +26,7 @@ from contracts.record import Record
 def sync_attempt(
     session: Session, attempt_id: str, token: str, request: SyncRequest, times: Times
 ) -> SyncReply:
-    """Renew the lease, store what is new, and return what the server wants. A repeat stores nothing twice.
+    """Renew the lease, store new data, and return whether to continue, pause or cancel. A repeat stores nothing twice.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """
@@ -50,7 +50,7 @@ def sync_attempt(
     _insert_events(session, attempt, news.events, now)
     checkpoints.note_checkpoints(session, attempt, fresh, now)
     return SyncReply(
-        wanted=_wanted(job),
+        wanted=_instruction(job),
         lease_seconds=times.lease_seconds,
         acked_seq=attempt.acked_seq,
         acked_output=attempt.acked_output,
@@ -69,8 +69,8 @@ def store_earlier(
 ) -> int:
     """Store records that an earlier attempt of the job could not send, and return its new acked_seq.
 
-    Only its history grows: the earlier attempt has ended, and the job shows the progress of the running one.
-    Raises InvalidToken, AttemptSuperseded, or AttemptNotFound unless the job has an ended attempt of that number.
+    Only the earlier attempt's history and the job's `checkpoint_step` can change; the job shows the progress of the running
+    attempt. Raises InvalidToken, AttemptSuperseded, or AttemptNotFound if the job has no ended attempt with that number.
     """
     current, now = lease.hold(session, attempt_id, token, times)
     job = jobs.hold_job(session, current.job_id)
@@ -93,7 +93,7 @@ def store_earlier(
 def find_dataset(
     session: Session, attempt_id: str, token: str, dataset_id: str, times: Times
 ) -> Dataset | None:
-    """Return a dataset of the attempt's job, or None if the job uses no such dataset."""
+    """Return a dataset of the attempt's job, or None if the job does not use this dataset."""
     attempt, _ = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
     if dataset_id not in {job.train_dataset_id, job.eval_dataset_id}:
@@ -110,7 +110,7 @@ def _insert_events(
         )
 
 
-def _wanted(job: HeldJob) -> Wanted:
+def _instruction(job: HeldJob) -> Wanted:
     if job.cancel_requested_at is not None:
         return Wanted.CANCEL
     return Wanted.CONTINUE if job.pause_requested_at is None else Wanted.PAUSE

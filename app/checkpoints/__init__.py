@@ -1,1 +1,1 @@
-"""Checkpoints: which are stored, kept and offered for a resume."""
+"""Checkpoints: which ones are stored, kept and offered for a resume."""

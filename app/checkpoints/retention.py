@@ -1,4 +1,4 @@
-"""Which checkpoints of a job are kept, and which of their files can be deleted."""
+"""Decides which checkpoints of a job to keep, and which of their files can be deleted."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from contracts.job import load_stored_spec
 
 
 def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Delete the rows of checkpoints that the job need not keep, and of their files; return the paths of those files.
+    """Delete the rows of checkpoints that the job does not need, and those of their files; return the paths of the files.
 
     The job keeps its newest `checkpoint.keep` checkpoints and its best one, counted separately for the server's storage
-    and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: over a slow link
-    the upload takes longer than training takes to write several newer ones. The caller holds the job's row, and deletes
+    and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: over a slow link,
+    training may write several newer ones before the upload is done. The caller must have locked the job's row, and deletes
     the files after the commit.
     """
     keep = load_stored_spec(job.spec).checkpoint.keep
@@ -24,8 +24,8 @@ def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
     uploading = _find_upload(found, current)
     groups: dict[str, list[Checkpoint]] = {}
     for checkpoint in found:
-        where = "storage" if checkpoint.stored_at is not None else checkpoint.attempt_id
-        groups.setdefault(where, []).append(checkpoint)
+        location = "storage" if checkpoint.stored_at is not None else checkpoint.attempt_id
+        groups.setdefault(location, []).append(checkpoint)
     kept: list[Checkpoint] = []
     deleted: list[str] = []
     for group in groups.values():
@@ -50,7 +50,7 @@ def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
 def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
     """Return the checkpoint with the lowest evaluation loss, or None if none has one.
 
-    Of equal ones it is the first, which is the newest if the checkpoints are in the order of `store.list_of_job`.
+    If several have the same loss, return the first; in the order of `store.list_of_job`, this is the newest.
     """
     scored = [
         (c.eval_loss, rank, c) for rank, c in enumerate(checkpoints) if c.eval_loss is not None
@@ -59,12 +59,12 @@ def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
 
 
 def files_of(checkpoint: Checkpoint) -> list[CheckpointFile]:
-    """Return the files that its worker has offered; none before it is offered."""
+    """Return the files that the worker has offered for the checkpoint; empty before the offer."""
     return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]
 
 
 def _find_upload(checkpoints: Sequence[Checkpoint], current: HeldAttempt) -> Checkpoint | None:
-    """Return the newest checkpoint that the attempt has offered, or None if that one is stored already."""
+    """Return the newest checkpoint that the attempt has offered, or None if that one is already stored."""
     offered = (c for c in checkpoints if c.attempt_id == current.id and c.files)
     newest = next(offered, None)
     return None if newest is None or newest.stored_at is not None else newest

@@ -1,4 +1,4 @@
-"""Routes of checkpoints: the public list, and a worker's uploads and downloads with its attempt's token."""
+"""Routes for checkpoints: the public list, and uploads and downloads by workers, which require the attempt's token."""
 
 from fastapi import APIRouter, BackgroundTasks, Request, Response
 
@@ -22,7 +22,7 @@ internal = APIRouter(tags=["internal"], include_in_schema=False, route_class=Wor
 
 @router.get("/v1/jobs/{job_id}/checkpoints", tags=["history"])
 def list_checkpoints(job_id: str, database: DatabaseDep) -> Page[CheckpointView]:
-    """List a job's kept checkpoints, newest first: in the server's storage, or only on a worker's disk."""
+    """List the checkpoints that a job keeps, newest first. Each is in the server's storage or only on a worker's disk."""
     with database.reading() as session:
         views = service.list_checkpoints(session, job_id)
     return Page(data=views, has_more=False, cursor=None)
@@ -40,10 +40,10 @@ def offer_checkpoint(
     times: TimesDep,
     background: BackgroundTasks,
 ) -> CheckpointReply:
-    """Return the missing files of a checkpoint; if none is missing, the checkpoint is stored."""
+    """Return the missing files of a checkpoint. If none is missing, mark the checkpoint as stored."""
     with database.writing() as session:
-        reply, useless = service.offer_checkpoint(session, attempt_id, token, offer, times)
-    for path in useless:
+        reply, unneeded = service.offer_checkpoint(session, attempt_id, token, offer, times)
+    for path in unneeded:
         background.add_task(storage.delete, path)
     return reply
 
@@ -60,7 +60,7 @@ async def upload_file(
     storage: StorageDep,
     times: TimesDep,
 ) -> Response:
-    """Upload a file of an offered checkpoint: 201, or 200 if it is already stored."""
+    """Store an uploaded file of an offered checkpoint. Return 201, or 200 if it is already stored."""
     is_new = await service.receive_file(
         database,
         storage,

@@ -1,6 +1,6 @@
-"""Rules of checkpoints: which are kept, which files a worker may upload, and which the next attempt may resume from.
+"""Rules for checkpoints: which to keep, which files a worker may upload, and where the next attempt may resume.
 
-A checkpoint is stored once its row has `stored_at`: then each of its files has a row and is complete on disk.
+A checkpoint is stored once its row has `stored_at`. From then on, each of its files has a row and is complete on disk.
 """
 
 import math
@@ -46,13 +46,13 @@ class CheckpointView(BaseModel):
     bytes: int
     created_at: datetime
     stored: bool
-    """Whether it is in the server's storage, so that any worker can resume from it; else only on its worker's disk."""
+    """True if it is in the server's storage, so that any worker can resume from it; false if it is only on its worker's disk."""
     best: bool
     """Whether its evaluation loss is the lowest in the list."""
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
-    """Return a job's kept checkpoints, newest first. Raises JobNotFound."""
+    """Return the checkpoints that a job keeps, newest first. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     rows = store.list_of_job(session, job_id)
     best = retention.find_best([checkpoint for checkpoint, _ in rows])
@@ -77,8 +77,8 @@ def list_resume_points(
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
     """Return the checkpoints that the job's newest attempt may resume from, newest first, and the attempts before it.
 
-    Checkpoints that a later attempt has replaced are left out, so that the history only grows or is replaced from one
-    step on.
+    Checkpoints at steps that a later attempt has replaced are left out. The new attempt therefore either extends the
+    history or replaces it from one step onward.
     """
     attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]
     earlier = [
@@ -112,23 +112,21 @@ def list_resume_points(
 def note_checkpoints(
     session: Session, attempt: HeldAttempt, records: Sequence[Record], now: datetime
 ) -> None:
-    """Store a row for each checkpoint among newly stored records; its files are still on the worker's disk."""
-    told = [record for record in records if isinstance(record, CheckpointRecord)]
-    for record in told:
+    """Store a row for each checkpoint in newly stored records. Its files are still only on the worker's disk."""
+    reported = [record for record in records if isinstance(record, CheckpointRecord)]
+    for record in reported:
         _insert(session, attempt, now, step=record.step, name=record.name, size_bytes=record.bytes)
-    if told:
+    if reported:
         job = job_rows.lock_job(session, attempt.job_id)
-        retention.prune(
-            session, job, attempt
-        )  # a file that loses its row here is left to the sweep
+        retention.prune(session, job, attempt)  # the sweep deletes the files
 
 
 def offer_checkpoint(
     session: Session, attempt_id: str, token: str, offer: CheckpointOffer, times: Times
 ) -> tuple[CheckpointReply, list[str]]:
-    """Return the missing files of a checkpoint, or mark it stored; also the paths of files to delete after the commit.
+    """Return the missing files of a checkpoint, or mark it as stored. Also return the paths to delete after the commit.
 
-    Raises CheckpointNotRecorded until its record has arrived: a stored checkpoint is never ahead of the history.
+    Raises CheckpointNotRecorded until its record has arrived, so that a stored checkpoint is never ahead of the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:
@@ -180,9 +178,9 @@ async def receive_file(
     sha256: str,
     body: AsyncIterator[bytes],
 ) -> bool:
-    """Receive a file of an offered checkpoint and return whether it is new; if it is not, the body is not read.
+    """Receive a file of an offered checkpoint and return whether it is new. If it is not, the body is not read.
 
-    Raises CheckpointFileNotFound unless the attempt has offered the file, ChecksumMismatch, or an error of its lease.
+    Raises CheckpointFileNotFound if the attempt has not offered the file, ChecksumMismatch, or a lease error.
     """
     job_id = await run_in_threadpool(_begin, database, times, attempt_id, token, sha256)
     if job_id is None:
@@ -200,7 +198,7 @@ async def receive_file(
 def get_file(
     session: Session, attempt_id: str, token: str, sha256: str, times: Times
 ) -> CheckpointBlob:
-    """Return a file of a checkpoint of the attempt's own job. Raises CheckpointFileNotFound."""
+    """Return a checkpoint file of the attempt's job. Raises CheckpointFileNotFound."""
     attempt, _ = lease.hold(session, attempt_id, token, times)
     blob = store.find_blob(session, attempt.job_id, sha256[:64])
     if blob is None:
@@ -211,9 +209,9 @@ def get_file(
 def _begin(
     database: Database, times: Times, attempt_id: str, token: str, sha256: str
 ) -> str | None:
-    """Return the id of the job that needs the file, or None if the file is stored already.
+    """Return the id of the job that needs the file, or None if the file is already stored.
 
-    Raises CheckpointFileNotFound unless the attempt has offered the file.
+    Raises CheckpointFileNotFound if the attempt has not offered the file.
     """
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
@@ -233,7 +231,7 @@ def _begin(
 def _commit(
     database: Database, times: Times, file: ReceivedFile, *, attempt_id: str, token: str
 ) -> str | None:
-    """Store the file's row if the attempt still holds its lease; return the path of the file that it replaces."""
+    """Store the file's row if the attempt still holds its lease; return the path of the file that it replaces, if any."""
     with database.writing() as session:
         attempt, now = lease.hold(session, attempt_id, token, times)
         job_rows.lock_job(session, attempt.job_id)

@@ -1,4 +1,4 @@
-"""SQL of checkpoints and of the files they share."""
+"""SQL for checkpoints and the files that they share."""
 
 from collections.abc import Collection, Sequence
 
@@ -22,7 +22,7 @@ def list_of_job(session: Session, job_id: str) -> list[tuple[Checkpoint, int]]:
 
 
 def find_of_attempt(session: Session, attempt_id: str, step: int) -> Checkpoint | None:
-    """Return an attempt's checkpoint of this step."""
+    """Return an attempt's checkpoint at this step."""
     return session.scalars(
         select(Checkpoint)
         .where(Checkpoint.attempt_id == attempt_id, Checkpoint.step == step)
@@ -31,7 +31,7 @@ def find_of_attempt(session: Session, attempt_id: str, step: int) -> Checkpoint 
 
 
 def is_recorded(session: Session, attempt: HeldAttempt, step: int) -> bool:
-    """Whether the record of this checkpoint has arrived, and every record before it."""
+    """Return whether the record of this checkpoint and all earlier records have arrived."""
     found = session.scalar(
         select(Record.seq)
         .where(
@@ -58,13 +58,13 @@ def find_eval_loss(session: Session, attempt_id: str, step: int) -> float | None
 
 
 def insert_checkpoint(session: Session, checkpoint: Checkpoint) -> None:
-    """Store a new checkpoint's row; the caller holds its attempt's row."""
+    """Store a new checkpoint's row. The caller must have locked the attempt's row."""
     session.add(checkpoint)
     session.flush()
 
 
 def delete_checkpoints(session: Session, ids: Collection[str]) -> None:
-    """Delete rows of checkpoints."""
+    """Delete checkpoint rows."""
     session.execute(
         delete(Checkpoint)
         .where(Checkpoint.id.in_(ids))
@@ -83,14 +83,14 @@ def find_blob(session: Session, job_id: str, sha256: str) -> CheckpointBlob | No
 
 
 def save_blob(session: Session, blob: CheckpointBlob) -> None:
-    """Store a file's row and replace an earlier one; the caller holds the job's row."""
+    """Store a file's row, replacing any earlier one. The caller must have locked the job's row."""
     delete_blobs(session, blob.job_id, [blob.sha256])
     session.add(blob)
     session.flush()
 
 
 def delete_blobs(session: Session, job_id: str, digests: Collection[str]) -> None:
-    """Delete rows of files."""
+    """Delete file rows."""
     session.execute(
         delete(CheckpointBlob)
         .where(CheckpointBlob.job_id == job_id, CheckpointBlob.sha256.in_(digests))

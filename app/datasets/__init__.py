@@ -1,1 +1,1 @@
-"""Uploaded datasets: checking, storing and listing them."""
+"""Checks, stores and lists uploaded datasets."""

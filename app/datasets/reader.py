@@ -1,6 +1,6 @@
-"""read_rows: reads an uploaded file row by row. It is a JSON array or JSONL, UTF-8 with or without a byte order mark.
+"""Reads an uploaded file row by row: a JSON array or JSONL, in UTF-8 with or without a byte order mark.
 
-The file is never in memory as a whole. Whatever it contains, an error is always a RowError.
+The file is never loaded into memory as a whole. Every error in its content becomes a RowError.
 """
 
 import codecs
@@ -19,7 +19,7 @@ _SPACE = " \t\r\n"
 
 @dataclass(frozen=True)
 class Row:
-    """One value of the file, its number and its first line, both from 1."""
+    """One value of the file, with its row number and its first line, both counted from 1."""
 
     number: int
     line: int
@@ -27,7 +27,7 @@ class Row:
 
 
 def read_rows(file: BinaryIO) -> Iterator[Row | RowError]:
-    """Yield each row or its error. Stop after an error that hides where the next row begins."""
+    """Yield each row or its error. Stop after an error that makes it unclear where the next row begins."""
     text = _Text(file)
     try:
         first = text.peek()
@@ -99,7 +99,7 @@ class _Text:
         self.line = 1
 
     def peek(self) -> str | None:
-        """Return the next character that is not white space, without consuming it; None at the end."""
+        """Return the next character that is not whitespace, without consuming it; None at the end."""
         while True:
             while self._at < len(self._window):
                 character = self._window[self._at]
@@ -115,7 +115,7 @@ class _Text:
         self._at += count
 
     def take_line(self) -> str | None:
-        """Return the next line without its line break; None at the end. A line above MAX_LINE_BYTES is cut."""
+        """Return the next line without its line break; None at the end. A line longer than MAX_LINE_BYTES is cut."""
         end = self._window.find("\n", self._at)
         while end < 0 and len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
             end = self._window.find("\n", self._at)
@@ -126,7 +126,7 @@ class _Text:
         return line
 
     def take_value(self) -> tuple[Any] | RowError:
-        """Return the next JSON value in a tuple of one, or an error."""
+        """Return the next JSON value as a one-element tuple, or an error."""
         while True:
             try:
                 value, end = self._json.raw_decode(self._window, self._at)
@@ -135,7 +135,7 @@ class _Text:
                 # The window may end in the middle of the value.
                 if len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
                     continue
-                return self._give_up(error)
+                return self._describe(error)
             except RecursionError:
                 return json_error(self.line, TooDeep())
             except ValueError as error:
@@ -145,7 +145,7 @@ class _Text:
             self.skip(end - self._at)
             return (value,)
 
-    def _give_up(self, error: json.JSONDecodeError) -> RowError:
+    def _describe(self, error: json.JSONDecodeError) -> RowError:
         try:
             check_text(self._window, self._at, error.pos)
         except TooDeep as too_deep:

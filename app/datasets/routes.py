@@ -1,4 +1,4 @@
-"""Public routes of datasets."""
+"""Public routes for datasets."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 def _require_file(part: Any) -> Any:
-    """Reject a form part that holds text, with our message instead of the framework's."""
+    """Reject a text form part with our message instead of the framework's."""
     if isinstance(part, str):
         raise field_error(FieldProblem.NOT_A_FILE)
     return part
@@ -31,7 +31,7 @@ def _require_file(part: Any) -> Any:
     responses={
         200: {
             "model": DatasetDetail,
-            "description": "The same bytes are there already.",
+            "description": "The same bytes are already stored.",
             "headers": LOCATION,
         },
         201: {"headers": LOCATION},
@@ -46,7 +46,7 @@ def upload_dataset(
     storage: StorageDep,
     language: LanguageDep,
 ) -> DatasetDetail:
-    """Upload a JSON array or JSONL; 201, or 200 if the same bytes are already stored."""
+    """Upload a JSON array or JSONL file. Returns 201, or 200 if the same bytes are already stored."""
     dataset, is_new = service.add_dataset(
         database, storage, file.file, file.filename or "", language
     )
@@ -75,7 +75,7 @@ def get_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> 
 
 @router.delete("/{dataset_id}")
 def delete_dataset(dataset_id: str, database: DatabaseDep, storage: StorageDep) -> Deleted:
-    """Delete a dataset that no unfinished job uses; disk space is freed before the response."""
+    """Delete a dataset that no unfinished job uses. Disk space is freed before the response is sent."""
     storage.give_up_reserve()
     with database.writing() as session:
         path = service.delete_dataset(session, dataset_id)

@@ -1,4 +1,4 @@
-"""Rules of datasets: which files are accepted, their ids, and when they can be deleted."""
+"""Rules for datasets: which files are accepted, their ids, and when they can be deleted."""
 
 import hashlib
 import itertools
@@ -28,9 +28,9 @@ from contracts.row_error import FORMS, RowError
 from contracts.text import escape
 
 SHOWN_ERRORS = 5
-"""Invalid rows that an error response lists."""
+"""Maximum number of invalid rows in an error response."""
 COUNTED_ERRORS = 100
-"""Invalid rows after which the rest of the file is not checked."""
+"""Number of invalid rows after which the rest of the file is not checked."""
 PREVIEWED_ROWS = 3
 PREVIEWED_CHARACTERS = 1000
 _BLOCK_BYTES = 1024 * 1024
@@ -44,11 +44,11 @@ class DatasetView(BaseModel):
     filename: str
     rows: int
     bytes: int
-    """Of the uploaded file."""
+    """Size of the uploaded file."""
     sha256: str
-    """Of the uploaded file."""
+    """Hash of the uploaded file."""
     forms: dict[str, int]
-    """Rows of each form: alpaca, prompt, messages."""
+    """Number of rows in each form: alpaca, prompt, messages."""
     created_at: datetime
 
 
@@ -69,7 +69,7 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """In the form used for training; long texts are cut."""
+    """In the form used for training; long texts are truncated."""
 
 
 class Deleted(BaseModel):
@@ -83,7 +83,7 @@ class Deleted(BaseModel):
 def add_dataset(
     database: Database, storage: Storage, file: BinaryIO, filename: str, language: Language
 ) -> tuple[DatasetDetail, bool]:
-    """Check and store an uploaded file; return it and whether it is new. No transaction is open while the file is read."""
+    """Check and store an uploaded file; return the dataset and whether it is new. No transaction is open while reading."""
     sha256, length = _hash(file)
     dataset_id = f"ds_{sha256[:24]}"
     with database.reading() as session:
@@ -137,7 +137,7 @@ def list_datasets(session: Session, cursor: str | None, limit: int) -> Page[Data
 def delete_dataset(session: Session, dataset_id: str) -> str:
     """Delete a dataset; return the path of its file, which the caller deletes after the commit.
 
-    Raises DatasetInUse while a job that has not ended uses it.
+    Raises DatasetInUse if a job that has not ended uses it.
     """
     dataset = store.lock_dataset(session, dataset_id) if is_id(dataset_id) else None
     if dataset is None:
@@ -165,7 +165,7 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
     for found in read_rows(file):
         problem = found if isinstance(found, RowError) else _write_row(found, draft)
         if problem is None:
-            assert isinstance(found, Row)  # noqa: S101  # anything else has a problem
+            assert isinstance(found, Row)  # noqa: S101  # a RowError always has a problem
             forms[_form(found.value)] += 1
             continue
         number = found.number if isinstance(found, Row) else None
@@ -227,7 +227,7 @@ def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
             try:
                 turns = parse_row(json.loads(line), number)
             except RowError:
-                # An earlier version accepted this row; a job that trains on it fails with its line.
+                # An earlier version accepted this row; a job that trains on it fails and reports the line.
                 continue
             yield Conversation(
                 messages=[

@@ -1,4 +1,4 @@
-"""SQL of datasets."""
+"""SQL for datasets."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def delete_dataset(session: Session, dataset_id: str) -> None:
 
 
 def list_datasets(session: Session, below: int | None, limit: int) -> Sequence[Dataset]:
-    """Return datasets, newest first, uploaded before the one of number `below`."""
+    """Return at most `limit` datasets with numbers below `below`, newest first."""
     query = select(Dataset).order_by(Dataset.number.desc()).limit(limit)
     return session.scalars(query if below is None else query.where(Dataset.number < below)).all()
 

@@ -1,4 +1,4 @@
-"""SQL of events."""
+"""SQL for events."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,12 +20,12 @@ def insert_event(
     level: str = "info",
     **data: Any,
 ) -> None:
-    """Insert an event. The caller has changed the job's row before, in the same transaction."""
+    """Insert an event. The caller must already have changed the job's row in the same transaction."""
     session.add(Event(job_id=job_id, attempt=attempt, at=at, code=code, level=level, data=data))
 
 
 def list_events(session: Session, job_id: str, after_id: int, limit: int) -> Sequence[Event]:
-    """Return a job's events after one, oldest first."""
+    """Return at most `limit` events of a job after the event `after_id`, oldest first."""
     return session.scalars(
         select(Event)
         .where(Event.job_id == job_id, Event.id > after_id)
@@ -35,5 +35,5 @@ def list_events(session: Session, job_id: str, after_id: int, limit: int) -> Seq
 
 
 def find_last_event(session: Session, job_id: str) -> int:
-    """Return the number of a job's newest event; 0 if there is none."""
+    """Return the id of a job's newest event; 0 if there is none."""
     return session.scalar(select(func.max(Event.id)).where(Event.job_id == job_id)) or 0

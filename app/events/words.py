@@ -1,6 +1,6 @@
-"""The texts of events in English and Chinese.
+"""Event texts in English and Chinese.
 
-`{names}` are figures of the recorded event. Reasons and sizes, which are stored for programs, are worded for people.
+The `{names}` stand for figures stored with the event. Failure codes and byte counts are converted to readable text.
 """
 
 from collections.abc import Mapping
@@ -61,9 +61,9 @@ EVENTS: dict[str, dict[Language, str]] = {
     },
     "record_gap": {
         "en": "Metrics and evaluations dropped so far: {total}, most recently from step {first_step} to step {last_step}. "
-        "The record buffer of the worker (STEPLINE_SPOOL_BYTES) is nearly full.",
-        "zh": "至今已丢弃 {total} 条指标和评估，最近为第 {first_step} 至 {last_step} 步。"
-        "工作节点的记录缓冲区（STEPLINE_SPOOL_BYTES）将满。",
+        "The worker's record buffer (STEPLINE_SPOOL_BYTES) is nearly full.",
+        "zh": "目前已丢弃 {total} 条指标和评估记录，最近一次为第 {first_step} 至 {last_step} 步。"
+        "工作节点的记录缓冲区（STEPLINE_SPOOL_BYTES）即将写满。",
     },
     "checkpoint_stored": {
         "en": "The checkpoint at step {step} was uploaded to the server ({bytes}).",
@@ -78,24 +78,24 @@ EVENTS: dict[str, dict[Language, str]] = {
         "zh": "第 {step} 步的检查点未上传，仅保存在工作节点的磁盘上：{reason}",
     },
     "checkpoint_damaged": {
-        "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}), which is damaged: {reason}",
-        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），检查点已损坏：{reason}",
+        "en": "Skipped the damaged checkpoint at step {step} (attempt {of_attempt}): {reason}",
+        "zh": "已跳过第 {step} 步的损坏检查点（第 {of_attempt} 次尝试）：{reason}",
     },
     "checkpoint_unrecorded": {
-        "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}): resuming from it would leave a gap in the history: "
+        "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}) because resuming from it would leave a gap in the history: "
         "{reason}",
-        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），从它恢复会使历史出现缺口：{reason}",
+        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），从该检查点恢复会导致历史记录缺失：{reason}",
     },
     "resuming_local": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) on this worker's disk.",
-        "zh": "从本工作节点磁盘上第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
+        "zh": "从本机磁盘上第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
     },
     "resuming_stored": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) in the server's storage.",
         "zh": "从服务器存储中第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
     },
     "starting_over": {
-        "en": "No checkpoint is usable: starting from the first step.",
+        "en": "No checkpoint is usable. Starting from the first step.",
         "zh": "没有可用的检查点，从第一步开始。",
     },
     "log": {"en": "{message}", "zh": "{message}"},
@@ -110,10 +110,10 @@ EVENTS: dict[str, dict[Language, str]] = {
     },
     "attempt_abandoned": {
         "en": "Attempt {number} is lost: worker {worker} no longer runs it.",
-        "zh": "第 {number} 次尝试已丢失：工作节点 {worker} 已不再运行它。",
+        "zh": "第 {number} 次尝试已失效：工作节点 {worker} 已不再运行该尝试。",
     },
     "attempt_undelivered": ATTEMPT_UNDELIVERED,
-    "attempt_unheard": ATTEMPT_UNDELIVERED,  # its code in rows that earlier versions stored
+    "attempt_unheard": ATTEMPT_UNDELIVERED,  # the code that earlier versions stored
     "attempt_failed": {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",
         "zh": "第 {number} 次尝试在第 {step} 步失败：{reason}。{detail}",

@@ -1,1 +1,1 @@
-"""A job's history for readers: loss, metrics, events, logs, attempts, exports. Writes nothing."""
+"""Read-only access to a job's history: loss, metrics, events, logs, attempts, exports."""

@@ -1,4 +1,4 @@
-"""The loss as a chart in plain text, for a terminal of 80 columns."""
+"""A plain-text chart of the loss for a terminal with 80 columns."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ ChartPoint = tuple[int, float]
 def draw_chart(
     title: str, status: str, train: Sequence[ChartPoint], evaluations: Sequence[ChartPoint]
 ) -> str:
-    """Return the chart: for each column the mean and the range of its points, and the evaluations."""
+    """Return the chart: the mean and the range of the points in each column, and the evaluations."""
     train = [point for point in train if math.isfinite(point[1])]
     evaluations = [point for point in evaluations if math.isfinite(point[1])]
     drawn = [*train, *evaluations]
@@ -47,7 +47,7 @@ def draw_chart(
         lines.append(f"{label} |{''.join(cells)}".rstrip())
     lines.append(" " * 10 + "+" + "-" * COLUMNS)
     lines.append(" " * 11 + _under_axis(first, last))
-    lines.append(f"{TRAIN} step loss (mean)   {RANGE} its range   {EVALUATION} evaluation loss")
+    lines.append(f"{TRAIN} step loss (mean)   {RANGE} range   {EVALUATION} evaluation loss")
     return "\n".join(lines) + "\n"
 
 

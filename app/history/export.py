@@ -1,4 +1,4 @@
-"""Export of metrics as CSV or NDJSON: every record, unsampled, read and sent page by page."""
+"""Exports metrics as CSV or NDJSON: every record, unsampled, read and sent page by page."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from app.series.news import News, NewsRow, read_news
 from contracts.text import escape_cell
 
 PAGE = 5000
-"""Records of one read; no transaction is open while they are sent."""
+"""Records per read. No transaction is open while they are sent."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ExportQuery:
     names: Sequence[str]
     bounds: Bounds
     place: Place
-    """Where to start: rows up to this place are left out."""
+    """Where to start. Rows up to this place are left out."""
 
 
 def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _pages(
         news = _read(database, job_id, place)
         for batch in news.batches:
             if batch.attempt < newest:
-                return  # the line was rewound to an older attempt: stop instead of sending it again from the start
+                return  # the line went back to an older attempt: stop instead of sending it all again
             newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])

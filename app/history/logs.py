@@ -16,7 +16,7 @@ from contracts.text import escape_lines
 
 @dataclass(frozen=True)
 class _LogPlace:
-    """A reader's position: the attempt, the last record read, the offset of the output chunk, the lines read of it."""
+    """A reader's position: the attempt, the last record read, the offset of the output chunk, and the lines read from it."""
 
     attempt: int = 0
     seq: int = 0
@@ -88,7 +88,7 @@ def _recorded(
 def _printed(
     session: Session, attempt: Attempt, start: _LogPlace, limit: int | None
 ) -> Iterator[tuple[LogLine, int, int, int]]:
-    # One chunk more than lines: the reader may have read all lines of the first chunk.
+    # Read one extra chunk, because the reader may have read all lines of the first one.
     chunks = None if limit is None else limit + 1
     for chunk in store.list_output(session, attempt.id, start.offset, chunks):
         skipped = start.lines if chunk.offset == start.offset else 0

@@ -1,6 +1,6 @@
-"""The loss curve: one clean line over all attempts, step by step, sampled, or as the means of whole windows.
+"""The loss curve: one line across all attempts, as every step, sampled points, or the means of whole windows.
 
-A page may hold a hundred thousand points, so all of it is built as plain data.
+A page may contain 100,000 points, so it is built from plain dicts and lists.
 """
 
 import math
@@ -35,7 +35,7 @@ class LossQuery:
 def read_loss(
     session: Session, status: JobStatus, attempts: Sequence[Attempt], query: LossQuery
 ) -> LossPage:
-    """Return the points after the cursor `since`; without it, sampled ones if the query has max_points."""
+    """Return the points after the cursor `since`. Without it, return sampled points if the query has `max_points`."""
     if query.max_points is not None and query.since is None:
         return _read_sampled(session, status, attempts, query.max_points)
     return _read_points(session, status, attempts, query)
@@ -57,13 +57,13 @@ def _read_points(
         attempt = piece.attempt
         if attempt.number < place.attempt:
             continue
-        room = None if limit is None else limit - len(points)
+        remaining = None if limit is None else limit - len(points)
         after_seq = place.seq if attempt.number == place.attempt else 0
         rows = store.list_metrics(
-            session, attempt, after_seq, piece.before, None if room is None else room + 1
+            session, attempt, after_seq, piece.before, None if remaining is None else remaining + 1
         )
-        if room is not None and len(rows) > room:
-            rows, has_more = rows[:room], True
+        if remaining is not None and len(rows) > remaining:
+            rows, has_more = rows[:remaining], True
         if rows:
             if since is not None and attempt.number > place.attempt > 0:
                 rewind_to_step = _lower(rewind_to_step, step_before(attempt))
@@ -83,7 +83,7 @@ def _read_points(
 def _read_sampled(
     session: Session, status: JobStatus, attempts: Sequence[Attempt], max_points: int
 ) -> LossPage:
-    """Return at most max_points points, chosen by their loss, with their other values."""
+    """Return at most `max_points` points, selected by their loss, with all of their values."""
     attempts = on_line(attempts)
     series = Reader(session, attempts, ("loss",)).read("loss", Bounds(), max_points)
     by_number = {attempt.number: attempt for attempt in attempts}
@@ -103,7 +103,7 @@ def _read_sampled(
 def read_windows(
     session: Session, job: Job, attempts: Sequence[Attempt], window: int | Literal["auto"]
 ) -> WindowPage:
-    """Return the token-weighted mean loss of each whole window of steps, as the report does."""
+    """Return the token-weighted mean loss of each whole window of steps, computed as in the report."""
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
     # A window that the line only partly covers, at its start or its end, has fewer steps and is left out.
     sums: dict[int, store.WindowSums] = {}

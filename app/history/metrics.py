@@ -1,4 +1,4 @@
-"""The metrics answer: series in columns, either sampled for a plot, or with everything new since a cursor."""
+"""The metrics response: series in columns, either sampled for a plot or with all new points after a cursor."""
 
 import hashlib
 import math
@@ -16,9 +16,9 @@ from app.series.reader import Reader, Series
 from contracts.job import JobStatus
 
 DIGITS = 6
-"""Significant digits of a value in a sampled series: more than a plot can show, at half the size."""
+"""Significant digits of values in sampled series. Plots cannot show more, and the response is half the size."""
 POLL_SECONDS = {JobStatus.RUNNING: 1.0, JobStatus.QUEUED: 5.0, JobStatus.PAUSED: 5.0}
-"""How long a client should wait before it polls again; a job that has ended needs no poll."""
+"""Seconds that a client should wait before polling again. Jobs that have ended need no polling."""
 
 
 TimedValue = tuple[int, float, float]
@@ -30,7 +30,7 @@ class MetricsQuery:
     """The parameters of a request for metrics."""
 
     names: tuple[str, ...] | None = None
-    """None for every series."""
+    """None means every series."""
     from_step: int = 0
     to_step: int | None = None
     max_points: int = 1000
@@ -46,14 +46,14 @@ class MetricsQuery:
 
 
 def etag(status: JobStatus, attempts: Sequence[Attempt], *query: object) -> str:
-    """Return a weak ETag that changes whenever the answer to the query would."""
+    """Return a weak ETag that changes whenever the response to the query changes."""
     state = [(each.number, each.acked_seq, each.first_step) for each in attempts]
     text = repr((status.value, state, query))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:24]}"'
 
 
 def poll_after(status: JobStatus, *, has_more: bool) -> float | None:
-    """Return after how many seconds to poll again; None if nothing will be added."""
+    """Return the number of seconds to wait before the next poll; None if nothing will be added."""
     return 0.0 if has_more else POLL_SECONDS.get(status)
 
 
@@ -64,7 +64,7 @@ def read_metrics(
     attempts: Sequence[Attempt],
     query: MetricsQuery,
 ) -> MetricsView:
-    """Return series after the cursor `since`; without it, series sampled for a plot."""
+    """Return the series after the cursor `since`. Without it, return series sampled for a plot."""
     found = _new(session, attempts, query) if query.since else _plot(session, attempts, query)
     place = found.place or newest_place(session, job_id, attempts)
     return {
@@ -98,7 +98,7 @@ def to_columns(points: Sequence[TimedValue]) -> Columns:
 def add_rows(
     rows: Iterable[NewsRow], query: MetricsQuery, series: dict[str, list[TimedValue]]
 ) -> None:
-    """Append the values of rows that the query asks for to their series."""
+    """Append the values that the query selects to their series."""
     start, end = query.bounds.start, query.bounds.end
     for _, step, at, values in rows:
         if not start <= step < end:
@@ -111,7 +111,7 @@ def add_rows(
 
 @dataclass(frozen=True)
 class _Found:
-    """The part of an answer that depends on the kind of query."""
+    """The part of a response that depends on the kind of query."""
 
     names: list[str]
     series: dict[str, SeriesView]
@@ -119,7 +119,7 @@ class _Found:
     rewind_to_step: int | None = None
     has_more: bool = False
     place: Place | None = None
-    """Where the next page starts; None: after everything that there is."""
+    """Where the next page starts; None means after all stored data."""
 
 
 def _plot(session: Session, attempts: Sequence[Attempt], query: MetricsQuery) -> _Found:
@@ -155,13 +155,12 @@ def _new(session: Session, attempts: Sequence[Attempt], query: MetricsQuery) -> 
 def _ghosts(
     reader: Reader, attempts: Sequence[Attempt], names: Sequence[str], query: MetricsQuery
 ) -> list[Ghost]:
-    """Return the points that later attempts have replaced, attempt by attempt."""
+    """Return the points that are not on the line, by attempt."""
     ghosts: list[Ghost] = []
     replaced_from = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     for attempt in attempts:
-        before = replaced_from.get(
-            attempt.number, 0
-        )  # an attempt outside the line is a ghost as a whole
+        # All points of an attempt outside the line are ghosts.
+        before = replaced_from.get(attempt.number, 0)
         if before is not None and attempt.last_step is not None and attempt.last_step >= before:
             bounds = Bounds(max(before, query.from_step), query.bounds.end)
             piece = Piece(attempt, None)

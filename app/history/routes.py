@@ -1,4 +1,4 @@
-"""Public routes of a job's history."""
+"""Public routes for a job's history."""
 
 import json
 from typing import Annotated, Literal
@@ -49,11 +49,11 @@ def get_loss(
     max_points: MaxPoints | None = None,
     window: Annotated[int, Query(ge=1, le=1_000_000_000)] | Literal["auto"] | None = None,
     accept: Accept = None,
-    wanted_format: Annotated[str | None, FormatName, LOSS.names] = None,
+    requested_format: Annotated[str | None, FormatName, LOSS.names] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return the loss of every step, one clean line over all attempts; or sampled, or window means; or drawn."""
-    kind = LOSS.choose(accept, wanted_format)
+    """Return the loss curve across all attempts: every step, sampled points, window means, or a text chart."""
+    kind = LOSS.choose(accept, requested_format)
     if kind == "text":
         refuse_beside("format=text", since=since, limit=limit, max_points=max_points, window=window)
     if window is not None:
@@ -89,19 +89,19 @@ def get_metrics(
     ghosts: bool = False,
     times: bool = False,
     accept: Accept = None,
-    wanted_format: Annotated[str | None, FormatName, METRICS.names] = None,
+    requested_format: Annotated[str | None, FormatName, METRICS.names] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return series in columns: sampled for a plot, or with `since` what is new; or records as CSV or NDJSON."""
+    """Return series in columns: sampled for a plot or, with `since`, only new points. CSV and NDJSON return records."""
     chosen = None if names is None else tuple(filter(None, names.split(",")))
-    kind = METRICS.choose(accept, wanted_format)
+    kind = METRICS.choose(accept, requested_format)
     query = MetricsQuery(chosen, from_step, to_step, max_points, since, limit, ghosts, times)
     if kind != "json":
-        given = request.query_params
+        params = request.query_params
         refuse_beside(
             f"format={kind}",
-            max_points=given.get("max_points"),
-            limit=given.get("limit"),
+            max_points=params.get("max_points"),
+            limit=params.get("limit"),
             ghosts=ghosts,
         )
         with database.reading() as session:
@@ -112,11 +112,11 @@ def get_metrics(
             lines(database, job_id, export), media_type=METRICS.media_types[kind]
         )
     with database.reading() as session:
-        tag, answer = service.get_metrics(session, job_id, query, if_none_match)
+        tag, view = service.get_metrics(session, job_id, query, if_none_match)
     headers = _tagged(tag)
-    if answer is None:
+    if view is None:
         return Response(status_code=304, headers=headers)
-    body = json.dumps(answer, allow_nan=False, separators=(",", ":"))
+    body = json.dumps(view, allow_nan=False, separators=(",", ":"))
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -132,7 +132,7 @@ def list_events(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[EventView]:
-    """Return what happened to a job, oldest first."""
+    """Return a job's events, oldest first."""
     with database.reading() as session:
         return service.list_events(session, job_id, cursor, limit, language)
 
@@ -145,10 +145,10 @@ def list_logs(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     accept: Accept = None,
-    wanted_format: Annotated[str | None, FormatName, LOGS.names] = None,
+    requested_format: Annotated[str | None, FormatName, LOGS.names] = None,
 ) -> Response:
-    """Return what the training process printed and recorded; as plain text, all of it."""
-    kind = LOGS.choose(accept, wanted_format)
+    """Return the output and the log records of the training process: a page as JSON, or everything as plain text."""
+    kind = LOGS.choose(accept, requested_format)
     with database.reading() as session:
         if kind == "text":
             lines = service.get_whole_log(session, job_id)
@@ -159,7 +159,7 @@ def list_logs(
 
 @router.get("/attempts")
 def list_attempts(job_id: str, database: DatabaseDep, language: LanguageDep) -> Page[AttemptView]:
-    """Return a job's attempts, first to newest."""
+    """Return a job's attempts, oldest first."""
     with database.reading() as session:
         views = service.list_attempts(session, job_id, language)
     return Page(data=views, has_more=False, cursor=None)

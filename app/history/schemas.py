@@ -22,7 +22,7 @@ class LossPoint(TypedDict):
 
     step: int
     loss: float | None
-    """Nats per supervised token over the effective batch; null where it was not finite."""
+    """Nats per supervised token over the effective batch; null if it was not finite."""
     learning_rate: float | None
     grad_norm: float | None
     epoch: float | None
@@ -38,7 +38,7 @@ class LossPage(TypedDict):
     has_more: bool
     cursor: str | None
     rewind_to_step: Annotated[NotRequired[int | None], Field(default=None)]
-    """Set when the page crosses into a newer attempt: drop your points beyond this step, then add the page's."""
+    """Set if the page continues with a newer attempt: discard your points after this step, then add the points of the page."""
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     """Steps of this page whose loss was NaN or infinite."""
     points: Annotated[NotRequired[int | None], Field(default=None)]
@@ -46,7 +46,7 @@ class LossPage(TypedDict):
     sampled: Annotated[NotRequired[bool], Field(default=False)]
     """Whether points were left out."""
     poll_after_seconds: float | None
-    """When to poll again; null if nothing will be added."""
+    """Seconds to wait before the next poll; null if nothing will be added."""
 
 
 class WindowMean(TypedDict):
@@ -70,7 +70,7 @@ class WindowPage(TypedDict):
     rewind_to_step: Annotated[NotRequired[None], Field(default=None)]
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     poll_after_seconds: float | None
-    """When to poll again; null if nothing will be added."""
+    """Seconds to wait before the next poll; null if nothing will be added."""
 
 
 class Columns(TypedDict):
@@ -78,7 +78,7 @@ class Columns(TypedDict):
 
     step: list[int]
     value: list[float | None]
-    """Null where it was not finite."""
+    """Null if it was not finite."""
     nonfinite: list[int]
     """Steps of these points whose value was NaN or infinite."""
 
@@ -118,23 +118,23 @@ class MetricsView(TypedDict):
     job: str
     status: JobStatus
     complete: bool
-    """Whether the job has ended, so that nothing will be added."""
+    """Whether the job has ended. If so, nothing will be added."""
     names: list[str]
-    """All series of the job; with `since`, those of this page."""
+    """All series of the job; with `since`, only those on this page."""
     series: dict[str, SeriesView]
     attempts: list[AttemptSpan]
     ghosts: list[Ghost] | None
     rewind_to_step: int | None
-    """Set when the page crosses into a newer attempt: drop your points beyond this step, then add the page's."""
+    """Set if the page continues with a newer attempt: discard your points after this step, then add the points of the page."""
     has_more: bool
     cursor: str
-    """Pass it as `since`, here or to the stream, to continue after this answer."""
+    """Pass it as `since`, here or to the stream, to continue after this response."""
     poll_after_seconds: float | None
-    """When to poll again; null if nothing will be added."""
+    """Seconds to wait before the next poll; null if nothing will be added."""
 
 
 class EventView(BaseModel):
-    """Something that happened."""
+    """An event of a job."""
 
     id: str
     at: datetime
@@ -177,12 +177,12 @@ class AttemptView(BaseModel):
     device: str
     started_at: datetime
     synced_at: datetime
-    """When the server last heard from the worker."""
+    """Time of the last sync."""
     ended_at: datetime | None
     first_step: int | None
     last_step: int | None
     resumed_from: int | None
-    """Number of the attempt whose checkpoint it resumed from; null if it began with the first step, or has not reported."""
+    """Number of the attempt whose checkpoint it resumed from; null if it started from the first step or has not reported yet."""
     resumed_step: int | None
     """Step of that checkpoint."""
     error: AttemptError | None

@@ -1,4 +1,4 @@
-"""Reading a job's history: loss, metrics, events, logs, attempts."""
+"""Reads a job's history: loss, metrics, events, logs, attempts."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt",
 def get_loss(
     session: Session, job_id: str, query: LossQuery, held: str | None
 ) -> tuple[str, LossPage | WindowPage | None]:
-    """Return (etag, page); no page if `held`, the request's If-None-Match, names the etag."""
+    """Return (etag, page). The page is None if `held`, the request's If-None-Match header, contains the etag."""
     status = jobs.get_status(session, job_id)
     attempts = leases.list_attempts(session, job_id)
     tag = metrics.etag(status, attempts, query)
@@ -67,7 +67,7 @@ def draw_loss(session: Session, job_id: str) -> str:
 def get_metrics(
     session: Session, job_id: str, query: MetricsQuery, held: str | None
 ) -> tuple[str, MetricsView | None]:
-    """Return (etag, answer); no answer if `held`, the request's If-None-Match, names the etag."""
+    """Return (etag, view). The view is None if `held`, the request's If-None-Match header, contains the etag."""
     status = jobs.get_status(session, job_id)
     attempts = leases.list_attempts(session, job_id)
     samples = sum(list_last_samples(session, [each.id for each in attempts]).values())

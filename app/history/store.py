@@ -1,4 +1,4 @@
-"""SQL of a job's logs: log records and output."""
+"""SQL for a job's logs: log records and output."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from app.db.tables import Attempt, Output, Record
 def list_logs(
     session: Session, attempt: Attempt, after_seq: int, limit: int | None
 ) -> Sequence[Record]:
-    """Return an attempt's acknowledged log records after a seq, at most `limit`."""
+    """Return at most `limit` acknowledged log records of an attempt after `after_seq`."""
     return session.scalars(
         select(Record)
         .where(
@@ -28,7 +28,7 @@ def list_logs(
 def list_output(
     session: Session, attempt_id: str, from_offset: int, limit: int | None
 ) -> Sequence[Output]:
-    """Return an attempt's chunks of output from an offset on, at most `limit`."""
+    """Return at most `limit` chunks of an attempt's output from `from_offset`."""
     return session.scalars(
         select(Output)
         .where(Output.attempt_id == attempt_id, Output.offset >= from_offset)

@@ -1,1 +1,1 @@
-"""The lease of a running attempt: its token, its times, and the one UPDATE that renews it. `attempts` handles what an attempt reports."""
+"""The lease of a running attempt: its token, its times, and the one UPDATE that renews it. `attempts` handles reports."""

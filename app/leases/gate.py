@@ -1,6 +1,6 @@
-"""Access to the routes of workers. The token is checked before body, query and headers are read.
+"""Access control for worker routes. The token is checked before the body, query and headers are read.
 
-A caller without a valid token therefore learns only that, and cannot make the server parse a large body.
+Therefore, a caller without a valid token gets no other error, and cannot make the server parse a large body.
 """
 
 from collections.abc import Callable, Coroutine
@@ -15,36 +15,36 @@ from app.http.bearer import get_token, require_worker
 from app.leases import lease
 
 MOST_KNOWN = 10_000
-"""Most valid tokens that a server process caches."""
+"""Maximum number of valid tokens that a server process caches."""
 
 
 class KnownTokens:
-    """A cache of valid tokens, as hashes, that saves the busiest routes a query.
+    """A cache of the hashes of valid tokens, which saves the busiest routes a query.
 
-    A token never changes. Whether its attempt has ended is checked by the service, in its own transaction.
+    A token never changes. The service checks in its own transaction whether the attempt has ended.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def check(self, database: Database, attempt_id: str, token: str) -> None:
-        """Add the token to the cache. Raises InvalidToken unless it is the attempt's own."""
+        """Add the token to the cache. Raises InvalidToken if it does not belong to the attempt."""
         with database.reading() as session:
-            lease.get_ended(session, attempt_id, token)
+            lease.get_attempt(session, attempt_id, token)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
         self._known[attempt_id] = lease.hash_token(token)
 
     def knows(self, attempt_id: str, token: str) -> bool:
-        """Return whether the cache has this token of the attempt."""
+        """Return whether the cache contains this token for the attempt."""
         return self._known.get(attempt_id) == lease.hash_token(token)
 
 
 class WorkerRoute(APIRoute):
-    """A route that needs the worker token, or the attempt's own token if its path names an attempt."""
+    """A route that requires the worker token, or the attempt's token if its path contains an attempt id."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, preceded by the check of the token."""
+        """Return a handler that checks the token first."""
         handle = super().get_route_handler()
 
         async def handle_if_allowed(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Rules of leases: tokens, and how long a worker may be silent. All times are by the database's clock."""
+"""Lease rules: tokens, and how long a worker may be silent. All times come from the database's clock."""
 
 import hashlib
 import hmac
@@ -29,15 +29,15 @@ class Times:
 
     @classmethod
     def of(cls, settings: Settings) -> "Times":
-        """Return the times of the settings."""
+        """Return the times from the settings."""
         return cls(settings.lease_seconds, settings.takeover_seconds, settings.retry_seconds)
 
     def lease_expires_at(self, now: datetime) -> datetime:
-        """Return when a worker that syncs now counts as unreachable."""
+        """Return when a worker that syncs now will count as unreachable."""
         return now + timedelta(seconds=self.lease_seconds)
 
     def takeover_at(self, now: datetime) -> datetime:
-        """Return when the attempt of a worker that syncs now is lost."""
+        """Return when the attempt of a worker that syncs now will count as lost."""
         return now + timedelta(seconds=self.takeover_seconds)
 
 
@@ -50,7 +50,7 @@ def make_token(secret: str, attempt_id: str, claim_id: str | None) -> str:
 
 
 def hash_token(token: str) -> str:
-    """Return the hash that is stored in place of a token."""
+    """Return the hash that is stored instead of the token."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -71,13 +71,13 @@ def hold(
         takeover_seconds=times.takeover_seconds,
     )
     if held is None:
-        ended = get_ended(session, attempt_id, token)
+        ended = get_attempt(session, attempt_id, token)
         raise AttemptSuperseded(attempt=attempt_id, status=ended.status.value)
     return held, held.synced_at
 
 
-def get_ended(session: Session, attempt_id: str, token: str) -> Attempt:
-    """Return an attempt of any status. Raises InvalidToken unless the token is its own."""
+def get_attempt(session: Session, attempt_id: str, token: str) -> Attempt:
+    """Return the attempt, whatever its status. Raises InvalidToken if the token does not belong to it."""
     attempt = (
         store.find_attempt(session, attempt_id, hash_token(token)) if is_id(attempt_id) else None
     )

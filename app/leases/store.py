@@ -1,4 +1,4 @@
-"""SQL of leases. Every write of a worker begins with hold_attempt: one UPDATE checks the token and renews the lease."""
+"""SQL for leases. Every write by a worker begins with hold_attempt: one UPDATE checks the token and renews the lease."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from contracts.attempt import AttemptStatus
 class HeldAttempt(NamedTuple):
     """An attempt whose row is locked until the transaction ends.
 
-    A plain row: making an ORM object of it takes longer than the statement itself.
+    This is a plain row, because creating an ORM object takes longer than the statement itself.
     """
 
     id: str
@@ -34,7 +34,7 @@ class HeldAttempt(NamedTuple):
     resumed_step: int | None
 
 
-# The statements of a sync are built once, and over plain tables, for the same reason.
+# For the same reason, the statements of a sync are built once and use plain tables.
 ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
 
 
@@ -58,7 +58,7 @@ _HOLD = (
 
 
 def find_attempt(session: Session, attempt_id: str, token_sha256: str) -> Attempt | None:
-    """Return the attempt, read afresh; None unless the token is its own."""
+    """Return the attempt, re-read from the database; None if the token does not belong to it."""
     return session.scalars(
         select(Attempt)
         .where(Attempt.id == attempt_id, Attempt.token_sha256 == token_sha256)
@@ -74,7 +74,7 @@ def hold_attempt(
     lease_seconds: float,
     takeover_seconds: float,
 ) -> HeldAttempt | None:
-    """Renew the lease and return the locked attempt; None if it is not running, or if the token is not its own."""
+    """Renew the lease and return the locked attempt; None if it is not running or the token does not belong to it."""
     parameters = {
         "attempt": attempt_id,
         "token": token_sha256,
@@ -85,7 +85,7 @@ def hold_attempt(
     return None if row is None else HeldAttempt._make(row)
 
 
-# Every poll runs it: building the statement takes longer than running it.
+# Every poll runs this query, and building it takes longer than running it.
 _ATTEMPTS_OF_JOB = (
     select(Attempt).where(Attempt.job_id == bindparam("job")).order_by(Attempt.number)
 )

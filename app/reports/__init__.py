@@ -1,1 +1,1 @@
-"""The report of a job that succeeded: as JSON, as the boxed text, as Markdown."""
+"""The report of a successful job: as JSON, boxed text or Markdown."""

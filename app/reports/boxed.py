@@ -1,6 +1,6 @@
-"""Summary → the boxed report (训练结果摘要) and Markdown, in Chinese and English.
+"""Renders a summary as the boxed report (训练结果摘要) or as Markdown, in Chinese or English.
 
-This file holds only words and layout; contracts.summary computes every figure and verdict.
+This file contains only texts and layout; contracts.summary computes every figure and verdict.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from contracts.text import escape
 from contracts.verdicts.verdict import Verdict, VerdictCode
 
 COLUMNS = 64
-"""Columns of each line of the box, borders included, as a terminal counts them (wcwidth)."""
+"""Width of the box in terminal columns (wcwidth), including its borders."""
 _INSIDE = COLUMNS - 2
 _TEXT = _INSIDE - 4
 _SEPARATOR = " | "
 
 
 def render_report(summary: Summary, language: Language, zone: tzinfo | None = None) -> str:
-    """Return the boxed report; `zone` is the time zone of the finish time, by default this machine's."""
+    """Return the boxed report. `zone` is the time zone for the finish time; the default is this machine's."""
     words = _WORDS[language]
     lines = ["╔" + "═" * _INSIDE + "╗", "║" + center(_title(summary, words), _INSIDE) + "║"]
     lines += ["╠" + "═" * _INSIDE + "╣", _row("")]
@@ -82,7 +82,7 @@ class _Words:
     eval_loss_rose: str
     """Used for OVERFITTED if the eval loss has risen from its minimum."""
     time_units: tuple[str, str, str]
-    """Hours, minutes, seconds, each with the spaces around it."""
+    """Hours, minutes, seconds, each with surrounding spaces."""
 
 
 _WORDS: dict[Language, _Words] = {
@@ -126,11 +126,11 @@ _WORDS: dict[Language, _Words] = {
             VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: 优秀",
             VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: 良好",
             VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: 需要改进",
-            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: 训练前基座模型已为{base_perplexity}",
+            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: 基座模型训练前已是{base_perplexity}",
             VerdictCode.NOT_OVERFITTED: "未过拟合: 训练/验证loss接近",
             VerdictCode.EVAL_BELOW_TRAIN: "未过拟合: 验证loss低于近期训练loss",
             VerdictCode.EVAL_STILL_FALLING: "未过拟合: 验证loss仍在下降",
-            VerdictCode.GAP_UNCHANGED: "未过拟合: 训练/验证loss的差距在训练前就存在",
+            VerdictCode.GAP_UNCHANGED: "未过拟合: 训练/验证loss的差距在训练前已存在",
             VerdictCode.OVERFITTED: "过拟合: 验证loss {eval_loss:.4f} 明显高于近期训练loss {recent_train_loss:.4f}",
             VerdictCode.TRAINABLE_SHARE: "QLoRA限制: 仅训练{share:.2%}参数",
             VerdictCode.IMPROVED: "优于基座模型: 验证loss下降{loss_fall:.4f}",
@@ -178,7 +178,7 @@ _WORDS: dict[Language, _Words] = {
             "{train_top_answer_share:.0%} have the same answer; "
             "{eval_distinct_rows:.0f} of {eval_rows:.0f} evaluation rows are distinct, "
             "{eval_top_answer_share:.0%} have the same answer",
-            VerdictCode.LEAKED_EVALUATION: "Leaked evaluation: {rows:.0f} of {eval_rows:.0f} evaluation rows ({share:.1%}) "
+            VerdictCode.LEAKED_EVALUATION: "Leaked evaluation data: {rows:.0f} of {eval_rows:.0f} evaluation rows ({share:.1%}) "
             "are also in the training data, so the eval loss is too low",
             VerdictCode.FEW_EVAL_ROWS: "Too few evaluation rows to rely on: {rows:.0f}",
             VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: excellent",
@@ -205,7 +205,7 @@ _WORDS: dict[Language, _Words] = {
 
 
 def _title(summary: Summary, words: _Words) -> str:
-    """Return the title with the model's name, without owner and suffix: Qwen/Qwen2-0.5B-Instruct is Qwen2-0.5B."""
+    """Return the title with the model's name. Owner and suffix are removed: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
     name = _short_name(summary)
     for ending in ("-Instruct", "-Chat"):
         name = name.removesuffix(ending)
@@ -256,7 +256,7 @@ def _configuration(summary: Summary, words: _Words) -> list[str]:
 
 
 def _window_lines(summary: Summary, words: _Words) -> list[str]:
-    """Return the windows, three to a line or as many as fit."""
+    """Return the windows, three per line, or fewer if they do not fit."""
     cells = [f"{words.step} {point.step}: {point.loss:.4f}" for point in summary.windows]
     widest = max(map(width, cells), default=0)
     per_line = max(1, min(3, (_TEXT + len(_SEPARATOR)) // (widest + len(_SEPARATOR))))
@@ -266,7 +266,7 @@ def _window_lines(summary: Summary, words: _Words) -> list[str]:
 
 
 def _measured(summary: Summary, words: _Words) -> Iterator[str]:
-    """Yield the optional measurements; those that the run lacks are left out."""
+    """Yield the optional measurements, except those that the run lacks."""
     if summary.base_eval_loss is not None and summary.base_perplexity is not None:
         before = _perplexity(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)
@@ -314,7 +314,7 @@ def _shorten(text: str, columns: int) -> str:
 
 
 def _duration(seconds: float, words: _Words) -> str:
-    """Return the two largest units: 1小时52分钟, 3 min 20 s."""
+    """Return the duration in its two largest units, for example 1小时52分钟 or 3 min 20 s."""
     whole = round(seconds)
     parts = (whole // 3600, whole % 3600 // 60, whole % 60)
     first = next((place for place, part in enumerate(parts) if part), 2)

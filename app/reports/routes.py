@@ -1,4 +1,4 @@
-"""The public route of a job's report."""
+"""The public route for a job's report."""
 
 from typing import Annotated, Literal
 
@@ -26,14 +26,14 @@ def get_summary(
     language: LanguageDep,
     lang: Literal["en", "zh"] | None = None,
     accept: Accept = None,
-    wanted_format: Annotated[str | None, FormatName, SUMMARY.names] = None,
+    requested_format: Annotated[str | None, FormatName, SUMMARY.names] = None,
 ) -> Response:
-    """Return the final report: JSON, the boxed text, or Markdown."""
-    kind = SUMMARY.choose(accept, wanted_format)
+    """Return the final report as JSON, boxed text or Markdown."""
+    kind = SUMMARY.choose(accept, requested_format)
     with database.reading() as session:
         summary = service.get_summary(session, job_id, language)
     if kind in {"text", "markdown"}:
-        from app.reports import boxed  # noqa: PLC0415  # imported late: wcwidth's tables slow the start
+        from app.reports import boxed  # noqa: PLC0415  # imported here because wcwidth's tables slow down startup
 
         if kind == "text":
             return PlainTextResponse(boxed.render_report(summary, lang or language))

@@ -1,4 +1,4 @@
-"""Reading a job's report."""
+"""Reads a job's report."""
 
 from sqlalchemy.orm import Session
 
@@ -9,7 +9,7 @@ from contracts.summary import Summary
 
 
 def get_summary(session: Session, job_id: str, language: Language) -> Summary:
-    """Return the summary of a job that succeeded. Raises SummaryNotReady."""
+    """Return the summary of a successful job. Raises SummaryNotReady."""
     job, content = jobs.get_with_summary(session, job_id, language)
     if content is None:
         raise SummaryNotReady(job=job_id, status=job.status.value)

@@ -1,1 +1,1 @@
-"""Values over steps: the line over all attempts of a job, and the thinned blocks behind plots. No HTTP."""
+"""Series of values by step: the line across a job's attempts, and the thinned blocks for plots. Contains no HTTP code."""

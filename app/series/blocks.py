@@ -1,8 +1,8 @@
-"""Curve blocks: each series of an attempt on coarser and coarser grids, written as its records arrive.
+"""Curve blocks: each series of an attempt on progressively coarser grids, written as records arrive.
 
-A block of level 1 thins 1,024 records to buckets of 16; a block of level n+1 thins 16 blocks of level n to buckets
-16 times as wide. The server writes a block once, when all of its records have arrived, and never changes it. The records
-stay the source of truth: a reader takes the newest ones, which no block holds yet, and the edges of a range from them.
+A level-1 block thins 1,024 records to buckets of 16; a block of level n+1 thins 16 blocks of level n to buckets 16 times
+as wide. The server writes a block once, when all of its records have arrived, and never changes it. The records remain
+the source of truth: readers use them for the newest points, which are not in a block yet, and for the edges of a range.
 """
 
 import itertools
@@ -17,11 +17,11 @@ from app.series import store
 from app.series.points import Point, pack, thin, unpack, with_ends
 
 LENGTH = 1024
-"""Records of a block of level 1."""
+"""Number of records in a level-1 block."""
 FAN = 16
-"""Blocks of a level that make one of the next; also the width of the finest bucket."""
-MOST_AT_ONCE = 32
-"""Most blocks of level 1 that one sync writes; records that an older version left unfolded are caught up over several syncs."""
+"""Number of blocks combined into one block of the next level; also the width of the finest buckets, in records."""
+MAX_PER_SYNC = 32
+"""Maximum number of level-1 blocks written per sync. A backlog from an older version takes several syncs."""
 LONGEST_NAME = 100
 EVALUATION, PACE = "eval_loss", "tokens_per_second"
 """Series that the server derives: an evaluation's loss, and tokens divided by seconds."""
@@ -30,19 +30,19 @@ SYSTEM = "sys."
 
 
 def length(level: int) -> int:
-    """Return how many records a block of the level spans."""
+    """Return the number of records in a block of this level."""
     return LENGTH * int(FAN ** (level - 1))
 
 
 def width(level: int) -> int:
-    """Return how many records a bucket of the level spans."""
+    """Return the number of records in a bucket of this level."""
     return int(FAN**level)
 
 
 def values_of(
     kind: str, data: Mapping[str, Any], only: Collection[str] | None = None
 ) -> dict[str, float]:
-    """Return the values of a stored record by series; `only` limits them to these series."""
+    """Return the values of a stored record by series; `only` restricts the series."""
     if kind == "eval":
         return {EVALUATION: float(data["loss"])} if only is None or EVALUATION in only else {}
     if kind != "metric":
@@ -70,9 +70,9 @@ def _is_storable(name: str) -> bool:
 
 
 def fold(session: Session, attempt_id: str, folded_seq: int, acked_seq: int) -> int:
-    """Write the blocks that are complete with the records up to acked_seq; return the seq of the last folded record."""
+    """Write the blocks completed by the records up to `acked_seq`; return the `seq` of the last folded record."""
     start = folded_seq // LENGTH
-    end = min(acked_seq // LENGTH, start + MOST_AT_ONCE)
+    end = min(acked_seq // LENGTH, start + MAX_PER_SYNC)
     for number in range(start, end):
         _fold_records(session, attempt_id, number)
         level, count = 1, number + 1
@@ -91,7 +91,7 @@ def read_records(
     before_step: int | None = None,
     limit: int | None = None,
 ) -> Iterator[tuple[int, int, datetime, dict[str, float]]]:
-    """Yield (seq, step, at, values by series) of the metric and eval records beyond after_seq, up to last_seq."""
+    """Yield (seq, step, at, values by series) of the metric and eval records after `after_seq`, up to `last_seq`."""
     for seq, kind, step, at, data in store.list_numbers(
         session, attempt_id, after_seq, last_seq, before_step=before_step, limit=limit
     ):

@@ -1,4 +1,4 @@
-"""What one request reads of its attempts: each noun in a cache of its own, so that no row is read or decoded twice."""
+"""A cache of the rows that one request reads, so that no row is read or decoded twice."""
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -14,7 +14,7 @@ PointsByName = dict[str, list[Point]]
 
 
 class Cache:
-    """The numbers of some attempts, as one transaction sees them. `only` limits records to these series."""
+    """The numbers of some attempts as one transaction sees them. `only` restricts the series read from records."""
 
     def __init__(
         self, session: Session, attempts: Sequence[Attempt], only: Collection[str] | None = None
@@ -28,7 +28,7 @@ class Cache:
         self._samples: dict[str, PointsByName] = {}
 
     def unfolded_rows(self, attempt: Attempt) -> Sequence[store.NumbersRow]:
-        """Return the records that no block holds yet, as they are stored."""
+        """Return the stored records that are not in a block yet."""
         if attempt.id not in self._unfolded_rows:
             self._unfolded_rows[attempt.id] = store.list_numbers(
                 self.session, attempt.id, attempt.folded_seq, attempt.acked_seq
@@ -36,13 +36,13 @@ class Cache:
         return self._unfolded_rows[attempt.id]
 
     def unfolded(self, attempt: Attempt) -> PointsByName:
-        """Return the points that no block holds yet."""
+        """Return the points that are not in a block yet."""
         if attempt.id not in self._unfolded:
             self._unfolded[attempt.id] = self._by_series(self.unfolded_rows(attempt))
         return self._unfolded[attempt.id]
 
     def folded(self, attempt: Attempt, number: int) -> PointsByName:
-        """Return the points from which the block `number` of level 1 was made, unthinned."""
+        """Return the unthinned points of the level-1 block `number`."""
         key = (attempt.id, number)
         if key not in self._folded:
             first = number * blocks.LENGTH
@@ -62,7 +62,7 @@ class Cache:
 
     @cached_property
     def evaluated_from(self) -> dict[str, int]:
-        """The smallest evaluated step of each attempt that evaluated."""
+        """The lowest evaluated step of each attempt with evaluations."""
         return store.list_evaluated_from(self.session, [each.id for each in self._attempts])
 
     def _by_series(self, rows: Sequence[store.NumbersRow]) -> PointsByName:

@@ -1,8 +1,8 @@
-"""The clean line over all attempts: which attempt holds which steps, and positions of readers on it.
+"""The line across all attempts of a job: which attempt provides which steps, and the positions of readers on the line.
 
-The line ends with the newest attempt that has trained. Before the first step of that attempt comes the attempt whose
-checkpoint it resumed from, and so on back to the first step. Attempts outside this chain are ghosts, for example one that
-trained without a connection while its job continued elsewhere. An attempt that has trained no step yet replaces nothing
+The line ends with the newest attempt that has trained. The steps before it come from the attempt whose checkpoint it
+resumed from, and so on back to the first step. Attempts outside this chain are ghosts, for example an attempt that trained
+without a connection while its job continued on another worker. An attempt that has not trained a step yet replaces nothing
 and is left out, unless it is older than every attempt that has trained.
 """
 
@@ -14,12 +14,12 @@ from app.db.tables import Attempt
 from app.http.paging import decode_cursor, encode_cursor
 
 FAR = 2**62
-"""Beyond every step."""
+"""Greater than any step."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A reader's position: the attempt, the last record and sample read of it, and the last event read."""
+    """A reader's position: the attempt, the last record and sample read from it, and the last event read."""
 
     attempt: int = 0
     seq: int = 0
@@ -28,14 +28,14 @@ class Place:
 
     @classmethod
     def decode(cls, cursor: str | None, param: str) -> Self:
-        """Decode a cursor; None is the start. Raises BadCursor."""
+        """Decode a cursor; None means the start. Raises BadCursor."""
         return cls(*decode_cursor(cursor, 4, param)) if cursor else cls()
 
     def covers(self, other: "Place") -> bool:
-        """Whether a reader at this place has everything that a reader at the other place has."""
+        """Return whether a reader at this place has received everything that a reader at `other` has."""
         mine, others = (self.attempt, self.seq), (other.attempt, other.seq)
-        is_on = mine > others or (mine == others and self.sample >= other.sample)
-        return is_on and self.event >= other.event
+        is_as_far = mine > others or (mine == others and self.sample >= other.sample)
+        return is_as_far and self.event >= other.event
 
     def encode(self) -> str:
         """Return the cursor."""
@@ -44,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Piece:
-    """An attempt on the line, with the step from which a newer one replaces it; None if none does."""
+    """An attempt on the line, and the step from which a newer attempt replaces it; None if none does."""
 
     attempt: Attempt
     before: int | None
@@ -52,20 +52,20 @@ class Piece:
 
 @dataclass(frozen=True)
 class Bounds:
-    """A range of steps, from `start` to before `end`."""
+    """A range of steps; `end` is exclusive."""
 
     start: int = 0
     end: int = FAR
 
     def within(self, piece: Piece) -> Self:
-        """Return the part of the range that a piece has on the line."""
+        """Return the part of the range that the piece provides."""
         if piece.before is None or piece.before >= self.end:
             return self
         return type(self)(self.start, piece.before)
 
 
 def where_on(pieces: Sequence[Piece], place: Place) -> Place:
-    """Return the place to continue from: the start if the attempt that the reader was in is no longer on the line."""
+    """Return the place to continue from: the start if the reader's attempt is no longer on the line."""
     if place.attempt == 0 or any(piece.attempt.number == place.attempt for piece in pieces):
         return place
     return Place(event=place.event)
@@ -78,19 +78,19 @@ def list_pieces(attempts: Sequence[Attempt]) -> list[Piece]:
 
 
 def step_before(attempt: Attempt) -> int:
-    """Return the step beyond which an attempt's points replace those of earlier ones."""
+    """Return the step after which an attempt's points replace those of earlier attempts."""
     return (attempt.first_step or 1) - 1
 
 
 def step_of_sample(attempt: Attempt, step: int | None) -> int:
-    """Return the step at which to plot a sample; a sample from before the first step gets the step before that."""
+    """Return the step at which to plot a sample. Samples taken before the attempt's first step are plotted one step before it."""
     return max(0, step_before(attempt)) if step is None else step
 
 
 def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]]:
-    """Return each attempt with the last of its steps from which a new attempt may resume; None if any step will do.
+    """Return each attempt with the last step from which a new attempt may resume; None means any step.
 
-    Attempts after the newest one known to have trained have no limit: they may have trained without a connection.
+    Attempts after the newest one known to have trained have no limit, because they may have trained without a connection.
     """
     befores = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     newest = max((a.number for a in attempts if a.first_step is not None), default=0)
@@ -102,7 +102,7 @@ def usable_steps(attempts: Sequence[Attempt]) -> list[tuple[Attempt, int | None]
 
 
 def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Return the attempts that are on the line, given all attempts of a job; oldest first, both."""
+    """Return those attempts of a job that are on the line. The argument and the result are ordered oldest first."""
     trained = [attempt for attempt in attempts if attempt.first_step is not None]
     if not trained:
         return list(attempts)
@@ -113,7 +113,7 @@ def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the attempt that trained the steps before this one's; if it is not recorded, the newest that fits."""
+    """Return the attempt that trained the steps before this one's; if none is recorded, the newest one that began earlier."""
     earlier = {each.number: each for each in attempts if each.number < attempt.number}
     recorded = earlier.get(attempt.resumed_from or 0)
     while recorded is not None and recorded.first_step is None:
@@ -126,7 +126,7 @@ def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
 
 
 def cut(attempts: Sequence[Attempt], first_steps: Sequence[int | None]) -> list[Piece]:
-    """Return attempts as pieces, given the step from which each replaces the attempts before it."""
+    """Return the attempts as pieces; `first_steps` are the steps from which they replace the attempts before them."""
     pieces: list[Piece] = []
     before: int | None = None
     for attempt, first_step in zip(reversed(attempts), reversed(first_steps), strict=True):

@@ -1,4 +1,4 @@
-"""New rows on the clean line since a place, unsampled and in order, for polls and streams."""
+"""Reads the new rows on the line after a place, unsampled and in order, for polls and streams."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ class Batch:
 
     attempt: int
     rewind_to_step: int | None
-    """Set when the batch crosses into this attempt: it replaces the points that a reader has beyond this step."""
+    """Set if the batch continues with another attempt: the reader must discard its points after this step."""
     rows: list[NewsRow] = field(default_factory=list)
     place: Place = field(default_factory=Place)
     """The reader's place after the batch."""
@@ -43,12 +43,12 @@ def read_news(
     limit: int,
     until: Place | None = None,
 ) -> News:
-    """Return the rows after `place`, up to `until` if given: at most `limit` records and as many samples."""
+    """Return the rows after `place`, up to `until` if given: at most `limit` records and at most `limit` samples."""
     batches: list[Batch] = []
     left = limit
     pieces = list_pieces(attempts)
     start = where_on(pieces, place)
-    begins_again, place = start != place, start
+    restarts, place = start != place, start
     for piece in pieces:
         attempt = piece.attempt
         if attempt.number < place.attempt or (until and attempt.number > until.attempt):
@@ -79,7 +79,7 @@ def read_news(
         rewind = None
         if is_new and place.attempt > 0:
             rewind = step_before(attempt)
-        elif is_new and begins_again:
+        elif is_new and restarts:
             rewind = 0
         batch = Batch(attempt.number, rewind, [*records])
         batch.rows += [
@@ -103,7 +103,7 @@ def read_news(
 
 
 def newest_place(session: Session, job_id: str, attempts: Sequence[Attempt]) -> Place:
-    """Return the place after everything that is stored."""
+    """Return the place after all stored data."""
     event = find_last_event(session, job_id)
     pieces = list_pieces(attempts)
     if not pieces:
@@ -114,7 +114,7 @@ def newest_place(session: Session, job_id: str, attempts: Sequence[Attempt]) -> 
 
 
 def _is_behind(place: Place, attempts: Sequence[Attempt], until: Place | None) -> bool:
-    """Whether there may be more rows after a full page."""
+    """Return whether more rows may follow a full page."""
     if until is not None:
         return (place.attempt, place.seq) < (until.attempt, until.seq)
     return any(

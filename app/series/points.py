@@ -1,46 +1,46 @@
-"""Points of a series: thinning them on a fixed grid, and packing them into the bytes of a block."""
+"""Points of a series: thins them on a fixed grid, and packs them into the bytes of a block."""
 
 import struct
 from collections.abc import Iterable, Sequence
 from math import isfinite
 
 Point = tuple[int, int, float, float]
-"""(seq of the record within its attempt, which fixes the bucket; step; seconds since 1970; value).
+"""(seq, step, seconds since 1970, value). The seq of the record within its attempt determines the bucket.
 
-A plain tuple, for speed: a plot handles thousands, and so does a sync.
+Points are plain tuples for speed: plots and syncs handle thousands of them.
 """
 
 
 def thin(points: Iterable[Point], width: int) -> list[Point]:
     """Keep the smallest, the largest and the first non-finite point of each bucket of `width` records.
 
-    Points must be in the order of their records; of equal ones the earliest is kept. Thinning to a width and then to
-    a multiple of it gives the same points as thinning to the multiple at once.
+    Points must be in record order; of equal points, the earliest is kept. Thinning to a width and then to a multiple of
+    it gives the same points as thinning directly to the multiple.
     """
     kept: list[Point] = []
     bucket = -1
     low: Point | None = None
     high: Point | None = None
-    odd: Point | None = None
+    non_finite: Point | None = None
     for point in points:
         seq, _, _, value = point
         number = (seq - 1) // width
         if number != bucket:
-            kept += _in_order(low, high, odd)
-            bucket, low, high, odd = number, None, None, None
+            kept += _in_order(low, high, non_finite)
+            bucket, low, high, non_finite = number, None, None, None
         if not isfinite(value):
-            odd = odd or point
+            non_finite = non_finite or point
         elif low is None or high is None:
             low = high = point
         elif value < low[3]:
             low = point
         elif value > high[3]:
             high = point
-    return kept + _in_order(low, high, odd)
+    return kept + _in_order(low, high, non_finite)
 
 
 def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
-    """Return the points kept, with the first and the last of all points added."""
+    """Return `kept` with the first and the last of `points` added."""
     if points and kept[0] != points[0]:
         kept = [points[0], *kept]
     if points and kept[-1] != points[-1]:
@@ -49,10 +49,10 @@ def with_ends(points: Sequence[Point], kept: list[Point]) -> list[Point]:
 
 
 def weigh(points: Iterable[Point], width: int) -> int:
-    """Return the most points that thinning may keep; adding points never lowers it."""
+    """Return the maximum number of points that thinning may keep. Adding points never lowers it."""
     buckets = {(point[0] - 1) // width for point in points}
-    odd = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
-    return 2 * len(buckets) + len(odd)
+    non_finite = {(point[0] - 1) // width for point in points if not isfinite(point[3])}
+    return 2 * len(buckets) + len(non_finite)
 
 
 def pack(points: Sequence[Point]) -> bytes:
@@ -63,7 +63,7 @@ def pack(points: Sequence[Point]) -> bytes:
 
 
 def unpack(data: bytes) -> list[Point]:
-    """Return the points that pack() was given."""
+    """Return the points that were passed to pack()."""
     count = len(data) // 32
     numbers = struct.unpack(f"<{count}q{count}q{count}d{count}d", data)
     columns = (numbers[start : start + count] for start in range(0, 4 * count, count))

@@ -1,6 +1,6 @@
-"""A series over the clean line, sampled for a plot: the smallest and the largest point of each bucket of records.
+"""Samples a series of the line for a plot: keeps the smallest and the largest point of each bucket of records.
 
-Blocks only save time: a plot read from blocks is point by point the plot that the records would give.
+Blocks only save time: a plot read from blocks has exactly the same points as a plot read from records.
 """
 
 import itertools
@@ -22,15 +22,15 @@ class Series:
     """The points of a series for a plot."""
 
     points: list[tuple[int, Point]] = field(default_factory=list)
-    """(number of the attempt, point)."""
+    """(attempt number, point)."""
     count: int = 0
-    """Points within the bounds, before sampling."""
+    """Number of points within the bounds before sampling."""
     width: int = 1
-    """Records of a bucket; 1 if every point is included."""
+    """Records per bucket; 1 if every point is included."""
 
 
 class Reader:
-    """Reads series of some attempts in one transaction; all of them share one cache."""
+    """Reads series of some attempts in one transaction, using a shared cache."""
 
     def __init__(
         self, session: Session, attempts: Sequence[Attempt], only: Collection[str] | None = None
@@ -50,14 +50,14 @@ class Reader:
         return sorted(found)
 
     def read(self, name: str, bounds: Bounds, max_points: int) -> Series:
-        """Return a series of the clean line, of at most max_points points."""
+        """Return a series of the line, with at most `max_points` points."""
         pieces = cut(self._attempts, [self._first_step(name, each) for each in self._attempts])
         return self.read_pieces(name, pieces, bounds, max_points)
 
     def read_pieces(
         self, name: str, pieces: Sequence[Piece], bounds: Bounds, max_points: int
     ) -> Series:
-        """Return a series of some pieces, of at most max_points points."""
+        """Return a series of some pieces, with at most `max_points` points."""
         spans = [Span(name, piece.attempt, bounds.within(piece)) for piece in pieces]
         return _read_sampled(self._cache, spans, max_points)
 
@@ -70,7 +70,7 @@ class Reader:
 
 
 def _read_sampled(cache: Cache, spans: Sequence[Span], max_points: int) -> Series:
-    """Choose the level of blocks, read the spans from it, and thin them until max_points is kept."""
+    """Choose the level of blocks, read the spans from it, and thin them to at most `max_points` points."""
     records = sum(estimate_records(cache, span) for span in spans)
     level = _level(_width(records, max_points))
     found = [read_span(cache, span, level) for span in spans]
@@ -83,7 +83,7 @@ def _read_sampled(cache: Cache, spans: Sequence[Span], max_points: int) -> Serie
         return Series(_numbered(spans, exact), count)
     width = _width(count, max_points)
     if width < blocks.width(level) and 2 * records <= blocks.width(level) * max_points:
-        # Not every record carries the series. The next finer blocks are few enough, and show more of it.
+        # Not every record has this series, so the next finer level is still small enough and shows more detail.
         level -= 1
         found = [read_span(cache, span, level) for span in spans]
     kept, width = _thin_to(found, max(width, blocks.width(level)), max_points)
@@ -93,7 +93,7 @@ def _read_sampled(cache: Cache, spans: Sequence[Span], max_points: int) -> Serie
 def _thin_to(
     found: Sequence[SpanPoints], width: int, max_points: int
 ) -> tuple[list[SpanPoints], int]:
-    """Thin to buckets of `width` records, or as much wider as max_points requires; return the width, too."""
+    """Thin to buckets of `width` records, doubling the width until at most `max_points` remain. Also return the final width."""
     kept = [SpanPoints(thin(each.points, width), each.count) for each in found]
     while 4 + sum(weigh(each.points, width) for each in kept) > max_points:
         width *= 2
@@ -103,14 +103,14 @@ def _thin_to(
 
 
 def _restore_ends(found: Sequence[SpanPoints], kept: Sequence[SpanPoints]) -> None:
-    """Add the first and the last point of all spans again."""
+    """Restore the end points of the first and the last span that have points."""
     pairs = [(full, thinned) for full, thinned in zip(found, kept, strict=True) if full.points]
     for full, thinned in itertools.islice(pairs, 0, None, max(1, len(pairs) - 1)):
         thinned.points = with_ends(full.points, thinned.points)
 
 
 def _width(count: int, max_points: int) -> int:
-    """Return the smallest width of buckets of which two points each, of `count` records, are at most max_points."""
+    """Return the smallest power-of-two bucket width at which `count` records give at most `max_points`, with two per bucket."""
     width = 2
     while width * max_points < 2 * count:
         width *= 2

@@ -1,4 +1,4 @@
-"""Reading one series of one attempt between two steps: whole blocks where they are fine enough, records elsewhere."""
+"""Reads one series of one attempt between two steps: from blocks where they are fine enough, otherwise from records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ class Span:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the supervisor samples the series: samples have no blocks."""
+        """Whether the supervisor samples the series. Samples have no blocks."""
         return self.name.startswith(blocks.SYSTEM)
 
 
 @dataclass
 class SpanPoints:
-    """The points of a span, perhaps thinned."""
+    """The points of a span, possibly thinned."""
 
     points: list[Point]
     count: int
-    """How many there were before thinning."""
+    """Number of points before thinning."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether no point was left out."""
+        """Whether all points are included."""
         return len(self.points) == self.count
 
 
 class _Blocks(NamedTuple):
-    """The blocks of a level from number `start` to before `end`."""
+    """The blocks of a level from number `start` up to, but not including, `end`."""
 
     level: int
     start: int
@@ -48,7 +48,7 @@ class _Blocks(NamedTuple):
 
 
 def estimate_records(cache: Cache, span: Span) -> int:
-    """Return about how many records a span covers: those of its finest blocks, and those that no block holds yet."""
+    """Estimate how many records a span covers: those in its finest blocks, and those that are not in a block yet."""
     attempt = span.attempt
     if span.is_sampled:
         return 0
@@ -64,8 +64,8 @@ def read_span(cache: Cache, span: Span, coarsest: int) -> SpanPoints:
         points = _within(cache.samples(span.attempt).get(span.name, ()), span.bounds)
         return SpanPoints(points, len(points))
     found = SpanPoints([], 0)
-    for wanted in _cover(span.attempt.folded_seq, max(coarsest, 1)):
-        _descend(cache, span, coarsest, found, wanted)
+    for selected in _cover(span.attempt.folded_seq, max(coarsest, 1)):
+        _descend(cache, span, coarsest, found, selected)
     _add(found, _within(cache.unfolded(span.attempt).get(span.name, ()), span.bounds))
     return found
 
@@ -80,12 +80,12 @@ def _cover(folded_seq: int, coarsest: int) -> Iterator[_Blocks]:
         start = end * blocks.FAN
 
 
-def _descend(cache: Cache, span: Span, coarsest: int, found: SpanPoints, wanted: _Blocks) -> None:
-    """Add the points of some blocks; replace a block that does not fit with finer ones, and at last with records.
+def _descend(cache: Cache, span: Span, coarsest: int, found: SpanPoints, selected: _Blocks) -> None:
+    """Add the points of some blocks. If a block does not fit, read finer blocks instead, or its records if its level is 1.
 
-    A block fits if all of it lies within the bounds, and if it is fine enough or contains every point.
+    A block fits if it lies entirely within the bounds and is either fine enough or contains every point.
     """
-    bounds, (level, start, end) = span.bounds, wanted
+    bounds, (level, start, end) = span.bounds, selected
     for row in store.list_blocks(
         cache.session, span.attempt.id, span.name, level, start=start, end=end, bounds=bounds
     ):

@@ -1,4 +1,4 @@
-"""SQL of series: the values of records and samples, and the blocks folded from records."""
+"""SQL for series: the values of records and samples, and the blocks folded from records."""
 
 import math
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ _LAST_SAMPLES = (
 
 
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
-"""How a record writes non-finite numbers, which JSON lacks."""
+"""Strings for non-finite numbers in records, because JSON has no such numbers."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class WindowSums:
 def list_metrics(
     session: Session, attempt: Attempt, after_seq: int, before_step: int | None, limit: int | None
 ) -> Sequence[tuple[int, int, datetime, dict[str, Any]]]:
-    """Return (seq, step, at, data) of an attempt's acknowledged metric records after a seq, at most `limit`."""
+    """Return (seq, step, at, data) of at most `limit` acknowledged metric records of an attempt after `after_seq`."""
     query = select(Record.seq, Record.step, Record.at, Record.data).where(
         Record.attempt_id == attempt.id,
         Record.type == "metric",
@@ -104,7 +104,7 @@ def sum_windows(
 ) -> dict[int, WindowSums]:
     """Return the sums of an attempt's losses by window, numbered from 0.
 
-    The database computes the sums: a million rows as Python objects would take ten times as long, and delay every
+    The database computes the sums. Loading a million rows as Python objects would take ten times as long and delay every
     other request.
     """
     loss, tokens = (Record.data[("values", name)] for name in ("loss", "tokens"))
@@ -131,7 +131,7 @@ def sum_windows(
 def list_by_seq(
     session: Session, attempt_id: str, seqs: Sequence[int]
 ) -> list[tuple[int, datetime, dict[str, Any]]]:
-    """Return (step, at, data) of the records with these seqs, in order of seq."""
+    """Return (step, at, data) of the records with these seqs, ordered by seq."""
     found: list[tuple[int, datetime, dict[str, Any]]] = []
     for start in range(0, len(seqs), 500):  # databases limit the parameters of a statement
         rows = session.execute(
@@ -152,7 +152,7 @@ def list_numbers(
     before_step: int | None = None,
     limit: int | None = None,
 ) -> Sequence[NumbersRow]:
-    """Return an attempt's metric and eval records beyond after_seq, up to last_seq."""
+    """Return an attempt's metric and eval records after `after_seq`, up to `last_seq`."""
     parameters = {
         "attempt": attempt_id,
         "after": after_seq,
@@ -164,7 +164,7 @@ def list_numbers(
 
 
 def list_evaluated_from(session: Session, attempt_ids: Sequence[str]) -> dict[str, int]:
-    """Return the smallest evaluated step of each attempt that evaluated."""
+    """Return the lowest evaluated step of each attempt with evaluations."""
     query = (
         select(Record.attempt_id, func.min(Record.step))
         .where(Record.attempt_id.in_(attempt_ids), Record.type == "eval")
@@ -176,7 +176,7 @@ def list_evaluated_from(session: Session, attempt_ids: Sequence[str]) -> dict[st
 def list_samples(
     session: Session, attempt_id: str, after_seq: int, last_seq: int, limit: int | None = None
 ) -> Sequence[tuple[int, int | None, datetime, dict[str, Any]]]:
-    """Return (seq, step, at, values) of an attempt's samples beyond after_seq, up to last_seq."""
+    """Return (seq, step, at, values) of an attempt's samples after `after_seq`, up to `last_seq`."""
     parameters = {
         "attempt": attempt_id,
         "after": after_seq,
@@ -218,7 +218,7 @@ def insert_blocks(
 def list_level(
     session: Session, attempt_id: str, level: int, start: int, end: int
 ) -> Sequence[Row[Any]]:
-    """Return the blocks of a level from number `start` to before `end`, ordered by series and number."""
+    """Return the blocks of a level numbered from `start` to `end` (exclusive), ordered by series and number."""
     return session.execute(
         _blocks(attempt_id, level, start, end).order_by(CurveBlock.name, CurveBlock.number)
     ).all()
@@ -234,7 +234,7 @@ def list_blocks(
     end: int,
     bounds: Bounds,
 ) -> Sequence[Row[Any]]:
-    """Return a series' blocks of a level from number `start` to before `end` that hold steps within the bounds."""
+    """Return a series' blocks of a level, numbered from `start` to `end` (exclusive), that have steps within the bounds."""
     return session.execute(
         _blocks(attempt_id, level, start, end)
         .where(
@@ -247,7 +247,7 @@ def list_blocks(
 
 
 def find_span(session: Session, attempt_id: str, bounds: Bounds) -> tuple[int, int]:
-    """Return the first and the last number of the blocks of level 1 that hold steps within bounds; (0, -1) if none."""
+    """Return the first and the last number of the level-1 blocks that have steps within the bounds; (0, -1) if none."""
     first, last = session.execute(
         select(func.min(CurveBlock.number), func.max(CurveBlock.number)).where(
             CurveBlock.attempt_id == attempt_id,

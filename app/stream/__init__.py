@@ -1,1 +1,1 @@
-"""Server-Sent Events of jobs: one read of the database serves all listeners of a job."""
+"""Server-Sent Events for jobs: one database read serves all listeners of a job."""

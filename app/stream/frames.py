@@ -1,4 +1,4 @@
-"""Frames of a stream: each change of a job, translated and encoded once for all listeners."""
+"""Frames of a stream: each change of a job is encoded only once per language for all listeners."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from app.stream.schemas import DroppedData, MetricsData, RewindData
 from contracts.failure import Language
 
 LIMIT = 1000
-"""Most records, and most events, of one read."""
+"""Maximum number of records and of events per read."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Update:
-    """The result of one read of the database: new frames, the place after them, and the job's current state."""
+    """The result of one database read: new frames, the place after them, and the job's current state."""
 
     frames: list[Frame]
     place: Place
@@ -81,7 +81,7 @@ def read_update(session: Session, job_id: str, place: Place, until: Place | None
 
 
 def find_end(session: Session, job_id: str) -> tuple[Place, bool]:
-    """Return the place after everything that is stored, and whether the job has ended. Raises JobNotFound."""
+    """Return the place after all stored data, and whether the job has ended. Raises JobNotFound."""
     status = jobs.get_status(session, job_id)
     attempts = list_attempts(session, job_id)
     return newest_place(session, job_id, attempts), status.is_final
@@ -104,8 +104,8 @@ def done_frame(update: Update) -> Frame:
 
 
 def dropped_frame() -> Frame:
-    """Return the last frame for a listener that was too slow."""
-    hint = "The listener was too slow. Reconnect with Last-Event-ID; nothing is lost."
+    """Return the last frame for a client that was too slow."""
+    hint = "The client was too slow. Reconnect with Last-Event-ID; no data is lost."
     dropped: DroppedData = {"reason": "too_slow", "hint": hint}
     return Frame("dropped", lambda _: dropped)
 
@@ -122,7 +122,7 @@ def _frames_of(batch: Batch, place: Place) -> Sequence[Frame]:
     if batch.rewind_to_step is None:
         return [metrics]
     rewind: RewindData = {"attempt": batch.attempt, "rewind_to_step": batch.rewind_to_step}
-    # Without an id: a listener that is cut off right after it receives the rewind again.
+    # The rewind has no id, so a client that loses its connection right after it will get it again.
     return [Frame("rewind", lambda _: rewind), metrics]
 
 

@@ -1,4 +1,4 @@
-"""The events of a job's stream: the data that frames.py encodes, and their description for OpenAPI."""
+"""The events of a job's stream: the data that frames.py encodes, and its description for OpenAPI."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ from contracts.job import JobStatus, Phase
 
 
 class PhaseData(BaseModel):
-    """The phase that the job is in now."""
+    """The job's current phase."""
 
     phase: Phase | None
     step: int
-    """Optimizer steps done."""
+    """Number of completed optimizer steps."""
 
 
 class MetricsData(TypedDict):
@@ -25,25 +25,25 @@ class MetricsData(TypedDict):
     attempt: int
     series: dict[str, Columns]
     cursor: str
-    """The place after these points, for `since`."""
+    """The place after these points; pass it as `since`."""
 
 
 class RewindData(TypedDict):
-    """A new attempt began: drop what is held beyond this step."""
+    """A new attempt has started: discard your points after this step."""
 
     attempt: int
     rewind_to_step: int
 
 
 class DroppedData(TypedDict):
-    """The listener was too slow, and the stream ends."""
+    """The client was too slow, so the stream ends."""
 
     reason: Literal["too_slow"]
     hint: str
 
 
 class DoneData(BaseModel):
-    """The job has ended, and so does the stream."""
+    """The job has ended, so the stream ends."""
 
     status: JobStatus
 
@@ -62,21 +62,21 @@ class _AsJson:
 
 
 class StatusEvent(BaseModel):
-    """The job without its spec, at the beginning and at each change."""
+    """The job without its spec. Sent at the start and after each change."""
 
     event: Literal["status"]
     data: Annotated[JobState, _AsJson()]
 
 
 class PhaseEvent(BaseModel):
-    """The phase, when it changes."""
+    """The job's phase. Sent when it changes."""
 
     event: Literal["phase"]
     data: Annotated[PhaseData, _AsJson()]
 
 
 class MetricsEvent(BaseModel):
-    """New points, a few times a second."""
+    """New points. Sent a few times per second."""
 
     event: Literal["metrics"]
     data: Annotated[MetricsData, _AsJson()]
@@ -84,7 +84,7 @@ class MetricsEvent(BaseModel):
 
 
 class RewindEvent(BaseModel):
-    """Comes before the first points of a new attempt."""
+    """Sent before the first points of a new attempt."""
 
     event: Literal["rewind"]
     data: Annotated[RewindData, _AsJson()]
@@ -99,7 +99,7 @@ class HappenedEvent(BaseModel):
 
 
 class DroppedEvent(BaseModel):
-    """Reconnect with Last-Event-ID: nothing is lost."""
+    """The client was too slow. Reconnect with Last-Event-ID; no data is lost."""
 
     event: Literal["dropped"]
     data: Annotated[DroppedData, _AsJson()]
@@ -124,4 +124,4 @@ class StreamEvent(
         | DoneEvent
     ]
 ):
-    """One event of the stream. Its `id` is what a reader sends as Last-Event-ID to get what comes after it."""
+    """One event of the stream. To get the events after it, send its `id` as Last-Event-ID."""

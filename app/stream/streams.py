@@ -1,8 +1,8 @@
-"""Streams: many listeners, one read of the database. No listener holds a session, and a slow one delays no other.
+"""Streams: one database read serves many listeners. No listener holds a session, and a slow one does not delay others.
 
-A feed has read one job's history up to a place. A listener that joins first gets the frames between its own place and
-the feed's from the database, and then every frame that the feed reads: none is missed and none is sent twice. All of
-this runs in one event loop; only the reads of the database run in threads.
+A feed reads one job's history and keeps the place that it has reached. A new listener first gets the frames between its
+own place and the feed's from the database, and then every frame that the feed reads. No frame is missed or sent twice.
+All of this runs in one event loop; only the database reads run in threads.
 """
 
 import asyncio
@@ -30,24 +30,24 @@ from contracts.failure import Language
 log = structlog.get_logger(__name__)
 
 READ_SECONDS = 0.3
-"""Time between two reads: frames are sent a few times a second."""
+"""Time between reads. Frames are sent a few times per second."""
 REFRESH_SECONDS = 5.0
-"""Time after which a job is read again even if nothing was written: a silent worker becomes unreachable."""
+"""Time after which a job is read again even if nothing was written, because its worker may have become unreachable."""
 PING_SECONDS = 15.0
-"""Silence after which a comment is sent; this keeps proxies from closing an idle stream."""
+"""Idle time after which a comment is sent, to keep proxies from closing the stream."""
 SEND_SECONDS = 30.0
 """Time that a client has to receive a chunk before the server closes the connection."""
 READ_THREADS = 2
-"""Most reads for streams at one time, so that a thousand streams that open at once leave threads to other requests."""
+"""Maximum number of concurrent reads. If a thousand streams open together, other requests still get threads."""
 MOST_WAITING = 50
-"""Most reads whose frames may wait for a slow listener."""
+"""Maximum number of reads whose frames may wait for a slow listener."""
 T = TypeVar("T")
 START = b"retry: 1000\n\n"
 PING = b": ping\n\n"
 
 
 class StreamResponse(EventSourceResponse):
-    """A stream that is closed when its client receives nothing for too long."""
+    """A stream that is closed if its client receives nothing for too long."""
 
     def __init__(
         self, content: AsyncGenerator[bytes, None], send_seconds: float, headers: Mapping[str, str]
@@ -66,13 +66,13 @@ class StreamResponse(EventSourceResponse):
             except TimeoutError:
                 raise ClientDisconnect from None
 
-        # Close it now: until the garbage collector does, the feed would keep pushing frames to the listener.
+        # Close it here. Until the garbage collector does, the feed would push frames to the listener.
         async with contextlib.aclosing(self._content):
             await super().stream_response(send_in_time)
 
 
 class _Listener:
-    """The frames that wait for one client."""
+    """The frames waiting for one client."""
 
     def __init__(self, most_waiting: int) -> None:
         self.waiting: deque[Sequence[Frame]] = deque()
@@ -99,7 +99,7 @@ class _Feed:
         self.found: Update | None = None
         self.read_at = 0.0
         self.lock = asyncio.Lock()
-        self.is_over = False
+        self.has_ended = False
 
 
 class Streams:
@@ -133,7 +133,7 @@ class Streams:
             self._loop.call_soon_threadsafe(self._wake_all)
 
     async def find_end(self, job_id: str) -> tuple[Place, bool]:
-        """Return the place after everything that is stored, and whether the job has ended. Raises JobNotFound."""
+        """Return the place after all stored data, and whether the job has ended. Raises JobNotFound."""
         return await self._run(self._find_end, job_id)
 
     async def close(self) -> None:
@@ -147,15 +147,15 @@ class Streams:
     async def listen(
         self, job_id: str, place: Place | None, end: Place, language: Language
     ) -> AsyncGenerator[bytes, None]:
-        """Yield a job's stream from `place` on; None skips the history. `end` is what find_end() has just returned."""
+        """Yield a job's stream from `place` on; None skips the history. `end` is the current result of find_end()."""
         yield START
         feed, listener = await self._join(job_id, place or end, end)
         try:
-            met = feed.place if place is not None else None
+            replay_end = feed.place if place is not None else None
             if feed.found is not None:
                 yield frames.status_frame(feed.found).encode(language)
-            if place is not None and met is not None:
-                async for found in self._replay(job_id, place, met):
+            if place is not None and replay_end is not None:
+                async for found in self._replay(job_id, place, replay_end):
                     yield b"".join(frame.encode(language) for frame in found.frames)
             while not self._is_stopped:
                 if listener.is_dropped:
@@ -167,7 +167,7 @@ class Streams:
                     )
                     listener.waiting.clear()
                     yield chunk
-                elif feed.is_over:
+                elif feed.has_ended:
                     return
                 else:
                     listener.news.clear()
@@ -183,7 +183,7 @@ class Streams:
         """Add a listener to the job's feed, and read the feed up to the listener's place or further."""
         self._loop = asyncio.get_running_loop()
         feed = self._feeds.get(job_id)
-        if feed is None or feed.is_over:
+        if feed is None or feed.has_ended:
             feed = self._feeds[job_id] = _Feed(job_id, end)
         listener = _Listener(self._most_waiting)
         feed.listeners.add(listener)
@@ -192,8 +192,8 @@ class Streams:
         except BaseException:
             self._leave(feed, listener)
             raise
-        listener.waiting.clear()  # these frames lie before the feed's place, and _replay() reads them from the database
-        if feed.is_over and feed.found is not None:
+        listener.waiting.clear()  # these frames are before the feed's place; _replay() reads them from the database
+        if feed.has_ended and feed.found is not None:
             listener.push([frames.done_frame(feed.found)])
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
@@ -214,7 +214,7 @@ class Streams:
                 return
 
     async def _watch(self) -> None:
-        """Read the changed jobs again and again, as long as there are feeds."""
+        """Read the changed jobs periodically while there are feeds."""
         while self._feeds and not self._is_stopped:
             began = time.monotonic()
             try:
@@ -224,11 +224,11 @@ class Streams:
                 log.warning("streams are waiting for the database", error=str(error))
             except Exception:
                 # The outermost handler: one failed read must not end every stream.
-                log.exception("reading a job for its streams failed")
+                log.exception("failed to read a job for its streams")
             await asyncio.sleep(max(0.0, READ_SECONDS - (time.monotonic() - began)))
 
     async def _find_changed(self) -> list[_Feed]:
-        feeds = [feed for feed in self._feeds.values() if not feed.is_over]
+        feeds = [feed for feed in self._feeds.values() if not feed.has_ended]
         versions = await self._run(self._versions, [feed.job_id for feed in feeds])
         stale = time.monotonic() - REFRESH_SECONDS
         return [
@@ -240,19 +240,19 @@ class Streams:
         ]
 
     async def _advance(self, feed: _Feed, unless_it_covers: Place | None = None) -> None:
-        """Read the news of a job and push them to all of its listeners."""
+        """Read the new frames of a job and push them to all of its listeners."""
         async with feed.lock:
-            # When a thousand listeners join at once, the first one's read serves all.
+            # If a thousand listeners join together, the first one's read serves all of them.
             if unless_it_covers and feed.found and feed.place.covers(unless_it_covers):
                 return
-            while not feed.is_over:
+            while not feed.has_ended:
                 feed.read_at = time.monotonic()
                 before = feed.found
                 try:
                     found = await self._run(self._read_update, feed.job_id, feed.place)
                 except JobNotFound:  # deleted
-                    feed.is_over = True
-                    self._give(feed, [])
+                    feed.has_ended = True
+                    self._push(feed, [])
                     return
                 new = found.frames
                 if before is not None and before.job.phase != found.job.phase:
@@ -261,14 +261,14 @@ class Streams:
                     new.append(frames.status_frame(found))
                 feed.place, feed.found = found.place, found
                 if found.job.status.is_final and not found.has_more:
-                    feed.is_over = True
+                    feed.has_ended = True
                     new.append(frames.done_frame(found))
-                self._give(feed, new)
+                self._push(feed, new)
                 if not found.has_more:
                     return
 
-    def _give(self, feed: _Feed, new: Sequence[Frame]) -> None:
-        if new or feed.is_over:
+    def _push(self, feed: _Feed, new: Sequence[Frame]) -> None:
+        if new or feed.has_ended:
             for listener in feed.listeners:
                 listener.push(new)
 

@@ -1,1 +1,1 @@
-"""What one server does every few seconds: expired leases, due retries, rings, and files that nothing refers to."""
+"""Periodic work of one server process: expired leases, due retries, rings, and orphaned files."""

@@ -1,4 +1,4 @@
-"""Leader election: one server process at a time does a task, and its row records when it last did."""
+"""Leader election: only one server process at a time performs a task. A row records when it was last done."""
 
 from datetime import datetime, timedelta
 
@@ -12,9 +12,9 @@ from app.db.tables import Leader
 def lead(
     session: Session, task: str, holder: str, now: datetime, term_seconds: float
 ) -> float | None:
-    """Become or stay the leader for a term; None if another process is the leader.
+    """Become or remain the leader for a term. Return None if another process is the leader.
 
-    Returns the seconds since the task was last done, infinite if it never was.
+    Otherwise, return the seconds since the task was last done; infinity if it has never been done.
     """
     expires_at = now + timedelta(seconds=term_seconds)
     row = {"task": task, "holder": holder, "beat_at": now, "expires_at": expires_at}

@@ -1,4 +1,4 @@
-"""Orphaned files: a crash after a file was stored, or after its row was deleted, leaves a file without a row."""
+"""Deletes orphaned files: files without a row, left by a crash while a file was being stored or deleted."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -14,7 +14,7 @@ from app.storage.data_dir import Storage
 log = structlog.get_logger(__name__)
 
 AGE_SECONDS = 3600.0
-"""Age from which a file without a row is orphaned. The row of a younger file may still come: uploads time out sooner."""
+"""Age at which a file without a row counts as orphaned. A newer file may still get a row; uploads time out sooner."""
 _BATCH = 500
 
 
@@ -23,7 +23,7 @@ def remove_leftovers(
 ) -> list[str]:
     """Delete the orphaned files that are older than `age_seconds`, and return their paths.
 
-    If the data directory was last used with another database, its files may be in use there: nothing is deleted.
+    If the data directory was last used with another database, its files may be in use there, so nothing is deleted.
     """
     if not storage.belongs_to(database.url.render_as_string(hide_password=True)):
         log.warning("the data directory belongs to another database; no orphaned files are deleted")

@@ -1,6 +1,6 @@
 """The sweep: work that no request triggers. It ends silent attempts, repeats rings and deletes orphaned files.
 
-A task in the server's lifespan. It works in a thread, and in one process at a time.
+The sweep is a task in the server's lifespan. Its work runs in a thread, and in only one process at a time.
 """
 
 import asyncio
@@ -33,14 +33,14 @@ TERMS = 3
 
 
 LEFTOVERS_SECONDS = 3600.0
-"""Time between two searches for orphaned files."""
+"""Time between searches for orphaned files."""
 
 GROWTH_BYTES = 16 * 1024**2
-"""Growth of the process after which a sweep returns freed memory to the system."""
+"""Memory growth of the process after which a sweep returns freed memory to the operating system."""
 
 
 class Sweeper:
-    """Sweeps periodically. Several server processes may each have one; the leader does the work."""
+    """Sweeps periodically. Each server process may have a sweeper, but only the leader does the work."""
 
     def __init__(self, database: Database, settings: Settings, doorbell: Doorbell) -> None:
         self._database = database
@@ -49,7 +49,7 @@ class Sweeper:
         self._times = Times.of(settings)
         self._holder = new_id("sweep")
         self._storage = Storage(settings.data_dir)
-        self._looked_for_leftovers_at = -math.inf
+        self._searched_at = -math.inf
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -58,13 +58,13 @@ class Sweeper:
             try:
                 await run_in_threadpool(self.sweep_once)
             except Exception:
-                # The outermost handler: the next sweep follows anyway, and the database may be back by then.
+                # This is the outermost handler. The next sweep may succeed, for example when the database is back.
                 log.exception("sweep failed")
             held = await run_in_threadpool(return_memory, held + GROWTH_BYTES)
             await asyncio.sleep(self._settings.sweep_seconds)
 
     def sweep_once(self) -> None:
-        """Do everything that is due, unless another process is the leader."""
+        """Do all work that is due, unless another process is the leader."""
         if not self._lead():
             return
         rings: Counter[str] = Counter()
@@ -77,10 +77,10 @@ class Sweeper:
             log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
             if to_ring is not None:
                 rings[to_ring] += 1
-        for name, times in (rings | self._queues_to_ring()).items():  # the greater of both
+        for name, times in (rings | self._queues_to_ring()).items():  # the larger count
             self._doorbell.ring(name, times)
-        if time.monotonic() - self._looked_for_leftovers_at >= LEFTOVERS_SECONDS:
-            self._looked_for_leftovers_at = time.monotonic()
+        if time.monotonic() - self._searched_at >= LEFTOVERS_SECONDS:
+            self._searched_at = time.monotonic()
             remove_leftovers(self._database, self._storage)
         self._storage.keep_reserve()
 
@@ -92,7 +92,7 @@ class Sweeper:
             if silent_seconds is None:
                 return False
             if silent_seconds > self._settings.lease_seconds:
-                # No server was running to receive a sync, so the workers are not to blame for the silence.
+                # No server was running to receive syncs, so the workers may still be training.
                 attempt_rows.extend_all(session, self._times.takeover_at(now))
                 if math.isfinite(silent_seconds):  # not on a new database
                     log.info("leases extended", silent_seconds=silent_seconds)
@@ -104,7 +104,7 @@ class Sweeper:
             return list(attempt_rows.list_silent(session, database_now(session)))
 
     def _queues_to_ring(self) -> Counter[str]:
-        """Return the queues whose jobs have had no ring lately, and how often to ring each of them.
+        """Return the queues with claimable jobs that have not been rung lately, and how many times to ring each.
 
         One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one.
         """

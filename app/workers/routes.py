@@ -1,4 +1,4 @@
-"""Public routes of workers."""
+"""Public routes that list workers."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Rules about workers: which are live, and which models they can run."""
+"""Rules for workers: which are live, and which models they can run."""
 
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ class WorkerView(BaseModel):
     queue: str
     device: Device
     models: list[str] | None
-    """Model directories it has; null if it can also download models from the hub."""
+    """Model directories that it has; null if it can also download models from the hub."""
     versions: dict[str, str]
     last_seen_at: datetime
     live: bool
@@ -56,22 +56,22 @@ def known_models(session: Session, queue: str, now: datetime) -> set[str] | None
     return {model for worker in workers for model in worker.models or []}
 
 
-def models_to_take(
-    session: Session, asking: WorkerInfo, now: datetime
+def claimable_models(
+    session: Session, claimant: WorkerInfo, now: datetime
 ) -> tuple[list[str] | None, list[str]]:
-    """Return which jobs a worker may claim, as (only these models or None, all but these models).
+    """Return the models whose jobs a worker may claim, as (only these models or None, all except these models).
 
-    A job is left to another worker if only that one has its model. A job whose model no worker has may be claimed:
-    it fails with a reason instead of waiting forever.
+    If only other workers have the model of a job, the job is left to them. If no worker has it, any worker may claim the
+    job, which then fails with a reason instead of waiting forever.
     """
-    if asking.models is None:
+    if claimant.models is None:
         return None, []
     others = [
         worker
-        for worker in store.list_live(session, asking.queue, now)
-        if worker.worker_id != asking.worker_id
+        for worker in store.list_live(session, claimant.queue, now)
+        if worker.worker_id != claimant.worker_id
     ]
     if any(worker.models is None for worker in others):
-        return asking.models, []
+        return claimant.models, []
     elsewhere = {model for worker in others for model in worker.models or []}
-    return None, sorted(elsewhere - set(asking.models))
+    return None, sorted(elsewhere - set(claimant.models))

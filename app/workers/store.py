@@ -1,4 +1,4 @@
-"""SQL of workers."""
+"""SQL for workers."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,11 +11,11 @@ from app.db.tables import Attempt, Worker, to_json
 from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60
-"""A worker sends a hello about every 20 seconds; after this long without one it is not live."""
+"""A worker is live if it sent a hello within this time. Workers send one about every 20 seconds."""
 
 
 def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
-    """Store that a worker is alive, and its description of itself."""
+    """Store when a worker was last seen, and its description."""
     seen = {"queue": info.queue, "info": to_json(info), "last_seen_at": now}
     found = session.execute(
         update(Worker)
@@ -29,7 +29,7 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
-    """Store the turn of a worker's lock and lock the worker's row; False if a later turn is stored."""
+    """Store the turn of a worker's lock, and lock the worker's row. Return False if a later turn is already stored."""
     taken = session.execute(
         update(Worker)
         .where(

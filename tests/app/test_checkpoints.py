@@ -283,8 +283,8 @@ def test_notes_of_the_supervisor_become_events_once(player: Player) -> None:
 
     told = player.get(f"/v1/jobs/{job}/events")["data"][2:]
     assert [event["message"] for event in told] == [
-        "Skipped the checkpoint at step 5 (attempt 1), which is damaged: ab",
-        "No checkpoint is usable: starting from the first step.",
+        "Skipped the damaged checkpoint at step 5 (attempt 1): ab",
+        "No checkpoint is usable. Starting from the first step.",
     ]
     assert told[0]["level"] == "warning"
 
