@@ -108,5 +108,5 @@ def test_the_form_shows_the_cost_of_evaluation(visit: Visit, site: Site) -> None
 
     # 32 training rows in one epoch, 8 held out, evaluated before and after.
     expect(page.locator("aside")).to_contain_text(
-        "Evaluation: 2 runs over 8 rows, 16 of 48 rows processed in total (33%)."
+        "Evaluation: 2 × 8 rows, 33% of all rows processed (16 of 48)."
     )

@@ -27,7 +27,7 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "training.learning_rate": ["学习率", "AdamW 的峰值学习率。"],
   "training.lr_scheduler": ["学习率调度", "warmup 之后学习率的变化方式。"],
   "training.warmup_steps": ["warmup 步数", "学习率从 0 升到峰值的步数，或占总步数的比例（小于 1）。"],
-  "training.weight_decay": ["权重衰减", "AdamW 的权重衰减系数。"],
+  "training.weight_decay": ["权重衰减", "AdamW 的解耦权重衰减系数。"],
   "training.max_grad_norm": ["梯度裁剪", "梯度全局 L2 范数的上限，超出时按比例缩小。"],
   "training.epochs": ["训练轮数", "遍历训练集的次数。"],
   "training.max_steps": ["最大步数", "训练总步数，优先于训练轮数，数据不够时循环使用；留空则由训练轮数决定。"],

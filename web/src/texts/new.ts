@@ -22,18 +22,18 @@ export const NEW = texts({
   no_eval_dataset: ["None (hold out training rows)", "不指定（从训练集中划分）"],
   from_hub: ["From the Hub", "Hub 上的数据集"],
   upload_dataset: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
-  uploading_file: ["Uploading {name} …", "正在上传 {name}……"],
+  uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
   uploaded: ["{name}: {rows} rows", "{name}：共 {rows} 条"],
   rows: ["{n} rows", "{n} 条"],
   first_row: ["First row", "第一条数据"],
 
   plan_ok: [
     "This job is valid: {steps} steps over {rows} rows, {eval} held out.",
-    "配置有效：{rows} 条数据共训练 {steps} 步，另划分 {eval} 条作为验证集。",
+    "配置有效：{rows} 条数据共训练 {steps} 步，另有 {eval} 条用于验证。",
   ],
   plan_eval: [
-    "Evaluation: {times} runs over {eval} rows, {passes} of {all} rows processed in total ({share}%).",
-    "评估 {times} 次，每次 {eval} 条，占处理总量的 {share}%（{passes} / {all} 条次）。",
+    "Evaluation: {times} × {eval} rows, {share}% of all rows processed ({passes} of {all}).",
+    "评估：{times} 次 × {eval} 条，占数据处理总量的 {share}%（{passes} / {all} 条）。",
   ],
   plan_hub: ["This job is valid.", "配置有效。"],
   equivalent: ["Equivalent curl command", "等价的 curl 命令"],

@@ -6,7 +6,7 @@ export const SHARED = texts({
   workers: ["Workers", "工作节点"],
   new_job: ["New job", "新建任务"],
   compare: ["Compare", "对比"],
-  loading: ["Loading …", "加载中……"],
+  loading: ["Loading…", "加载中……"],
   not_found_job: ["Job {id} does not exist. It may have been deleted.", "任务 {id} 不存在，可能已被删除。"],
   back_to_jobs: ["Back to the job list", "返回任务列表"],
   copy: ["Copy", "复制"],
