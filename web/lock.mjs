@@ -1,4 +1,4 @@
-// Take what names other hosts out of the lock file: where a package asks for donations is no part of a build.
+// Remove the packages' funding links from the lock file: the build does not need them, and they name other hosts.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const lock = JSON.parse(readFileSync("package-lock.json", "utf8"));

@@ -1,4 +1,5 @@
-// Build into app/static, where the server finds it. `npm run dev` serves from here and asks a server on port 8000.
+// Builds into app/static, from which the server serves the page. `npm run dev` serves the sources and proxies API requests to
+// STEPLINE_SERVER_URL, by default port 8000.
 import { defineConfig } from "vite";
 
 const server = process.env.STEPLINE_SERVER_URL ?? "http://127.0.0.1:8000";

@@ -1,4 +1,4 @@
-"""One service with a finished, a failed and a running job, and a real Chromium that watches for errors and strangers."""
+"""One service with a finished, a failed and a running job, and a Chromium that records errors and requests to other hosts."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ class Site:
 
     @property
     def paths(self) -> list[str]:
-        """One address of each page."""
+        """One path of each page."""
         return [
             "/",
             f"/jobs/{self.running}",
@@ -54,7 +54,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Service(tmp_path_factory.mktemp("site")) as service:
         place_model(service, make_tiny_qwen2(tmp_path_factory.mktemp("models") / "tiny-qwen2"))
-        failed = service.post_job(**make_job(service, steps=1) | {"model": "nobody/nothing"})
+        failed = service.post_job(**make_job(service, steps=1) | {"model": "missing/model"})
         finished = service.post_job(**make_job(service, rows=40) | {"name": "finished"})
         frequent = {"evaluation": {"every_steps": 40}, "checkpoint": {"every_steps": 40}}
         running = service.post_job(
@@ -76,7 +76,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visitor:
-    """A reader with a browser of its own, whose console and requests are watched."""
+    """A browser window whose console and requests are recorded."""
 
     def __init__(self, context: BrowserContext, site: Site) -> None:
         self.site = site
@@ -84,9 +84,9 @@ class Visitor:
         self.page = context.new_page()
         self.page.set_default_timeout(WAIT_MS)
         self.errors: list[str] = []
-        self.strangers: list[str] = []
+        self.foreign_requests: list[str] = []
         self.may_fail = False
-        """Whether requests may fail: set by a test that takes the server away."""
+        """Whether requests may fail. Tests set it before they make the server unreachable or send invalid requests."""
         self.page.on("console", lambda message: self._on_console(message.type, message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self._on_request(request.url))
@@ -98,32 +98,32 @@ class Visitor:
     def _on_request(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"data", "blob"} and parts.port != self.site.service.port:
-            self.strangers.append(url)
+            self.foreign_requests.append(url)
 
     def go(self, path: str) -> Page:
-        """Open one of the page's addresses."""
+        """Open a path of the page."""
         self.page.goto(self.site.service.url + path)
         return self.page
 
     def probe(self, script: str) -> None:
-        """Replace the page's script by one that also sets `window.__stepline`."""
+        """Replace the page's script with one that also sets `window.__stepline`."""
         self.context.route(
             "**/assets/*.js",
             lambda route: route.fulfill(body=script, content_type="text/javascript"),
         )
 
     def plotted(self) -> Any:
-        """Return what the loss chart is drawn from; for a visitor with a probe."""
+        """Return the points and the zoom of the loss chart. Only a visitor with a probe has them."""
         return json.loads(self.page.evaluate("JSON.stringify(window.__stepline)"))
 
     def wait_for_points(self, count: int) -> None:
-        """Wait until the loss chart says that the run has at least so many points."""
+        """Wait until the loss chart shows that the run has at least `count` points."""
         self.page.wait_for_function(POINTS, arg=count)
 
 
 @pytest.fixture(scope="package")
 def probed_script(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The page's script built from the same sources, with `window.__stepline`."""
+    """The page's script with `window.__stepline`, built from the same sources."""
     build = tmp_path_factory.mktemp("probed")
     subprocess.run([ROOT / "script" / "page", "--probed", build], check=True)
     (script,) = (build / "assets").glob("*.js")
@@ -134,9 +134,9 @@ def probed_script(tmp_path_factory: pytest.TempPathFactory) -> str:
 def visit(
     browser: Browser, site: Site, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Visitor]]:
-    """Open a browser window; at the test's end nothing may have gone wrong in it.
+    """Open browser windows; the test fails if one logs an error or sends a request to another host.
 
-    It shows the published page, except with `probed`, for tests that compare the points of a plot.
+    A window shows the published page. With `probed`, its script exposes the points of the loss chart.
     """
     visitors: list[Visitor] = []
 
@@ -163,4 +163,4 @@ def visit(
     for visitor in visitors:
         visitor.context.close()
     assert [error for visitor in visitors for error in visitor.errors] == []
-    assert [url for visitor in visitors for url in visitor.strangers] == []
+    assert [url for visitor in visitors for url in visitor.foreign_requests] == []

@@ -1,4 +1,4 @@
-"""What can be said of the page without a browser: its weight, its colors, its words, and what its lock file names."""
+"""Checks of the page that need no browser: its size, its colors, its Chinese texts and its lock file."""
 
 import gzip
 import json
@@ -14,20 +14,20 @@ from app.site.page import BUILD_DIR
 
 ROOT = Path(__file__).parent.parent.parent
 WEB = ROOT / "web"
-LARGEST_BYTES = 150_000
-LEAST_CONTRAST = 4.5
+MAX_BYTES = 150_000
+MIN_CONTRAST = 4.5
 
 
-def test_the_whole_page_is_light() -> None:
+def test_the_whole_page_is_small() -> None:
     files = [path for path in BUILD_DIR.glob("**/*") if path.is_file()]
 
-    packed = sum(len(gzip.compress(path.read_bytes(), mtime=0)) for path in files)
+    compressed = sum(len(gzip.compress(path.read_bytes(), mtime=0)) for path in files)
 
     assert {path.suffix for path in files} >= {".html", ".js", ".css"}
-    assert packed < LARGEST_BYTES
+    assert compressed < MAX_BYTES
 
 
-def test_the_build_names_no_other_host() -> None:
+def test_the_build_contains_no_address_of_another_host() -> None:
     text = "".join(path.read_text() for path in BUILD_DIR.glob("**/*.*"))
 
     named = set(re.findall(r"https?://[^/\s\"'`)]+", text)) - {"http://www.w3.org"}  # namespaces
@@ -35,13 +35,13 @@ def test_the_build_names_no_other_host() -> None:
     assert named == set()
 
 
-def test_the_build_has_nothing_that_only_tests_read() -> None:
+def test_the_build_does_not_contain_the_variable_for_tests() -> None:
     (script,) = BUILD_DIR.glob("assets/*.js")
 
     assert "__stepline" not in script.read_text()
 
 
-def test_the_lock_file_pins_everything_and_names_no_host() -> None:
+def test_the_lock_file_pins_every_package_and_names_no_host() -> None:
     text = (WEB / "package-lock.json").read_text()
     packages = json.loads(text)["packages"]
 
@@ -51,7 +51,7 @@ def test_the_lock_file_pins_everything_and_names_no_host() -> None:
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(theme: int) -> None:
+def test_text_has_enough_contrast_with_its_background(theme: int) -> None:
     css = (WEB / "src" / "style" / "base.css").read_text()
     colors = {
         name: pair[theme]
@@ -60,16 +60,16 @@ def test_text_stands_out_from_what_is_behind_it(theme: int) -> None:
         )
     }
     texts = ("ink", "muted", "accent", "good", "warn", "bad", "train", "eval", "rate", "norm")
-    pairs = [(text, ground) for text in texts for ground in ("bg", "card", "sunk")]
+    pairs = [(text, background) for text in texts for background in ("bg", "card", "sunk")]
     pairs += [("on-accent", "accent"), ("bad", "bad-soft"), ("ink", "bad-soft"), ("bg", "ink")]
 
-    weak = {
+    too_low = {
         pair: round(contrast(colors[pair[0]], colors[pair[1]]), 2)
         for pair in pairs
-        if contrast(colors[pair[0]], colors[pair[1]]) < LEAST_CONTRAST
+        if contrast(colors[pair[0]], colors[pair[1]]) < MIN_CONTRAST
     }
 
-    assert weak == {}
+    assert too_low == {}
 
 
 def contrast(one: str, other: str) -> float:
@@ -87,7 +87,7 @@ def luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_every_field_of_a_job_has_its_chinese_words(tmp_path: Path) -> None:
+def test_every_field_of_a_job_has_a_chinese_text(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/unused.db", data_dir=tmp_path)
     schemas = create_app(settings).openapi()["components"]["schemas"]
     text = (WEB / "src" / "texts" / "fields.ts").read_text()

@@ -1,4 +1,4 @@
-"""The filters of the list of jobs: what stands in them is what the list shows."""
+"""The filters of the job list: the list always shows the jobs that match them."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.web.conftest import Site, Visitor
 Visit = Callable[..., Visitor]
 
 
-def test_filters_typed_one_right_after_the_other_both_hold(visit: Visit, site: Site) -> None:
+def test_two_filters_changed_in_quick_succession_both_apply(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/")
     rows = page.locator("table.jobs tbody tr")
@@ -17,7 +17,7 @@ def test_filters_typed_one_right_after_the_other_both_hold(visit: Visit, site: S
 
     page.evaluate(
         """() => {
-          for (const [name, text] of [['Search', 'nobody'], ['Label', 'team:web']]) {
+          for (const [name, text] of [['Search', 'unmatched'], ['Label', 'team:web']]) {
             const field = document.querySelector(`input[aria-label=${name}]`);
             field.value = text;
             field.dispatchEvent(new Event('input', { bubbles: true }));
@@ -26,7 +26,7 @@ def test_filters_typed_one_right_after_the_other_both_hold(visit: Visit, site: S
     )
 
     expect(page.get_by_role("link", name="Clear the filters")).to_be_visible()
-    assert "search=nobody" in page.url
+    assert "search=unmatched" in page.url
     assert "label=team%3Aweb" in page.url
 
     page.get_by_role("link", name="Clear the filters").click()
@@ -36,7 +36,7 @@ def test_filters_typed_one_right_after_the_other_both_hold(visit: Visit, site: S
     expect(page.get_by_label("Label")).to_have_value("")
 
 
-def test_a_label_that_is_none_is_marked_and_does_not_filter(visit: Visit, site: Site) -> None:
+def test_a_malformed_label_is_marked_and_does_not_filter(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/?label=team:web")
     rows, label = page.locator("table.jobs tbody tr"), page.get_by_label("Label")
@@ -56,7 +56,7 @@ def test_a_label_that_is_none_is_marked_and_does_not_filter(visit: Visit, site: 
     expect(label).to_have_value("")
 
 
-def test_a_filter_that_is_refused_is_all_that_is_said(visit: Visit, site: Site) -> None:
+def test_a_rejected_filter_shows_only_its_error(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go("/?status=nope")

@@ -1,4 +1,4 @@
-"""Where the form for a new job shows the problems that the server finds."""
+"""Where the form for a new job shows the problems that the server reports."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.web.conftest import Site, Visitor
 Visit = Callable[..., Visitor]
 
 
-def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site) -> None:
+def test_each_field_shows_only_its_own_current_problem(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go("/new")
@@ -36,10 +36,10 @@ def test_each_field_says_its_own_problem_and_no_old_one(visit: Visit, site: Site
     expect(page.locator("aside").get_by_role("alert")).to_have_count(0)
 
 
-def test_a_message_without_a_list_of_problems_is_shown_whole(visit: Visit, site: Site) -> None:
+def test_a_message_without_a_list_of_problems_is_shown_unchanged(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
-    message = "model: is odd; dataset.eval_size: is odd as well"
+    message = "model: is invalid; dataset.eval_size: is invalid too"
     error = {
         "message": message,
         "type": "invalid_request_error",

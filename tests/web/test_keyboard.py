@@ -1,4 +1,4 @@
-"""A reader without a mouse: what has the focus can be activated, and the frame can be skipped."""
+"""The page without a mouse: the focused element can be activated, and the header can be skipped."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.web.conftest import Site, Visitor
 Visit = Callable[..., Visitor]
 
 
-def test_enter_activates_what_has_the_focus_while_jobs_are_listed(visit: Visit, site: Site) -> None:
+def test_enter_activates_the_focused_element_in_the_job_list(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/")
     expect(page.locator("table.jobs tbody tr")).to_have_count(3)
@@ -21,7 +21,7 @@ def test_enter_activates_what_has_the_focus_while_jobs_are_listed(visit: Visit, 
     expect(failed).to_have_attribute("aria-pressed", "true")
     failed.press("Enter")
     expect(failed).to_have_attribute("aria-pressed", "false")
-    page.keyboard.press("j")  # marks the first row, which is not the one that has the focus
+    page.keyboard.press("j")  # marks the first row, not the one that will have the focus
     page.locator("table.jobs").get_by_role("link", name="finished").focus()
 
     page.keyboard.press("Enter")
@@ -29,7 +29,7 @@ def test_enter_activates_what_has_the_focus_while_jobs_are_listed(visit: Visit, 
     page.wait_for_url(f"**/jobs/{site.finished}")
 
 
-def test_the_frame_can_be_skipped(visit: Visit, site: Site) -> None:
+def test_the_header_can_be_skipped(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/")
     expect(page.locator("table.jobs tbody tr")).to_have_count(3)

@@ -1,4 +1,4 @@
-"""The job page over a job of very many steps: all of it thinned at once, any part of it in detail."""
+"""The page of a job with very many steps: it shows the whole run thinned, and any range in full detail."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,12 +27,12 @@ INK = """() => {
   const rows = [...Array(height).keys()];
   return [...Array(width).keys()].map(x => rows.filter(y => isInk(x, y)).length);
 }"""
-"""How many pixels of each of the plot's columns have the color of evaluations: more red than blue."""
+"""Counts, in each pixel column of the plot, the pixels in the color of evaluations: more red than blue."""
 
 
 @pytest.fixture(scope="module")
 def large(site: Site) -> Iterator[str]:
-    """A job that has ended, whose history came by HTTP sync, as from a worker."""
+    """An ended job with a history that was uploaded by HTTP syncs, as a worker would."""
     player = Player(site.service.client)
     job = player.submit(queue="large")
     claim = player.claim(worker_id="large", queue="large")
@@ -45,24 +45,24 @@ def large(site: Site) -> Iterator[str]:
 
 
 def finish(player: Player, claim: Claim, steps: int) -> None:
-    """End a job that has a record for each of so many steps."""
-    failure = {"reason": "loss_not_finite", "detail": "a test's end", "step": steps}
+    """End a job that has one record for each of its `steps` steps."""
+    failure = {"reason": "loss_not_finite", "detail": "ended by the test", "step": steps}
     ended = player.finish(claim, "failed", last_seq=steps, step=steps, failure=failure)
     assert ended.is_success, ended.text
 
 
 def delete(site: Site, job: str) -> None:
-    """Leave the list of jobs to other tests as it was."""
+    """Delete the job, so that other tests find the job list unchanged."""
     assert site.service.client.delete(f"/v1/jobs/{job}").is_success
 
 
 def loss_at(step: int) -> float:
-    """Return a loss that goes up and down, with one spike among all."""
+    """Return a loss that goes up and down, with a single spike."""
     return SPIKE if step == SPIKE_AT else 2 + (step * 7919 % 1000) / 1000
 
 
 def drag(page: Page, start: float, end: float) -> None:
-    """Drag over a part of the loss's plot, in shares of its width."""
+    """Drag over the loss plot; `start` and `end` are fractions of its width."""
     box = page.locator(".charts .u-over").first.bounding_box()
     assert box is not None
     y = box["y"] + box["height"] / 2
@@ -72,7 +72,7 @@ def drag(page: Page, start: float, end: float) -> None:
     page.mouse.up()
 
 
-def test_zooming_fetches_detail_and_the_whole_comes_back(
+def test_zooming_loads_full_detail_and_a_double_click_restores_the_whole_run(
     visit: Visit, site: Site, large: str
 ) -> None:
     visitor = visit(probed=True)
@@ -84,7 +84,7 @@ def test_zooming_fetches_detail_and_the_whole_comes_back(
     assert whole["value"][whole["step"].index(SPIKE_AT)] == SPIKE
     assert sum(value is not None and value >= SPIKE for value in whole["value"]) == 1
 
-    with page.expect_response(lambda answer: "from_step=" in answer.url) as fetched:
+    with page.expect_response(lambda response: "from_step=" in response.url) as fetched:
         drag(page, 0.655, 0.675)
     detail: Any = fetched.value.json()["series"]["loss"]
 
@@ -105,7 +105,7 @@ def test_zooming_fetches_detail_and_the_whole_comes_back(
     assert visitor.plotted()["series"]["loss"] == whole
 
 
-def test_many_evaluations_are_a_line_and_a_few_of_them_dots(visit: Visit, site: Site) -> None:
+def test_many_evaluations_are_drawn_as_a_line_and_a_few_as_dots(visit: Visit, site: Site) -> None:
     player = Player(site.service.client)
     job = player.submit(queue="evaluations")
     claim = player.claim(worker_id="evaluations", queue="evaluations")
@@ -118,10 +118,10 @@ def test_many_evaluations_are_a_line_and_a_few_of_them_dots(visit: Visit, site: 
     page.wait_for_function("() => window.__stepline?.series.eval_loss?.step.length === 1000")
 
     page.wait_for_function(f"() => ({INK})().filter(Boolean).length > {EVALUATIONS}")
-    of_a_line = max(page.evaluate(INK))
+    line_height = max(page.evaluate(INK))
 
     page.goto(f"{page.url}?from=100&to=120")
 
     page.locator(".charts canvas").first.wait_for()
-    page.wait_for_function(f"() => Math.max(...({INK})()) >= {of_a_line} + 2")
+    page.wait_for_function(f"() => Math.max(...({INK})()) >= {line_height} + 2")
     delete(site, job)

@@ -1,4 +1,4 @@
-"""The job page over a job in training: it grows, and nothing that can go wrong on the way makes a hole in it."""
+"""The page of a job in training: its curve grows, and has no gaps after a lost connection, a restart or a killed process."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ Visit = Callable[..., Visitor]
 
 
 def assert_equal_to_the_api(visitor: Visitor, site: Site) -> Any:
-    """Compare every point that is plotted, and see that none up to now is missing; return what is plotted."""
+    """Check that the plot has every point so far and that all equal the API's; return the plotted data."""
     points = site.service.losses(site.running)
     visitor.wait_for_points(len(points))
     plotted = visitor.plotted()
@@ -54,7 +54,7 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
     page.wait_for_function("/^\\d+% · \\d+\\.\\d+ · running$/.test(document.title)")
 
 
-def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
+def test_the_page_polls_if_the_stream_is_unavailable(visit: Visit, site: Site) -> None:
     visitor = visit(probed=True)
     visitor.may_fail = True
     visitor.page.route("**/stream*", lambda route: route.abort())
@@ -67,7 +67,7 @@ def test_without_the_stream_the_page_polls(visit: Visit, site: Site) -> None:
     assert_equal_to_the_api(visitor, site)
 
 
-def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Site) -> None:
+def test_the_view_is_in_the_url_and_survives_a_reload(visit: Visit, site: Site) -> None:
     visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(12)
@@ -98,7 +98,7 @@ def test_the_view_is_in_the_address_and_outlives_a_reload(visit: Visit, site: Si
     assert "from=" not in page.url
 
 
-def test_a_restart_of_the_api_leaves_the_page_whole(visit: Visit, site: Site) -> None:
+def test_the_page_recovers_from_a_restart_of_the_api(visit: Visit, site: Site) -> None:
     visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(10)
@@ -117,14 +117,14 @@ def test_a_restart_of_the_api_leaves_the_page_whole(visit: Visit, site: Site) ->
     assert_equal_to_the_api(visitor, site)
 
 
-def test_a_lost_connection_leaves_the_page_whole(visit: Visit, site: Site) -> None:
+def test_the_page_recovers_from_a_lost_connection(visit: Visit, site: Site) -> None:
     visitor = visit(locale="zh-CN", probed=True)
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(10)
     visitor.may_fail = True
 
     visitor.context.set_offline(True)
-    # An open stream does not notice; the next look does.
+    # The open stream does not notice it, but the next request does.
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator(".away")).to_contain_text("无法连接服务器")
     held = len(visitor.plotted()["series"]["loss"]["step"])
@@ -135,26 +135,28 @@ def test_a_lost_connection_leaves_the_page_whole(visit: Visit, site: Site) -> No
     assert_equal_to_the_api(visitor, site)
 
 
-def test_a_killed_training_that_resumes_makes_one_clean_line(visit: Visit, site: Site) -> None:
+def test_a_killed_training_process_that_resumes_leaves_one_continuous_line(
+    visit: Visit, site: Site
+) -> None:
     service = site.service
     visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{site.running}")
-    killed_at = _step_beyond_a_checkpoint(service, site.running)
+    killed_at = _step_past_a_checkpoint(service, site.running)
     visitor.wait_for_points(killed_at)
     attempt = service.job(site.running)["attempt"]
 
     for process in service.trainers():
         os.kill(process, signal.SIGKILL)
 
-    def has_gone_on(_: Any) -> bool:
+    def has_resumed(_: Any) -> bool:
         newest = service.losses(site.running)[-1]
         return bool(newest["attempt"] > attempt and newest["step"] > killed_at + 10)
 
-    service.wait_for_job(site.running, has_gone_on, 90)
+    service.wait_for_job(site.running, has_resumed, 90)
     plotted = assert_equal_to_the_api(visitor, site)
     steps = plotted["series"]["loss"]["step"]
     assert steps == list(range(1, len(steps) + 1))
-    assert plotted["ghosts"], "the rewound points are not shown"
+    assert plotted["ghosts"], "the rewound points are missing"
     assert plotted["ghosts"][-1]["step"][-1] >= killed_at
     expect(page.locator(".readout")).to_contain_text("rewound")
     page.reload()
@@ -162,18 +164,20 @@ def test_a_killed_training_that_resumes_makes_one_clean_line(visit: Visit, site:
     assert assert_equal_to_the_api(visitor, site)["ghosts"] != []
 
 
-def _step_beyond_a_checkpoint(service: Service, job_id: str) -> int:
-    """Wait until a checkpoint and some steps beyond it are there; return the step."""
+def _step_past_a_checkpoint(service: Service, job_id: str) -> int:
+    """Wait for a checkpoint and at least five steps after it; return the current step."""
 
-    def is_there(job: Any) -> bool:
+    def is_past_checkpoint(job: Any) -> bool:
         events = service.get(f"/v1/jobs/{job_id}/events", limit=1000)["data"]
-        kept = [event["data"]["step"] for event in events if event["code"] == "checkpoint"]
-        return bool(kept) and job["progress"]["step"] % 40 in range(5, 30)
+        saved = [event["data"]["step"] for event in events if event["code"] == "checkpoint"]
+        return bool(saved) and job["progress"]["step"] % 40 in range(5, 30)
 
-    return int(service.wait_for_job(job_id, is_there)["progress"]["step"])
+    return int(service.wait_for_job(job_id, is_past_checkpoint)["progress"]["step"])
 
 
-def test_a_job_that_ends_while_it_is_watched_shows_its_report(visit: Visit, site: Site) -> None:
+def test_the_page_of_a_job_shows_its_report_as_soon_as_the_job_has_succeeded(
+    visit: Visit, site: Site
+) -> None:
     player = Player(cast("TestClient", site.service.client))
     job = player.submit(queue="watched", name="watched")
     page = visit().go(f"/jobs/{job}")

@@ -1,4 +1,4 @@
-"""The list of jobs among more of them than one search looks through."""
+"""The job list with more jobs than one search covers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
 COPIES = 21_000
-"""More than the page searches by itself: 20 requests of 1,000 jobs."""
+"""More than the page searches automatically: 20 requests of 1,000 jobs."""
 COPY = """
 WITH RECURSIVE counted(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM counted WHERE n <= :copies)
 INSERT INTO jobs ({columns}) SELECT {values} FROM jobs, counted WHERE number = 1
@@ -27,7 +27,7 @@ CHANGED = {
 
 @pytest.fixture(scope="module")
 def many(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server over one job and its copies, all of which wait."""
+    """A server with one queued job and its copies."""
     service = Service(tmp_path_factory.mktemp("many"))
     try:
         service.start_broker()
@@ -50,20 +50,22 @@ def many(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]
         service.__exit__()
 
 
-def test_a_search_goes_on_to_older_jobs_and_says_how_far_it_came(visit: Visit, many: Site) -> None:
+def test_a_search_shows_its_progress_and_can_continue_with_older_jobs(
+    visit: Visit, many: Site
+) -> None:
     visitor = visit()
     visitor.site = many
     page = visitor.go("/?search=needle")
 
-    expect(page.locator("main")).to_contain_text("20,000 jobs searched; older jobs remain.")
+    expect(page.locator("main")).to_contain_text("Searched 20,000 jobs so far.")
     page.get_by_role("button", name="Search older jobs").click()
 
     expect(page.get_by_role("link", name="the needle")).to_be_visible()
-    expect(page.locator("main")).not_to_contain_text("older jobs remain")
+    expect(page.locator("main")).not_to_contain_text("jobs so far")
     assert "cursor=" in page.url
 
 
-def test_a_place_beyond_the_thousandth_is_only_that(visit: Visit, many: Site) -> None:
+def test_a_queue_position_above_1000_is_shown_as_such(visit: Visit, many: Site) -> None:
     visitor = visit(locale="zh-CN")
     visitor.site = many
     page = visitor.go("/")

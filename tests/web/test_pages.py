@@ -1,4 +1,4 @@
-"""Each page as its readers meet it: whole, quiet, named, in both languages and themes, on a phone and by keyboard."""
+"""Every page: its content, no errors, accessible names, both languages and themes, a phone's width and the keyboard."""
 
 import json
 import re
@@ -21,11 +21,11 @@ UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select
     return !name.trim();
   })
   .map(element => element.outerHTML.slice(0, 200))"""
-"""Controls without a name for those who cannot see them."""
+"""Finds controls without an accessible name."""
 
 
-def shown(page: Page) -> None:
-    """Wait until a page shows what it is about."""
+def wait_for_heading(page: Page) -> None:
+    """Wait until a page shows its heading."""
     page.wait_for_load_state("load")
     expect(page.locator("h1").first).to_be_visible()
 
@@ -33,13 +33,13 @@ def shown(page: Page) -> None:
 @pytest.mark.parametrize(
     ("width", "locale", "theme"), [(1280, "en-US", "dark"), (360, "zh-CN", "light")]
 )
-def test_every_page_is_quiet_named_and_fits(
+def test_every_page_fits_and_has_no_errors_and_no_unnamed_controls(
     visit: Visit, site: Site, width: int, locale: str, theme: str
 ) -> None:
     visitor = visit(width=width, locale=locale, theme=theme)
     for path in site.paths:
         page = visitor.go(path)
-        shown(page)
+        wait_for_heading(page)
         assert page.evaluate("document.documentElement.lang") == (
             "zh-CN" if locale == "zh-CN" else "en"
         )
@@ -48,12 +48,12 @@ def test_every_page_is_quiet_named_and_fits(
         assert too_wide <= 0, path
         assert page.evaluate("document.querySelectorAll('h1').length") == 1, path
     chinese = re.compile(r"[\u4e00-\u9fff]")
-    # The button that switches is named in the other language.
+    # The button that switches the language is labelled in the other language.
     page.locator("header.top button").first.evaluate("button => button.remove()")
     assert bool(chinese.search(page.locator("header.top").inner_text())) == (locale == "zh-CN")
 
 
-def test_the_list_finds_and_filters_and_its_view_is_in_the_address(
+def test_the_job_list_searches_and_filters_and_keeps_both_in_the_url(
     visit: Visit, site: Site
 ) -> None:
     visitor = visit()
@@ -71,14 +71,14 @@ def test_the_list_finds_and_filters_and_its_view_is_in_the_address(
     expect(rows).to_have_count(3)
     page.get_by_role("button", name="failed").click()
     expect(rows).to_have_count(1)
-    expect(rows).to_contain_text("nobody/nothing")
+    expect(rows).to_contain_text("missing/model")
     page.get_by_role("button", name="failed").click()
     page.get_by_label("Label").fill("team:web")
     expect(rows).to_have_count(1)
     expect(rows.locator("polyline")).to_have_count(1)
 
 
-def test_the_keyboard_is_enough(visit: Visit, site: Site) -> None:
+def test_the_page_can_be_used_with_the_keyboard_alone(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/")
     expect(page.locator("table.jobs tbody tr")).to_have_count(3)
@@ -106,7 +106,7 @@ def test_the_keyboard_is_enough(visit: Visit, site: Site) -> None:
     expect(page.locator("table.jobs")).to_be_visible()
 
 
-def test_a_failed_job_says_why_and_what_to_do(visit: Visit, site: Site) -> None:
+def test_a_failed_job_shows_the_reason_and_the_fix(visit: Visit, site: Site) -> None:
     error = site.service.job(site.failed)["error"]
     visitor = visit()
     page = visitor.go(f"/jobs/{site.failed}")
@@ -127,7 +127,7 @@ def test_a_failed_job_says_why_and_what_to_do(visit: Visit, site: Site) -> None:
     expect(failure).to_contain_text(chinese["hint"])
 
 
-def test_a_finished_job_shows_its_report_and_gives_its_adapter(
+def test_a_finished_job_shows_its_report_and_offers_its_adapter_for_download(
     visit: Visit, site: Site, tmp_path: Path
 ) -> None:
     visitor = visit(permissions=["clipboard-read", "clipboard-write"])
@@ -158,7 +158,7 @@ def test_a_finished_job_shows_its_report_and_gives_its_adapter(
     assert again["spec"] == site.service.job(site.finished)["spec"]
 
 
-def test_the_comparison_shows_only_what_differs(visit: Visit, site: Site) -> None:
+def test_the_comparison_shows_only_settings_that_differ(visit: Visit, site: Site) -> None:
     visitor = visit()
     page = visitor.go("/")
     page.get_by_label("Select running for comparison").check()
@@ -173,9 +173,11 @@ def test_the_comparison_shows_only_what_differs(visit: Visit, site: Site) -> Non
     assert f"baseline={site.finished}" in page.url
 
 
-def test_the_form_says_what_is_wrong_at_its_field_and_submits(visit: Visit, site: Site) -> None:
+def test_the_form_shows_each_problem_at_its_field_and_submits_the_job(
+    visit: Visit, site: Site
+) -> None:
     visitor = visit()
-    # A refused dry run is an answer, but Chromium writes every 400 to the console.
+    # A rejected dry run is expected, but Chromium logs every 400 to the console.
     visitor.may_fail = True
     page = visitor.go("/new")
     rate = page.locator("#field-training-learning_rate")
@@ -192,7 +194,7 @@ def test_the_form_says_what_is_wrong_at_its_field_and_submits(visit: Visit, site
         {"name": "r.jsonl", "mimeType": "application/jsonl", "buffer": tiny_rows(40).encode()}
     )
     expect(page.get_by_role("status").filter(has_text="40 rows")).to_be_visible()
-    # Only the server knows what a model's name may be.
+    # Only the server checks the model's name.
     expect(page.locator("#field-model")).to_have_attribute("aria-invalid", "true")
     page.locator("#field-model").fill("tiny-qwen2")
     page.locator("#field-training-max_length").fill("128")
@@ -200,7 +202,9 @@ def test_the_form_says_what_is_wrong_at_its_field_and_submits(visit: Visit, site
     page.reload()
     expect(page.locator("#field-name")).to_have_value("from the form")
     expect(page.locator(".fresh")).to_contain_text("3 steps over 39 rows, 1 held out")
-    told = json.loads((page.locator("aside pre").text_content() or "").split("-d '")[1][:-1])
+    request_body = json.loads(
+        (page.locator("aside pre").text_content() or "").split("-d '")[1][:-1]
+    )
 
     page.get_by_role("button", name="Submit").click()
     page.wait_for_url("**/jobs/job_*")
@@ -208,10 +212,10 @@ def test_the_form_says_what_is_wrong_at_its_field_and_submits(visit: Visit, site
     job = site.service.job(page.url.rsplit("/", 1)[1])
     assert job["name"] == "from the form"
     assert job["spec"]["training"]["learning_rate"] == 1e-3
-    assert told["training"] == {"learning_rate": 1e-3, "max_length": 128}
-    assert told["dataset"] == {"train": job["spec"]["dataset"]["train"]}
+    assert request_body["training"] == {"learning_rate": 1e-3, "max_length": 128}
+    assert request_body["dataset"] == {"train": job["spec"]["dataset"]["train"]}
 
-    # Its life by buttons: pause, resume, cancel, clone, delete. Each asks back.
+    # Use the buttons: pause, resume, cancel, clone and delete. All but clone ask for confirmation.
     for name, status in (("Pause", "paused"), ("Resume", "queued"), ("Cancel", "cancelled")):
         page.get_by_role("button", name=name).first.click()
         page.get_by_role("dialog").get_by_role("button", name=name).click()
@@ -227,16 +231,16 @@ def test_the_form_says_what_is_wrong_at_its_field_and_submits(visit: Visit, site
     assert site.service.client.get(f"/v1/jobs/{job['id']}").status_code == 404
 
 
-@pytest.mark.parametrize("job", ["job_nobody", "%E0%A4%A"])
-def test_a_job_that_is_not_there_is_said_to_be_so(visit: Visit, site: Site, job: str) -> None:
+@pytest.mark.parametrize("job", ["job_missing", "%E0%A4%A"])
+def test_a_missing_job_is_reported(visit: Visit, site: Site, job: str) -> None:
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go(f"/jobs/{job}")
 
-    expect(page.locator("main")).to_contain_text(f"There is no job {job}")
+    expect(page.locator("main")).to_contain_text(f"Job {job} does not exist")
 
 
-def test_no_figure_of_a_job_is_cut_off(visit: Visit, site: Site) -> None:
+def test_no_figure_of_a_job_is_truncated(visit: Visit, site: Site) -> None:
     visitor = visit(width=812)  # where tiles are narrowest
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(12)

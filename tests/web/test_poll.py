@@ -1,4 +1,4 @@
-"""The one-file client of examples/ in a browser: it follows a job that trains, and says when one has ended."""
+"""The single-file client in examples/ in a browser: it follows a running job, and shows when a job has ended."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.web.conftest import Site, Visitor
 Visit = Callable[..., Visitor]
 
 
-def test_the_client_that_polls_draws_a_loss_that_grows(visit: Visit, site: Site) -> None:
+def test_the_polling_client_extends_the_loss_curve(visit: Visit, site: Site) -> None:
     page = visit().go(f"/examples/poll.html?job={site.running}")
     expect(page.get_by_role("status")).to_have_text(
         re.compile(r"^running, step \d+, loss \d+\.\d{4}$")
@@ -24,7 +24,7 @@ def test_the_client_that_polls_draws_a_loss_that_grows(visit: Visit, site: Site)
     expect(page.get_by_label("Job")).to_have_value(site.running)
 
 
-def test_the_client_that_polls_says_that_a_job_has_ended(visit: Visit, site: Site) -> None:
+def test_the_polling_client_shows_that_a_job_has_ended(visit: Visit, site: Site) -> None:
     last = site.service.losses(site.finished)[-1]
     page = visit().go("/examples/poll.html")
 

@@ -1,4 +1,4 @@
-"""What the page says of a job that has no step yet: the rows of its phase, on the job's page, in the list, in both languages."""
+"""The row progress of a phase, on the job's page and in the list, in both languages; and the evaluation cost in the form."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ Visit = Callable[..., Visitor]
 
 
 class Played:
-    """A job whose worker this test plays, on a queue of its own."""
+    """A job in its own queue; the test acts as its worker."""
 
     def __init__(self, site: Site) -> None:
         self.player = Player(cast("TestClient", site.service.client))
@@ -28,17 +28,17 @@ class Played:
         self.claim: Claim = self.player.claim(queue="played", worker_id="played")
         self.seq = 0
         self._ended = threading.Event()
-        self._beating = threading.Thread(target=self._beat)
-        self._beating.start()
+        self._heartbeat = threading.Thread(target=self._send_syncs)
+        self._heartbeat.start()
 
     def end(self) -> None:
         self._ended.set()
-        self._beating.join()
+        self._heartbeat.join()
         self.player.finish(self.claim, "cancelled", self.seq)
         assert self.player.client.delete(f"/v1/jobs/{self.job}").status_code == 200
 
-    def _beat(self) -> None:
-        """Keep the lease, which is short here, however long a browser takes."""
+    def _send_syncs(self) -> None:
+        """Keep renewing the lease, which is short here, because the browser may be slow."""
         while not self._ended.wait(1):
             self.player.send_sync(self.claim)
 
@@ -56,53 +56,57 @@ class Played:
 
 @pytest.fixture
 def played(site: Site) -> Iterator[Played]:
-    """The job; asked for before `visit`, so that it is deleted after the last look at it."""
+    """The job. Tests request it before `visit`, so that it is deleted after the browser window is closed."""
     played = Played(site)
     yield played
     played.end()
 
 
-def test_the_job_says_how_far_its_base_evaluation_is(played: Played, visit: Visit) -> None:
+def test_the_job_page_shows_the_progress_of_the_base_evaluation(
+    played: Played, visit: Visit
+) -> None:
     played.enter(Phase.EVALUATING)
     played.count(Phase.EVALUATING, 340, 2000, 363)
     page = visit().go(f"/jobs/{played.job}")
     line = page.locator(".rows-done")
-    expect(line).to_have_text("Evaluating the base model: 340 of 2,000 rows (17 %), 6m 3s left")
+    expect(line).to_have_text("Evaluating the base model: 340 of 2,000 rows (17%), 6m 3s left")
     expect(page.locator(".tiles")).to_contain_text("6m 3s in this phase")
     page.wait_for_function("document.title === 'evaluating 17% · counting'")
     box = page.locator(".tiles").bounding_box()
 
     played.count(Phase.EVALUATING, 1000, 2000, 180)
-    expect(line).to_contain_text("1,000 of 2,000 rows (50 %), 3m 0s left")
+    expect(line).to_contain_text("1,000 of 2,000 rows (50%), 3m 0s left")
 
     played.enter(Phase.TRAINING)
     expect(line).not_to_contain_text("rows")
-    assert page.locator(".tiles").bounding_box() == box, "what is below has moved"
+    assert page.locator(".tiles").bounding_box() == box, "the layout has shifted"
 
     played.enter(Phase.EVALUATING, 500)
     played.count(Phase.EVALUATING, 0, 2000, None)
-    expect(line).to_contain_text("2,000 rows (0 %)")
+    expect(line).to_contain_text("2,000 rows (0%)")
     expect(line).not_to_contain_text("left")
 
 
-def test_the_list_says_it_as_well_and_both_in_chinese(played: Played, visit: Visit) -> None:
+def test_the_list_shows_row_progress_too_and_both_are_in_chinese(
+    played: Played, visit: Visit
+) -> None:
     played.enter(Phase.TOKENIZING)
     played.count(Phase.TOKENIZING, 3000, 9000, 61)
     row = visit(locale="zh-CN").go("/").locator("table.jobs tbody tr").first
     expect(row).to_contain_text("分词")
-    expect(row).to_contain_text("3,000 / 9,000 行")
+    expect(row).to_contain_text("3,000 / 9,000 条")
     expect(row).to_contain_text("本阶段剩余 1 分 1 秒")
     page = visit(locale="zh-CN", width=360).go(f"/jobs/{played.job}")
     expect(page.locator(".rows-done")).to_have_text(
-        "正在分词：3,000 / 9,000 行（33%），剩余 1 分 1 秒"
+        "正在分词：3,000 / 9,000 条（33%），剩余 1 分 1 秒"
     )
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
-def test_the_form_says_what_evaluation_will_cost(visit: Visit, site: Site) -> None:
+def test_the_form_shows_the_cost_of_evaluation(visit: Visit, site: Site) -> None:
     page = visit().go(f"/new?from={site.finished}")
 
     # 32 training rows in one epoch, 8 held out, evaluated before and after.
     expect(page.locator("aside")).to_contain_text(
-        "Evaluation: 2 times 8 rows, 16 of 48 row passes (33 %)."
+        "Evaluation: 2 × 8 rows, 33% of all rows processed (16 of 48)."
     )

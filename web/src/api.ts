@@ -1,4 +1,4 @@
-// All requests to the API. Records whether the server can be reached, and since when it cannot.
+// Sends all requests to the API, and records whether the server is reachable.
 import { signal } from "@preact/signals";
 import { language } from "./preferences";
 import type { components } from "./schema";
@@ -24,37 +24,37 @@ export interface List<Item> {
   cursor: string | null;
 }
 
-/** When the server last answered, and since when it cannot be reached (null: it can). */
-export const lastAnswerAt = signal(Date.now());
-export const awaySince = signal<number | null>(null);
+/** When the server last responded, and since when it has been unreachable (null if it is reachable). */
+export const lastResponseAt = signal(Date.now());
+export const unreachableSince = signal<number | null>(null);
 
-const PATIENCE_MS = 20_000;
-const AGAIN_MS = 1000;
+const TIMEOUT_MS = 20_000;
+const RETRY_MS = 1000;
 
-/** A request that the server rejected, as its error body says. */
-export class Refused extends Error {
+/** The server rejected a request; the fields come from the error body. */
+export class ApiError extends Error {
   constructor(
     readonly status: number,
     readonly code: string,
     message: string,
     readonly param: string | null = null,
     readonly hint: string | null = null,
-    /** Every problem of the request, if the server lists them. */
+    /** Every problem in the request, if the server lists them. */
     readonly errors: FieldError[] = [],
   ) {
     super(message);
   }
 }
 
-/** The server, or its database or storage, cannot be reached. */
-export class Away extends Error {}
+/** The server, its database or its storage is unreachable. */
+export class Unreachable extends Error {}
 
 interface Options {
   body?: unknown;
   form?: FormData;
   accept?: string;
   headers?: Record<string, string>;
-  patience?: number;
+  timeoutMs?: number;
 }
 
 async function send(method: string, path: string, options: Options): Promise<Response> {
@@ -66,30 +66,37 @@ async function send(method: string, path: string, options: Options): Promise<Res
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
-  if (!options.form) init.signal = AbortSignal.timeout(options.patience ?? PATIENCE_MS);
+  if (!options.form) init.signal = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
-    awaySince.value ??= Date.now();
-    throw new Away(String(error));
+    unreachableSince.value ??= Date.now();
+    throw new Unreachable(String(error));
   }
   if (response.status === 502 || response.status === 503 || response.status === 504) {
-    awaySince.value ??= Date.now();
-    throw new Away(`${response.status}`);
+    unreachableSince.value ??= Date.now();
+    throw new Unreachable(`${response.status}`);
   }
-  lastAnswerAt.value = Date.now();
-  awaySince.value = null;
-  if (!response.ok) throw await refusal(response);
+  lastResponseAt.value = Date.now();
+  unreachableSince.value = null;
+  if (!response.ok) throw await rejection(response);
   return response;
 }
 
-async function refusal(response: Response): Promise<Refused> {
+async function rejection(response: Response): Promise<ApiError> {
   try {
     const { error } = parse<{ error: Problem }>(await response.text());
-    return new Refused(response.status, error.code, error.message, error.param, error.hint ?? null, error.errors ?? []);
+    return new ApiError(
+      response.status,
+      error.code,
+      error.message,
+      error.param,
+      error.hint ?? null,
+      error.errors ?? [],
+    );
   } catch {
-    return new Refused(response.status, "", `HTTP ${response.status}`);
+    return new ApiError(response.status, "", `HTTP ${response.status}`);
   }
 }
 
@@ -100,15 +107,15 @@ export async function call<T>(method: string, path: string, options: Options = {
 
 export const get = <T>(path: string): Promise<T> => call<T>("GET", path);
 
-/** Get what a page cannot be shown without; retries until the server can be reached. */
-export async function getPatiently<T>(path: string): Promise<T> {
+/** Send a GET request that the page depends on; retry until the server is reachable. */
+export async function getWithRetries<T>(path: string): Promise<T> {
   for (;;) {
     try {
       return await get<T>(path);
     } catch (error) {
-      if (error instanceof Refused) throw error;
+      if (error instanceof ApiError) throw error;
     }
-    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    await new Promise((done) => setTimeout(done, RETRY_MS));
   }
 }
 
@@ -116,7 +123,7 @@ export async function getText(path: string): Promise<string> {
   return (await send("GET", path, { accept: "text/plain" })).text();
 }
 
-/** Build a path with a query; null, undefined and empty values are left out, lists repeat their name. */
+/** Build a path with a query. Null, undefined and empty values are omitted; a list repeats its name. */
 export function withQuery(path: string, query: Record<string, string | number | string[] | null | undefined>): string {
   const parts = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

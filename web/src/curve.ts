@@ -1,5 +1,5 @@
-// What a job's plot holds: series of (step, value), clean over all attempts. Pure data, so that a test can compare it
-// with the API's answer. A rewind moves the points beyond it into a ghost.
+// The data of a job's plot: series of (step, value) merged over all attempts. It is plain data, so a test can compare it with
+// the API's response. A rewind moves the later points into a ghost.
 
 export type Value = number | null; // null: not finite
 
@@ -13,7 +13,7 @@ export class Series {
     return this.step.length;
   }
 
-  /** Add a point in its place; it replaces a point at the same step. */
+  /** Insert a point in step order; it replaces any point at the same step. */
   add(step: number, value: Value): void {
     let at = this.length;
     while (at > 0 && this.step[at - 1]! > step) at -= 1;
@@ -25,7 +25,7 @@ export class Series {
     this.value.splice(at, 0, value);
   }
 
-  /** Drop the points beyond a step and return them. */
+  /** Remove the points after a step and return them. */
   cut(step: number): Series {
     let at = this.length;
     while (at > 0 && this.step[at - 1]! > step) at -= 1;
@@ -44,7 +44,7 @@ export class Series {
     return found;
   }
 
-  /** The points from one step to another, both included. */
+  /** Return the points from one step to another, both included. */
   between(from: number, to: number): Series {
     const first = this.step.findIndex((step) => step >= from);
     if (first < 0) return new Series();
@@ -57,7 +57,7 @@ export class Series {
 export class Curve {
   readonly series = new Map<string, Series>();
   readonly ghosts: Series[] = [];
-  /** Points of the loss on the server; the curve may hold fewer. */
+  /** Number of loss points on the server; the curve may have fewer. */
   total = 0;
 
   of(name: string): Series {
@@ -70,19 +70,19 @@ export class Curve {
     this.series.set(name, new Series(step, value));
   }
 
-  /** Drop every point beyond a step; the losses stay as a ghost. */
+  /** Remove every point after a step; keep the loss points as a ghost. */
   rewind(toStep: number): void {
     for (const [name, series] of this.series) {
-      const gone = series.cut(toStep);
-      if (name === "loss" && gone.length) {
-        this.ghosts.push(gone);
-        this.total -= gone.length;
+      const removed = series.cut(toStep);
+      if (name === "loss" && removed.length) {
+        this.ghosts.push(removed);
+        this.total -= removed.length;
       }
     }
   }
 }
 
-/** Exponential moving average without the pull towards 0 at the start; weight 0 is the series itself. */
+/** Return the exponential moving average, corrected for its bias towards 0 at the start. Weight 0 returns the series itself. */
 export function smooth(series: Series, weight: number): Series {
   if (weight <= 0) return series;
   let sum = 0;

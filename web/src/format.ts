@@ -1,16 +1,16 @@
-// Numbers, times and sizes as text in the page's language.
+// Formats numbers, times and sizes in the page's language.
 import { language } from "./preferences";
 
 export const NONE = "—";
 
-/** A loss or another figure around 1: four decimals, more digits when it is tiny. */
+/** Format a loss or a similar number with four decimals; use exponential notation if it is tiny. */
 export function figure(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
   if (value !== 0 && Math.abs(value) < 10 ** -digits * 10) return value.toExponential(2);
   return value.toFixed(Math.abs(value) >= 1000 ? 1 : digits);
 }
 
-/** A learning rate: 2e-4 rather than 0.0002. */
+/** Format a learning rate: 2e-4 rather than 0.0002. */
 export function rate(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
   return value === 0 ? "0" : value.toExponential(digits - 1).replace(/\.?0+e/, "e");
@@ -60,14 +60,14 @@ export function bytes(value: number | null | undefined): string {
   return `${unit === 0 ? size : size.toFixed(size < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
-/** A step in little space. */
+/** Abbreviate a step number: 12.5k, 1.2M. */
 export function shortStep(step: number): string {
   const size = Math.abs(step);
   if (size >= 1_000_000) return `${+(step / 1_000_000).toFixed(2)}M`;
   return size >= 10_000 ? `${+(step / 1000).toFixed(1)}k` : String(step);
 }
 
-/** Bytes at a mark of an axis. */
+/** Format bytes for an axis tick, without trailing zeros. */
 export function roundBytes(value: number): string {
   return bytes(value).replace(/\.0+ /, " ");
 }

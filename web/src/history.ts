@@ -1,9 +1,9 @@
-// Reads a job's history from the API into a Curve: the whole run thinned, a range in full detail, or what is new since
-// a cursor.
+// Reads a job's history from the API into a Curve: the whole run thinned, a range in full detail, or the points after a
+// cursor.
 import { get, withQuery } from "./api";
 import { Curve, Series, type Value } from "./curve";
 
-/** Points of one series that a plot is drawn from. */
+/** Maximum number of points per series in a plot. */
 export const MAX_POINTS = 2000;
 
 export interface Range {
@@ -17,7 +17,7 @@ export interface Columns {
   points?: number;
 }
 
-interface Answer {
+interface MetricsResponse {
   names: string[];
   series: Record<string, Columns>;
   ghosts: { attempt: number; series: Record<string, Columns> }[] | null;
@@ -27,10 +27,10 @@ interface Answer {
   poll_after_seconds: number | null;
 }
 
-const metrics = (id: string, query: Parameters<typeof withQuery>[1]): Promise<Answer> =>
-  get<Answer>(withQuery(`/v1/jobs/${id}/metrics`, query));
+const metrics = (id: string, query: Parameters<typeof withQuery>[1]): Promise<MetricsResponse> =>
+  get<MetricsResponse>(withQuery(`/v1/jobs/${id}/metrics`, query));
 
-/** Read the run, or a range of its steps, into a new curve; returns the cursor to continue from. */
+/** Read the run, or a range of its steps, into a new curve; also return the cursor to continue from. */
 export async function readCurve(
   id: string,
   range: Range | null = null,
@@ -54,8 +54,8 @@ export async function readCurve(
   return { curve, cursor: answer.cursor };
 }
 
-/** Add the points after the cursor; returns the new cursor and after how many seconds to ask again. */
-export async function readNews(
+/** Add the points after the cursor; return the new cursor and the seconds to wait before the next request. */
+export async function readNewPoints(
   id: string,
   curve: Curve,
   since: string,
@@ -71,7 +71,7 @@ export async function readNews(
   }
 }
 
-/** Add the columns of a page or of a stream frame; returns whether there were any. */
+/** Add the columns of a response or a stream frame; return whether there were any points. */
 export function addColumns(curve: Curve, series: Record<string, Columns>): boolean {
   let changed = false;
   for (const [name, columns] of Object.entries(series)) {

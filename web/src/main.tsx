@@ -1,9 +1,9 @@
-// The frame around every page, and the choice of the page from the address.
+// Renders the frame around every page, and the page that the URL names.
 import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
-import { awaySince, get, lastAnswerAt } from "./api";
+import { get, lastResponseAt, unreachableSince } from "./api";
 import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
 import { useClock, useKeys } from "./parts/controls";
@@ -20,7 +20,7 @@ import { FRAME } from "./texts/frame";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 
-function Shown() {
+function CurrentPage() {
   const at = path.value;
   const job = /^\/jobs\/([^/]+)$/.exec(at);
   if (job) return <JobPage key={job[1]} id={decoded(job[1]!)} />;
@@ -32,7 +32,7 @@ function Shown() {
   return <p class="empty">{say(FRAME.not_found)}</p>;
 }
 
-/** A part of an address, decoded; unchanged if it is malformed. */
+/** Decode a part of the URL; return it unchanged if it is malformed. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
@@ -98,9 +98,9 @@ function Frame() {
           ?
         </button>
       </header>
-      <AwayBanner />
+      <UnreachableBanner />
       <main id="main" tabIndex={-1}>
-        <Shown />
+        <CurrentPage />
       </main>
       <dialog ref={help} aria-label={say(FRAME.keys)}>
         <h2>{say(FRAME.keys)}</h2>
@@ -125,7 +125,7 @@ const KEYS: [string, Text][] = [
   ["n", FRAME.key_new],
   ["l", FRAME.key_log_scale],
   ["s", FRAME.key_smoothing],
-  ["w", FRAME.key_whole],
+  ["w", FRAME.key_reset_zoom],
   ["f", FRAME.key_follow],
   ["?", FRAME.key_help],
 ];
@@ -145,19 +145,19 @@ function Keys() {
   );
 }
 
-/** Says that the server cannot be reached and how old the data is; asks the server until it answers. */
-function AwayBanner() {
-  const away = awaySince.value !== null;
-  const now = useClock(away);
+/** While the server is unreachable: show a banner with the age of the data, and probe the server until it responds. */
+function UnreachableBanner() {
+  const isUnreachable = unreachableSince.value !== null;
+  const now = useClock(isUnreachable);
   useEffect(() => {
-    if (!away) return;
+    if (!isUnreachable) return;
     const timer = setInterval(() => void get("/healthz").catch(() => undefined), 2000);
     return () => clearInterval(timer);
-  }, [away]);
-  if (!away) return null;
+  }, [isUnreachable]);
+  if (!isUnreachable) return null;
   return (
     <p class="away" role="status">
-      {say(FRAME.away, { age: duration((now - lastAnswerAt.value) / 1000) })}
+      {say(FRAME.unreachable, { age: duration((now - lastResponseAt.value) / 1000) })}
     </p>
   );
 }

@@ -1,29 +1,29 @@
-// Language and theme: those of the browser until the reader chooses others.
+// Language and theme: the browser's, until the reader changes them.
 import { computed, effect, signal } from "@preact/signals";
 
 export type Language = "en" | "zh";
 export type Theme = "auto" | "light" | "dark";
 
-function kept(name: string): string | null {
+function load(name: string): string | null {
   try {
     return localStorage.getItem(name);
   } catch {
-    return null; // storage may be forbidden; the choice then lasts as long as the page
+    return null; // the browser may block storage; the choice is then lost when the page is closed
   }
 }
 
-function keep(name: string, value: string): void {
+function save(name: string, value: string): void {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // see kept()
+    // see load()
   }
 }
 
-const asked = new URLSearchParams(location.search);
-const firstLanguage = asked.get("lang") ?? kept("language") ?? navigator.language;
+const parameters = new URLSearchParams(location.search);
+const firstLanguage = parameters.get("lang") ?? load("language") ?? navigator.language;
 export const language = signal<Language>(firstLanguage.toLowerCase().startsWith("zh") ? "zh" : "en");
-const firstTheme = asked.get("theme") ?? kept("theme");
+const firstTheme = parameters.get("theme") ?? load("theme");
 export const theme = signal<Theme>(firstTheme === "light" || firstTheme === "dark" ? firstTheme : "auto");
 
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
@@ -33,9 +33,9 @@ export const isDark = computed(() => theme.value === "dark" || (theme.value === 
 
 effect(() => {
   document.documentElement.lang = language.value === "zh" ? "zh-CN" : "en";
-  keep("language", language.value);
+  save("language", language.value);
 });
 effect(() => {
   document.documentElement.style.colorScheme = theme.value === "auto" ? "light dark" : theme.value;
-  keep("theme", theme.value);
+  save("theme", theme.value);
 });

@@ -1,4 +1,5 @@
-// What tests read in a browser: only a build in the mode "probed" sets it (script/page --probed), never the published one.
+// A variable that browser tests read. Only a build in the mode "probed" sets it (script/page --probed); the published build never
+// does.
 import type { Series } from "./curve";
 import type { Range } from "./history";
 

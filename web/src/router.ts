@@ -1,4 +1,4 @@
-// The path and the query of the address. All view state is kept there, so that a reload or a shared link shows the same.
+// The path and the query of the URL. All view state is in them, so a reload or a shared link shows the same view.
 import { computed, signal } from "@preact/signals";
 
 const href = signal(location.pathname + location.search);
@@ -14,7 +14,7 @@ export function go(to: string): void {
   scrollTo(0, 0);
 }
 
-/** Change some names of the query; null removes one. */
+/** Set parameters of the query; null or an empty string removes one. */
 export function setQuery(changes: Record<string, string | null>, push = false): void {
   const url = new URL(href.value, location.origin);
   for (const [name, value] of Object.entries(changes)) {
@@ -28,7 +28,7 @@ export function setQuery(changes: Record<string, string | null>, push = false): 
   href.value = to;
 }
 
-/** Follow links to the site's pages without loading the document again; links within a page are left to the browser. */
+/** Open links to the site's pages without reloading the document. The browser handles all other links. */
 export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest?.("a");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;

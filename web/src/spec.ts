@@ -1,7 +1,7 @@
-// A JobSpec compared with its defaults, and written as JSON and curl. The API's JSON schema is the only source of fields,
-// defaults, ranges and help.
+// Compares a JobSpec with its defaults, and formats it as text and as a curl command. Fields, defaults, ranges and help come
+// from the API's JSON schema only.
 import { signal } from "@preact/signals";
-import { getPatiently } from "./api";
+import { getWithRetries } from "./api";
 import { NONE } from "./format";
 
 export interface Schema {
@@ -34,10 +34,10 @@ export const openapi = signal<Document | null>(null);
 
 let loading: Promise<Document> | null = null;
 
-/** Load it once for all pages; retries until the server can be reached. */
+/** Load the OpenAPI document once for all pages; retry until the server is reachable. */
 export function loadOpenapi(): Promise<Document> {
   if (openapi.value) return Promise.resolve(openapi.value);
-  loading ??= getPatiently<Document>("/openapi.json")
+  loading ??= getWithRetries<Document>("/openapi.json")
     .then((document) => (openapi.value = document))
     .finally(() => (loading = null));
   return loading;
@@ -47,13 +47,13 @@ export type Tree = { [name: string]: unknown };
 
 const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** A schema with its reference followed. */
+/** Return a schema with its reference resolved. */
 export function resolve(document: Document, schema: Schema): Schema {
   const name = schema.$ref?.split("/").pop();
   return name ? { ...document.components.schemas[name], ...schema, $ref: undefined } : schema;
 }
 
-/** Every default of the JobSpec, by dotted path. */
+/** Return every default of the JobSpec by dotted path. */
 export function defaults(document: Document): Map<string, unknown> {
   const found = new Map<string, unknown>();
   const walk = (schema: Schema, prefix: string): void => {
@@ -68,7 +68,7 @@ export function defaults(document: Document): Map<string, unknown> {
   return found;
 }
 
-/** The leaves of a spec by dotted path. A dataset of the hub and the labels are leaves. */
+/** Return the leaves of a spec by dotted path. A Hub dataset, the labels and early stopping each count as one leaf. */
 export function leaves(spec: Tree, prefix = ""): Map<string, unknown> {
   const found = new Map<string, unknown>();
   for (const [name, value] of Object.entries(spec)) {
@@ -82,7 +82,7 @@ export function leaves(spec: Tree, prefix = ""): Map<string, unknown> {
 
 export const same = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other);
 
-/** The spec without the fields that have their default: the shortest with the same meaning. */
+/** Return the spec without the fields that have their default value. */
 export function shortest(spec: Tree, known: Map<string, unknown>): Tree {
   const short: Tree = {};
   for (const [path, value] of leaves(spec))
@@ -102,16 +102,16 @@ export function pick(tree: Tree, path: string): unknown {
   return path.split(".").reduce<unknown>((at, name) => (isTree(at) ? at[name] : undefined), tree);
 }
 
-/** A setting's value as text; a dash if it is not set. */
+/** Format a setting's value; a dash if it is not set. */
 export function asText(value: unknown): string {
   if (value === null || value === undefined || value === "") return NONE;
   if (Array.isArray(value)) return value.map(asText).join(", ") || NONE;
   if (!isTree(value)) return String(value);
-  const said = Object.entries(value).filter(([, one]) => one !== null);
-  return said.map(([name, one]) => `${name}:${asText(one)}`).join(", ") || NONE;
+  const entries = Object.entries(value).filter(([, one]) => one !== null);
+  return entries.map(([name, one]) => `${name}:${asText(one)}`).join(", ") || NONE;
 }
 
-/** The request that submits the spec, for a shell. */
+/** Return the curl command that submits the spec. */
 export function asCurl(spec: Tree): string {
   const body = JSON.stringify(spec, null, 2).replaceAll("'", "'\\''");
   return `curl -s ${location.origin}/v1/jobs -H 'Content-Type: application/json' -d '${body}'`;

@@ -1,7 +1,7 @@
-// Makes texts from outside safe to show. Control characters and those that change the direction of text are shown by
-// number; a test compares the set with contracts/text.py.
+// Makes untrusted texts safe to show: replaces control characters and characters that change the direction of text with escape
+// sequences. A test compares the set with contracts/text.py.
 const UNSAFE = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]/gu;
-/** The same in JSON, where most of them are escaped already. */
+/** The same characters in JSON, which already escapes most of them. */
 const IN_JSON = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]|\\[bfu]/;
 
 export function escape(text: string): string {
@@ -11,7 +11,7 @@ export function escape(text: string): string {
   });
 }
 
-/** Parse an answer of the API. Its texts can be shown as they are; newlines and tabs are kept. */
+/** Parse a response of the API and escape its texts, so that they can be shown. Newlines and tabs are kept. */
 export function parse<T>(json: string): T {
   const value = JSON.parse(json) as unknown;
   return (IN_JSON.test(json) ? escapeAll(value) : value) as T;
@@ -24,5 +24,5 @@ function escapeAll(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [escape(name), escapeAll(inner)]));
 }
 
-/** Isolate a text's direction from the plain text around it, as `<bdi>` does among elements. */
+/** Isolate the direction of a text from the text around it, as `<bdi>` does for elements. */
 export const isolate = (text: string): string => `\u2068${text}\u2069`;

@@ -1,17 +1,17 @@
-// Keeps one job's store up to date: by the event stream while there is one, else by polling. The store keeps its content
-// while the server cannot be reached.
+// Keeps one job's store up to date: from the event stream while it is open, otherwise by polling. The store keeps its content
+// while the server is unreachable.
 import { computed, effect, signal } from "@preact/signals";
-import { Away, isFinal, Refused } from "../api";
+import { ApiError, isFinal, Unreachable } from "../api";
 import { language } from "../preferences";
 import { JobReader } from "./reader";
 import { JobStore } from "./store";
 import { JobStream } from "./stream";
 
 /**
- * How the job is kept up to date. Every state but `closed` refreshes the store by requests now and then.
+ * How the job is kept up to date. Every state except `resting` and `closed` also refreshes the store with periodic requests.
  *
- *     polling -> opening -> streaming   after a refresh, if the page is visible and the last stream ended a while ago
- *     opening, streaming -> polling     the stream ended, missed points, or the page was hidden
+ *     polling -> opening -> streaming   after a refresh, if the page is visible and the last stream ended some time ago
+ *     opening, streaming -> polling     the stream ended or missed points, or the page was hidden
  *     any -> resting                    the job has ended or does not exist; an action of the reader refreshes it
  *     any -> closed                     the reader has left the page
  */
@@ -22,22 +22,22 @@ type State =
   | { name: "resting" }
   | { name: "closed" };
 
-/** One refresh runs at a time. If another is asked for meanwhile, it follows: the first may have read an older state. */
+/** Only one refresh runs at a time. A refresh requested during it runs afterwards, because the first may have read an older state. */
 type Refresh = { name: "idle" } | { name: "running" } | { name: "running, then again" };
 
 const POLL_SECONDS = 1;
-const LEAST_POLL_SECONDS = 0.5;
+const MIN_POLL_SECONDS = 0.5;
 const PAUSED_POLL_SECONDS = 5;
 const RETRY_SECONDS = 2;
-/** A connection can die silently: how often to check whether the stream has missed points. */
+/** How often to check whether the stream has missed points, because a connection can break unnoticed. */
 const CHECK_STREAM_SECONDS = 15;
-const STREAM_AGAIN_SECONDS = 10;
+const REOPEN_STREAM_SECONDS = 10;
 const HIDDEN_FACTOR = 10;
 
 export class LiveJob {
   readonly store: JobStore;
   private readonly state = signal<State>({ name: "polling" });
-  /** Where new points come from. */
+  /** The source of new points. */
   readonly source = computed(() => (this.state.value.name === "streaming" ? "stream" : "polls"));
 
   private readonly reader: JobReader;
@@ -56,8 +56,8 @@ export class LiveJob {
     document.addEventListener("visibilitychange", this.onVisible);
     let first = true;
     this.stopEffects = effect(() => {
-      language.value; // the server's sentences are read again in the new language
-      if (!first) void this.reword();
+      language.value; // subscribe: the server's texts must be read again in the new language
+      if (!first) void this.reloadTexts();
       first = false;
     });
     this.refreshIn(0);
@@ -70,7 +70,7 @@ export class LiveJob {
     document.removeEventListener("visibilitychange", this.onVisible);
   }
 
-  /** Read the job again at once, after an action of the reader. */
+  /** Read the job again immediately, after an action of the reader. */
   refresh(): void {
     this.refreshIn(0);
   }
@@ -88,7 +88,7 @@ export class LiveJob {
     const { stream } = this;
     if (stream && !("stream" in state && state.stream === stream)) {
       stream.close();
-      this.streamNotBefore = Date.now() + STREAM_AGAIN_SECONDS * 1000;
+      this.streamNotBefore = Date.now() + REOPEN_STREAM_SECONDS * 1000;
     }
     this.state.value = state;
   }
@@ -116,10 +116,10 @@ export class LiveJob {
     if (this.isClosed) return;
     if (again) this.refreshIn(0);
     else if (wait === null) this.enter({ name: "resting" });
-    else this.goOn(wait);
+    else this.scheduleNext(wait);
   }
 
-  /** Read what is new. Returns the seconds until the next refresh, null if nothing more will come. */
+  /** Read all new data. Return the seconds until the next refresh, or null if the job will not change. */
   private async catchUp(): Promise<number | null> {
     try {
       const job = await this.reader.readJob();
@@ -128,24 +128,24 @@ export class LiveJob {
       if (isFinal(job)) return null;
       return job.status === "paused" ? PAUSED_POLL_SECONDS : (wait ?? POLL_SECONDS);
     } catch (error) {
-      if (error instanceof Refused && error.status === 404) {
+      if (error instanceof ApiError && error.status === 404) {
         this.store.missing.value = true;
         return null;
       }
-      if (!(error instanceof Away || error instanceof Refused)) throw error;
+      if (!(error instanceof Unreachable || error instanceof ApiError)) throw error;
       this.closeStream();
       return RETRY_SECONDS;
     }
   }
 
-  /** Schedule the next refresh, and open a stream if the page is visible and the last one ended a while ago. */
-  private goOn(wait: number): void {
+  /** Schedule the next refresh, and open a stream if the page is visible and the last one ended some time ago. */
+  private scheduleNext(wait: number): void {
     if (document.visibilityState === "hidden") return this.refreshIn(wait * HIDDEN_FACTOR);
     if (!this.stream) {
       if (Date.now() >= this.streamNotBefore) this.openStream();
       else this.enter({ name: "polling" });
     }
-    this.refreshIn(this.stream ? CHECK_STREAM_SECONDS : Math.max(wait, LEAST_POLL_SECONDS));
+    this.refreshIn(this.stream ? CHECK_STREAM_SECONDS : Math.max(wait, MIN_POLL_SECONDS));
   }
 
   private openStream(): void {
@@ -153,9 +153,9 @@ export class LiveJob {
     const stream = new JobStream(this.id, store.pointsCursor, {
       onOpen: () => this.enter({ name: "streaming", stream }),
       onStatus: (frame) => {
-        const held = store.job.value;
+        const previous = store.job.value;
         store.mergeStatus(frame);
-        if (frame.status !== held?.status || frame.attempt !== held?.attempt) this.refreshIn(0);
+        if (frame.status !== previous?.status || frame.attempt !== previous?.attempt) this.refreshIn(0);
       },
       onPoints: (series, cursor) => {
         store.addPoints(series, cursor);
@@ -168,7 +168,7 @@ export class LiveJob {
     this.enter({ name: "opening", stream });
   }
 
-  /** Poll at once instead of waiting for the stream. */
+  /** Close the stream and poll immediately. */
   private fallBack(): void {
     this.closeStream();
     this.refreshIn(0);
@@ -178,9 +178,9 @@ export class LiveJob {
     if (this.stream) this.enter({ name: "polling" });
   }
 
-  private async reword(): Promise<void> {
+  private async reloadTexts(): Promise<void> {
     await this.reader.settle();
-    this.store.dropSentences();
+    this.store.dropTexts();
     this.fallBack();
   }
 }

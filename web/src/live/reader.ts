@@ -1,14 +1,14 @@
-// Fills the store of one job by requests: everything at first, then only what is new. The caller decides when to read, and
-// handles requests that fail.
+// Fills the store of one job with requests: first everything, then only new data. The caller decides when to read, and handles
+// failed requests.
 import { type Artifact, type Attempt, type Event, get, type Job, type List, type Summary, withQuery } from "../api";
-import { readCurve, readNews } from "../history";
+import { readCurve, readNewPoints } from "../history";
 import type { JobStore } from "./store";
 
 export class JobReader {
-  /** The last reading of events. They are read one after the other, so that none is added twice. */
+  /** The last request for events. Requests run one after another, so that no event is added twice. */
   private readingEvents: Promise<void> = Promise.resolve();
-  /** Status and attempt for which attempts, files and summary were read. */
-  private restIsOf = "";
+  /** Status and attempt at the last read of attempts, files and summary. */
+  private restKey = "";
 
   constructor(private readonly store: JobStore) {}
 
@@ -17,14 +17,14 @@ export class JobReader {
   }
 
   /**
-   * Read the rest of a job: new points (not needed while a stream delivers them), events, attempts and files. Returns the
-   * seconds until the server expects new points, null if it does not say.
+   * Read the rest of a job: new points (`withPoints`; not needed while a stream delivers them), events, attempts and files.
+   * Return the seconds until the server expects new points, or null if it does not provide them.
    */
   async catchUp(job: Job, withPoints: boolean): Promise<number | null> {
     const { store } = this;
     let wait: number | null;
     if (store.job.value === null) {
-      // Everything is read before any of it is shown, so that nothing moves afterwards.
+      // Read everything before showing the job, so that the layout does not shift.
       [wait] = await Promise.all([this.readPoints(), this.readEvents(), this.readRest(job)]);
       store.job.value = job;
     } else {
@@ -36,7 +36,7 @@ export class JobReader {
     return wait;
   }
 
-  /** Read the new events, after any reading that has begun. */
+  /** Read the new events after any pending read has ended. */
   readEvents(): Promise<void> {
     this.readingEvents = this.readingEvents.catch(() => undefined).then(() => this.readNewEvents());
     return this.readingEvents;
@@ -54,10 +54,10 @@ export class JobReader {
       store.putCurve(curve, cursor);
       return null;
     }
-    const news = await readNews(store.id, store.curve.value, store.pointsCursor);
-    store.pointsCursor = news.cursor;
-    if (news.changed) store.drawn.value += 1;
-    return news.waitSeconds;
+    const added = await readNewPoints(store.id, store.curve.value, store.pointsCursor);
+    store.pointsCursor = added.cursor;
+    if (added.changed) store.drawn.value += 1;
+    return added.waitSeconds;
   }
 
   private async readNewEvents(): Promise<void> {
@@ -71,11 +71,11 @@ export class JobReader {
     }
   }
 
-  /** Read what changes only with the job's status or attempt. */
+  /** Read the data that changes only with the job's status or attempt. */
   private async readRest(job: Job): Promise<void> {
     const { store } = this;
     const key = `${job.status} ${job.attempt}`;
-    if (this.restIsOf === key) return;
+    if (this.restKey === key) return;
     const [attempts, artifacts] = await Promise.all([
       get<List<Attempt>>(`/v1/jobs/${store.id}/attempts`),
       get<List<Artifact>>(`/v1/jobs/${store.id}/artifacts`),
@@ -83,6 +83,6 @@ export class JobReader {
     store.attempts.value = attempts.data;
     store.artifacts.value = artifacts.data;
     store.summary.value = job.status === "succeeded" ? await get<Summary>(`/v1/jobs/${store.id}/summary`) : null;
-    this.restIsOf = key;
+    this.restKey = key;
   }
 }

@@ -1,18 +1,18 @@
-// What the page knows of one job. The store only holds data: it sends no requests and starts no timers.
+// The page's data on one job. The store only holds data: it sends no requests and starts no timers.
 import { signal } from "@preact/signals";
 import type { Artifact, Attempt, Event, Job, Summary } from "../api";
 import { Curve } from "../curve";
 import { addColumns, type Columns, MAX_POINTS } from "../history";
 
-/** Points of the loss beyond which the run is read again, thinned: far more than a plot shows. */
-const MOST_POINTS = 2 * MAX_POINTS + 1000;
+/** With more loss points than this, far more than a plot shows, the run is read again, thinned. */
+const MAX_CURVE_POINTS = 2 * MAX_POINTS + 1000;
 
 export class JobStore {
   readonly job = signal<Job | null>(null);
-  /** Whether the server has no such job. */
+  /** Whether the job does not exist. */
   readonly missing = signal(false);
   readonly curve = signal(new Curve());
-  /** Counts the changes of the curve, which is changed in place. */
+  /** Number of changes to the curve, which is modified in place. */
   readonly drawn = signal(0);
   readonly events = signal<Event[]>([]);
   readonly attempts = signal<Attempt[]>([]);
@@ -31,7 +31,7 @@ export class JobStore {
   }
 
   get isTooLong(): boolean {
-    return this.curve.value.of("loss").length > MOST_POINTS;
+    return this.curve.value.of("loss").length > MAX_CURVE_POINTS;
   }
 
   putCurve(curve: Curve, cursor: string): void {
@@ -50,10 +50,10 @@ export class JobStore {
     this.drawn.value += 1;
   }
 
-  /** Apply a status frame of the stream. Its error is in the browser's language, not the page's, so the old one is kept. */
+  /** Apply a status frame of the stream. Keep the previous error: the frame's error is in the browser's language, not the page's. */
   mergeStatus(frame: Partial<Job>): void {
-    const held = this.job.value;
-    if (held) this.job.value = { ...held, ...frame, error: held.error };
+    const previous = this.job.value;
+    if (previous) this.job.value = { ...previous, ...frame, error: previous.error };
   }
 
   addEvents(events: Event[], cursor: string | null): void {
@@ -61,8 +61,8 @@ export class JobStore {
     this.eventsCursor = cursor;
   }
 
-  /** Drop the server's sentences after a change of language. */
-  dropSentences(): void {
+  /** Drop the server's texts after a change of language. */
+  dropTexts(): void {
     this.events.value = [];
     this.eventsCursor = null;
     this.job.value = this.job.value && { ...this.job.value };

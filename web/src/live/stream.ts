@@ -3,7 +3,7 @@ import { type Job, withQuery } from "../api";
 import type { Columns } from "../history";
 import { parse } from "../text";
 
-/** A stream that is not open after this time is abandoned: a proxy may buffer it. */
+/** A stream that is not open after this time is closed, because a proxy may be buffering it. */
 const OPENING_MS = 5000;
 
 export interface StreamHandlers {
@@ -12,7 +12,7 @@ export interface StreamHandlers {
   onPoints: (series: Record<string, Columns>, cursor: string) => void;
   onRewind: (toStep: number) => void;
   onEvent: () => void;
-  /** The stream could not be opened, broke, or was ended by the server. It is closed; no other call follows. */
+  /** The stream could not be opened, broke, or was ended by the server. It is now closed, and no other handler is called. */
   onEnd: () => void;
 }
 
@@ -50,7 +50,7 @@ export class JobStream {
     on("done", end);
   }
 
-  /** Returns whether points have arrived since the last call. */
+  /** Return whether points have arrived since the last call. */
   takeHadPoints(): boolean {
     const had = this.hadPoints;
     this.hadPoints = false;

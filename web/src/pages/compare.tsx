@@ -1,9 +1,9 @@
-// Two to six jobs side by side: their losses in one plot, their results, and the settings in which they differ.
+// The comparison of two to six jobs: their losses in one plot, their results, and the settings that differ.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { get, isFinal, type Job, Refused, type Summary } from "../api";
+import { ApiError, get, isFinal, type Job, type Summary } from "../api";
 import { type Curve, Series, smooth } from "../curve";
 import { count, duration, figure, NONE } from "../format";
-import { readCurve, readNews, type Range } from "../history";
+import { readCurve, readNewPoints, type Range } from "../history";
 import { language } from "../preferences";
 import { ChartControls } from "../parts/chart-controls";
 import { Card, Path, Status, useKeys } from "../parts/controls";
@@ -30,7 +30,7 @@ async function readSide(id: string, held: Side | undefined): Promise<Side> {
   const job = await get<Job>(`/v1/jobs/${id}`);
   let side: Side;
   if (held) {
-    const { cursor } = isFinal(held.job) ? held : await readNews(id, held.curve, held.cursor);
+    const { cursor } = isFinal(held.job) ? held : await readNewPoints(id, held.curve, held.cursor);
     side = { ...held, job, cursor };
   } else side = { job, summary: null, ...(await readCurve(id, null, POINTS)) };
   if (job.status === "succeeded" && !side.summary) side.summary = await get<Summary>(`/v1/jobs/${id}/summary`);
@@ -39,11 +39,11 @@ async function readSide(id: string, held: Side | undefined): Promise<Side> {
 
 interface Found {
   sides: Map<string, Side>;
-  /** Ids without a job; they are not asked for again. */
+  /** Ids of jobs that do not exist; they are not requested again. */
   missing: Set<string>;
 }
 
-/** The jobs read so far, and the ids without a job. */
+/** Return the jobs read so far, and the ids of jobs that do not exist. */
 function useSides(ids: string[]): Found {
   const [found, setFound] = useState<Found>({ sides: new Map(), missing: new Set() });
   const key = ids.join(",") + language.value;
@@ -52,11 +52,11 @@ function useSides(ids: string[]): Found {
     async (isCurrent) => {
       if (held.current.key !== key) held.current = { key, found: { sides: new Map(), missing: new Set() } };
       const before = held.current.found;
-      const asked = ids.filter((id) => !before.missing.has(id));
-      const read = await Promise.allSettled(asked.map((id) => readSide(id, before.sides.get(id))));
+      const requested = ids.filter((id) => !before.missing.has(id));
+      const read = await Promise.allSettled(requested.map((id) => readSide(id, before.sides.get(id))));
       if (!isCurrent()) return null;
       const now: Found = { sides: new Map(before.sides), missing: new Set(before.missing) };
-      read.forEach((one, at) => take(now, asked[at]!, one));
+      read.forEach((one, at) => addResult(now, requested[at]!, one));
       held.current.found = now;
       setFound(now);
       const hasEnded = (id: string): boolean => now.sides.has(id) && isFinal(now.sides.get(id)!.job);
@@ -67,9 +67,9 @@ function useSides(ids: string[]): Found {
   return found;
 }
 
-function take(found: Found, id: string, read: PromiseSettledResult<Side>): void {
+function addResult(found: Found, id: string, read: PromiseSettledResult<Side>): void {
   if (read.status === "fulfilled") found.sides.set(id, read.value);
-  else if (read.reason instanceof Refused && read.reason.status === 404) {
+  else if (read.reason instanceof ApiError && read.reason.status === 404) {
     found.sides.delete(id);
     found.missing.add(id);
   }
@@ -115,13 +115,12 @@ function nameOf(job: Job): string {
 
 function Overlay({ sides }: { sides: Side[] }) {
   const isLog = query.value.get("log") === "1";
-  const asked = query.value.get("smooth");
-  const smoothing = asked === null ? 0.6 : Math.min(0.99, Math.max(0, Number(asked) || 0));
+  const given = query.value.get("smooth");
+  const smoothing = given === null ? 0.6 : Math.min(0.99, Math.max(0, Number(given) || 0));
   const [from, to] = [Number(query.value.get("from")), Number(query.value.get("to"))];
   const range: Range | null = to > from ? { from, to } : null;
   const toggleLog = (): void => setQuery({ log: isLog ? null : "1" });
-  const onRange = (wanted: Range | null): void =>
-    setQuery({ from: wanted && String(wanted.from), to: wanted && String(wanted.to) });
+  const onRange = (to: Range | null): void => setQuery({ from: to && String(to.from), to: to && String(to.to) });
   useKeys({ l: toggleLog, w: () => onRange(null) });
   const lines = useMemo(
     () =>
@@ -154,7 +153,7 @@ function Overlay({ sides }: { sides: Side[] }) {
             isZoomed={range !== null}
             onSmoothing={(to) => setQuery({ smooth: String(to) })}
             onLog={toggleLog}
-            onWhole={() => onRange(null)}
+            onResetZoom={() => onRange(null)}
           />
         </>
       }
@@ -186,7 +185,7 @@ function Overlay({ sides }: { sides: Side[] }) {
   );
 }
 
-/** The header of a table with one column per job, each with a button that makes it the baseline. */
+/** The header of a table with one column per job. If `baseline` is given, each column has a button that makes its job the baseline. */
 function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undefined }) {
   return (
     <thead>
@@ -220,8 +219,8 @@ function Columns({ sides, baseline }: { sides: Side[]; baseline?: string | undef
 }
 
 function Results({ sides }: { sides: Side[] }) {
-  const wanted = query.value.get("baseline");
-  const baseline = sides.find(({ job }) => job.id === wanted) ?? sides[0];
+  const baselineId = query.value.get("baseline");
+  const baseline = sides.find(({ job }) => job.id === baselineId) ?? sides[0];
   if (!baseline) return null;
   const seconds = ({ job }: Side): number | null =>
     job.started_at
@@ -261,14 +260,13 @@ function Results({ sides }: { sides: Side[] }) {
               <tr key={name}>
                 <th scope="row">{name}</th>
                 {sides.map((side) => {
-                  const [value, usual] = [read(side), read(baseline)];
-                  const change = side !== baseline && value !== null && usual ? ((value - usual) / usual) * 100 : null;
+                  const [value, reference] = [read(side), read(baseline)];
+                  const change =
+                    side !== baseline && value !== null && reference ? ((value - reference) / reference) * 100 : null;
                   return (
                     <td key={side.job.id}>
                       {value === null ? NONE : format(value)}
-                      {change !== null && (
-                        <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} %`}</small>
-                      )}
+                      {change !== null && <small> {`${change >= 0 ? "+" : "−"}${Math.abs(change).toFixed(1)}%`}</small>}
                     </td>
                   );
                 })}

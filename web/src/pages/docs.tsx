@@ -1,4 +1,4 @@
-// The API's paths, from its own OpenAPI document; nothing is loaded from other hosts.
+// The API's endpoints, from its OpenAPI document. Nothing is loaded from other hosts.
 import { useEffect } from "preact/hooks";
 import { Card } from "../parts/controls";
 import { loadOpenapi, openapi } from "../spec";
@@ -13,15 +13,15 @@ export function DocsPage() {
     document.title = "API · Stepline";
     void loadOpenapi().catch(() => undefined);
   }, []);
-  const rooms = new Map<string, [string, string, string][]>();
+  const groups = new Map<string, [string, string, string][]>();
   for (const [path, methods] of Object.entries(openapi.value?.paths ?? {})) {
     if (path.startsWith("/internal/")) continue;
     for (const method of METHODS) {
       const operation = methods[method];
       if (!operation) continue;
-      const room = operation.tags?.[0] ?? "";
-      rooms.set(room, [
-        ...(rooms.get(room) ?? []),
+      const group = operation.tags?.[0] ?? "";
+      groups.set(group, [
+        ...(groups.get(group) ?? []),
         [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")],
       ]);
     }
@@ -35,15 +35,15 @@ export function DocsPage() {
         </a>
       </header>
       <p class="note">{say(openapi.value ? DOCS.intro : SHARED.loading)}</p>
-      {[...rooms].map(([room, operations]) => (
-        <Card key={room} title={room}>
+      {[...groups].map(([group, operations]) => (
+        <Card key={group} title={group}>
           <dl class="paths">
-            {operations.map(([method, path, words]) => (
+            {operations.map(([method, path, description]) => (
               <div key={method + path}>
                 <dt>
                   <b>{method}</b> <code>{path}</code>
                 </dt>
-                <dd>{words}</dd>
+                <dd>{description}</dd>
               </div>
             ))}
           </dl>

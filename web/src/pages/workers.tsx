@@ -21,7 +21,7 @@ export function WorkersPage() {
         const page = await get<List<Worker>>("/v1/workers");
         if (isCurrent()) setWorkers(page.data);
       } catch {
-        // The banner says that the server is away.
+        // The banner already reports that the server is unreachable.
       }
       return POLL_MS;
     },

@@ -1,4 +1,4 @@
-// The controls over a chart of losses: smoothing, logarithmic scale, and the way back from a zoom.
+// The controls above a loss chart: smoothing, log scale, and a button that resets the zoom.
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 
@@ -8,7 +8,7 @@ export function ChartControls(props: {
   isZoomed: boolean;
   onSmoothing: (to: number) => void;
   onLog: () => void;
-  onWhole: () => void;
+  onResetZoom: () => void;
 }) {
   return (
     <>
@@ -29,8 +29,8 @@ export function ChartControls(props: {
         {say(SHARED.log_scale)}
       </label>
       {props.isZoomed && (
-        <button type="button" onClick={props.onWhole}>
-          {say(SHARED.whole_run)}
+        <button type="button" onClick={props.onResetZoom}>
+          {say(SHARED.reset_zoom)}
         </button>
       )}
     </>

@@ -1,4 +1,4 @@
-// Small parts that several pages use: status, progress, cards, buttons that copy or ask for confirmation, keys.
+// Small components that several pages use: status, progress, cards, buttons that copy or ask for confirmation, keyboard shortcuts.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../api";
@@ -13,14 +13,14 @@ type StatusFields = Pick<
   "status" | "phase" | "cancel_requested_at" | "unreachable" | "queue_position" | "queue_position_above"
 >;
 
-/** Status and phase in one, so that a job at its last step that still evaluates does not look finished. */
+/** Status and phase together, so that a job that is still evaluating at its last step does not look finished. */
 export function Status({ job }: { job: StatusFields }) {
   const running = job.status === "running";
-  const asked = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
+  const pending = running && job.cancel_requested_at ? "cancelling" : pausing(job) ? "pausing" : null;
   const detail = running
     ? job.unreachable
       ? sayState("unreachable")
-      : (asked && sayState(asked)) || (job.phase && job.phase !== "training" ? sayState(job.phase) : null)
+      : (pending && sayState(pending)) || (job.phase && job.phase !== "training" ? sayState(job.phase) : null)
     : job.status === "queued" && job.queue_position
       ? say(SHARED.queue_place, { n: count(job.queue_position) })
       : job.status === "queued" && job.queue_position_above
@@ -55,7 +55,7 @@ export function CopyButton({ text, children }: { text: () => string | Promise<st
 
 async function putOnClipboard(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Browsers allow the clipboard on https and localhost only; this deprecated way works on a plain http host too.
+  // Browsers provide the clipboard API on https and localhost only. This deprecated way also works over plain http.
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);
@@ -71,7 +71,7 @@ interface AskProps {
   kind?: "danger" | "primary";
 }
 
-/** A button that asks for confirmation, and shows the server's message if the action is rejected. */
+/** A button that asks for confirmation, and shows the error message if the action fails. */
 export function AskButton({ question, action, children, kind }: AskProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [problem, setProblem] = useState("");
@@ -113,7 +113,7 @@ export function AskButton({ question, action, children, kind }: AskProps) {
   );
 }
 
-/** The trend of a loss in little space. */
+/** A small chart of the loss trend. */
 export function Sparkline({ values }: { values: Value[] }) {
   const finite = values.filter((one): one is number => one !== null);
   if (finite.length < 2) return <span class="spark" />;
@@ -134,7 +134,7 @@ export function Progress({ job }: { job: Pick<Job, "progress" | "status"> }) {
   const percent = job.progress.percent ?? (job.status === "succeeded" ? 100 : 0);
   return (
     <progress class={job.status} max={100} value={percent} aria-label={say(SHARED.progress)}>
-      {percent.toFixed(0)} %
+      {percent.toFixed(0)}%
     </progress>
   );
 }
@@ -166,7 +166,7 @@ export function Path({ of }: { of: string }) {
   return <>{of.split(/(?<=[._])/).flatMap((part) => [part, <wbr />])}</>;
 }
 
-/** The time now; while on, the component renders again every second. */
+/** Return the current time; while `isOn`, render the component again every second. */
 export function useClock(isOn: boolean): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -179,11 +179,11 @@ export function useClock(isOn: boolean): number {
 
 type KeyHandler = (event: KeyboardEvent) => void;
 
-/** Keyboard shortcuts of a page; ignored while the reader types or a dialog is open. */
+/** Keyboard shortcuts of a page. They are ignored while the reader is typing or a dialog is open. */
 export function useKeys(keys: Record<string, KeyHandler>): void {
   const held = useRef(keys);
   held.current = keys;
-  // A layout effect, since a key pressed before the next frame would be lost.
+  // A layout effect, because a plain effect would miss a key pressed before the next frame.
   useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -202,7 +202,7 @@ export function useKeys(keys: Record<string, KeyHandler>): void {
 
 type Field = HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement;
 
-/** An event handler that passes on the field's text. */
+/** Return an event handler that calls `use` with the field's text. */
 export const onText =
   (use: (text: string) => void) =>
   (event: { currentTarget: Field }): void =>

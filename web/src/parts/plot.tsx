@@ -1,4 +1,4 @@
-// A plot over steps, drawn by uPlot: lines and dots, live, with a range that can be dragged out.
+// A live plot over steps, drawn by uPlot: lines and dots. Dragging selects a range.
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import type { Series } from "../curve";
@@ -21,26 +21,26 @@ interface Props {
   lines: Line[];
   height: number;
   log?: boolean;
-  /** The least range of the value axis, such as 0 to 100 for a load. */
+  /** The minimum range of the value axis, such as 0 to 100 for a load. */
   span?: [number, number] | undefined;
-  /** Sizes in bytes: ticks at powers of 2. */
+  /** Whether the values are bytes, which get ticks at powers of 2. */
   inBytes?: boolean | undefined;
   range?: { from: number; to: number } | null;
-  /** Writes the value at a tick of the axis; `increment` is the distance between ticks. */
+  /** Formats the value at a tick; `increment` is the distance between ticks. */
   format: (value: number, increment: number) => string;
   onRange?: (range: { from: number; to: number } | null) => void;
   onCursor?: (step: number | null) => void;
-  /** Charts that share one cursor. */
+  /** Charts with the same key share one cursor. */
   together?: string;
   onCanvas?: (canvas: HTMLCanvasElement) => void;
 }
 
-/** Pixels for each dot; in less, dots would overlap. */
+/** Minimum pixels per dot, so that dots do not overlap. */
 const DOT_WIDTH = 12;
 
 const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power);
 
-/** The current color of a CSS variable, in a form that a canvas takes. */
+/** Return the current color of a CSS variable in a form that a canvas accepts. */
 function ink(variable: string, opacity = 1): string {
   const probe = document.createElement("i");
   probe.style.color = `var(${variable})`;
@@ -123,7 +123,7 @@ function options(props: Props, width: number, latest: { current: Props }): uPlot
   };
 }
 
-/** Whether there is room for a dot at each visible point of a line. */
+/** Return whether there is room for a dot at each visible point of a line. */
 function haveRoom(plot: uPlot, line: Line | undefined): boolean {
   const { min, max } = plot.scales.x!;
   return line !== undefined && line.series.between(min ?? 0, max ?? 0).length * DOT_WIDTH < plot.width;
@@ -141,7 +141,7 @@ function yRange(span: [number, number] | undefined, min: number | null, max: num
   return uPlot.rangeNum(min, max, 0.08, false) as [number, number];
 }
 
-/** The lines over one axis of steps; a line without a point at a step is drawn straight to its next. */
+/** Align the lines on one axis of steps. A line that has no point at a step is drawn straight to its next point. */
 function align(lines: Line[]): uPlot.AlignedData {
   const shown = lines.map((line): uPlot.AlignedData => [line.series.step, line.series.value]);
   return shown.length === 1 ? shown[0]! : uPlot.join(shown);
@@ -190,7 +190,7 @@ export function Plot(props: Props) {
     plot.current?.setData(align(props.lines), true);
   }, [props.lines, props.range?.from, props.range?.to]);
 
-  // The height is set before the plot is drawn, so that nothing below moves.
+  // The height is set before the plot is drawn, so that the layout does not shift.
   return (
     <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />
   );

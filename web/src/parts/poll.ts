@@ -1,18 +1,19 @@
-// Hooks with timers: polling, and waiting for a pause in typing.
+// Hooks with timers: polling and debouncing.
 import { useEffect, useRef } from "preact/hooks";
 
 const HIDDEN_FACTOR = 10;
 
 /**
- * Call `look` at once, and again until the component is removed. It returns the milliseconds until the next call, null for
- * none; a hidden page waits ten times as long. A changed key starts over, and `isCurrent` is false in the old calls.
+ * Call `poll` immediately and repeatedly until the component is removed. It returns the milliseconds until the next call, or
+ * null to stop; a hidden page waits ten times as long. If a key changes, polling starts over, and `isCurrent` becomes false for
+ * the earlier calls.
  */
-export function usePoll(look: (isCurrent: () => boolean) => Promise<number | null>, keys: unknown[]): void {
+export function usePoll(poll: (isCurrent: () => boolean) => Promise<number | null>, keys: unknown[]): void {
   useEffect(() => {
     let timer: number | undefined;
     let stopped = false;
     const round = async (): Promise<void> => {
-      const wait = await look(() => !stopped);
+      const wait = await poll(() => !stopped);
       if (stopped || wait === null) return;
       timer = window.setTimeout(() => void round(), document.hidden ? wait * HIDDEN_FACTOR : wait);
     };
@@ -24,7 +25,7 @@ export function usePoll(look: (isCurrent: () => boolean) => Promise<number | nul
   }, keys);
 }
 
-/** Returns a function that merges the parts it gets, and passes them to `use` after a pause. */
+/** Return a function that merges its arguments, and passes them to `use` once it has not been called for `pauseMs`. */
 export function useDebounced<T extends object>(
   use: (all: Partial<T>) => void,
   pauseMs: number,

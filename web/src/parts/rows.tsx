@@ -6,7 +6,7 @@ import { SHARED } from "../texts/shared";
 
 type Counting = Pick<Job, "status" | "phase" | "progress">;
 
-/** The line under a running job's bar. It keeps its height while it is empty, so that nothing below moves. */
+/** The line below a running job's progress bar. It keeps its height while empty, so that the layout does not shift. */
 export function RowsLine({ job }: { job: Counting }) {
   if (job.status !== "running") return null;
   return <p class="note rows-done">{sayRows(job) ?? "\u00a0"}</p>;
@@ -25,19 +25,19 @@ function sayRows(job: Counting): string | null {
   return rows.seconds_left === null ? line : line + say(SHARED.rows_left, { time: duration(rows.seconds_left) });
 }
 
-/** The same in little space. */
+/** The same, shortened. */
 export function shortRows(job: Counting): string | null {
   const rows = job.progress.rows;
   return rows ? say(SHARED.rows_of, { done: count(rows.done), total: count(rows.total) }) : null;
 }
 
-/** Whole percent of the phase's rows; null in a phase that counts none. */
+/** Return the percentage of the phase's rows, rounded down; null in a phase without rows. */
 export function percentOfRows(job: Counting): number | null {
   const rows = job.progress.rows;
   return rows && rows.total ? Math.floor((100 * rows.done) / rows.total) : null;
 }
 
-/** The time left of the phase, for when that of the job is unknown. */
+/** The time left in the phase, shown if the job's time left is unknown. */
 export function phaseLeft(job: Counting): string | null {
   const seconds = job.progress.rows?.seconds_left;
   return seconds === null || seconds === undefined ? null : say(SHARED.phase_left, { time: duration(seconds) });

@@ -1,6 +1,6 @@
-// The list of the API's paths.
+// Texts of the page that lists the API's endpoints.
 import { texts } from "./say";
 
 export const DOCS = texts({
-  intro: ["All paths of the API, from /openapi.json.", "API 的全部路径，取自 /openapi.json。"],
+  intro: ["All endpoints of the API, from /openapi.json.", "全部 API 接口，取自 /openapi.json。"],
 });

@@ -1,4 +1,4 @@
-// The frame around every page: header, banner, list of keys.
+// Texts of the frame around every page: header, banner, keyboard shortcuts.
 import { texts } from "./say";
 
 export const FRAME = texts({
@@ -8,10 +8,10 @@ export const FRAME = texts({
   theme_light: ["Theme: light", "主题：浅色"],
   theme_dark: ["Theme: dark", "主题：深色"],
   main_menu: ["Main", "主导航"],
-  skip: ["Skip to content", "跳到正文"],
+  skip: ["Skip to content", "跳转到正文"],
   close: ["Close", "关闭"],
-  away: [
-    "The server cannot be reached. Retrying; the data shown is {age} old.",
+  unreachable: [
+    "The server cannot be reached. Retrying. The data shown is {age} old.",
     "无法连接服务器，正在重试。当前显示的是 {age}前的数据。",
   ],
   not_found: ["Page not found.", "页面不存在。"],
@@ -20,13 +20,13 @@ export const FRAME = texts({
   key_next: ["next job", "下一个任务"],
   key_previous: ["previous job", "上一个任务"],
   key_open: ["open the job", "打开任务"],
-  key_choose: ["select for comparison", "选中以对比"],
+  key_choose: ["select for comparison", "加入对比"],
   key_search: ["search", "搜索"],
-  key_log_scale: ["log scale of the loss", "损失对数坐标"],
+  key_log_scale: ["log scale for the loss", "loss 对数坐标"],
   key_follow: ["follow the log", "日志自动滚动"],
-  key_whole: ["zoom out to the whole run", "还原到全程"],
+  key_reset_zoom: ["reset the zoom", "重置缩放"],
   key_new: ["new job", "新建任务"],
-  key_jobs: ["list of jobs", "任务列表"],
+  key_jobs: ["job list", "任务列表"],
   key_help: ["show this list", "显示本列表"],
-  key_smoothing: ["smoothing on or off", "开关平滑"],
+  key_smoothing: ["turn smoothing on or off", "开启或关闭平滑"],
 });

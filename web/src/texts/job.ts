@@ -1,4 +1,4 @@
-// The page of one job.
+// Texts of a job's page.
 import { texts } from "./say";
 
 export const JOB = texts({
@@ -11,44 +11,44 @@ export const JOB = texts({
   copy_curl: ["Copy as curl", "复制为 curl"],
   download_adapter: ["Download the adapter", "下载适配器"],
   sure_pause: [
-    "Pause this job? It writes a checkpoint and releases its GPU. You can resume it later.",
-    "暂停该任务？任务会保存检查点并释放 GPU，之后可以恢复。",
+    "Pause this job? It saves a checkpoint and releases its GPU. You can resume it later.",
+    "确定要暂停该任务吗？任务会保存检查点并释放 GPU，之后可以恢复。",
   ],
   sure_resume: [
     "Resume this job? It is queued again and continues from its checkpoint.",
-    "恢复该任务？任务会重新排队，并从检查点继续训练。",
+    "确定要恢复该任务吗？任务会重新排队，并从检查点续训。",
   ],
   sure_retry: [
-    "Retry this job? It is queued again and continues from its newest checkpoint, if it has one.",
-    "重试该任务？任务会重新排队；如有检查点，则从最新的检查点继续训练。",
+    "Retry this job? It is queued again and continues from its latest checkpoint, if it has one.",
+    "确定要重试该任务吗？任务会重新排队；如有检查点，则从最新的检查点续训。",
   ],
   sure_cancel: [
     "Cancel this job? Training stops, and the steps since the last checkpoint are lost.",
-    "取消该任务？训练将停止，最后一个检查点之后的进度会丢失。",
+    "确定要取消该任务吗？训练将停止，最后一个检查点之后的进度会丢失。",
   ],
   sure_delete: [
-    "Delete this job with its history and files? This cannot be undone.",
-    "删除该任务及其历史和文件？此操作无法撤销。",
+    "Delete this job, its history and its files? This cannot be undone.",
+    "确定要删除该任务及其历史记录和文件吗？此操作无法撤销。",
   ],
 
   failed_because: ["This job failed", "任务失败"],
   failed_at: ["This job failed at step {step}", "任务在第 {step} 步失败"],
-  what_to_do: ["What to do", "处理建议"],
+  what_to_do: ["What to do:", "处理建议："],
   last_lines: ["Last lines of the log", "日志最后几行"],
 
-  step: ["Step", "步"],
+  step: ["Step", "步数"],
   of_total: ["of {total}", "共 {total}"],
-  attempt: ["Attempt", "尝试"],
+  attempt: ["Attempt {n}", "第 {n} 次尝试"],
   epoch: ["Epoch", "轮次"],
-  train_loss: ["Train loss", "训练损失"],
-  not_finite: ["not finite", "非有限值"],
+  train_loss: ["Train loss", "训练 loss"],
+  not_finite: ["not finite", "NaN/Inf"],
   best: ["min {value} @ {step}", "最低 {value} @ {step}"],
   perplexity_of: ["perplexity {value}", "困惑度 {value}"],
-  step_seconds: ["{value} s a step", "每步 {value} 秒"],
+  step_seconds: ["{value} s/step", "{value} 秒/步"],
   eta: ["Time left", "剩余时间"],
   until: ["until {clock}", "预计 {clock} 完成"],
   elapsed: ["Elapsed", "已用时间"],
-  since: ["since {clock}", "开始于 {clock}"],
+  since: ["since {clock}", "{clock} 开始"],
   memory: ["Memory", "显存/内存"],
   peak: ["peak", "峰值"],
 
@@ -56,19 +56,19 @@ export const JOB = texts({
   chart_norm: ["Gradient norm", "梯度范数"],
   gpu_load: ["GPU load", "GPU 利用率"],
   cpu_load: ["CPU load", "CPU 利用率"],
-  save_picture: ["Save the chart as PNG", "将曲线保存为 PNG"],
+  save_picture: ["Save the chart as PNG", "将图表保存为 PNG"],
   save_csv: ["Download all points as CSV", "下载全部数据点（CSV）"],
   smoothed: ["smoothed", "平滑"],
   raw: ["raw", "原始"],
-  rewound: ["rewound", "已回退"],
-  nonfinite_at: ["Not finite at step {steps}", "第 {steps} 步为非有限值"],
+  rewound: ["rewound", "回退前"],
+  nonfinite_at: ["Not finite at step {steps}", "第 {steps} 步为 NaN/Inf"],
   points: ["{n} points", "{n} 个点"],
-  points_of: ["{shown} of {n} points; every spike is kept", "显示 {shown} / {n} 个点，保留每个尖峰"],
-  no_points: ["No step yet", "尚无训练步"],
-  no_points_hint: ["The first loss will appear here.", "第一个损失值会自动显示在这里。"],
+  points_of: ["{shown} of {n} points, including all spikes", "共 {n} 个点，显示 {shown} 个（保留所有尖峰）"],
+  no_points: ["No steps yet", "暂无 loss 数据"],
+  no_points_hint: ["The first loss will appear here.", "训练开始后，loss 会显示在这里。"],
 
   report: ["Report", "训练报告"],
-  report_text: ["Report as text", "报告正文"],
+  report_text: ["Text of the report", "报告正文"],
 
   events: ["Events", "事件"],
   phase: ["Phase: {phase}", "阶段：{phase}"],
@@ -82,10 +82,10 @@ export const JOB = texts({
   level_warning: ["warning and above", "warning 及以上"],
   level_error: ["error", "仅 error"],
   search_log: ["Search the log", "搜索日志"],
-  whole_log: ["Whole log", "完整日志"],
+  whole_log: ["Full log", "完整日志"],
   log_capped: ["Only the newest {n} lines are shown.", "仅显示最新 {n} 行。"],
-  no_log: ["No lines yet.", "暂无日志。"],
-  no_log_match: ["No line matches.", "没有匹配的行。"],
+  no_log: ["No log lines.", "暂无日志。"],
+  no_log_match: ["No lines match.", "没有匹配的日志。"],
 
   configuration: ["Configuration", "配置"],
   changed: ["Differs from the default", "与默认值不同"],
@@ -93,7 +93,9 @@ export const JOB = texts({
   default_is: ["default: {value}", "默认：{value}"],
   copy_json: ["Copy as JSON", "复制为 JSON"],
 
-  attempts: ["Attempts", "尝试"],
+  attempts: ["Attempts", "尝试记录"],
+  attempts_count: ["{n} attempts", "共 {n} 次尝试"],
+  step_range: ["Steps {first}–{last}", "第 {first}–{last} 步"],
   files: ["Files", "文件"],
   download: ["Download {name}", "下载 {name}"],
 });

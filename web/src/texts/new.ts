@@ -1,13 +1,13 @@
-// The form for a new job. The names and help of its fields are in fields.ts.
+// Texts of the form for a new job. The names and help of its fields are in fields.ts.
 import { texts } from "./say";
 
 export const NEW = texts({
   intro: [
     "Only the model and the training data are required; everything else has a default.",
-    "只需填写模型和训练数据，其余字段都有默认值。",
+    "只需填写模型和训练集，其余字段都有默认值。",
   ],
-  intro_from: ["A copy of {name}. Change any field.", "复制自 {name}，可修改任意字段。"],
-  reset: ["Start over", "清空表单"],
+  intro_from: ["Copied from {name}. You can change any field.", "复制自 {name}，所有字段均可修改。"],
+  reset: ["Clear the form", "清空表单"],
   submit: ["Submit", "提交"],
 
   group_basic: ["Model and data", "模型与数据"],
@@ -19,24 +19,24 @@ export const NEW = texts({
   group_about: ["Name and queue", "名称与队列"],
 
   choose_dataset: ["Choose a dataset", "选择数据集"],
-  no_eval_dataset: ["none: hold out training rows", "无：从训练数据中划出"],
-  from_hub: ["from the hub", "来自 Hub"],
+  no_eval_dataset: ["None (hold out training rows)", "不指定（从训练集中划分）"],
+  from_hub: ["From the Hub", "Hub 上的数据集"],
   upload_dataset: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
-  uploading_file: ["Uploading {name} …", "正在上传 {name}……"],
-  uploaded: ["{name}: {rows} rows", "{name}：{rows} 行"],
-  rows: ["{n} rows", "{n} 行"],
-  first_row: ["First row", "第一行"],
+  uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
+  uploaded: ["{name}: {rows} rows", "{name}：共 {rows} 条"],
+  rows: ["{n} rows", "{n} 条"],
+  first_row: ["First row", "第一条数据"],
 
   plan_ok: [
     "This job is valid: {steps} steps over {rows} rows, {eval} held out.",
-    "任务有效：{rows} 行数据共训练 {steps} 步，另划出 {eval} 行用于评估。",
+    "配置有效：{rows} 条数据共训练 {steps} 步，另有 {eval} 条用于验证。",
   ],
   plan_eval: [
-    "Evaluation: {times} times {eval} rows, {passes} of {all} row passes ({share} %).",
-    "评估：{times} 次 × {eval} 行，占全部 {all} 行次中的 {passes} 行次（{share}%）。",
+    "Evaluation: {times} × {eval} rows, {share}% of all rows processed ({passes} of {all}).",
+    "评估：{times} 次 × {eval} 条，占数据处理总量的 {share}%（{passes} / {all} 条）。",
   ],
-  plan_hub: ["This job is valid.", "任务有效。"],
-  equivalent: ["Same request with curl", "等价的 curl 命令"],
+  plan_hub: ["This job is valid.", "配置有效。"],
+  equivalent: ["Equivalent curl command", "等价的 curl 命令"],
 
   required: ["required", "必填"],
   from_to: ["{min} to {max}", "{min} 到 {max}"],
@@ -45,5 +45,5 @@ export const NEW = texts({
   is_required: ["This field is required.", "此项必填。"],
   not_a_number: ["Enter a number.", "请输入数字。"],
   not_an_integer: ["Enter a whole number.", "请输入整数。"],
-  out_of_range: ["Enter a value in the range {range}.", "取值范围：{range}。"],
+  out_of_range: ["Allowed range: {range}.", "取值范围：{range}。"],
 });

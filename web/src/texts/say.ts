@@ -1,4 +1,4 @@
-// How texts are written down and put into the page's language. Each page has its file of texts beside this one.
+// Defines texts in both languages and returns them in the page's language. Each page has its own file of texts.
 import { language } from "../preferences";
 
 /** One text in both languages; `say` fills in its `{names}`. */
@@ -7,7 +7,7 @@ export type Text = readonly [english: string, chinese: string];
 type Names<Sentence> = Sentence extends `${string}{${infer Name}}${infer Rest}` ? Name | Names<Rest> : never;
 type Figures<T extends Text> = [Names<T[0]>] extends [never] ? [] : [Record<Names<T[0]>, string | number>];
 
-/** The texts, or a type error where English and Chinese differ in their `{names}`. */
+/** The texts, or a type error if the `{names}` in English and Chinese differ. */
 type Checked<All extends Record<string, Text>> = {
   [Key in keyof All]: [Names<All[Key][0]>, Names<All[Key][1]>] extends [Names<All[Key][1]>, Names<All[Key][0]>]
     ? All[Key]
@@ -17,7 +17,7 @@ type Checked<All extends Record<string, Text>> = {
 /** The texts of one page. */
 export const texts = <const All extends Record<string, Text>>(all: All & Checked<All>): All => all;
 
-/** Returns a text in the page's language. The figures are all its `{names}`. */
+/** Return a text in the page's language. `figures` has a value for each of its `{names}`. */
 export function say<const T extends Text>(text: T, ...[figures]: Figures<T>): string {
   const sentence: string = text[language.value === "zh" ? 1 : 0];
   return figures ? sentence.replace(/\{(\w+)\}/g, (_, name: keyof typeof figures) => String(figures[name])) : sentence;

@@ -1,4 +1,4 @@
-// The API's names of statuses and phases, as the page writes them.
+// How the page displays the API's statuses and phases.
 import { say, type Text, texts } from "./say";
 
 const STATES = texts({
@@ -13,16 +13,16 @@ const STATES = texts({
   unreachable: ["worker not responding", "工作节点无响应"],
   interrupted: ["interrupted", "已中断"],
   lost: ["lost", "已失联"],
-  placing: ["placing files", "准备文件"],
+  placing: ["preparing files", "准备文件"],
   loading: ["loading the model", "加载模型"],
   tokenizing: ["tokenizing", "分词"],
-  evaluating: ["evaluating", "评估中"],
-  training: ["training", "训练中"],
-  saving: ["saving", "保存中"],
-  uploading: ["uploading", "上传中"],
+  evaluating: ["evaluating", "评估"],
+  training: ["training", "训练"],
+  saving: ["saving", "保存"],
+  uploading: ["uploading", "上传"],
 });
 
-/** Returns a status or phase in the page's language; one that is not known here is returned unchanged. */
+/** Return a status or phase in the page's language; if it is unknown, return it unchanged. */
 export function sayState(name: string): string {
   return Object.hasOwn(STATES, name) ? say((STATES as Record<string, Text>)[name]!) : name;
 }

@@ -1,4 +1,4 @@
-// The workers.
+// Texts of the list of workers.
 import { texts } from "./say";
 
 export const WORKERS = texts({
@@ -8,11 +8,11 @@ export const WORKERS = texts({
   current_job: ["Current job", "当前任务"],
   idle: ["idle", "空闲"],
   queue: ["Queue", "队列"],
-  last_seen: ["Last seen", "最后在线"],
+  last_seen: ["Last seen", "最近在线"],
   ago: ["{age} ago", "{age}前"],
   live: ["online", "在线"],
   silent: ["offline", "离线"],
   models: ["Models", "模型"],
-  any_model: ["any model of the hub", "Hub 上的任意模型"],
+  any_model: ["any model on the Hub", "Hub 上的任意模型"],
   versions: ["Versions", "版本"],
 });

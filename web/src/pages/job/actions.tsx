@@ -1,4 +1,4 @@
-// What the reader can do with a job: the buttons beside its name.
+// The actions on a job: the buttons next to its name.
 import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
 import { AskButton, CopyButton } from "../../parts/controls";

@@ -33,7 +33,7 @@ export function Attempts({ store }: { store: JobStore }) {
                   <br />
                   <small>
                     {attempt.last_step !== null
-                      ? `${say(JOB.step)} ${count(attempt.first_step)}–${count(attempt.last_step)}`
+                      ? say(JOB.step_range, { first: count(attempt.first_step), last: count(attempt.last_step) })
                       : ""}
                   </small>
                 </td>

@@ -1,4 +1,4 @@
-// The lines of a job's charts, made from its curve; and how their axes write values.
+// Builds the lines of a job's charts from its curve, and formats the values on their axes.
 import { type Curve, Series, smooth } from "../../curve";
 import { rate, roundBytes } from "../../format";
 import type { Line } from "../../parts/plot";
@@ -36,7 +36,7 @@ export function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line
   return lines;
 }
 
-/** Without the values that a log scale cannot show. */
+/** Replace values that a log scale cannot show with null. */
 function positive(series: Series, isLog: boolean): Series {
   if (!isLog) return series;
   return new Series(
@@ -47,7 +47,7 @@ function positive(series: Series, isLog: boolean): Series {
 
 function joinGhosts(ghosts: Series[], isLog: boolean): Series {
   const joined = new Series();
-  // Oldest first, so that the newer of two ghosts at one step is drawn.
+  // Oldest first, so that the newer ghost wins if two have a point at the same step.
   for (const ghost of ghosts) {
     const shown = positive(ghost, isLog);
     shown.step.forEach((step, at) => joined.add(step, shown.value[at] ?? null));
@@ -67,7 +67,7 @@ interface Machine {
   inBytes?: boolean;
 }
 
-/** Load and memory of the GPU, or of the CPU on a host without one. */
+/** Return load and memory of the GPU, or of the CPU on a host without a GPU. */
 export function machineLines(curve: Curve): Machine[] {
   const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
   const load = first("sys.gpu_percent", "sys.cpu_percent");
@@ -77,13 +77,13 @@ export function machineLines(curve: Curve): Machine[] {
     const name = say(load === "sys.gpu_percent" ? JOB.gpu_load : JOB.cpu_load);
     lines.push({
       line: oneLine(curve, load, name, "--muted")[0]!,
-      format: (value) => `${Math.round(value)} %`,
+      format: (value) => `${Math.round(value)}%`,
       span: [0, 100],
     });
   }
   if (memory) {
     const line = oneLine(curve, memory, say(JOB.memory), "--muted")[0]!;
-    // From 0, so that a change of a few megabytes looks small.
+    // The axis starts at 0, so that a change of a few megabytes looks small.
     const most = Math.max(...line.series.value.map((one) => one ?? 0));
     lines.push({ line, format: roundBytes, span: [0, most * 1.15], inBytes: true });
   }
@@ -96,7 +96,7 @@ export const axisFigure = (value: number): string => {
   return String(+value.toPrecision(4));
 };
 
-/** Enough digits to tell neighbouring ticks apart, however little a schedule changes the rate. */
+/** Use enough digits to distinguish adjacent ticks, even if the schedule changes the rate very little. */
 export const axisRate = (value: number, increment: number): string => {
   const digits = Math.ceil(Math.log10(Math.abs(value) / increment)) + 1;
   return rate(value, Math.min(7, Math.max(3, digits)));

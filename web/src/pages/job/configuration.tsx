@@ -1,4 +1,4 @@
-// A job's settings: those that differ from the default first; one list until the defaults are known.
+// A job's settings: first those that differ from the default. Until the defaults are loaded, all settings are in one list.
 import type { Job } from "../../api";
 import { asText, defaults, leaves, openapi, same, type Tree } from "../../spec";
 import { NONE } from "../../format";
@@ -22,17 +22,17 @@ export function Configuration({ job }: { job: Job }) {
 type Settings = [path: string, value: unknown][];
 
 function Sorted({ settings, known }: { settings: Settings; known: Map<string, unknown> }) {
-  const isUsual = ([path, value]: Settings[number]): boolean => known.has(path) && same(known.get(path), value);
-  const others = settings.filter(isUsual);
+  const isDefault = ([path, value]: Settings[number]): boolean => known.has(path) && same(known.get(path), value);
+  const unchanged = settings.filter(isDefault);
   return (
     <>
       <h3>{say(JOB.changed)}</h3>
-      <Settings of={settings.filter((one) => !isUsual(one))} class="changed" known={known} />
+      <Settings of={settings.filter((one) => !isDefault(one))} class="changed" known={known} />
       <details>
         <summary>
-          {say(JOB.unchanged)} ({others.length})
+          {say(JOB.unchanged)} ({unchanged.length})
         </summary>
-        <Settings of={others} />
+        <Settings of={unchanged} />
       </details>
     </>
   );
@@ -42,13 +42,13 @@ function Settings({ of, class: name, known }: { of: Settings; class?: string; kn
   return (
     <dl class={`settings ${name ?? ""}`}>
       {of.map(([path, value]) => (
-        <Setting key={path} path={path} value={value} usual={known?.get(path)} />
+        <Setting key={path} path={path} value={value} defaultValue={known?.get(path)} />
       ))}
     </dl>
   );
 }
 
-function Setting({ path, value, usual }: { path: string; value: unknown; usual?: unknown }) {
+function Setting({ path, value, defaultValue }: { path: string; value: unknown; defaultValue?: unknown }) {
   return (
     <div>
       <dt>
@@ -56,8 +56,8 @@ function Setting({ path, value, usual }: { path: string; value: unknown; usual?:
       </dt>
       <dd>
         {asText(value)}
-        {usual !== undefined && asText(usual) !== NONE && (
-          <small> {say(JOB.default_is, { value: asText(usual) })}</small>
+        {defaultValue !== undefined && asText(defaultValue) !== NONE && (
+          <small> {say(JOB.default_is, { value: asText(defaultValue) })}</small>
         )}
       </dd>
     </div>

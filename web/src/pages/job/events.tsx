@@ -1,4 +1,4 @@
-// What happened to a job, the newest first.
+// A job's events, newest first.
 import { clock } from "../../format";
 import type { JobStore } from "../../live/store";
 import { Card } from "../../parts/controls";
@@ -13,13 +13,7 @@ export function Events({ store }: { store: JobStore }) {
     <Card
       title={say(JOB.events)}
       class="events-card"
-      aside={
-        attempts.length > 1 && (
-          <span class="note">
-            {say(JOB.attempts)}: {attempts.length}
-          </span>
-        )
-      }
+      aside={attempts.length > 1 && <span class="note">{say(JOB.attempts_count, { n: attempts.length })}</span>}
     >
       {events.length === 0 && <p class="note">{say(JOB.no_events)}</p>}
       <ol class="events" tabIndex={0} aria-label={say(JOB.events)}>

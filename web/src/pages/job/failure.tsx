@@ -14,8 +14,7 @@ export function Failure({ job, lines }: { job: Job; lines: LogLine[] }) {
       <p class="reason">{error.message}</p>
       {error.hint && (
         <p>
-          <b>{say(JOB.what_to_do)}: </b>
-          <span class="hint">{error.hint}</span>
+          <b>{say(JOB.what_to_do)}</b> <span class="hint">{error.hint}</span>
         </p>
       )}
       {error.detail && <pre class="detail">{error.detail}</pre>}

@@ -1,4 +1,4 @@
-// The tail of a job's log, filtered by level and text; only the newest lines are kept.
+// The newest lines of a job's log, filtered by level and text.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, isFinal, type List, type LogLine, withQuery } from "../../api";
 import { clock } from "../../format";
@@ -14,7 +14,7 @@ const SHOWN_LINES = 1000;
 const POLL_MS = 2000;
 const LEVELS = ["debug", "info", "warning", "error"];
 
-/** The lines so far, polled until the job has ended. */
+/** Return the log lines so far; poll until the job has ended. */
 export function useLog(store: JobStore): LogLine[] {
   const [lines, setLines] = useState<LogLine[]>([]);
   const ended = store.job.value !== null && isFinal(store.job.value);
@@ -33,7 +33,7 @@ export function useLog(store: JobStore): LogLine[] {
           more = page.has_more;
         }
       } catch {
-        // The banner says that the server is away; the next round asks again from the same cursor.
+        // The banner already reports that the server is unreachable. The next poll continues from the same cursor.
       }
       return ended && cursor.current !== null ? null : POLL_MS;
     },
@@ -51,16 +51,16 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
   useKeys({ f: toggle });
 
   const lowest = LEVELS.indexOf(level);
-  const wanted = text.toLowerCase();
+  const needle = text.toLowerCase();
   const recorded = new Set(lines.map((line) => (line.source === "record" ? line.text : "")));
-  const fitting = lines
+  const matching = lines
     .filter((line) => !isEcho(line, recorded))
     .filter(
       (line) =>
         (lowest < 0 || LEVELS.indexOf(line.level ?? "") >= lowest) &&
-        (!wanted || line.text.toLowerCase().includes(wanted)),
+        (!needle || line.text.toLowerCase().includes(needle)),
     );
-  const shown = fitting.slice(-SHOWN_LINES);
+  const shown = matching.slice(-SHOWN_LINES);
   useEffect(() => {
     if (follow && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [follow, shown.length, shown[shown.length - 1]]);
@@ -97,9 +97,9 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
       <div ref={box} class="log" role="log" aria-label={say(JOB.log)} aria-live="off" tabIndex={0}>
         {lines.length === 0 && <p class="note">{say(JOB.no_log)}</p>}
         {lines.length > 0 && shown.length === 0 && <p class="note">{say(JOB.no_log_match)}</p>}
-        {fitting.length > shown.length && <p class="note">{say(JOB.log_capped, { n: SHOWN_LINES })}</p>}
+        {matching.length > shown.length && <p class="note">{say(JOB.log_capped, { n: SHOWN_LINES })}</p>}
         {shown.map((line, at) => (
-          <div key={`${line.attempt} ${fitting.length - shown.length + at}`} class={line.level ?? ""}>
+          <div key={`${line.attempt} ${matching.length - shown.length + at}`} class={line.level ?? ""}>
             <time>{clock(line.at, true)}</time>
             <span>{line.text}</span>
           </div>
@@ -109,7 +109,7 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
   );
 }
 
-/** Whether a printed line repeats a recorded one: the training prints each as `[level] sentence`. */
+/** Return whether an output line repeats a recorded one: the training process also prints each as `[level] message`. */
 function isEcho(line: LogLine, recorded: Set<string>): boolean {
   const printed = line.source === "output" ? /^\[\w+\] (.*)$/s.exec(line.text) : null;
   return printed !== null && recorded.has(printed[1]!);

@@ -1,4 +1,4 @@
-// The job's charts: train and eval loss in one, learning rate and gradient norm under it, one cursor over all three.
+// The job's charts: train and eval loss in one, below it learning rate, gradient norm and machine load. All share one cursor.
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Curve } from "../../curve";
@@ -17,39 +17,39 @@ import { Readout } from "./readout";
 
 const SMOOTHING = 0.6;
 
-function wantedRange(): Range | null {
+function requestedRange(): Range | null {
   const [from, to] = [Number(query.value.get("from") ?? NaN), Number(query.value.get("to") ?? NaN)];
   return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
 }
 
-/** The curve of the range in full detail, read again as points come in. */
+/** Return the curve of the range in full detail, read again as new points arrive; the live curve if that is not thinned. */
 function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
   const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
   const key = range ? `${range.from}-${range.to}` : "";
   const isThinned = live.value.total > live.value.of("loss").length;
-  const wanted = key !== "" && isThinned;
+  const isNeeded = key !== "" && isThinned;
   useEffect(() => {
-    if (!wanted || !range) return setDetail(null);
+    if (!isNeeded || !range) return setDetail(null);
     let current = true;
     readCurve(id, range).then(
       ({ curve }) => current && setDetail({ curve, key }),
-      () => undefined, // the banner says that the server is away; the thinned curve stays
+      () => undefined, // the banner already reports that the server is unreachable; the thinned curve stays
     );
     return () => {
       current = false;
     };
-  }, [id, key, wanted, range && range.to > (live.value.of("loss").last()?.step ?? 0) ? Math.floor(drawn / 20) : 0]);
-  return wanted && detail?.key === key ? detail.curve : live.value;
+  }, [id, key, isNeeded, range && range.to > (live.value.of("loss").last()?.step ?? 0) ? Math.floor(drawn / 20) : 0]);
+  return isNeeded && detail?.key === key ? detail.curve : live.value;
 }
 
 export function LossChart({ store, ended }: { store: JobStore; ended: boolean }) {
   const drawn = store.drawn.value;
-  const range = wantedRange();
+  const range = requestedRange();
   const rangeKey = range ? `${range.from}-${range.to}` : "";
   const curve = useDetail(store.id, store.curve, drawn, range);
   const isLog = query.value.get("log") === "1";
-  const asked = query.value.get("smooth");
-  const smoothing = asked === null ? SMOOTHING : Math.min(0.99, Math.max(0, Number(asked) || 0));
+  const given = query.value.get("smooth");
+  const smoothing = given === null ? SMOOTHING : Math.min(0.99, Math.max(0, Number(given) || 0));
   const [cursor, setCursor] = useState<number | null>(null);
   const canvas = useRef<HTMLCanvasElement | null>(null);
 
@@ -92,14 +92,14 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
             isZoomed={range !== null}
             onSmoothing={setSmoothing}
             onLog={() => setQuery({ log: isLog ? null : "1" })}
-            onWhole={() => onRange(null)}
+            onResetZoom={() => onRange(null)}
           />
           <span class="row tight">
             <button
               type="button"
               title={say(JOB.save_picture)}
               aria-label={say(JOB.save_picture)}
-              onClick={() => canvas.current && savePicture(canvas.current, store.id)}
+              onClick={() => canvas.current && savePng(canvas.current, store.id)}
             >
               PNG
             </button>
@@ -195,15 +195,15 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
   );
 }
 
-function savePicture(canvas: HTMLCanvasElement, id: string): void {
-  const sheet = document.createElement("canvas");
-  sheet.width = canvas.width;
-  sheet.height = canvas.height;
-  const pen = sheet.getContext("2d")!;
-  pen.fillStyle = getComputedStyle(canvas.closest(".card")!).backgroundColor;
-  pen.fillRect(0, 0, sheet.width, sheet.height);
-  pen.drawImage(canvas, 0, 0);
-  sheet.toBlob((blob) => {
+function savePng(canvas: HTMLCanvasElement, id: string): void {
+  const copy = document.createElement("canvas");
+  copy.width = canvas.width;
+  copy.height = canvas.height;
+  const context = copy.getContext("2d")!;
+  context.fillStyle = getComputedStyle(canvas.closest(".card")!).backgroundColor;
+  context.fillRect(0, 0, copy.width, copy.height);
+  context.drawImage(canvas, 0, 0);
+  copy.toBlob((blob) => {
     if (!blob) return;
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);

@@ -1,4 +1,4 @@
-// One job: figures, charts, events, log, configuration, files and, once it has succeeded, its report.
+// A job's page: figures, charts, events, log, configuration, attempts, files and, once the job has succeeded, its report.
 import { useEffect, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../api";
 import { clock, figure } from "../../format";
@@ -40,13 +40,13 @@ export function JobPage({ id }: { id: string }) {
     );
   }
   return live.store.job.value ? (
-    <Shown live={live} job={live.store.job.value} />
+    <JobView live={live} job={live.store.job.value} />
   ) : (
     <p class="note">{say(SHARED.loading)}</p>
   );
 }
 
-function Shown({ live, job }: { live: LiveJob; job: Job }) {
+function JobView({ live, job }: { live: LiveJob; job: Job }) {
   const { store } = live;
   const lines = useLog(store);
   useEffect(() => {

@@ -1,11 +1,10 @@
-// The figures of the charts at the cursor.
 import type { Curve, Series } from "../../curve";
 import { count, figure, rate } from "../../format";
 import type { Line } from "../../parts/plot";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
 
-/** The figures under the cursor, or the newest. */
+/** The values of the charts at the cursor, or at the newest step. */
 export function Readout({ curve, lines, step }: { curve: Curve; lines: Line[]; step: number | null }) {
   const at = step ?? curve.of("loss").last()?.step ?? null;
   const value = (series: Series): number | null => {

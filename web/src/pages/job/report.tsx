@@ -1,4 +1,4 @@
-// The report of a job that has succeeded, as text from the server.
+// The text report of a succeeded job, from the server.
 import { useEffect, useState } from "preact/hooks";
 import { getText } from "../../api";
 import { Card, CopyButton } from "../../parts/controls";

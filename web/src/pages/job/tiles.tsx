@@ -1,4 +1,4 @@
-// A job's figures: the newest of each, with its best or its total below.
+// A job's figures: the newest value of each, with its best value or its total below.
 import { isFinal, type Job } from "../../api";
 import type { Curve, Series } from "../../curve";
 import { bytes, clock, count, duration, figure, NONE, shortStep } from "../../format";
@@ -31,7 +31,7 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         value={count(step)}
         below={[
           total_steps && say(JOB.of_total, { total: count(total_steps) }),
-          job.attempt > 1 && `${say(JOB.attempt)} ${job.attempt}`,
+          job.attempt > 1 && say(JOB.attempt, { n: job.attempt }),
         ]
           .filter(Boolean)
           .join(" · ")}
@@ -111,7 +111,7 @@ function Tile({ name, value, below }: { name: string; value: string; below: stri
   );
 }
 
-/** Medians of the newest steps: a thinned curve keeps extremes, which would distort a mean. */
+/** Return medians over the newest points. A mean would be wrong: a thinned curve keeps the extremes. */
 function recentSpeed(curve: Curve): { tokens: number; step: number } | null {
   const [tokens, step] = [median(curve.of("tokens_per_second")), median(curve.of("seconds"))];
   return tokens === null || step === null ? null : { tokens, step };

@@ -1,4 +1,4 @@
-// The filters of the list: text, label and status. They are kept in the address, which follows typing after a pause.
+// The filters of the job list: text, label and status. They are stored in the URL, which is updated after a pause in typing.
 import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { onText, useKeys } from "../../parts/controls";
@@ -22,18 +22,18 @@ const isLabel = (text: string): boolean => /.:/.test(text);
 
 export function Filters({ search, status, label }: Chosen) {
   const [searchBox, labelBox] = [useRef<HTMLInputElement>(null), useRef<HTMLInputElement>(null)];
-  const [isFaulty, setFaulty] = useState(false);
+  const [isMalformed, setMalformed] = useState(false);
   const later = useDebounced<Chosen>((typed) => {
     if (typed.label === undefined) return setQuery({ ...typed, cursor: null });
     const fits = typed.label === "" || isLabel(typed.label);
-    setFaulty(!fits);
+    setMalformed(!fits);
     setQuery({ ...typed, label: fits ? typed.label : null, cursor: null });
   }, PAUSE_MS);
   useEffect(() => {
-    if (label) setFaulty(false);
+    if (label) setMalformed(false);
   }, [label]);
-  useFollowing(searchBox, search);
-  useFollowing(labelBox, isFaulty ? null : label);
+  useFieldValue(searchBox, search);
+  useFieldValue(labelBox, isMalformed ? null : label);
   useKeys({ "/": () => searchBox.current?.focus() });
   const chosen = status ? status.split(",") : [];
   const toggle = (one: string): void => {
@@ -55,8 +55,8 @@ export function Filters({ search, status, label }: Chosen) {
         type="search"
         class="short"
         aria-label={say(JOBS.label)}
-        aria-invalid={isFaulty || undefined}
-        title={isFaulty ? say(SHARED.label_malformed) : undefined}
+        aria-invalid={isMalformed || undefined}
+        title={isMalformed ? say(SHARED.label_malformed) : undefined}
         placeholder={`${say(JOBS.label)} ${say(SHARED.label_example)}`}
         defaultValue={label}
         onInput={onText((text) => later({ label: text }))}
@@ -78,8 +78,8 @@ export function Filters({ search, status, label }: Chosen) {
   );
 }
 
-/** Update a field when the address changes, unless the reader types in it; null leaves it unchanged. */
-function useFollowing(field: RefObject<HTMLInputElement | null>, value: string | null): void {
+/** Update a field when the URL changes, unless the field has the focus; null leaves it unchanged. */
+function useFieldValue(field: RefObject<HTMLInputElement | null>, value: string | null): void {
   useEffect(() => {
     if (value !== null && field.current && document.activeElement !== field.current) field.current.value = value;
   }, [value]);

@@ -1,7 +1,7 @@
-// The jobs that match the filters, one page of them, kept up to date.
+// One page of the jobs that match the filters, kept up to date.
 import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
-import { Away, Refused } from "../../api";
+import { ApiError, Unreachable } from "../../api";
 import { usePoll } from "../../parts/poll";
 import { language } from "../../preferences";
 import { type Found, readJobs } from "./read";
@@ -9,7 +9,7 @@ import { type Found, readJobs } from "./read";
 const PAGE = 25;
 const POLL_MS = 2000;
 
-/** Filters and page as written in the address. */
+/** Filters and page from the URL. */
 export interface JobsQuery {
   search: string;
   status: string;
@@ -17,12 +17,12 @@ export interface JobsQuery {
   cursor: string | null;
 }
 
-/** The jobs that were shown last, so that the list appears at once when the reader returns. */
+/** The last jobs shown, so that the list appears immediately when the reader returns to it. */
 const seen = signal<{ key: string; page: Found } | null>(null);
 
-/** Returns the jobs (until they are read, those of the previous filters) and the server's message if it rejects the filters. */
-export function useJobs(asked: JobsQuery): { page: Found | null; problem: string } {
-  const key = JSON.stringify([asked, language.value]);
+/** Return the jobs (those of the previous filters until the new ones arrive), and the server's message if it rejects the filters. */
+export function useJobs(filters: JobsQuery): { page: Found | null; problem: string } {
+  const key = JSON.stringify([filters, language.value]);
   const [problem, setProblem] = useState("");
   usePoll(
     async (isCurrent) => {
@@ -32,14 +32,14 @@ export function useJobs(asked: JobsQuery): { page: Found | null; problem: string
         return isCurrent();
       };
       try {
-        const status = asked.status ? asked.status.split(",") : [];
-        const page = await readJobs({ ...asked, status }, PAGE, (part) => (isNew ? show(part) : isCurrent()));
+        const status = filters.status ? filters.status.split(",") : [];
+        const page = await readJobs({ ...filters, status }, PAGE, (part) => (isNew ? show(part) : isCurrent()));
         if (!show(page)) return null;
         setProblem("");
-        if (page.searched > PAGE * 100) return POLL_MS * 10; // a long search costs the server too much to repeat often
+        if (page.searched > PAGE * 100) return POLL_MS * 10; // a long search is too expensive to repeat often
       } catch (error) {
-        if (error instanceof Refused) setProblem(error.message);
-        else if (!(error instanceof Away)) throw error;
+        if (error instanceof ApiError) setProblem(error.message);
+        else if (!(error instanceof Unreachable)) throw error;
       }
       return POLL_MS;
     },

@@ -1,4 +1,4 @@
-// The list of jobs: search and filters in the address, the newest first, kept up to date.
+// The list of jobs, newest first and kept up to date, with its search and filters in the URL.
 import { useEffect } from "preact/hooks";
 import { query } from "../../router";
 import { say } from "../../texts/say";
@@ -9,15 +9,15 @@ import { useJobs, type JobsQuery } from "./list";
 import { Searched, Table } from "./table";
 
 export function JobsPage() {
-  const asked: JobsQuery = {
+  const filters: JobsQuery = {
     search: query.value.get("search") ?? "",
     status: query.value.get("status") ?? "",
     label: query.value.get("label") ?? "",
     cursor: query.value.get("cursor"),
   };
-  const { page, problem } = useJobs(asked);
+  const { page, problem } = useJobs(filters);
   useEffect(() => void (document.title = "Stepline"), []);
-  const isFiltered = Boolean(asked.search || asked.status || asked.label);
+  const isFiltered = Boolean(filters.search || filters.status || filters.label);
   return (
     <>
       <header class="page">
@@ -26,7 +26,7 @@ export function JobsPage() {
           {say(SHARED.new_job)}
         </a>
       </header>
-      <Filters {...asked} />
+      <Filters {...filters} />
       {problem && (
         <p class="problem" role="alert">
           {problem}
@@ -35,7 +35,7 @@ export function JobsPage() {
       {page === null ? (
         !problem && <p class="note">{say(SHARED.loading)}</p>
       ) : page.data.length ? (
-        <Table page={page} cursor={asked.cursor} />
+        <Table page={page} cursor={filters.cursor} />
       ) : isFiltered ? (
         <div class="empty">
           <b>{say(JOBS.no_match)}</b>

@@ -1,17 +1,17 @@
-// Reads one page of jobs. Where no index serves a search, the server searches a bounded number of jobs per request;
-// requests are repeated until the page is full.
+// Reads one page of jobs. If no index supports a search, the server searches a limited number of jobs per request, so the
+// request is repeated until the page is full.
 import { get, type components, type Job, withQuery } from "../../api";
 
 type JobPage = components["schemas"]["JobPage"];
 
-/** Requests for one page; after them the reader decides whether to search on. */
-const MOST_REQUESTS = 20;
+/** Maximum number of requests for one page; after that, the reader decides whether to continue the search. */
+const MAX_REQUESTS = 20;
 
 export interface Found {
   data: Job[];
   has_more: boolean;
   cursor: string | null;
-  /** Jobs searched; 0 if an index served the search. */
+  /** Number of jobs searched; 0 if an index was used. */
   searched: number;
 }
 
@@ -22,10 +22,10 @@ export interface Filters {
   cursor: string | null;
 }
 
-/** Read a page. `onPart` gets the jobs so far after each request that did not fill it, and returns whether to go on. */
+/** Read a page. `onPart` gets the jobs so far after each request that did not fill the page, and returns whether to continue. */
 export async function readJobs(filters: Filters, limit: number, onPart: (part: Found) => boolean): Promise<Found> {
   let found: Found = { data: [], has_more: true, cursor: filters.cursor, searched: 0 };
-  for (let asked = 0; asked < MOST_REQUESTS; asked += 1) {
+  for (let request = 0; request < MAX_REQUESTS; request += 1) {
     const page = await get<JobPage>(
       withQuery("/v1/jobs", { ...filters, cursor: found.cursor, limit: limit - found.data.length }),
     );

@@ -1,4 +1,4 @@
-// The table of jobs: its rows, the selection for comparison, its keys, and the links to older jobs.
+// The table of jobs: its rows, the selection for comparison, its keyboard shortcuts, and the buttons for older jobs.
 import { useRef, useState } from "preact/hooks";
 import type { Job } from "../../api";
 import { clock, count, duration, figure, NONE, shortId } from "../../format";
@@ -8,10 +8,10 @@ import { go, query, setQuery } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
-import { LossCourse } from "./loss-course";
+import { LossTrend } from "./loss-trend";
 import type { Found } from "./read";
 
-/** How many jobs were searched, and a button that searches older ones. */
+/** The number of jobs searched, and a button to search older ones. */
 export function Searched({ page }: { page: Found }) {
   if (!page.searched || !page.has_more) return null;
   return (
@@ -28,7 +28,7 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
   const jobs = page.data;
   const chosen = (query.value.get("ids") ?? "").split(",").filter(Boolean);
   const [marked, setMarked] = useState(-1);
-  const latest = useRef(-1); // the state is older if a second key comes before the next drawing
+  const latest = useRef(-1); // up to date even if a second key is pressed before the next render
   const toggle = (id: string): void => {
     const left = chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id].slice(-6);
     setQuery({ ids: left.join(",") });
@@ -131,7 +131,7 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
         <small>{shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}</small>
       </td>
       <td class="course">
-        <LossCourse job={job} />
+        <LossTrend job={job} />
         <b>{figure(job.last_loss)}</b>
       </td>
       <td>

@@ -1,6 +1,6 @@
-// The field of a dataset: an uploaded one, a file to upload, or one of the hub.
+// The form field for a dataset: an uploaded dataset, a file to upload, or a dataset on the Hub.
 import { useEffect, useState } from "preact/hooks";
-import { call, type components, type Dataset, get, type List, type Refused } from "../../api";
+import { type ApiError, call, type components, type Dataset, get, type List } from "../../api";
 import type { Texts } from "./form";
 import { count } from "../../format";
 import { isolate } from "../../text";
@@ -20,7 +20,7 @@ interface Props {
 
 export function DatasetChooser({ path, texts, set, attributes, isRequired }: Props) {
   const [datasets, setDatasets] = useState<Dataset[]>([]);
-  const [upload, setUpload] = useState<{ words: string; isBad: boolean } | null>(null);
+  const [upload, setUpload] = useState<{ text: string; isBad: boolean } | null>(null);
   const [fromHub, setFromHub] = useState(Boolean(texts[`${path}.hub`]));
   const [preview, setPreview] = useState<Detail | null>(null);
   const chosen = texts[path] ?? "";
@@ -43,16 +43,16 @@ export function DatasetChooser({ path, texts, set, attributes, isRequired }: Pro
     set(value === "hub" ? { [path]: "" } : { ...clearHub, [path]: value });
   };
   const send = async (file: File): Promise<void> => {
-    setUpload({ words: say(NEW.uploading_file, { name: file.name }), isBad: false });
+    setUpload({ text: say(NEW.uploading_file, { name: file.name }), isBad: false });
     const form = new FormData();
     form.append("file", file);
     try {
       const dataset = await call<Detail>("POST", "/v1/datasets", { form });
-      setUpload({ words: say(NEW.uploaded, { name: file.name, rows: count(dataset.rows) }), isBad: false });
+      setUpload({ text: say(NEW.uploaded, { name: file.name, rows: count(dataset.rows) }), isBad: false });
       setFromHub(false);
       set({ ...clearHub, [path]: dataset.id });
     } catch (error) {
-      setUpload({ words: [(error as Error).message, (error as Refused).hint].filter(Boolean).join(" "), isBad: true });
+      setUpload({ text: [(error as Error).message, (error as ApiError).hint].filter(Boolean).join(" "), isBad: true });
     }
   };
   const first = preview?.preview[0];
@@ -86,7 +86,7 @@ export function DatasetChooser({ path, texts, set, attributes, isRequired }: Pro
       </div>
       {upload && (
         <p class={upload.isBad ? "problem" : "note"} role="status">
-          {upload.words}
+          {upload.text}
         </p>
       )}
       {fromHub && (

@@ -1,6 +1,6 @@
-// A form made from the JobSpec's JSON schema: its fields and their ranges, the spec of the texts typed in, and the field
-// that each complaint of the server belongs to.
-import type { Refused } from "../../api";
+// Builds the form from the JobSpec's JSON schema: its fields and their ranges, the spec from the texts entered, and the field
+// that each problem reported by the server belongs to.
+import type { ApiError } from "../../api";
 import { count } from "../../format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
 import { say } from "../../texts/say";
@@ -11,11 +11,11 @@ export interface Field {
   path: string;
   title: string;
   help: string;
-  /** Schemas of its values; more than one for "a count, a share or auto". */
+  /** Schemas of its values; several for a field such as "a count, a share or auto". */
   choices: Schema[];
-  usual: unknown;
+  defaultValue: unknown;
   isRequired: boolean;
-  /** Values to choose from; null if others are allowed. */
+  /** The allowed values; null if they cannot be listed. */
   options: string[] | null;
   isNumber: boolean;
 }
@@ -24,7 +24,7 @@ type Document = Parameters<typeof resolve>[0];
 
 const DATASETS = ["dataset.train", "dataset.eval"];
 
-/** Every field, in the schema's order. */
+/** Return every field in the schema's order. */
 export function fieldsOf(document: Document): Field[] {
   const fields: Field[] = [];
   const walk = (schema: Schema, prefix: string, inOptional: boolean): void => {
@@ -59,7 +59,7 @@ function makeField(path: string, whole: Schema, choices: Schema[], isRequired: b
     title: title.charAt(0).toUpperCase() + title.slice(1),
     help: whole.description ?? "",
     choices: real,
-    usual: whole.default ?? null,
+    defaultValue: whole.default ?? null,
     isRequired,
     options: optionsOf(real),
     isNumber: real.every((one) => one.type === "integer" || one.type === "number"),
@@ -77,7 +77,7 @@ function optionsOf(choices: Schema[]): string[] | null {
   return options;
 }
 
-/** The range of a field in words; empty if it is not bounded. */
+/** Return the range of a field as text; empty if it is unbounded. */
 export function rangeOf(field: Field): string {
   return field.choices
     .filter((one) => one.type === "integer" || one.type === "number")
@@ -100,7 +100,7 @@ const bound = (value: number, exclusive: number | undefined, sign: string): stri
 
 export type Texts = Record<string, string>;
 
-/** The texts of a spec in the form. */
+/** Return the texts of the form's fields for a spec. */
 export function textsOf(spec: Tree): Texts {
   const texts: Texts = {};
   for (const [path, value] of leaves(spec)) {
@@ -117,7 +117,7 @@ export function textsOf(spec: Tree): Texts {
   return texts;
 }
 
-/** The spec of the texts, and the problem of each field that has one. */
+/** Return the spec from the fields' texts, and the problem of each invalid field. */
 export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: Record<string, string> } {
   const spec: Tree = {};
   const problems: Record<string, string> = {};
@@ -157,7 +157,7 @@ function valueOf(field: Field, text: string): unknown {
     const value = Number(text);
     if (!Number.isFinite(value)) {
       if (field.isNumber) throw new Error(say(NEW.not_a_number));
-      return text; // the server knows its other values
+      return text; // the server checks the other values
     }
     if (field.isNumber && numbers.every((one) => one.type === "integer") && !Number.isInteger(value))
       throw new Error(say(NEW.not_an_integer));
@@ -192,17 +192,18 @@ function labelsOf(text: string): Tree {
   return labels;
 }
 
-/** A sentence of the server, and the dotted path of the field that it belongs to; empty if it belongs to none. */
-export interface Complaint {
+/** A message of the server and the dotted path of its field, which is empty if it belongs to no field. */
+export interface ServerProblem {
   param: string;
   message: string;
 }
 
-/** What the server said against a request: one complaint for each problem that it lists, else its whole message. */
-export function complaintsOf({ errors, param, message, hint }: Refused): Complaint[] {
+/** Return one entry for each problem that the server lists, or one with the whole message if it lists none. */
+export function serverProblemsOf({ errors, param, message, hint }: ApiError): ServerProblem[] {
   const [first, ...others] = errors.length ? errors : [{ param, message }];
   const withHint = { param: first!.param, message: [first!.message, hint].filter(Boolean).join(" ") };
   return [withHint, ...others].map((one) => ({ param: one.param ?? "", message: one.message }));
 }
 
-export const isOf = ({ param }: Complaint, path: string): boolean => param === path || param.startsWith(`${path}.`);
+export const belongsTo = ({ param }: ServerProblem, path: string): boolean =>
+  param === path || param.startsWith(`${path}.`);

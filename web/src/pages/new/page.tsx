@@ -1,8 +1,8 @@
-// A form for a new job, made from the JobSpec's schema, with the equivalent curl command beside it. What is typed survives
-// a reload; the server's complaints are shown at their fields.
+// The form for a new job, built from the JobSpec's schema, with the equivalent curl command next to it. The text entered survives
+// a reload. Problems reported by the server are shown at their fields.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { call, getPatiently, type Job, Refused, type components } from "../../api";
-import { complaintsOf, type Field, fieldsOf, isOf, rangeOf, specOf, type Texts, textsOf } from "./form";
+import { ApiError, call, type components, getWithRetries, type Job } from "../../api";
+import { belongsTo, type Field, fieldsOf, rangeOf, serverProblemsOf, specOf, type Texts, textsOf } from "./form";
 import { CHINESE } from "../../texts/fields";
 import { count } from "../../format";
 import { language } from "../../preferences";
@@ -26,7 +26,7 @@ const GROUPS: [Text, (path: string) => boolean][] = [
   [NEW.group_engine, (path) => path.startsWith("engine.")],
 ];
 
-function keptDraft(from: string): Texts | null {
+function loadDraft(from: string): Texts | null {
   try {
     return JSON.parse(sessionStorage.getItem(`draft ${from}`) ?? "null") as Texts | null;
   } catch {
@@ -34,18 +34,18 @@ function keptDraft(from: string): Texts | null {
   }
 }
 
-function keepDraft(from: string, texts: Texts | null): void {
+function saveDraft(from: string, texts: Texts | null): void {
   try {
     if (texts) sessionStorage.setItem(`draft ${from}`, JSON.stringify(texts));
     else sessionStorage.removeItem(`draft ${from}`);
   } catch {
-    // Storage may be forbidden; the draft then lasts as long as the page.
+    // The browser may block storage. The draft is then lost when the page is closed.
   }
 }
 
 export function NewPage() {
   const from = query.value.get("from") ?? "";
-  const [texts, setTexts] = useState<Texts | null>(keptDraft(from));
+  const [texts, setTexts] = useState<Texts | null>(loadDraft(from));
   const [original, setOriginal] = useState<Job | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
@@ -56,7 +56,7 @@ export function NewPage() {
     void (async () => {
       try {
         const document = await loadOpenapi();
-        const job = from ? await getPatiently<Job>(`/v1/jobs/${from}`) : null;
+        const job = from ? await getWithRetries<Job>(`/v1/jobs/${from}`) : null;
         if (!current) return;
         setOriginal(job);
         setTexts((held) => held ?? (job ? textsOf(shortest(job.spec as Tree, defaults(document))) : {}));
@@ -72,7 +72,7 @@ export function NewPage() {
   }, [from]);
   const change = (changed: Texts): void => {
     setTexts(changed);
-    keepDraft(from, changed);
+    saveDraft(from, changed);
   };
   if (!texts || !openapi.value) return <p class="note">{problem || say(SHARED.loading)}</p>;
   return (
@@ -81,7 +81,7 @@ export function NewPage() {
       texts={texts}
       change={change}
       intro={problem || (original ? say(NEW.intro_from, { name: original.name ?? original.id }) : say(NEW.intro))}
-      forget={() => keepDraft(from, null)}
+      forget={() => saveDraft(from, null)}
     />
   );
 }
@@ -96,36 +96,36 @@ interface FormProps {
 function Form({ texts, change, intro, forget }: FormProps) {
   const fields = fieldsOf(openapi.value!);
   const { spec, problems } = specOf(fields, texts);
-  const [refused, setRefused] = useState<Refused | null>(null);
+  const [rejection, setRejection] = useState<ApiError | null>(null);
   const [plan, setPlan] = useState<Plan | null>(null);
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState(false);
   const key = useRef(newKey());
   const body = JSON.stringify(spec);
-  const faulty = Object.keys(problems).length > 0;
+  const isInvalid = Object.keys(problems).length > 0;
 
-  // A dry run, a moment after the last change.
+  // Send a dry run shortly after the last change.
   useEffect(() => {
-    setRefused(null);
+    setRejection(null);
     setPlan(null);
     key.current = newKey();
-    if (faulty) return;
+    if (isInvalid) return;
     let current = true;
     const timer = setTimeout(() => {
       call<Plan>("POST", "/v1/jobs?dry_run=true", { body: spec }).then(
         (found) => current && setPlan(found),
-        (error) => current && error instanceof Refused && setRefused(error),
+        (error) => current && error instanceof ApiError && setRejection(error),
       );
     }, 500);
     return () => {
       current = false;
       clearTimeout(timer);
     };
-  }, [body, faulty, language.value]);
+  }, [body, isInvalid, language.value]);
 
   const submit = async (): Promise<void> => {
     setTried(true);
-    if (faulty) {
+    if (isInvalid) {
       const first = fields.find((field) => problems[field.path]);
       if (first) document.getElementById(idOf(first.path))?.focus();
       return;
@@ -136,7 +136,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
       forget();
       go(`/jobs/${job.id}`);
     } catch (error) {
-      if (error instanceof Refused) setRefused(error);
+      if (error instanceof ApiError) setRejection(error);
     } finally {
       setBusy(false);
     }
@@ -145,13 +145,13 @@ function Form({ texts, change, intro, forget }: FormProps) {
   const problemOf = (path: string): string => {
     const own = problems[path];
     if (own && (tried || texts[path])) return own;
-    return complaints
-      .filter((one) => isOf(one, path))
+    return serverProblems
+      .filter((one) => belongsTo(one, path))
       .map((one) => one.message)
       .join(" ");
   };
-  const complaints = refused ? complaintsOf(refused) : [];
-  const unplaced = complaints.filter((one) => !fields.some((field) => isOf(one, field.path)));
+  const serverProblems = rejection ? serverProblemsOf(rejection) : [];
+  const unplaced = serverProblems.filter((one) => !fields.some((field) => belongsTo(one, field.path)));
   const set = (changes: Record<string, string>): void => {
     const changed = { ...texts };
     for (const [path, text] of Object.entries(changes)) {
@@ -209,7 +209,7 @@ function Form({ texts, change, intro, forget }: FormProps) {
               </p>
             )}
             {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
-            {tried && faulty && <p class="problem">{say(NEW.has_problems)}</p>}
+            {tried && isInvalid && <p class="problem">{say(NEW.has_problems)}</p>}
             {unplaced.map(({ param, message }) => (
               <p key={param} class="problem" role="alert">
                 {param && `${param}: `}
@@ -268,11 +268,11 @@ function Row({ field, texts, set, problem }: RowProps) {
   const range = rangeOf(field);
   const id = idOf(path);
   const attributes = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
-  const usual = field.isRequired
+  const placeholder = field.isRequired
     ? say(NEW.required)
-    : field.usual === null || field.usual === undefined
+    : field.defaultValue === null || field.defaultValue === undefined
       ? ""
-      : asText(field.usual);
+      : asText(field.defaultValue);
   const text = texts[path] ?? "";
   return (
     <div class={`field${isDataset ? " wide" : ""}`}>
@@ -291,9 +291,9 @@ function Row({ field, texts, set, problem }: RowProps) {
         />
       ) : field.options ? (
         <select {...attributes} value={text} onChange={onText((to) => set({ [path]: to }))}>
-          <option value="">{usual}</option>
+          <option value="">{placeholder}</option>
           {field.options
-            .filter((option) => option !== String(field.usual))
+            .filter((option) => option !== String(field.defaultValue))
             .map((option) => (
               <option key={option}>{option}</option>
             ))}
@@ -305,7 +305,7 @@ function Row({ field, texts, set, problem }: RowProps) {
           autocomplete="off"
           spellcheck={false}
           value={text}
-          placeholder={usual}
+          placeholder={placeholder}
           required={field.isRequired}
           onInput={onText((to) => set({ [path]: to }))}
         />

@@ -1,4 +1,4 @@
-"""Pages that are opened while the server cannot be reached: they come to be whole by themselves."""
+"""Pages opened while the server is unreachable: they load without a reload once the server is back."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.web.conftest import Site, Visitor
 Visit = Callable[..., Visitor]
 
 
-def test_the_form_comes_once_the_server_is_back(visit: Visit, site: Site) -> None:
+def test_the_form_loads_once_the_server_is_back(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go("/workers")
@@ -24,7 +24,7 @@ def test_the_form_comes_once_the_server_is_back(visit: Visit, site: Site) -> Non
     expect(page.locator("#field-model")).to_be_visible(timeout=10_000)
 
 
-def test_a_clone_is_one_although_its_job_came_late(visit: Visit, site: Site) -> None:
+def test_a_cloned_form_is_filled_once_its_job_has_loaded(visit: Visit, site: Site) -> None:
     visitor = visit()
     visitor.may_fail = True
     page, job = visitor.page, f"**/v1/jobs/{site.finished}"
@@ -37,7 +37,9 @@ def test_a_clone_is_one_although_its_job_came_late(visit: Visit, site: Site) -> 
     expect(page.locator("#field-name")).to_have_value("finished", timeout=10_000)
 
 
-def test_no_setting_is_said_to_differ_from_defaults_not_known(visit: Visit, site: Site) -> None:
+def test_no_setting_is_marked_as_changed_before_the_defaults_have_loaded(
+    visit: Visit, site: Site
+) -> None:
     visitor = visit()
     visitor.may_fail = True
     visitor.page.route("**/openapi.json", lambda route: route.abort())
