@@ -159,7 +159,7 @@ def _holes(job: JobRow) -> Iterator[str]:
 
 
 def _duplicate_points(history: History) -> Iterator[str]:
-    """Every stored record equals one that a training process wrote, and each step appears in a curve once."""
+    """Every stored record equals one that a training process wrote, and each step appears once in a curve."""
     for attempt in history.attempts:
         produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
         for point in attempt.stored:

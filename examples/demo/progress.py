@@ -1,4 +1,4 @@
-"""Shows the progress of a running job: on a terminal, a line that updates in place; and a permanent line from time to time."""
+"""Shows the progress of a running job: a line that updates in place on a terminal, and an occasional permanent line."""
 
 import itertools
 import shutil
