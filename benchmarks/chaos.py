@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
-Everything is real: API, Valkey, Celery workers and 4-bit training processes on a tiny Qwen2, with times at a twentieth of their production values.
+Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2, at a twentieth of the production times.
 `--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker catches it.
 The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
 run without faults.
@@ -64,7 +64,7 @@ class Result:
 
 
 class Load:
-    """Keeps some jobs waiting or running. Submits them like a careful client: with an idempotency key, and with retries until acknowledged."""
+    """Keeps some jobs waiting or running. Submits like a careful client: with an idempotency key, and retries until acknowledged."""
 
     def __init__(self, cluster: Cluster, dataset: str, steps: int, jobs_at_once: int) -> None:
         self._cluster = cluster

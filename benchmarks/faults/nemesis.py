@@ -36,7 +36,7 @@ SKEWS_SECONDS = (3600, -3600, 0)
 
 
 class Nemesis:
-    """Injects one fault after another into a cluster. Use it from the main thread, because parts die with the thread that starts them."""
+    """Injects one fault after another into a cluster. Use from the main thread: parts die with the thread that starts them."""
 
     def __init__(
         self, cluster: Cluster, workers: list[str], seed: int, kinds: Sequence[str] = ()

@@ -17,7 +17,7 @@ SEED, COUNT = 2, 1_800
 
 @dataclass(frozen=True)
 class Desk:
-    """One kind of message: the customers' wordings with the placeholders `{good}`, `{day}` and `{place}`, and the shop's answer."""
+    """One kind of message: customers' wordings with placeholders (`{good}`, `{day}`, `{place}`), and the shop's answer."""
 
     messages: list[str]
     answer: str
