@@ -1,9 +1,9 @@
-"""Chaos: several workers, many jobs, and a nemesis; then all comes to rest, and the checker runs.
+"""Chaos: several workers run many jobs while a nemesis injects faults. Once all jobs have ended, the checker runs.
 
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
-Everything is real: API, Valkey, Celery workers and 4-bit training processes on a tiny Qwen2, with times at a twentieth of production's.
-`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker notices.
+Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2, at a twentieth of the production times.
+`--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker catches it.
 The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
 run without faults.
 """
@@ -64,7 +64,7 @@ class Result:
 
 
 class Load:
-    """Keeps some jobs waiting or running. Submits them like a careful client: with a key, and retrying until acknowledged."""
+    """Keeps some jobs waiting or running. Submits like a careful client: with an idempotency key, and retries until acknowledged."""
 
     def __init__(self, cluster: Cluster, dataset: str, steps: int, jobs_at_once: int) -> None:
         self._cluster = cluster
@@ -83,7 +83,7 @@ class Load:
             for _ in range(self._jobs_at_once - len(open_jobs)):
                 self.submit(timeout=5)
         except (httpx2.TransportError, KeyError, ValueError):
-            return  # the server is unavailable; try the next time
+            return  # the server is unavailable; try again next time
 
     def submit(self, timeout: float = 30) -> str | None:
         """Submit one job; return its id if it was acknowledged."""
@@ -103,7 +103,7 @@ class Load:
         return job_id
 
     def spec(self, seed: int) -> dict[str, Any]:
-        """Return a job of a few dozen steps with a checkpoint every few of them."""
+        """Return the spec of a job with a checkpoint every few steps."""
         spec = spec_of_job(self._dataset, self._steps)
         spec["training"] |= {"seed": seed}
         return spec | {
@@ -137,7 +137,7 @@ def arguments() -> argparse.Namespace:
         "--minutes",
         type=float,
         default=10.0,
-        help="duration of the faults; the rest of the run takes longer",
+        help="how long to inject faults; the whole run takes longer",
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
@@ -171,7 +171,7 @@ def make_cluster(stack: ExitStack, directory: Path, options: argparse.Namespace)
 
 
 def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Result:
-    """Inject faults, wait until all comes to rest, run the checker."""
+    """Inject faults, wait until all jobs have ended, and run the checker."""
     began = time.monotonic()
     place_model(cluster, make_tiny_qwen2(directory / "tiny-qwen2"))
     dataset = cluster.upload_dataset(tiny_rows(40))
@@ -180,15 +180,15 @@ def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Resul
         cluster.start_worker(name)
     load = Load(cluster, dataset, options.steps, options.workers + 2)
     nemesis = Nemesis(cluster, workers, options.seed, options.kinds)
-    over = time.monotonic() + 60 * options.minutes
+    deadline = time.monotonic() + 60 * options.minutes
     pause = nemesis.pauses(options.pause)
-    while time.monotonic() < over:
+    while time.monotonic() < deadline:
         load.keep_up()
         kind = nemesis.strike()
         if kind is not None:
             print(f"{time.monotonic() - began:7.1f} s  {kind}", flush=True)
         time.sleep(next(pause))
-    nemesis.mend()
+    nemesis.repair()
     history = cluster.history(QUIET_SECONDS, until_one_fails=bool(options.build))
     result = Result(check(history), jobs=len(history.acknowledged), faults=nemesis.faults)
     if not options.build:
@@ -198,24 +198,24 @@ def run(cluster: Cluster, directory: Path, options: argparse.Namespace) -> Resul
 
 
 def compare_adapters(cluster: Cluster, load: Load, history: History, result: Result) -> None:
-    """Run each seed once without faults, and compare every final adapter with the one of its seed."""
-    disturbed = {job.id for job in history.jobs if job.status == "succeeded"}
-    peaceful: dict[int, str] = {}
+    """Run each seed once without faults, and compare every final adapter with that of the same seed."""
+    succeeded = {job.id for job in history.jobs if job.status == "succeeded"}
+    expected: dict[int, str] = {}
     for seed in sorted(set(load.seed_of.values())):
         response = cluster.client.post("/v1/jobs", json=load.spec(seed))
         job_id = response.json()["id"]
         assert cluster.wait_for_end(job_id, 120)["status"] == "succeeded", cluster.logs()
-        peaceful[seed] = adapter_sha256(cluster, job_id)
+        expected[seed] = adapter_sha256(cluster, job_id)
     for job_id, seed in load.seed_of.items():
-        if job_id in disturbed:
+        if job_id in succeeded:
             result.adapters_compared += 1
-            if adapter_sha256(cluster, job_id) != peaceful[seed]:
+            if adapter_sha256(cluster, job_id) != expected[seed]:
                 result.adapters_different += 1
                 print(f"the adapter of {job_id} differs from that of a run without faults")
 
 
 def adapter_sha256(cluster: Cluster, job_id: str) -> str:
-    """Return the hash of a job's adapter weights, without the other files, which name the run directory."""
+    """Return the hash of a job's adapter weights, ignoring the other files, because they name the run directory."""
     response = cluster.client.get(f"/v1/jobs/{job_id}/artifacts/adapter.zip")
     assert response.status_code == 200, response.text
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:

@@ -1,4 +1,4 @@
-"""Stepline's engine against plain transformers and TRL, on the same rows with the same masks in the same order.
+"""Compares Stepline's engine with plain transformers and TRL, on the same rows with the same masks in the same order.
 
     python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl] [--updates 2] [--pairs 1]
     python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
@@ -73,7 +73,7 @@ class Side:
 
 
 def main() -> None:
-    """Run all sides in turn and print table and JSON."""
+    """Run all sides in turn; print a table and JSON."""
     options = arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -109,14 +109,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=1024)
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument(
-        "--engine", type=json.loads, default={}, help="JSON for the spec's engine part"
+        "--engine", type=json.loads, default={}, help="JSON for the spec's `engine` field"
     )
     parser.add_argument("--double-quant", action="store_true")
     return parser.parse_args()
 
 
 def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
-    """Return the reference recipe over a few updates, with one row held out."""
+    """Return the reference recipe for a few updates, with one row held out."""
     return JobSpec.model_validate(
         {
             "model": model.name,
@@ -130,7 +130,7 @@ def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
 
 
 def run_ours(path: Path, model: Path, data: Path, spec: JobSpec) -> tuple[Summary, Plan, Run]:
-    """Run the training program over a fresh run directory."""
+    """Run the training program in a fresh run directory."""
     run_dir = RunDir(path)
     run_dir.train_data.parent.mkdir(parents=True)
     write_model(run_dir.spec, spec)
@@ -170,8 +170,8 @@ def read_rows(data: Path) -> list[Any]:
 
 
 def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
-    """Tokenize again, as the training program did, and write its windows for the peers."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not for --help
+    """Tokenize again, as the training program did, and return its windows for the peers."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not needed for --help
 
     from worker.training.data.batches import Windows  # noqa: PLC0415
     from worker.training.data.preparation import prepare  # noqa: PLC0415
@@ -207,7 +207,7 @@ def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
 
 
 def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
-    """Run a peer over the plan; TRL's slow CPU path gets one update only."""
+    """Run a peer on the plan. On a CPU, where TRL is slow, it runs only one update."""
     path, count = plan_path, len(plan.windows)
     if peer == "trl" and not torch.cuda.is_available():
         count = 1
@@ -230,8 +230,8 @@ def run_peer(peer: str, plan: Plan, plan_path: Path, folder: Path) -> Run:
 
 
 def run_process(command: list[str], output: Any) -> int:
-    """Run to the end; return the process's peak resident memory in bytes."""
-    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as the training program has it
+    """Run a process to its end; return its peak resident memory in bytes."""
+    environment = {"OMP_WAIT_POLICY": "passive"} | os.environ  # as in the training program
     environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     peak = 0
@@ -242,7 +242,7 @@ def run_process(command: list[str], output: Any) -> int:
 
 
 def peak_bytes_so_far(pid: int) -> int:
-    """Return a process's peak in bytes; 0 once it has ended. rusage would include its parent's memory at the fork."""
+    """Return a process's peak resident memory in bytes; 0 once it has ended. rusage would include its parent's memory at the fork."""
     try:
         found = _PEAK.search(Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -262,7 +262,7 @@ def peers_python() -> Path:
 
 
 def make_model(folder: Path, data: Path) -> Path:
-    """Make a Qwen2 with a small body and the full vocabulary (151,936), random weights, and a tokenizer of the data."""
+    """Make a Qwen2 with a small body and the full vocabulary (151,936), random weights, and a tokenizer trained on the data."""
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415
 
     from tests.tiny_model import make_tokenizer  # noqa: PLC0415
@@ -285,12 +285,12 @@ def make_model(folder: Path, data: Path) -> Path:
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second if the update's matrix products ran at this machine's peak and nothing else took time."""
+    """Return the tokens per second if an update's matrix products ran at this machine's peak and nothing else took time."""
     return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
 
 def flops_per_token(plan: Plan, summary: Summary) -> float:
-    """Return the operations of the update's matrix products, per token.
+    """Return the floating-point operations of an update's matrix products, per token.
 
     2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the adapter's, and
     4 for each of the head's (also frozen), on supervised tokens only, because its logits are computed once.
@@ -305,7 +305,7 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
 
 
 def peak_flops(compute_dtype: str) -> float:
-    """Return this machine's FLOP/s in a large matrix product, the best of five."""
+    """Return this machine's FLOP/s in a large matrix product, best of five."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = 8192 if device == "cuda" else 2048
     square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))
@@ -330,10 +330,10 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
             f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
         )
     share = ours.tokens_per_second / limit
-    print(f"limit by matrix products at peak: {limit:.1f} tokens/s; Stepline reaches {share:.0%}")
+    print(f"limit with matrix products at peak: {limit:.1f} tokens/s; Stepline reaches {share:.0%}")
     ratios = {"tokens_per_second_vs_limit": share}
     for side in sides[1:]:
-        updates = len(side.runs[0].seconds)  # a slow peer makes fewer: compare the same updates
+        updates = len(side.runs[0].seconds)  # a slow peer runs fewer: compare the same updates
         ratios[f"tokens_per_second_vs_{side.name}"] = (
             ours.tokens_per_second_of(updates) / side.tokens_per_second
         )

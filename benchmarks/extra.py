@@ -1,4 +1,4 @@
-"""If the dev extra is missing, stops a benchmark with a clear message before its imports fail one by one."""
+"""Stops a benchmark with a clear message if the dev extra is not installed."""
 
 import importlib.util
 import sys
@@ -9,14 +9,14 @@ _PEERS = "benchmarks.peers."
 
 
 def require_dev_extra() -> None:
-    """Exit with status 2 unless the dev extra is installed. The peers run in an environment of their own."""
+    """Exit with status 2 unless the dev extra is installed. The peers run in their own environment."""
     if any(argument.startswith(_PEERS) for argument in sys.orig_argv):
         return
     missing = [package for module, package in PACKAGES.items() if not _is_installed(module)]
     if missing:
-        are = "is" if len(missing) == 1 else "are"
+        verb = "is" if len(missing) == 1 else "are"
         sys.stderr.write(
-            f"The benchmarks need the dev extra ({', '.join(missing)} {are} missing): "
+            f"The benchmarks need the dev extra ({', '.join(missing)} {verb} missing): "
             "run `./script/setup --dev` and start again with .venv/bin/python.\n"
         )
         raise SystemExit(2)

@@ -1,7 +1,7 @@
-"""A training process and its supervisor without the training: the real path from a step to a client.
+"""Simulates a training process and its supervisor, to measure the path from a step to a client.
 
-The real recorder of the training program writes the records into a file, and the real reporter of the supervisor sends them,
-delayed by up to STEPLINE_FLUSH_SECONDS.
+The training program's real recorder writes the records into a file, and the supervisor's real reporter sends them, delayed by
+up to STEPLINE_FLUSH_SECONDS.
 """
 
 import random
@@ -17,7 +17,7 @@ from worker.supervisor.reporting.reporter import Reporter
 from worker.supervisor.server.client import Server
 from worker.training.rundir.recorder import Recorder
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 """The supervisor's polling interval: the default of STEPLINE_POLL_SECONDS."""
 PATIENCE_SECONDS = 60.0
 
@@ -32,20 +32,20 @@ def feed(
     with Server(url, "", PATIENCE_SECONDS, PATIENCE_SECONDS) as server:
         reporter = Reporter(claim, server, run_dir)
         while training.is_alive():
-            training.join(LOOK_SECONDS)
+            training.join(POLL_SECONDS)
             reporter.pulse()
         reporter.drain()
 
 
 def read_times(folder: Path) -> dict[int, float]:
-    """Return when each step was recorded by the training process, in seconds since 1970."""
+    """Return the time at which the training process recorded each step, in seconds since 1970."""
     records = map(decode_line, RunDir(folder).records.read_bytes().splitlines())
     return {each.step: each.at.timestamp() for each in records if isinstance(each, MetricRecord)}
 
 
 def _train(run_dir: RunDir, steps: Sequence[dict[str, float]], step_seconds: float) -> None:
-    chance = random.Random(0)  # noqa: S311  # steps of one length would all meet the syncs at one moment
+    rng = random.Random(0)  # noqa: S311  # steps of equal length would all have the same offset from the syncs
     with Recorder(run_dir.records) as recorder:
         for step, values in enumerate(steps, start=1):
-            time.sleep(step_seconds * chance.uniform(0.5, 1.5))
+            time.sleep(step_seconds * rng.uniform(0.5, 1.5))
             recorder.metric(step, values)

@@ -1,15 +1,15 @@
-"""The loss history against an MLflow tracking server: the same points over HTTP, on the same machine, in one run.
+"""Compares the loss history with an MLflow tracking server: the same points over HTTP, on the same machine, in one run.
 
     python -m benchmarks.history [--points 300000] [--read-points 100000] [--databases sqlite,postgresql]
         [--large 1000000] [--streams 1000] [--skip-peer]
 
-Writing: training steps of six values go through HTTP sync under a real claim's token, one request after another, with full
-durability; to MLflow through log-batch. A point is one value of one series at one step, on both sides. Requests of equal
-size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills the server with signal 9
-and counts the acknowledged records in the file. Reading: a curve of 1,000 points for a plot out of `--read-points` steps, from
-Stepline by /metrics, from MLflow by get-history-bulk-interval. Then Stepline alone: a job of `--large` steps, and `--streams` open streams of
-one server process over `--stream-seconds` of a training, whose steps go through the worker's real recorder and reporter. The last
-line is JSON; "ratios" holds the smallest of all measured ratios.
+Writing: training steps of six values go to Stepline by HTTP sync with a real claim's token, and to MLflow by log-batch, one
+request after another and with full durability. A point is one value of one series at one step, on both sides. Requests of equal
+size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills the server with SIGKILL and counts the
+acknowledged records that are missing. Reading: a curve of 1,000 points for a plot of `--read-points` steps, from Stepline by
+/metrics, from MLflow by get-history-bulk-interval. Then Stepline alone: a job of `--large` steps, and `--streams` open streams of
+one server process during `--stream-seconds` of training, whose steps go through the worker's real recorder and reporter. The
+last line is JSON; "ratios" holds the smallest measured ratios.
 """
 
 import argparse
@@ -52,7 +52,7 @@ SPIKE = 99.0
 
 
 def main() -> None:
-    """Measure both sides and print a table and JSON."""
+    """Measure both sides and print the figures and JSON."""
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left running
     with tempfile.TemporaryDirectory() as name:
@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--points", type=int, default=60_000, help="points to write per size of request"
+        "--points", type=int, default=60_000, help="points to write per request size"
     )
     parser.add_argument("--read-points", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
@@ -83,24 +83,26 @@ def arguments() -> argparse.Namespace:
 
 
 def compare(ours: list[dict[str, Any]], peer: dict[str, Any]) -> dict[str, float]:
-    """Return the smallest ratios over databases and sizes of requests, and print each."""
+    """Return the smallest ratios over databases and request sizes, and print each ratio."""
     writes, reads = [], []
     for side in ours:
         for size, figures in side["write"].items():
             ratio = figures["points_per_second"] / peer["write"][size]["points_per_second"]
             writes.append(ratio)
-            print(f"{side['database']}: writing, {size} points a request: {ratio:.1f} times MLflow")
+            print(
+                f"{side['database']}: writing, {size} points per request: {ratio:.1f} times MLflow"
+            )
         reads.append(peer["read"]["median_ms"] / side["read"]["median_ms"])
         print(f"{side['database']}: reading a plot: {reads[-1]:.1f} times MLflow")
     return {"write_vs_mlflow": round(min(writes), 2), "read_vs_mlflow": round(min(reads), 2)}
 
 
-# Ours
+# Stepline
 
 
 @contextlib.contextmanager
 def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """Yield a migrated database of this kind."""
+    """Yield the URL of a migrated database of this kind."""
     with contextlib.ExitStack() as stack:
         url = f"sqlite:///{folder}/stepline.db"
         if kind == "postgresql":
@@ -134,7 +136,7 @@ class Server:
         }
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it responds."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.main"], env=self._environment, stdout=log, stderr=log
@@ -187,7 +189,7 @@ def measure_ours(kind: str, folder: Path, options: argparse.Namespace) -> dict[s
 
 
 def steps_body(first: int, count: int) -> bytes:
-    """Return a sync of some training steps."""
+    """Return the body of a sync with `count` training steps."""
     records = [
         {
             "type": "metric",
@@ -202,14 +204,14 @@ def steps_body(first: int, count: int) -> bytes:
 
 
 def values_at(step: int) -> dict[str, float]:
-    """Return the six values of a step; one step of all is a spike."""
-    chance = random.Random(step)  # noqa: S311  # figures of a curve
-    values = [2 + chance.random(), 2e-4 * chance.random(), chance.random(), step / 1e6, 120.0, 0.25]
+    """Return the six values of a step."""
+    rng = random.Random(step)  # noqa: S311  # not for secrets
+    values = [2 + rng.random(), 2e-4 * rng.random(), rng.random(), step / 1e6, 120.0, 0.25]
     return dict(zip(SERIES, values, strict=True))
 
 
 def write_ours(server: Server, points: int, size: int) -> dict[str, float]:
-    """Write points in requests of about one size and return how quickly."""
+    """Write points in requests of about `size` points; return the rates."""
     claim = server.claim()
     steps = max(1, size // len(SERIES))
     bodies = [steps_body(first, steps) for first in range(1, points // len(SERIES), steps)]
@@ -223,12 +225,12 @@ def write_ours(server: Server, points: int, size: int) -> dict[str, float]:
         "records_per_second": round(written / seconds),
         "requests_per_second": round(len(bodies) / seconds, 1),
     }
-    print(f"stepline: {steps * len(SERIES)} points a request: {figures}")
+    print(f"stepline: {steps * len(SERIES)} points per request: {figures}")
     return figures
 
 
 def count_lost(server: Server, url: str) -> int:
-    """Write, kill the server meanwhile, and return the number of acknowledged records that are missing."""
+    """Write records, kill the server, and return the number of acknowledged records that are missing."""
     claim = server.claim()
     acked = 0
     for first in range(1, 3000, 30):
@@ -247,7 +249,7 @@ def count_lost(server: Server, url: str) -> int:
 
 
 def fill_ours(server: Server, steps: int, spike: int | None = None) -> Claim:
-    """Write a job of some steps."""
+    """Create a job with `steps` steps, with a spike in the loss at step `spike` if given; return its claim."""
     claim = server.claim()
     for first in range(1, steps + 1, 1000):
         body = steps_body(first, min(1000, steps + 1 - first))
@@ -260,7 +262,7 @@ def fill_ours(server: Server, steps: int, spike: int | None = None) -> Claim:
 
 
 def read_ours(server: Server, job: Claim, label: str, query: str = "") -> dict[str, float]:
-    """Read a curve for a plot again and again."""
+    """Read a curve for a plot repeatedly; return the times and the size of the response."""
     path = f"/v1/jobs/{job.job_id}/metrics?names=loss&max_points={PLOT_POINTS}{query}"
     figures, size = timed(lambda: server.client.get(path).raise_for_status().content, 60)
     print(f"stepline: a plot of {label}: {figures}, {size} bytes")
@@ -268,13 +270,16 @@ def read_ours(server: Server, job: Claim, label: str, query: str = "") -> dict[s
 
 
 def measure_large(server: Server, steps: int) -> dict[str, Any]:
-    """Measure a job of very many steps: its plot, its zooms, its polls, and whether the plot shows its spike."""
+    """Measure a job with very many steps: its plot, a zoom, its polls, and whether the plot shows its spike."""
     began = time.perf_counter()
     claim = fill_ours(server, steps, spike=steps * 2 // 3)
     seconds = time.perf_counter() - began
     plot = read_ours(server, claim, f"{steps} steps")
     zoom = read_ours(
-        server, claim, "1 % of them", f"&from_step={steps // 2}&to_step={steps // 2 + steps // 100}"
+        server,
+        claim,
+        f"1 % of {steps} steps",
+        f"&from_step={steps // 2}&to_step={steps // 2 + steps // 100}",
     )
     path = f"/v1/jobs/{claim.job_id}/metrics?names=loss"
     answer = server.client.get(path).json()
@@ -282,27 +287,27 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
         lambda: server.client.get(f"{path}&since={answer['cursor']}").raise_for_status().content,
         200,
     )
-    is_seen = SPIKE in answer["series"]["loss"]["value"]
-    print(f"stepline: polls: {since}; the spike is {'visible' if is_seen else 'LOST'}")
+    is_visible = SPIKE in answer["series"]["loss"]["value"]
+    print(f"stepline: polls: {since}; the spike is {'visible' if is_visible else 'LOST'}")
     return {
         "steps": steps,
         "records_per_second": round(steps / seconds),
         "plot": plot,
         "zoom": zoom,
         "since": since,
-        "spike_seen": is_seen,
+        "spike_seen": is_visible,
     }
 
 
 async def measure_streams(
     server: Server, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Open many streams of one job in training, two steps a second, and measure what each receives and how late.
+    """Open many streams of a job that trains two steps per second; measure which steps each client receives, and how late.
 
-    The clock starts where the training process records a step, and stops where a client has read it.
+    The clock starts when the training process records a step, and stops when a client has read it.
     """
     claim = server.claim()
-    got: list[dict[int, float]] = [{} for _ in range(options.streams)]
+    received: list[dict[int, float]] = [{} for _ in range(options.streams)]
     ready = asyncio.Semaphore(0)
     last = int(options.stream_seconds * 2)
 
@@ -313,12 +318,12 @@ async def measure_streams(
         await reader.readuntil(b"event: status")
         ready.release()
         with contextlib.suppress(asyncio.IncompleteReadError):
-            while len(got[number]) < last:
+            while len(received[number]) < last:
                 line = await reader.readline()
                 if line.startswith(b'data: {"attempt"'):
                     now = time.time()
                     for step in json.loads(line[6:])["series"]["loss"]["step"]:
-                        got[number].setdefault(step, now)
+                        received[number].setdefault(step, now)
         writer.close()
 
     listeners = [asyncio.create_task(listen(number)) for number in range(options.streams)]
@@ -345,11 +350,11 @@ async def measure_streams(
     after = process.cpu_times()
     used = after.user + after.system - cpu.user - cpu.system
     recorded_at = read_times(run)
-    delays = [at - recorded_at[step] for each in got for step, at in each.items()]
+    delays = [at - recorded_at[step] for each in received for step, at in each.items()]
     found = {
         "streams": options.streams,
         "steps": last,
-        "missed": sum(last - len(each) for each in got),
+        "missed": sum(last - len(each) for each in received),
         "p50_step_to_client_seconds": round(statistics.median(delays), 3),
         "p99_step_to_client_seconds": round(sorted(delays)[int(len(delays) * 0.99)], 3),
         "rss_mb_when_open": round(memory / 2**20),
@@ -407,11 +412,11 @@ class Peer:
 
     def __init__(self, client: httpx2.Client) -> None:
         self._client = client
-        made = self._post("experiments/create", {"name": "benchmark"})
-        self._experiment = made["experiment_id"]
+        created = self._post("experiments/create", {"name": "benchmark"})
+        self._experiment = created["experiment_id"]
 
     def write(self, points: int, size: int) -> dict[str, float]:
-        """Write points in requests of one size and return how quickly."""
+        """Write points in requests of `size` points; return the rates."""
         run = self._run()
         bodies = [
             {"run_id": run, "metrics": metrics}
@@ -426,11 +431,11 @@ class Peer:
             "points_per_second": round(written / seconds),
             "requests_per_second": round(len(bodies) / seconds, 1),
         }
-        print(f"mlflow: {size} points a request: {figures}")
+        print(f"mlflow: {size} points per request: {figures}")
         return figures
 
     def read(self, steps: int) -> dict[str, float]:
-        """Read a curve for a plot again and again."""
+        """Read a curve for a plot repeatedly; return the times and the size of the response."""
         run = self._run()
         for metrics in batches(range(1, steps + 1), 1000, ("loss",)):
             self._post("runs/log-batch", {"run_id": run, "metrics": metrics})
@@ -443,8 +448,8 @@ class Peer:
         return figures | {"bytes": size}
 
     def _run(self) -> str:
-        made = self._post("runs/create", {"experiment_id": self._experiment, "start_time": 0})
-        return str(made["run"]["info"]["run_id"])
+        created = self._post("runs/create", {"experiment_id": self._experiment, "start_time": 0})
+        return str(created["run"]["info"]["run_id"])
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         answer = self._client.post(f"/api/2.0/mlflow/{path}", json=body)
@@ -454,7 +459,7 @@ class Peer:
 def batches(
     steps: range, size: int, names: tuple[str, ...]
 ) -> Iterator[list[dict[str, float | str]]]:
-    """Yield the same points as for Stepline, in batches of one size."""
+    """Yield the same points as for Stepline, in batches of `size`."""
     batch: list[dict[str, float | str]] = []
     for step in steps:
         values = values_at(step)
@@ -476,7 +481,7 @@ def peer_python() -> Path:
     return python
 
 
-# Both
+# Shared
 
 
 def timed(action: Callable[[], bytes], times: int) -> tuple[dict[str, float], int]:
@@ -494,12 +499,12 @@ def timed(action: Callable[[], bytes], times: int) -> tuple[dict[str, float], in
     }, size
 
 
-def wait_for(is_there: Callable[[], bool], log: Path) -> None:
+def wait_for(is_up: Callable[[], bool], log: Path) -> None:
     """Wait until a server responds."""
     deadline = time.monotonic() + 180
     while True:
         with contextlib.suppress(httpx2.TransportError):
-            if is_there():
+            if is_up():
                 return
         if time.monotonic() > deadline:
             raise SystemExit(log.read_text()[-4000:])

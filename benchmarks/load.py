@@ -1,14 +1,14 @@
-"""Load: how many durable jobs a second the server accepts over HTTP, and whether competing claimers ever get the same job.
+"""Load: how many durable jobs per second the server accepts over HTTP, and whether competing claimers ever get the same job.
 
     python -m benchmarks.load [--jobs 1000] [--databases sqlite,postgresql]
     python -m benchmarks.load --table [--sizes 1000,100000,1000000] [--rounds 20] [--databases sqlite,postgresql]
 
 One API process, four clients. A job counts when its 201 has arrived; by then it is committed with synchronous writes
-(SQLite FULL, PostgreSQL's default with fsync on). It prints figures and passes no judgement. The last line is JSON with the
+(SQLite FULL, PostgreSQL's default with fsync on). The benchmark only prints figures. The last line is JSON with the
 ratios to the targets, the number of cores, and the cost of one fsync on this machine.
 
-With --table: the cost of each kind of request among that many jobs, and the ratio of the largest size to the smallest
-(benchmarks/table.py). A million jobs take about 8 GB of disk and some minutes for each database.
+With --table: the cost of each kind of request with that many jobs, and the ratio of the largest size to the smallest
+(benchmarks/table.py). A million jobs take about 8 GB of disk and several minutes per database.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from tests.postgres import running_postgres
 
 CLIENTS = 4
 TARGETS = {"sqlite": 150.0, "postgresql": 200.0}
-"""Durable jobs a second."""
+"""Durable jobs per second."""
 SPEC = {"model": "somebody/model", "dataset": {"train": {"hub": "somebody/rows"}}, "queue": "load"}
 FSYNCS = 50
 
@@ -86,7 +86,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--databases", default="sqlite,postgresql")
-    parser.add_argument("--table", action="store_true", help="measure requests among many jobs")
+    parser.add_argument("--table", action="store_true", help="measure requests with many jobs")
     parser.add_argument(
         "--sizes", default="1000,100000,1000000", help="numbers of jobs, with --table"
     )
@@ -125,7 +125,7 @@ def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
     stack.callback(service.__exit__)
     service.migrate()
     service.start_api()
-    enqueue(service, 40)  # the first requests find cold caches
+    enqueue(service, 40)  # warm-up: the first requests meet cold caches
     claim_all(service)
     began = time.perf_counter()
     stored = enqueue(service, jobs)
@@ -144,7 +144,7 @@ def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
 
 
 def enqueue(service: Service, jobs: int) -> list[str]:
-    """Submit from all clients at once; return the ids of acknowledged jobs."""
+    """Submit from all clients concurrently; return the ids of acknowledged jobs."""
     left = iter(range(jobs))
     lock = threading.Lock()
 
@@ -160,7 +160,7 @@ def enqueue(service: Service, jobs: int) -> list[str]:
 
 
 def claim_all(service: Service) -> list[str]:
-    """Claim from all clients at once until nothing is left; return the claimed jobs."""
+    """Claim from all clients concurrently until nothing is left; return the ids of claimed jobs."""
 
     def claim(client: httpx2.Client, number: int) -> str | None:
         response = client.post(
@@ -177,20 +177,20 @@ def claim_all(service: Service) -> list[str]:
 def from_all_clients(
     service: Service, call: Callable[[httpx2.Client, int], str | None]
 ) -> list[str]:
-    """Repeat a call in every client until it returns None; return all results."""
-    given: list[list[str]] = [[] for _ in range(CLIENTS)]
+    """Repeat a call in every client until it returns None; return all its results."""
+    results: list[list[str]] = [[] for _ in range(CLIENTS)]
 
     def run(number: int) -> None:
         with httpx2.Client(base_url=service.url, timeout=30, trust_env=False) as client:
-            while (got := call(client, number)) is not None:
-                given[number].append(got)
+            while (result := call(client, number)) is not None:
+                results[number].append(result)
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return [each for client in given for each in client]
+    return [each for client in results for each in client]
 
 
 if __name__ == "__main__":

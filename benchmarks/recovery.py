@@ -2,11 +2,11 @@
 
     python -m benchmarks.recovery [--workers 3] [--scale 1] [--database sqlite]
 
-Real API, Valkey, Celery workers and training on a tiny Qwen2, with production's times divided by --scale. The first figure
-is the time from the takeover of a killed worker's attempt to the start of the next on another worker; the second the time
-from the return of a broker that lost everything to the start of each job that was submitted meanwhile, as many as there
-are idle workers. All times are by the server's clock. It prints figures and
-passes no judgement; the last line is JSON with the targets.
+Real API, Valkey, Celery workers and training on a tiny Qwen2, with production times divided by --scale. The first figure is
+the time from the takeover of a killed worker's attempt to the start of the next attempt on another worker. The second is the
+time from the return of a broker that lost everything to the start of each job that was submitted while it was down; there are
+as many of these jobs as idle workers. All times are by the server's clock. The benchmark only prints figures; the last line is
+JSON with the targets.
 """
 
 import argparse
@@ -34,7 +34,7 @@ STEPS = 1_000_000
 
 
 def main() -> None:
-    """Measure both and print."""
+    """Measure both figures and print them."""
     options = arguments()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -55,8 +55,8 @@ def main() -> None:
         ("runs again after the takeover", restarts, RESTART_TARGET_SECONDS),
         ("starts after the broker's return", starts, START_TARGET_SECONDS),
     ):
-        told = ", ".join(f"{options.scale * seconds:.1f}" for seconds in sorted(found))
-        print(f"{name}: {told} s (target: {target:.0f} s)")
+        shown = ", ".join(f"{options.scale * seconds:.1f}" for seconds in sorted(found))
+        print(f"{name}: {shown} s (target: {target:.0f} s)")
     result = {
         "database": options.database,
         "scale": options.scale,
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def production_times(scale: float) -> dict[str, str]:
-    """Return production's value, divided by scale, of every time that the fault tests shorten."""
+    """Return the production value, divided by `scale`, of every time that the fault tests shorten."""
     fields = WorkerSettings.model_fields | ServerSettings.model_fields
     defaults = {name: fields[name.removeprefix("STEPLINE_").lower()].default for name in TWENTIETH}
     return {name: str(default / scale) for name, default in defaults.items()}
@@ -78,13 +78,13 @@ def production_times(scale: float) -> dict[str, str]:
 
 def measure_restarts(cluster: Cluster, dataset: str, count: int, takeover: float) -> list[float]:
     """Kill workers during their jobs and return the seconds from each takeover to the start of the next attempt."""
-    doomed = [f"doomed-{n}" for n in range(count)]
-    for name in doomed:
+    victims = [f"victim-{n}" for n in range(count)]
+    for name in victims:
         cluster.start_worker(name)
-    jobs = [cluster.post_job(**spec_of_job(dataset, STEPS)) for _ in doomed]
+    jobs = [cluster.post_job(**spec_of_job(dataset, STEPS)) for _ in victims]
     for job_id in jobs:
         cluster.wait_for_step(job_id, 3)
-    for name in doomed:
+    for name in victims:
         pool = children_of(cluster.parts[name].pid)
         for pid in (cluster.parts[name].pid, *pool):
             os.kill(pid, signal.SIGKILL)
@@ -126,7 +126,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="divides production's times")
+    parser.add_argument("--scale", type=float, default=1.0, help="divisor of the production times")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 """Fills a database with the rows of a service that has run for a long time, as fast as the database accepts them.
 
-Ninety of a hundred jobs have ended, with a summary each; the newest tenth waits, in three queues and with several
-priorities, and a few run. Most jobs have a name and labels.
+About 90 % of the jobs have ended, a few are running, and the newest 10 % wait, in three queues and with several
+priorities. Most jobs have a name and labels.
 """
 
 import itertools
@@ -29,7 +29,7 @@ MODELS = 40
 WORKERS = 20
 RUNNING = 10
 LATE = 40
-"""The newest jobs wait behind all others of their queue, for a model of their own."""
+"""Number of newest jobs, which wait behind all others in their queue and have their own model."""
 LATE_MODEL = "team/late"
 NEEDLE = "needle-in-hay"
 NEEDLE_FROM_NEWEST = 900
@@ -56,7 +56,7 @@ def first_queued(size: int) -> int:
 
 
 def queued_id(size: int, nth: int) -> str:
-    """Return the id of a job that waits in the middle of the queues; a different one for each `nth`."""
+    """Return the id of a job in the middle of the queues; each `nth` gives a different one."""
     middle = size - size // 20
     return job_id(middle - nth)
 
@@ -115,11 +115,11 @@ def _labels_of(n: int, size: int) -> dict[str, str]:
 
 
 def created_at(n: int, size: int) -> datetime:
-    """Return when a job was submitted."""
+    """Return the time at which a job was submitted."""
     return NEWEST_AT - timedelta(seconds=size - 1 - n)
 
 
-def _spec(n: int, size: int, whole: dict[str, Any]) -> str:
+def _spec(n: int, size: int, full_spec: dict[str, Any]) -> str:
     own = {
         "model": _model(n, size),
         "name": _name(n, size),
@@ -127,10 +127,10 @@ def _spec(n: int, size: int, whole: dict[str, Any]) -> str:
         "priority": _priority(n, size),
         "queue": _queue(n, size),
     }
-    return json.dumps(whole | own)
+    return json.dumps(full_spec | own)
 
 
-_WHOLE_SPEC = to_json(
+_FULL_SPEC = to_json(
     JobSpec.model_validate({"model": "m", "dataset": {"train": {"hub": "team/rows"}}})
 )
 
@@ -143,7 +143,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "id": job_id(n),
         "status": status.value,
         "version": 40 if started else 1,
-        "spec": _spec(n, size, _WHOLE_SPEC),
+        "spec": _spec(n, size, _FULL_SPEC),
         "model": _model(n, size),
         "queue": _queue(n, size),
         "priority": _priority(n, size),
@@ -180,22 +180,22 @@ def _attempt_id(n: int) -> str:
 def _attempts(size: int) -> Iterator[tuple[Any, ...]]:
     columns = Base.metadata.tables["attempts"].c
     for n in range(size - size // 10):
-        runs = _status(n, size) is JobStatus.RUNNING
+        is_running = _status(n, size) is JobStatus.RUNNING
         at = created_at(n, size)
-        far = datetime(2100, 1, 1, tzinfo=UTC)
+        far_future = datetime(2100, 1, 1, tzinfo=UTC)
         values: dict[str, Any] = {
             "id": _attempt_id(n),
             "job_id": job_id(n),
             "number": 1,
-            "status": (AttemptStatus.RUNNING if runs else AttemptStatus.SUCCEEDED).value,
+            "status": (AttemptStatus.RUNNING if is_running else AttemptStatus.SUCCEEDED).value,
             "token_sha256": "0" * 64,
             "worker_id": f"worker-{n % WORKERS}",
             "worker": _WORKER,
             "started_at": at,
             "synced_at": at,
-            "lease_expires_at": far if runs else at,
-            "takeover_at": far if runs else at,
-            "ended_at": None if runs else at,
+            "lease_expires_at": far_future if is_running else at,
+            "takeover_at": far_future if is_running else at,
+            "ended_at": None if is_running else at,
             "seen_seq": 500,
             "acked_seq": 500,
             "folded_seq": 0,
@@ -224,7 +224,7 @@ def _insert(database: Database, table: Table, rows: Iterable[tuple[Any, ...]]) -
     names = ", ".join(f'"{column.name}"' for column in table.c)
     if database.is_sqlite:
         marks = ", ".join("?" for _ in table.c)
-        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608  # our own names
+        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608  # names from the schema
         connection = sqlite3.connect(str(database.url.database), isolation_level=None)
         connection.execute("BEGIN")
         while chunk := list(itertools.islice(rows := iter(rows), _CHUNK)):

@@ -1,13 +1,13 @@
-"""Storms of clients against one server process: what it keeps afterwards, and how quickly it answers others meanwhile.
+"""Storms of clients against one server process: the resources it holds afterwards, and its response times for other clients.
 
     python -m benchmarks.storm [--rounds 10] [--streams 2000] [--slow 700] [--hold-seconds 5] [--database sqlite]
         [--addresses 1] [--capped]
 
-In each round `--streams` clients open the stream of one job, and `--slow` clients send nothing, half a request's head, or half
-a body. Meanwhile another client asks for `/v1/jobs`, ten times a second. Then all of them are cut, and once the server has
-closed their connections its memory, its open files and its handles of the SQLite database are counted. The caps are lifted,
-so that the storm really happens, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios compare
-the last round with the second, since the first one fills caches and pools.
+In each round, `--streams` clients open the stream of one job, and `--slow` clients send nothing, half a request's head, or half
+a body. At the same time, another client requests `/v1/jobs` ten times a second. Then the benchmark cuts the connections and, once
+the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are lifted, so that
+the server accepts the whole storm, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios compare the
+last round with the second, because the first one fills caches and pools.
 """
 
 import argparse
@@ -34,25 +34,25 @@ from app.config.settings import Settings
 from benchmarks.history import Server, database_url, fill_ours
 
 STEPS = 2000
-"""Steps of the job that is listened to."""
-ASK_SECONDS = 0.1
+"""Steps of the job whose stream the clients open."""
+REQUEST_SECONDS = 0.1
 OPENING_SECONDS = 120
 CLOSING_SECONDS = 60
 SETTLING_SECONDS = 12
-"""After which a sweep has returned freed memory."""
+"""Time within which a sweep returns freed memory to the system."""
 SLOW = (
     b"",
     b"GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: ",
     b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
 )
-"""What the slow clients send, by turns."""
+"""The data that the slow clients send, in turn."""
 CAPS = ("connections_per_peer", "streams", "streams_per_peer")
 
 
 def main() -> None:
-    """Run the rounds, print one line each, and JSON."""
+    """Run the rounds; print one line for each, then JSON."""
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left running
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with (
@@ -68,7 +68,7 @@ def main() -> None:
             rounds = [{"round": 0} | count(server)]
             print(rounds[0])
             for number in range(1, options.rounds + 1):
-                with asking(server.url) as waits:
+                with requesting(server.url) as waits:
                     found = asyncio.run(storm(server, job, options))
                 rounds.append({"round": number} | found | times(waits) | count(server))
                 print(rounds[-1])
@@ -88,13 +88,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--slow", type=int, default=700)
     parser.add_argument("--hold-seconds", type=float, default=5)
     parser.add_argument("--database", default="sqlite", choices=["sqlite", "postgresql"])
-    parser.add_argument("--addresses", type=int, default=1, help="of 127.0.0.0/8, used by turns")
+    parser.add_argument(
+        "--addresses",
+        type=int,
+        default=1,
+        help="number of client addresses in 127.0.0.0/8, used in turn",
+    )
     parser.add_argument("--capped", action="store_true")
     return parser.parse_args()
 
 
 def count(server: Server) -> dict[str, Any]:
-    """Return what the server process holds."""
+    """Return the resources that the server process holds."""
     process = psutil.Process(server.process.pid)
     files = [Path(each.path).name for each in process.open_files()]
     return {
@@ -106,14 +111,14 @@ def count(server: Server) -> dict[str, Any]:
 
 
 def compare(rounds: list[dict[str, Any]]) -> dict[str, float]:
-    """Return last round / second round of each count."""
+    """Return the ratio of the last round to the second, for each count."""
     first, last = rounds[min(2, len(rounds) - 1)], rounds[-1]
     names = ("rss_mb", "files", "sqlite_handles", "threads")
     return {name: round(last[name] / first[name], 2) for name in names if first[name]}
 
 
 async def storm(server: Server, job: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Open all clients, hold them, cut them; return what they were answered and how long others waited."""
+    """Open all clients, hold them and cut them off; return their responses, the opening time and the peak memory."""
     before = psutil.Process(server.process.pid).num_fds()
     answers: Counter[str] = Counter()
     began = time.perf_counter()
@@ -150,10 +155,10 @@ async def storm(server: Server, job: str, options: argparse.Namespace) -> dict[s
 
 
 def times(waits: Sequence[float]) -> dict[str, float]:
-    """Return how long the other client waited."""
+    """Return statistics of the other client's response times."""
     ordered = sorted(waits)
     return {
-        "asked": len(ordered),
+        "requests": len(ordered),
         "p50_ms": round(ordered[len(ordered) // 2] * 1000, 1),
         "p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1000, 1),
         "max_ms": round(ordered[-1] * 1000, 1),
@@ -161,13 +166,13 @@ def times(waits: Sequence[float]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def asking(url: str) -> Iterator[list[float]]:
-    """Ask for the list of jobs over and over, in a process of its own; the times are in the list in the end."""
+def requesting(url: str) -> Iterator[list[float]]:
+    """Request the list of jobs repeatedly in a separate process; on exit, the yielded list holds the response times."""
     context = multiprocessing.get_context("spawn")
     stop, (receiver, sender) = context.Event(), context.Pipe(duplex=False)
-    process = context.Process(target=_ask, args=(url, stop, sender))
+    process = context.Process(target=_request, args=(url, stop, sender))
     process.start()
-    receiver.recv()  # it is ready
+    receiver.recv()  # the process is ready
     waits: list[float] = []
     try:
         yield waits
@@ -177,12 +182,12 @@ def asking(url: str) -> Iterator[list[float]]:
         process.join()
 
 
-def _ask(url: str, stop: Event, sender: Connection) -> None:
+def _request(url: str, stop: Event, sender: Connection) -> None:
     waits = []
     with httpx2.Client(base_url=url, timeout=120, trust_env=False) as client:
         client.get("/v1/jobs").raise_for_status()
         sender.send(None)
-        while not stop.wait(ASK_SECONDS):
+        while not stop.wait(REQUEST_SECONDS):
             began = time.perf_counter()
             client.get("/v1/jobs").raise_for_status()
             waits.append(time.perf_counter() - began)
@@ -192,7 +197,7 @@ def _ask(url: str, stop: Event, sender: Connection) -> None:
 async def listen(
     server: Server, job: str, address: int, answers: Counter[str]
 ) -> asyncio.StreamWriter:
-    """Open a stream and read until the job's status has come, or what came instead."""
+    """Open a stream, read until the job's status or an error arrives, and count the result."""
     reader, writer = await connect(server, address)
     writer.write(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     try:

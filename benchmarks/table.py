@@ -1,4 +1,4 @@
-"""The cost of each kind of request among 1,000, 100,000 and 1,000,000 jobs. Runs as `python -m benchmarks.load --table`.
+"""The cost of each kind of request with 1,000, 100,000 and 1,000,000 jobs. Runs as `python -m benchmarks.load --table`.
 
 One server process per size runs at the same time. Every kind of request goes to each of them in turn, so that other load
 on the machine slows all sizes equally. The rows are written into the database directly; the requests go over HTTP.
@@ -28,14 +28,14 @@ from tests.e2e.service import WORKER_TOKEN, Service
 from tests.postgres import Postgres, running_postgres
 
 WARM_UP = 6
-"""Warm-up requests of each kind: after them every statement is prepared and cached."""
+"""Warm-up requests of each kind, after which every statement is prepared and cached."""
 ONE_JOB = {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}, "name": "one"}
 Request = tuple[str, str, dict[str, Any]]
 """Method, path, and other arguments of httpx2."""
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Measure each database and print a table for it; the last line is JSON."""
+    """Measure each database and print its table; the last line is JSON."""
     sizes = [int(size) for size in options.sizes.split(",")]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     result: dict[str, Any] = {"machine": machine, "load": os.getloadavg()[0], "sizes": sizes}
@@ -55,7 +55,7 @@ def measure_database(
     sides = [Side(stack, folder, size, postgres) for size in sizes]
     found: dict[str, list[float]] = {}
 
-    def note(name: str, seconds: list[float], unit: int, *, is_flat: bool = True) -> None:
+    def add(name: str, seconds: list[float], unit: int, *, is_flat: bool = True) -> None:
         found[name] = seconds
         cells = "".join(f"{unit * each:>12.1f}" for each in seconds)
         ratio = f"{seconds[-1] / seconds[0]:>8.2f}" if is_flat else ""
@@ -64,10 +64,15 @@ def measure_database(
     print(f"\n{kind}: milliseconds, median of {rounds}; ratio of the largest size to the smallest")
     print(f"{'jobs':<46}{''.join(f'{size:>12,}' for size in sizes)}{'ratio':>8}")
     for name, build in KINDS.items():
-        note(name, measure_kind(sides, build, rounds), 1000)
-    note("sweep: queues to ring", measure_sweep(sides, rounds), 1000)
-    note("every page of that search, in seconds", [s.search_all() for s in sides], 1, is_flat=False)
-    note("migration to 0005, in seconds", [s.migration_seconds for s in sides], 1, is_flat=False)
+        add(name, measure_kind(sides, build, rounds), 1000)
+    add("sweep: queues to ring", measure_sweep(sides, rounds), 1000)
+    add(
+        "search without a hit, all pages, in seconds",
+        [s.search_all() for s in sides],
+        1,
+        is_flat=False,
+    )
+    add("migration to 0005, in seconds", [s.migration_seconds for s in sides], 1, is_flat=False)
     return found
 
 
@@ -154,7 +159,7 @@ def measure_sweep(sides: list[Side], rounds: int) -> list[float]:
 
 
 def measure_migration(database: Database) -> float:
-    """Return the seconds of the migration that built these indexes, over the existing rows."""
+    """Return the seconds that the migration that adds these indexes takes on the existing rows."""
     with database.writer.begin() as connection:
         command.downgrade(alembic_config(connection), "0004")
     began = time.perf_counter()
@@ -167,7 +172,7 @@ def _list(**query: Any) -> Callable[[Side, int], Request]:
 
 
 def _list_of_time(name: str, jobs_back: Callable[[int], int]) -> Callable[[Side, int], Request]:
-    """List from the submission time of the job that is this many jobs back."""
+    """Filter the list by the submission time of the job that is this many jobs back."""
 
     def build(side: Side, _: int) -> Request:
         at = rows.NEWEST_AT - timedelta(seconds=jobs_back(side.size))
@@ -202,8 +207,8 @@ def _claim(_: Side, number: int) -> Request:
 
 
 def _claim_behind(_: Side, __: int) -> Request:
-    """Claim for a worker that has only the model of the last jobs in the queue; another worker may download any model."""
-    worker = {"worker_id": "lacks-most", "queue": "default", "models": [rows.LATE_MODEL]}
+    """Claim for a worker that has only the model of the last jobs in the queue and downloads no others."""
+    worker = {"worker_id": "late-model-only", "queue": "default", "models": [rows.LATE_MODEL]}
     return "POST", CLAIM_PATH, {"json": {"worker": worker}}
 
 
@@ -247,7 +252,7 @@ KINDS: dict[str, Callable[[Side, int], Request]] = {
     "hello of a worker": lambda *_: (
         "POST",
         HELLO_PATH,
-        {"json": {"worker_id": "brings-any", "queue": "default"}},
+        {"json": {"worker_id": "any-model", "queue": "default"}},
     ),
     "claim": _claim,
     "claim of a model behind all others": _claim_behind,

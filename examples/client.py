@@ -1,8 +1,8 @@
-"""A client of the HTTP API that needs only the standard library: upload a dataset, submit a job, follow it, download.
+"""A client for the HTTP API that needs only the standard library: upload a dataset, submit a job, follow it, download.
 
     python examples/client.py http://127.0.0.1:8000 examples/alpaca.json examples/first_job.json OUT_DIR
 
-The client sets the job's `dataset.train` to the dataset's id. Copy this file wherever you need it: it imports nothing of Stepline.
+The client sets the job's `dataset.train` to the dataset's id. Copy this file wherever you need it: it does not import Stepline.
 """
 
 import http.client
@@ -20,13 +20,13 @@ FINAL = ("succeeded", "failed", "cancelled", "paused")
 
 
 def printable(text: str) -> str:
-    """Make text from outside safe to print: show control characters as their numbers."""
-    kept = "\n\t\u200d\u3000"  # except the joiner of emoji and the Chinese space
+    """Make text from outside safe to print: escape control characters."""
+    kept = "\n\t\u200d\u3000"  # except the emoji joiner and the ideographic space
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 class ApiError(Exception):
-    """An error response of the API: its message and HTTP status."""
+    """An error response from the API: its message and HTTP status."""
 
     def __init__(self, status: int, body: bytes) -> None:
         try:
@@ -39,7 +39,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """Talks to one service. Uses no proxy if the service is on this machine."""
+    """A client of one service. Uses no proxy if the service is on this machine."""
 
     def __init__(self, url: str, timeout_seconds: float = 60.0) -> None:
         self.url = url.rstrip("/")
@@ -51,7 +51,7 @@ class Client:
     def upload(self, file: Path) -> str:
         """Upload a dataset, JSON or JSONL; return its id. Uploading the same bytes again returns the same id."""
         boundary = uuid.uuid4().hex
-        # Browsers escape such a name in the same way.
+        # Escape the name as browsers do.
         name = file.name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
         head = (
             f"--{boundary}\r\nContent-Disposition: form-data; "
@@ -71,7 +71,7 @@ class Client:
         return self._json("GET", f"/v1/jobs/{job_id}")
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Cancel a job and return it. It becomes `cancelled` once its process is gone."""
+        """Cancel a job and return it. It becomes `cancelled` once its process has ended."""
         return self._json("POST", f"/v1/jobs/{job_id}/cancel")
 
     def follow(
@@ -97,37 +97,37 @@ class Client:
     ) -> Iterator[tuple[dict[str, Any], dict[str, dict[int, float | None]]]]:
         """Yield each response and all points so far, by series, until the job has ended.
 
-        The first response is sampled (by default 1,000 points per series); later ones contain only new points. A point
-        that was not finite is None. `seconds` overrides the interval that the server advises.
+        The first response is sampled (by default 1,000 points per series); later ones contain only new points. A value
+        that was not finite is None. `seconds` overrides the interval that the server suggests.
         """
-        held: dict[str, dict[int, float | None]] = {}
+        series: dict[str, dict[int, float | None]] = {}
         since = ""
         while True:
             page = self._json("GET", f"/v1/jobs/{job_id}/metrics?names={names}{since}")
             if page["rewind_to_step"] is not None:  # a new attempt restarted from that step
-                for name, points in held.items():
-                    held[name] = {s: v for s, v in points.items() if s <= page["rewind_to_step"]}
+                for name, points in series.items():
+                    series[name] = {s: v for s, v in points.items() if s <= page["rewind_to_step"]}
             for name, columns in page["series"].items():
                 pairs = zip(columns["step"], columns["value"], strict=True)
-                held.setdefault(name, {}).update(pairs)
+                series.setdefault(name, {}).update(pairs)
             since = f"&since={page['cursor']}"
-            yield page, held
+            yield page, series
             if page["poll_after_seconds"] is None:
                 return
             time.sleep(page["poll_after_seconds"] if seconds is None else seconds)
 
     def listen(self, job_id: str, since: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (event, data) of the job's stream until it has ended; reconnects without missing an event."""
+        """Yield (event, data) of the job's stream until the job has ended; reconnect without missing an event."""
         last_id = ""
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}
             path = f"/v1/jobs/{job_id}/stream" + (f"?since={since}" if since else "")
             try:
-                with self._open("GET", path, headers=headers) as answer:
-                    if answer.status == 204:
+                with self._open("GET", path, headers=headers) as response:
+                    if response.status == 204:
                         return
                     fields: dict[str, str] = {}
-                    for raw in answer:
+                    for raw in response:
                         name, _, value = raw.decode().rstrip("\n").partition(": ")
                         if name:
                             fields[name] = value
@@ -139,7 +139,7 @@ class Client:
                             return
                         fields = {}
             except (OSError, http.client.HTTPException):
-                pass  # the server is unavailable: retry, nothing is lost
+                pass  # the server is unavailable: reconnect; no event is lost
             time.sleep(1.0)
 
     def report(self, job_id: str, language: str = "en") -> str:
@@ -155,10 +155,10 @@ class Client:
     def download(self, job_id: str, name: str, target: Path) -> None:
         """Download one artifact, such as `adapter.zip`."""
         with (
-            self._open("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as answer,
+            self._open("GET", f"/v1/jobs/{job_id}/artifacts/{name}") as response,
             target.open("wb") as file,
         ):
-            while block := answer.read(1 << 20):
+            while block := response.read(1 << 20):
                 file.write(block)
 
     def _json(
@@ -168,8 +168,8 @@ class Client:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        answer: dict[str, Any] = json.load(self._open(method, path, body, headers))
-        return answer
+        content: dict[str, Any] = json.load(self._open(method, path, body, headers))
+        return content
 
     def _open(
         self,
@@ -178,7 +178,7 @@ class Client:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Any:
-        request = urllib.request.Request(  # noqa: S310  # the address is the caller's own
+        request = urllib.request.Request(  # noqa: S310  # the caller provides the address
             self.url + path, body, headers or {}, method=method
         )
         try:
@@ -197,17 +197,17 @@ def rows_of(job: dict[str, Any]) -> str | None:
 
 
 def main(url: str, dataset: Path, job: Path, out_dir: Path) -> int:
-    """Run one job from a file of rows to a downloaded adapter; return the exit status."""
+    """Upload rows, run one job, and download its adapter; return the exit status."""
     client = Client(url)
     spec = json.loads(job.read_text(encoding="utf-8"))
     spec["dataset"]["train"] = client.upload(dataset)
     job_id = client.submit(spec)
-    print(f"{job_id} for {spec['dataset']['train']}")
-    shown, said = 0, ""
+    print(f"Submitted {job_id} with dataset {spec['dataset']['train']}")
+    shown, last_rows = 0, ""
     for state, points in client.follow(job_id):
         rows = rows_of(state)
-        if rows is not None and rows != said:
-            said = rows
+        if rows is not None and rows != last_rows:
+            last_rows = rows
             print(rows)
         for point in points[shown:]:
             print(f"step {point['step']}: loss {point['loss']}")

@@ -12,19 +12,19 @@ field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"
 dataset_id=$(curl -sS --fail-with-body "$url/v1/datasets" -F "file=@$dataset" | field id)
 job_id=$(sed "s/ds_[^\"]*/$dataset_id/" "$job" |
   curl -sS --fail-with-body "$url/v1/jobs" -H 'Content-Type: application/json' -d @- | field id)
-echo "$job_id for $dataset_id"
+echo "Submitted $job_id with dataset $dataset_id"
 
 since=
 while :; do
   state=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id")
   status=$(printf '%s' "$state" | field status)
-  # In a phase without steps (tokenizing, evaluating): the rows done.
+  # In a phase without steps (tokenizing, evaluating): the number of rows done.
   rows=$(printf '%s' "$state" | sed -n 's/.*"rows": *{"done": *\([0-9]*\), *"total": *\([0-9]*\).*/, \1 of \2 rows/p')
   # Only points since the last poll. If `rewind_to_step` is set, a new attempt restarted from that step.
   page=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id/loss?since=$since")
   since=$(printf '%s' "$page" | field cursor)
   rewind=$(printf '%s' "$page" | sed -n 's/.*"rewind_to_step": *\([0-9][0-9]*\).*/\1/p')
-  [ -z "$rewind" ] || echo "a new attempt: the steps after $rewind are trained again"
+  [ -z "$rewind" ] || echo "a new attempt repeats the steps after $rewind"
   points=$(printf '%s' "$page" | grep -o '"step": *[0-9]*, *"loss": *[^,]*' | tr -d '"')
   echo "${points:-$status$rows}"
   case $status in succeeded) break ;; failed | cancelled | paused) exit 1 ;; esac

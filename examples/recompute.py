@@ -4,8 +4,8 @@
 
 It downloads the spec, the summary, the loss history and the adapter. ROWS_FILE is the uploaded file (the API does not return
 it), MODEL_DIR the model's directory. It prints a table. It exits with 1 if a difference exceeds its tolerance, and with 2 if the
-figures cannot be computed. It imports nothing of Stepline: this is docs/numbers.md as a program. It computes full logits, one
-sample at a time, which is slow and easy to check. It does not support mixtures of experts or models with towers.
+figures cannot be computed. It does not import Stepline; it implements docs/numbers.md. It computes full logits, one sample
+at a time, which is slow but easy to check. It does not support mixtures of experts or models with vision or audio towers.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from transformers import (
 from transformers.utils.logging import disable_progress_bar
 
 TOLERANCES = {"float32": (1e-4, 1e-3), "bfloat16": (1e-2, 3e-2)}
-"""Tolerances by compute type, in nats: for evaluations and the first step; for later steps, whose differences accumulate."""
+"""Tolerances in nats by compute type: for evaluations and the first step, and for later steps, whose differences accumulate."""
 Turn = dict[str, str]
 
 
@@ -55,7 +55,7 @@ class Job:
     created_at: datetime
     summary: dict[str, Any]
     losses: list[float]
-    """Of the first steps."""
+    """The losses of the first steps."""
 
     def choice(self, name: str) -> Any:
         """Return the engine's choice for a field with `auto`."""
@@ -76,7 +76,7 @@ class Sample:
 
     @property
     def supervised(self) -> int:
-        """Tokens whose prediction is trained; no position predicts the first token."""
+        """Number of tokens that the model learns to predict; no position predicts the first token."""
         return sum(label != -100 for label in self.labels[1:])
 
 
@@ -97,18 +97,18 @@ class Line:
 
 
 def fetch_job(server: str, job_id: str, steps: int, adapter: Path) -> Job:
-    """Read the job over the API, and unpack its adapter into a directory."""
-    place = f"{server.rstrip('/')}/v1/jobs/{job_id}"
-    view = json.loads(get(place))
-    losses = json.loads(get(f"{place}/loss?limit={max(1, steps)}"))["data"][:steps]
+    """Fetch the job from the API, and unpack its adapter into a directory."""
+    job_url = f"{server.rstrip('/')}/v1/jobs/{job_id}"
+    view = json.loads(get(job_url))
+    losses = json.loads(get(f"{job_url}/loss?limit={max(1, steps)}"))["data"][:steps]
     archive = adapter.with_suffix(".zip")
-    archive.write_bytes(get(f"{place}/artifacts/adapter.zip"))
+    archive.write_bytes(get(f"{job_url}/artifacts/adapter.zip"))
     with zipfile.ZipFile(archive) as file:
-        file.extractall(adapter)  # written by the service that this program queries
+        file.extractall(adapter)  # the archive comes from the queried service
     return Job(
         spec=view["spec"],
         created_at=datetime.fromisoformat(view["created_at"]),
-        summary=json.loads(get(f"{place}/summary")),
+        summary=json.loads(get(f"{job_url}/summary")),
         losses=[math.nan if point["loss"] is None else point["loss"] for point in losses],
     )
 
@@ -120,8 +120,8 @@ def get(url: str) -> bytes:
     try:
         body: bytes = opener.open(url, timeout=60).read()
     except urllib.error.HTTPError as error:
-        told = error.read().decode(errors="replace")
-        raise CannotCompute(f"{url} answered {error.code}: {told}") from error
+        text = error.read().decode(errors="replace")
+        raise CannotCompute(f"{url} answered {error.code}: {text}") from error
     except OSError as error:
         raise CannotCompute(f"{url}: {error}") from error
     return body
@@ -145,7 +145,7 @@ def read_rows(path: Path, source: Any) -> list[list[Turn]]:
 
 
 def conversation(row: dict[str, Any]) -> list[Turn]:
-    """Return a row of any of the three forms as turns."""
+    """Return the turns of a row in any of the three formats."""
     if "messages" in row:
         return [{"role": turn["role"], "content": turn["content"]} for turn in row["messages"]]
     if "prompt" in row:
@@ -153,7 +153,7 @@ def conversation(row: dict[str, Any]) -> list[Turn]:
         for role, part in (("user", row["prompt"]), ("assistant", row["completion"])):
             turns += [{"role": role, "content": part}] if isinstance(part, str) else part
         return turns
-    asked = f"{row['instruction']}\n{row['input']}" if row.get("input") else row["instruction"]
+    question = f"{row['instruction']}\n{row['input']}" if row.get("input") else row["instruction"]
     turns = [{"role": "system", "content": row["system"]}] if row.get("system") else []
     for user, assistant in row.get("history") or []:
         turns += [
@@ -162,7 +162,7 @@ def conversation(row: dict[str, Any]) -> list[Turn]:
         ]
     return [
         *turns,
-        {"role": "user", "content": asked},
+        {"role": "user", "content": question},
         {"role": "assistant", "content": row["output"]},
     ]
 
@@ -181,7 +181,7 @@ def hold_out(
 
 
 def order(prefix: str, rows: int) -> list[int]:
-    """Return the rows' numbers in the order of their SHA-256."""
+    """Return the row numbers, sorted by their SHA-256."""
     return sorted(
         range(rows), key=lambda row: hashlib.sha256(f"{prefix}:{row}".encode("ascii")).digest()
     )
@@ -194,7 +194,9 @@ class Tokens:
         self._tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
         self._max_length = max_length
         self._template: str | None = self._tokenizer.chat_template
-        if self._template is not None:  # a template that writes the date gets the day of submission
+        if (
+            self._template is not None
+        ):  # a template that inserts the date gets the day of submission
             date = r"""strftime_now\(\s*(["'])(.*?)\1\s*\)"""
             self._template = re.sub(
                 date, lambda call: call[1] + now.strftime(call[2]) + call[1], self._template
@@ -232,7 +234,7 @@ class Tokens:
             through, answer = self._apply(turns[: number + 1]), turn["content"].strip()
             if number:
                 start = len(self._apply(turns[:number], prompt=True))
-            else:  # no turn before it: the answer begins where the text changes if the answer does
+            else:  # no turn before it: the answer begins where a different answer changes the text
                 other = turn | {"content": "a" if answer[:1] != "a" else "b"}
                 start = len(os.path.commonprefix([through, self._apply([other])]))  # noqa: RUF071
             end = through.index(answer, start) + len(answer)
@@ -264,7 +266,7 @@ class Tokens:
 
 
 class Computation:
-    """The job's model on a device, and the computations with it."""
+    """Computes with the job's model on a device."""
 
     def __init__(self, job: Job, model: Path, device: str) -> None:
         self._job, self._model, self._device = job, model, device
@@ -281,11 +283,11 @@ class Computation:
         return total / sum(sample.supervised for sample in samples)
 
     def train(self, samples: list[Sample]) -> tuple[int, Iterator[float]]:
-        """Return how many parameters are trained, and the losses of the steps."""
+        """Return the number of trainable parameters, and an iterator over the losses of the steps."""
         spec = self._job.spec
         training, lora = spec["training"], spec["lora"]
         base = self._base()
-        set_seed(training["seed"])  # directly before: it seeds the adapter
+        set_seed(training["seed"])  # directly before get_peft_model: it seeds the adapter
         model = get_peft_model(
             base,
             LoraConfig(
@@ -315,14 +317,14 @@ class Computation:
         schedule = get_scheduler(kind, optimizer, steps, total)
         model.train()
         for step in range(total):
-            epoch, place = divmod(step, per_epoch)
+            epoch, index = divmod(step, per_epoch)
             rows = order(f"{training['seed']}:{epoch}", len(samples))
-            window = [samples[row] for row in rows[place * batch : (place + 1) * batch]]
+            window = [samples[row] for row in rows[index * batch : (index + 1) * batch]]
             tokens = sum(sample.supervised for sample in window)
             loss = 0.0
             for sample in window:
                 part = self._nll(model, sample) / tokens
-                part.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                part.backward()  # type: ignore[no-untyped-call]  # untyped in torch
                 loss += part.item()
             torch.nn.utils.clip_grad_norm_(parameters, training["max_grad_norm"])
             optimizer.step()
@@ -354,7 +356,7 @@ class Computation:
         )
         for module in base.modules():
             if isinstance(module, Linear4bit):
-                # Otherwise a CPU with AVX512-BF16 repacks the weights at the first forward without gradients and rounds scales.
+                # Otherwise a CPU with AVX512-BF16 repacks the weights at the first forward pass without gradients and rounds the scales.
                 module.support_avx512bf16_for_cpu = False
         return base
 
@@ -403,7 +405,7 @@ def main(arguments: argparse.Namespace) -> int:
             train, evaluation = hold_out(train, spec["dataset"]["eval_size"], training["seed"])
         elif arguments.eval_rows is None:
             raise CannotCompute(
-                "the job has an evaluation dataset of its own: name it by --eval-rows"
+                "the job has its own evaluation dataset: pass its file with --eval-rows"
             )
         else:
             evaluation = read_rows(arguments.eval_rows, spec["dataset"]["eval"])
@@ -439,7 +441,10 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("rows", type=Path, help="the uploaded training file")
     parser.add_argument("--eval-rows", type=Path, help="the evaluation file, if the job has one")
     parser.add_argument(
-        "--steps", type=int, default=3, help="number of first steps to train again (default: 3)"
+        "--steps",
+        type=int,
+        default=3,
+        help="number of steps to retrain, from the first (default: 3)",
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=device, help=f"torch device (default: {device})")

@@ -4,7 +4,7 @@ Each replaces one function and then starts the real process, so that exactly one
 
     no_fence     the server accepts requests of superseded attempts
     early_ack    the server acknowledges records and stores them from memory a moment later
-    no_spool     the worker drops records that it could not send at once
+    no_spool     the worker drops records that it cannot send immediately
 """
 
 import runpy
@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 LATE_SECONDS = 2.0
-"""How long the server of early_ack holds records in memory."""
+"""How long the server of the `early_ack` build holds records in memory."""
 
 
 def no_fence() -> str:
     """Accept writes of every attempt whose token is right, even if it has ended."""
-    from app.leases import store  # noqa: PLC0415  # each build imports its own process only
+    from app.leases import store  # noqa: PLC0415  # each build imports only its own process's code
 
-    statement = store._HOLD  # noqa: SLF001  # a build is broken from inside
+    statement = store._HOLD  # noqa: SLF001  # breaks the build from inside
     statement._where_criteria = tuple(  # noqa: SLF001
         criterion
         for criterion in statement._where_criteria  # noqa: SLF001
@@ -31,12 +31,12 @@ def no_fence() -> str:
 
 
 def early_ack() -> str:
-    """Acknowledge at once and store later."""
+    """Acknowledge immediately and store later."""
     from sqlalchemy.orm import Session  # noqa: PLC0415
 
     from app.attempts import store  # noqa: PLC0415
 
-    honest_insert, honest_seqs = store.insert_records, store.list_stored_seqs
+    real_insert, real_seqs = store.insert_records, store.list_stored_seqs
     pending: dict[str, set[int]] = {}
 
     def insert_records(session: Session, rows: Any) -> None:
@@ -46,12 +46,12 @@ def early_ack() -> str:
 
         def store_them() -> None:
             with Session(engine) as later, later.begin():
-                honest_insert(later, rows)
+                real_insert(later, rows)
 
         threading.Timer(LATE_SECONDS, store_them).start()
 
     def list_stored_seqs(session: Session, attempt_id: str, seqs: Any) -> set[int]:
-        return {*honest_seqs(session, attempt_id, seqs), *pending.get(attempt_id, ())}
+        return {*real_seqs(session, attempt_id, seqs), *pending.get(attempt_id, ())}
 
     def find_acked_seq(_session: Session, attempt: Any, _fresh: Any) -> int:
         return max(attempt.acked_seq, *pending.get(attempt.id, {0}))
@@ -63,26 +63,26 @@ def early_ack() -> str:
 
 
 def no_spool() -> str:
-    """Forget records that could not be sent at once, and claim that they never existed."""
+    """Drop records that could not be sent immediately, and pretend that they never existed."""
     from worker.supervisor.reporting import records, reporter  # noqa: PLC0415
     from worker.supervisor.server.answers import ServerUnavailable  # noqa: PLC0415
 
-    honest_note = reporter.Reporter._note_unavailable  # noqa: SLF001
+    real_note = reporter.Reporter._note_unavailable  # noqa: SLF001
 
     def note_unavailable(self: Any, reason: str) -> None:
-        honest_note(self, reason)
+        real_note(self, reason)
         self._follow._pending.clear()  # noqa: SLF001
 
     def acknowledge(self: Any, seq: int) -> None:
-        self._pending.clear()  # forget all sent records, whether they arrived or not
+        self._pending.clear()  # drop all sent records, whether they arrived or not
         self.acked = seq
 
     def drain(self: Any) -> None:
         while (request := self._news(whole=True)).records:
             try:
                 self._sync(request)
-            except ServerUnavailable as away:
-                self._note_unavailable(str(away))
+            except ServerUnavailable as error:
+                self._note_unavailable(str(error))
 
     reporter.Reporter._note_unavailable = note_unavailable  # noqa: SLF001
     reporter.Reporter.drain = drain

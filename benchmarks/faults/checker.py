@@ -1,6 +1,6 @@
 """The checker: decides whether a history keeps the promises of docs/reliability.md. A pure function, like Jepsen's checkers.
 
-It knows nothing of how the service works; it sees only outside observations.
+It knows nothing about how the service works; it sees only observations from outside.
 """
 
 from collections import Counter, defaultdict
@@ -11,14 +11,14 @@ from itertools import pairwise
 from benchmarks.faults.history import AttemptRow, History, JobRow, Sighting
 
 WAKING_SECONDS = 5.0
-"""How long a superseded training may still live after a cut: until its supervisor has synced and ended it."""
+"""How long a superseded training process may keep running after a cut, until its supervisor has synced and stopped it."""
 UNSENT = frozenset({"lost"})
-"""Ends of an attempt that leave unsent records behind: its worker is gone, and the next attempt repeats their steps."""
+"""Statuses of attempts that may leave unsent records: the worker is gone, and the next attempt repeats their steps."""
 
 
 @dataclass
 class Verdict:
-    """Findings as sentences, by kind. Without a finding, all lists are empty."""
+    """Findings as sentences, by kind. If every promise was kept, all lists are empty."""
 
     jobs_lost: list[str] = field(default_factory=list)
     jobs_run_twice: list[str] = field(default_factory=list)
@@ -44,9 +44,9 @@ def check(history: History) -> Verdict:
     """Check a history in which all jobs have ended."""
     return Verdict(
         jobs_lost=list(_lost_jobs(history)),
-        jobs_run_twice=[*_doubled_ends(history), *_overlaps(history), *_late_writes(history)],
+        jobs_run_twice=[*_duplicate_ends(history), *_overlaps(history), *_late_writes(history)],
         points_lost=list(_lost_points(history)),
-        points_doubled=list(_doubled_points(history)),
+        points_doubled=list(_duplicate_points(history)),
         stray_processes=list(history.strays),
     )
 
@@ -56,16 +56,16 @@ def _lost_jobs(history: History) -> Iterator[str]:
     jobs = {job.id: job for job in history.jobs}
     for job_id in history.acknowledged:
         job = jobs.get(job_id)
-        wanted = history.expected.get(job_id, "succeeded")
+        expected = history.expected.get(job_id, "succeeded")
         if job is None:
             yield f"{job_id} was acknowledged but is not stored"
-        elif job.status != wanted:
-            yield f"{job_id} is {job.status} ({job.error}) but should be {wanted}"
+        elif job.status != expected:
+            yield f"{job_id} is {job.status} ({job.error}) but should be {expected}"
         elif job.ends == 0:
             yield f"{job_id} is {job.status} without a matching event"
 
 
-def _doubled_ends(history: History) -> Iterator[str]:
+def _duplicate_ends(history: History) -> Iterator[str]:
     """A job ends once, its attempts count up, and each begins only after the previous one has ended."""
     for job in history.jobs:
         if job.ends > 1:
@@ -73,7 +73,7 @@ def _doubled_ends(history: History) -> Iterator[str]:
     for job_id, attempts in _by_job(history).items():
         numbers = [attempt.number for attempt in attempts]
         if numbers != list(range(1, len(numbers) + 1)):
-            yield f"{job_id} has attempts {numbers}"
+            yield f"{job_id} has attempts with the numbers {numbers}"
         if sum(attempt.status == "succeeded" for attempt in attempts) > 1:
             yield f"{job_id} succeeded in several attempts"
         for before, after in pairwise(attempts):
@@ -82,27 +82,27 @@ def _doubled_ends(history: History) -> Iterator[str]:
 
 
 def _overlaps(history: History) -> Iterator[str]:
-    """At most one live training on a device; two of one job only while the former holder is cut off."""
+    """At most one training process is alive on a device; two of one job only while the former holder is cut off."""
     attempts = {attempt.id: attempt for attempt in history.attempts}
     moments: dict[float, list[Sighting]] = defaultdict(list)
     for sighting in history.sightings:
         moments[sighting.at].append(sighting)
-    told = set()
+    reported = set()
     for at, seen in moments.items():
         for worker, count in Counter(sighting.worker for sighting in seen).items():
-            if count > 1 and worker not in told:
-                told.add(worker)
-                yield f"{count} trainings on the device of {worker} at {at:.1f}"
+            if count > 1 and worker not in reported:
+                reported.add(worker)
+                yield f"{count} training processes on the device of {worker} at {at:.1f}"
         by_job: dict[str, list[Sighting]] = defaultdict(list)
         for sighting in seen:
             if sighting.attempt_id in attempts:
                 by_job[attempts[sighting.attempt_id].job_id].append(sighting)
         for job_id, together in by_job.items():
             *former, _ = sorted(together, key=lambda each: attempts[each.attempt_id].number)
-            alone = [each for each in former if not _is_excused(history, each)]
-            if alone and job_id not in told:
-                told.add(job_id)
-                yield f"two trainings of {job_id} at {at:.1f}, although {alone[0].worker} was not cut off"
+            unexcused = [each for each in former if not _is_excused(history, each)]
+            if unexcused and job_id not in reported:
+                reported.add(job_id)
+                yield f"two training processes of {job_id} at {at:.1f}, although {unexcused[0].worker} was not cut off"
 
 
 def _is_excused(history: History, sighting: Sighting) -> bool:
@@ -115,7 +115,7 @@ def _is_excused(history: History, sighting: Sighting) -> bool:
 def _late_writes(history: History) -> Iterator[str]:
     """The server accepts nothing from an attempt that has ended: its row does not change.
 
-    Its history may still grow: the next attempt may upload its unsent records under its own token.
+    Its history may still grow, because the next attempt may upload the unsent records under its own token.
     """
     ended: dict[str, str] = {}
     for seen in history.observations:
@@ -126,7 +126,7 @@ def _late_writes(history: History) -> Iterator[str]:
             ended[seen.attempt_id] = seen.status
     for attempt in history.attempts:
         if attempt.ended_at is not None and attempt.synced_at > attempt.ended_at:
-            yield f"{attempt.id} is {attempt.status} since {attempt.ended_at} but synced at {attempt.synced_at}"
+            yield f"{attempt.id} ended as {attempt.status} at {attempt.ended_at} but synced at {attempt.synced_at}"
 
 
 def _lost_points(history: History) -> Iterator[str]:
@@ -158,13 +158,13 @@ def _holes(job: JobRow) -> Iterator[str]:
         yield f"step {step} of {job.id} is missing from its loss history"
 
 
-def _doubled_points(history: History) -> Iterator[str]:
-    """Every stored record equals a record that a child wrote, and a curve has each step once."""
+def _duplicate_points(history: History) -> Iterator[str]:
+    """Every stored record equals one that a training process wrote, and each step appears once in a curve."""
     for attempt in history.attempts:
         produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
         for point in attempt.stored:
             if produced.get(point.seq) != point:
-                yield f"record {point.seq} of {attempt.id} differs from the written one: {point}"
+                yield f"record {point.seq} of {attempt.id} differs from the record that was written: {point}"
         yield from _repeated(attempt.id, [p.step for p in attempt.stored if p.is_loss])
     for job in history.jobs:
         yield from _repeated(job.id, list(job.curve))

@@ -13,7 +13,7 @@ from contracts.record import Record, decode_line
 
 @dataclass(frozen=True)
 class Sighting:
-    """A training process that was alive at a moment."""
+    """A training process that was alive at a point in time."""
 
     at: float
     pid: int
@@ -26,7 +26,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Observation:
-    """The database's row of an attempt at a moment."""
+    """The database row of an attempt at a point in time."""
 
     at: float
     attempt_id: str
@@ -55,12 +55,12 @@ class Point:
 
     @classmethod
     def of(cls, record: Record) -> "Point":
-        """Return the point of a record as the training process wrote it."""
+        """Return the point for a record that the training process wrote."""
         return cls.stored(json.loads(record.model_dump_json()))
 
     @classmethod
     def stored(cls, fields: dict[str, Any]) -> "Point":
-        """Return the point of a record's fields."""
+        """Return the point for the fields of a stored record."""
         rest = {key: fields[key] for key in fields if key not in {"seq", "type", "step", "at"}}
         content = json.dumps(rest, sort_keys=True)
         return cls(fields["seq"], fields["type"], fields.get("step"), content)
@@ -73,21 +73,21 @@ class Point:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job at the end."""
+    """A job at the end of the run."""
 
     id: str
     status: str
     error: str | None
     ends: int
-    """Final events: succeeded, failed, cancelled."""
+    """Number of final events: succeeded, failed, cancelled."""
     curve: tuple[int, ...] = ()
-    """Steps of the loss history that users see, in its order."""
+    """Steps of the loss history that users see, in order."""
     total_steps: int | None = None
 
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """An attempt at the end."""
+    """An attempt at the end of the run."""
 
     id: str
     job_id: str
@@ -106,21 +106,21 @@ class AttemptRow:
 
 @dataclass
 class History:
-    """Everything the checker looks at."""
+    """Everything that the checker examines."""
 
     acknowledged: list[str] = field(default_factory=list)
-    """Jobs whose POST got a 201."""
+    """Ids of the jobs whose POST returned 201."""
     expected: dict[str, str] = field(default_factory=dict)
-    """The expected status of a job, if not succeeded."""
+    """Expected status by job id, if it is not succeeded."""
     produced: dict[str, list[Point]] = field(default_factory=dict)
-    """Whole lines of each attempt's records.jsonl."""
+    """Complete lines of each attempt's records.jsonl."""
     sightings: list[Sighting] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
     cuts: list[Cut] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
-    """Command lines of processes that are left at the end."""
+    """Command lines of processes that are still running at the end."""
 
 
 def read_points(content: bytes) -> list[Point]:

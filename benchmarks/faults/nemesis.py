@@ -1,4 +1,4 @@
-"""The nemesis injects faults; a seed decides which, when, and for how long.
+"""The nemesis injects faults; a seed determines which, when, and for how long.
 
 Every fault is real: a signal, a cut connection, a restarted process. The nemesis repairs each fault before the next.
 """
@@ -36,7 +36,7 @@ SKEWS_SECONDS = (3600, -3600, 0)
 
 
 class Nemesis:
-    """Injects one fault after another into a cluster. Use it from the main thread: parts die with the thread that starts them."""
+    """Injects one fault after another into a cluster. Use from the main thread: parts die with the thread that starts them."""
 
     def __init__(
         self, cluster: Cluster, workers: list[str], seed: int, kinds: Sequence[str] = ()
@@ -64,7 +64,7 @@ class Nemesis:
         return None
 
     def pauses(self, mean_seconds: float) -> Iterator[float]:
-        """Return how long to wait between faults."""
+        """Yield the seconds to wait between faults."""
         while True:
             yield self._random.uniform(0.2, 1.8) * mean_seconds
 
@@ -107,11 +107,11 @@ class Nemesis:
             return False
         with self._cluster.cut_off(worker):
             self._cluster.suspend(worker)
-            self._rest(self._outage_seconds())
+            self._sleep(self._outage_seconds())
             self._cluster.resume(worker)
         return True
 
-    # Roads
+    # Network
 
     def _partition(self) -> bool:
         return self._cut_off(self._random.choice(["refuse", "reset"]))
@@ -125,7 +125,7 @@ class Nemesis:
             return False
         with self._cluster.cut_off(worker):
             self._cluster.links[worker].set(mode)
-            self._rest(self._outage_seconds())
+            self._sleep(self._outage_seconds())
             self._cluster.links[worker].set("pass")
         return True
 
@@ -141,7 +141,7 @@ class Nemesis:
         if self._busy_worker() is None:
             return False
         self._cluster.stop("api", signal.SIGKILL)
-        self._rest(self._random.uniform(0, 3))
+        self._sleep(self._random.uniform(0, 3))
         self._cluster.start_api()
         return True
 
@@ -151,7 +151,7 @@ class Nemesis:
 
     def _kill_broker(self) -> bool:
         self._cluster.stop("broker", signal.SIGKILL)
-        self._rest(self._random.uniform(0, 3))
+        self._sleep(self._random.uniform(0, 3))
         self._cluster.start_broker()
         return True
 
@@ -167,7 +167,7 @@ class Nemesis:
         postgres = self._cluster.postgres
         assert postgres is not None
         postgres.stop(signal.SIGQUIT)
-        self._rest(self._random.uniform(0, 2))
+        self._sleep(self._random.uniform(0, 2))
         postgres.start()
         return True
 
@@ -175,14 +175,14 @@ class Nemesis:
         link = self._cluster.database_link
         assert link is not None
         link.set(self._random.choice(["refuse", "reset", "blackhole"]))
-        self._rest(self._random.uniform(0.5, 3))
+        self._sleep(self._random.uniform(0.5, 3))
         link.set("pass")
         return True
 
-    def mend(self) -> None:
-        """Restore every part, so that the remaining jobs can end."""
+    def repair(self) -> None:
+        """Restore every part and link, so that the remaining jobs can end."""
         cluster = self._cluster
-        with ExitStack() as rest:
+        with ExitStack() as cleanup:
             if cluster.postgres is not None and not cluster.postgres.is_running:
                 cluster.postgres.start()
             if not cluster.parts["broker"].is_running:
@@ -190,7 +190,7 @@ class Nemesis:
             if not cluster.parts["api"].is_running:
                 cluster.start_api()
             for link in cluster.all_links():
-                rest.callback(link.set, "pass")
+                cleanup.callback(link.set, "pass")
                 link.forget()
         for worker in self._workers:
             if not cluster.parts[worker].is_running:
@@ -218,5 +218,5 @@ class Nemesis:
             self._random.shuffle(self._outages)
         return self._outages.pop() * float(self._cluster.environment["STEPLINE_TAKEOVER_SECONDS"])
 
-    def _rest(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -1,6 +1,6 @@
 """Runs a module in a process with a wrong wall clock: `python -m benchmarks.faults.skewed SECONDS MODULE …`.
 
-No library does this to Python from outside, so this module replaces the functions that read the wall clock:
+No library can do this to a Python process from outside, so this module replaces the functions that read the wall clock:
 time.time, celery's, and contracts.base.utc_now, which all Stepline code uses.
 """
 
@@ -17,7 +17,7 @@ def skew(seconds: float) -> None:
     true_time = time.time
 
     class Skewed(dt.datetime):
-        """A clock that is wrong."""
+        """A datetime whose clock is wrong."""
 
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> Any:
@@ -26,7 +26,7 @@ def skew(seconds: float) -> None:
 
     time.time = lambda: true_time() + seconds
 
-    from celery.app import base as celery_base  # noqa: PLC0415  # after the clock is wrong
+    from celery.app import base as celery_base  # noqa: PLC0415  # after the clock is shifted
     from celery.worker import request  # noqa: PLC0415
 
     from contracts import base  # noqa: PLC0415

@@ -1,9 +1,9 @@
-"""Plain transformers Trainer, or TRL's SFTTrainer, over the windows of a plan.
+"""Runs the plain transformers Trainer, or TRL's SFTTrainer, on the windows of a plan.
 
     python -m benchmarks.peers.trainer {trainer,trl} PLAN.json RESULT.json
 
 Both run the same training as Stepline: NF4 base, fp32 LoRA on all linear layers, AdamW, cosine, clip 1.0, the same rows with the
-same masks in the same order. The Trainer pads each micro-batch to its longest row and builds the logits.
+same masks in the same order. The Trainer pads each micro-batch to its longest row and builds all logits.
 """
 
 import sys
@@ -37,8 +37,8 @@ class Rows(Dataset[dict[str, list[int]]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, place: int) -> dict[str, list[int]]:
-        row = self._rows[place]
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        row = self._rows[index]
         return row | {"attention_mask": [1] * len(row["input_ids"])}
 
 
@@ -55,7 +55,7 @@ class Watch(TrainerCallback):
         self._began = time.perf_counter()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        """Stop it once the device has finished."""
+        """Stop the clock once the device has finished."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - self._began)
@@ -99,7 +99,7 @@ def main(kind: str, plan_path: Path, result_path: Path) -> None:
         if parameter.requires_grad:
             parameter.data = (
                 parameter.data.float()
-            )  # TRL would cast adapters to bf16, which is a different training
+            )  # TRL would cast the adapter to bf16, which would change the training
     trainer.train()
     peak = 0 if on_cpu else torch.cuda.max_memory_allocated()
     save_result(result_path, losses=watch.losses, seconds=watch.seconds, peak_device_bytes=peak)
@@ -130,7 +130,7 @@ def build_model(plan: Plan, on_cpu: bool) -> Any:
 
 
 def make_trainer(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch) -> Any:
-    """Return a plain Trainer that pads to the longest."""
+    """Return a plain Trainer that pads to the longest row."""
     tokenizer = AutoTokenizer.from_pretrained(plan.model)
     return Trainer(
         model=model,
@@ -142,9 +142,9 @@ def make_trainer(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch)
 
 
 def make_trl(plan: Plan, model: Any, settings: dict[str, Any], watch: Watch) -> Any:
-    """Return TRL's SFTTrainer in its best configuration: padding-free, its fused head and loss."""
+    """Return TRL's SFTTrainer in its best configuration: padding-free, with its fused head and loss."""
     import datasets  # noqa: PLC0415 - only this side needs them
-    from trl import SFTConfig, SFTTrainer  # noqa: PLC0415 - lives in the benchmark's own environment
+    from trl import SFTConfig, SFTTrainer  # noqa: PLC0415 - installed only in the peers' environment
 
     return SFTTrainer(
         model=model,

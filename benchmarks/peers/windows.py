@@ -1,4 +1,4 @@
-"""The file that both sides of the engine benchmark read: windows of samples, already tokenized and masked."""
+"""The plan that the peers of the engine benchmark read: windows of samples, already tokenized and masked."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ class Plan:
 
     @property
     def rows(self) -> list[dict[str, list[int]]]:
-        """All samples in the order of training."""
+        """All samples in training order."""
         return [row for window in self.windows for row in window]
 
     @property
@@ -42,5 +42,5 @@ class Plan:
 
 
 def save_result(path: Path, **figures: Any) -> None:
-    """Write a side's own measurements: losses and seconds per update, peak_device_bytes."""
+    """Write a peer's own measurements: losses and seconds per update, peak_device_bytes."""
     path.write_text(json.dumps(figures))

@@ -27,13 +27,13 @@ READY_SECONDS = 60.0
 
 
 class DemoFailed(Exception):
-    """The demo ends without a report; the message is for the person at the terminal."""
+    """The demo failed before its report; the message is shown to the user."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; return the exit status."""
     options = _parser().parse_args(arguments)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # do not stop if the terminal cannot show a character
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # do not fail if the terminal cannot show a character
     language = choose_language(os.environ)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int:
-    """Do the four steps; keep the service until Ctrl-C unless `once`. Returns the exit status."""
+    """Run the four steps; keep the service running until Ctrl-C unless `once`. Return the exit status."""
     models_dir = data_dir / "models"
     models_dir.mkdir(parents=True, exist_ok=True)
     print(say(language, "base"), flush=True)
@@ -71,28 +71,31 @@ def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="script/demo", description="Everything once, on this machine."
+        prog="script/demo", description="Run one complete job on this machine."
     )
     parser.add_argument("--once", action="store_true", help="stop after the report")
     parser.add_argument("--port", type=int, help="port of the API (default: 8000 if it is free)")
     parser.add_argument(
-        "--data-dir", type=Path, default=ROOT / ".demo", help="where all is kept (default: .demo)"
+        "--data-dir",
+        type=Path,
+        default=ROOT / ".demo",
+        help="directory for all files (default: .demo)",
     )
     return parser
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # the shape of a handler
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
     raise KeyboardInterrupt
 
 
 def _make_base_model(models_dir: Path) -> None:
-    # A separate process, so that torch's memory is free again when the job begins.
+    # A separate process, so that torch's memory is released before the job begins.
     program = [sys.executable, "-m", "examples.demo.base_model", str(models_dir)]
-    # Waiting threads sleep: if two spin on a busy machine with two cores, the run takes three times as long.
+    # Make waiting threads sleep: if two spin on a busy machine with two cores, the run takes three times as long.
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ
     done = subprocess.run(program, cwd=ROOT, env=environment, check=False)
     if done.returncode:
-        raise DemoFailed(f"The base model could not be made (exit status {done.returncode}).")
+        raise DemoFailed(f"Building the base model failed (exit status {done.returncode}).")
 
 
 def _choose_port(port: int | None) -> int:
@@ -112,7 +115,7 @@ def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
     home = data_dir / "service"
     home.mkdir(exist_ok=True)
     log = data_dir / "up.log"
-    log.unlink(missing_ok=True)  # shows when this service is ready, not an earlier one
+    log.unlink(missing_ok=True)  # otherwise an earlier service's log would show that it is ready
     port = url.rpartition(":")[2]
     program = [sys.executable, "-P", "-m", "cli.main", "up", "--port", port]
     program += ["--data-dir", str(home), "--models-dir", str(models_dir)]
@@ -143,7 +146,7 @@ def _wait_for_ctrl_c(service: Part, language: Language) -> None:
 
 
 def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
-    """Upload, submit, follow, report. Returns whether the job reached its goal."""
+    """Upload, submit, follow, report. Return whether the job reached its goal."""
     print(say(language, "submit"), flush=True)
     print(f"      $ curl -s {client.url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
     dataset_id = client.upload(TICKETS_FILE)
@@ -175,7 +178,7 @@ def _run_job(client: Client, service: Part, data_dir: Path, language: Language) 
 
 
 def _report(client: Client, job_id: str, language: Language) -> bool:
-    """Print the report. Returns whether held-out perplexity at least halved."""
+    """Print the report. Return whether the held-out perplexity at least halved."""
     summary = client.summary(job_id)
     before, after = summary["base_perplexity"], summary["perplexity"]
     halved = bool(after * 2 <= before)
@@ -189,7 +192,7 @@ def _report(client: Client, job_id: str, language: Language) -> bool:
 
 
 def _short(path: Path) -> str:
-    """Return the path relative to this directory, if it is below it."""
+    """Return the path relative to the current directory if it is below it."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 

@@ -1,7 +1,7 @@
 """Makes the demo's base model: a small Qwen2, trained briefly in full on the general text. A separate program.
 
 `python -m examples.demo.base_model MODELS_DIR` creates MODELS_DIR/stepline-demo-qwen2: safetensors, tokenizer and chat
-template. If a model of the same recipe exists, it is kept.
+template. If a model made by the same recipe exists, it is kept.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from worker.training.data.template import QWEN2_TEMPLATE
 MODEL_NAME = "stepline-demo-qwen2"
 END_OF_TEXT, TURN, END_OF_TURN = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-"""Qwen2's rule for splitting text into words."""
+"""Qwen2's pattern for splitting text into words."""
 
 Say = Callable[[int, int, float, float], None]
 """Called after each step with its number, the number of steps, its loss, and the seconds so far."""
@@ -38,7 +38,7 @@ class Recipe:
     """Everything that determines the model. Widths are multiples of 64, the block size of 4-bit weights."""
 
     version: int = 2
-    """Increase this if the code below creates a different model from the same figures."""
+    """Increase this if a change to the code below produces a different model from the same values."""
     seed: int = 7
     scenes: int = 5_000
     vocabulary: int = 2_048
@@ -51,22 +51,22 @@ class Recipe:
     batch_blocks: int = 8
     steps: int = 200
     learning_rate: float = 3e-3
-    """Peak of AdamW's rate, after 20 steps; falls linearly."""
+    """Peak learning rate of AdamW, after 20 steps; falls linearly from there."""
 
 
 def main() -> None:
-    """Create the model under the directory that the command line names."""
+    """Create the model under the directory given on the command line."""
     disable_progress_bar()
     print(f"      {make_base_model(Path(sys.argv[1]), Recipe(), _say)}")
 
 
 def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
-    """Return the model's directory; create it unless one of this recipe exists."""
+    """Return the model's directory; create it unless a model made by this recipe exists."""
     target = models_dir / MODEL_NAME
     rows = list(general_rows(recipe.seed, recipe.scenes))
     digest = hashlib.sha256(repr((recipe, QWEN2_TEMPLATE, rows)).encode()).hexdigest()
-    note = target / "recipe.json"
-    if note.exists() and json.loads(note.read_text())["digest"] == digest:
+    recipe_file = target / "recipe.json"
+    if recipe_file.exists() and json.loads(recipe_file.read_text())["digest"] == digest:
         return target
     partial = models_dir / f".{MODEL_NAME}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -74,7 +74,7 @@ def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
     tokenizer = _make_tokenizer(rows, recipe)
     tokenizer.save_pretrained(partial)
     _train(_blocks(rows, tokenizer, recipe), tokenizer, recipe, say).save_pretrained(partial)
-    (partial / note.name).write_text(json.dumps({"digest": digest} | asdict(recipe)))
+    (partial / recipe_file.name).write_text(json.dumps({"digest": digest} | asdict(recipe)))
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     return target
@@ -96,7 +96,7 @@ def _make_tokenizer(rows: list[Row], recipe: Recipe) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    # The general text, the words of the template, and customers' messages: a vocabulary covers more than the training text.
+    # The general text, the words of the template, and customers' messages: the vocabulary covers more than the training text.
     texts = [text for row in rows for text in row.texts]
     texts += ["system\nYou are a helpful assistant.\n", "user\n", "assistant\n"] * 100
     texts += [f"{row['instruction']}\n{row['input']}" for row in ticket_rows(SEED, COUNT)]
@@ -115,7 +115,7 @@ def _make_tokenizer(rows: list[Row], recipe: Recipe) -> Any:
 
 def _blocks(rows: list[Row], tokenizer: Any, recipe: Recipe) -> torch.Tensor:
     """Return the whole text in random order, cut into blocks of equal length."""
-    shuffled = random.Random(recipe.seed).sample(rows, len(rows))  # noqa: S311  # order, not secrets
+    shuffled = random.Random(recipe.seed).sample(rows, len(rows))  # noqa: S311  # not for secrets
     text = END_OF_TEXT.join(
         tokenizer.apply_chat_template(row.messages, tokenize=False) if row.messages else row.text
         for row in shuffled

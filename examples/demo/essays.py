@@ -1,4 +1,4 @@
-"""Short texts in plain words, written for the demo. Data only: one paragraph a line."""
+"""Short texts in plain words, written for the demo. Data only: one paragraph per line."""
 
 ENGLISH = """\
 The sun rises in the east and sets in the west. In summer the days are long, and in winter they are short. When the days grow longer, the snow melts and the rivers carry more water to the sea.

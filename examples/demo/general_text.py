@@ -1,6 +1,6 @@
-"""The general text on which the demo's base model is trained: plain words about a small world, English and Chinese.
+"""The general text on which the demo's base model is trained: simple everyday scenes in English and Chinese.
 
-A pure function of its seed. It contains no order slips and no JSON: the demo's job teaches those.
+A pure function of its seed. It contains no answers in the shop's format: the demo's job teaches those.
 """
 
 import random
@@ -13,14 +13,14 @@ from examples.demo.words import CHINESE, ENGLISH, pick_purchase, plural
 
 @dataclass(frozen=True)
 class Row:
-    """A plain text, or a conversation when there are messages."""
+    """Plain text, or a conversation if there are messages."""
 
     text: str = ""
     messages: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def texts(self) -> list[str]:
-        """All of its text."""
+        """All texts of the row."""
         return [turn["content"] for turn in self.messages] or [self.text]
 
 
@@ -30,7 +30,7 @@ Scene = tuple[str, list[tuple[str, str]]]
 
 def general_rows(seed: int, count: int) -> Iterator[Row]:
     """Yield the essays, then `count` scenes: plain text (`text`) or a conversation about one (`messages`)."""
-    rng = random.Random(seed)  # noqa: S311  # text, not secrets
+    rng = random.Random(seed)  # noqa: S311  # not for secrets
     for essay in (essays.ENGLISH + "\n" + essays.CHINESE).splitlines():
         yield Row(text=essay)
     scenes: list[Callable[[random.Random], Scene]] = [
@@ -64,11 +64,11 @@ def _card(rng: random.Random) -> str:
     return "\n".join(lines)
 
 
-def _chat(asked: str, answered: str) -> Row:
+def _chat(question: str, answer: str) -> Row:
     return Row(
         messages=[
-            {"role": "user", "content": asked},
-            {"role": "assistant", "content": answered},
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
         ]
     )
 

@@ -8,15 +8,15 @@ Language = Literal["en", "zh"]
 SENTENCES: dict[str, tuple[str, str]] = {
     "base": (
         "[1/4] Building a small Qwen2: brief full training on plain text (kept for the next run)",
-        "[1/4] 生成一个小型 Qwen2：在普通文本上做简短的全参数训练（下次直接复用）",
+        "[1/4] 构建小型 Qwen2：用普通文本做一次简短的全参数训练（下次运行直接复用）",
     ),
     "service": (
         "[2/4] Starting the service: API, broker and worker ({log})",
         "[2/4] 启动服务：API、消息中间件与工作节点（{log}）",
     ),
     "submit": (
-        "[3/4] Uploading a task that the base has never seen, and POSTing the job",
-        "[3/4] 上传基座模型没见过的任务数据，提交任务",
+        "[3/4] Uploading a task that the base has never seen, and submitting the job",
+        "[3/4] 上传基座模型没见过的数据集并提交任务",
     ),
     "train": (
         "[4/4] Training QLoRA on the 4-bit base",
@@ -37,7 +37,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "not_halved": (
         "Held-out perplexity went from {before} to {after}: it did not halve.",
-        "留出集困惑度从 {before} 到 {after}，没有减半。",
+        "留出集困惑度从 {before} 变为 {after}，没有减半。",
     ),
     "failed": (
         "Job {job} ended as {status}: {error}",
@@ -63,11 +63,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
 
 
 def choose_language(environ: Mapping[str, str]) -> Language:
-    """Return the terminal's language, from the usual variables."""
+    """Return the terminal's language from the usual environment variables."""
     chosen = environ.get("LC_ALL") or environ.get("LC_MESSAGES") or environ.get("LANG") or ""
     return "zh" if chosen.startswith("zh") else "en"
 
 
 def say(language: Language, sentence: str, **figures: object) -> str:
-    """Return a sentence by its name."""
+    """Return the sentence with this name, with its placeholders filled in."""
     return SENTENCES[sentence][language == "zh"].format(**figures)

@@ -1,4 +1,4 @@
-"""Shows the progress of a running job: one line that updates in place on a terminal, and a permanent line now and then."""
+"""Shows the progress of a running job: a line that updates in place on a terminal, and an occasional permanent line."""
 
 import itertools
 import shutil
@@ -10,31 +10,31 @@ from wcwidth import wcswidth
 from examples.demo.language import Language, say
 
 BARS = "▁▂▃▄▅▆▇█"
-LASTING_LINES = 10
+PERMANENT_LINES = 10
 """Number of permanent lines over the whole run."""
 
 
 class Progress:
-    """Shows one job."""
+    """The progress display of one job."""
 
     def __init__(self, language: Language) -> None:
         self._language = language
         self._live = sys.stdout.isatty()
-        self._lasting = ""
+        self._last_mark = ""
 
     def show(self, job: dict[str, Any], points: list[dict[str, Any]]) -> None:
         """Show the job's current progress."""
         phase = job["phase"] or job["status"]
         if phase not in {"training", "evaluating"} or not points:
             name = phase if job["status"] in {"queued", "running"} else None
-            mark = f"{phase} {self._quarter(job)}"
+            mark = f"{phase} {self._quarters_done(job)}"
             line = "  ".join([say(self._language, name), *self._rows(job)]) if name else ""
         else:
             line = self._training_line(job, points)
             total = job["progress"]["total_steps"] or 0
-            mark = str(points[-1]["step"] * LASTING_LINES // max(total, 1))
-        if mark != self._lasting and line:
-            self._lasting = mark
+            mark = str(points[-1]["step"] * PERMANENT_LINES // max(total, 1))
+        if mark != self._last_mark and line:
+            self._last_mark = mark
             self._print(line, end="\n")
         elif self._live and line:
             self._print(line, end="")
@@ -49,7 +49,7 @@ class Progress:
             draw_curve([point["loss"] for point in points if point["loss"] is not None]),
         ]
         if job["eta_seconds"]:
-            parts.append(self._left(job["eta_seconds"]))
+            parts.append(self._time_left(job["eta_seconds"]))
         return "  ".join(parts)
 
     def _rows(self, job: dict[str, Any]) -> list[str]:
@@ -57,14 +57,14 @@ class Progress:
         rows = job["progress"]["rows"]
         if rows is None:
             return []
-        left = [] if rows["seconds_left"] is None else [self._left(rows["seconds_left"])]
+        left = [] if rows["seconds_left"] is None else [self._time_left(rows["seconds_left"])]
         return [say(self._language, "rows", **rows), *left]
 
-    def _quarter(self, job: dict[str, Any]) -> int:
+    def _quarters_done(self, job: dict[str, Any]) -> int:
         rows = job["progress"]["rows"]
         return 0 if rows is None else int(4 * rows["done"] // max(rows["total"], 1))
 
-    def _left(self, eta_seconds: float) -> str:
+    def _time_left(self, eta_seconds: float) -> str:
         minutes, seconds = divmod(round(eta_seconds), 60)
         return f"{say(self._language, 'eta')} {minutes}:{seconds:02d}"
 

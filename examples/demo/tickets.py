@@ -1,4 +1,4 @@
-"""The task that the demo's job teaches: sort a customer's message, and answer it in the shop's own form.
+"""The task that the demo's job teaches: classify a customer's message and answer it in the shop's format.
 
 `python -m examples.demo.tickets` regenerates the bundled `tickets.jsonl`; the same seed gives the same bytes.
 """
@@ -17,7 +17,7 @@ SEED, COUNT = 2, 1_800
 
 @dataclass(frozen=True)
 class Desk:
-    """One kind of message: how customers write it, in `{good}`, `{day}` and `{place}`, and how the shop answers."""
+    """One kind of message: customers' wordings with placeholders (`{good}`, `{day}`, `{place}`), and the shop's answer."""
 
     messages: list[str]
     answer: str
@@ -172,8 +172,8 @@ def main() -> None:
 
 
 def ticket_rows(seed: int, count: int) -> Iterator[dict[str, str]]:
-    """Yield `count` rows in Alpaca form, alternating English and Chinese. No two messages are equal."""
-    rng = random.Random(seed)  # noqa: S311  # text, not secrets
+    """Yield `count` rows in Alpaca format, alternating English and Chinese. No two messages are equal."""
+    rng = random.Random(seed)  # noqa: S311  # not for secrets
     seen: set[str] = set()
     while len(seen) < count:
         words = ENGLISH if len(seen) % 2 == 0 else CHINESE

@@ -1,6 +1,6 @@
 """The vocabulary of the bundled texts, in English and Chinese."""
 
-# ruff: noqa: SIM905  (a list of words reads best as words)
+# ruff: noqa: SIM905  (lists of words are easier to read as one string)
 
 import random
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Words:
     goods: list[tuple[str, str]]
     """An item and its unit."""
     payments: list[tuple[str, str]]
-    """A kind of payment, and its phrase in a sentence."""
+    """A payment method, and its phrase in a sentence."""
     numbers: list[str]
     """The numbers 1 to 12, as written before a unit."""
     colours: list[str]
@@ -113,7 +113,7 @@ CHINESE = Words(
 
 
 def plural(unit: str) -> str:
-    """Return the English unit for more than one."""
+    """Return the plural of an English unit."""
     if unit == "loaf":
         return "loaves"
     return unit + "es" if unit.endswith("x") else unit + "s"
@@ -122,7 +122,7 @@ def plural(unit: str) -> str:
 def pick_purchase(
     rng: random.Random, words: Words
 ) -> tuple[str, str, tuple[str, str], tuple[str, str]]:
-    """Return who buys, on which day, what (with its unit), and how it is paid."""
+    """Return a buyer, a day, an item with its unit, and a payment method."""
     return (
         rng.choice(words.names),
         rng.choice(words.days),

@@ -139,7 +139,5 @@ def test_the_demo_halves_perplexity_and_leaves_nothing_running(tmp_path: Path) -
     assert len(box) > 20
     assert {wcswidth(line) for line in box} == {64}
     assert "训练结果摘要" in done.stdout
-    assert re.search(
-        r"在网页上看：http://127\.0\.0\.1:\d+/jobs/job_\w+$", done.stdout, re.MULTILINE
-    )
+    assert re.search(r"网页查看：http://127\.0\.0\.1:\d+/jobs/job_\w+$", done.stdout, re.MULTILINE)
     assert find_processes(mark, tmp_path) == {}
