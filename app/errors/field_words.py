@@ -113,7 +113,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "extra_forbidden": FieldWords(
         FieldCode.UNKNOWN_FIELD,
         "is not a known field; check its spelling and its place in the body",
-        "没有这个字段；请检查拼写和所在位置",
+        "未知字段，请检查拼写和所在层级",
         shows_value=False,
     ),
     "json_invalid": FieldWords(
@@ -156,7 +156,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "int_parsing_size": FieldWords(FieldCode.TOO_LARGE, "is too large for an integer", "整数过大"),
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
-    "finite_number": FieldWords(FieldCode.NOT_FINITE, "must be a finite number", "应为有限数值"),
+    "finite_number": FieldWords(FieldCode.NOT_FINITE, "must be a finite number", "不能是 NaN 或无穷大"),
     "bool_type": _BOOLEAN,
     "bool_parsing": _BOOLEAN,
     "literal_error": _OPTION,
@@ -193,12 +193,12 @@ FIELD_WORDS: dict[str, FieldWords] = {
     FieldProblem.INVALID_TOKEN_BUDGET: FieldWords(
         FieldProblem.INVALID_TOKEN_BUDGET,
         "must be a number of tokens from {fewest} to {most}, or 'auto'",
-        "应为 {fewest} 到 {most} 的 token 数，或 'auto'",
+        "应为 {fewest} 到 {most} 之间的 token 数，或 'auto'",
     ),
     FieldProblem.INVALID_MODEL_NAME: FieldWords(
         FieldProblem.INVALID_MODEL_NAME,
         "must be a directory name or a hub id, such as 'Qwen/Qwen2-0.5B-Instruct'",
-        "应为模型目录名或 hub 上的模型 id，例如 'Qwen/Qwen2-0.5B-Instruct'",
+        "应为模型目录名或 Hub 上的模型 id，例如 'Qwen/Qwen2-0.5B-Instruct'",
     ),
     FieldProblem.INVALID_DATASET_ID: FieldWords(
         FieldProblem.INVALID_DATASET_ID,
@@ -227,7 +227,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     FieldProblem.NOT_A_FILE: FieldWords(
         FieldProblem.NOT_A_FILE,
         "must be a file, not text: curl -F file=@rows.json",
-        "应为文件而不是文本：curl -F file=@rows.json",
+        "应为文件，不能是文本：curl -F file=@rows.json",
         shows_value=False,
     ),
 }

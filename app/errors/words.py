@@ -97,7 +97,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "number_too_large": _both(
         "{field} contains a number larger than {limit}.",
-        "{field} 中有大于 {limit} 的数。",
+        "{field} 中的数值超过上限 {limit}。",
     ),
     "bad_cursor": _both(
         "The cursor does not belong to this list.",
@@ -113,19 +113,19 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "no_training_rows": _both(
         "With a dataset.eval_size of {eval_size}, no rows remain for training: the dataset has {rows} rows.",
-        "dataset.eval_size 为 {eval_size} 时没有剩余的训练数据：数据集共 {rows} 行。",
+        "dataset.eval_size 为 {eval_size} 时没有剩余的训练数据：数据集共 {rows} 条。",
         "Lower dataset.eval_size or upload more rows.",
         "请减小 dataset.eval_size，或上传更多数据。",
     ),
     "model_not_found": _both(
         "No worker has the model {model} or can download it from the hub.",
-        "所有工作节点都没有模型 {model}，也无法从 hub 下载。",
+        "所有工作节点上都没有模型 {model}，也无法从 Hub 下载。",
         "Available models: {models}. Use one of them, or add {model} to the models directory of a worker.",
         "可用模型：{models}。也可将该模型放入工作节点的模型目录。",
     ),
     "dataset_invalid": _both(
         "Invalid rows found: {count}. {problems}",
-        "发现 {count} 行无效数据。{problems}",
+        "发现 {count} 条无效数据。{problems}",
         "Each row must be {expected}.",
         "要求：{expected}。",
     ),
@@ -133,7 +133,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "The file has no rows.",
         "文件中没有数据。",
         "Upload a JSON array of objects, or JSONL with one object per line.",
-        "请上传由对象组成的 JSON 数组，或每行一个对象的 JSONL。",
+        "请上传 JSON（对象数组）或 JSONL（每行一个对象）。",
     ),
     "checksum_mismatch": _both(
         "The SHA-256 of the received body is {actual}, but the request declared {announced}.",
@@ -143,7 +143,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "invalid_token": _both(
         "The token is missing or invalid.",
-        "缺少令牌，或令牌无效。",
+        "令牌缺失或无效。",
         "Send Authorization: Bearer …. STEPLINE_WORKER_TOKEN must be the same on the worker and the server.",
         "请发送 Authorization: Bearer …。工作节点与服务器的 STEPLINE_WORKER_TOKEN 必须一致。",
     ),
@@ -163,7 +163,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "origin_not_allowed": _both(
         "The server rejects this {method} request: it comes from a web page of another origin "
         "(Origin: {origin}, Sec-Fetch-Site: {site}).",
-        "服务器拒绝此 {method} 请求：它来自其他源的网页（Origin: {origin}，Sec-Fetch-Site: {site}）。",
+        "服务器拒绝此 {method} 请求：请求来自其他源的网页（Origin: {origin}，Sec-Fetch-Site: {site}）。",
         "If you trust that page, add its origin to STEPLINE_CORS_ORIGINS on the server and restart the server.",
         "如果信任该网页，请将其源加入服务器的 STEPLINE_CORS_ORIGINS 并重启服务器。",
     ),
@@ -221,25 +221,25 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "summary_not_ready": _both(
         "Job {job} has no summary: its status is {status}.",
-        "任务 {job} 没有总结：当前状态为 {status}。",
+        "任务 {job} 尚无训练报告：当前状态为 {status}。",
         "Only a job that has succeeded has a summary.",
-        "任务成功后才会生成总结。",
+        "任务成功后才会生成训练报告。",
     ),
     "idempotency_conflict": _both(
         "This Idempotency-Key belongs to a different request, which created job {job}.",
         "该 Idempotency-Key 已用于另一个请求，该请求创建了任务 {job}。",
         "Use a new key for a new request. The server keeps a key for 24 hours.",
-        "新请求请使用新的 Idempotency-Key。服务器会将其保留 24 小时。",
+        "新请求请使用新的 Idempotency-Key，服务器会保留 24 小时。",
     ),
     "dataset_in_use": _both(
         "Dataset {dataset} is used by job {job}, which has not ended.",
-        "数据集 {dataset} 正被未结束的任务 {job} 使用。",
+        "数据集 {dataset} 正在被任务 {job} 使用，该任务尚未结束。",
         "Cancel the job or wait for it to end.",
         "请取消该任务，或等待其结束。",
     ),
     "attempt_superseded": _both(
         "Attempt {attempt} is no longer the current one ({status}).",
-        "尝试 {attempt} 已不是当前尝试（{status}）。",
+        "尝试 {attempt} 已被取代（{status}）。",
         "Stop the training process and claim a new job.",
         "请停止训练进程并重新领取任务。",
     ),
@@ -261,7 +261,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "checkpoint_file_not_found": _both(
         "No checkpoint of the job contains the file {sha256}.",
-        "该任务的检查点都不包含文件 {sha256}。",
+        "该任务的检查点中没有文件 {sha256}。",
         "Offer the checkpoint first. The server deletes the files of pruned checkpoints.",
         "请先提交检查点。检查点被清理后，其文件也会删除。",
     ),
@@ -279,7 +279,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "The request is not valid HTTP/1.1: {problem}.",
         "请求不是合法的 HTTP/1.1：{problem}。",
         "Check the request line, the headers and the framing of the body. If the client uses https, use http.",
-        "请检查请求行、请求头和请求体的分帧方式。如果客户端使用了 https，请改用 http。",
+        "请检查请求行、请求头，以及 Content-Length 或 Transfer-Encoding。如果客户端使用了 https，请改用 http。",
     ),
     "head_timeout": _both(
         "The request headers did not arrive within {seconds:g} seconds.",
@@ -295,19 +295,19 @@ ERRORS: dict[str, dict[Language, Words]] = {
     ),
     "too_many_connections": _both(
         "Your address has {limit} connections to this server, which is the limit.",
-        "您的地址已有 {limit} 个到本服务器的连接，达到上限。",
+        "来自您地址的连接数已达上限（{limit}）。",
         "Close or reuse connections. STEPLINE_CONNECTIONS_PER_PEER sets this limit; raise it behind a reverse proxy.",
         "请关闭或复用连接。该上限由 STEPLINE_CONNECTIONS_PER_PEER 设置；使用反向代理时请调高。",
     ),
     "too_many_streams": _both(
         "Your address has {limit} streams and long polls open, which is the limit.",
-        "您的地址已打开 {limit} 个事件流和长轮询，达到上限。",
+        "来自您地址的事件流和长轮询已达上限（{limit} 个）。",
         "Close some, or poll /v1/jobs/{{id}}/metrics?since=. STEPLINE_STREAMS_PER_PEER sets this limit.",
         "请关闭一部分，或改为轮询 /v1/jobs/{{id}}/metrics?since=。该上限由 STEPLINE_STREAMS_PER_PEER 设置。",
     ),
     "streams_full": _both(
         "This server has {limit} streams and long polls open, which is the limit.",
-        "本服务器已打开 {limit} 个事件流和长轮询，达到上限。",
+        "本服务器的事件流和长轮询已达上限（{limit} 个）。",
         "Try again later, or poll /v1/jobs/{{id}}/metrics?since=. STEPLINE_STREAMS sets this limit.",
         "请稍后重试，或改为轮询 /v1/jobs/{{id}}/metrics?since=。该上限由 STEPLINE_STREAMS 设置。",
     ),
@@ -327,7 +327,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "The server failed to handle request {request_id}.",
         "服务器处理请求 {request_id} 时出错。",
         "The server's log has the details under this id.",
-        "详情见服务器日志中的该请求 id。",
+        "请在服务器日志中按该请求 id 查找详情。",
     ),
     "database_unavailable": _both(
         "The server cannot reach its database.",
@@ -346,6 +346,6 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "服务器磁盘已满。",
         "No partial data was kept. Free space on the disks of STEPLINE_DATA_DIR and the database, for example by deleting "
         "jobs.",
-        "未保存不完整的数据。请清理 STEPLINE_DATA_DIR 和数据库所在的磁盘，例如删除任务。",
+        "没有残留不完整的数据。请清理 STEPLINE_DATA_DIR 和数据库所在的磁盘，例如删除旧任务。",
     ),
 }

@@ -62,7 +62,7 @@ EVENTS: dict[str, dict[Language, str]] = {
     "record_gap": {
         "en": "Metrics and evaluations dropped so far: {total}, most recently from step {first_step} to step {last_step}. "
         "The worker's record buffer (STEPLINE_SPOOL_BYTES) is nearly full.",
-        "zh": "目前已丢弃 {total} 条指标和评估记录，最近一次为第 {first_step} 至 {last_step} 步。"
+        "zh": "累计已丢弃 {total} 条指标和评估记录，最近一次为第 {first_step} 至 {last_step} 步。"
         "工作节点的记录缓冲区（STEPLINE_SPOOL_BYTES）即将写满。",
     },
     "checkpoint_stored": {
@@ -79,20 +79,20 @@ EVENTS: dict[str, dict[Language, str]] = {
     },
     "checkpoint_damaged": {
         "en": "Skipped the damaged checkpoint at step {step} (attempt {of_attempt}): {reason}",
-        "zh": "已跳过第 {step} 步的损坏检查点（第 {of_attempt} 次尝试）：{reason}",
+        "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
     },
     "checkpoint_unrecorded": {
         "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}) because resuming from it would leave a gap in the history: "
         "{reason}",
-        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），从该检查点恢复会导致历史记录缺失：{reason}",
+        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），从该检查点恢复会造成历史记录缺失：{reason}",
     },
     "resuming_local": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) on this worker's disk.",
-        "zh": "从本机磁盘上第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
+        "zh": "从本机磁盘上第 {step} 步的检查点（第 {of_attempt} 次尝试）恢复训练。",
     },
     "resuming_stored": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) in the server's storage.",
-        "zh": "从服务器存储中第 {step} 步的检查点恢复（第 {of_attempt} 次尝试）。",
+        "zh": "从服务器上第 {step} 步的检查点（第 {of_attempt} 次尝试）恢复训练。",
     },
     "starting_over": {
         "en": "No checkpoint is usable. Starting from the first step.",

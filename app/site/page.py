@@ -27,7 +27,7 @@ SECURITY = {
 FOREVER = "public, max-age=31536000, immutable"
 UNBUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Stepline</title>
 <h1>Stepline</h1><p>The API is running, but the page has not been built yet. In the source tree, run
-<code>./script/page</code> and restart the server.</p><p lang="zh">API 已启动，但网页尚未构建。请在源码目录执行
+<code>./script/page</code> and restart the server.</p><p lang="zh">API 已启动，但页面尚未构建。请在源码目录执行
 <code>./script/page</code>，然后重启服务。</p><p><a href="/openapi.json">/openapi.json</a></p></html>
 """
 

@@ -640,7 +640,7 @@ def test_the_openapi_document_describes_the_list_of_errors(app: FastAPI) -> None
                     "应为 'cosine'、'linear' 或 'constant'（实际为 \"step\"）",
                 ),
                 "lora.rank": ("not_an_integer", '应为整数（实际为 "64"）'),
-                "modle": ("unknown_field", "没有这个字段；请检查拼写和所在位置"),
+                "modle": ("unknown_field", "未知字段，请检查拼写和所在层级"),
             },
         ),
     ],
