@@ -1,4 +1,4 @@
-"""The databases on which a test of this directory runs: always the first, and with --slow the other as well."""
+"""Marks for the databases that a test in this directory uses: always the first, and with --slow the other as well."""
 
 import pytest
 
