@@ -5,7 +5,7 @@ from worker.settings import Settings
 from worker.supervisor import doctor
 
 
-def test_a_server_that_does_not_know_its_name_is_no_fault_of_the_worker() -> None:
+def test_a_host_name_that_the_server_does_not_allow_is_a_note_and_not_a_fault() -> None:
     with ScriptedServer(refusal(421, "host_not_allowed")) as server:
         settings = Settings(server_url=server.url, worker_token=SecretStr("t"))
         found = doctor._server(settings)
