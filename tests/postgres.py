@@ -110,7 +110,7 @@ class Postgres:
 def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
     """Run a server for the duration of the block; it always dies with this process.
 
-    Without fsync the server is faster, and its data survive a crash of the server, but not of the machine.
+    Without fsync the server is faster, and its data survives a crash of the server but not of the machine.
     """
     directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
     try:

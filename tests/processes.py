@@ -20,7 +20,7 @@ class Training:
     """A live training process."""
 
     worker: str
-    """The worker's folder in the path of the run directory."""
+    """Name of the worker's folder, which contains the run directory."""
     attempt_id: str
     is_stopped: bool
     """Suspended by SIGSTOP."""

@@ -17,7 +17,7 @@ from worker.training.model.load import load_model
 from worker.training.report.flops import training_flops
 
 
-def test_operations_per_token_of_the_limit_equal_those_that_a_run_reports(tmp_path: Path) -> None:
+def test_the_benchmark_and_a_run_count_the_same_operations_per_token(tmp_path: Path) -> None:
     path = make_tiny_qwen2(tmp_path)
     model = load_model(path, small_spec(), choose_device("float32", None))
     plan = Plan(

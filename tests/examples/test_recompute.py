@@ -80,7 +80,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         yield Finished(service.url, job, model, file)
 
 
-def test_every_figure_of_a_finished_job_equals_the_one_computed_by_plain_code(
+def test_every_figure_of_a_finished_job_equals_its_recomputed_value(
     finished: Finished,
 ) -> None:
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Marks for the databases that a test in this directory uses: always the first, and with --slow the other as well."""
+"""Marks that select the databases of a test: one always, the other only with --slow."""
 
 import pytest
 

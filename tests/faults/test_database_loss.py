@@ -19,13 +19,13 @@ def test_requests_get_503_while_the_database_is_down_and_no_record_is_lost(
     spec = make_job(cluster, steps=1)
 
     cluster.postgres.stop(signal.SIGQUIT)
-    refused = cluster.client.post("/v1/jobs", json=spec)
+    rejected = cluster.client.post("/v1/jobs", json=spec)
     not_ready = cluster.client.get("/readyz")
     cluster.postgres.start()
 
-    assert refused.status_code == 503, refused.text
-    assert refused.json()["error"]["code"] == "database_unavailable"
-    assert int(refused.headers["retry-after"]) > 0
+    assert rejected.status_code == 503, rejected.text
+    assert rejected.json()["error"]["code"] == "database_unavailable"
+    assert int(rejected.headers["retry-after"]) > 0
     assert not_ready.status_code == 503
     wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
     assert cluster.verdict().is_clean, cluster.describe()

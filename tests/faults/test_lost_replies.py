@@ -46,7 +46,7 @@ def test_a_lost_response_to_a_claim_loses_no_job(cluster: Cluster) -> None:
 def test_a_submission_repeated_with_its_idempotency_key_creates_one_job(
     cluster: Cluster,
 ) -> None:
-    spec = make_job(cluster, steps=1) | {"queue": "nobody"}
+    spec = make_job(cluster, steps=1) | {"queue": "unserved"}
     key = {"Idempotency-Key": f"key-{len(cluster.acknowledged)}"}
     with (
         FaultProxy(("127.0.0.1", cluster.port)) as link,

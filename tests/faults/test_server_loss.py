@@ -44,10 +44,10 @@ def test_killing_the_server_during_a_call_loses_and_duplicates_nothing(
 
 
 @slow_on_both
-def test_every_submission_acknowledged_before_the_server_is_killed_survives(
+def test_acknowledged_submissions_survive_when_the_server_is_killed(
     cluster: Cluster,
 ) -> None:
-    spec = make_job(cluster, steps=1) | {"queue": "nobody"}
+    spec = make_job(cluster, steps=1) | {"queue": "unserved"}
     acknowledged: list[str] = []
 
     def submit() -> None:

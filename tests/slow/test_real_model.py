@@ -3,7 +3,7 @@
     STEPLINE_TEST_MODEL=DIR STEPLINE_TEST_DATA=FILE ./script/test --slow tests/slow/test_real_model.py
 
 The test recomputes everything that the service reports with plain transformers and peft, from the documented
-definitions (docs/numbers.md) and without any code of the worker.
+definitions (docs/numbers.md) and without any of the worker's code.
 """
 
 import hashlib

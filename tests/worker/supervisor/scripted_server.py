@@ -1,4 +1,4 @@
-"""A real HTTP server with scripted responses, for responses that a healthy Stepline server never sends."""
+"""A real HTTP server with scripted responses, including those that a healthy Stepline server never sends."""
 
 import threading
 from collections import deque
@@ -76,7 +76,7 @@ class ScriptedServer:
         self._thread.join()
 
 
-def refusal(status: int, code: str, **headers: str) -> Answer:
+def error_answer(status: int, code: str, **headers: str) -> Answer:
     """Return an error in the format of the API."""
     body = f'{{"error": {{"message": "no", "type": "x", "param": null, "code": "{code}"}}}}'
     return Answer(
@@ -84,7 +84,7 @@ def refusal(status: int, code: str, **headers: str) -> Answer:
     )
 
 
-def from_elsewhere(status: int) -> Answer:
+def proxy_answer(status: int) -> Answer:
     """Return the response of a proxy or portal in front of the server."""
     headers = {"Content-Type": "text/html", "Location": "/maintenance"}
     return Answer(status, b"<html>page not found</html>", headers)

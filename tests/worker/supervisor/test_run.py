@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor.host.gpu_lock import find_lock_dir, hold_device
 from worker.supervisor.host.identity import slot_name
@@ -46,7 +46,7 @@ def test_a_job_that_cannot_be_placed_fails_and_the_next_one_is_claimed(tmp_path:
 
 
 def test_an_attempt_whose_sync_is_rejected_ends_as_crashed(tmp_path: Path) -> None:
-    with ScriptedServer(CLAIMED, refusal(400, "invalid_field"), FINISHED, NOTHING) as peer:
+    with ScriptedServer(CLAIMED, error_answer(400, "invalid_field"), FINISHED, NOTHING) as peer:
         assert _run(peer, tmp_path) == 1
 
     outcome = json.loads(peer.requests[2].body)["outcome"]
@@ -55,14 +55,14 @@ def test_an_attempt_whose_sync_is_rejected_ends_as_crashed(tmp_path: Path) -> No
 
 
 def test_a_superseded_attempt_sends_no_more_requests(tmp_path: Path) -> None:
-    with ScriptedServer(CLAIMED, refusal(409, "attempt_superseded"), NOTHING) as peer:
+    with ScriptedServer(CLAIMED, error_answer(409, "attempt_superseded"), NOTHING) as peer:
         _run(peer, tmp_path)
 
     assert _calls(peer) == ["claim", "sync", "claim"]
 
 
 def test_a_ring_runs_no_job_while_the_server_rejects_the_worker(tmp_path: Path) -> None:
-    with ScriptedServer(refusal(401, "unauthorized")) as peer:
+    with ScriptedServer(error_answer(401, "unauthorized")) as peer:
         assert _run(peer, tmp_path) == 0
 
 

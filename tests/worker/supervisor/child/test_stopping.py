@@ -44,7 +44,7 @@ def child(run_dir: RunDir) -> Iterator[Child]:
     os.close(lock_fd)
 
 
-def test_a_cancel_is_requested_then_sent_as_sigterm_then_enforced_with_sigkill(
+def test_a_cancel_escalates_from_the_control_file_to_sigterm_and_then_sigkill(
     child: Child, run_dir: RunDir
 ) -> None:
     clock = Clock()
@@ -79,9 +79,7 @@ def test_a_withdrawn_pause_does_not_stop_the_child(child: Child, run_dir: RunDir
     assert not child.wait(0.1)
 
 
-def test_a_shutdown_skips_the_request_and_sends_sigterm_immediately(
-    child: Child, run_dir: RunDir
-) -> None:
+def test_a_shutdown_sends_sigterm_immediately(child: Child, run_dir: RunDir) -> None:
     clock = Clock()
     stopping = Stopping(child, run_dir, control_seconds=30, term_seconds=5, clock=clock)
 

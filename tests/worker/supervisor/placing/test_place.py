@@ -13,7 +13,7 @@ from contracts.job import JobSpec
 from contracts.run_dir import Placed, RunDir
 from tests.factories import make_spec
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor.child.stopping import Stopped
 from worker.supervisor.placing.models import PlacingFailed
@@ -90,7 +90,7 @@ def test_a_dataset_missing_on_the_server_fails_with_dataset_not_found(
     tmp_path: Path, model: Path
 ) -> None:
     with pytest.raises(PlacingFailed) as caught:
-        _place(tmp_path, _claim(), refusal(404, "dataset_not_found"))
+        _place(tmp_path, _claim(), error_answer(404, "dataset_not_found"))
 
     assert caught.value.failure.reason is FailureReason.DATASET_NOT_FOUND
 

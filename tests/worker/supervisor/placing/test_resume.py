@@ -11,7 +11,7 @@ from contracts.run_dir import RunDir
 from contracts.wire import SHA256_HEADER
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.supervisor.placing.resume import Resumer
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.server.client import Server
@@ -66,7 +66,7 @@ def resume(claim: Claim, home: Path, run_dir: RunDir, *answers: Answer) -> tuple
     """Return (checkpoint, codes of the notes, requested paths)."""
     notes = Notes()
     with (
-        ScriptedServer(*(answers or (refusal(404, "nothing"),))) as peer,
+        ScriptedServer(*(answers or (error_answer(404, "nothing"),))) as peer,
         Server(peer.url, "t", 5, 5, lambda _: None) as server,
     ):
         found = Resumer(claim, server, home, lambda: None, notes).resume(run_dir)
@@ -137,7 +137,7 @@ def test_a_job_starts_over_and_reports_it_if_every_checkpoint_is_damaged(
     path = make_checkpoint(tmp_path / "elsewhere", 10)
     claim = claim_after(("att_1", 1, None), resume=[stored(path, 10)])
 
-    origin, notes, _ = resume(claim, home, run_dir, refusal(404, "checkpoint_file_not_found"))
+    origin, notes, _ = resume(claim, home, run_dir, error_answer(404, "checkpoint_file_not_found"))
 
     assert (origin, notes) == (None, ["checkpoint_damaged", "starting_over"])
     assert not run_dir.resume.exists()
@@ -163,7 +163,7 @@ def test_records_left_by_an_earlier_attempt_are_uploaded(home: Path, run_dir: Ru
     notes = Notes()
     with (
         ScriptedServer(
-            refusal(503, "database_unavailable"), Answer(body=b'{"acked_seq": 3}')
+            error_answer(503, "database_unavailable"), Answer(body=b'{"acked_seq": 3}')
         ) as peer,
         Server(peer.url, "t", 5, 5, lambda _: None) as server,
     ):
@@ -181,7 +181,7 @@ ACCEPTED = Answer(body=b'{"acked_seq": 9}')
 
 @pytest.mark.parametrize(
     ("last", "answer"),
-    [(9, ACCEPTED), (20, ACCEPTED), (20, refusal(400, "invalid_field"))],
+    [(9, ACCEPTED), (20, ACCEPTED), (20, error_answer(400, "invalid_field"))],
     ids=["records are damaged", "only some are accepted", "records are rejected"],
 )
 def test_steps_whose_records_cannot_be_uploaded_are_trained_again(

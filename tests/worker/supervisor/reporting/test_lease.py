@@ -2,7 +2,7 @@ from worker.supervisor.reporting.lease import Lease
 
 
 class Clock:
-    """A clock that moves only when the test moves it."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -15,7 +15,7 @@ def _lease(clock: Clock) -> Lease:
     return Lease(sync_seconds=10, flush_seconds=0.5, clock=clock)
 
 
-def test_news_is_sent_soon_and_an_idle_attempt_syncs_rarely() -> None:
+def test_new_data_is_sent_soon_and_an_idle_attempt_syncs_rarely() -> None:
     clock = Clock()
     lease = _lease(clock)
 

@@ -15,8 +15,8 @@ from tests.worker.supervisor.scripted_server import (
     Answer,
     Request,
     ScriptedServer,
-    from_elsewhere,
-    refusal,
+    error_answer,
+    proxy_answer,
 )
 from worker.supervisor.reporting.reporter import Reporter
 from worker.supervisor.results.deliver import deliver
@@ -64,7 +64,7 @@ def test_records_are_kept_while_the_server_is_unavailable_and_sent_afterwards(
 ) -> None:
     with (
         ScriptedServer(
-            refusal(503, "database_unavailable"), refusal(500, "internal"), _synced(3)
+            error_answer(503, "database_unavailable"), error_answer(500, "internal"), _synced(3)
         ) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
@@ -82,7 +82,7 @@ def test_records_are_kept_while_the_server_is_unavailable_and_sent_afterwards(
 def test_a_response_from_a_proxy_ends_no_attempt(run_dir: RunDir, status: int) -> None:
     _record(run_dir, 1)
     with (
-        ScriptedServer(from_elsewhere(status), _synced(1, wanted=Wanted.PAUSE)) as peer,
+        ScriptedServer(proxy_answer(status), _synced(1, wanted=Wanted.PAUSE)) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
@@ -93,7 +93,7 @@ def test_a_response_from_a_proxy_ends_no_attempt(run_dir: RunDir, status: int) -
 
 
 @pytest.mark.parametrize(
-    "answer", [refusal(409, "attempt_superseded"), refusal(401, "unauthorized")]
+    "answer", [error_answer(409, "attempt_superseded"), error_answer(401, "unauthorized")]
 )
 def test_an_attempt_ends_when_it_is_superseded_or_its_token_is_rejected(
     run_dir: RunDir, answer: Answer
@@ -108,9 +108,10 @@ def test_an_attempt_ends_when_it_is_superseded_or_its_token_is_rejected(
 def test_records_that_are_missing_at_the_finish_are_sent_again(run_dir: RunDir) -> None:
     _record(run_dir, 1, 2, 3)
     finished = Answer(body=b'{"job_status": "cancelled"}')
-    answers = [_synced(3), Answer(201), refusal(409, "records_missing")]
+    answers = [_synced(3), Answer(201), error_answer(409, "records_missing")]
     with (
-        # The server stores 3 records and the log, rejects the finish, has only 1 record, gets the rest, accepts the finish.
+        # The server acknowledges 3 records and stores the log. It rejects the finish because it has only 1 record,
+        # acknowledges the other 2, and accepts the second finish.
         ScriptedServer(*answers, _synced(1), _synced(3), finished) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
@@ -142,7 +143,7 @@ def test_an_adapter_that_the_server_rejects_is_reported_as_an_upload_failure(
     (run_dir.adapter / "adapter_config.json").write_text("{}")
     finished = Answer(body=b'{"job_status": "queued"}')
     with (
-        ScriptedServer(_synced(0), refusal(413, "too_large"), finished) as peer,
+        ScriptedServer(_synced(0), error_answer(413, "too_large"), finished) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
@@ -171,7 +172,7 @@ def test_samples_are_uploaded_once_and_limited_while_the_server_is_unavailable(
     run_dir: RunDir,
 ) -> None:
     with (
-        ScriptedServer(refusal(503, "database_unavailable"), _synced(0), _synced(0)) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable"), _synced(0), _synced(0)) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
@@ -235,7 +236,7 @@ def test_row_progress_is_not_sent_in_a_supervisor_phase_or_from_an_incomplete_fi
 
 def test_row_progress_is_sent_again_after_a_failed_sync(run_dir: RunDir) -> None:
     with (
-        ScriptedServer(refusal(503, "database_unavailable"), _synced(0)) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable"), _synced(0)) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)

@@ -10,7 +10,7 @@ from contracts.checkpoint import CheckpointReply
 from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.run_dir import RunDir
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
-from tests.worker.supervisor.scripted_server import Answer, Request, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, Request, ScriptedServer, error_answer
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.results.checkpoints import Uploads
 from worker.supervisor.server.client import Server
@@ -72,7 +72,7 @@ def test_only_the_missing_files_of_the_newest_checkpoint_are_uploaded(run_dir: R
     assert list(run_dir.outbox.iterdir()) == []
 
 
-@pytest.mark.parametrize("failure", [refusal(507, "storage_full"), Answer(cut=True)])
+@pytest.mark.parametrize("failure", [error_answer(507, "storage_full"), Answer(cut=True)])
 def test_an_upload_failure_is_reported_once_and_retried(run_dir: RunDir, failure: Answer) -> None:
     make_checkpoint(run_dir.checkpoints, 5)
     with ScriptedServer(failure, failure, STORED) as peer:
@@ -89,7 +89,7 @@ def test_a_checkpoint_whose_record_has_not_arrived_is_retried_without_a_note(
     run_dir: RunDir, code: str
 ) -> None:
     make_checkpoint(run_dir.checkpoints, 5)
-    with ScriptedServer(refusal(409, code, Retry_After="1"), STORED) as peer:
+    with ScriptedServer(error_answer(409, code, Retry_After="1"), STORED) as peer:
         assert finish(peer, run_dir) == []
 
     assert len(peer.requests) == 2
@@ -101,7 +101,7 @@ def test_a_checkpoint_whose_record_has_not_arrived_is_retried_without_a_note(
 
 def test_a_rejected_checkpoint_stays_on_disk_and_is_reported(run_dir: RunDir) -> None:
     newest = make_checkpoint(run_dir.checkpoints, 5)
-    answers = (missing_files(files_of(newest)[0].sha256), refusal(413, "body_too_large"))
+    answers = (missing_files(files_of(newest)[0].sha256), error_answer(413, "body_too_large"))
     with ScriptedServer(*answers) as peer:
         [note] = finish(peer, run_dir)
 
@@ -115,7 +115,7 @@ def test_a_checkpoint_is_offered_again_if_the_server_has_deleted_its_files(run_d
     answers = (
         missing_files(tensors.sha256, state.sha256),
         Answer(201),
-        refusal(404, "checkpoint_file_not_found"),
+        error_answer(404, "checkpoint_file_not_found"),
         missing_files(tensors.sha256),
         Answer(201),
         STORED,
@@ -136,7 +136,7 @@ def test_a_checkpoint_is_offered_again_if_the_server_has_deleted_its_files(run_d
 
 def test_a_superseded_attempt_stops_uploading_checkpoints(run_dir: RunDir) -> None:
     newest = make_checkpoint(run_dir.checkpoints, 5)
-    answers = (missing_files(files_of(newest)[0].sha256), refusal(409, "attempt_superseded"))
+    answers = (missing_files(files_of(newest)[0].sha256), error_answer(409, "attempt_superseded"))
     with ScriptedServer(*answers) as peer:
         assert finish(peer, run_dir) == []
 
@@ -145,7 +145,7 @@ def test_a_superseded_attempt_stops_uploading_checkpoints(run_dir: RunDir) -> No
 
 def test_uploads_to_an_unavailable_server_end_when_the_caller_gives_up(run_dir: RunDir) -> None:
     make_checkpoint(run_dir.checkpoints, 5)
-    with ScriptedServer(refusal(503, "database_unavailable")) as peer:
+    with ScriptedServer(error_answer(503, "database_unavailable")) as peer:
         finish(peer, run_dir, give_up=lambda: len(peer.requests) >= 2)
 
     assert len(peer.requests) >= 2

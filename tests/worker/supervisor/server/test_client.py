@@ -7,7 +7,12 @@ import pytest
 from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, WorkerInfo
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, from_elsewhere, refusal
+from tests.worker.supervisor.scripted_server import (
+    Answer,
+    ScriptedServer,
+    error_answer,
+    proxy_answer,
+)
 from worker.supervisor.server.answers import RecordsMissing, Refused, ServerUnavailable, Superseded
 from worker.supervisor.server.client import Server, is_loopback
 
@@ -46,7 +51,7 @@ def test_pauses_between_retries_are_shorter_than_the_lease() -> None:
     pauses: list[float] = []
     ended = Answer(body=b'{"job_status": "cancelled"}')
     with (
-        ScriptedServer(*[refusal(503, "database_unavailable")] * 8, ended) as peer,
+        ScriptedServer(*[error_answer(503, "database_unavailable")] * 8, ended) as peer,
         Server(peer.url, "t", 60, 60, pauses.append) as server,
     ):
         request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
@@ -59,9 +64,9 @@ def test_pauses_between_retries_are_shorter_than_the_lease() -> None:
 def test_an_unavailable_server_is_retried_with_growing_pauses() -> None:
     pauses: list[float] = []
     answers = [
-        refusal(503, "database_unavailable"),
+        error_answer(503, "database_unavailable"),
         Answer(cut=True),
-        refusal(429, "busy", Retry_After="3"),
+        error_answer(429, "busy", Retry_After="3"),
     ]
     with (
         ScriptedServer(*answers, Answer(204)) as peer,
@@ -81,7 +86,7 @@ def test_retries_end_when_the_time_limit_is_reached() -> None:
 
 def test_a_failed_sync_is_not_retried() -> None:
     with (
-        ScriptedServer(refusal(503, "database_unavailable")) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable")) as peer,
         _server(peer.url) as server,
         pytest.raises(ServerUnavailable),
     ):
@@ -91,7 +96,7 @@ def test_a_failed_sync_is_not_retried() -> None:
 
 def test_a_rejected_request_is_not_retried() -> None:
     with (
-        ScriptedServer(refusal(401, "unauthorized")) as peer,
+        ScriptedServer(error_answer(401, "unauthorized")) as peer,
         _server(peer.url) as server,
         pytest.raises(Refused, match="unauthorized"),
     ):
@@ -101,7 +106,7 @@ def test_a_rejected_request_is_not_retried() -> None:
 
 def test_a_request_that_fails_five_times_with_status_500_is_given_up() -> None:
     with (
-        ScriptedServer(refusal(500, "internal_error")) as peer,
+        ScriptedServer(error_answer(500, "internal_error")) as peer,
         _server(peer.url) as server,
         pytest.raises(Refused),
     ):
@@ -110,14 +115,16 @@ def test_a_request_that_fails_five_times_with_status_500_is_given_up() -> None:
 
 
 def test_a_request_is_not_retried_if_the_response_forbids_it() -> None:
-    answer = refusal(503, "read_only", X_Should_Retry="false")
+    answer = error_answer(503, "read_only", X_Should_Retry="false")
     with ScriptedServer(answer) as peer, _server(peer.url) as server, pytest.raises(Refused):
         server.claim(WORKER)
     assert len(peer.requests) == 1
 
 
 def test_a_finish_is_retried_while_the_server_does_not_allow_its_host_name() -> None:
-    misdirected = Answer(421, refusal(421, "host_not_allowed").body, {"X-Should-Retry": "false"})
+    misdirected = Answer(
+        421, error_answer(421, "host_not_allowed").body, {"X-Should-Retry": "false"}
+    )
     ended = Answer(body=b'{"job_status": "succeeded"}')
     with ScriptedServer(misdirected, misdirected, ended) as peer, _server(peer.url) as server:
         request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
@@ -137,7 +144,7 @@ def test_a_finish_is_retried_while_the_server_does_not_allow_its_host_name() -> 
 def test_each_conflict_of_an_attempt_raises_its_own_error(code: str, kind: type[Refused]) -> None:
     request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
     with (
-        ScriptedServer(refusal(409, code)) as peer,
+        ScriptedServer(error_answer(409, code)) as peer,
         _server(peer.url) as server,
         pytest.raises(kind),
     ):
@@ -149,7 +156,7 @@ def test_a_failed_upload_is_sent_again_in_full(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 3_000_000)
     beats: list[int] = []
     with (
-        ScriptedServer(refusal(503, "database_unavailable"), Answer(201)) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable"), Answer(201)) as peer,
         _server(peer.url) as server,
     ):
         server.upload(make_claim(), "adapter.zip", path, lambda: beats.append(1))
@@ -193,8 +200,8 @@ def test_calls_are_retried_while_a_proxy_responds_instead_of_the_server(
     path.write_bytes(b"old")
     claim, sha256 = make_claim(), hashlib.sha256(b"rows").hexdigest()
     ended = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
-    elsewhere = [from_elsewhere(status) for status in (404, 302, 500, 200, 200, 200, 200, 200)]
-    with ScriptedServer(*elsewhere, PATIENT_CALLS[call]) as peer, _server(peer.url) as server:
+    from_proxy = [proxy_answer(status) for status in (404, 302, 500, 200, 200, 200, 200, 200)]
+    with ScriptedServer(*from_proxy, PATIENT_CALLS[call]) as peer, _server(peer.url) as server:
         match call:
             case "claim":
                 assert server.claim(WORKER) is None
@@ -212,9 +219,9 @@ def test_calls_are_retried_while_a_proxy_responds_instead_of_the_server(
 
 
 @pytest.mark.parametrize("status", [200, 302, 404])
-def test_a_hello_that_reaches_another_server_fails_with_its_status(status: int) -> None:
+def test_the_error_for_a_hello_answered_by_another_server_contains_the_status(status: int) -> None:
     with (
-        ScriptedServer(from_elsewhere(status)) as peer,
+        ScriptedServer(proxy_answer(status)) as peer,
         _server(peer.url) as server,
         pytest.raises(ServerUnavailable, match=str(status)),
     ):
@@ -225,7 +232,7 @@ def test_an_upload_that_is_too_large_for_a_proxy_is_not_retried(tmp_path: Path) 
     path = tmp_path / "adapter.zip"
     path.write_bytes(b"x")
     with (
-        ScriptedServer(from_elsewhere(413)) as peer,
+        ScriptedServer(proxy_answer(413)) as peer,
         _server(peer.url) as server,
         pytest.raises(Refused, match="body_too_large"),
     ):
@@ -234,7 +241,7 @@ def test_an_upload_that_is_too_large_for_a_proxy_is_not_retried(tmp_path: Path) 
 
 
 def test_a_413_from_a_proxy_is_temporary_for_a_sync_but_final_for_earlier_records() -> None:
-    with ScriptedServer(from_elsewhere(413)) as peer, _server(peer.url) as server:
+    with ScriptedServer(proxy_answer(413)) as peer, _server(peer.url) as server:
         with pytest.raises(ServerUnavailable):
             server.sync(make_claim(), SyncRequest())
         with pytest.raises(Refused, match="body_too_large"):
@@ -271,7 +278,7 @@ def test_a_superseded_attempt_stops_retrying_a_file(tmp_path: Path, is_upload: b
             server.download(make_claim(), "ds_1", "0" * 64, path, raise_when_superseded)
 
     with (
-        ScriptedServer(from_elsewhere(403)) as peer,
+        ScriptedServer(proxy_answer(403)) as peer,
         _server(peer.url) as server,
         pytest.raises(Superseded),
     ):

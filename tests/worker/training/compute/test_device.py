@@ -6,7 +6,7 @@ from worker.training.compute.device import Device, check_four_bit, choose_device
 from worker.training.errors import TrainingError
 
 
-def test_4_bit_products_on_this_device_are_right() -> None:
+def test_4_bit_products_on_this_device_are_correct() -> None:
     check_four_bit(choose_device("float32", None))
     check_four_bit(choose_device("bfloat16", None))
 

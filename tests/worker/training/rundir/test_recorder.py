@@ -59,7 +59,7 @@ def test_a_file_of_another_run_is_never_appended_to(tmp_path: Path) -> None:
         Recorder(path)
 
 
-def test_a_nearly_full_spool_stores_fewer_metrics_and_records_which_are_missing(
+def test_a_nearly_full_spool_stores_fewer_metrics_and_notes_the_missing_ones_as_gaps(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "records.jsonl"
@@ -116,7 +116,7 @@ def test_evaluations_and_their_phases_do_not_exceed_the_spool_limit(tmp_path: Pa
     assert len(evaluated) + len(metrics) + sum(gap.count for gap in gaps) == 2 * steps
     assert {record.step for record in metrics} != set(evaluated), "each kind is thinned separately"
     phases = [record.phase for record in found if isinstance(record, PhaseRecord)]
-    assert phases[-1] is Phase.TRAINING, "the last recorded phase is not evaluation"
+    assert phases[-1] is Phase.TRAINING, "the last recorded phase is not an evaluation"
     assert set(recorder.phase_seconds()) == {"training", "evaluating"}
 
 
