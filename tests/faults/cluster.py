@@ -1,4 +1,4 @@
-"""Cluster: a complete Stepline with fault proxies between its parts, observed from outside. Times are a twentieth of production's.
+"""Cluster: a complete Stepline with fault proxies between its parts, observed from outside. Times are 1/20 of production's.
 
     worker ──link──► API ──database_link──► PostgreSQL          API, workers ──broker_link──► Valkey
 
@@ -150,7 +150,7 @@ class Cluster(Service):
     def history(self, seconds: float = 90, *, until_one_fails: bool = False) -> History:
         """Wait until all jobs have ended and return the history.
 
-        `until_one_fails` ends the wait as soon as a job has ended with an unexpected status, because a final status never changes.
+        `until_one_fails` ends the wait as soon as a job has ended with an unexpected status, because that status is final.
         """
         for link in self.all_links():
             link.set("pass")

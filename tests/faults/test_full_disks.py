@@ -1,4 +1,4 @@
-"""The server's disk is full: it rejects writes with a clear error, leaves nothing partially written, and recovers once there is space."""
+"""The server's disk is full: writes fail with a clear error, nothing is partially written, and the server recovers once there is space."""
 
 import json
 import os
