@@ -21,7 +21,7 @@ ARGUMENTS = (
 def running_chromium(*arguments: str) -> Iterator[Browser]:
     """Start a browser; close it at the end of the block.
 
-    A process can run only one browser at a time, and no asyncio loop with it, so a fixture must not keep it for the session.
+    Playwright's sync API allows one browser per process and none beside an asyncio loop, so no session fixture may hold one.
     """
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments])

@@ -12,12 +12,12 @@ from tests.units import UnitScheduling, longest_first
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
-    """Distribute the tests by units."""
+    """Distribute the tests in units."""
     return UnitScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take longest."""
+    """Run the slowest tests first."""
     longest_first(items)
 
 
@@ -30,5 +30,5 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """The address of a migrated SQLite database of its own."""
+    """The URL of a new, migrated SQLite database."""
     return migrated(tmp_path)

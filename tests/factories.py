@@ -1,4 +1,4 @@
-"""Builders with a default for everything, so that a test shows only its own subject."""
+"""Builders with a default for every field, so that a test sets only the fields it is about."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from contracts.summary import Summary
 
 
 def make_spec(**changes: Any) -> JobSpec:
-    """Return a complete spec; `training={"max_steps": 3}` and the like replace single fields of a part."""
+    """Return a complete spec; a change such as `training={"max_steps": 3}` sets single fields of a section."""
     spec: dict[str, Any] = {"model": "tiny-qwen2", "dataset": {"train": "ds_00000000"}}
     return JobSpec.model_validate(spec | changes)
 
 
 def make_metric(seq: int, step: int | None = None, **values: float) -> MetricRecord:
-    """Return the metric record of one training step; step equals seq unless given."""
+    """Return the metric record of one training step; `step` defaults to `seq`."""
     figures = {
         "loss": 2.0,
         "learning_rate": 2e-4,

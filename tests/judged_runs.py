@@ -30,10 +30,11 @@ def run(
     interval: float | None = 0.02,
     **changes: Any,
 ) -> Summary:
-    """Return the summary of a run of the reference batch: a window of ten steps for each train loss.
+    """Return the summary of a run with the reference batch size: one window of ten steps per train loss.
 
-    `evaluations` holds the base's loss at step 0, if measured. `first` is the first step's loss (null: an old summary, which
-    has no recent train loss either); `interval` is half the width of the improvement's.
+    `evaluations` maps steps to eval losses; step 0 is the base, if it was evaluated. `first` is the loss of the first step;
+    if it is None, the summary is one of an earlier version, which has no recent train loss either. `interval` is half the
+    width of the improvement interval.
     """
     steps = 10 * len(train)
     base = evaluations.get(0)
@@ -94,7 +95,7 @@ class Case:
 
 BAD = [
     Case(
-        "learning rate 0.5: 2.0 to 84",
+        "learning rate 0.5: loss rises from 2.0 to 84",
         run([60, 90, 80, 84], {0: 2.0, 40: 84.0}, first=2.0),
         {V.DIVERGED, V.WORSE_THAN_BASE, V.PERPLEXITY_NEEDS_WORK},
         PRAISE | {V.OVERFITTED},
@@ -106,7 +107,7 @@ BAD = [
         PRAISE | {V.OVERFITTED},
     ),
     Case(
-        "the same without any evaluation of the base",
+        "the same without an evaluation of the base",
         run([120, 100, 90, 84], {40: 84.0}),
         {V.DIVERGED},
         PRAISE,
@@ -124,13 +125,13 @@ BAD = [
         PRAISE,
     ),
     Case(
-        "learned, then lost it all: ends above the base",
+        "improved at first, but ended above the base",
         run([1.6, 1.2, 1.4, 2.4], {0: 2.0, 20: 1.2, 40: 2.5}, first=2.05),
         {V.DIVERGED, V.WORSE_THAN_BASE},
         PRAISE,
     ),
     Case(
-        "diverged from a base that knew little",
+        "diverged from a poor base",
         run([8.9, 9.1, 8.8, 8.5], {0: 6.8, 40: 8.6}, first=6.9),
         {V.DIVERGED},
         PRAISE,
@@ -157,19 +158,19 @@ BAD = [
         PRAISE | {V.OVERFITTED},
     ),
     Case(
-        "evaluation below train, but worse than the base",
+        "eval loss below train loss, but worse than the base",
         run([2.5, 2.4, 2.45, 2.5], {0: 1.5, 40: 1.7}, first=2.6),
         {V.WORSE_THAN_BASE, V.EVAL_BELOW_TRAIN},
         {V.DIVERGED, V.IMPROVED, V.OVERFITTED},
     ),
     Case(
-        "a rate somewhat too high: worse, not diverged",
+        "a slightly too high learning rate: worse, but not diverged",
         run([2.0, 2.0, 1.95, 1.95], {0: 1.7, 40: 1.9}, first=1.75),
         {V.WORSE_THAN_BASE, V.NOT_OVERFITTED},
         {V.DIVERGED, V.OVERFITTED, V.IMPROVED},
     ),
     Case(
-        "overfitted: minimum early, then a rise while train falls",
+        "overfitted: minimum early, then eval loss rises while train loss falls",
         run([1.8, 1.5, 1.2, 0.9], {0: 2.0, 10: 1.6, 20: 1.55, 30: 1.7, 40: 1.9}, first=2.05),
         {V.OVERFITTED, V.IMPROVED},
         {V.NOT_OVERFITTED, V.EVAL_STILL_FALLING, V.DIVERGED},
@@ -181,13 +182,13 @@ BAD = [
         {V.NOT_OVERFITTED, V.EVAL_STILL_FALLING, V.GAP_UNCHANGED},
     ),
     Case(
-        "overfitted within the ratio of train to evaluation",
+        "overfitted although train loss and eval loss are close",
         run([1.9, 1.8, 1.78, 1.75], {0: 2.0, 20: 1.75, 40: 1.88}, first=2.05),
         {V.OVERFITTED},
         {V.NOT_OVERFITTED},
     ),
     Case(
-        "memorised: evaluation at its minimum, train near nothing",
+        "memorised: eval loss at its minimum, train loss near zero",
         run([1.5, 0.8, 0.3, 0.05], {0: 2.0, 20: 1.5, 40: 1.4}, first=2.05),
         {V.OVERFITTED},
         {V.EVAL_STILL_FALLING, V.NOT_OVERFITTED},
@@ -211,7 +212,7 @@ BAD = [
         PRAISE,
     ),
     Case(
-        "constant answers in evaluation alone",
+        "constant answers only in the evaluation rows",
         healthy(data=facts(evaluation=(100, 100, 1, 100))),
         {V.DEGENERATE_DATA},
         PRAISE,
@@ -229,19 +230,19 @@ BAD = [
         PRAISE,
     ),
     Case(
-        "evaluation is all in training",
+        "every evaluation row is also a training row",
         healthy(data=facts(overlap=100, exact=100), overlapping_rows=100),
         {V.LEAKED_EVALUATION},
         PRAISE | {V.ROWS_OVERLAP},
     ),
     Case(
-        "a third of evaluation is in training, each with a blank more",
+        "a third of the evaluation rows are training rows with an extra space",
         healthy(data=facts(overlap=33, exact=0)),
         {V.LEAKED_EVALUATION},
         PRAISE | {V.ROWS_OVERLAP},
     ),
     Case(
-        "a third of evaluation is in training, by a summary of an earlier version",
+        "a third of the evaluation rows are training rows, in a summary of an earlier version",
         run([1.8, 1.5], {0: 2.0, 20: 1.4}, overlapping_rows=33),
         {V.LEAKED_EVALUATION},
         PRAISE | {V.ROWS_OVERLAP},
@@ -259,7 +260,7 @@ BAD = [
         PRAISE | {V.DEGENERATE_DATA},
     ),
     Case(
-        "an excellent base that training did not better",
+        "an excellent base that training did not improve",
         run([0.72, 0.71, 0.7, 0.7], {0: 0.7, 40: 0.7}, first=0.71),
         {V.NOT_IMPROVED, V.PERPLEXITY_OF_BASE},
         {V.PERPLEXITY_EXCELLENT, V.IMPROVED, V.DIVERGED},
@@ -277,7 +278,7 @@ BAD = [
         {V.IMPROVED, V.DIVERGED, V.OVERFITTED},
     ),
     Case(
-        "a fall within the noise, without an interval",
+        "an improvement within the noise, without an interval",
         run([2.0, 2.0], {0: 2.0, 20: 1.99}, interval=None),
         {V.NOT_IMPROVED},
         {V.IMPROVED},
@@ -304,31 +305,31 @@ GOOD = [
         SPOILED | {V.IMPROVED, V.NOT_IMPROVED, V.OVERFITTED},
     ),
     Case(
-        "train loss of the whole run far above the recent one",
+        "train loss of the whole run far above the recent train loss",
         run([5.0, 3.0, 1.2, 1.0], {0: 6.0, 40: 1.02}, first=6.0),
         {V.NOT_OVERFITTED, V.PERPLEXITY_EXCELLENT, V.IMPROVED},
         SPOILED | {V.EVAL_BELOW_TRAIN},
     ),
     Case(
-        "evaluation rows as much harder as before training",
+        "evaluation rows harder than training rows by the same gap as before training",
         run([1.7, 1.6, 1.5, 1.5], {0: 2.4, 40: 2.0}, first=1.8),
         {V.GAP_UNCHANGED, V.IMPROVED},
         SPOILED | {V.OVERFITTED, V.NOT_OVERFITTED},
     ),
     Case(
-        "evaluation rows easier, as before training",
+        "evaluation rows easier than training rows, as before training",
         run([2.5, 2.3, 2.2, 2.2], {0: 2.0, 40: 1.7}, first=2.6),
         {V.EVAL_BELOW_TRAIN, V.IMPROVED},
         SPOILED | {V.OVERFITTED},
     ),
     Case(
-        "third epoch: a gap, but evaluation still falls",
+        "third epoch: a gap, but eval loss still falls",
         run([1.9, 1.7, 1.4, 1.2], {0: 2.0, 20: 1.7, 30: 1.6, 40: 1.55}, first=2.05),
         {V.EVAL_STILL_FALLING, V.IMPROVED},
         SPOILED | {V.OVERFITTED, V.NOT_OVERFITTED},
     ),
     Case(
-        "templates learned by heart: tiny losses whose ratio means nothing",
+        "memorised templates: losses so small that their ratio is meaningless",
         run([0.5, 0.1, 0.03, 0.01], {0: 2.0, 40: 0.025}, first=2.0, data=facts()),
         {V.NOT_OVERFITTED, V.PERPLEXITY_EXCELLENT, V.IMPROVED},
         SPOILED | {V.OVERFITTED},
@@ -345,7 +346,7 @@ GOOD = [
         SPOILED | {V.OVERFITTED},
     ),
     Case(
-        "early stopping kept an adapter of before the divergence",
+        "early stopping kept an adapter from before the divergence",
         run([1.8, 1.6, 20.0, 80.0], {0: 2.0, 20: 1.6, 30: 30.0}, eval_loss=1.6, first=2.0),
         {V.IMPROVED},
         SPOILED,
@@ -369,31 +370,31 @@ GOOD = [
         SPOILED,
     ),
     Case(
-        "sentiment: two answers",
+        "sentiment labels: only two distinct answers",
         healthy(data=facts((1600, 1600, 2, 900), (100, 100, 2, 60))),
         {V.IMPROVED},
         SPOILED,
     ),
     Case(
-        "each row three times, evaluated on others",
+        "each training row three times, evaluated on other rows",
         healthy(data=facts(train=(4800, 1600, 1600, 3))),
         {V.IMPROVED},
         SPOILED,
     ),
     Case(
-        "ten evaluation rows with one label, by chance",
+        "ten evaluation rows that happen to have the same label",
         healthy(eval_rows=10, data=facts(evaluation=(10, 10, 1, 10))),
         {V.IMPROVED},
         SPOILED,
     ),
     Case(
-        "rows cut and dropped",
+        "truncated and dropped rows",
         healthy(truncated_rows=3, dropped_rows=2),
         {V.ROWS_TRUNCATED, V.ROWS_DROPPED, V.IMPROVED},
         SPOILED,
     ),
     Case(
-        "five steps, whose last batch was an easy one",
+        "five steps with an easy last batch",
         make_summary(
             steps=5,
             train_loss=2.0,
@@ -408,7 +409,7 @@ GOOD = [
         SPOILED | {V.OVERFITTED},
     ),
     Case(
-        "twenty steps of one sample each, an easy one first, evaluated on easier rows",
+        "twenty steps of one sample each, the first one easy, evaluated on easier rows",
         make_summary(
             steps=20,
             per_device_batch_size=1,
@@ -426,7 +427,7 @@ GOOD = [
         SPOILED | {V.OVERFITTED},
     ),
     Case(
-        "five steps of one sample each, by an earlier version",
+        "five steps of one sample each, in a summary of an earlier version",
         make_summary(
             steps=5,
             per_device_batch_size=1,

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 RANGE = range(20_000, 32_000)
-"""Below the ports that the kernel assigns to outgoing connections, which could take a free port before its server starts."""
+"""Below the kernel's ephemeral range, so that no outgoing connection takes a port before its server starts."""
 
 
 def find_free_port() -> int:
@@ -16,7 +16,7 @@ def find_free_port() -> int:
     locks = Path(tempfile.gettempdir()) / f"stepline-test-ports-{os.geteuid()}"
     locks.mkdir(exist_ok=True)
     while True:
-        port = random.choice(RANGE)  # noqa: S311  # no secret
+        port = random.choice(RANGE)  # noqa: S311  # not a secret
         lock = os.open(locks / str(port), os.O_RDWR | os.O_CREAT)  # held until this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

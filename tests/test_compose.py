@@ -1,4 +1,4 @@
-"""docker-compose.yml as a document: the API's allowed hosts, and the secrets of each service."""
+"""Checks docker-compose.yml: the API's allowed hosts and the secrets of each service."""
 
 import re
 import tomllib
@@ -14,17 +14,17 @@ from app.config.hosts import AllowedHosts
 from app.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-SECRETS = {"secrets": "the database's password", "worker-token": "the worker token"}
+SECRETS = {"secrets": "the database password", "worker-token": "the worker token"}
 
 
 def _compose(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Return the compose file with `${NAME:-default}` filled in, as compose fills it."""
+    """Return the services of the compose file, with `${NAME:-default}` expanded as compose does."""
 
-    def fill(found: re.Match[str]) -> str:
-        return variables.get(found[1]) or found[2]
+    def expand(match: re.Match[str]) -> str:
+        return variables.get(match[1]) or match[2]
 
     text = (ROOT / "docker-compose.yml").read_text()
-    services: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{(\w+):-([^}]*)\}", fill, text))[
+    services: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{(\w+):-([^}]*)\}", expand, text))[
         "services"
     ]
     return services
@@ -41,7 +41,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
     return Settings()
 
 
-def test_the_api_answers_to_workers_users_and_health_checks(
+def test_the_api_accepts_the_host_names_of_workers_users_and_health_checks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = _settings(monkeypatch)
@@ -58,16 +58,18 @@ def test_the_api_answers_to_workers_users_and_health_checks(
     assert "evil.example" not in allowed
 
 
-def test_hosts_of_the_user_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hosts_set_by_the_user_are_added_to_the_allowed_hosts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings = _settings(monkeypatch, STEPLINE_ALLOWED_HOSTS="gpu-box, *.example.org")
 
     assert settings.allowed_hosts == ["api", "gpu-box", "*.example.org"]
 
 
-def test_limits_that_a_reverse_proxy_needs_raised_can_be_set(
+def test_limits_can_be_raised_for_a_reverse_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    untouched = _settings(monkeypatch)
+    defaults = _settings(monkeypatch)
     settings = _settings(
         monkeypatch,
         STEPLINE_TRUSTED_PROXIES="172.16.0.0/12",
@@ -76,17 +78,17 @@ def test_limits_that_a_reverse_proxy_needs_raised_can_be_set(
         STEPLINE_STREAMS="8",
     )
 
-    assert (untouched.trusted_proxies, untouched.connections_per_peer) == ([], 1000)
+    assert (defaults.trusted_proxies, defaults.connections_per_peer) == ([], 1000)
     assert settings.trusted_proxies == ["172.16.0.0/12"]
     assert settings.connections_per_peer == 0
     assert (settings.streams_per_peer, settings.streams) == (7, 8)
 
 
-def test_the_port_is_published_on_loopback_alone() -> None:
+def test_the_port_is_published_only_on_loopback() -> None:
     assert _compose({})["api"]["ports"] == ["127.0.0.1:8000:8000"]
 
 
-def test_the_image_listens_on_all_addresses_and_does_not_warn_of_it(
+def test_the_image_listens_on_all_addresses_without_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = _settings(monkeypatch)
@@ -95,33 +97,35 @@ def test_the_image_listens_on_all_addresses_and_does_not_warn_of_it(
     assert settings.allow_remote
 
 
-def test_each_secret_is_mounted_where_it_is_needed() -> None:
+def test_each_secret_is_mounted_only_where_it_is_needed() -> None:
     mounted = {
         name: {SECRETS[v.split(":")[0]] for v in service["volumes"] if v.split(":")[0] in SECRETS}
         for name, service in _compose({}).items()
     }
 
     assert mounted == {
-        "init": {"the database's password", "the worker token"},
-        "postgres": {"the database's password"},
+        "init": {"the database password", "the worker token"},
+        "postgres": {"the database password"},
         "valkey": set(),
-        "migrate": {"the database's password"},
-        "api": {"the database's password", "the worker token"},
+        "migrate": {"the database password"},
+        "api": {"the database password", "the worker token"},
         "worker": {"the worker token"},
         "worker-cpu": {"the worker token"},
     }
 
 
-def test_only_workers_get_the_hubs_token_and_nobody_more_than_is_named() -> None:
+def test_only_workers_get_the_hub_token_and_no_service_uses_an_env_file() -> None:
     services = _compose({})
 
-    with_hub = {name for name, it in services.items() if "HF_TOKEN" in it.get("environment", {})}
+    with_hub = {
+        name for name, service in services.items() if "HF_TOKEN" in service.get("environment", {})
+    }
 
     assert with_hub == {"worker", "worker-cpu"}
     assert not any("env_file" in service for service in services.values())
 
 
-def test_a_service_reads_secrets_from_what_it_mounts() -> None:
+def test_a_service_reads_secrets_only_from_its_own_mounts() -> None:
     for name, service in _compose({}).items():
         places = [volume.split(":")[1] for volume in service["volumes"]]
         for variable, value in service.get("environment", {}).items():
@@ -129,9 +133,9 @@ def test_a_service_reads_secrets_from_what_it_mounts() -> None:
                 assert any(value.startswith(f"{place}/") for place in places), (name, variable)
 
 
-def test_every_package_of_the_distribution_travels_to_the_build_of_the_images() -> None:
+def test_every_package_of_the_distribution_is_in_the_build_context_of_the_images() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["packages"]["find"]["include"]
-    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = (ROOT / ".dockerignore").read_text().splitlines()
 
-    assert {f"!{pattern.removesuffix('*')}" for pattern in patterns} <= set(sent)
+    assert {f"!{pattern.removesuffix('*')}" for pattern in patterns} <= set(rules)

@@ -19,7 +19,7 @@ def test_every_setting_is_documented(settings: type[BaseSettings]) -> None:
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
-def test_every_link_of_the_readme_leads_somewhere(readme: str) -> None:
+def test_every_link_in_the_readme_points_to_an_existing_file(readme: str) -> None:
     text = (ROOT / readme).read_text()
     targets = [part.split(")")[0] for part in text.split("](")[1:]]
 

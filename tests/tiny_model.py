@@ -1,4 +1,4 @@
-"""A real but tiny Qwen2, built on the spot, and rows to train it on. Takes about two seconds and no network."""
+"""A real but tiny Qwen2, built when a test needs it, and rows to train it on. Building takes about two seconds and no network."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _SENTENCES = (
 def make_tiny_qwen2(directory: Path, seed: int = 0) -> Path:
     """Write a 2-layer Qwen2ForCausalLM with tied embeddings, tokenizer and ChatML template; return its directory.
 
-    Every linear layer takes a LoRA of rank up to 64, and positions reach 2048.
+    Every linear layer supports a LoRA rank of up to 64, and there are 2048 positions.
     """
     tokenizer = make_tokenizer(_SENTENCES, vocabulary=400)
     torch.manual_seed(seed)
@@ -47,7 +47,7 @@ def make_tiny_qwen2(directory: Path, seed: int = 0) -> Path:
 
 
 def make_other(kind: Any, directory: Path, seed: int = 0, **changes: Any) -> Path:
-    """Write a tiny model of another class, random and without a tokenizer; return its directory."""
+    """Write a tiny model of another class with random weights and no tokenizer; return its directory."""
     config = {
         "vocab_size": 400,
         "hidden_size": 64,
@@ -62,7 +62,7 @@ def make_other(kind: Any, directory: Path, seed: int = 0, **changes: Any) -> Pat
 
 
 def make_rows(count: int) -> list[dict[str, str]]:
-    """Return rows in Alpaca form, of different lengths, no two equal."""
+    """Return distinct rows of different lengths in Alpaca format."""
     return [
         {
             "instruction": f"Count the apples up to {row}." + " Please." * (row % 5),
@@ -74,7 +74,7 @@ def make_rows(count: int) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, rows: list[Any]) -> Path:
-    """Write rows as JSONL, making folders as needed; return the path."""
+    """Write rows as JSONL, creating folders as needed; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return path

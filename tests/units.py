@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it carries no types
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no type hints
 
 FIRST = ("tests/faults", "tests/e2e", "tests/web", "tests/examples", "tests/cli", "tests/worker")
-"""The directories whose tests take longest. They run first, so that no process is left alone with one of them at the end."""
+"""The directories with the slowest tests. They run first, so that none is left running at the end while other processes are idle."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:
@@ -17,8 +17,8 @@ def longest_first(items: list[pytest.Item]) -> None:
 def unit_of(nodeid: str) -> str:
     """Return the name of the unit that a test belongs to. One process runs a unit from start to end.
 
-    A unit is a file, unless files share something that is slow to start: the pages share a service with its
-    jobs, and the faults share one cluster per database.
+    A unit is a file, unless files share something that is slow to start: the tests of the web page
+    share a service with its jobs, and the fault tests share one cluster per database.
     """
     if nodeid.startswith("tests/web/"):
         return "tests/web"
@@ -32,8 +32,8 @@ def _rank(nodeid: str) -> int:
     return ranks[0] if ranks else len(FIRST)
 
 
-class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
-    """Hands out whole units, in the order of the collection."""
+class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type hints
+    """Hands out whole units, in collection order."""
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
         super().__init__(config, log)

@@ -1,4 +1,4 @@
-"""Chaos finds no fault in the real build, and finds each deliberately broken one."""
+"""The chaos benchmark passes the real build and catches each deliberately broken one."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ BUILDS = {
     "no_fence": ("jobs_run_twice", "suspend_worker,partition,late_delivery"),
     "no_spool": ("points_lost", "kill_api,restart_api,lost_replies,partition"),
 }
-"""The promise that each build breaks, and the faults that expose it: the nemesis injects only these, so two minutes are enough."""
+"""The promise that each build breaks, and the faults that expose it. The nemesis injects only these, so a short run is enough."""
 
 
 def run_chaos(*arguments: str) -> tuple[int, dict[str, Any]]:

@@ -39,7 +39,7 @@ def attempt(number: int, status: str, minutes: tuple[int, int], stored: int = 0)
 
 
 def good_history() -> History:
-    """A job that lost its first worker after three of four records, and then finished."""
+    """Return the history of a job that lost its first worker after three of four records and then succeeded."""
     return History(
         acknowledged=["job_1"],
         produced={"att_1": points(4), "att_2": points(5)},
@@ -63,27 +63,29 @@ def test_a_history_that_keeps_every_promise_is_clean() -> None:
     assert check(good_history()).is_clean
 
 
-def test_an_acknowledged_job_that_is_gone_or_did_not_end_is_lost() -> None:
-    gone, open_ended, silent = good_history(), good_history(), good_history()
-    gone.acknowledged.append("job_2")
+def test_an_acknowledged_job_that_is_missing_or_has_not_ended_counts_as_lost() -> None:
+    missing, open_ended, unreported = good_history(), good_history(), good_history()
+    missing.acknowledged.append("job_2")
     open_ended.jobs[0] = replace(open_ended.jobs[0], status="running")
-    silent.jobs[0] = replace(silent.jobs[0], ends=0)
+    unreported.jobs[0] = replace(unreported.jobs[0], ends=0)
 
-    for history in (gone, open_ended, silent):
+    for history in (missing, open_ended, unreported):
         assert check(history).counts()["jobs_lost"] == 1
 
 
-def test_a_job_that_ends_twice_or_in_two_attempts_at_once_ran_twice() -> None:
-    twice, numbers, together = good_history(), good_history(), good_history()
+def test_a_job_that_ends_twice_or_has_overlapping_attempts_counts_as_run_twice() -> None:
+    twice, skipped, together = good_history(), good_history(), good_history()
     twice.jobs[0] = replace(twice.jobs[0], ends=2)
-    numbers.attempts[1] = replace(numbers.attempts[1], number=3)
+    skipped.attempts[1] = replace(skipped.attempts[1], number=3)
     together.attempts[0] = replace(together.attempts[0], ended_at=NOON + timedelta(minutes=1.5))
 
-    for history in (twice, numbers, together):
+    for history in (twice, skipped, together):
         assert check(history).counts()["jobs_run_twice"] == 1
 
 
-def test_two_trainings_of_a_job_are_excused_only_while_the_former_holder_is_cut_off() -> None:
+def test_two_trainings_of_a_job_are_allowed_only_while_the_former_holder_is_cut_off_or_suspended() -> (
+    None
+):
     history, stopped = good_history(), good_history()
     history.cuts.clear()
     stopped.cuts.clear()
@@ -93,33 +95,33 @@ def test_two_trainings_of_a_job_are_excused_only_while_the_former_holder_is_cut_
     assert check(stopped).is_clean
 
 
-def test_two_trainings_on_one_device_are_never_excused() -> None:
+def test_two_trainings_on_one_device_are_never_allowed() -> None:
     history = good_history()
     history.sightings[2] = replace(history.sightings[2], worker="w1")
 
     assert check(history).counts()["jobs_run_twice"] == 1
 
 
-def test_what_is_accepted_from_an_ended_attempt_is_seen() -> None:
-    heard, changed = good_history(), good_history()
-    heard.attempts[0] = replace(heard.attempts[0], synced_at=NOON + timedelta(minutes=5))
+def test_writes_accepted_from_an_ended_attempt_count_as_run_twice() -> None:
+    synced, changed = good_history(), good_history()
+    synced.attempts[0] = replace(synced.attempts[0], synced_at=NOON + timedelta(minutes=5))
     changed.observations.append(Observation(4.0, "att_1", "succeeded", 3, 3))
 
-    for history in (heard, changed):
+    for history in (synced, changed):
         assert check(history).counts()["jobs_run_twice"] == 1
 
 
-def test_records_that_were_acknowledged_or_produced_and_are_not_stored_are_lost() -> None:
-    acknowledged, produced, hole = good_history(), good_history(), good_history()
+def test_acknowledged_or_produced_records_that_are_not_stored_count_as_lost() -> None:
+    acknowledged, produced, gap = good_history(), good_history(), good_history()
     acknowledged.attempts[0] = replace(acknowledged.attempts[0], stored=tuple(points(2)))
     produced.produced["att_2"] = points(6)
-    hole.jobs[0] = replace(hole.jobs[0], curve=(1, 2, 4, 5))
+    gap.jobs[0] = replace(gap.jobs[0], curve=(1, 2, 4, 5))
 
-    for history in (acknowledged, produced, hole):
+    for history in (acknowledged, produced, gap):
         assert check(history).counts()["points_lost"] == 1
 
 
-def test_records_that_nobody_produced_or_that_stand_twice_are_doubled() -> None:
+def test_altered_or_repeated_records_count_as_duplicates() -> None:
     altered, curve = good_history(), good_history()
     other = Point.of(make_metric(5, loss=9.0))
     altered.attempts[1] = replace(altered.attempts[1], stored=(*points(4), other))
@@ -129,7 +131,7 @@ def test_records_that_nobody_produced_or_that_stand_twice_are_doubled() -> None:
         assert check(history).counts()["points_doubled"] == 1
 
 
-def test_a_process_that_is_left_is_a_stray() -> None:
+def test_a_process_left_running_counts_as_a_stray() -> None:
     history = good_history()
     history.strays.append("python -m worker.training")
 

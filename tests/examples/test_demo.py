@@ -22,13 +22,13 @@ from tests.processes import find_processes, marked
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_the_bundled_tickets_are_what_their_generator_writes() -> None:
+def test_the_bundled_tickets_equal_the_output_of_their_generator() -> None:
     bundled = [json.loads(line) for line in TICKETS_FILE.read_text(encoding="utf-8").splitlines()]
 
     assert bundled == list(ticket_rows(SEED, COUNT))
 
 
-def test_no_ticket_stands_twice_so_that_none_held_out_is_trained_on() -> None:
+def test_no_ticket_is_repeated_so_no_evaluation_row_is_also_a_training_row() -> None:
     conversations = [
         tuple((turn.role, turn.content) for turn in parse_row(row, 1))
         for row in ticket_rows(SEED, COUNT)
@@ -37,7 +37,7 @@ def test_no_ticket_stands_twice_so_that_none_held_out_is_trained_on() -> None:
     assert len(set(conversations)) == COUNT
 
 
-def test_the_base_has_never_seen_an_answer_of_the_task() -> None:
+def test_the_text_that_trains_the_base_contains_no_answer_of_the_task() -> None:
     answers = {row["output"] for row in ticket_rows(SEED, COUNT)}
     first_words = {answer[:4] for answer in answers}
 
@@ -47,7 +47,7 @@ def test_the_base_has_never_seen_an_answer_of_the_task() -> None:
     assert [word for word in first_words if word in general] == []
 
 
-def test_the_general_text_is_the_same_each_time_and_holds_both_languages() -> None:
+def test_the_general_text_is_reproducible_and_contains_both_languages() -> None:
     texts = [text for row in general_rows(seed=1, count=40) for text in row.texts]
 
     assert texts == [text for row in general_rows(seed=1, count=40) for text in row.texts]
@@ -64,17 +64,17 @@ def test_the_general_text_is_the_same_each_time_and_holds_both_languages() -> No
         ({"LANG": "de_DE.UTF-8", "LC_MESSAGES": "zh_TW"}, "zh"),
     ],
 )
-def test_the_terminal_chooses_the_language(environ: dict[str, str], language: str) -> None:
+def test_the_demo_uses_the_language_of_the_terminal(environ: dict[str, str], language: str) -> None:
     assert choose_language(environ) == language
 
 
-def test_every_sentence_has_the_same_blanks_in_both_languages() -> None:
-    blanks = {
+def test_every_sentence_has_the_same_placeholders_in_both_languages() -> None:
+    placeholders = {
         name: [{part.split("}")[0] for part in text.split("{")[1:]} for text in pair]
         for name, pair in SENTENCES.items()
     }
 
-    assert [name for name, (english, chinese) in blanks.items() if english != chinese] == []
+    assert [name for name, (english, chinese) in placeholders.items() if english != chinese] == []
 
 
 def test_the_curve_falls_with_the_losses() -> None:
@@ -88,21 +88,21 @@ def test_the_curve_falls_with_the_losses() -> None:
     assert draw_curve([1.0]) == "█"
 
 
-def _standing(phase: str, rows: dict[str, Any] | None, eta_seconds: float | None = None) -> Any:
+def _job_in(phase: str, rows: dict[str, Any] | None, eta_seconds: float | None = None) -> Any:
     progress = {"step": 0, "total_steps": 10, "rows": rows}
     return {"status": "running", "phase": phase, "progress": progress, "eta_seconds": eta_seconds}
 
 
-def test_a_phase_without_steps_shows_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_phase_without_steps_shows_its_row_progress(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress("en")
 
-    progress.show(_standing("loading", None), [])
+    progress.show(_job_in("loading", None), [])
     for done, left in ((0, None), (100, 190.0), (300, 120.0), (310, 119.0)):
         rows = {"done": done, "total": 400, "seconds_left": left}
-        progress.show(_standing("evaluating", rows), [])
+        progress.show(_job_in("evaluating", rows), [])
     points = [{"step": 5, "loss": 1.0}]
     rows = {"done": 7, "total": 400, "seconds_left": 30.0}
-    progress.show(_standing("evaluating", rows, eta_seconds=61), points)
+    progress.show(_job_in("evaluating", rows, eta_seconds=61), points)
 
     assert [
         line.split("  ") for line in capsys.readouterr().out.replace("      ", "").splitlines()
@@ -116,7 +116,7 @@ def test_a_phase_without_steps_shows_its_rows(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.slow
-def test_the_demo_halves_perplexity_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_the_demo_halves_the_perplexity_and_leaves_no_process_running(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     environment = os.environ | {
         "LC_ALL": "zh_CN.UTF-8",

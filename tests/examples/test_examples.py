@@ -1,4 +1,4 @@
-"""The files under examples/ work: jobs, datasets, clients."""
+"""The jobs, datasets and clients under examples/ work."""
 
 import json
 import subprocess
@@ -22,12 +22,12 @@ EXAMPLES = ROOT / "examples"
 
 
 @pytest.mark.parametrize("job", ["first_job.json", "demo/job.json"])
-def test_every_job_is_a_valid_spec(job: str) -> None:
+def test_every_example_job_is_a_valid_spec(job: str) -> None:
     JobSpec.model_validate_json((EXAMPLES / job).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("dataset", ["alpaca.json", "prompt_completion.jsonl", "messages.jsonl"])
-def test_every_row_of_the_sample_datasets_is_a_conversation(dataset: str) -> None:
+def test_every_row_of_the_example_datasets_is_a_valid_conversation(dataset: str) -> None:
     text = (EXAMPLES / dataset).read_bytes()
     rows = json.loads(text) if dataset.endswith(".json") else _values(text)
 
@@ -44,7 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("client", ["client.py", "client.sh"])
-def test_the_client_carries_a_job_from_rows_to_an_adapter(
+def test_the_client_uploads_rows_and_downloads_the_trained_adapter(
     service: Service, client: str, tmp_path: Path
 ) -> None:
     program = [str(EXAMPLES / client)] if client.endswith(".sh") else [sys.executable, "-I"]
@@ -65,7 +65,9 @@ def test_the_client_carries_a_job_from_rows_to_an_adapter(
         assert "adapter_config.json" in adapter.namelist()
 
 
-def test_the_client_polls_and_listens_to_the_same_history(service: Service, tmp_path: Path) -> None:
+def test_polling_and_streaming_give_the_client_the_same_history(
+    service: Service, tmp_path: Path
+) -> None:
     client = Client(service.url)
     spec = json.loads((EXAMPLES / "first_job.json").read_text(encoding="utf-8"))
     rows = write_rows(tmp_path / "rows.jsonl", make_rows(24))
@@ -73,30 +75,32 @@ def test_the_client_polls_and_listens_to_the_same_history(service: Service, tmp_
     spec["dataset"]["train"] = client.upload(rows)
     job = client.submit(spec)
 
-    *_, (page, held) = client.metrics(job, seconds=0.1)
-    heard = list(client.listen(job))
+    *_, (page, polled) = client.metrics(job, seconds=0.1)
+    received = list(client.listen(job))
 
     assert page["status"] == "succeeded"
-    assert held["loss"]
+    assert polled["loss"]
     streamed: dict[int, Any] = {}
-    for event, data in heard:
+    for event, data in received:
         if event == "metrics":
             columns = data["series"].get("loss", {"step": [], "value": []})
             streamed |= dict(zip(columns["step"], columns["value"], strict=True))
-    assert streamed == held["loss"]
-    assert heard[-1] == ("done", {"status": "succeeded"})
+    assert streamed == polled["loss"]
+    assert received[-1] == ("done", {"status": "succeeded"})
 
 
-def test_the_client_says_the_rows_of_a_phase_without_steps() -> None:
+def test_the_client_shows_the_row_progress_of_a_phase_without_steps() -> None:
     rows = {"done": 340, "total": 2000, "seconds_left": 363.2}
     job: dict[str, Any] = {"phase": "evaluating", "progress": {"step": 0, "rows": rows}}
 
     assert rows_of(job) == "evaluating: 340 of 2000 rows, 363 s left"
     assert rows_of({"phase": "training", "progress": {"step": 3, "rows": None}}) is None
-    assert rows_of({"phase": "training", "progress": {"step": 3}}) is None, "of an older server"
+    assert rows_of({"phase": "training", "progress": {"step": 3}}) is None, (
+        "an older server sends no rows"
+    )
 
 
-def test_the_page_that_polls_is_served(service: Service) -> None:
+def test_the_polling_example_page_is_served(service: Service) -> None:
     with urllib.request.urlopen(f"{service.url}/examples/poll.html") as answer:  # noqa: S310  # our own address
         page = answer.read()
 
@@ -107,13 +111,13 @@ def test_the_page_that_polls_is_served(service: Service) -> None:
     assert "https://" not in text
 
 
-def test_the_client_says_what_the_service_refused(service: Service) -> None:
+def test_the_client_reports_why_the_service_rejected_a_job(service: Service) -> None:
     spec = {"model": "tiny-qwen2", "dataset": {"train": "ds_00000000"}}
 
-    with pytest.raises(ApiError, match="ds_00000000") as refused:
+    with pytest.raises(ApiError, match="ds_00000000") as rejected:
         Client(service.url).submit(spec)
 
-    assert refused.value.status == 400
+    assert rejected.value.status == 400
 
 
 def _values(text: bytes) -> list[Any]:

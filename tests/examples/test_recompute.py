@@ -14,7 +14,7 @@ from examples.recompute import CannotCompute, Line, main, parse_arguments
 from tests.e2e.service import Service
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 
-# Plain peft 0.21 asks transformers 5 for a property by its old name.
+# Plain peft 0.21 uses the old name of a property of transformers 5.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 ROOT = Path(__file__).parent.parent.parent
@@ -68,7 +68,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
                 {"role": "assistant", "content": "three"},
             ]
         },
-        {"instruction": "apple " * 60, "output": "No answer is left of this row."},
+        {"instruction": "apple " * 60, "output": "This answer is cut off."},
     ]
     with Service(folder / "service") as service:
         model = make_tiny_qwen2(service.models / "tiny-qwen2")
@@ -80,7 +80,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         yield Finished(service.url, job, model, file)
 
 
-def test_every_figure_of_a_finished_job_is_that_of_plain_code(finished: Finished) -> None:
+def test_every_figure_of_a_finished_job_equals_its_recomputed_value(
+    finished: Finished,
+) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-I", str(ROOT / "examples" / "recompute.py")),
@@ -112,7 +114,7 @@ def test_every_figure_of_a_finished_job_is_that_of_plain_code(finished: Finished
     assert all(abs(float(row[2])) < 1e-4 for name, row in table.items() if "loss" in name)
 
 
-def test_figures_of_another_model_are_beyond_tolerance(
+def test_figures_of_another_model_exceed_the_tolerance(
     finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = make_tiny_qwen2(tmp_path / "other", seed=1)
@@ -122,16 +124,14 @@ def test_figures_of_another_model_are_beyond_tolerance(
     assert "base eval loss" in capsys.readouterr().out.partition("BEYOND")[0]
 
 
-def test_rows_that_the_job_was_not_trained_on_are_refused(
-    finished: Finished, tmp_path: Path
-) -> None:
+def test_rows_other_than_the_jobs_dataset_are_rejected(finished: Finished, tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", make_rows(50))
 
     with pytest.raises(CannotCompute, match="is not the job's dataset ds_"):
         recompute(finished, finished.model, rows)
 
 
-def test_a_job_that_is_not_there_is_told(finished: Finished) -> None:
+def test_a_missing_job_is_reported(finished: Finished) -> None:
     arguments = [finished.server, "job_0", str(finished.model), str(finished.rows)]
 
     with pytest.raises(CannotCompute, match="answered 404"):
@@ -147,13 +147,13 @@ def test_a_job_that_is_not_there_is_told(finished: Finished) -> None:
         (float("inf"), float("inf"), True),
     ],
 )
-def test_a_line_is_within_its_tolerance(
+def test_a_figure_is_accepted_only_within_its_tolerance(
     reported: float, recomputed: float, is_within: bool
 ) -> None:
     assert Line("eval loss", reported, recomputed, 1e-3).is_within is is_within
 
 
 def recompute(finished: Finished, model: Path, rows: Path) -> int:
-    """Run without training, in this process: seconds faster."""
+    """Run in this process and without training, which is seconds faster."""
     arguments = [finished.server, finished.job, str(model), str(rows), "--steps", "0"]
     return main(parse_arguments([*arguments, "--device", "cpu"]))

@@ -1,4 +1,4 @@
-"""Cluster: a whole Stepline with fault proxies between its parts, observed from outside, with times at a twentieth of production's.
+"""Cluster: a complete Stepline with fault proxies between its parts, observed from outside. Times are 1/20 of production's.
 
     worker ──link──► API ──database_link──► PostgreSQL          API, workers ──broker_link──► Valkey
 
@@ -37,7 +37,7 @@ TWENTIETH = {
     "STEPLINE_PATIENCE_SECONDS": "4320",
     "STEPLINE_CLAIM_PATIENCE_SECONDS": "2",
 }
-"""Except the time after SIGTERM: a machine under load needs it for a checkpoint."""
+"""The time after SIGTERM is longer than a twentieth: a machine under load needs it to save a checkpoint."""
 
 
 class Cluster(Service):
@@ -84,19 +84,19 @@ class Cluster(Service):
         """Start a worker that reaches the API through its own link."""
         if name not in self.links:
             self.links[name] = FaultProxy(("127.0.0.1", self.port))
-        road = {"STEPLINE_SERVER_URL": f"http://127.0.0.1:{self.links[name].port}"}
-        return super().start_worker(name, **(road | settings))
+        through_link = {"STEPLINE_SERVER_URL": f"http://127.0.0.1:{self.links[name].port}"}
+        return super().start_worker(name, **(through_link | settings))
 
     def start_skewed_worker(self, name: str, seconds: float) -> None:
-        """Start a worker whose wall clock is wrong by this much."""
-        honest = self.worker_program
-        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), *honest[1:])
+        """Start a worker whose wall clock is off by this many seconds."""
+        normal_program = self.worker_program
+        self.worker_program = ("-m", "benchmarks.faults.skewed", str(seconds), *normal_program[1:])
         try:
             self.start_worker(name)
         finally:
-            self.worker_program = honest
+            self.worker_program = normal_program
 
-    # What a user does
+    # Actions of a user
 
     def post_job(self, **spec: Any) -> str:
         """Submit a job and remember that it was acknowledged."""
@@ -109,21 +109,21 @@ class Cluster(Service):
         self.expected[job_id] = "cancelled"
         return super().cancel(job_id, seconds)
 
-    # What a fault needs
+    # Helpers for faults
 
     def pool_process(self, name: str = "worker") -> int:
-        """Return the pool process of a worker, the supervisor of its training."""
+        """Return the pid of a worker's pool process, which supervises its training."""
         [pid] = children_of(self.parts[name].pid)
         return pid
 
     def find_training(self, name: str = "worker") -> int | None:
-        """Return the training process of a worker, if it has one now."""
+        """Return the pid of a worker's training process; None if it has none."""
         found = [pid for pid, each in find_trainings(self.runs).items() if each.worker == name]
         return found[0] if found else None
 
     @contextmanager
     def cut_off(self, *names: str) -> Iterator[None]:
-        """Note that, while the block runs, these workers cannot learn that they are superseded."""
+        """Record that these workers cannot learn that they are superseded while the block runs."""
         began = time.monotonic()
         try:
             yield
@@ -132,11 +132,11 @@ class Cluster(Service):
             self.cuts += [Cut(name, began, now) for name in names]
 
     def attempts(self, job_id: str) -> list[Any]:
-        """Return the job's attempts as users see them, by number."""
+        """Return the job's attempts as users see them, ordered by number."""
         found = self.get(f"/v1/jobs/{job_id}/attempts")["data"]
         return sorted(found, key=lambda attempt: int(attempt["number"]))
 
-    # The end
+    # Results
 
     def verdict(self, seconds: float = 90) -> Verdict:
         """Wait until every acknowledged job has ended, and check all observations so far."""
@@ -144,13 +144,13 @@ class Cluster(Service):
         return self._last_verdict
 
     def describe(self) -> str:
-        """Return what the checker found and the ends of the logs, for a failed test."""
+        """Return the checker's findings and the end of each log, for the message of a failed test."""
         return f"{self._last_verdict}\n{self.logs()}"
 
     def history(self, seconds: float = 90, *, until_one_fails: bool = False) -> History:
         """Wait until all jobs have ended and return the history.
 
-        `until_one_fails` ends the wait as soon as a job has ended with a wrong status, because that is final.
+        `until_one_fails` ends the wait as soon as a job has ended with an unexpected status, because that status is final.
         """
         for link in self.all_links():
             link.set("pass")
@@ -198,7 +198,7 @@ class Cluster(Service):
         ]
 
     def all_processes_of(self, name: str) -> list[int]:
-        """Return a worker's main process, its pool process and its training, as far as they are alive."""
+        """Return the pids of a worker's main process and of its pool and training processes if they are alive."""
         main = self.parts[name].pid
         trainings = [pid for pid, each in find_trainings(self.runs).items() if each.worker == name]
         return [main, *children_of(main), *trainings]
@@ -220,7 +220,7 @@ class Cluster(Service):
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process exists and is not a zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

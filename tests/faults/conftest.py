@@ -1,4 +1,4 @@
-"""One cluster for each database, shared by all tests of this directory; each test finds it intact and leaves it so."""
+"""One cluster per database, shared by all tests in this directory and repaired after each of them."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def crashing_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL that tests of this directory may crash: no other tests use it."""
+    """A PostgreSQL that the tests in this directory may crash, because no other tests use it."""
     with running_postgres() as server:
         yield server
 
@@ -38,13 +38,13 @@ def running_cluster(
 
 @pytest.fixture
 def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster of a database, intact at the start; repaired after the test."""
+    """The cluster of a database, intact when the test starts and repaired after it."""
     yield running_cluster
-    mend(running_cluster)
+    repair(running_cluster)
 
 
-def mend(cluster: Cluster) -> None:
-    """Restore everything: connections, database, broker, API, one worker; end jobs that still run."""
+def repair(cluster: Cluster) -> None:
+    """Restore connections, database, broker, API and one worker; cancel jobs that are still running."""
     for link in cluster.all_links():
         link.set("pass")
         link.forget()
@@ -54,9 +54,9 @@ def mend(cluster: Cluster) -> None:
         cluster.start_broker()
     if not cluster.parts["api"].is_running:
         cluster.start_api()
-    with ExitStack() as ends:
+    with ExitStack() as callbacks:
         for name in [name for name in cluster.links if name != "worker"]:
-            ends.callback(cluster.parts[name].stop, lambda: True)
+            callbacks.callback(cluster.parts[name].stop, lambda: True)
             if cluster.parts[name].is_running:
                 cluster.resume(name)
     if not cluster.parts["worker"].is_running:

@@ -1,4 +1,4 @@
-"""The databases on which a test of this directory runs: always the first, and with --slow the other as well."""
+"""Marks that select the databases of a test: one always, the other only with --slow."""
 
 import pytest
 

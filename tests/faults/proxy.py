@@ -2,14 +2,14 @@
 
     pass        forwards everything
     refuse      does not listen, and resets open connections
-    reset       accepts connections and resets them at once
-    blackhole   accepts bytes and holds them; they arrive late, once it passes again
-    delay:S     delays each piece by S seconds
+    reset       accepts connections and resets them immediately
+    blackhole   accepts bytes and holds them; forwards them once another mode is set
+    delay:S     delays each chunk by S seconds
     cut:N       resets a connection after N bytes of its responses
 
 `drop_replies(pattern, times)` resets a connection instead of forwarding the response to a request that contains the pattern:
-the other side has done the work, and the caller does not learn of it. `catch(pattern)` holds the next such request, or its
-response, in flight, so that a test can act at that moment.
+the server has done the work, but the caller does not learn of it. `catch(pattern)` holds the next request that contains the
+pattern, or its response, in flight, so that a test can act at that moment.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.ports import find_free_port
 Target = tuple[str, int] | Path
 """Host and port, or a unix socket."""
 MODES = ("pass", "refuse", "reset", "blackhole", "delay", "cut")
-PIECE_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(eq=False)
@@ -37,18 +37,18 @@ class _Link:
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
-    answered_bytes: int = 0
-    is_doomed: bool = False
+    response_bytes: int = 0
+    drops_response: bool = False
     """Drop the next response."""
     caught: "Caught | None" = None
-    """The catch that holds the next response."""
+    """The catch that holds the next request or response."""
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
             if writer is None:
                 continue
             raw = writer.get_extra_info("socket")
-            with contextlib.suppress(OSError):  # closed already
+            with contextlib.suppress(OSError):  # already closed
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
@@ -71,11 +71,11 @@ class Caught:
         self._loop = loop
 
     def wait(self, seconds: float = 60) -> None:
-        """Wait until it is in flight."""
-        assert self.arrived.wait(seconds), f"nothing with {self.pattern!r} came by"
+        """Wait until the request or response is in flight."""
+        assert self.arrived.wait(seconds), f"no request with {self.pattern!r} arrived"
 
     def release(self) -> None:
-        """Let it go on."""
+        """Forward it."""
         self._loop.call_soon_threadsafe(self.released.set)
 
 
@@ -114,12 +114,12 @@ class FaultProxy:
         self.close()
 
     def set(self, mode: str) -> None:
-        """Switch to this behaviour."""
+        """Switch to this mode."""
         assert mode.partition(":")[0] in MODES, mode
         self._run(self._change(mode))
 
     def drop_replies(self, pattern: bytes, times: int = 1) -> None:
-        """Reset the next connections that are about to respond to a request that contains these bytes."""
+        """Reset the next `times` connections that are about to carry the response to a request with these bytes."""
         self._drops.append(_Drop(pattern, times))
 
     def catch(self, pattern: bytes, *, is_answer: bool = True) -> Caught:
@@ -135,7 +135,7 @@ class FaultProxy:
         self._catches, self._drops = [], []
 
     def close(self) -> None:
-        """Reset everything and stop listening."""
+        """Reset all connections and stop listening."""
         if self._loop.is_closed():
             return
         self._run(self._end())
@@ -189,17 +189,17 @@ class FaultProxy:
             else:
                 answers, link.server = await asyncio.open_connection(*self.target)
             await asyncio.gather(
-                self._carry(reader, link.server, link, is_answer=False),
-                self._carry(answers, writer, link, is_answer=True),
+                self._forward(reader, link.server, link, is_answer=False),
+                self._forward(answers, writer, link, is_answer=True),
             )
         except (OSError, asyncio.CancelledError):
-            pass  # the other side is unreachable, or this proxy stops
+            pass  # the target is unreachable, or this proxy is stopping
         finally:
             link.reset()
             self._links.discard(link)
             self._tasks.discard(task)
 
-    async def _carry(
+    async def _forward(
         self,
         source: asyncio.StreamReader,
         target: asyncio.StreamWriter,
@@ -207,42 +207,42 @@ class FaultProxy:
         *,
         is_answer: bool,
     ) -> None:
-        while piece := await source.read(PIECE_BYTES):
+        while chunk := await source.read(CHUNK_BYTES):
             if self.mode.startswith("delay:"):
                 await asyncio.sleep(float(self.mode.partition(":")[2]))
             await self._flowing.wait()
             if not is_answer:
-                self._doom(link, piece)
+                self._match(link, chunk)
                 if link.caught is not None and not link.caught.is_answer:
                     await self._hold(link)
             elif link.caught is not None:
                 await self._hold(link)
-            elif link.is_doomed:
+            elif link.drops_response:
                 self.dropped_replies += 1
                 link.reset()
                 return
             elif self.mode.startswith("cut:"):
-                room = int(self.mode.partition(":")[2]) - link.answered_bytes
-                link.answered_bytes += len(piece)
-                if len(piece) > room:
-                    target.write(piece[: max(0, room)])
+                remaining = int(self.mode.partition(":")[2]) - link.response_bytes
+                link.response_bytes += len(chunk)
+                if len(chunk) > remaining:
+                    target.write(chunk[: max(0, remaining)])
                     await target.drain()
                     link.reset()
                     return
-            target.write(piece)
+            target.write(chunk)
             await target.drain()
         await self._flowing.wait()
         with contextlib.suppress(OSError):
             target.write_eof()
 
-    def _doom(self, link: _Link, piece: bytes) -> None:
+    def _match(self, link: _Link, chunk: bytes) -> None:
         for drop in self._drops:
-            if drop.times > 0 and drop.pattern in piece:
+            if drop.times > 0 and drop.pattern in chunk:
                 drop.times -= 1
-                link.is_doomed = True
+                link.drops_response = True
                 return
         for caught in self._catches:
-            if not caught.is_taken and caught.pattern in piece:
+            if not caught.is_taken and caught.pattern in chunk:
                 caught.is_taken = True
                 link.caught = caught
                 return

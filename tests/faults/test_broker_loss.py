@@ -1,4 +1,4 @@
-"""The broker is disposable: if it is killed, flushed, hanging or absent, jobs start later, and nothing else changes."""
+"""The broker is disposable: if it is killed, flushed, hung or absent, jobs start later, but nothing else changes."""
 
 import signal
 
@@ -12,7 +12,7 @@ from tests.faults.test_worker_loss import post, statuses
 
 
 @on_sqlite_first
-def test_rings_that_were_flushed_are_rung_again(cluster: Cluster) -> None:
+def test_rings_are_sent_again_after_the_broker_is_flushed(cluster: Cluster) -> None:
     cluster.stop("worker")
     job_id = post(cluster, 20)
     with Redis(port=cluster.broker_link.port) as redis:
@@ -26,7 +26,7 @@ def test_rings_that_were_flushed_are_rung_again(cluster: Cluster) -> None:
 
 @slow_on_both
 @pytest.mark.parametrize("mode", ["refuse", "reset", "blackhole"])
-def test_a_broker_out_of_reach_leaves_running_jobs_alone_and_delays_the_next(
+def test_an_unreachable_broker_delays_the_next_job_but_not_running_jobs(
     cluster: Cluster, mode: str
 ) -> None:
     running = post(cluster, 100)
@@ -43,7 +43,7 @@ def test_a_broker_out_of_reach_leaves_running_jobs_alone_and_delays_the_next(
 
 
 @slow_on_both
-def test_a_broker_killed_amid_the_steps_changes_nothing(cluster: Cluster) -> None:
+def test_killing_the_broker_during_training_affects_no_job(cluster: Cluster) -> None:
     running = post(cluster, 100)
     cluster.wait_for_step(running, 5)
     cluster.stop("broker", signal.SIGKILL)

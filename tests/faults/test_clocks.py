@@ -1,4 +1,4 @@
-"""Wall clocks that are an hour wrong: only the database's clock decides."""
+"""Wall clocks that are an hour off: only the database's clock matters."""
 
 import pytest
 
@@ -11,9 +11,7 @@ HOUR = 3600
 
 @on_sqlite_first
 @pytest.mark.parametrize("seconds", [HOUR, pytest.param(-HOUR, marks=pytest.mark.slow)])
-def test_a_worker_whose_clock_is_an_hour_wrong_works_like_any_other(
-    cluster: Cluster, seconds: int
-) -> None:
+def test_a_worker_whose_clock_is_an_hour_off_works_normally(cluster: Cluster, seconds: int) -> None:
     cluster.stop("worker")
     cluster.start_skewed_worker("skewed", seconds)
     job_id = post(cluster, 20)

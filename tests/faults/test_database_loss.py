@@ -1,4 +1,4 @@
-"""PostgreSQL crashes, restarts or hangs: a clear response meanwhile, and nothing partially written afterwards."""
+"""PostgreSQL crashes, restarts or hangs: callers get a clear error, and nothing is partially written."""
 
 import signal
 
@@ -10,20 +10,22 @@ from tests.faults.test_worker_loss import post, statuses
 
 
 @on_postgresql
-def test_a_crash_of_the_database_is_a_503_and_costs_no_record(cluster: Cluster) -> None:
+def test_requests_get_503_while_the_database_is_down_and_no_record_is_lost(
+    cluster: Cluster,
+) -> None:
     assert cluster.postgres is not None
     job_id = post(cluster, 60)
     cluster.wait_for_step(job_id, 5)
     spec = make_job(cluster, steps=1)
 
     cluster.postgres.stop(signal.SIGQUIT)
-    refused = cluster.client.post("/v1/jobs", json=spec)
+    rejected = cluster.client.post("/v1/jobs", json=spec)
     not_ready = cluster.client.get("/readyz")
     cluster.postgres.start()
 
-    assert refused.status_code == 503, refused.text
-    assert refused.json()["error"]["code"] == "database_unavailable"
-    assert int(refused.headers["retry-after"]) > 0
+    assert rejected.status_code == 503, rejected.text
+    assert rejected.json()["error"]["code"] == "database_unavailable"
+    assert int(rejected.headers["retry-after"]) > 0
     assert not_ready.status_code == 503
     wait_for(lambda: cluster.client.get("/readyz").status_code == 200, 20, cluster.logs)
     assert cluster.verdict().is_clean, cluster.describe()
@@ -31,7 +33,7 @@ def test_a_crash_of_the_database_is_a_503_and_costs_no_record(cluster: Cluster) 
 
 
 @slow_on_postgresql
-def test_a_database_that_crashes_again_and_again_costs_no_record(cluster: Cluster) -> None:
+def test_repeated_database_crashes_lose_no_record(cluster: Cluster) -> None:
     assert cluster.postgres is not None
     job_id = post(cluster, 200)
     for step in (2, 20, 40, 60, 80):
@@ -45,7 +47,9 @@ def test_a_database_that_crashes_again_and_again_costs_no_record(cluster: Cluste
 
 
 @slow_on_postgresql
-def test_a_database_out_of_reach_is_a_503_and_costs_no_record(cluster: Cluster) -> None:
+def test_requests_get_503_while_the_database_is_unreachable_and_no_record_is_lost(
+    cluster: Cluster,
+) -> None:
     assert cluster.database_link is not None
     job_id = post(cluster, 100)
     cluster.wait_for_step(job_id, 5)

@@ -1,4 +1,4 @@
-"""The server's disk is full: a clear rejection, nothing partially written, and automatic recovery once there is space."""
+"""The server's disk is full: writes fail with a clear error, nothing is partially written, and the server recovers once there is space."""
 
 import json
 import os
@@ -18,26 +18,26 @@ from app.migrate import migrate
 from tests.ports import find_free_port
 
 SIZE = "4m"
-"""Size of the file system that holds both database and files."""
+"""Size of the file system that holds both the database and the files."""
 FULL = {"storage_full", "storage_unavailable", "database_unavailable"}
 SPEC = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
 
 def can_mount() -> bool:
-    """Whether this machine lets a process mount its own small file system."""
-    tried = subprocess.run(
+    """Return whether this machine lets a process mount its own small file system."""
+    attempt = subprocess.run(
         ["unshare", "-Urm", "mount", "-t", "tmpfs", "none", "/mnt"],
         capture_output=True,
         check=False,
     )
-    return tried.returncode == 0
+    return attempt.returncode == 0
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[httpx2.Client]:
-    """An API whose data directory is a tiny file system that only it sees."""
+    """An API whose data directory is on a tiny file system that only this API can see."""
     if not can_mount():
-        pytest.skip("no user namespaces here")
+        pytest.skip("user namespaces are not available")
     database = Database(f"sqlite:///{tmp_path}/stepline.db")
     migrate(database)
     database.close()
@@ -92,19 +92,19 @@ def all_jobs(client: httpx2.Client) -> list[Any]:
     return found
 
 
-def test_a_full_disk_is_a_clear_refusal_and_is_over_when_there_is_room_again(
+def test_writes_to_a_full_disk_are_rejected_and_succeed_once_there_is_space(
     server: httpx2.Client,
 ) -> None:
     kept = server.post("/v1/jobs", json=SPEC).json()["id"]
     filler = upload(server, "filler", 6_000)
     assert filler.status_code == 201, filler.text
 
-    refused = upload(server, "more", 30_000)
+    rejected = upload(server, "more", 30_000)
     answers = [server.post("/v1/jobs", json=SPEC)]
     while answers[-1].status_code == 201 and len(answers) < 3_000:
         answers.append(server.post("/v1/jobs", json=SPEC))
 
-    for answer in (refused, answers[-1]):
+    for answer in (rejected, answers[-1]):
         assert answer.status_code in {503, 507}, answer.text
         assert answer.json()["error"]["code"] in FULL
     assert [dataset["id"] for dataset in server.get("/v1/datasets").json()["data"]] == [

@@ -1,4 +1,4 @@
-"""The server has done the work, and its response never arrives; or a request arrives much too late."""
+"""The server does the work but its response never arrives, or a request arrives much too late."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from tests.faults.test_worker_loss import post, statuses
 
 
 @on_postgresql_first
-def test_lost_answers_to_syncs_uploads_and_the_finish_change_nothing(cluster: Cluster) -> None:
+def test_lost_responses_to_syncs_uploads_and_the_finish_change_nothing(cluster: Cluster) -> None:
     link = cluster.links["worker"]
     before = link.dropped_replies
     for pattern, times in ((b"/sync", 3), (b"/datasets/", 1), (b"/artifacts/", 2), (b"/finish", 2)):
@@ -30,7 +30,7 @@ def test_lost_answers_to_syncs_uploads_and_the_finish_change_nothing(cluster: Cl
 
 
 @slow_on_both
-def test_a_lost_answer_to_a_claim_costs_no_job(cluster: Cluster) -> None:
+def test_a_lost_response_to_a_claim_loses_no_job(cluster: Cluster) -> None:
     link = cluster.links["worker"]
     before = link.dropped_replies
     link.drop_replies(CLAIM_PATH.encode())
@@ -43,10 +43,10 @@ def test_a_lost_answer_to_a_claim_costs_no_job(cluster: Cluster) -> None:
 
 
 @on_sqlite_first
-def test_a_submission_repeated_with_its_key_after_a_lost_answer_is_one_job(
+def test_a_submission_repeated_with_its_idempotency_key_creates_one_job(
     cluster: Cluster,
 ) -> None:
-    spec = make_job(cluster, steps=1) | {"queue": "nobody"}
+    spec = make_job(cluster, steps=1) | {"queue": "unserved"}
     key = {"Idempotency-Key": f"key-{len(cluster.acknowledged)}"}
     with (
         FaultProxy(("127.0.0.1", cluster.port)) as link,
@@ -75,15 +75,15 @@ def test_fifty_forged_rings_start_one_attempt(cluster: Cluster) -> None:
 
 @slow_on_both
 @pytest.mark.parametrize("mode", ["cut:40", "cut:400", "delay:0.2"])
-def test_a_road_that_cuts_or_delays_loses_nothing(cluster: Cluster, mode: str) -> None:
+def test_a_connection_that_is_cut_or_delayed_loses_nothing(cluster: Cluster, mode: str) -> None:
     link = cluster.links["worker"]
     job_id = post(cluster, 100)
     cluster.wait_for_step(job_id, 5)
 
     link.set(mode)
-    over = threading.Timer(4, link.set, ["pass"])
-    over.start()
-    over.join()
+    restore = threading.Timer(4, link.set, ["pass"])
+    restore.start()
+    restore.join()
 
     assert cluster.verdict(120).is_clean, cluster.describe()
     assert statuses(cluster, job_id) == ["succeeded"]

@@ -17,7 +17,7 @@ SCALED_HOUR_SECONDS = 3600 / 20
 
 
 @on_sqlite_first
-def test_a_partition_shorter_than_the_takeover_costs_nothing(cluster: Cluster) -> None:
+def test_a_partition_shorter_than_the_takeover_time_loses_nothing(cluster: Cluster) -> None:
     job_id = post(cluster, 60)
     cluster.wait_for_step(job_id, 5)
     training = cluster.find_training()
@@ -33,7 +33,7 @@ def test_a_partition_shorter_than_the_takeover_costs_nothing(cluster: Cluster) -
 
 
 @on_postgresql_first
-def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_stops(
+def test_requests_that_arrive_after_the_takeover_are_rejected_and_the_former_holder_stops(
     cluster: Cluster,
 ) -> None:
     job_id = post(cluster, 1_000)
@@ -41,7 +41,7 @@ def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_st
     training = cluster.find_training()
 
     with cluster.cut_off("worker"):
-        cluster.links["worker"].set("blackhole")  # requests sent meanwhile arrive late
+        cluster.links["worker"].set("blackhole")  # requests sent during this time arrive late
         cluster.start_worker("second")
         cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
         cluster.links["worker"].set("pass")
@@ -59,7 +59,7 @@ def test_requests_that_arrive_after_the_takeover_are_refused_and_their_sender_st
 
 @slow_on_both
 @pytest.mark.parametrize("mode", ["refuse", "reset"])
-def test_a_partition_beyond_the_takeover_ends_in_one_good_attempt(
+def test_after_a_partition_longer_than_the_takeover_time_exactly_one_attempt_succeeds(
     cluster: Cluster, mode: str
 ) -> None:
     job_id = post(cluster, 200)
@@ -76,14 +76,14 @@ def test_a_partition_beyond_the_takeover_ends_in_one_good_attempt(
 
 
 @slow_on_both
-def test_an_hour_of_outage_in_scaled_time_costs_no_step(cluster: Cluster) -> None:
+def test_an_outage_of_one_hour_in_scaled_time_loses_no_step(cluster: Cluster) -> None:
     job_id = post(cluster, 1_500)
     cluster.wait_for_step(job_id, 5)
     training = cluster.find_training()
 
     cluster.stop("api")
-    over = time.monotonic() + SCALED_HOUR_SECONDS  # an outage is a time: twenty takeovers
-    while time.monotonic() < over:
+    outage_end = time.monotonic() + SCALED_HOUR_SECONDS  # twenty takeover times
+    while time.monotonic() < outage_end:
         assert cluster.find_training() in {training, None}
         time.sleep(0.5)
     cluster.start_api()

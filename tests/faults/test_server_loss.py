@@ -1,4 +1,4 @@
-"""The API is killed or restarted while jobs run and arrive."""
+"""The API is killed or restarted while jobs run and new jobs arrive."""
 
 import contextlib
 import signal
@@ -14,7 +14,7 @@ from tests.faults.test_worker_loss import post, statuses
 
 
 @on_sqlite_first
-def test_a_server_killed_three_times_amid_the_steps_loses_no_record(cluster: Cluster) -> None:
+def test_killing_the_server_three_times_during_training_loses_no_record(cluster: Cluster) -> None:
     job_id = post(cluster, 60)
     for step in (1, 15, 30):
         cluster.wait_for_step(job_id, step)
@@ -29,7 +29,7 @@ def test_a_server_killed_three_times_amid_the_steps_loses_no_record(cluster: Clu
 @slow_on_both
 @pytest.mark.parametrize("call", [b"/claim", b"/artifacts/", b"/finish"])
 @pytest.mark.parametrize("is_answer", [False, True], ids=["before", "after"])
-def test_a_server_killed_amid_a_call_loses_and_doubles_nothing(
+def test_killing_the_server_during_a_call_loses_and_duplicates_nothing(
     cluster: Cluster, call: bytes, is_answer: bool
 ) -> None:
     caught = cluster.links["worker"].catch(call, is_answer=is_answer)
@@ -44,27 +44,29 @@ def test_a_server_killed_amid_a_call_loses_and_doubles_nothing(
 
 
 @slow_on_both
-def test_every_submission_acknowledged_before_a_kill_is_there_after_it(cluster: Cluster) -> None:
-    spec = make_job(cluster, steps=1) | {"queue": "nobody"}
-    answered: list[str] = []
+def test_acknowledged_submissions_survive_when_the_server_is_killed(
+    cluster: Cluster,
+) -> None:
+    spec = make_job(cluster, steps=1) | {"queue": "unserved"}
+    acknowledged: list[str] = []
 
     def submit() -> None:
         client = httpx2.Client(base_url=cluster.url, trust_env=False)
         with contextlib.suppress(httpx2.TransportError), client:
             while True:
-                answered.append(client.post("/v1/jobs", json=spec).json()["id"])
+                acknowledged.append(client.post("/v1/jobs", json=spec).json()["id"])
 
     for _ in range(3):
-        before = len(answered)
+        before = len(acknowledged)
         threads = [threading.Thread(target=submit) for _ in range(4)]
         for thread in threads:
             thread.start()
-        while len(answered) < before + 30:
+        while len(acknowledged) < before + 30:
             threads[0].join(0.02)
         cluster.restart_api(signal.SIGKILL)
         for thread in threads:
             thread.join()
 
-    for job_id in answered:
+    for job_id in acknowledged:
         assert cluster.job(job_id)["status"] == "queued"
         cluster.client.post(f"/v1/jobs/{job_id}/cancel")

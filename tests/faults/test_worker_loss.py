@@ -1,4 +1,4 @@
-"""A worker, its pool process or its training is killed or suspended: the job still succeeds, and ends once."""
+"""A worker, its pool process or its training is killed or suspended: the job still succeeds, and ends exactly once."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def kill_child(cluster: Cluster) -> None:
 
 
 @on_sqlite_first
-def test_a_worker_killed_before_it_hears_of_its_claim_costs_no_job(cluster: Cluster) -> None:
+def test_a_worker_killed_before_it_receives_its_claim_loses_no_job(cluster: Cluster) -> None:
     claim = cluster.links["worker"].catch(CLAIM_PATH.encode())
     job_id = post(cluster)
     claim.wait()
@@ -57,7 +57,7 @@ def test_a_worker_killed_before_it_hears_of_its_claim_costs_no_job(cluster: Clus
 
 
 @on_postgresql_first
-def test_a_pool_process_killed_amid_its_steps_takes_the_training_along_and_the_job_goes_on(
+def test_killing_the_pool_process_ends_the_training_and_the_job_resumes(
     cluster: Cluster,
 ) -> None:
     job_id = post(cluster)
@@ -72,7 +72,7 @@ def test_a_pool_process_killed_amid_its_steps_takes_the_training_along_and_the_j
 @slow_on_both
 @pytest.mark.parametrize("kill", [kill_main, kill_pool])
 @pytest.mark.parametrize("is_answer", [False, True], ids=["before", "after"])
-def test_a_worker_killed_around_its_finish_neither_loses_nor_doubles_the_job(
+def test_killing_a_worker_around_its_finish_neither_loses_nor_duplicates_the_job(
     cluster: Cluster, kill: object, is_answer: bool
 ) -> None:
     finish = cluster.links["worker"].catch(FINISH, is_answer=is_answer)
@@ -89,7 +89,7 @@ def test_a_worker_killed_around_its_finish_neither_loses_nor_doubles_the_job(
 
 @slow_on_both
 @pytest.mark.parametrize("step", [1, 7, 30])
-def test_a_training_killed_at_a_step_hands_in_every_record_and_is_tried_again(
+def test_if_the_training_process_is_killed_its_records_are_uploaded_and_the_job_is_retried(
     cluster: Cluster, step: int
 ) -> None:
     job_id = post(cluster)
@@ -106,7 +106,9 @@ def test_a_training_killed_at_a_step_hands_in_every_record_and_is_tried_again(
 
 @slow_on_both
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_worker_told_to_stop_hands_its_job_back_uncharged(cluster: Cluster, times: int) -> None:
+def test_a_worker_stopped_by_sigterm_returns_its_job_without_counting_a_failure(
+    cluster: Cluster, times: int
+) -> None:
     job_id = post(cluster, 200)
     cluster.wait_for_step(job_id, 12)
 
@@ -120,7 +122,7 @@ def test_a_worker_told_to_stop_hands_its_job_back_uncharged(cluster: Cluster, ti
 
 
 @slow_on_both
-def test_a_stopped_worker_that_wakes_after_the_takeover_can_finish_nothing(
+def test_a_suspended_worker_that_resumes_after_the_takeover_cannot_finish_its_attempt(
     cluster: Cluster,
 ) -> None:
     finish = cluster.links["worker"].catch(FINISH, is_answer=False)
@@ -131,7 +133,7 @@ def test_a_stopped_worker_that_wakes_after_the_takeover_can_finish_nothing(
         cluster.suspend("worker")
         cluster.start_worker("second")
         cluster.wait_for_job(job_id, lambda job: job["attempt"] == 2)
-        finish.release()  # only now does it reach the server
+        finish.release()  # the request reaches the server only now
         cluster.resume("worker")
 
     assert cluster.verdict().is_clean, cluster.describe()

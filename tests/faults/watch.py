@@ -1,7 +1,7 @@
-"""Watch: records what can be observed of a running service from outside.
+"""Watch: observes a running service from outside.
 
-A thread notes which training processes are alive and the database's row of each attempt. It hard-links every records.jsonl,
-so that the file still exists after its run directory is deleted.
+A thread records which training processes are alive and the database row of each attempt. It hard-links every
+records.jsonl, so that the file still exists after its run directory is deleted.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ class Watch:
         self._runs = runs
         self._archive = archive
         self._engine = _reader(database_url)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, daemon=True, name="watch")
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="watch")
         self.sightings: list[Sighting] = []
         self.observations: list[Observation] = []
         archive.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class Watch:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     def produced(self) -> dict[str, list[Point]]:
@@ -62,8 +62,8 @@ class Watch:
         found = self._runs.glob("*/att_*/checkpoints/step-*/manifest.json")
         return {path.parents[2].name for path in found if path.parent.suffix != ".tmp"}
 
-    def _look_on(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS):
             self.look()
 
     def look(self) -> None:
@@ -86,7 +86,7 @@ class Watch:
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.link(path, self._archive / path.parent.name)
 
-    # The end
+    # Results
 
     def read_jobs(self) -> list[JobRow]:
         """Return all jobs as stored, without the curves that users see."""
@@ -108,7 +108,7 @@ class Watch:
             ]
 
     def read_attempts(self) -> list[AttemptRow]:
-        """Return all attempts with their records as they are stored."""
+        """Return all attempts with their stored records."""
         stored: dict[str, list[Point]] = {}
         with self._engine.connect() as connection:
             chosen = select(Record.attempt_id, Record.seq, Record.type, Record.step, Record.data)

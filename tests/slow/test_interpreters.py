@@ -1,7 +1,7 @@
-"""Tests that depend on the interpreter, on each other supported and installed version.
+"""Runs the tests that depend on the interpreter on every other supported and installed version.
 
-Creates an environment without torch for each, with the packages of constraints.txt. Each takes a minute and 450 MB, and stays in
-the temporary directory for the next run.
+It creates an environment without torch for each version, with the packages of constraints.txt. Creating one takes a minute
+and 450 MB; it stays in the temporary directory for the next run.
 """
 
 import hashlib
@@ -28,26 +28,28 @@ SUPPORTED = ("3.11", "3.12", "3.13")
 
 
 def find_others() -> list[str]:
-    """Return the paths of the supported interpreters but this one, by PATH and beside it, as pyenv has them."""
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    """Return the paths of the other supported interpreters, found on PATH or beside this one, where pyenv installs them."""
+    current = f"{sys.version_info.major}.{sys.version_info.minor}"
     found = []
     for version in SUPPORTED:
         beside = Path(sys.base_prefix).parent.glob(f"{version}.*/bin/python{version}")
         names = [shutil.which(f"python{version}"), *map(str, sorted(beside))]
         working = next((name for name in names if name and _runs(name)), None)
-        if version != own and working is not None:
+        if version != current and working is not None:
             found.append(working)
     return found
 
 
-def _runs(python: str) -> bool:  # pyenv has a command for each version, even if it is not selected
+def _runs(
+    python: str,
+) -> bool:  # pyenv has a command for each version, even if that version is not selected
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def make_environment(python: str) -> str:
-    """Return the interpreter of an environment with Stepline's server and what its tests need."""
-    wanted = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
-    key = hashlib.sha256(wanted + f"{python} {ROOT}".encode()).hexdigest()[:12]
+    """Return the interpreter of an environment with Stepline's server and the packages that its tests need."""
+    inputs = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    key = hashlib.sha256(inputs + f"{python} {ROOT}".encode()).hexdigest()[:12]
     home = Path(tempfile.gettempdir()) / f"stepline-interpreters-{os.geteuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     directory = home / key
@@ -66,9 +68,9 @@ OTHERS = find_others()
 if OTHERS:  # otherwise there is nothing to collect
 
     @pytest.mark.parametrize("python", OTHERS, ids=lambda path: Path(path).name)
-    def test_tests_that_depend_on_the_interpreter_pass(python: str) -> None:
+    def test_interpreter_dependent_tests_pass_on_every_other_supported_python(python: str) -> None:
         without = ["-k", "not postgresql", "-q", "-p", "no:cacheprovider"]
-        ended = subprocess.run(
+        done = subprocess.run(
             [make_environment(python), "-m", "pytest", *TESTS, *without],
             cwd=ROOT,
             env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
@@ -77,5 +79,5 @@ if OTHERS:  # otherwise there is nothing to collect
             check=False,
         )
 
-        assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-2000:]
-        assert " passed" in ended.stdout
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+        assert " passed" in done.stdout

@@ -3,7 +3,7 @@
     STEPLINE_TEST_MODEL=DIR STEPLINE_TEST_DATA=FILE ./script/test --slow tests/slow/test_real_model.py
 
 The test recomputes everything that the service reports with plain transformers and peft, from the documented
-definitions (docs/numbers.md) and without any code of the worker.
+definitions (docs/numbers.md) and without any of the worker's code.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from tests.e2e.service import Service
 
 pytestmark = [
     pytest.mark.slow,
-    # peft 0.21 asks transformers 5 for a name that it is about to drop.
+    # peft 0.21 uses a name that transformers 5 has deprecated.
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 
@@ -78,24 +78,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             "model": model.name,
             "dataset": {"train": upload["id"], "eval_size": EVAL_ROWS},
             "training": {"max_steps": STEPS, "max_length": MAX_LENGTH},
-            # What is computed below is exact in float32 alone; `auto` takes bfloat16 where the processor has it.
+            # The values computed below are exact only in float32; `auto` chooses bfloat16 where the processor supports it.
             "quantization": {"compute_dtype": "float32"},
         }
         header = ("-H", "Content-Type: application/json")
         job = json.loads(curl(f"{service.url}/v1/jobs", *header, "-d", json.dumps(spec)))
-        place = f"{service.url}/v1/jobs/{job['id']}"
+        job_url = f"{service.url}/v1/jobs/{job['id']}"
         while job["status"] in {"queued", "running"}:
-            job = json.loads(curl(f"{place}?wait=30"))
+            job = json.loads(curl(f"{job_url}?wait=30"))
         assert job["status"] == "succeeded", job["error"]
         archive = folder / "adapter.zip"
-        curl(f"{place}/artifacts/adapter.zip", "-o", str(archive))
+        curl(f"{job_url}/artifacts/adapter.zip", "-o", str(archive))
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder / "adapter")
         yield Finished(
             job=job,
-            loss=json.loads(curl(f"{place}/loss"))["data"],
-            summary=json.loads(curl(f"{place}/summary")),
-            report=curl(f"{place}/summary?lang=en", "-H", "Accept: text/plain"),
+            loss=json.loads(curl(f"{job_url}/loss"))["data"],
+            summary=json.loads(curl(f"{job_url}/summary")),
+            report=curl(f"{job_url}/summary?lang=en", "-H", "Accept: text/plain"),
             adapter=folder / "adapter",
             model=model,
             model_sha256_before=before,
@@ -116,7 +116,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def test_figures_are_those_of_the_model(finished: Finished) -> None:
+def test_the_summary_reports_the_layer_and_parameter_counts_of_the_model(
+    finished: Finished,
+) -> None:
     summary = finished.summary
 
     assert summary["quantized_layers"] == 168
@@ -126,11 +128,11 @@ def test_figures_are_those_of_the_model(finished: Finished) -> None:
     assert summary["perplexity"] == pytest.approx(math.exp(summary["eval_loss"]), rel=1e-12)
 
 
-def test_one_loss_per_step_from_one_without_a_gap(finished: Finished) -> None:
+def test_the_history_has_one_loss_per_step_without_a_gap(finished: Finished) -> None:
     assert [point["step"] for point in finished.loss] == list(range(1, STEPS + 1))
 
 
-def test_base_file_is_untouched(finished: Finished) -> None:
+def test_training_does_not_change_the_base_model_file(finished: Finished) -> None:
     assert sha256(finished.model / "model.safetensors") == finished.model_sha256_before
 
 
@@ -149,7 +151,9 @@ def test_plain_peft_on_the_same_base_gives_the_same_evaluation_loss(finished: Fi
     assert total / tokens == pytest.approx(finished.summary["eval_loss"], abs=1e-4)
 
 
-def test_plain_transformers_and_peft_agree_on_steps_one_and_two(finished: Finished) -> None:
+def test_plain_transformers_and_peft_give_the_same_losses_for_steps_one_and_two(
+    finished: Finished,
+) -> None:
     train, _ = split_rows()
     kept = [row for row in tokenized(finished.model, train) if any(row[1])]
     order = sorted(
@@ -173,7 +177,7 @@ def test_plain_transformers_and_peft_agree_on_steps_one_and_two(finished: Finish
         total = 0.0
         for start in range(0, BATCH, 4):
             loss, _ = summed_loss(model, window[start : start + 4])
-            (loss / tokens).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            (loss / tokens).backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total += loss.item()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
@@ -183,7 +187,7 @@ def test_plain_transformers_and_peft_agree_on_steps_one_and_two(finished: Finish
         assert total / tokens == pytest.approx(finished.loss[step]["loss"], abs=1e-3)
 
 
-def test_the_example_that_computes_everything_again_finds_no_difference(finished: Finished) -> None:
+def test_the_recompute_example_finds_no_difference(finished: Finished) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-I", str(ROOT / "examples" / "recompute.py")),
@@ -212,12 +216,14 @@ def split_rows() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
 
 
 def tokenized(model: Path, rows: list[dict[str, str]]) -> list[tuple[list[int], list[bool]]]:
-    """Return (token ids, which of them are supervised) of each row: the answer and <|im_end|>."""
+    """Return (token ids, supervision mask) of each row; the answer and its <|im_end|> are supervised."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     samples = []
     for row in rows:
-        asked = f"{row['instruction']}\n{row['input']}" if row["input"] else row["instruction"]
-        turns = [{"role": "user", "content": asked}]
+        prompt_text = (
+            f"{row['instruction']}\n{row['input']}" if row["input"] else row["instruction"]
+        )
+        turns = [{"role": "user", "content": prompt_text}]
         prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         head = tokenizer(prompt, add_special_tokens=False)["input_ids"]
         answer = tokenizer(row["output"] + "<|im_end|>", add_special_tokens=False)["input_ids"]
@@ -252,13 +258,13 @@ def load_base(finished: Finished) -> Any:
 
 
 def summed_loss(model: Any, rows: list[tuple[list[int], list[bool]]]) -> tuple[torch.Tensor, int]:
-    """Return the sum of the supervised tokens' NLL over padded rows, and their number."""
+    """Return the NLL summed over the supervised tokens of padded rows, and the number of these tokens."""
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([row + [0] * (length - len(row)) for row, _ in rows])
     attention = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row, _ in rows])
     labels = torch.tensor(
         [
-            [token if learned else -100 for token, learned in zip(row, mask, strict=True)]
+            [token if supervised else -100 for token, supervised in zip(row, mask, strict=True)]
             + [-100] * (length - len(row))
             for row, mask in rows
         ]

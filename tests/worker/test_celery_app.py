@@ -18,7 +18,7 @@ def _run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_worker_never_loads_torch_or_the_hubs_libraries() -> None:
+def test_the_worker_does_not_import_torch_or_the_hub_libraries() -> None:
     done = _run("import sys, worker.celery_app; print(sorted(sys.modules))")
 
     assert done.returncode == 0, done.stderr
@@ -34,7 +34,7 @@ def test_a_worker_without_a_token_does_not_start() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_worker_has_one_task_and_takes_no_pickles() -> None:
+def test_a_worker_registers_one_task_and_accepts_only_json() -> None:
     app = create_app(Settings(), WorkerInfo(worker_id="w"))
 
     assert [name for name in app.tasks if not name.startswith("celery.")] == [TASK_NAME]

@@ -18,7 +18,7 @@ from tests.factories import make_spec
 
 
 def make_claim(**changes: Any) -> Claim:
-    """Return a claim of an uploaded dataset that syncs quickly."""
+    """Return the claim of a job with an uploaded dataset and a short flush interval."""
     figures: dict[str, Any] = {
         "attempt_id": "att_1",
         "job_id": "job_1",
@@ -34,7 +34,7 @@ def make_claim(**changes: Any) -> Claim:
 
 
 def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) -> Path:
-    """Write a complete checkpoint; its content does not matter to a supervisor."""
+    """Write a complete checkpoint. Its content is arbitrary, because a supervisor does not interpret it."""
     path = directory / f"step-{step:08d}"
     path.mkdir(parents=True)
     (path / TENSORS_FILE).write_bytes(f"tensors of {step}".encode() * 1000)

@@ -1,4 +1,4 @@
-"""A real HTTP server with scripted responses, for responses that a healthy Stepline server never sends."""
+"""A real HTTP server with scripted responses, including those that a healthy Stepline server never sends."""
 
 import threading
 from collections import deque
@@ -18,7 +18,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One received request."""
 
     method: str
@@ -32,7 +32,7 @@ class ScriptedServer:
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = deque(answers)
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,7 +40,9 @@ class ScriptedServer:
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.asked.append(Asked(self.command, self.path, dict(self.headers.items()), body))
+                outer.requests.append(
+                    Request(self.command, self.path, dict(self.headers.items()), body)
+                )
                 answer = outer.answers.popleft() if len(outer.answers) > 1 else outer.answers[0]
                 if answer.cut:
                     self.close_connection = True
@@ -74,15 +76,15 @@ class ScriptedServer:
         self._thread.join()
 
 
-def refusal(status: int, code: str, **headers: str) -> Answer:
-    """Return an error in the one shape."""
+def error_answer(status: int, code: str, **headers: str) -> Answer:
+    """Return an error in the format of the API."""
     body = f'{{"error": {{"message": "no", "type": "x", "param": null, "code": "{code}"}}}}'
     return Answer(
         status, body.encode(), {name.replace("_", "-"): value for name, value in headers.items()}
     )
 
 
-def from_elsewhere(status: int) -> Answer:
+def proxy_answer(status: int) -> Answer:
     """Return the response of a proxy or portal in front of the server."""
     headers = {"Content-Type": "text/html", "Location": "/maintenance"}
     return Answer(status, b"<html>page not found</html>", headers)

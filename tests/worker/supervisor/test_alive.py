@@ -6,7 +6,9 @@ import pytest
 from worker.supervisor import alive
 
 
-def test_a_worker_that_said_hello_is_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_has_just_reported_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
 
     alive.touch(tmp_path, "a/worker")
@@ -14,7 +16,7 @@ def test_a_worker_that_said_hello_is_alive(tmp_path: Path, monkeypatch: pytest.M
     assert alive.main() == 0
 
 
-def test_silence_is_noticed(
+def test_a_worker_that_has_not_reported_recently_is_not_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))

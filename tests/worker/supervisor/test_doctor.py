@@ -1,12 +1,12 @@
 from pydantic import SecretStr
 
-from tests.worker.supervisor.scripted_server import ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor import doctor
 
 
-def test_a_server_that_does_not_know_its_name_is_no_fault_of_the_worker() -> None:
-    with ScriptedServer(refusal(421, "host_not_allowed")) as server:
+def test_the_doctor_notes_a_host_name_that_the_server_does_not_allow() -> None:
+    with ScriptedServer(error_answer(421, "host_not_allowed")) as server:
         settings = Settings(server_url=server.url, worker_token=SecretStr("t"))
         found = doctor._server(settings)
 

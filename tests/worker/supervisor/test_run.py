@@ -6,14 +6,14 @@ from pathlib import Path
 
 from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor.host.gpu_lock import find_lock_dir, hold_device
 from worker.supervisor.host.identity import slot_name
 from worker.supervisor.run import run_next
 
 WORKER = WorkerInfo(worker_id="w")
-# Its model does not exist, so it fails in the placing phase.
+# The job's model does not exist, so the attempt fails in the placing phase.
 CLAIMED = Answer(body=make_claim(flush_seconds=10).model_dump_json().encode())
 SYNCED = Answer(
     body=SyncReply(wanted=Wanted.CONTINUE, lease_seconds=45, acked_seq=0, acked_output=0)
@@ -31,8 +31,8 @@ def _run(peer: ScriptedServer, tmp_path: Path) -> int:
     return run_next(settings, WORKER, os.environ)
 
 
-def _asked(peer: ScriptedServer) -> list[str]:
-    return [asked.path.rpartition("/")[2] for asked in peer.asked]
+def _calls(peer: ScriptedServer) -> list[str]:
+    return [request.path.rpartition("/")[2] for request in peer.requests]
 
 
 def test_a_job_that_cannot_be_placed_fails_and_the_next_one_is_claimed(tmp_path: Path) -> None:
@@ -40,33 +40,33 @@ def test_a_job_that_cannot_be_placed_fails_and_the_next_one_is_claimed(tmp_path:
     with ScriptedServer(*answers) as peer:
         assert _run(peer, tmp_path) == 2
 
-    assert _asked(peer) == ["claim", "sync", "finish", "claim", "sync", "finish", "claim"]
-    outcome = json.loads(peer.asked[2].body)["outcome"]
+    assert _calls(peer) == ["claim", "sync", "finish", "claim", "sync", "finish", "claim"]
+    outcome = json.loads(peer.requests[2].body)["outcome"]
     assert outcome["failure"]["reason"] == "model_not_found"
 
 
-def test_an_attempt_whose_words_are_refused_ends_all_the_same(tmp_path: Path) -> None:
-    with ScriptedServer(CLAIMED, refusal(400, "invalid_field"), FINISHED, NOTHING) as peer:
+def test_an_attempt_whose_sync_is_rejected_ends_as_crashed(tmp_path: Path) -> None:
+    with ScriptedServer(CLAIMED, error_answer(400, "invalid_field"), FINISHED, NOTHING) as peer:
         assert _run(peer, tmp_path) == 1
 
-    outcome = json.loads(peer.asked[2].body)["outcome"]
+    outcome = json.loads(peer.requests[2].body)["outcome"]
     assert outcome["failure"]["reason"] == "crashed"
     assert "invalid_field" in outcome["failure"]["detail"]
 
 
-def test_an_attempt_that_was_taken_over_says_nothing_more(tmp_path: Path) -> None:
-    with ScriptedServer(CLAIMED, refusal(409, "attempt_superseded"), NOTHING) as peer:
+def test_a_superseded_attempt_sends_no_more_requests(tmp_path: Path) -> None:
+    with ScriptedServer(CLAIMED, error_answer(409, "attempt_superseded"), NOTHING) as peer:
         _run(peer, tmp_path)
 
-    assert _asked(peer) == ["claim", "sync", "claim"]
+    assert _calls(peer) == ["claim", "sync", "claim"]
 
 
-def test_a_ring_while_the_server_refuses_us_ends_quietly(tmp_path: Path) -> None:
-    with ScriptedServer(refusal(401, "unauthorized")) as peer:
+def test_a_ring_runs_no_job_while_the_server_rejects_the_worker(tmp_path: Path) -> None:
+    with ScriptedServer(error_answer(401, "unauthorized")) as peer:
         assert _run(peer, tmp_path) == 0
 
 
-def test_a_gpu_in_use_by_another_service_claims_nothing(tmp_path: Path) -> None:
+def test_a_worker_claims_nothing_while_another_service_uses_its_gpu(tmp_path: Path) -> None:
     worker = WorkerInfo(worker_id="w", device=Device(kind="cuda", uuid="GPU-1"))
     with ScriptedServer(NOTHING) as peer:
         mine, others = (
@@ -80,7 +80,7 @@ def test_a_gpu_in_use_by_another_service_claims_nothing(tmp_path: Path) -> None:
         )
         with hold_device(find_lock_dir(others, worker.device), slot_name(worker)):
             assert run_next(mine, worker, os.environ) == 0
-        assert peer.asked == []
+        assert peer.requests == []
         run_next(mine, worker, os.environ)
 
-    assert _asked(peer) == ["claim"]
+    assert _calls(peer) == ["claim"]

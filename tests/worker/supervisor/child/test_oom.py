@@ -3,7 +3,7 @@ from pathlib import Path
 from worker.supervisor.child.oom import count_oom_kills
 
 
-def test_version_two_is_read_from_our_own_group(tmp_path: Path) -> None:
+def test_with_cgroup_v2_oom_kills_are_read_from_the_workers_own_group(tmp_path: Path) -> None:
     membership = tmp_path / "cgroup"
     membership.write_text("0::/job/one\n")
     group = tmp_path / "fs" / "job" / "one"
@@ -13,7 +13,9 @@ def test_version_two_is_read_from_our_own_group(tmp_path: Path) -> None:
     assert count_oom_kills(tmp_path / "fs", membership) == 3
 
 
-def test_version_one_is_read_where_it_is_mounted(tmp_path: Path) -> None:
+def test_with_cgroup_v1_oom_kills_are_read_from_the_mounted_memory_controller(
+    tmp_path: Path,
+) -> None:
     membership = tmp_path / "cgroup"
     membership.write_text("4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n")
     group = tmp_path / "fs" / "memory"
@@ -23,5 +25,5 @@ def test_version_one_is_read_where_it_is_mounted(tmp_path: Path) -> None:
     assert count_oom_kills(tmp_path / "fs", membership) == 2
 
 
-def test_a_kernel_that_does_not_say_counts_none(tmp_path: Path) -> None:
+def test_oom_kills_count_as_zero_if_the_kernel_does_not_report_them(tmp_path: Path) -> None:
     assert count_oom_kills(tmp_path, tmp_path / "absent") == 0

@@ -34,7 +34,9 @@ def lock_fd(tmp_path: Path) -> int:
     return os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
 
 
-def test_the_child_sees_no_token_no_address_and_no_hub(run_dir: RunDir, lock_fd: int) -> None:
+def test_the_child_gets_no_secrets_no_server_url_and_no_hub_access(
+    run_dir: RunDir, lock_fd: int
+) -> None:
     code = "import json, os; print(json.dumps(dict(os.environ)))"
     process = _start(
         run_dir,
@@ -62,7 +64,9 @@ def test_the_child_sees_no_token_no_address_and_no_hub(run_dir: RunDir, lock_fd:
     assert seen["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_the_child_is_told_its_parent_and_its_directory(run_dir: RunDir, lock_fd: int) -> None:
+def test_the_child_gets_its_parent_pid_and_run_directory_as_arguments(
+    run_dir: RunDir, lock_fd: int
+) -> None:
     process = _start(
         run_dir, "import sys, os; print(sys.argv[1:], os.getsid(0) == os.getpid())", lock_fd
     )
@@ -72,13 +76,13 @@ def test_the_child_is_told_its_parent_and_its_directory(run_dir: RunDir, lock_fd
     assert run_dir.output.read_text() == f"{expected} True\n"
 
 
-def test_a_gpu_is_named_by_its_uuid() -> None:
+def test_the_child_sees_only_the_gpu_with_the_uuid_of_its_device() -> None:
     device = Device(kind="cuda", uuid="GPU-12")
 
     assert child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
 
 
-def test_what_the_child_started_ends_with_it(run_dir: RunDir, lock_fd: int) -> None:
+def test_processes_started_by_the_child_end_with_it(run_dir: RunDir, lock_fd: int) -> None:
     code = (
         "import subprocess, sys\n"
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -94,7 +98,7 @@ def test_what_the_child_started_ends_with_it(run_dir: RunDir, lock_fd: int) -> N
     assert not _is_running(grandchild)
 
 
-def test_the_lock_is_held_for_as_long_as_the_child_lives(run_dir: RunDir, tmp_path: Path) -> None:
+def test_the_device_lock_is_held_as_long_as_the_child_runs(run_dir: RunDir, tmp_path: Path) -> None:
     with hold_device(tmp_path, "gpu") as descriptor:
         process = _start(run_dir, "import time; time.sleep(60)", descriptor)
     with pytest.raises(DeviceBusy), hold_device(tmp_path, "gpu", patience_seconds=0.2):
@@ -106,7 +110,9 @@ def test_the_lock_is_held_for_as_long_as_the_child_lives(run_dir: RunDir, tmp_pa
         pass
 
 
-def test_its_own_words_say_how_it_ended(run_dir: RunDir, lock_fd: int) -> None:
+def test_the_outcome_of_an_attempt_is_read_from_the_childs_outcome_file(
+    run_dir: RunDir, lock_fd: int
+) -> None:
     write_model(run_dir.outcome, Outcome(status="succeeded", step=7))
     process = _start(run_dir, "", lock_fd)
     process.wait(10)
@@ -114,7 +120,7 @@ def test_its_own_words_say_how_it_ended(run_dir: RunDir, lock_fd: int) -> None:
     assert read_outcome(process, run_dir, None) == Outcome(status="succeeded", step=7)
 
 
-def test_a_child_that_handed_its_job_back_because_of_a_cancel_is_cancelled(
+def test_a_child_interrupted_because_of_a_cancel_is_cancelled(
     run_dir: RunDir, lock_fd: int
 ) -> None:
     write_model(run_dir.outcome, Outcome(status="interrupted", step=7))
@@ -124,9 +130,7 @@ def test_a_child_that_handed_its_job_back_because_of_a_cancel_is_cancelled(
     assert read_outcome(process, run_dir, "cancelled").status == "cancelled"
 
 
-def test_a_child_killed_because_it_was_told_to_end_has_not_failed(
-    run_dir: RunDir, lock_fd: int
-) -> None:
+def test_a_child_killed_after_a_stop_request_has_not_failed(run_dir: RunDir, lock_fd: int) -> None:
     process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
     process.kill()
     process.wait(5)
@@ -134,7 +138,9 @@ def test_a_child_killed_because_it_was_told_to_end_has_not_failed(
     assert read_outcome(process, run_dir, "interrupted") == Outcome(status="interrupted")
 
 
-def test_a_child_killed_from_outside_may_be_tried_again(run_dir: RunDir, lock_fd: int) -> None:
+def test_a_job_whose_child_was_killed_from_outside_may_be_retried(
+    run_dir: RunDir, lock_fd: int
+) -> None:
     process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
     os.kill(process.pid, signal.SIGKILL)
     process.wait(5)
@@ -146,7 +152,7 @@ def test_a_child_killed_from_outside_may_be_tried_again(run_dir: RunDir, lock_fd
     assert failure.evidence == {"exit_code": -9}
 
 
-def test_a_child_ended_by_a_runaway_template_is_the_models_fault(
+def test_a_runaway_chat_template_is_reported_as_a_rejected_model(
     run_dir: RunDir, lock_fd: int
 ) -> None:
     process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
@@ -159,7 +165,7 @@ def test_a_child_ended_by_a_runaway_template_is_the_models_fault(
     assert "chat template" in failure.detail
 
 
-def test_a_kill_with_a_rise_in_out_of_memory_kills_is_out_of_memory(
+def test_a_kill_is_reported_as_out_of_memory_if_the_kernels_oom_count_has_risen(
     run_dir: RunDir, lock_fd: int
 ) -> None:
     process = _start(run_dir, "import time; time.sleep(60)", lock_fd)
@@ -175,12 +181,12 @@ def test_a_kill_with_a_rise_in_out_of_memory_kills_is_out_of_memory(
 @pytest.mark.parametrize(
     ("code", "seen"),
     [
-        ("import sys; print('the last words'); sys.exit(3)", "exited with 3"),
-        ("import os; print('the last words', flush=True); os.abort()", "was killed by signal 6"),
-        ("print('the last words')", "exited with 0"),
+        ("import sys; print('the last line'); sys.exit(3)", "exited with 3"),
+        ("import os; print('the last line', flush=True); os.abort()", "was killed by signal 6"),
+        ("print('the last line')", "exited with 0"),
     ],
 )
-def test_a_child_without_an_outcome_crashed(
+def test_a_child_that_exits_without_an_outcome_has_crashed(
     run_dir: RunDir, lock_fd: int, code: str, seen: str
 ) -> None:
     process = _start(run_dir, code, lock_fd)
@@ -190,10 +196,10 @@ def test_a_child_without_an_outcome_crashed(
     assert failure is not None
     assert failure.reason is FailureReason.CRASHED
     assert seen in failure.detail
-    assert "the last words" in failure.detail
+    assert "the last line" in failure.detail
 
 
-def test_a_damaged_outcome_is_a_crash(run_dir: RunDir, lock_fd: int) -> None:
+def test_a_damaged_outcome_file_is_reported_as_a_crash(run_dir: RunDir, lock_fd: int) -> None:
     run_dir.outcome.write_text("{")
     process = _start(run_dir, "", lock_fd)
     process.wait(10)
@@ -204,7 +210,7 @@ def test_a_damaged_outcome_is_a_crash(run_dir: RunDir, lock_fd: int) -> None:
 
 
 def test_the_training_program_dies_with_its_supervisor(run_dir: RunDir, tmp_path: Path) -> None:
-    # A separate supervisor, killed as by a machine that runs out of memory.
+    # A separate supervisor process, killed as the OOM killer would kill it.
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"

@@ -16,7 +16,7 @@ from worker.supervisor.child.stopping import (
     stop_on_sigterm,
 )
 
-DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+IGNORES_SIGTERM = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
 class Clock:
@@ -33,9 +33,9 @@ def run_dir(tmp_path: Path) -> RunDir:
 
 
 @pytest.fixture
-def deaf(run_dir: RunDir) -> Iterator[Child]:
+def child(run_dir: RunDir) -> Iterator[Child]:
     lock_fd = os.open(run_dir.path / "lock", os.O_RDWR | os.O_CREAT)
-    process = start_child(run_dir, Device(), lock_fd, os.environ, ("-c", DEAF))
+    process = start_child(run_dir, Device(), lock_fd, os.environ, ("-c", IGNORES_SIGTERM))
     while not run_dir.output.read_text():
         assert not process.wait(0.02)
     yield process
@@ -44,27 +44,29 @@ def deaf(run_dir: RunDir) -> Iterator[Child]:
     os.close(lock_fd)
 
 
-def test_a_cancel_is_asked_for_then_told_then_enforced(deaf: Child, run_dir: RunDir) -> None:
+def test_a_cancel_escalates_from_the_control_file_to_sigterm_and_then_sigkill(
+    child: Child, run_dir: RunDir
+) -> None:
     clock = Clock()
-    stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=20, clock=clock)
+    stopping = Stopping(child, run_dir, control_seconds=30, term_seconds=20, clock=clock)
 
     stopping.follow(Wanted.CANCEL, is_shutting_down=False)
     control = Control.model_validate_json(run_dir.control.read_text())
     assert control.wanted is Wanted.CANCEL
     clock.now = 30
-    stopping.follow(Wanted.CANCEL, is_shutting_down=False)  # SIGTERM, which it ignores
+    stopping.follow(Wanted.CANCEL, is_shutting_down=False)  # sends SIGTERM, which the child ignores
     clock.now = 49
     stopping.follow(Wanted.CANCEL, is_shutting_down=False)
-    assert not deaf.wait(0.1)
+    assert not child.wait(0.1)
     clock.now = 50
     stopping.follow(Wanted.CANCEL, is_shutting_down=False)
-    assert deaf.wait(5)
-    assert deaf.exit_code == -signal.SIGKILL
+    assert child.wait(5)
+    assert child.exit_code == -signal.SIGKILL
 
 
-def test_a_pause_taken_back_is_taken_back(deaf: Child, run_dir: RunDir) -> None:
+def test_a_withdrawn_pause_does_not_stop_the_child(child: Child, run_dir: RunDir) -> None:
     clock = Clock()
-    stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=0, clock=clock)
+    stopping = Stopping(child, run_dir, control_seconds=30, term_seconds=0, clock=clock)
 
     stopping.follow(Wanted.PAUSE, is_shutting_down=False)
     stopping.follow(Wanted.CONTINUE, is_shutting_down=False)
@@ -74,21 +76,21 @@ def test_a_pause_taken_back_is_taken_back(deaf: Child, run_dir: RunDir) -> None:
 
     control = Control.model_validate_json(run_dir.control.read_text())
     assert control.wanted is Wanted.CONTINUE
-    assert not deaf.wait(0.1)
+    assert not child.wait(0.1)
 
 
-def test_a_shutdown_tells_at_once(deaf: Child, run_dir: RunDir) -> None:
+def test_a_shutdown_sends_sigterm_immediately(child: Child, run_dir: RunDir) -> None:
     clock = Clock()
-    stopping = Stopping(deaf, run_dir, control_seconds=30, term_seconds=5, clock=clock)
+    stopping = Stopping(child, run_dir, control_seconds=30, term_seconds=5, clock=clock)
 
     stopping.follow(Wanted.CONTINUE, is_shutting_down=True)
     clock.now = 5
     stopping.follow(Wanted.CONTINUE, is_shutting_down=True)
 
-    assert deaf.wait(5)
+    assert child.wait(5)
 
 
-def test_sigterm_sets_the_flag_and_the_old_handler_comes_back() -> None:
+def test_sigterm_sets_the_flag_and_the_old_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_sigterm(grace_seconds=5) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -96,7 +98,7 @@ def test_sigterm_sets_the_flag_and_the_old_handler_comes_back() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_waiting_ends_with_the_grace() -> None:
+def test_waiting_ends_with_the_grace_period() -> None:
     stop = StopFlag(grace_seconds=0)
     stop.set()
 
@@ -113,7 +115,7 @@ def test_waiting_ends_with_the_grace() -> None:
         (Wanted.CANCEL, True, "cancelled"),
     ],
 )
-def test_how_an_attempt_ends_that_was_told_to(
+def test_the_status_of_a_stopped_attempt_depends_on_the_reason_for_the_stop(
     wanted: Wanted, is_shutting_down: bool, expected: str | None
 ) -> None:
     assert ended_as(wanted, is_shutting_down) == expected

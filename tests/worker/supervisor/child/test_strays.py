@@ -7,7 +7,7 @@ from worker.supervisor.child.strays import reap_strays
 
 SLEEP = "import time; print(flush=True); time.sleep(60)"
 
-NOBODY = 2**22 + 1
+UNUSED_PID = 2**22 + 1
 """Larger than Linux's largest process id, so no process has it."""
 
 
@@ -19,22 +19,22 @@ def _trainer(parent_pid: int, run_dir: Path) -> subprocess.Popen[bytes]:
     )
     assert process.stdout is not None
     with process.stdout:
-        process.stdout.readline()  # the kernel shows its command line now
+        process.stdout.readline()  # its command line is visible now
     return process
 
 
 def test_only_orphans_of_this_worker_are_killed(tmp_path: Path) -> None:
     home, other = tmp_path / "mine", tmp_path / "other"
     own = _trainer(os.getpid(), home / "att_1")
-    # The supervisor in their path is gone, although this process started them: they look like orphans.
-    stray = _trainer(NOBODY, home / "att_2")
-    foreign = _trainer(NOBODY, other / "att_3")
+    # These two look like orphans, because the parent pid on their command line does not exist.
+    stray = _trainer(UNUSED_PID, home / "att_2")
+    other_stray = _trainer(UNUSED_PID, other / "att_3")
     try:
         assert reap_strays(home) == [stray.pid]
         assert stray.wait(5) == -9
         assert own.poll() is None
-        assert foreign.poll() is None
+        assert other_stray.poll() is None
     finally:
-        for process in (own, stray, foreign):
+        for process in (own, stray, other_stray):
             process.kill()
             process.wait()

@@ -17,7 +17,7 @@ def _has_gpu() -> bool:
     return True
 
 
-def test_a_cpu_has_a_name_and_memory() -> None:
+def test_a_cpu_has_a_name_and_a_memory_size() -> None:
     device = find_device("cpu", {})
 
     assert device.kind == "cpu"
@@ -26,7 +26,7 @@ def test_a_cpu_has_a_name_and_memory() -> None:
 
 
 @pytest.mark.skipif(_has_gpu(), reason="there is a GPU")
-def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_an_error() -> None:
+def test_without_a_gpu_auto_selects_the_cpu_and_cuda_is_an_error() -> None:
     assert find_device("auto", {}).kind == "cpu"
     with pytest.raises(DeviceMissing, match="STEPLINE_DEVICE"):
         find_device("cuda", {})
@@ -35,7 +35,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_an_error() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not _has_gpu(), reason="there is no GPU")
 @pytest.mark.parametrize("environ", [{}, {"CUDA_VISIBLE_DEVICES": "0"}])
-def test_a_gpu_is_named_by_its_driver(environ: Mapping[str, str]) -> None:
+def test_a_gpu_is_found_and_identified_by_its_uuid(environ: Mapping[str, str]) -> None:
     device = find_device("auto", environ)
 
     assert device.kind == "cuda"
@@ -45,7 +45,7 @@ def test_a_gpu_is_named_by_its_driver(environ: Mapping[str, str]) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not _has_gpu(), reason="there is no GPU")
-def test_a_worker_that_may_see_no_gpu_takes_the_cpu() -> None:
+def test_a_worker_uses_the_cpu_if_all_gpus_are_hidden() -> None:
     assert find_device("auto", {"CUDA_VISIBLE_DEVICES": ""}).kind == "cpu"
 
 
@@ -59,6 +59,6 @@ def test_a_worker_has_a_stable_name_and_a_slot() -> None:
     assert describe_worker(Settings(device="cpu"), {}).worker_id.endswith("-cpu")
 
 
-def test_a_name_becomes_one_safe_part_of_a_path() -> None:
+def test_a_worker_name_becomes_one_safe_path_component() -> None:
     assert slug("../a b") == "_a_b"
     assert slug("..") == "_"

@@ -25,7 +25,7 @@ def write_proc(proc: Path, busy: int, idle: int) -> None:
     (proc / "7" / "statm").write_text("50 25 3 1 0 9 0\n")
 
 
-def test_processors_and_memory_are_measured_when_it_is_time(tmp_path: Path) -> None:
+def test_processor_and_memory_use_are_measured_at_the_interval(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=100, idle=100)
     with System(CPU, 7, 5.0, clock, tmp_path) as system:
@@ -41,17 +41,17 @@ def test_processors_and_memory_are_measured_when_it_is_time(tmp_path: Path) -> N
         assert system.look() == {}
 
 
-def test_what_cannot_be_measured_is_left_out(tmp_path: Path) -> None:
+def test_values_that_cannot_be_measured_are_omitted(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=1, idle=1)
     with System(Device(kind="cuda", uuid="GPU-none"), 8, 1.0, clock, tmp_path) as system:
         clock.now = 2.0
         (tmp_path / "meminfo").write_text("nonsense")
 
-        assert system.look() == {}  # no such process, no ticks since, no such GPU
+        assert system.look() == {}  # no such process, no CPU ticks since the last look, no such GPU
 
 
-def test_this_very_machine_can_be_measured() -> None:
+def test_this_machine_can_be_measured() -> None:
     clock = Clock()
     with System(CPU, os.getpid(), 1.0, clock) as system:
         clock.now = 2.0
@@ -62,7 +62,7 @@ def test_this_very_machine_can_be_measured() -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_tells_what_it_does() -> None:
+def test_the_load_memory_and_temperature_of_a_gpu_are_measured() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:

@@ -1,4 +1,4 @@
-"""The hub's real client libraries, in their own process, against a local hub that serves one repository."""
+"""Runs the hub's real client libraries in their own process against a local hub with one model and one dataset."""
 
 import contextlib
 import hashlib
@@ -121,13 +121,13 @@ def hub() -> Iterator[Hub]:
 
 
 def _fetch(hub: Hub, request: ModelRequest | DatasetRequest, home: Path) -> HubAnswer:
-    # Importing the training program, as other tests do, switches this process's hub off.
+    # Other tests import the training program, which sets the offline variables in this process.
     online = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}
     environ = online | {"HF_ENDPOINT": hub.url, "HF_HOME": str(home)}
     return fetch(request, environ, os.getpid(), lambda: None)
 
 
-def test_a_model_comes_with_its_commit_and_without_code_or_pickles(
+def test_a_model_is_downloaded_with_its_commit_but_without_code_or_pickles(
     hub: Hub, tmp_path: Path
 ) -> None:
     answer = _fetch(hub, ModelRequest(name="team/tiny"), tmp_path)
@@ -140,12 +140,14 @@ def test_a_model_comes_with_its_commit_and_without_code_or_pickles(
     assert sorted(hub.downloaded) == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
-def test_the_token_reaches_the_hub_and_is_in_no_environment(hub: Hub, tmp_path: Path) -> None:
+def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment(
+    hub: Hub, tmp_path: Path
+) -> None:
     seen: list[str] = []
 
     def pulse() -> None:
         for pid in children_of(os.getpid()):
-            with contextlib.suppress(OSError):  # it has ended, or may not be looked at
+            with contextlib.suppress(OSError):  # it has ended, or inspecting it is not permitted
                 seen.extend(environment_of(pid).values())
 
     environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_secret"}
@@ -157,7 +159,7 @@ def test_the_token_reaches_the_hub_and_is_in_no_environment(hub: Hub, tmp_path: 
     assert not {"hf_secret", "secret", "aws"} & set(seen)
 
 
-def test_a_model_without_safetensors_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_safetensors_is_rejected(tmp_path: Path) -> None:
     files = {name: body for name, body in MODEL_FILES.items() if name != "model.safetensors"}
     with Hub(files) as hub:
         answer = _fetch(hub, ModelRequest(name="team/tiny"), tmp_path)
@@ -166,7 +168,7 @@ def test_a_model_without_safetensors_is_refused(tmp_path: Path) -> None:
     assert answer.failure.reason is FailureReason.MODEL_REFUSED
 
 
-def test_a_model_that_the_hub_does_not_have_is_not_found(hub: Hub, tmp_path: Path) -> None:
+def test_a_model_that_is_not_on_the_hub_is_reported_as_not_found(hub: Hub, tmp_path: Path) -> None:
     answer = _fetch(hub, ModelRequest(name="team/absent", revision="v1"), tmp_path)
 
     assert answer.failure is not None
@@ -174,7 +176,7 @@ def test_a_model_that_the_hub_does_not_have_is_not_found(hub: Hub, tmp_path: Pat
     assert "RepositoryNotFoundError" in answer.failure.detail
 
 
-def test_a_dataset_becomes_jsonl_at_its_commit(hub: Hub, tmp_path: Path) -> None:
+def test_a_hub_dataset_is_written_as_jsonl_with_its_commit(hub: Hub, tmp_path: Path) -> None:
     target = tmp_path / "train.jsonl"
     request = DatasetRequest(source=HubDataset(hub="team/rows"), target=target)
     answer = _fetch(hub, request, tmp_path)
@@ -185,7 +187,7 @@ def test_a_dataset_becomes_jsonl_at_its_commit(hub: Hub, tmp_path: Path) -> None
     assert "一加一" in target.read_text()
 
 
-def test_a_split_that_is_not_there_is_not_found(hub: Hub, tmp_path: Path) -> None:
+def test_a_missing_split_is_reported_as_not_found(hub: Hub, tmp_path: Path) -> None:
     source = HubDataset(hub="team/rows", split="absent")
     answer = _fetch(hub, DatasetRequest(source=source, target=tmp_path / "t.jsonl"), tmp_path)
 

@@ -25,7 +25,7 @@ def place(root: Path, name: str) -> Path:
     return placed.path
 
 
-def test_a_directory_under_the_root_is_found(tmp_path: Path) -> None:
+def test_a_model_directory_under_the_root_is_found(tmp_path: Path) -> None:
     path = _model(tmp_path, "tiny")
     owned = _model(tmp_path, "Qwen/Qwen2-0.5B")
 
@@ -34,7 +34,7 @@ def test_a_directory_under_the_root_is_found(tmp_path: Path) -> None:
     assert list_models(tmp_path) == ["Qwen/Qwen2-0.5B", "tiny"]
 
 
-def test_what_is_no_model_is_not_found(tmp_path: Path) -> None:
+def test_a_directory_without_a_model_is_not_found(tmp_path: Path) -> None:
     _model(tmp_path, "Qwen/Qwen2-0.5B")
 
     assert find_local(tmp_path, "Qwen") is None
@@ -44,7 +44,7 @@ def test_what_is_no_model_is_not_found(tmp_path: Path) -> None:
     assert list_models(tmp_path / "absent") == []
 
 
-def test_a_link_in_the_root_itself_is_the_operators_and_may_lead_elsewhere(tmp_path: Path) -> None:
+def test_a_link_directly_in_the_root_may_point_outside_it(tmp_path: Path) -> None:
     tiny = _model(tmp_path / "big", "tiny")
     owned = _model(tmp_path / "big", "Qwen/Qwen2-0.5B")
     root = tmp_path / "models"
@@ -57,7 +57,7 @@ def test_a_link_in_the_root_itself_is_the_operators_and_may_lead_elsewhere(tmp_p
     assert place(root, "Qwen/Qwen2-0.5B") == owned
 
 
-def test_a_link_to_a_snapshot_of_the_hub_brings_its_blobs(tmp_path: Path) -> None:
+def test_a_hub_snapshot_may_link_only_to_files_of_its_own_repository(tmp_path: Path) -> None:
     cache = tmp_path / "hub" / "models--a--b"
     snapshot = cache / "snapshots" / "0123"
     snapshot.mkdir(parents=True)
@@ -80,7 +80,7 @@ def test_a_link_to_a_snapshot_of_the_hub_brings_its_blobs(tmp_path: Path) -> Non
         placed_snapshot("a/b", snapshot, "0123")
 
 
-def test_a_link_that_came_with_a_model_must_not_lead_out_of_the_root(tmp_path: Path) -> None:
+def test_a_link_in_a_subdirectory_must_not_point_outside_the_root(tmp_path: Path) -> None:
     outside = _model(tmp_path, "outside")
     root = tmp_path / "models"
     (root / "evil").mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_a_link_that_came_with_a_model_must_not_lead_out_of_the_root(tmp_path: P
     )
 
 
-def test_a_file_linked_from_outside_the_root_is_refused(tmp_path: Path) -> None:
+def test_a_model_file_that_links_to_a_file_outside_the_root_is_rejected(tmp_path: Path) -> None:
     root = tmp_path / "models"
     path = _model(root, "tiny")
     (tmp_path / "secret").write_text("x")
@@ -113,7 +113,7 @@ def test_links_within_the_root_are_followed(tmp_path: Path) -> None:
     assert place(tmp_path, "alias") == path
 
 
-def test_a_missing_model_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_model_names_the_model_and_the_reason(tmp_path: Path) -> None:
     failure = not_found("a/b", tmp_path, "the hub is switched off").failure
 
     assert failure.reason is FailureReason.MODEL_NOT_FOUND

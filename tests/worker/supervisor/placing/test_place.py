@@ -13,7 +13,7 @@ from contracts.job import JobSpec
 from contracts.run_dir import Placed, RunDir
 from tests.factories import make_spec
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor.child.stopping import Stopped
 from worker.supervisor.placing.models import PlacingFailed
@@ -50,7 +50,9 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_directory_holds_all_that_training_needs(tmp_path: Path, model: Path) -> None:
+def test_a_run_directory_contains_everything_that_training_needs(
+    tmp_path: Path, model: Path
+) -> None:
     submitted_at = utc_now()
     claim = _claim(eval=_claim().train, submitted_at=submitted_at)
     run_dir = _place(tmp_path, claim, Answer(body=ROWS))
@@ -67,7 +69,7 @@ def test_a_run_directory_holds_all_that_training_needs(tmp_path: Path, model: Pa
     assert claim.token not in everything
 
 
-def test_a_model_that_is_nowhere_is_typed(tmp_path: Path) -> None:
+def test_a_missing_model_fails_with_model_not_found(tmp_path: Path) -> None:
     with pytest.raises(PlacingFailed) as caught:
         _place(tmp_path, _claim(), Answer(body=ROWS))
 
@@ -75,7 +77,7 @@ def test_a_model_that_is_nowhere_is_typed(tmp_path: Path) -> None:
     assert "does not download models from the hub" in caught.value.failure.detail
 
 
-def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_model_mentions_an_unreachable_hub(tmp_path: Path) -> None:
     with pytest.raises(PlacingFailed) as caught:
         _place(tmp_path, _claim(spec=make_spec(model="a/b")), Answer(body=ROWS), hub=True)
 
@@ -84,15 +86,17 @@ def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     assert "the download from the hub failed" in caught.value.failure.detail
 
 
-def test_a_dataset_that_the_server_no_longer_has_is_typed(tmp_path: Path, model: Path) -> None:
+def test_a_dataset_missing_on_the_server_fails_with_dataset_not_found(
+    tmp_path: Path, model: Path
+) -> None:
     with pytest.raises(PlacingFailed) as caught:
-        _place(tmp_path, _claim(), refusal(404, "dataset_not_found"))
+        _place(tmp_path, _claim(), error_answer(404, "dataset_not_found"))
 
     assert caught.value.failure.reason is FailureReason.DATASET_NOT_FOUND
 
 
 @pytest.mark.parametrize("hub", [True, False])
-def test_a_dataset_of_the_hub_that_cannot_be_had_is_typed(
+def test_an_unavailable_hub_dataset_fails_with_dataset_not_found(
     tmp_path: Path, model: Path, hub: bool
 ) -> None:
     with pytest.raises(PlacingFailed) as caught:

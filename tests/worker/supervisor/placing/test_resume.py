@@ -11,7 +11,7 @@ from contracts.run_dir import RunDir
 from contracts.wire import SHA256_HEADER
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import files_of, make_checkpoint, make_claim, place
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, refusal
+from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.supervisor.placing.resume import Resumer
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.server.client import Server
@@ -30,7 +30,7 @@ def run_dir(home: Path) -> RunDir:
 def claim_after(
     *earlier: tuple[str, int, int | None], resume: Any = (), acked_seq: int = 100
 ) -> Claim:
-    """Return the claim of an attempt after others: (id, number, usable_to_step) of each."""
+    """Return the claim of an attempt that follows earlier ones, each given as (id, number, usable_to_step)."""
     known = [
         {"attempt_id": name, "number": number, "acked_seq": acked_seq, "usable_to_step": usable}
         for name, number, usable in earlier
@@ -38,7 +38,7 @@ def claim_after(
     return make_claim(attempt_id="att_new", number=9, earlier=known, resume=list(resume))
 
 
-def left(home: Path, *steps: int, **placed: Any) -> RunDir:
+def leave_run(home: Path, *steps: int, **placed: Any) -> RunDir:
     """Create the run directory of att_1 with checkpoints at these steps, and a record of each step up to the last."""
     directory = place(RunDir(home / "att_1"), **placed)
     for step in steps:
@@ -66,11 +66,15 @@ def resume(claim: Claim, home: Path, run_dir: RunDir, *answers: Answer) -> tuple
     """Return (checkpoint, codes of the notes, requested paths)."""
     notes = Notes()
     with (
-        ScriptedServer(*(answers or (refusal(404, "nothing"),))) as peer,
+        ScriptedServer(*(answers or (error_answer(404, "nothing"),))) as peer,
         Server(peer.url, "t", 5, 5, lambda _: None) as server,
     ):
         found = Resumer(claim, server, home, lambda: None, notes).resume(run_dir)
-    return found, [note.code for note in notes.pending()], [a.path for a in peer.asked]
+    return (
+        found,
+        [note.code for note in notes.pending()],
+        [request.path for request in peer.requests],
+    )
 
 
 def step_of(run_dir: RunDir) -> int:
@@ -82,120 +86,132 @@ def test_a_first_attempt_starts_from_the_first_step(home: Path, run_dir: RunDir)
     assert not run_dir.resume.exists()
 
 
-def test_what_is_still_on_this_disk_is_not_fetched(home: Path, run_dir: RunDir) -> None:
-    before = left(home, 5, 10, train_revision="c0ffee")
+def test_a_checkpoint_that_is_still_on_this_disk_is_not_downloaded(
+    home: Path, run_dir: RunDir
+) -> None:
+    before = leave_run(home, 5, 10, train_revision="c0ffee")
     path = before.checkpoints / "step-00000010"
     claim = claim_after(("att_1", 1, None), resume=[stored(path, 10)])
 
-    resumed, told, asked = resume(claim, home, run_dir)
+    resumed, notes, paths = resume(claim, home, run_dir)
 
-    assert (step_of(run_dir), told, asked) == (10, ["resuming_local"], [])
+    assert (step_of(run_dir), notes, paths) == (10, ["resuming_local"], [])
     assert (resumed.attempt, resumed.origin.train_revision) == (1, "c0ffee")
     assert is_whole(run_dir.resume)
 
 
-def test_a_newer_one_of_the_servers_is_fetched(home: Path, run_dir: RunDir, tmp_path: Path) -> None:
-    left(home, 10)
+def test_a_newer_checkpoint_on_the_server_is_downloaded(
+    home: Path, run_dir: RunDir, tmp_path: Path
+) -> None:
+    leave_run(home, 10)
     newer = make_checkpoint(tmp_path / "elsewhere", 7)
     claim = claim_after(("att_1", 1, None), resume=[stored(newer, 7, attempt=2)])
 
-    _, told, asked = resume(claim, home, run_dir, *bodies(newer))
+    _, notes, paths = resume(claim, home, run_dir, *bodies(newer))
 
-    assert (step_of(run_dir), told) == (7, ["resuming_stored"]), "of a newer attempt"
-    assert len(asked) == 3
+    assert (step_of(run_dir), notes) == (7, ["resuming_stored"]), "the newer attempt wins"
+    assert len(paths) == 3
 
 
-def test_damaged_ones_are_passed_over_and_told(home: Path, run_dir: RunDir, tmp_path: Path) -> None:
-    before = left(home, 15)
+def test_damaged_checkpoints_are_skipped_and_reported(
+    home: Path, run_dir: RunDir, tmp_path: Path
+) -> None:
+    before = leave_run(home, 15)
     torn = before.checkpoints / "step-00000015"
     (torn / "tensors.safetensors").write_bytes(b"torn")
-    gone = make_checkpoint(tmp_path / "elsewhere", 10)
+    corrupt = make_checkpoint(tmp_path / "elsewhere", 10)
     whole = make_checkpoint(tmp_path / "elsewhere", 5)
-    claim = claim_after(("att_1", 1, None), resume=[stored(gone, 10), stored(whole, 5)])
+    claim = claim_after(("att_1", 1, None), resume=[stored(corrupt, 10), stored(whole, 5)])
     flipped = Answer(body=b"other bytes", headers={SHA256_HEADER: "0" * 64})
 
     answers = (flipped, flipped, flipped, *bodies(whole))
-    _, told, _ = resume(claim, home, run_dir, *answers)
+    _, notes, _ = resume(claim, home, run_dir, *answers)
 
     assert step_of(run_dir) == 5
-    assert told == ["checkpoint_damaged", "checkpoint_damaged", "resuming_stored"]
+    assert notes == ["checkpoint_damaged", "checkpoint_damaged", "resuming_stored"]
 
 
-def test_with_every_one_damaged_it_starts_over_and_says_so(
+def test_a_job_starts_over_and_reports_it_if_every_checkpoint_is_damaged(
     home: Path, run_dir: RunDir, tmp_path: Path
 ) -> None:
     path = make_checkpoint(tmp_path / "elsewhere", 10)
     claim = claim_after(("att_1", 1, None), resume=[stored(path, 10)])
 
-    origin, told, _ = resume(claim, home, run_dir, refusal(404, "checkpoint_file_not_found"))
+    origin, notes, _ = resume(claim, home, run_dir, error_answer(404, "checkpoint_file_not_found"))
 
-    assert (origin, told) == (None, ["checkpoint_damaged", "starting_over"])
+    assert (origin, notes) == (None, ["checkpoint_damaged", "starting_over"])
     assert not run_dir.resume.exists()
 
 
-def test_what_a_later_attempt_has_replaced_is_left(home: Path, run_dir: RunDir) -> None:
-    left(home, 5, 10)
+def test_a_checkpoint_replaced_by_a_later_attempt_is_ignored(home: Path, run_dir: RunDir) -> None:
+    leave_run(home, 5, 10)
 
     resume(claim_after(("att_1", 1, 7)), home, run_dir)
 
     assert step_of(run_dir) == 5
 
 
-def test_another_jobs_directory_is_none_of_ours(home: Path, run_dir: RunDir) -> None:
+def test_run_directories_of_other_attempts_are_ignored(home: Path, run_dir: RunDir) -> None:
     make_checkpoint(place(RunDir(home / "att_other")).checkpoints, 10)
 
     assert resume(claim_after(("att_1", 1, None)), home, run_dir) == (None, [], [])
 
 
-def test_records_that_an_earlier_attempt_left_are_handed_in(home: Path, run_dir: RunDir) -> None:
+def test_records_left_by_an_earlier_attempt_are_uploaded(home: Path, run_dir: RunDir) -> None:
     before = place(RunDir(home / "att_1"))
     write_records(before, 1, 2, 3, rest=b'{"torn')
     notes = Notes()
     with (
-        ScriptedServer(refusal(503, "away"), Answer(body=b'{"acked_seq": 3}')) as peer,
+        ScriptedServer(
+            error_answer(503, "database_unavailable"), Answer(body=b'{"acked_seq": 3}')
+        ) as peer,
         Server(peer.url, "t", 5, 5, lambda _: None) as server,
     ):
         claim = claim_after(("att_1", 1, None), acked_seq=1)
         Resumer(claim, server, home, lambda: None, notes).resume(run_dir)
 
-    assert [asked.path.split("/")[-3:] for asked in peer.asked] == [["earlier", "1", "records"]] * 2
-    assert [record["seq"] for record in json.loads(peer.asked[1].body)["records"]] == [2, 3]
+    assert [request.path.split("/")[-3:] for request in peer.requests] == [
+        ["earlier", "1", "records"]
+    ] * 2
+    assert [record["seq"] for record in json.loads(peer.requests[1].body)["records"]] == [2, 3]
 
 
-TAKEN = Answer(body=b'{"acked_seq": 9}')
+ACCEPTED = Answer(body=b'{"acked_seq": 9}')
 
 
 @pytest.mark.parametrize(
     ("last", "answer"),
-    [(9, TAKEN), (20, TAKEN), (20, refusal(400, "invalid_field"))],
-    ids=["the records break off", "not all are taken", "they are refused"],
+    [(9, ACCEPTED), (20, ACCEPTED), (20, error_answer(400, "invalid_field"))],
+    ids=["records are damaged", "only some are accepted", "records are rejected"],
 )
-def test_steps_that_cannot_be_handed_in_are_trained_again(
+def test_steps_whose_records_cannot_be_uploaded_are_trained_again(
     home: Path, run_dir: RunDir, last: int, answer: Answer
 ) -> None:
-    before = left(home, 5, 20)
+    before = leave_run(home, 5, 20)
     write_records(before, *range(1, last + 1), rest=b"damaged\n")
 
-    _, told, asked = resume(claim_after(("att_1", 1, None), acked_seq=7), home, run_dir, answer)
+    _, notes, paths = resume(claim_after(("att_1", 1, None), acked_seq=7), home, run_dir, answer)
 
     assert step_of(run_dir) == 5
-    assert told == ["checkpoint_unrecorded", "resuming_local"]
-    assert len(asked) <= 2
+    assert notes == ["checkpoint_unrecorded", "resuming_local"]
+    assert len(paths) <= 2
 
 
-def test_a_checkpoint_whose_own_record_was_never_written_is_gone_on_from(
+def test_a_job_resumes_from_a_checkpoint_whose_own_record_was_never_written(
     home: Path, run_dir: RunDir
 ) -> None:
-    left(home, 5, 9)  # killed right after step 9, its checkpoint and its metrics
+    leave_run(home, 5, 9)  # killed right after writing the checkpoint and the metrics of step 9
 
-    resume(claim_after(("att_1", 1, None), acked_seq=7), home, run_dir, TAKEN)
+    resume(claim_after(("att_1", 1, None), acked_seq=7), home, run_dir, ACCEPTED)
 
     assert step_of(run_dir) == 9
 
 
-def test_with_no_step_handed_in_it_starts_over_and_says_so(home: Path, run_dir: RunDir) -> None:
-    write_records(left(home, 5), rest=b"damaged\n")
+def test_a_job_starts_over_and_reports_it_if_no_record_can_be_uploaded(
+    home: Path, run_dir: RunDir
+) -> None:
+    write_records(leave_run(home, 5), rest=b"damaged\n")
 
-    origin, told, _ = resume(claim_after(("att_1", 1, None), acked_seq=0), home, run_dir)
+    origin, notes, _ = resume(claim_after(("att_1", 1, None), acked_seq=0), home, run_dir)
 
-    assert (origin, told) == (None, ["checkpoint_unrecorded", "starting_over"])
+    assert (origin, notes) == (None, ["checkpoint_unrecorded", "starting_over"])

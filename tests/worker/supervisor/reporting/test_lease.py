@@ -2,7 +2,7 @@ from worker.supervisor.reporting.lease import Lease
 
 
 class Clock:
-    """A clock that moves only when the test moves it."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -15,7 +15,7 @@ def _lease(clock: Clock) -> Lease:
     return Lease(sync_seconds=10, flush_seconds=0.5, clock=clock)
 
 
-def test_news_go_soon_and_silence_goes_slowly() -> None:
+def test_new_data_is_sent_soon_and_an_idle_attempt_syncs_rarely() -> None:
     clock = Clock()
     lease = _lease(clock)
 
@@ -27,7 +27,7 @@ def test_news_go_soon_and_silence_goes_slowly() -> None:
     assert lease.is_due(has_news=False)
 
 
-def test_failures_are_paused_longer_each_time_but_never_beyond_the_slow_beat() -> None:
+def test_pauses_grow_with_each_failure_up_to_the_sync_interval() -> None:
     clock = Clock()
     lease = _lease(clock)
     pauses = []
@@ -45,7 +45,7 @@ def test_failures_are_paused_longer_each_time_but_never_beyond_the_slow_beat() -
     assert max(pauses) <= 12.625
 
 
-def test_an_answer_ends_the_pauses() -> None:
+def test_a_successful_sync_resets_the_pause() -> None:
     clock = Clock()
     lease = _lease(clock)
     for _ in range(5):

@@ -4,7 +4,7 @@ from worker.supervisor.child.outcome import tail
 from worker.supervisor.reporting.output import CHUNK_BYTES, LIVE_BYTES, Output
 
 
-def test_only_whole_lines_are_sent_until_the_end(tmp_path: Path) -> None:
+def test_only_complete_lines_are_sent_until_the_output_ends(tmp_path: Path) -> None:
     path = tmp_path / "output.log"
     path.write_bytes(b"one\ntwo\nthr")
     output = Output(path)
@@ -19,7 +19,7 @@ def test_only_whole_lines_are_sent_until_the_end(tmp_path: Path) -> None:
     assert (last.offset, last.text, last.bytes) == (8, "thr", 3)
 
 
-def test_a_line_longer_than_a_chunk_is_cut(tmp_path: Path) -> None:
+def test_a_line_longer_than_a_chunk_is_split(tmp_path: Path) -> None:
     path = tmp_path / "output.log"
     path.write_bytes(b"x" * (CHUNK_BYTES + 5))
     chunk = Output(path).chunk()
@@ -28,7 +28,7 @@ def test_a_line_longer_than_a_chunk_is_cut(tmp_path: Path) -> None:
     assert chunk.bytes == CHUNK_BYTES
 
 
-def test_bytes_count_and_not_letters(tmp_path: Path) -> None:
+def test_output_is_measured_in_bytes_not_in_characters(tmp_path: Path) -> None:
     path = tmp_path / "output.log"
     path.write_bytes("汉\n".encode() + b"\xff\n")
     chunk = Output(path).chunk()
@@ -37,7 +37,7 @@ def test_bytes_count_and_not_letters(tmp_path: Path) -> None:
     assert (chunk.text, chunk.bytes) == ("汉\n\N{REPLACEMENT CHARACTER}\n", 6)
 
 
-def test_a_flood_of_output_stops_being_sent(tmp_path: Path) -> None:
+def test_output_beyond_the_limit_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "output.log"
     path.write_bytes(b"line\n")
     output = Output(path)
@@ -46,7 +46,7 @@ def test_a_flood_of_output_stops_being_sent(tmp_path: Path) -> None:
     assert output.chunk(whole=True) is None
 
 
-def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
+def test_the_tail_of_the_output_contains_its_last_lines(tmp_path: Path) -> None:
     path = tmp_path / "output.log"
     path.write_text("".join(f"line {number}\n" for number in range(100)))
 

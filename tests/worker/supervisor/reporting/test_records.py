@@ -19,7 +19,7 @@ def test_nothing_is_read_before_the_file_exists(tmp_path: Path) -> None:
     assert Follow(tmp_path / "records.jsonl").batch() == []
 
 
-def test_the_same_records_come_until_they_are_acknowledged(tmp_path: Path) -> None:
+def test_records_are_returned_again_until_they_are_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     _write(path, 1, 3)
     follow = Follow(path)
@@ -32,7 +32,7 @@ def test_the_same_records_come_until_they_are_acknowledged(tmp_path: Path) -> No
     assert follow.last_seq == 4
 
 
-def test_a_batch_is_bounded_and_the_rest_follows(tmp_path: Path) -> None:
+def test_a_batch_is_limited_and_the_next_one_contains_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     _write(path, 1, BATCH + 7)
     follow = Follow(path)
@@ -42,7 +42,7 @@ def test_a_batch_is_bounded_and_the_rest_follows(tmp_path: Path) -> None:
     assert _seqs(follow) == list(range(BATCH + 1, BATCH + 8))
 
 
-def test_a_torn_last_line_is_left_for_the_next_look(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_read_once_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     _write(path, 1, 1)
     line = encode_line(make_metric(2))
@@ -57,7 +57,7 @@ def test_a_torn_last_line_is_left_for_the_next_look(tmp_path: Path) -> None:
     assert follow.damage is None
 
 
-def test_a_damaged_line_ends_what_can_be_read(tmp_path: Path) -> None:
+def test_reading_stops_at_a_damaged_line(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     _write(path, 1, 1)
     with path.open("ab") as file:
@@ -70,7 +70,7 @@ def test_a_damaged_line_ends_what_can_be_read(tmp_path: Path) -> None:
     assert follow.damage is not None
 
 
-def test_a_gap_ends_what_can_be_read(tmp_path: Path) -> None:
+def test_reading_stops_at_a_gap(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     _write(path, 1, 1)
     _write(path, 3, 3)

@@ -13,10 +13,10 @@ from tests.factories import make_metric, make_summary
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import (
     Answer,
-    Asked,
+    Request,
     ScriptedServer,
-    from_elsewhere,
-    refusal,
+    error_answer,
+    proxy_answer,
 )
 from worker.supervisor.reporting.reporter import Reporter
 from worker.supervisor.results.deliver import deliver
@@ -33,8 +33,8 @@ def _synced(acked_seq: int, acked_output: int = 0, wanted: Wanted = Wanted.CONTI
     return Answer(body=reply.model_dump_json().encode())
 
 
-def _seqs(asked: Asked) -> list[int]:
-    return [record["seq"] for record in json.loads(asked.body)["records"]]
+def _seqs(request: Request) -> list[int]:
+    return [record["seq"] for record in json.loads(request.body)["records"]]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def _record(run_dir: RunDir, *seqs: int) -> None:
         file.writelines(encode_line(make_metric(seq)) for seq in seqs)
 
 
-def test_what_the_server_wants_comes_back(run_dir: RunDir) -> None:
+def test_a_sync_reports_the_phase_and_returns_the_servers_command(run_dir: RunDir) -> None:
     with (
         ScriptedServer(_synced(0, wanted=Wanted.CANCEL)) as peer,
         Server(peer.url, "t", 5, 5) as server,
@@ -56,12 +56,16 @@ def test_what_the_server_wants_comes_back(run_dir: RunDir) -> None:
         reporter.enter(Phase.PLACING)
 
         assert reporter.pulse() is Wanted.CANCEL
-    assert json.loads(peer.asked[0].body)["phase"] == "placing"
+    assert json.loads(peer.requests[0].body)["phase"] == "placing"
 
 
-def test_records_wait_while_the_server_is_away_and_go_once_it_is_back(run_dir: RunDir) -> None:
+def test_records_are_kept_while_the_server_is_unavailable_and_sent_afterwards(
+    run_dir: RunDir,
+) -> None:
     with (
-        ScriptedServer(refusal(503, "away"), refusal(500, "internal"), _synced(3)) as peer,
+        ScriptedServer(
+            error_answer(503, "database_unavailable"), error_answer(500, "internal"), _synced(3)
+        ) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
@@ -71,29 +75,29 @@ def test_records_wait_while_the_server_is_away_and_go_once_it_is_back(run_dir: R
         reporter.pulse()
         reporter.pulse()
 
-    assert [_seqs(asked) for asked in peer.asked] == [[1], [1, 2, 3], [1, 2, 3]]
+    assert [_seqs(request) for request in peer.requests] == [[1], [1, 2, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize("status", [200, 301, 308, 400, 401, 403, 404, 405, 413, 503])
-def test_what_a_proxy_says_in_the_servers_place_ends_no_attempt(
-    run_dir: RunDir, status: int
-) -> None:
+def test_a_response_from_a_proxy_ends_no_attempt(run_dir: RunDir, status: int) -> None:
     _record(run_dir, 1)
     with (
-        ScriptedServer(from_elsewhere(status), _synced(1, wanted=Wanted.PAUSE)) as peer,
+        ScriptedServer(proxy_answer(status), _synced(1, wanted=Wanted.PAUSE)) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
 
         assert reporter.pulse() is Wanted.CONTINUE
         assert reporter.pulse() is Wanted.PAUSE
-    assert [_seqs(asked) for asked in peer.asked] == [[1], [1]]
+    assert [_seqs(request) for request in peer.requests] == [[1], [1]]
 
 
 @pytest.mark.parametrize(
-    "answer", [refusal(409, "attempt_superseded"), refusal(401, "unauthorized")]
+    "answer", [error_answer(409, "attempt_superseded"), error_answer(401, "unauthorized")]
 )
-def test_an_attempt_that_is_no_longer_ours_ends(run_dir: RunDir, answer: Answer) -> None:
+def test_an_attempt_ends_when_it_is_superseded_or_its_token_is_rejected(
+    run_dir: RunDir, answer: Answer
+) -> None:
     with ScriptedServer(answer) as peer, Server(peer.url, "t", 5, 5) as server:
         reporter = Reporter(QUICK, server, run_dir)
         _record(run_dir, 1)
@@ -101,12 +105,13 @@ def test_an_attempt_that_is_no_longer_ours_ends(run_dir: RunDir, answer: Answer)
             reporter.pulse()
 
 
-def test_a_finish_that_lacks_records_sends_them_again(run_dir: RunDir) -> None:
+def test_records_that_are_missing_at_the_finish_are_sent_again(run_dir: RunDir) -> None:
     _record(run_dir, 1, 2, 3)
     finished = Answer(body=b'{"job_status": "cancelled"}')
-    answers = [_synced(3), Answer(201), refusal(409, "records_missing")]
+    answers = [_synced(3), Answer(201), error_answer(409, "records_missing")]
     with (
-        # Synced up to 3; log uploaded; finish rejected; the server has only 1; the rest sent again; finished.
+        # The server acknowledges 3 records and stores the log. It rejects the finish because it has only 1 record,
+        # acknowledges the other 2, and accepts the second finish.
         ScriptedServer(*answers, _synced(1), _synced(3), finished) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
@@ -114,38 +119,40 @@ def test_a_finish_that_lacks_records_sends_them_again(run_dir: RunDir) -> None:
         reply = deliver(QUICK, server, reporter, run_dir, Outcome(status="cancelled"))
 
     assert reply.job_status == "cancelled"
-    syncs = [_seqs(asked) for asked in peer.asked if asked.path.endswith("/sync")]
+    syncs = [_seqs(request) for request in peer.requests if request.path.endswith("/sync")]
     assert syncs == [[1, 2, 3], [], [2, 3]]
-    assert json.loads(peer.asked[-1].body)["last_seq"] == 3
+    assert json.loads(peer.requests[-1].body)["last_seq"] == 3
 
 
-def test_a_success_without_a_whole_summary_is_a_crash(run_dir: RunDir) -> None:
+def test_a_success_without_a_complete_summary_is_reported_as_a_crash(run_dir: RunDir) -> None:
     finished = Answer(body=b'{"job_status": "failed"}')
     with ScriptedServer(_synced(0), finished) as peer, Server(peer.url, "t", 5, 5) as server:
         reporter = Reporter(QUICK, server, run_dir)
         deliver(QUICK, server, reporter, run_dir, Outcome(status="succeeded", step=4))
 
-    outcome = json.loads(peer.asked[-1].body)["outcome"]
+    outcome = json.loads(peer.requests[-1].body)["outcome"]
     assert outcome["failure"]["reason"] == FailureReason.CRASHED
     assert outcome["step"] == 4
 
 
-def test_an_adapter_that_the_server_refuses_is_an_upload_failure(run_dir: RunDir) -> None:
+def test_an_adapter_that_the_server_rejects_is_reported_as_an_upload_failure(
+    run_dir: RunDir,
+) -> None:
     write_model(run_dir.summary, make_summary())
     run_dir.adapter.mkdir()
     (run_dir.adapter / "adapter_config.json").write_text("{}")
     finished = Answer(body=b'{"job_status": "queued"}')
     with (
-        ScriptedServer(_synced(0), refusal(413, "too_large"), finished) as peer,
+        ScriptedServer(_synced(0), error_answer(413, "too_large"), finished) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
         deliver(QUICK, server, reporter, run_dir, Outcome(status="succeeded"))
 
-    assert json.loads(peer.asked[-1].body)["outcome"]["failure"]["reason"] == "upload_failed"
+    assert json.loads(peer.requests[-1].body)["outcome"]["failure"]["reason"] == "upload_failed"
 
 
-def test_damaged_records_make_no_success(run_dir: RunDir) -> None:
+def test_a_run_with_damaged_records_does_not_succeed(run_dir: RunDir) -> None:
     write_model(run_dir.summary, make_summary())
     _record(run_dir, 1, 3)
     finished = Answer(body=b'{"job_status": "failed"}')
@@ -156,14 +163,16 @@ def test_damaged_records_make_no_success(run_dir: RunDir) -> None:
         reporter = Reporter(QUICK, server, run_dir)
         deliver(QUICK, server, reporter, run_dir, Outcome(status="succeeded"))
 
-    asked = json.loads(peer.asked[-1].body)
-    assert asked["outcome"]["failure"]["reason"] == "crashed"
-    assert asked["last_seq"] == 1
+    request = json.loads(peer.requests[-1].body)
+    assert request["outcome"]["failure"]["reason"] == "crashed"
+    assert request["last_seq"] == 1
 
 
-def test_samples_go_up_once_and_are_bounded_while_the_server_is_away(run_dir: RunDir) -> None:
+def test_samples_are_uploaded_once_and_limited_while_the_server_is_unavailable(
+    run_dir: RunDir,
+) -> None:
     with (
-        ScriptedServer(refusal(503, "away"), _synced(0), _synced(0)) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable"), _synced(0), _synced(0)) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
@@ -175,12 +184,15 @@ def test_samples_go_up_once_and_are_bounded_while_the_server_is_away(run_dir: Ru
         reporter.note_system({"sys.cpu_percent": 1.0}, utc_now())
         reporter.pulse()
 
-    sent = [[sample["seq"] for sample in json.loads(asked.body)["samples"]] for asked in peer.asked]
+    sent = [
+        [sample["seq"] for sample in json.loads(request.body)["samples"]]
+        for request in peer.requests
+    ]
     assert sent == [list(range(101, 601)), list(range(101, 601)), [601]]
 
 
-def _rows_synced(asked: Asked) -> int | None:
-    rows = json.loads(asked.body)["rows"]
+def _rows_synced(request: Request) -> int | None:
+    rows = json.loads(request.body)["rows"]
     return None if rows is None else int(rows["rows_done"])
 
 
@@ -189,11 +201,11 @@ def _count(run_dir: RunDir, done: int) -> None:
     write_model(run_dir.progress, rows)
 
 
-def test_rows_that_are_counted_go_up_as_they_change(run_dir: RunDir) -> None:
+def test_row_progress_is_sent_when_it_changes(run_dir: RunDir) -> None:
     with ScriptedServer(_synced(0)) as peer, Server(peer.url, "t", 5, 5) as server:
         reporter = Reporter(QUICK, server, run_dir)
         reporter.pulse()
-        assert peer.asked == [], "nothing to say yet"
+        assert peer.requests == [], "nothing to send yet"
         _count(run_dir, 0)
         reporter.pulse()
         reporter.pulse()  # unchanged: nothing to send
@@ -203,28 +215,28 @@ def test_rows_that_are_counted_go_up_as_they_change(run_dir: RunDir) -> None:
         _record(run_dir, 1)
         reporter.pulse()
 
-    assert [_rows_synced(asked) for asked in peer.asked] == [0, 4, None]
+    assert [_rows_synced(request) for request in peer.requests] == [0, 4, None]
 
 
-def test_rows_are_not_said_beside_the_supervisors_own_phase_nor_from_half_a_file(
+def test_row_progress_is_not_sent_in_a_supervisor_phase_or_from_an_incomplete_file(
     run_dir: RunDir,
 ) -> None:
     with ScriptedServer(_synced(0)) as peer, Server(peer.url, "t", 5, 5) as server:
         reporter = Reporter(QUICK, server, run_dir)
         _count(run_dir, 3)
-        reporter.enter(Phase.UPLOADING)  # the program was killed and left its file
+        reporter.enter(Phase.UPLOADING)  # the training program was killed and left its file behind
         reporter.pulse()
         reporter.enter(None)
         run_dir.progress.write_text('{"phase": "evaluating", "rows_done": 4')
         _record(run_dir, 1)
         reporter.pulse()
 
-    assert [_rows_synced(asked) for asked in peer.asked] == [None, None]
+    assert [_rows_synced(request) for request in peer.requests] == [None, None]
 
 
-def test_rows_that_were_not_heard_are_said_again(run_dir: RunDir) -> None:
+def test_row_progress_is_sent_again_after_a_failed_sync(run_dir: RunDir) -> None:
     with (
-        ScriptedServer(refusal(503, "away"), _synced(0)) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable"), _synced(0)) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
         reporter = Reporter(QUICK, server, run_dir)
@@ -232,4 +244,4 @@ def test_rows_that_were_not_heard_are_said_again(run_dir: RunDir) -> None:
         reporter.pulse()
         reporter.pulse()
 
-    assert [_rows_synced(asked) for asked in peer.asked] == [4, 4]
+    assert [_rows_synced(request) for request in peer.requests] == [4, 4]

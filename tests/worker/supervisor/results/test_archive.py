@@ -13,7 +13,9 @@ def _adapter(path: Path, order: list[str]) -> Path:
     return path
 
 
-def test_equal_files_give_equal_archives_whatever_their_times(tmp_path: Path) -> None:
+def test_equal_files_give_equal_archives_regardless_of_order_times_and_permissions(
+    tmp_path: Path,
+) -> None:
     names = ["b.json", "a.safetensors", "sub/c.txt"]
     one = _adapter(tmp_path / "one", names)
     two = _adapter(tmp_path / "two", names[::-1])

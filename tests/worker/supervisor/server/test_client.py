@@ -7,7 +7,12 @@ import pytest
 from contracts.attempt import FinishRequest, Outcome, SyncRequest, Wanted, WorkerInfo
 from tests.factories import make_metric
 from tests.worker.supervisor.builders import make_claim
-from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, from_elsewhere, refusal
+from tests.worker.supervisor.scripted_server import (
+    Answer,
+    ScriptedServer,
+    error_answer,
+    proxy_answer,
+)
 from worker.supervisor.server.answers import RecordsMissing, Refused, ServerUnavailable, Superseded
 from worker.supervisor.server.client import Server, is_loopback
 
@@ -24,29 +29,29 @@ def _server(url: str) -> Server:
 def _no_wait(_seconds: float) -> None: ...
 
 
-def test_a_claim_shows_the_workers_token_and_gives_nothing_when_there_is_nothing() -> None:
+def test_a_claim_sends_the_worker_token_and_returns_none_if_no_job_is_queued() -> None:
     with ScriptedServer(Answer(204)) as peer, _server(peer.url) as server:
         assert server.claim(WORKER) is None
 
-    assert peer.asked[0].path == "/internal/v1/claim"
-    assert peer.asked[0].headers["Authorization"] == "Bearer worker-token"
-    assert json.loads(peer.asked[0].body)["worker"]["worker_id"] == "w"
+    assert peer.requests[0].path == "/internal/v1/claim"
+    assert peer.requests[0].headers["Authorization"] == "Bearer worker-token"
+    assert json.loads(peer.requests[0].body)["worker"]["worker_id"] == "w"
 
 
-def test_a_sync_shows_the_attempts_token() -> None:
+def test_a_sync_sends_the_token_of_its_attempt() -> None:
     with ScriptedServer(SYNCED) as peer, _server(peer.url) as server:
         reply = server.sync(make_claim(), SyncRequest())
 
     assert reply.wanted is Wanted.CANCEL
-    assert peer.asked[0].path == "/internal/v1/attempts/att_1/sync"
-    assert peer.asked[0].headers["Authorization"] == "Bearer secret-of-the-attempt"
+    assert peer.requests[0].path == "/internal/v1/attempts/att_1/sync"
+    assert peer.requests[0].headers["Authorization"] == "Bearer secret-of-the-attempt"
 
 
-def test_no_pause_of_an_attempt_lasts_as_long_as_its_lease() -> None:
+def test_pauses_between_retries_are_shorter_than_the_lease() -> None:
     pauses: list[float] = []
     ended = Answer(body=b'{"job_status": "cancelled"}')
     with (
-        ScriptedServer(*[refusal(503, "database_away")] * 8, ended) as peer,
+        ScriptedServer(*[error_answer(503, "database_unavailable")] * 8, ended) as peer,
         Server(peer.url, "t", 60, 60, pauses.append) as server,
     ):
         request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
@@ -56,12 +61,12 @@ def test_no_pause_of_an_attempt_lasts_as_long_as_its_lease() -> None:
     assert max(pauses) < 3 / 2
 
 
-def test_a_server_that_is_away_is_tried_again_with_growing_pauses() -> None:
+def test_an_unavailable_server_is_retried_with_growing_pauses() -> None:
     pauses: list[float] = []
     answers = [
-        refusal(503, "database_away"),
+        error_answer(503, "database_unavailable"),
         Answer(cut=True),
-        refusal(429, "busy", Retry_After="3"),
+        error_answer(429, "busy", Retry_After="3"),
     ]
     with (
         ScriptedServer(*answers, Answer(204)) as peer,
@@ -74,50 +79,52 @@ def test_a_server_that_is_away_is_tried_again_with_growing_pauses() -> None:
     assert pauses[2] == 3
 
 
-def test_patience_has_an_end() -> None:
+def test_retries_end_when_the_time_limit_is_reached() -> None:
     with Server("http://127.0.0.1:9", "t", 0, 0) as server, pytest.raises(ServerUnavailable):
         server.claim(WORKER)
 
 
-def test_a_sync_is_tried_once() -> None:
+def test_a_failed_sync_is_not_retried() -> None:
     with (
-        ScriptedServer(refusal(503, "database_away")) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable")) as peer,
         _server(peer.url) as server,
         pytest.raises(ServerUnavailable),
     ):
         server.sync(make_claim(), SyncRequest())
-    assert len(peer.asked) == 1
+    assert len(peer.requests) == 1
 
 
-def test_a_refusal_is_not_repeated() -> None:
+def test_a_rejected_request_is_not_retried() -> None:
     with (
-        ScriptedServer(refusal(401, "unauthorized")) as peer,
+        ScriptedServer(error_answer(401, "unauthorized")) as peer,
         _server(peer.url) as server,
         pytest.raises(Refused, match="unauthorized"),
     ):
         server.claim(WORKER)
-    assert len(peer.asked) == 1
+    assert len(peer.requests) == 1
 
 
-def test_a_server_that_fails_again_and_again_is_given_up() -> None:
+def test_a_request_that_fails_five_times_with_status_500_is_given_up() -> None:
     with (
-        ScriptedServer(refusal(500, "internal_error")) as peer,
+        ScriptedServer(error_answer(500, "internal_error")) as peer,
         _server(peer.url) as server,
         pytest.raises(Refused),
     ):
         server.claim(WORKER)
-    assert len(peer.asked) == 5
+    assert len(peer.requests) == 5
 
 
-def test_a_server_that_says_not_to_retry_is_believed() -> None:
-    answer = refusal(503, "read_only", X_Should_Retry="false")
+def test_a_request_is_not_retried_if_the_response_forbids_it() -> None:
+    answer = error_answer(503, "read_only", X_Should_Retry="false")
     with ScriptedServer(answer) as peer, _server(peer.url) as server, pytest.raises(Refused):
         server.claim(WORKER)
-    assert len(peer.asked) == 1
+    assert len(peer.requests) == 1
 
 
-def test_results_are_kept_while_the_server_does_not_know_its_own_name() -> None:
-    misdirected = Answer(421, refusal(421, "host_not_allowed").body, {"X-Should-Retry": "false"})
+def test_a_finish_is_retried_while_the_server_does_not_allow_its_host_name() -> None:
+    misdirected = Answer(
+        421, error_answer(421, "host_not_allowed").body, {"X-Should-Retry": "false"}
+    )
     ended = Answer(body=b'{"job_status": "succeeded"}')
     with ScriptedServer(misdirected, misdirected, ended) as peer, _server(peer.url) as server:
         request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
@@ -134,35 +141,36 @@ def test_results_are_kept_while_the_server_does_not_know_its_own_name() -> None:
 @pytest.mark.parametrize(
     ("code", "kind"), [("attempt_superseded", Superseded), ("records_missing", RecordsMissing)]
 )
-def test_conflicts_of_an_attempt_have_names(code: str, kind: type[Refused]) -> None:
+def test_each_conflict_of_an_attempt_raises_its_own_error(code: str, kind: type[Refused]) -> None:
     request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
     with (
-        ScriptedServer(refusal(409, code)) as peer,
+        ScriptedServer(error_answer(409, code)) as peer,
         _server(peer.url) as server,
         pytest.raises(kind),
     ):
         server.finish(make_claim(), request)
 
 
-def test_an_upload_that_broke_off_is_sent_again_whole(tmp_path: Path) -> None:
+def test_a_failed_upload_is_sent_again_in_full(tmp_path: Path) -> None:
     path = tmp_path / "adapter.zip"
     path.write_bytes(b"x" * 3_000_000)
     beats: list[int] = []
     with (
-        ScriptedServer(refusal(503, "away"), Answer(201)) as peer,
+        ScriptedServer(error_answer(503, "database_unavailable"), Answer(201)) as peer,
         _server(peer.url) as server,
     ):
         server.upload(make_claim(), "adapter.zip", path, lambda: beats.append(1))
 
-    assert [len(asked.body) for asked in peer.asked] == [3_000_000] * 2
-    assert peer.asked[1].path == "/internal/v1/attempts/att_1/artifacts/adapter.zip"
+    assert [len(request.body) for request in peer.requests] == [3_000_000] * 2
+    assert peer.requests[1].path == "/internal/v1/attempts/att_1/artifacts/adapter.zip"
     assert (
-        peer.asked[1].headers["X-Stepline-Sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+        peer.requests[1].headers["X-Stepline-Sha256"]
+        == hashlib.sha256(path.read_bytes()).hexdigest()
     )
     assert len(beats) >= 6
 
 
-def test_a_download_is_repeated_until_its_hash_is_right(tmp_path: Path) -> None:
+def test_a_download_is_repeated_until_its_hash_matches(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(b"rows").hexdigest()
     target = tmp_path / "train.jsonl"
     with (
@@ -172,26 +180,28 @@ def test_a_download_is_repeated_until_its_hash_is_right(tmp_path: Path) -> None:
         server.download(make_claim(), "ds_1", sha256, target, lambda: None)
 
     assert target.read_bytes() == b"rows"
-    assert peer.asked[0].path == "/internal/v1/attempts/att_1/datasets/ds_1"
+    assert peer.requests[0].path == "/internal/v1/attempts/att_1/datasets/ds_1"
 
 
 PATIENT_CALLS = {
     "claim": Answer(204),
     "upload": Answer(201),
     "finish": Answer(body=b'{"job_status": "cancelled"}'),
-    "hand in": Answer(body=b'{"acked_seq": 3}'),
+    "earlier records": Answer(body=b'{"acked_seq": 3}'),
     "download": Answer(body=b"rows"),
 }
 
 
 @pytest.mark.parametrize("call", PATIENT_CALLS)
-def test_what_a_proxy_says_in_the_servers_place_is_waited_out(call: str, tmp_path: Path) -> None:
+def test_calls_are_retried_while_a_proxy_responds_instead_of_the_server(
+    call: str, tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     claim, sha256 = make_claim(), hashlib.sha256(b"rows").hexdigest()
     ended = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
-    elsewhere = [from_elsewhere(status) for status in (404, 302, 500, 200, 200, 200, 200, 200)]
-    with ScriptedServer(*elsewhere, PATIENT_CALLS[call]) as peer, _server(peer.url) as server:
+    from_proxy = [proxy_answer(status) for status in (404, 302, 500, 200, 200, 200, 200, 200)]
+    with ScriptedServer(*from_proxy, PATIENT_CALLS[call]) as peer, _server(peer.url) as server:
         match call:
             case "claim":
                 assert server.claim(WORKER) is None
@@ -199,39 +209,39 @@ def test_what_a_proxy_says_in_the_servers_place_is_waited_out(call: str, tmp_pat
                 server.upload(claim, "adapter.zip", path, lambda: None)
             case "finish":
                 assert server.finish(claim, ended).job_status == "cancelled"
-            case "hand in":
+            case "earlier records":
                 assert server.hand_in_earlier(claim, 1, [make_metric(3)]) == 3
             case _:
                 server.download(claim, "ds_1", sha256, path, lambda: None)
                 assert path.read_bytes() == b"rows"
 
-    assert len(peer.asked) == 9
+    assert len(peer.requests) == 9
 
 
 @pytest.mark.parametrize("status", [200, 302, 404])
-def test_a_hello_that_reaches_somebody_else_is_told_with_its_status(status: int) -> None:
+def test_the_error_for_a_hello_answered_by_another_server_contains_the_status(status: int) -> None:
     with (
-        ScriptedServer(from_elsewhere(status)) as peer,
+        ScriptedServer(proxy_answer(status)) as peer,
         _server(peer.url) as server,
         pytest.raises(ServerUnavailable, match=str(status)),
     ):
         server.hello(WORKER)
 
 
-def test_a_file_too_large_for_a_proxy_is_refused_and_not_sent_for_a_day(tmp_path: Path) -> None:
+def test_an_upload_that_is_too_large_for_a_proxy_is_not_retried(tmp_path: Path) -> None:
     path = tmp_path / "adapter.zip"
     path.write_bytes(b"x")
     with (
-        ScriptedServer(from_elsewhere(413)) as peer,
+        ScriptedServer(proxy_answer(413)) as peer,
         _server(peer.url) as server,
         pytest.raises(Refused, match="body_too_large"),
     ):
         server.upload(make_claim(), "adapter.zip", path, lambda: None)
-    assert len(peer.asked) == 1
+    assert len(peer.requests) == 1
 
 
-def test_a_sync_too_large_for_a_proxy_ends_no_training_and_other_words_are_given_up() -> None:
-    with ScriptedServer(from_elsewhere(413)) as peer, _server(peer.url) as server:
+def test_a_413_from_a_proxy_is_temporary_for_a_sync_but_final_for_earlier_records() -> None:
+    with ScriptedServer(proxy_answer(413)) as peer, _server(peer.url) as server:
         with pytest.raises(ServerUnavailable):
             server.sync(make_claim(), SyncRequest())
         with pytest.raises(Refused, match="body_too_large"):
@@ -242,7 +252,7 @@ def test_a_sync_too_large_for_a_proxy_ends_no_training_and_other_words_are_given
     "body",
     [b'{"error": {"code": 404, "message": "no"}}', b'{"error": "not found"}', b"[" * 100_000],
 )
-def test_another_services_json_is_no_refusal(body: bytes) -> None:
+def test_an_error_from_another_service_does_not_count_as_a_rejection(body: bytes) -> None:
     with (
         ScriptedServer(Answer(404, body)) as peer,
         _server(peer.url) as server,
@@ -252,33 +262,31 @@ def test_another_services_json_is_no_refusal(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("is_upload", [True, False])
-def test_an_attempt_stays_in_touch_however_often_a_file_is_tried(
-    tmp_path: Path, is_upload: bool
-) -> None:
+def test_a_superseded_attempt_stops_retrying_a_file(tmp_path: Path, is_upload: bool) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     tries = 4
 
-    def hear_of_the_end() -> None:
-        if len(peer.asked) == tries:
+    def raise_when_superseded() -> None:
+        if len(peer.requests) == tries:
             raise Superseded(409, "attempt_superseded", "no")
 
-    def carry(server: Server) -> None:
+    def transfer(server: Server) -> None:
         if is_upload:
-            server.upload(make_claim(), "adapter.zip", path, hear_of_the_end)
+            server.upload(make_claim(), "adapter.zip", path, raise_when_superseded)
         else:
-            server.download(make_claim(), "ds_1", "0" * 64, path, hear_of_the_end)
+            server.download(make_claim(), "ds_1", "0" * 64, path, raise_when_superseded)
 
     with (
-        ScriptedServer(from_elsewhere(403)) as peer,
+        ScriptedServer(proxy_answer(403)) as peer,
         _server(peer.url) as server,
         pytest.raises(Superseded),
     ):
-        carry(server)
-    assert len(peer.asked) == tries
+        transfer(server)
+    assert len(peer.requests) == tries
 
 
-def test_what_an_upload_is_told_meanwhile_ends_it(tmp_path: Path) -> None:
+def test_an_upload_stops_when_its_attempt_is_superseded(tmp_path: Path) -> None:
     path = tmp_path / "adapter.zip"
     path.write_bytes(b"x" * 3_000_000)
 
@@ -294,8 +302,8 @@ def test_what_an_upload_is_told_meanwhile_ends_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "is_ours"),
+    ("host", "expected"),
     [("localhost", True), ("127.0.0.1", True), ("::1", True), ("10.0.0.1", False), ("api", False)],
 )
-def test_no_proxy_stands_between_us_and_ourselves(host: str, is_ours: bool) -> None:
-    assert is_loopback(host) is is_ours
+def test_loopback_hosts_are_recognised(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -16,11 +16,11 @@ GPU = Device(torch.device("cuda"), "a GPU", torch.bfloat16, "")
 
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only directory of the PATH."""
-    place = tmp_path / "bin"
-    place.mkdir()
-    monkeypatch.setenv("PATH", str(place))
-    return place
+    """The only directory on PATH."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", str(directory))
+    return directory
 
 
 def _install(tools: Path, name: str) -> None:
@@ -29,18 +29,18 @@ def _install(tools: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(("device", "language"), [(CPU, "C++"), (GPU, "C")])
-def test_compiling_without_a_compiler_is_refused_in_words(
+def test_a_run_that_needs_a_missing_compiler_is_rejected_with_advice(
     tools: Path, device: Device, language: str
 ) -> None:
-    with pytest.raises(TrainingError) as refusal:
+    with pytest.raises(TrainingError) as caught:
         check_compiler(small_spec(engine={"compile": True}), device)
 
-    assert refusal.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert f"a {language} compiler" in refusal.value.failure.detail
-    assert "set engine.compile to false" in refusal.value.failure.detail
+    assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
+    assert f"a {language} compiler" in caught.value.failure.detail
+    assert "set engine.compile to false" in caught.value.failure.detail
 
 
-def test_a_cpu_needs_one_for_cpp_and_a_gpu_one_for_c(tools: Path) -> None:
+def test_a_cpu_needs_a_cpp_compiler_and_a_gpu_a_c_compiler(tools: Path) -> None:
     spec = small_spec(engine={"compile": True})
     _install(tools, "gcc")
 
@@ -51,11 +51,11 @@ def test_a_cpu_needs_one_for_cpp_and_a_gpu_one_for_c(tools: Path) -> None:
     check_compiler(spec, CPU)
 
 
-def test_a_run_that_compiles_nothing_needs_none(tools: Path) -> None:
+def test_a_run_without_compilation_needs_no_compiler(tools: Path) -> None:
     check_compiler(small_spec(), CPU)
 
 
-def test_a_job_ends_with_the_refusal_before_its_model_is_loaded(
+def test_a_job_without_its_compiler_fails_before_its_model_is_loaded(
     tools: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec={"engine": {"compile": True}})

@@ -47,7 +47,7 @@ def product_and_gradient(layer: Any, inputs: torch.Tensor) -> tuple[torch.Tensor
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_products_and_gradients_equal_those_of_bitsandbytes_to_the_last_bit(
+def test_products_and_gradients_equal_those_of_bitsandbytes_bit_for_bit(
     nested: bool, bias: bool, dtype: torch.dtype
 ) -> None:
     layers = [
@@ -65,7 +65,7 @@ def test_products_and_gradients_equal_those_of_bitsandbytes_to_the_last_bit(
         assert torch.equal(found[1], gradient)
 
 
-def test_gradient_is_right_though_other_layers_have_used_the_buffer_meanwhile() -> None:
+def test_gradients_are_right_although_other_layers_have_reused_the_buffer() -> None:
     layers = [make_layer(64, 64, nested=False, bias=False, seed=seed) for seed in range(3)]
     plain = [make_layer(64, 64, nested=False, bias=False, seed=seed) for seed in range(3)]
     inputs = torch.randn(4, 64)
@@ -88,18 +88,19 @@ def test_all_layers_unpack_into_one_buffer() -> None:
     assert len(places) == 1
 
 
-def test_another_library_or_another_form_leaves_the_layers_alone() -> None:
+def test_layers_are_unchanged_if_the_library_or_a_layer_size_is_unsupported() -> None:
     layer = make_layer(64, 64, nested=False, bias=False)
-    odd = make_layer(96, 64, nested=False, bias=False)  # its rows end amid a block of 64
+    # Its rows end in the middle of a block of 64.
+    misaligned = make_layer(96, 64, nested=False, bias=False)
 
     assert not share_weights([layer], library=SimpleNamespace())
-    assert not share_weights([layer, odd])
+    assert not share_weights([layer, misaligned])
 
     assert not hasattr(layer, "shared_weights")
     assert "forward" not in vars(layer)
 
 
-def test_a_kernel_that_computes_something_else_is_not_used() -> None:
+def test_a_kernel_with_wrong_results_is_not_used() -> None:
     layer = make_layer(64, 64, nested=False, bias=False)
     library = SimpleNamespace(cdequantize_blockwise_cpu_nf4_fp32=lambda *_: None)
 

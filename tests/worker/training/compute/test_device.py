@@ -6,16 +6,16 @@ from worker.training.compute.device import Device, check_four_bit, choose_device
 from worker.training.errors import TrainingError
 
 
-def test_four_bit_product_on_this_device_is_right() -> None:
+def test_4_bit_products_on_this_device_are_correct() -> None:
     check_four_bit(choose_device("float32", None))
     check_four_bit(choose_device("bfloat16", None))
 
 
-def test_device_that_cannot_compute_is_unusable_and_says_with_which_versions() -> None:
-    nowhere = Device(torch.device("meta"), "a device of nowhere", torch.float32, "test")
+def test_the_error_for_an_unusable_device_contains_the_library_versions() -> None:
+    unusable = Device(torch.device("meta"), "a device without memory", torch.float32, "test")
 
     with pytest.raises(TrainingError) as caught:
-        check_four_bit(nowhere)
+        check_four_bit(unusable)
 
     assert caught.value.failure.reason is FailureReason.DEVICE_UNUSABLE
     assert "torch" in caught.value.failure.evidence
@@ -31,7 +31,7 @@ def test_a_gpu_that_torch_cannot_use_is_never_replaced_by_the_cpu() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
-def test_cpu_computes_in_float32_unless_it_has_matrix_units_for_bfloat16() -> None:
+def test_a_cpu_computes_in_float32_unless_it_has_matrix_units_for_bfloat16() -> None:
     device = choose_device("auto", "")
 
     has_units = torch.cpu.get_capabilities().get("amx_bf16", False)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 
-def test_the_program_starts_without_loading_the_compiler() -> None:
+def test_the_training_program_starts_without_loading_the_compiler() -> None:
     program = (
         "import sys, torch\nbefore = torch.compile\n"
         "from worker.training.compute.four_bit import import_bitsandbytes\n"

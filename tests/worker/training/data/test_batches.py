@@ -7,7 +7,7 @@ from worker.training.data.samples import Sample
 
 
 def samples(*lengths: int) -> list[Sample]:
-    """Return samples with different ids, whose second half is supervised."""
+    """Return samples with distinct ids; the second half of each is supervised."""
     return [
         Sample(
             np.arange(1000 * row, 1000 * row + length, dtype=np.int32),
@@ -17,7 +17,7 @@ def samples(*lengths: int) -> list[Sample]:
     ]
 
 
-def test_windows_take_the_epochs_order_and_the_last_one_may_be_smaller() -> None:
+def test_windows_follow_the_order_of_the_epoch_and_the_last_one_may_be_smaller() -> None:
     rows = samples(*[5] * 10)
     windows = Windows(rows, effective_batch_size=4, seed=42)
 
@@ -30,7 +30,7 @@ def test_windows_take_the_epochs_order_and_the_last_one_may_be_smaller() -> None
         assert [s.ids[0] // 1000 for s in flat] == epoch_order(42, epoch, 10)
 
 
-def test_windows_can_be_asked_for_in_any_order() -> None:
+def test_windows_can_be_read_in_any_order() -> None:
     rows = samples(*range(3, 20))
     straight, jumping = Windows(rows, 4, seed=1), Windows(rows, 4, seed=1)
     expected = [straight.window(step) for step in range(1, 11)]
@@ -39,13 +39,13 @@ def test_windows_can_be_asked_for_in_any_order() -> None:
     assert jumping.window(2) == expected[1]
 
 
-def test_epochs_done_is_exact_at_the_end_of_each_epoch() -> None:
+def test_the_number_of_epochs_done_is_exact_at_the_end_of_each_epoch() -> None:
     windows = Windows(samples(*[5] * 10), effective_batch_size=4, seed=42)
 
     assert [windows.epochs_done(step) for step in (1, 3, 6)] == pytest.approx([0.4, 1.0, 2.0])
 
 
-def test_packing_keeps_every_token_once_within_the_budget() -> None:
+def test_packing_keeps_every_token_once_and_stays_within_the_budget() -> None:
     rows = samples(9, 30, 12, 7, 5, 16)
 
     batches = pack(rows, token_budget=32)
@@ -57,19 +57,19 @@ def test_packing_keeps_every_token_once_within_the_budget() -> None:
     assert len(batches) == 3  # 79 tokens do not fit into two
 
 
-def test_fullest_micro_batch_comes_first() -> None:
+def test_the_fullest_micro_batch_comes_first() -> None:
     batches = pack(samples(60, 50, 50), 100)
 
     assert [batch.tokens for batch in batches] == [100, 60]
 
 
-def test_sample_longer_than_the_budget_stands_alone() -> None:
+def test_a_sample_longer_than_the_budget_gets_its_own_micro_batch() -> None:
     batches = pack(samples(5, 100, 6), token_budget=16)
 
     assert [batch.tokens for batch in batches] == [100, 11]
 
 
-def test_positions_restart_and_each_target_follows_its_place_in_the_same_sample() -> None:
+def test_positions_restart_and_targets_stay_within_each_sample() -> None:
     rows = samples(6, 4, 1)
     (batch,) = pack(rows, token_budget=64)
 

@@ -36,7 +36,7 @@ def call(bounds: Bounds, function: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("endless", [forever, catch_everything])
-def test_endless_loop_ends_even_if_it_catches_the_first_exception(endless: Any) -> None:
+def test_an_endless_loop_is_ended_even_if_it_catches_the_first_exception(endless: Any) -> None:
     with pytest.raises(OutOfBounds, match=r"needs more than 0\.2 seconds of processor time"):
         call(Bounds(seconds=0.2), endless)
 
@@ -57,7 +57,7 @@ def test_sigterm_ends_an_endless_loop(tmp_path: Path) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_memory_beyond_the_bound_is_refused_and_the_limit_goes_with_the_block() -> None:
+def test_memory_beyond_the_bound_is_an_error_and_the_limit_ends_with_the_block() -> None:
     before = resource.getrlimit(resource.RLIMIT_AS)
     bounds = Bounds(memory_bytes=50_000_000)
 
@@ -68,7 +68,7 @@ def test_memory_beyond_the_bound_is_refused_and_the_limit_goes_with_the_block() 
     assert len("x" * 100_000_000) == 100_000_000
 
 
-def test_handlers_are_put_back_and_no_timer_is_left() -> None:
+def test_signal_handlers_are_restored_and_no_timer_is_left() -> None:
     numbers = (signal.SIGALRM, signal.SIGVTALRM, RUNAWAY_SIGNAL)
     before = [signal.getsignal(number) for number in numbers]
 
@@ -79,7 +79,7 @@ def test_handlers_are_put_back_and_no_timer_is_left() -> None:
         assert signal.getitimer(timer) == (0.0, 0.0)
 
 
-def test_time_of_one_call_does_not_count_for_the_next() -> None:
+def test_the_time_of_one_call_does_not_count_towards_the_next() -> None:
     def work() -> int:
         return sum(range(2_000_000))  # about 50 ms
 
@@ -88,11 +88,11 @@ def test_time_of_one_call_does_not_count_for_the_next() -> None:
         assert {bounds.call(work) for _ in range(15)} == {sum(range(2_000_000))}
 
 
-def test_poll_looks_now_and_then() -> None:
-    looked = threading.Event()
-    bounds = Bounds(looked.set)
+def test_polling_checks_for_a_stop_from_time_to_time() -> None:
+    checked = threading.Event()
+    bounds = Bounds(checked.set)
 
-    while not looked.is_set():  # ends with the first look
+    while not checked.is_set():  # ends with the first check
         bounds.poll()
 
 
@@ -111,7 +111,7 @@ with bounds.prepared():
 """
 
 
-def test_operation_that_nothing_can_interrupt_ends_the_process_by_the_agreed_signal() -> None:
-    ended = subprocess.run([sys.executable, "-c", UNINTERRUPTIBLE], timeout=60, check=False)
+def test_an_uninterruptible_operation_ends_the_process_with_the_runaway_signal() -> None:
+    done = subprocess.run([sys.executable, "-c", UNINTERRUPTIBLE], timeout=60, check=False)
 
-    assert ended.returncode == -RUNAWAY_SIGNAL
+    assert done.returncode == -RUNAWAY_SIGNAL

@@ -5,7 +5,7 @@ from worker.training.data.facts import measure_rows, normalize
 
 
 def chat(*turns: str) -> list[Message]:
-    """Return a conversation of user and assistant in turn."""
+    """Return a conversation in which user and assistant alternate."""
     return [
         Message(role="assistant" if place % 2 else "user", content=text)
         for place, text in enumerate(turns)
@@ -15,16 +15,18 @@ def chat(*turns: str) -> list[Message]:
 @pytest.mark.parametrize(
     ("copy", "is_exact"),
     [
-        ("The answer: １２.", False),  # digits of full width
+        ("The answer: １２.", False),  # full-width digits
         ("The answer: 12. ", False),
         ("\tThe  answer:\n12.", False),
         ("the ANSWER: 12.", False),
         ("\ufeffThe ans\u200bwer: 12.", False),
-        ("The\u3000answer:\u00a012.", False),  # ideographic and non-breaking blanks
+        ("The\u3000answer:\u00a012.", False),  # ideographic and non-breaking spaces
         ("The answer: 12.", True),
     ],
 )
-def test_a_copy_is_known_by_what_it_says(copy: str, is_exact: bool) -> None:
+def test_a_copy_is_recognised_despite_different_spacing_case_or_width(
+    copy: str, is_exact: bool
+) -> None:
     facts = measure_rows([chat("Sum?", "The answer: 12.")], [chat("Sum?", copy)])
 
     assert (facts.overlapping_rows, facts.overlapping_rows_normalized) == (int(is_exact), 1)
@@ -44,13 +46,13 @@ def test_a_copy_is_known_by_what_it_says(copy: str, is_exact: bool) -> None:
         chat("", "Sum?The answer: 12."),
     ],
 )
-def test_another_row_is_no_copy(other: list[Message]) -> None:
+def test_a_different_row_is_not_a_copy(other: list[Message]) -> None:
     facts = measure_rows([chat("Sum?", "The answer: 12.")], [other])
 
     assert (facts.overlapping_rows, facts.overlapping_rows_normalized) == (0, 0)
 
 
-def test_a_copy_is_known_in_another_form_of_row() -> None:
+def test_a_copy_in_another_row_format_is_recognised() -> None:
     alpaca = parse_row({"instruction": "Add.", "input": "1 and 2", "output": "3"}, 1)
     prompt = parse_row({"prompt": "Add.\n1 and 2", "completion": "3"}, 1)
 
@@ -68,13 +70,13 @@ def test_rows_and_answers_are_counted_after_normalisation() -> None:
     assert facts.train.top_answer_rows == 3
 
 
-def test_the_answer_of_a_chat_is_all_of_the_assistants_turns() -> None:
+def test_the_answer_of_a_chat_consists_of_all_assistant_turns() -> None:
     rows = [chat("a", "Yes.", "b", "No."), chat("c", "Yes.", "d", "No."), chat("e", "Yes.No.")]
 
     assert measure_rows(rows, rows).train.distinct_answers == 2
 
 
-def test_half_a_surrogate_pair_and_no_rows_at_all_are_counted() -> None:
+def test_a_lone_surrogate_and_an_empty_split_are_accepted() -> None:
     strange = [Message.model_construct(role="assistant", content="\ud800")]
 
     facts = measure_rows([strange], [])
@@ -82,7 +84,7 @@ def test_half_a_surrogate_pair_and_no_rows_at_all_are_counted() -> None:
     assert (facts.train.rows, facts.evaluation.rows) == (1, 0)
 
 
-def test_normalisation_is_stable() -> None:
+def test_normalisation_is_idempotent() -> None:
     text = " ﬁne\u200d Ⅳ  ＡＢＣ\u3000ß "
 
     assert normalize(text) == "fine iv abc ss"

@@ -63,7 +63,7 @@ def test_every_answer_of_a_chat_is_supervised(tmp_path: Path, tokenizer: Any) ->
     assert data.facts.overlapping_rows == 1
 
 
-def test_last_character_of_several_tokens_is_supervised_whole(
+def test_every_token_of_the_last_character_is_supervised(
     tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_end = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
@@ -82,15 +82,15 @@ def test_tokens_equal_those_of_the_stock_template(tmp_path: Path, tokenizer: Any
     data = prepared(tmp_path, tokenizer, rows, rows)
 
     for row, sample in zip(rows, data.train, strict=True):
-        asked = row["instruction"] + ("\n" + row["input"] if row["input"] else "")
+        prompt = row["instruction"] + ("\n" + row["input"] if row["input"] else "")
         stock = tokenizer.apply_chat_template(
-            [{"role": "user", "content": asked}, {"role": "assistant", "content": row["output"]}],
+            [{"role": "user", "content": prompt}, {"role": "assistant", "content": row["output"]}],
             return_dict=True,
         )
         assert sample.ids.tolist() == stock["input_ids"]
 
 
-def test_last_supervised_token_is_the_end_of_turn_even_when_padding_is_the_same_token(
+def test_the_last_supervised_token_is_the_end_of_turn_even_if_it_is_also_the_padding_token(
     tmp_path: Path, tokenizer: Any
 ) -> None:
     pad = tokenizer.pad_token
@@ -104,7 +104,7 @@ def test_last_supervised_token_is_the_end_of_turn_even_when_padding_is_the_same_
         assert sample.ids[sample.supervised][-1] == tokenizer.eos_token_id
 
 
-def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped_and_both_counted(
+def test_truncated_rows_and_rows_dropped_for_lack_of_an_answer_are_counted(
     tmp_path: Path, tokenizer: Any
 ) -> None:
     long_answer = {"instruction": "Count.", "output": "apple " * 200}
@@ -124,7 +124,7 @@ def test_long_rows_are_cut_and_rows_without_an_answer_left_are_dropped_and_both_
     assert all(sample.supervised_tokens > 0 for sample in data.train)
 
 
-def test_first_token_is_never_supervised(tmp_path: Path, tokenizer: Any) -> None:
+def test_the_first_token_is_never_supervised(tmp_path: Path, tokenizer: Any) -> None:
     template = Template(tokenizer)
     template.kind = "plain"
     run_dir = RunDir(tmp_path)
@@ -137,13 +137,13 @@ def test_first_token_is_never_supervised(tmp_path: Path, tokenizer: Any) -> None
     assert data.train[0].supervised_tokens == len(data.train[0]) - 1
 
 
-def test_order_of_rows_is_the_documented_function_of_seed_and_epoch() -> None:
+def test_the_order_of_rows_is_the_documented_function_of_seed_and_epoch() -> None:
     assert epoch_order(42, 0, 8) == [2, 5, 6, 3, 7, 4, 0, 1]
     assert epoch_order(42, 1, 8) != epoch_order(42, 0, 8)
     assert epoch_order(7, 0, 8) != epoch_order(42, 0, 8)
 
 
-def test_rows_are_held_out_by_seed_and_keep_the_order_of_the_file(
+def test_held_out_rows_depend_on_the_seed_and_keep_the_order_of_the_file(
     tmp_path: Path, tokenizer: Any
 ) -> None:
     rows = make_rows(30)
@@ -161,24 +161,24 @@ def test_rows_are_held_out_by_seed_and_keep_the_order_of_the_file(
     ]
 
 
-def test_stops_are_looked_for_while_rows_are_compared(tmp_path: Path, tokenizer: Any) -> None:
-    """Comparing a file of two gigabytes takes minutes."""
-    looks = 0
+def test_stop_requests_are_checked_while_rows_are_compared(tmp_path: Path, tokenizer: Any) -> None:
+    """Comparing the rows of a 2 GB file takes minutes."""
+    polls = 0
 
     class Counting(Bounds):
         def poll(self) -> None:
-            nonlocal looks
-            looks += 1
+            nonlocal polls
+            polls += 1
 
     run_dir = RunDir(tmp_path)
     write_rows(run_dir.train_data, make_rows(1000))
 
     prepare(run_dir, small_spec(), tokenizer, Template(tokenizer), bounds=Counting())
 
-    assert looks >= 2 * 1000  # once per row while reading, and once while comparing
+    assert polls >= 2 * 1000  # once per row while reading, and once while comparing
 
 
-def test_evaluation_rows_that_also_stand_in_training_are_counted(
+def test_evaluation_rows_that_are_also_training_rows_are_counted(
     tmp_path: Path, tokenizer: Any
 ) -> None:
     rows = make_rows(10)
@@ -191,18 +191,18 @@ def test_evaluation_rows_that_also_stand_in_training_are_counted(
 
 
 @pytest.mark.parametrize(
-    ("rows", "changes", "told"),
+    ("rows", "changes", "message"),
     [
         (make_rows(3), {"dataset": {"train": "ds_00000000", "eval_size": 3}}, "leaves none"),
         (make_rows(3), {"training": {"per_device_batch_size": 4}}, "fewer than one update takes"),
         (make_rows(9), {"training": {"max_length": 8}}, "had no answer left"),
     ],
 )
-def test_too_few_rows_are_refused_with_what_to_change(
-    tmp_path: Path, tokenizer: Any, rows: list[Any], changes: dict[str, Any], told: str
+def test_too_few_rows_are_rejected_with_advice(
+    tmp_path: Path, tokenizer: Any, rows: list[Any], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TrainingError) as caught:
         prepared(tmp_path, tokenizer, rows, **changes)
 
     assert caught.value.failure.reason is FailureReason.DATASET_TOO_SMALL
-    assert told in caught.value.failure.detail
+    assert message in caught.value.failure.detail

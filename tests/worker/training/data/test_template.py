@@ -59,7 +59,7 @@ def expected_answers(turns: list[Message]) -> list[str]:
     return [t.content + "<|im_end|>" for t in turns if t.role == "assistant" and t.content]
 
 
-def test_marked_template_renders_what_the_stock_template_renders_byte_for_byte(
+def test_the_marked_template_renders_the_same_text_as_the_stock_template(
     tokenizer: Any,
 ) -> None:
     template = Template(tokenizer)
@@ -69,7 +69,7 @@ def test_marked_template_renders_what_the_stock_template_renders_byte_for_byte(
         assert template.render(turns).text == stock
 
 
-def test_each_answer_with_its_end_of_turn_token_is_marked_and_an_empty_one_is_not(
+def test_each_answer_is_marked_with_its_end_of_turn_token_unless_it_is_empty(
     tokenizer: Any,
 ) -> None:
     template = Template(tokenizer)
@@ -90,7 +90,7 @@ def test_another_template_is_marked_turn_by_turn(tokenizer: Any) -> None:
         assert answers(rendered) == expected_answers(turns)
 
 
-def test_template_that_writes_the_date_gets_that_of_the_job(tokenizer: Any) -> None:
+def test_a_template_that_writes_the_date_gets_the_date_of_the_job(tokenizer: Any) -> None:
     dated = "{{ strftime_now('%d %b %Y') + '\n' }}" + QWEN2_TEMPLATE
     template = Template(OtherTokenizer(tokenizer, dated), datetime(2024, 7, 26, tzinfo=UTC))
 
@@ -102,7 +102,7 @@ def test_template_that_writes_the_date_gets_that_of_the_job(tokenizer: Any) -> N
     assert answers(rendered) == ["Hello<|im_end|>"]
 
 
-def test_template_without_end_of_turn_token_trains_the_answer_alone(tokenizer: Any) -> None:
+def test_a_template_without_an_end_of_turn_token_trains_only_the_answer(tokenizer: Any) -> None:
     bare = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
     template = Template(OtherTokenizer(tokenizer, bare))
 
@@ -113,12 +113,12 @@ def test_template_without_end_of_turn_token_trains_the_answer_alone(tokenizer: A
     assert answers(rendered) == ["Hello"]
 
 
-def test_special_tokens_without_a_role_in_the_tokenizer_end_turns_as_well(tmp_path: Path) -> None:
+def test_added_special_tokens_are_recognised_as_end_of_turn_tokens(tmp_path: Path) -> None:
     written = make_tokenizer(["one two"], vocabulary=300)
     roles = ["<|user|>", "<|assistant|>", "<|end|>"]
     written.add_tokens([AddedToken(token, special=True) for token in roles], special_tokens=False)
     written.eos_token = "<|endoftext|>"
-    written.chat_template = (  # as Phi-3's does it
+    written.chat_template = (  # like that of Phi-3
         "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
     )
@@ -130,7 +130,7 @@ def test_special_tokens_without_a_role_in_the_tokenizer_end_turns_as_well(tmp_pa
     assert answers(template.render(turns)) == ["Hello<|end|>"] * 2
 
 
-def test_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None:
+def test_a_template_that_rewrites_earlier_turns_is_rejected(tokenizer: Any) -> None:
     forgetful = (
         "{% for m in messages %}<|im_start|>{{ m['role'] + '\n' }}"
         "{{ m['content'] if loop.last or m['role'] == 'user' else '...' }}<|im_end|>{{ '\n' }}{% endfor %}"
@@ -145,7 +145,7 @@ def test_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any) -> None
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
 
 
-def test_conversation_that_the_template_rejects_is_named_by_its_roles(tokenizer: Any) -> None:
+def test_the_error_for_a_rejected_conversation_lists_its_roles(tokenizer: Any) -> None:
     strict = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
         "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -174,7 +174,9 @@ def test_conversation_that_the_template_rejects_is_named_by_its_roles(tokenizer:
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     ],
 )
-def test_template_that_fails_on_everything_is_not_usable(tokenizer: Any, broken: str) -> None:
+def test_a_template_that_fails_on_every_conversation_is_not_usable(
+    tokenizer: Any, broken: str
+) -> None:
     template = Template(OtherTokenizer(tokenizer, broken))
 
     with pytest.raises(RenderingFailed, match="the model's chat template"):
@@ -188,7 +190,7 @@ FIRST_ANSWERS = ["Hello", "\n\nleading", "a", "abc {{ y }}", "你好 🙂"]
 
 
 @pytest.mark.parametrize("first", FIRST_ANSWERS)
-def test_conversation_may_begin_with_an_assistant_turn(tokenizer: Any, first: str) -> None:
+def test_a_conversation_may_begin_with_an_assistant_turn(tokenizer: Any, first: str) -> None:
     other = QWEN2_TEMPLATE.replace("You are a helpful assistant.", "You are someone else.")
     turns = [
         Message(role="assistant", content=first),
@@ -203,20 +205,22 @@ def test_conversation_may_begin_with_an_assistant_turn(tokenizer: Any, first: st
     assert answers(plain.render(turns)) == [f"{first}<|im_end|>", "Hello<|im_end|>"]
 
 
-def test_first_answer_is_found_in_a_template_that_trims(tokenizer: Any) -> None:
-    trims = "{% for m in messages %}<|im_start|>{{ m['role'] + ': ' + m['content'] | trim }}<|im_end|>{% endfor %}"
-    template = Template(OtherTokenizer(tokenizer, trims))
+def test_the_first_answer_is_found_if_the_template_trims_it(tokenizer: Any) -> None:
+    trimming = "{% for m in messages %}<|im_start|>{{ m['role'] + ': ' + m['content'] | trim }}<|im_end|>{% endfor %}"
+    template = Template(OtherTokenizer(tokenizer, trimming))
 
     rendered = template.render([Message(role="assistant", content=" \n Hello ")])
 
     assert answers(rendered) == ["Hello<|im_end|>"]
 
 
-def test_answer_is_found_where_the_turns_before_it_alone_are_rejected(tokenizer: Any) -> None:
-    asks_for_a_user = (
+def test_an_answer_is_found_even_if_the_template_rejects_the_turns_before_it(
+    tokenizer: Any,
+) -> None:
+    requires_a_user = (
         "{% if not messages | selectattr('role', 'eq', 'user') | list %}{{ raise_exception('no user') }}{% endif %}"
     ) + QWEN2_TEMPLATE
-    template = Template(OtherTokenizer(tokenizer, asks_for_a_user))
+    template = Template(OtherTokenizer(tokenizer, requires_a_user))
     turns = [
         Message(role=role, content=f"{role}!")
         for role in ("system", "assistant", "user", "assistant")
@@ -225,7 +229,7 @@ def test_answer_is_found_where_the_turns_before_it_alone_are_rejected(tokenizer:
     assert answers(template.render(turns)) == ["assistant!<|im_end|>"] * 2
 
 
-def test_first_answer_that_the_template_leaves_out_is_not_trained_silently(tokenizer: Any) -> None:
+def test_a_first_answer_that_the_template_omits_is_an_error(tokenizer: Any) -> None:
     forgetful = "{% for m in messages %}{{ m['content'] if not loop.first else '...' }}{% endfor %}"
     template = Template(OtherTokenizer(tokenizer, forgetful))
     turns = [Message(role=role, content="Hello") for role in ("assistant", "user")]
@@ -234,7 +238,7 @@ def test_first_answer_that_the_template_leaves_out_is_not_trained_silently(token
         template.render(turns)
 
 
-def test_model_without_template_gets_plain_text_ended_by_the_end_of_text_token(
+def test_a_model_without_a_template_gets_plain_text_that_ends_with_its_eos_token(
     tokenizer: Any,
 ) -> None:
     template = Template(OtherTokenizer(tokenizer, None))

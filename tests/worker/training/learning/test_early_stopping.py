@@ -36,7 +36,7 @@ def points(*losses: float) -> list[EvalPoint]:
         ((3.0, 2.0, 2.05, 1.85), False),
     ],
 )
-def test_two_evaluations_without_a_fall_of_a_tenth_end_the_run(
+def test_a_run_ends_after_two_evaluations_without_an_improvement_of_a_tenth(
     losses: tuple[float, ...], stale: bool
 ) -> None:
     assert is_stale(points(*losses), EarlyStopping(patience=2, min_delta=0.1)) is stale
@@ -56,7 +56,7 @@ SPEC = {
 }
 
 
-def test_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
+def test_a_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), SPEC)
@@ -75,7 +75,7 @@ def test_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
     )
 
 
-class StopWhenTheBestIsScored(Stop):
+class StopDuringEvaluationOfTheBest(Stop):
     """Requests a stop during the evaluation of the restored best adapter."""
 
     def __init__(self, run_dir: RunDir) -> None:
@@ -88,7 +88,7 @@ class StopWhenTheBestIsScored(Stop):
             raise StopRequested("interrupted")
 
 
-def test_stop_while_the_best_adapter_is_scored_leaves_the_last_steps_checkpoint(
+def test_a_stop_while_the_best_adapter_is_evaluated_keeps_the_checkpoint_of_the_last_step(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     runs = {}
@@ -97,7 +97,7 @@ def test_stop_while_the_best_adapter_is_scored_leaves_the_last_steps_checkpoint(
         runs[name] = make_run_dir(tmp_path / name, tiny_model, make_rows(37), SPEC)
     run_here(runs["straight"])
 
-    outcome = run_here(runs["first"], StopWhenTheBestIsScored(runs["first"]))
+    outcome = run_here(runs["first"], StopDuringEvaluationOfTheBest(runs["first"]))
 
     assert outcome.status == "interrupted"
     newest = find_newest(runs["first"].checkpoints)
@@ -114,7 +114,7 @@ def test_stop_while_the_best_adapter_is_scored_leaves_the_last_steps_checkpoint(
     assert (runs["second"].adapter / adapter).read_bytes() == expected
 
 
-def test_best_adapter_outlives_a_resume(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_best_adapter_is_kept_across_a_resume(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "straight").mkdir()
     straight = make_run_dir(tmp_path / "straight", tiny_model, make_rows(37), SPEC)
     run_here(straight)

@@ -15,7 +15,7 @@ from worker.training.model.trainable import TrainableModel
 Load = Callable[..., TrainableModel]
 
 
-def test_eval_loss_does_not_depend_on_the_batch_size(load: Load) -> None:
+def test_the_eval_loss_does_not_depend_on_the_batch_size(load: Load) -> None:
     model = give_weight(load(lora={"rank": 8, "dropout": 0.5}))
     samples = ragged_samples(16)
 
@@ -24,7 +24,7 @@ def test_eval_loss_does_not_depend_on_the_batch_size(load: Load) -> None:
     assert found == pytest.approx([found[0]] * 3, rel=1e-6)
 
 
-def test_eval_loss_is_the_summed_nll_over_the_number_of_supervised_tokens(load: Load) -> None:
+def test_the_eval_loss_is_the_mean_nll_of_the_supervised_tokens(load: Load) -> None:
     model = give_weight(load())
     samples = ragged_samples(5)
     result = evaluate(model, samples, 64, step=0)
@@ -44,7 +44,7 @@ def test_eval_loss_is_the_summed_nll_over_the_number_of_supervised_tokens(load: 
     assert result.loss == pytest.approx(total / tokens, rel=1e-6)
 
 
-def test_row_that_is_not_finite_is_an_error_not_dropped(load: Load) -> None:
+def test_a_row_with_a_non_finite_loss_is_an_error_and_is_not_dropped(load: Load) -> None:
     model = load()
     with torch.no_grad():
         model.adapter_parameters[-1].fill_(math.nan)
@@ -57,7 +57,7 @@ def test_row_that_is_not_finite_is_an_error_not_dropped(load: Load) -> None:
     assert caught.value.failure.evidence["rows"] == 3
 
 
-def test_improvement_interval_holds_the_improvement_and_is_the_same_for_the_same_seed() -> None:
+def test_the_improvement_interval_contains_the_improvement_and_is_reproducible() -> None:
     random = np.random.default_rng(0)
     tokens = random.integers(5, 50, 200)
     base = Evaluation(tokens * random.normal(3.0, 0.3, 200), tokens, 0.0)

@@ -66,7 +66,7 @@ def test_chunked_loss_and_its_gradient_equal_plain_cross_entropy(
     torch.testing.assert_close(found_slope, slope, rtol=1e-5, atol=1e-6)
 
 
-def test_no_supervised_token_is_a_loss_of_zero_not_nan() -> None:
+def test_without_supervised_tokens_the_loss_is_zero_not_nan() -> None:
     nll, slope = chunked_nll(
         torch.randn(0, 32),
         torch.nn.Linear(32, 300),
@@ -90,7 +90,7 @@ def test_loss_and_gradients_do_not_depend_on_the_micro_batches(load: Load, count
         total = 0.0
         for batch in batches:
             part = sum_nll(model, batch) / supervised_tokens(samples)
-            part.backward()  # type: ignore[no-untyped-call]  # torch types it so
+            part.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total += part.item()
         return total, [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
 
@@ -98,16 +98,16 @@ def test_loss_and_gradients_do_not_depend_on_the_micro_batches(load: Load, count
     by_four, gradients_4 = update(
         [b for i in range(0, count, 4) for b in pack(samples[i : i + 4], 4096)]
     )
-    at_once, gradients_1 = update(pack(samples, 4096))
+    in_one_batch, gradients_1 = update(pack(samples, 4096))
     packed, gradients_p = update(pack(samples, 100))
 
-    assert [by_four, at_once, packed] == pytest.approx([one_by_one] * 3, rel=1e-5)
+    assert [by_four, in_one_batch, packed] == pytest.approx([one_by_one] * 3, rel=1e-5)
     for others in (gradients_4, gradients_1, gradients_p):
         for found, expected in zip(others, gradients, strict=True):
             assert (found - expected).norm() <= 1e-5 * expected.norm()
 
 
-def test_gradients_in_bfloat16_do_not_round_with_the_number_of_tokens(
+def test_dividing_by_the_number_of_tokens_does_not_round_gradients_in_bfloat16(
     tiny_model: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
     spec = small_spec(
@@ -124,7 +124,7 @@ def test_gradients_in_bfloat16_do_not_round_with_the_number_of_tokens(
     data = prepare(run_dir, spec, tokenizer, Template(tokenizer))
     window = Windows(data.train, spec.effective_batch_size, spec.training.seed).window(1)
     for batch in pack(window, 256):
-        sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+        sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # untyped in torch
     gradients = [p.grad for p in model.adapter_parameters if p.grad is not None]
     of_the_sum = torch.nn.utils.get_total_norm(gradients).item()
 
@@ -132,13 +132,13 @@ def test_gradients_in_bfloat16_do_not_round_with_the_number_of_tokens(
     assert step.values["grad_norm"] * tokens == pytest.approx(of_the_sum, rel=1e-5)
 
 
-def test_scaled_loss_scales_its_gradient_in_bfloat16_as_well() -> None:
+def test_scaling_the_loss_scales_its_gradient_in_bfloat16() -> None:
     head = torch.nn.Linear(32, 300, bias=False, dtype=torch.bfloat16).requires_grad_(
         requires_grad=False
     )
     hidden = torch.randn(50, 32, dtype=torch.bfloat16, requires_grad=True)
     targets = torch.randint(0, 300, (50,))
-    total = loss._ChunkedNll.apply(hidden, head, targets)  # type: ignore[no-untyped-call]  # torch's
+    total = loss._ChunkedNll.apply(hidden, head, targets)  # type: ignore[no-untyped-call]  # untyped in torch
     (plain,) = torch.autograd.grad(total, hidden, retain_graph=True)
 
     (scaled,) = torch.autograd.grad(total / 769, hidden)
@@ -147,7 +147,7 @@ def test_scaled_loss_scales_its_gradient_in_bfloat16_as_well() -> None:
     assert ratio.item() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_prompt_tokens_do_not_count(load: Load) -> None:
+def test_prompt_tokens_do_not_count_towards_the_loss(load: Load) -> None:
     model = load()
     (sample,) = ragged_samples(1)
     (batch,) = pack([sample], 64)
@@ -159,7 +159,7 @@ def test_prompt_tokens_do_not_count(load: Load) -> None:
     assert sum_nll(model, batch).item() == pytest.approx(sum(scored[p] for p in supervised))
 
 
-def test_head_that_caps_its_logits_is_scored_by_the_models_own_forward(
+def test_a_head_that_caps_its_logits_uses_the_forward_pass_of_the_model(
     load: Load, tmp_path: Path
 ) -> None:
     make_other(
@@ -175,7 +175,7 @@ def test_head_that_caps_its_logits_is_scored_by_the_models_own_forward(
     (batch,) = pack(samples, 4096)
 
     found = sum_nll(model, batch)
-    found.backward()  # type: ignore[no-untyped-call]  # torch types it so
+    found.backward()  # type: ignore[no-untyped-call]  # untyped in torch
 
     assert not model.plain_head
     assert model.packs

@@ -17,11 +17,13 @@ TOTAL = 50
 
 @pytest.mark.parametrize("warmup", [0, 7, 0.1])
 @pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
-def test_learning_rate_of_every_step_equals_transformers(kind: Any, warmup: float) -> None:
+def test_the_learning_rate_of_every_step_equals_that_of_transformers(
+    kind: Any, warmup: float
+) -> None:
     training = TrainingSpec(lr_scheduler=kind, warmup_steps=warmup, learning_rate=3e-4)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=3e-4)
-    theirs = "constant_with_warmup" if kind == "constant" else kind
-    schedule = get_scheduler(theirs, optimizer, warmup_steps(training, TOTAL), TOTAL)
+    their_kind = "constant_with_warmup" if kind == "constant" else kind
+    schedule = get_scheduler(their_kind, optimizer, warmup_steps(training, TOTAL), TOTAL)
 
     for step in range(1, TOTAL + 1):
         assert learning_rate(training, step, TOTAL) == pytest.approx(
@@ -31,26 +33,26 @@ def test_learning_rate_of_every_step_equals_transformers(kind: Any, warmup: floa
         schedule.step()
 
 
-def test_share_of_warmup_is_rounded_up() -> None:
+def test_a_warmup_given_as_a_fraction_is_rounded_up() -> None:
     assert warmup_steps(TrainingSpec(warmup_steps=0.03), 101) == 4
     assert warmup_steps(TrainingSpec(warmup_steps=5), 101) == 5
 
 
-def test_last_step_of_the_cosine_still_moves() -> None:
+def test_the_last_step_of_a_cosine_schedule_has_a_nonzero_learning_rate() -> None:
     assert 0 < learning_rate(TrainingSpec(), 6250, 6250) < 1e-9
 
 
-def test_optimizer_keeps_float32_moments() -> None:
+def test_the_optimizer_keeps_its_moments_in_float32() -> None:
     parameter = torch.nn.Parameter(torch.ones(4))
     optimizer = build_optimizer([parameter], TrainingSpec())
-    parameter.sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
+    parameter.sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
 
     optimizer.step()
 
     assert optimizer.state[parameter]["exp_avg"].dtype is torch.float32
 
 
-def test_reserved_memory_changes_no_bit_of_an_update() -> None:
+def test_preallocated_memory_does_not_change_an_update_by_a_single_bit() -> None:
     torch.manual_seed(0)
     ours, plain = (torch.nn.Parameter(torch.ones(8)) for _ in range(2))
     training = TrainingSpec(weight_decay=0.1)
@@ -62,7 +64,7 @@ def test_reserved_memory_changes_no_bit_of_an_update() -> None:
         optimizer.zero_grad(set_to_none=False)
         reference.zero_grad()
         for parameter in (ours, plain):
-            (parameter * noise).sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
+            (parameter * noise).sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
         optimizer.step()
         reference.step()
 
@@ -73,19 +75,19 @@ def test_reserved_memory_changes_no_bit_of_an_update() -> None:
     assert state["step"].dtype is expected["step"].dtype
 
 
-def test_memory_of_gradients_is_the_same_from_update_to_update() -> None:
+def test_gradients_keep_their_memory_across_updates() -> None:
     parameter = torch.nn.Parameter(torch.ones(4))
     optimizer = build_optimizer([parameter], TrainingSpec())
     assert parameter.grad is not None
     place = parameter.grad.data_ptr()
 
     optimizer.zero_grad(set_to_none=False)
-    parameter.sum().backward()  # type: ignore[no-untyped-call]  # torch types it so
+    parameter.sum().backward()  # type: ignore[no-untyped-call]  # untyped in torch
 
     assert parameter.grad.data_ptr() == place
 
 
-def test_moments_are_restored_into_the_memory_that_they_have() -> None:
+def test_moments_are_restored_into_their_existing_memory() -> None:
     parameters = [torch.nn.Parameter(torch.ones(4)) for _ in range(2)]
     optimizer = build_optimizer(parameters, TrainingSpec())
     state = optimizer.state[parameters[1]]

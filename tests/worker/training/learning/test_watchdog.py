@@ -16,7 +16,7 @@ from worker.training.rundir.checkpoint import Checkpoints, find_newest, load
 
 
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (1.0, math.inf), (math.inf, 1.0)])
-def test_loss_or_gradient_that_is_not_finite_ends_the_run_at_once(loss: float, norm: float) -> None:
+def test_a_non_finite_loss_or_gradient_ends_the_run_immediately(loss: float, norm: float) -> None:
     with pytest.raises(TrainingError) as caught:
         Watchdog([torch.zeros(1)]).check_gradient(7, loss, norm)
 
@@ -25,7 +25,7 @@ def test_loss_or_gradient_that_is_not_finite_ends_the_run_at_once(loss: float, n
     assert caught.value.failure.evidence == {"loss": str(loss), "grad_norm": str(norm)}
 
 
-def test_only_many_zeros_in_a_row_end_the_run() -> None:
+def test_only_many_consecutive_zero_losses_end_the_run() -> None:
     watchdog = Watchdog([torch.zeros(1)])
     for step in range(1, ZERO_STEPS):
         watchdog.check_gradient(step, 0.0, 0.0)
@@ -39,7 +39,7 @@ def test_only_many_zeros_in_a_row_end_the_run() -> None:
     assert caught.value.failure.reason is FailureReason.LOSS_ZERO
 
 
-def test_adapter_that_gets_no_gradient_is_found_out_though_weight_decay_moves_it() -> None:
+def test_an_adapter_without_gradients_is_detected_although_weight_decay_changes_it() -> None:
     adapter = [torch.ones(10)]
     watchdog = Watchdog(adapter)
 
@@ -55,18 +55,18 @@ def test_adapter_that_gets_no_gradient_is_found_out_though_weight_decay_moves_it
     assert "gradient" in caught.value.failure.detail
 
 
-def test_one_changed_weight_is_enough_not_to_be_frozen() -> None:
+def test_an_adapter_with_one_changed_weight_is_not_frozen() -> None:
     adapter = [torch.zeros(10), torch.zeros(10)]
-    told: list[Failure] = []
+    failures: list[Failure] = []
     watchdog = Watchdog(adapter)
-    watchdog.watch(told.append, limit_seconds=30.0).set()
+    watchdog.watch(failures.append, limit_seconds=30.0).set()
     adapter[1][3] = 1e-30
 
     for step in range(1, FROZEN_STEPS + 2):
         watchdog.check_adapter(step)
 
 
-MOVES_NOTHING = {
+CHANGES_NOTHING = {
     "training": {
         "per_device_batch_size": 2,
         "gradient_accumulation_steps": 1,
@@ -77,10 +77,10 @@ MOVES_NOTHING = {
 }
 
 
-def test_rate_too_small_to_change_a_float32_weight_is_found_out(
+def test_a_learning_rate_too_small_to_change_a_float32_weight_is_detected(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), MOVES_NOTHING)
+    run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), CHANGES_NOTHING)
 
     outcome = run_here(run_dir)
 
@@ -89,20 +89,20 @@ def test_rate_too_small_to_change_a_float32_weight_is_found_out(
     assert outcome.failure.step == FROZEN_STEPS
 
 
-def test_adapter_that_stays_as_the_attempt_before_left_it_is_found_out(
+def test_an_adapter_that_does_not_change_after_a_resume_is_detected(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-    first = make_run_dir(tmp_path / "first", tiny_model, make_rows(37), MOVES_NOTHING)
-    second = make_run_dir(tmp_path / "second", tiny_model, make_rows(37), MOVES_NOTHING)
+    first = make_run_dir(tmp_path / "first", tiny_model, make_rows(37), CHANGES_NOTHING)
+    second = make_run_dir(tmp_path / "second", tiny_model, make_rows(37), CHANGES_NOTHING)
     assert run_here(first, StopAt(9)).status == "interrupted"
     newest = find_newest(first.checkpoints)
     assert newest is not None
     snapshot = load(newest)
     for name, tensor in snapshot.tensors.items():
         if name.startswith("adapter."):
-            tensor.add_(0.01)  # it had learned something
+            tensor.add_(0.01)  # as if the adapter had learned something
     Checkpoints(second.resume, keep=1).save(snapshot)
 
     outcome = run_here(second)
@@ -112,7 +112,7 @@ def test_adapter_that_stays_as_the_attempt_before_left_it_is_found_out(
     assert outcome.failure.step == snapshot.state.step + FROZEN_STEPS
 
 
-def test_run_that_blows_up_stops_with_the_last_good_checkpoint_kept(
+def test_a_run_that_diverges_stops_and_keeps_its_last_good_checkpoint(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     spec = {
@@ -142,27 +142,27 @@ def test_run_that_blows_up_stops_with_the_last_good_checkpoint_kept(
     assert all(t.isfinite().all() for name, t in tensors.items() if name.startswith("adapter."))
 
 
-def test_hang_is_told_with_the_place_where_the_program_stands() -> None:
-    told: list[Failure] = []
+def test_a_hang_is_reported_with_the_current_position_in_the_program() -> None:
+    failures: list[Failure] = []
     seen = threading.Event()
 
     def on_hang(failure: Failure) -> None:
-        told.append(failure)
+        failures.append(failure)
         seen.set()
 
     Watchdog([torch.zeros(1)]).watch(on_hang, limit_seconds=0.05)
 
     assert seen.wait(10)
-    assert told[0].reason is FailureReason.NO_PROGRESS
-    assert "seen.wait(10)" in told[0].detail
+    assert failures[0].reason is FailureReason.NO_PROGRESS
+    assert "seen.wait(10)" in failures[0].detail
 
 
-def test_signs_of_life_keep_the_watchdog_quiet() -> None:
-    told: list[Failure] = []
+def test_the_watchdog_reports_no_hang_while_the_run_makes_progress() -> None:
+    failures: list[Failure] = []
     watchdog = Watchdog([torch.zeros(1)])
 
-    ended = watchdog.watch(told.append, limit_seconds=30.0)
+    ended = watchdog.watch(failures.append, limit_seconds=30.0)
     watchdog.beat()
     ended.set()
 
-    assert told == []
+    assert failures == []

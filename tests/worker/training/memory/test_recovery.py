@@ -17,7 +17,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-TOLD: list[RuntimeError] = [
+OUT_OF_MEMORY_ERRORS: list[RuntimeError] = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
@@ -26,25 +26,25 @@ TOLD: list[RuntimeError] = [
 
 
 class RunsOutOfMemory(Stop):
-    """Simulates a GPU that runs out of memory during an update, at chosen checks (from 1), with another error each time."""
+    """Simulates a GPU that runs out of memory: each of the given calls of `check`, counted from 1, raises the next error."""
 
-    def __init__(self, *looks: int) -> None:
+    def __init__(self, *failing_calls: int) -> None:
         super().__init__(Path("/nonexistent"))
-        self._looks = looks
-        self._look = 0
-        self._told = itertools.cycle(TOLD)
+        self._failing_calls = failing_calls
+        self._call = 0
+        self._errors = itertools.cycle(OUT_OF_MEMORY_ERRORS)
 
     def check(self) -> None:
-        self._look += 1
-        if self._look in self._looks:
-            raise next(self._told)
+        self._call += 1
+        if self._call in self._failing_calls:
+            raise next(self._errors)
 
 
 def warnings_of(messages: list[Any]) -> list[str]:
     return [r.message for r in messages if isinstance(r, LogRecord) and r.level == "warning"]
 
 
-def test_update_is_begun_again_whole_with_half_the_budget_and_the_same_batch(
+def test_an_update_is_repeated_with_half_the_budget_and_the_same_batch(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     for name in ("enough", "short"):
@@ -56,9 +56,9 @@ def test_update_is_begun_again_whole_with_half_the_budget_and_the_same_batch(
     outcome = run_here(short, RunsOutOfMemory(6, 7, 9))
 
     assert outcome.status == "succeeded", outcome.failure
-    told = warnings_of(records(short))
-    assert "from here on 2048" in told[0]
-    assert "from here on 1024" in told[1]
+    warnings = warnings_of(records(short))
+    assert "from here on 2048" in warnings[0]
+    assert "from here on 1024" in warnings[1]
     assert summary_of(short).choices["token_budget"]["value"] == 512
     expected = losses(enough)
     assert losses(short) == pytest.approx(expected, rel=1e-5)
@@ -66,9 +66,7 @@ def test_update_is_begun_again_whole_with_half_the_budget_and_the_same_batch(
     assert summary_of(short).supervised_tokens == tokens
 
 
-def test_dropout_is_the_same_when_an_update_is_begun_again(
-    tiny_model: Path, tmp_path: Path
-) -> None:
+def test_dropout_is_the_same_if_an_update_is_repeated(tiny_model: Path, tmp_path: Path) -> None:
     for name in ("enough", "short"):
         (tmp_path / name).mkdir()
     # One sample per micro-batch: smaller budgets pack the same way, so dropout sees the same shapes.
@@ -85,8 +83,8 @@ def test_dropout_is_the_same_when_an_update_is_begun_again(
     assert summary_of(short).choices["activation_checkpointing"]["value"] is True
 
 
-@pytest.mark.parametrize("error", TOLD, ids=lambda error: type(error).__name__)
-def test_every_form_of_it_is_a_failure_for_want_of_gpu_memory(error: RuntimeError) -> None:
+@pytest.mark.parametrize("error", OUT_OF_MEMORY_ERRORS, ids=lambda error: type(error).__name__)
+def test_every_out_of_memory_error_of_torch_is_reported_as_such(error: RuntimeError) -> None:
     assert failure_of(error).reason is FailureReason.OOM_GPU
 
 
@@ -99,11 +97,15 @@ def test_every_form_of_it_is_a_failure_for_want_of_gpu_memory(error: RuntimeErro
     ],
     ids=str,
 )
-def test_other_errors_are_none(error: Exception, reason: FailureReason) -> None:
+def test_other_errors_are_not_reported_as_out_of_gpu_memory(
+    error: Exception, reason: FailureReason
+) -> None:
     assert failure_of(error).reason is reason
 
 
-def test_memory_that_is_never_enough_fails_as_what_it_is(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_that_never_has_enough_memory_fails_with_out_of_memory(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=SPEC)
 
     outcome = run_here(run_dir, RunsOutOfMemory(*range(6, 40)))

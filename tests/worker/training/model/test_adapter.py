@@ -1,4 +1,4 @@
-"""The adapter: it learns in small steps, stops at the right point, and can be merged."""
+"""The adapter learns from small updates, ends its answer at the right token, and can be merged."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,48 +26,50 @@ def fit(model: TrainableModel, samples: list[Sample], steps: int, rate: float) -
         model.peft_model.train()
         (batch,) = pack(samples, 4096)
         loss = sum_nll(model, batch) / supervised_tokens(samples)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch types it so
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         optimizer.step()
     return loss.item()
 
 
-def test_late_updates_of_a_cosine_still_reach_nearly_every_weight(load: Load) -> None:
+def test_late_updates_of_a_cosine_schedule_still_change_nearly_every_weight(load: Load) -> None:
     model = load()
-    before = {n: p.detach().clone() for n, p in first_halves(model)}
+    before = {n: p.detach().clone() for n, p in lora_a_weights(model)}
 
     fit(model, ragged_samples(8), steps=50, rate=2e-5)
 
-    changed = sum(int((p != before[n]).sum()) for n, p in first_halves(model))
-    assert changed > 0.99 * sum(p.numel() for _, p in first_halves(model))
+    changed = sum(int((p != before[n]).sum()) for n, p in lora_a_weights(model))
+    assert changed > 0.99 * sum(p.numel() for _, p in lora_a_weights(model))
 
 
-def first_halves(model: TrainableModel) -> list[tuple[str, Any]]:
+def lora_a_weights(model: TrainableModel) -> list[tuple[str, Any]]:
     return [(n, p) for n, p in model.peft_model.named_parameters() if ".lora_A." in n]
 
 
-def test_model_that_learned_one_answer_stops_after_it(load: Load, tokenizer: Any) -> None:
+def test_a_model_that_has_learned_one_answer_stops_after_it(load: Load, tokenizer: Any) -> None:
     model = load(lora={"rank": 16, "alpha": 32})
-    model.head.weight.mul_(30)  # random embeddings are too small to be sure of a token
+    model.head.weight.mul_(30)  # random embeddings are too small for a confident prediction
     prompt = "<|im_start|>user\napples<|im_end|>\n<|im_start|>assistant\n"
-    asked = tokenizer(prompt).input_ids
+    prompt_ids = tokenizer(prompt).input_ids
     answer = tokenizer("two apples<|im_end|>").input_ids
-    ids = np.array([*asked, *answer], dtype=np.int32)
-    sample = Sample(ids, np.arange(len(ids)) >= len(asked))
+    ids = np.array([*prompt_ids, *answer], dtype=np.int32)
+    sample = Sample(ids, np.arange(len(ids)) >= len(prompt_ids))
 
     loss = fit(model, [sample], steps=150, rate=2e-3)
 
     model.peft_model.eval()
-    model.peft_model.get_base_model().set_attn_implementation("sdpa")  # generation has a cache
+    model.peft_model.get_base_model().set_attn_implementation("sdpa")  # generation uses a cache
     with torch.no_grad():
-        written = model.peft_model.generate(
-            input_ids=torch.tensor([asked]), max_new_tokens=20, do_sample=False
+        generated = model.peft_model.generate(
+            input_ids=torch.tensor([prompt_ids]), max_new_tokens=20, do_sample=False
         )
     assert loss < 0.1
-    assert written[0, len(asked) :].tolist() == answer
+    assert generated[0, len(prompt_ids) :].tolist() == answer
 
 
 @pytest.mark.filterwarnings("ignore:Merge lora module to 4-bit linear")
-def test_merged_model_computes_what_base_and_adapter_do_and_keeps_its_tied_head(load: Load) -> None:
+def test_a_merged_model_gives_the_same_logits_as_base_and_adapter_and_keeps_its_tied_head(
+    load: Load,
+) -> None:
     model = give_weight(load(engine={"dequantize_base": True}))
     model.peft_model.eval()
     ids = torch.arange(20)[None]

@@ -1,4 +1,4 @@
-"""Which layers get a LoRA, in architectures with experts and in those with vision."""
+"""Which layers get a LoRA in architectures with experts or with a vision tower."""
 
 import shutil
 from collections.abc import Callable
@@ -38,8 +38,8 @@ def make_experts(kind: Any, directory: Path, **changes: Any) -> Path:
     return make_other(kind, directory, **(experts | sizes | changes))
 
 
-def make_seeing(directory: Path) -> Path:
-    """Write a tiny Gemma 3 with a vision tower, whose layers have the names of the decoder's."""
+def make_vision_model(directory: Path) -> Path:
+    """Write a tiny Gemma 3 with a vision tower, whose layers have the same names as the decoder's."""
     sizes = {
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -65,7 +65,7 @@ def trained(model: TrainableModel) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [MixtralForCausalLM, Qwen3MoeForCausalLM])
-def test_experts_are_trained_and_their_routers_are_not(
+def test_experts_are_trained_but_their_routers_are_not(
     load: Load, tmp_path: Path, kind: Any
 ) -> None:
     model = load(directory=make_experts(kind, tmp_path))
@@ -74,7 +74,7 @@ def test_experts_are_trained_and_their_routers_are_not(
     assert not [name for name in trained(model) if "gate." in name]
 
 
-def test_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Path) -> None:
+def test_a_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Path) -> None:
     make_experts(Qwen2MoeForCausalLM, tmp_path, shared_expert_intermediate_size=64)
 
     model = load(directory=tmp_path)
@@ -83,8 +83,8 @@ def test_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Path
     assert not [name for name in trained(model) if "shared_expert_gate" in name]
 
 
-@pytest.mark.filterwarnings("ignore")  # peft finds what it misses a little later
-def test_adapter_of_experts_loads_in_plain_peft_and_computes_the_same(
+@pytest.mark.filterwarnings("ignore")  # peft warns about rank patterns that it matches later
+def test_an_adapter_for_experts_gives_the_same_logits_in_plain_peft(
     load: Load, tmp_path: Path
 ) -> None:
     make_experts(MixtralForCausalLM, tmp_path, initializer_range=0.2)
@@ -108,7 +108,9 @@ def test_adapter_of_experts_loads_in_plain_peft_and_computes_the_same(
     assert (without - expected).abs().max() > 0.1
 
 
-def test_summary_says_that_experts_are_not_held_in_4_bits(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_summary_states_that_experts_are_not_held_in_4_bits(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     make_experts(Qwen3MoeForCausalLM, tmp_path / "model")
     for path in tiny_model.iterdir():
         if not (tmp_path / "model" / path.name).exists():
@@ -123,7 +125,7 @@ def test_summary_says_that_experts_are_not_held_in_4_bits(tiny_model: Path, tmp_
     assert "not held in 4 bits" in experts["reason"]
 
 
-def test_memory_of_trained_experts_is_counted(load: Load, tmp_path: Path) -> None:
+def test_the_memory_estimate_includes_trained_experts(load: Load, tmp_path: Path) -> None:
     make_experts(MixtralForCausalLM, tmp_path)
     with_experts = load(directory=tmp_path)
     without = load(directory=tmp_path, lora={"rank": 8, "target_modules": ATTENTION})
@@ -133,7 +135,9 @@ def test_memory_of_trained_experts_is_counted(load: Load, tmp_path: Path) -> Non
     assert more == 2 * 4 * 3 * 64 * 128 * 4
 
 
-def test_dropout_is_refused_with_experts_but_not_without(load: Load, tmp_path: Path) -> None:
+def test_dropout_is_rejected_if_experts_are_trained_and_accepted_otherwise(
+    load: Load, tmp_path: Path
+) -> None:
     make_experts(Qwen3MoeForCausalLM, tmp_path)
 
     with pytest.raises(TrainingError) as caught:
@@ -144,7 +148,7 @@ def test_dropout_is_refused_with_experts_but_not_without(load: Load, tmp_path: P
     assert "set lora.dropout to 0" in caught.value.failure.detail
 
 
-def test_rank_larger_than_an_expert_is_refused(load: Load, tmp_path: Path) -> None:
+def test_a_rank_larger_than_an_expert_is_rejected(load: Load, tmp_path: Path) -> None:
     make_experts(Qwen3MoeForCausalLM, tmp_path, moe_intermediate_size=16)
 
     with pytest.raises(TrainingError) as caught:
@@ -156,7 +160,7 @@ def test_rank_larger_than_an_expert_is_refused(load: Load, tmp_path: Path) -> No
     )
 
 
-def test_architecture_that_peft_cannot_target_is_refused_with_its_own_words(
+def test_an_architecture_that_peft_cannot_target_is_rejected_with_the_message_of_peft(
     load: Load, tmp_path: Path
 ) -> None:
     mamba = {"mamba_d_ssm": 64, "mamba_n_heads": 2, "mamba_d_head": 32, "mamba_n_groups": 1}
@@ -170,17 +174,17 @@ def test_architecture_that_peft_cannot_target_is_refused_with_its_own_words(
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj"]])
-def test_vision_tower_gets_no_lora(load: Load, tmp_path: Path, targets: Any) -> None:
-    model = load(directory=make_seeing(tmp_path), lora={"rank": 8, "target_modules": targets})
+def test_a_vision_tower_gets_no_lora(load: Load, tmp_path: Path, targets: Any) -> None:
+    model = load(directory=make_vision_model(tmp_path), lora={"rank": 8, "target_modules": targets})
     model.peft_model.train()
 
-    sum_nll(model, pack(ragged_samples(4), 4096)[0]).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    sum_nll(model, pack(ragged_samples(4), 4096)[0]).backward()  # type: ignore[no-untyped-call]  # untyped in torch
 
     assert not [name for name in trained(model) if "vision" in name]
     assert all(parameter.grad is not None for parameter in model.adapter_parameters)
 
 
-def test_memory_is_estimated_by_the_sizes_of_the_text_decoder(load: Load, tmp_path: Path) -> None:
-    model = load(directory=make_seeing(tmp_path))
+def test_memory_is_estimated_from_the_sizes_of_the_text_decoder(load: Load, tmp_path: Path) -> None:
+    model = load(directory=make_vision_model(tmp_path))
 
     assert memory_bytes(model, 1024) > memory_bytes(model, 0)

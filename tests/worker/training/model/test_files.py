@@ -27,16 +27,16 @@ def remove_weights(model: Path) -> None:
     (model / "model.safetensors").unlink()
 
 
-def leave_pickles(model: Path) -> None:
+def leave_only_pickles(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
 
 
-def lose_a_shard(model: Path) -> None:
+def remove_a_shard(model: Path) -> None:
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-SPOILERS: list[tuple[Callable[[Path], Any], str]] = [
+CASES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda m: change_json(m / "config.json", auto_map={"AutoModel": "x.Y"}), "auto_map"),
     (lambda m: change_json(m / "tokenizer_config.json", auto_map={}), "tokenizer_config.json"),
     (lambda m: change_json(m / "config.json", trust_remote_code=True), "trust_remote_code"),
@@ -51,38 +51,38 @@ SPOILERS: list[tuple[Callable[[Path], Any], str]] = [
     (lambda m: (m / "config.json").write_text("[]"), "does not hold a JSON object"),
     (lambda m: (m / "adapter_config.json").write_text("{}"), "adapter_config.json"),
     (remove_weights, "no *.safetensors"),
-    (leave_pickles, "pytorch_model.bin"),
-    (lose_a_shard, "model-00001-of-00002.safetensors"),
+    (leave_only_pickles, "pytorch_model.bin"),
+    (remove_a_shard, "model-00001-of-00002.safetensors"),
     (lambda m: (m / "model.safetensors").write_bytes(b""), "broken or cut short"),
 ]
 
 
-@pytest.mark.parametrize(("spoil", "told"), SPOILERS, ids=[told for _, told in SPOILERS])
-def test_model_that_must_not_be_loaded_is_refused_with_the_reason(
-    copy: Path, spoil: Callable[[Path], Any], told: str
+@pytest.mark.parametrize(("damage", "message"), CASES, ids=[message for _, message in CASES])
+def test_a_model_that_must_not_be_loaded_is_rejected_with_the_reason(
+    copy: Path, damage: Callable[[Path], Any], message: str
 ) -> None:
-    spoil(copy)
+    damage(copy)
 
     with pytest.raises(TrainingError) as caught:
         check_model_files(copy)
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
-    assert told in caught.value.failure.detail
+    assert message in caught.value.failure.detail
 
 
-def test_directory_without_config_is_not_found(tmp_path: Path) -> None:
+def test_a_directory_without_a_config_is_reported_as_model_not_found(tmp_path: Path) -> None:
     with pytest.raises(TrainingError) as caught:
         check_model_files(tmp_path)
 
     assert caught.value.failure.reason is FailureReason.MODEL_NOT_FOUND
 
 
-def test_whole_model_is_accepted_and_its_parameters_counted(tiny_model: Path) -> None:
+def test_a_complete_model_is_accepted_and_its_parameters_are_counted(tiny_model: Path) -> None:
     check_model_files(tiny_model)
     assert count_parameters(tiny_model) == 346_752
 
 
-def test_copy_saved_in_shards_by_another_version_is_the_same_base(
+def test_a_copy_saved_in_shards_by_another_version_is_the_same_base(
     tiny_model: Path, copy: Path
 ) -> None:
     weights = load_file(copy / "model.safetensors")
@@ -93,7 +93,7 @@ def test_copy_saved_in_shards_by_another_version_is_the_same_base(
         save_file({key: weights[key] for key in keys}, copy / shard)
     index = {"weight_map": {key: shard for shard, keys in shards.items() for key in keys}}
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
-    save_file({"other": torch.ones(2)}, copy / "consolidated.safetensors")  # nobody loads it
+    save_file({"other": torch.ones(2)}, copy / "consolidated.safetensors")  # never loaded
     change_json(copy / "config.json", transformers_version="0", dtype="bfloat16")
 
     assert digest_base(copy) == digest_base(tiny_model)
@@ -119,7 +119,7 @@ def scale_a_matrix(model: Path) -> None:
         lambda model: change_json(model / "config.json", rms_norm_eps=1e-3),
     ],
 )
-def test_other_weights_or_another_function_are_another_base(
+def test_changed_weights_or_a_changed_config_make_another_base(
     tiny_model: Path, copy: Path, change: Callable[[Path], Any]
 ) -> None:
     change(copy)

@@ -1,4 +1,4 @@
-"""Positions that depend on the length of a row: a sample's score does not depend on the other samples."""
+"""Position encodings that depend on the length of a row: the loss of a sample does not depend on other samples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ Load = Callable[..., TrainableModel]
 
 
 @pytest.mark.parametrize(("max_length", "packs"), [(24, True), (64, False)])
-def test_longrope_is_packed_only_where_no_sample_switches_its_frequencies(
+def test_longrope_samples_are_packed_only_if_none_is_long_enough_to_switch_frequencies(
     load: Load, tmp_path: Path, max_length: int, packs: bool
 ) -> None:
     make_other(
@@ -45,7 +45,7 @@ def test_longrope_is_packed_only_where_no_sample_switches_its_frequencies(
     assert evaluate(model, samples, 4096, step=0).loss == pytest.approx(alone, rel=1e-5)
 
 
-def test_dynamic_rope_is_refused_where_it_would_depend_on_earlier_samples(tmp_path: Path) -> None:
+def test_dynamic_rope_is_rejected_if_it_would_depend_on_earlier_samples(tmp_path: Path) -> None:
     rope = {"rope_type": "dynamic", "factor": 8.0, "rope_theta": 1e4}
     LlamaConfig(max_position_embeddings=512, rope_parameters=rope).save_pretrained(tmp_path)
 
@@ -57,7 +57,7 @@ def test_dynamic_rope_is_refused_where_it_would_depend_on_earlier_samples(tmp_pa
     assert "set max_length to 512 or less" in caught.value.failure.detail
 
 
-def test_rope_that_is_dynamic_by_name_only_is_not_refused(tmp_path: Path) -> None:
+def test_rope_that_is_dynamic_only_in_name_is_accepted(tmp_path: Path) -> None:
     rope = {"rope_type": "dynamic", "factor": 4.0, "alpha": 1000.0, "rope_theta": 1e4}
     config = HunYuanDenseV1Config(max_position_embeddings=512, rope_parameters=rope)
     config.save_pretrained(tmp_path)

@@ -49,7 +49,7 @@ def logits(model: TrainableModel, parts: list[torch.Tensor], **options: Any) -> 
     return found
 
 
-def test_base_is_packed_in_four_bits_and_frozen_and_only_the_adapter_trains_in_float32(
+def test_the_base_is_frozen_in_4_bits_and_the_adapter_trains_in_float32(
     load: Load,
 ) -> None:
     model = load()
@@ -64,7 +64,7 @@ def test_base_is_packed_in_four_bits_and_frozen_and_only_the_adapter_trains_in_f
     assert model.head.weight.data_ptr() == embeddings.weight.data_ptr()
 
 
-def test_parameters_are_counted_as_peft_counts_them_with_the_packed_ones_in_full(
+def test_parameters_are_counted_as_in_peft_with_4_bit_weights_unpacked(
     load: Load,
 ) -> None:
     model = load()
@@ -79,7 +79,7 @@ def test_only_the_adapter_gets_gradients(load: Load) -> None:
     (batch,) = pack(samples, 64)
     model.peft_model.train()
 
-    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # untyped in torch
 
     with_gradient = {n for n, p in model.peft_model.named_parameters() if p.grad is not None}
     assert with_gradient == {n for n, _ in model.peft_model.named_parameters() if "lora_" in n}
@@ -87,7 +87,9 @@ def test_only_the_adapter_gets_gradients(load: Load) -> None:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("training", [False, True])
-def test_packed_samples_do_not_see_each_other(load: Load, training: bool, attention: str) -> None:
+def test_packed_samples_do_not_attend_to_each_other(
+    load: Load, training: bool, attention: str
+) -> None:
     model = load()
     model.peft_model.get_base_model().set_attn_implementation(attention)
     model.peft_model.train(training)
@@ -104,29 +106,29 @@ def test_packed_samples_do_not_see_each_other(load: Load, training: bool, attent
 
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=0)
     torch.testing.assert_close(with_other, alone, atol=1e-5, rtol=0)
-    assert (with_cache - alone).abs().max() > 1e-2  # control: must not be called
+    assert (with_cache - alone).abs().max() > 1e-2  # control: this call mixes the samples
     assert (with_mask - alone).abs().max() > 1e-2
     assert model.packs
 
 
-def test_evaluation_does_not_repack_the_weights_and_gradients_flow_afterwards(load: Load) -> None:
+def test_an_evaluation_does_not_change_the_gradients_of_later_updates(load: Load) -> None:
     model = load()
     samples = [Sample(part.numpy().astype(np.int32), np.arange(24) >= 12) for part in ids(24, 24)]
     (batch,) = pack(samples, 64)
     model.peft_model.train()
-    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # untyped in torch
     before = [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
 
     evaluate(model, samples, 64, step=0)
 
     model.peft_model.train()
     model.peft_model.zero_grad()
-    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # torch types it so
+    sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]  # untyped in torch
     after = [p.grad for p in model.adapter_parameters if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_adapter_targets_every_linear_layer_but_the_head(load: Load) -> None:
+def test_the_adapter_targets_every_linear_layer_except_the_head(load: Load) -> None:
     model = load()
 
     layers = {n.partition(".lora_A")[0].rpartition(".")[2] for n, _ in lora_a(model)}
@@ -146,14 +148,14 @@ def lora_a(model: TrainableModel) -> list[tuple[str, Any]]:
     return [(n, p) for n, p in model.peft_model.named_parameters() if ".lora_A." in n]
 
 
-def test_named_targets_are_taken_as_named(load: Load) -> None:
+def test_only_the_named_target_modules_get_a_lora(load: Load) -> None:
     model = load(lora={"rank": 4, "target_modules": ["q_proj", "v_proj"]})
 
     assert len(lora_a(model)) == 4
 
 
 @pytest.mark.parametrize(
-    ("lora", "told"),
+    ("lora", "message"),
     [
         ({"rank": 8, "target_modules": ["q_proj", "query"]}, "'query' matches no layer"),
         ({"rank": 8, "target_modules": ["lm_head"]}, "'lm_head' is not a 4-bit linear layer"),
@@ -161,17 +163,17 @@ def test_named_targets_are_taken_as_named(load: Load) -> None:
         ({"rank": 65}, "lora.rank is 65, larger than the smaller side (64)"),
     ],
 )
-def test_lora_that_does_not_fit_the_model_is_refused(
-    load: Load, lora: dict[str, Any], told: str
+def test_a_lora_that_does_not_fit_the_model_is_rejected(
+    load: Load, lora: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TrainingError) as caught:
         load(lora=lora)
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert told in caught.value.failure.detail
+    assert message in caught.value.failure.detail
 
 
-def test_weights_that_lack_a_layer_are_refused(
+def test_weights_with_a_missing_layer_are_rejected(
     load: Load, tiny_model: Path, tmp_path: Path
 ) -> None:
     copy = copied(tiny_model, tmp_path)
@@ -186,7 +188,9 @@ def test_weights_that_lack_a_layer_are_refused(
     assert "model.layers.1.mlp.up_proj.weight" in caught.value.failure.detail
 
 
-def test_weights_of_another_shape_are_refused(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+def test_weights_of_the_wrong_shape_are_rejected(
+    load: Load, tiny_model: Path, tmp_path: Path
+) -> None:
     copy = copied(tiny_model, tmp_path)
     config = json.loads((copy / "config.json").read_text()) | {"intermediate_size": 512}
     (copy / "config.json").write_text(json.dumps(config))
@@ -197,7 +201,7 @@ def test_weights_of_another_shape_are_refused(load: Load, tiny_model: Path, tmp_
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
 
 
-def test_unknown_architecture_is_refused(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_rejected(load: Load, tiny_model: Path, tmp_path: Path) -> None:
     copy = copied(tiny_model, tmp_path)
     (copy / "config.json").write_text('{"model_type": "quantum_foam", "vocab_size": 3}')
 
@@ -217,7 +221,7 @@ def test_unknown_architecture_is_refused(load: Load, tiny_model: Path, tmp_path:
         ("cpu", torch.bfloat16, True, ["sdpa", "eager"]),
     ],
 )
-def test_varlen_kernel_is_tried_first_where_it_is_installed_and_can_compute(
+def test_the_varlen_kernel_is_tried_first_where_it_is_installed_and_supported(
     kind: str, compute_dtype: torch.dtype, installed: bool, expected: list[str]
 ) -> None:
     device = Device(torch.device(kind), kind, compute_dtype, "")
@@ -225,7 +229,7 @@ def test_varlen_kernel_is_tried_first_where_it_is_installed_and_can_compute(
     assert attentions(device, varlen_installed=installed) == expected
 
 
-def test_positions_are_found_under_any_name(tmp_path: Path) -> None:
+def test_the_number_of_positions_is_found_under_any_name(tmp_path: Path) -> None:
     GPT2Config(vocab_size=396, n_positions=256).save_pretrained(tmp_path)
 
     check_length(tmp_path, small_spec(training={"max_length": 256}))
@@ -248,7 +252,9 @@ def test_positions_are_found_under_any_name(tmp_path: Path) -> None:
         },
     ],
 )
-def test_positions_that_are_scaled_count_as_scaled(tmp_path: Path, rope: dict[str, Any]) -> None:
+def test_rope_scaling_increases_the_number_of_positions(
+    tmp_path: Path, rope: dict[str, Any]
+) -> None:
     LlamaConfig(max_position_embeddings=512, rope_parameters=rope).save_pretrained(tmp_path)
 
     check_length(tmp_path, small_spec(training={"max_length": 2048}))
@@ -256,7 +262,7 @@ def test_positions_that_are_scaled_count_as_scaled(tmp_path: Path, rope: dict[st
         check_length(tmp_path, small_spec(training={"max_length": 2049}))
 
 
-def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: Path) -> None:
+def test_an_architecture_that_lora_cannot_target_is_rejected(load: Load, tmp_path: Path) -> None:
     make_other(FalconForCausalLM, tmp_path)
 
     with pytest.raises(TrainingError) as caught:
@@ -269,7 +275,7 @@ def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: P
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
+def test_a_mixture_of_experts_in_bfloat16_is_recognised_as_causal(
     tmp_path: Path, seed: int
 ) -> None:
     make_other(
@@ -287,8 +293,8 @@ def test_mixture_of_experts_in_bfloat16_is_not_taken_to_look_ahead(
     assert load_model(tmp_path, spec, choose_device("bfloat16", None)).quantized_layers
 
 
-@pytest.mark.filterwarnings("ignore")  # transformers warns about the case that this test proves
-def test_model_that_looks_ahead_is_refused(load: Load, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # transformers warns about the model that this test rejects
+def test_a_model_that_is_not_causal_is_rejected(load: Load, tmp_path: Path) -> None:
     make_other(BertLMHeadModel, tmp_path)
 
     with pytest.raises(TrainingError) as caught:
@@ -298,7 +304,9 @@ def test_model_that_looks_ahead_is_refused(load: Load, tmp_path: Path) -> None:
     assert "not a causal language model" in caught.value.failure.detail
 
 
-def test_another_architecture_is_trained_too(load: Load, tiny_model: Path, tmp_path: Path) -> None:
+def test_an_architecture_other_than_qwen2_is_packed_and_quantised(
+    load: Load, tiny_model: Path, tmp_path: Path
+) -> None:
     make_other(LlamaForCausalLM, tmp_path, tie_word_embeddings=False)
 
     model = load(directory=tmp_path)

@@ -1,4 +1,4 @@
-"""The proofs at load time hold in bfloat16 and in float32, even with very small random weights."""
+"""The checks at load time give the right result in bfloat16 and float32, even with very small random weights."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def load_as(directory: Path, compute_dtype: Any) -> TrainableModel:
     ],
     ids=["cap", "scale"],
 )
-def test_head_that_changes_its_logits_but_little_is_not_taken_as_plain(
+def test_a_head_that_changes_its_logits_only_slightly_does_not_count_as_plain(
     tmp_path: Path, kind: Any, changes: dict[str, Any], compute_dtype: str
 ) -> None:
     make_other(kind, tmp_path, **changes)
@@ -43,7 +43,7 @@ def test_head_that_changes_its_logits_but_little_is_not_taken_as_plain(
     assert not load_as(tmp_path, compute_dtype).plain_head
 
 
-def test_scale_under_a_name_that_is_not_known_is_found_by_the_logits(
+def test_a_logit_scale_with_an_unknown_name_is_detected_from_the_logits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.training.model.proofs._CAPS_AND_SCALES", ())
@@ -53,8 +53,10 @@ def test_scale_under_a_name_that_is_not_known_is_found_by_the_logits(
 
 
 @both_types
-def test_samples_that_mix_but_little_are_not_packed(tmp_path: Path, compute_dtype: str) -> None:
-    # Its short convolution ignores positions, and its random weights are so small that rounding hides the effect.
+def test_samples_that_influence_each_other_only_slightly_are_not_packed(
+    tmp_path: Path, compute_dtype: str
+) -> None:
+    # The model's short convolution ignores positions, and its random weights are so small that rounding hides the effect.
     make_other(
         Lfm2ForCausalLM,
         tmp_path,
@@ -78,7 +80,7 @@ def test_samples_that_mix_but_little_are_not_packed(tmp_path: Path, compute_dtyp
     ],
     ids=["deep", "experts"],
 )
-def test_sound_model_is_packed_and_its_head_is_plain(
+def test_a_regular_model_is_packed_and_has_a_plain_head(
     tmp_path: Path, kind: Any, changes: dict[str, Any], compute_dtype: str
 ) -> None:
     make_other(kind, tmp_path, num_key_value_heads=1, **changes)
@@ -88,13 +90,12 @@ def test_sound_model_is_packed_and_its_head_is_plain(
     assert (model.packs, model.plain_head) == (True, True)
 
 
-def test_architecture_without_sdpa_falls_back_to_eager_attention(
+def test_an_architecture_without_sdpa_falls_back_to_eager_attention(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "worker.training.model.proofs.VARLEN", "eager"
-    )  # as if it were a varlen kernel
-    monkeypatch.setattr("worker.training.model.proofs._keeps_apart", lambda *_: False)  # that mixes
+    # As if there were a varlen kernel that mixes samples.
+    monkeypatch.setattr("worker.training.model.proofs.VARLEN", "eager")
+    monkeypatch.setattr("worker.training.model.proofs._keeps_apart", lambda *_: False)
     make_other(Gemma2ForCausalLM, tmp_path, num_key_value_heads=1)
 
     assert load_as(tmp_path, "float32").attention == "eager"

@@ -24,7 +24,7 @@ def loss_and_gradients(model: TrainableModel, attention: str) -> tuple[float, li
     model.peft_model.zero_grad()
     (batch,) = pack(ragged_samples(12), 4096)
     loss = sum_nll(model, batch)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch types it so
+    loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
     return loss.item(), [p.grad.clone() for p in model.adapter_parameters if p.grad is not None]
 
 
@@ -52,7 +52,7 @@ def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
     [MistralForCausalLM, PhimoeForCausalLM],
     ids=["mistral", "phimoe"],  # one passes its window to attention, the other only to its mask
 )
-def test_architecture_with_a_window_narrower_than_the_samples_keeps_its_mask(
+def test_an_architecture_with_a_window_narrower_than_the_samples_keeps_its_mask(
     load: Load, tmp_path: Path, kind: Any, window: int, attention: str
 ) -> None:
     make_other(kind, tmp_path, num_key_value_heads=1, sliding_window=window)
@@ -67,7 +67,7 @@ def test_architecture_with_a_window_narrower_than_the_samples_keeps_its_mask(
     assert model.packs
 
 
-def test_call_with_a_cache_is_an_error_not_a_wrong_result(load: Load) -> None:
+def test_a_call_with_a_cache_is_an_error_not_a_wrong_result(load: Load) -> None:
     model = load()
     ids, places = torch.arange(20)[None], torch.arange(20)[None]
     with torch.no_grad():

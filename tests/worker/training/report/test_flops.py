@@ -13,7 +13,7 @@ from worker.training.report.flops import training_flops, utilisation
 Load = Callable[..., TrainableModel]
 
 
-def test_operations_are_counted_by_parameter_and_token(load: Load) -> None:
+def test_operations_are_computed_from_parameters_and_tokens(load: Load) -> None:
     model = load()
     layer = 128 * 128 + 2 * 128 * 64 + 128 * 128 + 3 * 128 * 256
 
@@ -22,7 +22,7 @@ def test_operations_are_counted_by_parameter_and_token(load: Load) -> None:
     assert training_flops(model, 0, 1) == 4 * 396 * 128
 
 
-def test_utilisation_is_known_for_known_gpus_only(load: Load) -> None:
+def test_utilisation_is_reported_only_for_known_gpus(load: Load) -> None:
     model = load()
     gpu = Device(torch.device("cuda"), "NVIDIA H100 80GB HBM3", torch.bfloat16, "")
 
@@ -30,7 +30,7 @@ def test_utilisation_is_known_for_known_gpus_only(load: Load) -> None:
     assert utilisation(model, 1e12, 1.0) is None
 
 
-def test_another_gpu_or_another_type_has_not_the_peak_of_a_known_one(load: Load) -> None:
+def test_utilisation_is_not_reported_for_an_unknown_gpu_or_data_type(load: Load) -> None:
     model = load()
     bfloat16, float32 = torch.bfloat16, torch.float32
 
@@ -46,7 +46,7 @@ def test_another_gpu_or_another_type_has_not_the_peak_of_a_known_one(load: Load)
         assert utilisation(replace(model, device=gpu), 1e12, 1.0) is None, name
 
 
-def test_gpus_of_like_names_are_told_apart(load: Load) -> None:
+def test_gpus_with_similar_names_are_distinguished(load: Load) -> None:
     model = load()
 
     for name, peak in {
@@ -61,7 +61,9 @@ def test_gpus_of_like_names_are_told_apart(load: Load) -> None:
         assert utilisation(replace(model, device=gpu), peak, 1.0) == pytest.approx(1.0), name
 
 
-def test_reference_model_with_rank_64_has_the_reference_reports_parameters(tmp_path: Path) -> None:
+def test_the_reference_model_with_rank_64_has_the_parameter_counts_of_the_reference_report(
+    tmp_path: Path,
+) -> None:
     config = AutoConfig.for_model(
         "qwen2",
         hidden_size=896,

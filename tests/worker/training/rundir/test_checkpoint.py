@@ -35,7 +35,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_what_was_saved_is_loaded_bit_for_bit(tmp_path: Path) -> None:
+def test_a_loaded_checkpoint_equals_the_saved_one_bit_for_bit(tmp_path: Path) -> None:
     saved = Checkpoints(tmp_path, keep=2).save(snapshot(3, 1 / 7))
 
     loaded = load(saved.path)
@@ -46,7 +46,7 @@ def test_what_was_saved_is_loaded_bit_for_bit(tmp_path: Path) -> None:
     assert names(tmp_path) == ["step-00000003"]
 
 
-def test_newest_and_best_are_kept(tmp_path: Path) -> None:
+def test_the_newest_and_the_best_checkpoints_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
 
     for step, loss in ((1, 2.0), (2, 1.5), (3, None), (4, 1.8), (5, 1.7), (6, None)):
@@ -56,11 +56,13 @@ def test_newest_and_best_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "manifest.json"])
-def test_cut_or_missing_file_makes_the_one_before_the_newest(tmp_path: Path, name: str) -> None:
+def test_checkpoints_with_a_truncated_or_missing_file_are_skipped(
+    tmp_path: Path, name: str
+) -> None:
     checkpoints = Checkpoints(tmp_path, keep=3)
     checkpoints.save(snapshot(1))
-    for step, spoil in ((2, lambda p: p.write_bytes(p.read_bytes()[:-1])), (3, Path.unlink)):
-        spoil(checkpoints.save(snapshot(step)).path / name)
+    for step, damage in ((2, lambda p: p.write_bytes(p.read_bytes()[:-1])), (3, Path.unlink)):
+        damage(checkpoints.save(snapshot(step)).path / name)
 
     newest = find_newest(tmp_path)
 
@@ -68,7 +70,7 @@ def test_cut_or_missing_file_makes_the_one_before_the_newest(tmp_path: Path, nam
     assert newest.name == "step-00000001"
 
 
-def test_altered_byte_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_byte_is_detected(tmp_path: Path) -> None:
     path = Checkpoints(tmp_path, keep=1).save(snapshot(1)).path
     tensors = path / "tensors.safetensors"
     content = bytearray(tensors.read_bytes())
@@ -78,14 +80,14 @@ def test_altered_byte_is_noticed(tmp_path: Path) -> None:
     assert not is_whole(path)
 
 
-def test_what_was_being_written_when_the_power_failed_is_never_taken(tmp_path: Path) -> None:
+def test_a_checkpoint_whose_writing_was_interrupted_is_never_used(tmp_path: Path) -> None:
     whole = Checkpoints(tmp_path, keep=1).save(snapshot(1)).path
     whole.rename(tmp_path / "step-00000001.tmp")
 
     assert find_newest(tmp_path) is None
 
 
-def test_a_single_checkpoint_is_found_as_well_as_a_directory_of_them(tmp_path: Path) -> None:
+def test_a_checkpoint_is_found_by_its_own_path_or_by_its_parent_directory(tmp_path: Path) -> None:
     path = Checkpoints(tmp_path, keep=1).save(snapshot(4)).path
 
     assert find_newest(path) == path
@@ -93,7 +95,7 @@ def test_a_single_checkpoint_is_found_as_well_as_a_directory_of_them(tmp_path: P
     assert find_newest(tmp_path / "nowhere") is None
 
 
-def test_disk_without_room_is_refused_before_anything_is_written_or_removed(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_anything_is_written_or_deleted(tmp_path: Path) -> None:
     Checkpoints(tmp_path, keep=1).save(snapshot(1))
 
     with pytest.raises(TrainingError) as caught:
@@ -104,7 +106,7 @@ def test_disk_without_room_is_refused_before_anything_is_written_or_removed(tmp_
     assert names(tmp_path) == ["step-00000001"]
 
 
-def test_saving_the_same_step_again_replaces_it(tmp_path: Path) -> None:
+def test_saving_the_same_step_again_replaces_its_checkpoint(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(snapshot(1))
 

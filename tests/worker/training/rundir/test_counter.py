@@ -21,7 +21,7 @@ from worker.training.rundir.counter import RowCounter
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -39,13 +39,13 @@ def read(run_dir: RunDir) -> RowProgress:
     return RowProgress.model_validate_json(run_dir.progress.read_bytes())
 
 
-def test_time_left_goes_by_the_work_and_not_by_the_rows(run_dir: RunDir) -> None:
+def test_the_remaining_time_is_estimated_from_the_work_not_from_the_rows(run_dir: RunDir) -> None:
     clock = Clock()
 
     with RowCounter(run_dir.progress, clock).counting(Phase.EVALUATING, 100, 1000) as count:
         before = read(run_dir)
         clock.now += 10
-        count(5, 500)  # the longest come first
+        count(5, 500)  # the longest rows come first
         after = read(run_dir)
 
     assert (before.rows_done, before.rows_total, before.seconds_left) == (0, 100, None)
@@ -53,7 +53,7 @@ def test_time_left_goes_by_the_work_and_not_by_the_rows(run_dir: RunDir) -> None
     assert (after.seconds, after.seconds_left) == (10, 10)
 
 
-def test_the_file_is_replaced_a_few_times_a_second_at_most_and_nothing_is_left_out(
+def test_the_progress_file_is_replaced_at_most_every_half_second(
     run_dir: RunDir,
 ) -> None:
     clock, seen = Clock(), []
@@ -64,11 +64,11 @@ def test_the_file_is_replaced_a_few_times_a_second_at_most_and_nothing_is_left_o
             count(1, 1)
             seen.append(read(run_dir).rows_done)
 
-    assert 15 <= len(set(seen)) <= 21, "once at first, then every half of ten seconds"
+    assert 15 <= len(set(seen)) <= 21, "once at the start, then every half second for ten seconds"
     assert seen[-1] >= 950
 
 
-def test_the_file_is_gone_after_the_phase_however_it_ends(run_dir: RunDir) -> None:
+def test_the_progress_file_is_deleted_when_the_phase_ends_or_fails(run_dir: RunDir) -> None:
     counter = RowCounter(run_dir.progress)
 
     with counter.counting(Phase.TOKENIZING, 10, 10):
@@ -80,7 +80,7 @@ def test_the_file_is_gone_after_the_phase_however_it_ends(run_dir: RunDir) -> No
     assert not run_dir.progress.exists()
 
 
-def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_a_progress_file_that_cannot_be_written_does_not_stop_the_run(tmp_path: Path) -> None:
     with RowCounter(tmp_path / "absent" / "progress.json").counting(
         Phase.EVALUATING, 2, 2
     ) as count:
@@ -106,7 +106,7 @@ def test_tokenizing_counts_every_row(tokenizer: Any, run_dir: RunDir) -> None:
     seen: list[int] = []
 
     class Slow(Template):
-        """Takes one second of the clock per row."""
+        """Advances the clock by one second per row."""
 
         def render(self, messages: Sequence[Message]) -> Rendered:
             clock.now += 1
@@ -118,7 +118,7 @@ def test_tokenizing_counts_every_row(tokenizer: Any, run_dir: RunDir) -> None:
     counter = RowCounter(run_dir.progress, clock)
     prepare(run_dir, small_spec(), tokenizer, Slow(tokenizer), counter=counter)
 
-    assert sorted(set(seen)) == [0, 250, 500, 588], "588 are trained, 12 held out"
+    assert sorted(set(seen)) == [0, 250, 500, 588], "588 training rows and 12 evaluation rows"
 
 
 def test_a_run_counts_the_rows_of_each_evaluation(

@@ -15,7 +15,7 @@ from contracts.record import (
 from worker.training.rundir.recorder import Recorder
 
 
-def test_records_are_whole_lines_numbered_from_one(tmp_path: Path) -> None:
+def test_records_are_complete_lines_numbered_from_one(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
 
     with Recorder(path) as recorder:
@@ -59,7 +59,9 @@ def test_a_file_of_another_run_is_never_appended_to(tmp_path: Path) -> None:
         Recorder(path)
 
 
-def test_a_nearly_full_spool_takes_fewer_metrics_and_says_which_are_missing(tmp_path: Path) -> None:
+def test_a_nearly_full_spool_stores_fewer_metrics_and_notes_the_missing_ones_as_gaps(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "records.jsonl"
     limit, steps = 40_000, 3000
 
@@ -76,11 +78,11 @@ def test_a_nearly_full_spool_takes_fewer_metrics_and_says_which_are_missing(tmp_
     assert kept | missing == set(range(1, steps + 1))
     assert kept.isdisjoint(missing)
     assert sum(gap.count for gap in gaps) == gaps[-1].total == len(missing)
-    assert len(kept) > 200, "the first of them are whole"
-    assert max(kept) > steps / 4, "and some of the later ones are there"
+    assert len(kept) > 200, "the first metrics are all kept"
+    assert max(kept) > steps / 4, "some of the later metrics are kept"
 
 
-def test_a_gap_is_told_before_what_comes_after_it(tmp_path: Path) -> None:
+def test_a_gap_is_recorded_before_the_records_that_follow_it(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
 
     with Recorder(path, 1) as recorder:
@@ -92,7 +94,7 @@ def test_a_gap_is_told_before_what_comes_after_it(tmp_path: Path) -> None:
     assert [record.type for record in found] == ["metric", "gap", "checkpoint"]
 
 
-def test_evaluations_and_their_phases_do_not_outgrow_the_spool(tmp_path: Path) -> None:
+def test_evaluations_and_their_phases_do_not_exceed_the_spool_limit(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     limit, steps = 20_000, 500
 
@@ -110,15 +112,17 @@ def test_evaluations_and_their_phases_do_not_outgrow_the_spool(tmp_path: Path) -
     metrics = [record for record in found if isinstance(record, MetricRecord)]
     gaps = [record for record in found if isinstance(record, GapRecord)]
     assert evaluated == sorted(evaluated)
-    assert evaluated[-1] == steps, "the last one is there"
+    assert evaluated[-1] == steps, "the last evaluation is kept"
     assert len(evaluated) + len(metrics) + sum(gap.count for gap in gaps) == 2 * steps
-    assert {record.step for record in metrics} != set(evaluated), "each kind is thinned by itself"
+    assert {record.step for record in metrics} != set(evaluated), "each kind is thinned separately"
     phases = [record.phase for record in found if isinstance(record, PhaseRecord)]
-    assert phases[-1] is Phase.TRAINING, "no evaluation is left standing as the phase"
+    assert phases[-1] is Phase.TRAINING, "the last recorded phase is not an evaluation"
     assert set(recorder.phase_seconds()) == {"training", "evaluating"}
 
 
-def test_a_checkpoint_has_its_evaluation_however_full_the_spool(tmp_path: Path) -> None:
+def test_the_evaluation_of_a_checkpoint_is_recorded_even_if_the_spool_is_full(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "records.jsonl"
 
     with Recorder(path, 1) as recorder:
@@ -139,7 +143,9 @@ def test_a_checkpoint_has_its_evaluation_however_full_the_spool(tmp_path: Path) 
     assert (gap.first_step, gap.last_step, gap.count) == (1, 3, 4)
 
 
-def test_checkpoints_alone_go_beyond_the_limit_and_by_how_much_is_known(tmp_path: Path) -> None:
+def test_only_checkpoints_exceed_the_spool_limit_and_only_by_a_bounded_amount(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "records.jsonl"
     limit, steps = 20_000, 300
 

@@ -10,7 +10,7 @@ from worker.training.errors import StopRequested
 from worker.training.rundir.stop import Stop
 
 
-def test_nothing_happens_while_nothing_is_wanted(tmp_path: Path) -> None:
+def test_a_run_continues_while_no_stop_is_requested(tmp_path: Path) -> None:
     stop = Stop(tmp_path / "control.json")
     stop.check()
 
@@ -19,13 +19,13 @@ def test_nothing_happens_while_nothing_is_wanted(tmp_path: Path) -> None:
     stop.check()
 
 
-def test_half_a_control_file_is_no_wish(tmp_path: Path) -> None:
+def test_an_incomplete_control_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "control.json").write_text('{"wanted": "can')
 
     Stop(tmp_path / "control.json").check()
 
 
-def test_cancel_outranks_sigterm(tmp_path: Path) -> None:
+def test_a_cancel_takes_precedence_over_sigterm(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     stop = Stop(tmp_path / "control.json")
     try:
