@@ -226,7 +226,7 @@ def test_rows_that_cross_block_boundaries_are_read_completely() -> None:
         assert [row.number for row in found if isinstance(row, Row)] == list(range(1, 61))
 
 
-def test_an_overlong_row_ends_the_reading_with_one_error() -> None:
+def test_reading_stops_with_one_error_at_an_overlong_row() -> None:
     for content in (b'["' + b"x" * 6_000_000, b'{"a": "' + b"x" * 6_000_000):
         found = read(content)
         assert len(found) == 1

@@ -219,7 +219,7 @@ def test_an_invalid_cursor_is_rejected(player: Player, numbers: tuple[int, ...])
     assert response.json()["error"]["param"] == "cursor"
 
 
-def test_queue_positions_are_exact_up_to_1000_and_a_lower_bound_beyond(
+def test_queue_positions_are_exact_up_to_1000_and_lower_bounds_beyond_that(
     player: Player, database: Database
 ) -> None:
     jobs = make_jobs(1005, queue="a", priority=0, status=JobStatus.QUEUED, labels={})
@@ -279,7 +279,7 @@ def test_a_worker_finds_jobs_for_its_model_behind_any_number_of_others(
     assert player.post_claim(worker_id="w3", models=["a", "b"]).status_code == 204
 
 
-def test_a_worker_skips_jobs_whose_model_another_worker_has_and_claims_those_that_none_has(
+def test_a_worker_skips_jobs_whose_model_another_worker_has_but_not_if_no_worker_has_it(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST_PLACES", 5)

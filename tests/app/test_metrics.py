@@ -299,7 +299,7 @@ def test_an_unchanged_loss_history_is_not_sent_again(player: Player, query: str)
     assert (later.status_code, later.text == first.text) == (200, False)
 
 
-def test_the_loss_history_says_when_to_poll_again(player: Player) -> None:
+def test_the_loss_history_suggests_when_to_poll_again(player: Player) -> None:
     job = player.submit()
     waiting = player.get(f"/v1/jobs/{job}/loss")
     claim = player.claim()

@@ -271,7 +271,7 @@ def test_a_disabled_doorbell_never_rings(tmp_path: Path, sqlite_url: str, valkey
             assert redis.llen(celery_queue("q1")) == 0
 
 
-def test_jobs_submitted_while_the_broker_was_down_are_rung_for_later(
+def test_the_server_rings_later_for_jobs_submitted_while_the_broker_was_down(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     directory = tmp_path / "later"

@@ -53,7 +53,7 @@ def test_a_job_shows_the_rows_and_the_remaining_time_of_its_phase(player: Player
     assert seen["phase"] == "tokenizing"
     assert seen["progress"]["rows"] == {"done": 3000, "total": 9000, "seconds_left": 20.5}
     assert seen["eta_seconds"] is None, "no step has been measured yet"
-    assert seen["version"] > before, "a long poll returns"
+    assert seen["version"] > before, "a long poll must return"
 
 
 def test_a_new_phase_starts_without_the_rows_of_the_previous_phase(player: Player) -> None:
@@ -97,7 +97,7 @@ def test_the_base_evaluation_gives_no_time_estimate_for_the_whole_job(player: Pl
     assert seen["eta_seconds"] is None
 
 
-def test_during_an_evaluation_the_estimate_covers_it_the_remaining_steps_and_later_evaluations(
+def test_the_time_estimate_during_an_evaluation_includes_remaining_steps_and_later_evaluations(
     player: Player,
 ) -> None:
     job, claim = start(player, evaluation={"every_steps": 30})
@@ -116,7 +116,7 @@ def test_during_an_evaluation_the_estimate_covers_it_the_remaining_steps_and_lat
     assert player.job(job)["eta_seconds"] == pytest.approx(140 + 36)
 
 
-def test_during_the_last_evaluation_the_estimate_covers_only_its_remaining_time(
+def test_the_time_estimate_during_the_last_evaluation_covers_only_that_evaluation(
     player: Player,
 ) -> None:
     job, claim = start(player)

@@ -43,7 +43,7 @@ GOOD = [
     "تجربة أولى",
     "ניסוי ראשון",
     "می‌خواهم",  # with U+200C, which Persian needs
-    "👩‍👩‍👧‍👦 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",  # with U+200D, a variation selector, a flag of tags and an accent
+    "👩‍👩‍👧‍👦 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",  # with U+200D, a variation selector, a flag made of tags, and an accent
     "क्‍ष",
     "a=b -0.5 @home 'quoted' <b>",
 ]
