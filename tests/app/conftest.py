@@ -1,4 +1,4 @@
-"""Fixtures of the server's tests: both databases, a client, and a player that acts as a worker over HTTP."""
+"""Fixtures for the server's tests: both databases, a client, and a player that acts as a worker over HTTP."""
 
 import shutil
 import uuid
@@ -83,7 +83,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings of a server without a broker."""
+    """Settings for a server without a broker."""
     return Settings(
         database_url=database_url,
         data_dir=tmp_path / "files",
@@ -111,8 +111,8 @@ def database(app: FastAPI) -> Database:
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    """Speaks to the application."""
-    # Not entered: that would start the lifespan.
+    """A client of the application."""
+    # Not entered as a context manager, which would start the lifespan.
     client = TestClient(app, base_url=BASE_URL)
     yield client
     client.close()
@@ -120,5 +120,5 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 
 @pytest.fixture
 def player(client: TestClient) -> Player:
-    """Plays users and workers."""
+    """A player that acts as users and workers."""
     return Player(client)

@@ -1,4 +1,4 @@
-"""Player: a user and a worker as short calls over HTTP, so that a test shows only its own subject."""
+"""Player acts as a user and a worker through short HTTP calls, so that a test shows only what it is about."""
 
 import hashlib
 import json
@@ -36,13 +36,13 @@ from contracts.wire import (
 from tests.factories import make_summary
 
 BASE_URL = "http://127.0.0.1"
-"""The host that a client in the same process uses: the server rejects unknown hosts."""
+"""The host for a client in the same process; the server rejects unknown hosts."""
 TOKEN = "worker-token-of-a-test"
 WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 
 class Player:
-    """Each call returns the server's response; calls with an expectation in their name check it."""
+    """Some calls return the server's response; the others check it and return its content."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -50,7 +50,7 @@ class Player:
     # A user
 
     def upload(self, rows: int = 20, mark: str = "") -> str:
-        """Upload rows of the Alpaca form and return the dataset's id."""
+        """Upload rows in the Alpaca format and return the dataset's id."""
         lines = [json.dumps({"instruction": f"{mark}{n}", "output": f"a{n}"}) for n in range(rows)]
         response = self.client.post(
             "/v1/datasets", files={"file": ("rows.jsonl", "\n".join(lines))}
@@ -59,7 +59,7 @@ class Player:
         return str(response.json()["id"])
 
     def post_job(self, headers: Mapping[str, str] | None = None, **changes: Any) -> Response:
-        """POST a job over an uploaded dataset."""
+        """POST a job that uses an uploaded dataset."""
         if "dataset" not in changes:
             changes["dataset"] = {"train": self.upload()}
         body = {"model": "tiny-qwen2"} | changes
@@ -84,19 +84,19 @@ class Player:
     # A worker
 
     def hello(self, **info: Any) -> None:
-        """Say hello."""
+        """Announce a worker."""
         worker = WorkerInfo.model_validate({"worker_id": "worker-1"} | info)
         response = self.client.post(HELLO_PATH, content=worker.model_dump_json(), headers=WORKER)
         assert response.status_code == 204, response.text
 
-    def ask(self, claim_id: str | None = None, **info: Any) -> Response:
-        """Claim a job."""
+    def post_claim(self, claim_id: str | None = None, **info: Any) -> Response:
+        """POST a claim."""
         body = {"worker": {"worker_id": "worker-1"} | info, "claim_id": claim_id}
         return self.client.post(CLAIM_PATH, json=body, headers=WORKER)
 
     def claim(self, **info: Any) -> Claim:
-        """Get a job."""
-        response = self.ask(**info)
+        """Claim a job; one must be queued."""
+        response = self.post_claim(**info)
         assert response.status_code == 200, response.text
         return Claim.model_validate_json(response.content)
 
@@ -110,7 +110,7 @@ class Player:
         )
 
     def sync(self, claim: Claim, *records: Record, **other: Any) -> SyncReply:
-        """Sync with success."""
+        """Sync; the server must accept it."""
         response = self.send_sync(claim, records, **other)
         assert response.status_code == 200, response.text
         return SyncReply.model_validate_json(response.content)
@@ -135,7 +135,7 @@ class Player:
     def offer(
         self, claim: Claim, step: int, codes_version: str | None = CODES_VERSION, **files: bytes
     ) -> Response:
-        """Offer a checkpoint of these files, whose names are given without their ending."""
+        """Offer a checkpoint with these files, given as name=content."""
         codes = {} if codes_version is None else {CODES_HEADER: codes_version}
         offer = CheckpointOffer(
             step=step,
@@ -153,7 +153,7 @@ class Player:
         )
 
     def put_file(self, claim: Claim, content: bytes, sha256: str | None = None) -> Response:
-        """Send a file of a checkpoint."""
+        """Upload a file of a checkpoint."""
         return self.client.put(
             BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256 or _sha256(content)),
             content=content,
@@ -161,13 +161,13 @@ class Player:
         )
 
     def get_file(self, claim: Claim, sha256: str) -> Response:
-        """Fetch a file of a checkpoint."""
+        """Download a file of a checkpoint."""
         return self.client.get(
             BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256), headers=_attempt(claim)
         )
 
     def checkpoint(self, claim: Claim, seq: int, step: int, loss: float | None = None) -> int:
-        """Record and store a checkpoint, with an evaluation before it if a loss is given; return the last seq used."""
+        """Record and store a checkpoint, preceded by an evaluation if `loss` is given; return the last seq used."""
         records: list[Record] = []
         if loss is not None:
             records.append(EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=1))
@@ -181,7 +181,7 @@ class Player:
         assert self.offer(claim, step, tensors=content).json() == {"missing": [], "stored": True}
         return last
 
-    def hand_in(self, claim: Claim, number: int, *records: Record) -> Response:
+    def post_earlier(self, claim: Claim, number: int, *records: Record) -> Response:
         """Upload records of an earlier attempt."""
         return self.client.post(
             EARLIER_PATH.format(attempt_id=claim.attempt_id, number=number),

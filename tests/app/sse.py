@@ -1,4 +1,4 @@
-"""A reader of Server-Sent Events for tests: it collects the events of a stream in its own thread."""
+"""A reader of Server-Sent Events for tests. It collects the events of a stream in its own thread."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import httpx2
 
 
 @dataclass(frozen=True)
-class Said:
+class ReceivedEvent:
     """One event."""
 
     event: str
@@ -25,7 +25,7 @@ class Reader:
     """Reads one stream until it ends or the test stops it."""
 
     def __init__(self, url: str, headers: dict[str, str] | None = None) -> None:
-        self.said: list[Said] = []
+        self.events: list[ReceivedEvent] = []
         self.has_ended = False
         """Whether the server ended the stream properly."""
         self.status: int | None = None
@@ -43,7 +43,7 @@ class Reader:
         self.cut()
 
     def cut(self) -> None:
-        """Cut the connection."""
+        """Close the connection."""
         self._is_cut = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
@@ -54,21 +54,21 @@ class Reader:
     @property
     def last_id(self) -> str | None:
         """The id that a browser would send to reconnect."""
-        return next((said.id for said in reversed(self.said) if said.id is not None), None)
+        return next((each.id for each in reversed(self.events) if each.id is not None), None)
 
     def named(self, event: str) -> list[Any]:
-        """Return the data of all events of a name so far."""
-        return [said.data for said in list(self.said) if said.event == event]
+        """Return the data of all events with this name so far."""
+        return [each.data for each in list(self.events) if each.event == event]
 
     def losses(self) -> dict[int, float]:
-        """Return the loss points that a listening page would hold."""
-        return hold(list(self.said)).get("loss", {})
+        """Return the loss points that a page would show."""
+        return series_after(list(self.events)).get("loss", {})
 
-    def wait(self, is_there: Callable[[Self], object], seconds: float = 30) -> None:
+    def wait(self, is_met: Callable[[Self], object], seconds: float = 30) -> None:
         """Wait until the condition on the events holds."""
         deadline = time.monotonic() + seconds
-        while not is_there(self):
-            assert time.monotonic() < deadline, [(said.event, said.id) for said in self.said]
+        while not is_met(self):
+            assert time.monotonic() < deadline, [(each.event, each.id) for each in self.events]
             time.sleep(0.01)
 
     def _read(self) -> None:
@@ -87,17 +87,17 @@ class Reader:
                         continue
                     if "data" in fields:
                         data = json.loads(fields["data"])
-                        self.said.append(Said(fields["event"], data, fields.get("id")))
+                        self.events.append(ReceivedEvent(fields["event"], data, fields.get("id")))
                     fields = {}
             self.has_ended = not self._is_cut
         except (httpx2.TransportError, httpx2.StreamError, RuntimeError, OSError):
-            pass  # cut by the test, or by a server that died
+            pass  # the test closed the connection, or the server died
 
 
-def hold(said: list[Said]) -> dict[str, dict[int, float]]:
-    """Return the series that a page holds after these events."""
+def series_after(events: list[ReceivedEvent]) -> dict[str, dict[int, float]]:
+    """Return the series that a page shows after these events."""
     held: dict[str, dict[int, float]] = {}
-    for each in said:
+    for each in events:
         if each.event == "rewind":
             for points in held.values():
                 for step in [step for step in points if step > each.data["rewind_to_step"]]:

@@ -9,7 +9,7 @@ from app.db.tables import Job
 from tests.app.player import Player
 
 
-def test_an_artifact_comes_back_as_it_was_sent(player: Player) -> None:
+def test_a_downloaded_artifact_equals_the_uploaded_one(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     content = bytes(range(256)) * 20_000
@@ -45,7 +45,9 @@ def artifact(player: Player) -> str:
     return f"/v1/jobs/{job}/artifacts/adapter.zip"
 
 
-def test_a_range_beyond_the_end_is_refused_in_the_one_shape(player: Player, artifact: str) -> None:
+def test_a_range_beyond_the_end_is_rejected_with_a_standard_error(
+    player: Player, artifact: str
+) -> None:
     response = player.client.get(artifact, headers={"Range": "bytes=99-"})
 
     assert response.status_code == 416
@@ -56,17 +58,17 @@ def test_a_range_beyond_the_end_is_refused_in_the_one_shape(player: Player, arti
 
 
 @pytest.mark.parametrize(
-    "wanted", ["bytes=abc", "bytes=5-2", "lines=1-2", "bytes=-", "bytes=" + "0-0,5-5," * 50]
+    "header", ["bytes=abc", "bytes=5-2", "lines=1-2", "bytes=-", "bytes=" + "0-0,5-5," * 50]
 )
-def test_a_range_that_cannot_be_read_gives_the_whole_file(
-    player: Player, artifact: str, wanted: str
+def test_an_invalid_range_header_returns_the_whole_file(
+    player: Player, artifact: str, header: str
 ) -> None:
-    response = player.client.get(artifact, headers={"Range": wanted})
+    response = player.client.get(artifact, headers={"Range": header})
 
     assert (response.status_code, response.content) == (200, b"0123456789")
 
 
-def test_a_few_ranges_come_as_parts(player: Player, artifact: str) -> None:
+def test_several_ranges_are_returned_as_a_multipart_response(player: Player, artifact: str) -> None:
     response = player.client.get(artifact, headers={"Range": "bytes=8-,0-1,99-"})
 
     assert response.status_code == 206
@@ -75,7 +77,7 @@ def test_a_few_ranges_come_as_parts(player: Player, artifact: str) -> None:
         assert part in response.content
 
 
-def test_a_range_counts_only_while_the_file_is_the_one_meant(player: Player, artifact: str) -> None:
+def test_a_range_is_honored_only_if_the_file_has_not_changed(player: Player, artifact: str) -> None:
     etag = player.client.get(artifact).headers["etag"]
 
     def get(**headers: str) -> tuple[int, bytes]:
@@ -93,7 +95,7 @@ def test_a_range_counts_only_while_the_file_is_the_one_meant(player: Player, art
     assert (head.status_code, head.headers["content-length"]) == (200, "10")
 
 
-def test_a_repeated_upload_is_harmless_and_another_replaces_it(
+def test_a_repeated_upload_changes_nothing_and_a_different_one_replaces_the_file(
     player: Player, settings: Settings
 ) -> None:
     job = player.submit()
@@ -107,7 +109,7 @@ def test_a_repeated_upload_is_harmless_and_another_replaces_it(
     assert [path.read_bytes() for path in stored] == [b"two"]
 
 
-def test_what_arrives_damaged_is_not_kept(player: Player, settings: Settings) -> None:
+def test_a_damaged_upload_is_not_stored(player: Player, settings: Settings) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -119,13 +121,13 @@ def test_what_arrives_damaged_is_not_kept(player: Player, settings: Settings) ->
 
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "a b", "a%2Fb", "%00", "x" * 101, "..%2f..%2fx"])
-def test_a_name_is_never_a_path(player: Player, name: str) -> None:
+def test_an_artifact_name_cannot_be_a_path(player: Player, name: str) -> None:
     player.submit()
 
     assert player.put_artifact(player.claim(), name).status_code in {400, 404, 405}
 
 
-def test_an_upload_above_the_limit_is_refused(player: Player, settings: Settings) -> None:
+def test_an_upload_above_the_limit_is_rejected(player: Player, settings: Settings) -> None:
     player.submit()
 
     response = player.put_artifact(player.claim(), content=b"x" * (settings.max_upload_bytes + 1))
@@ -134,7 +136,9 @@ def test_an_upload_above_the_limit_is_refused(player: Player, settings: Settings
     assert list((settings.data_dir / "aside").iterdir()) == []
 
 
-def test_of_one_name_the_newest_attempts_counts(player: Player, database: Database) -> None:
+def test_the_newest_attempts_artifact_replaces_an_earlier_one_of_the_same_name(
+    player: Player, database: Database
+) -> None:
     job = player.submit()
     first = player.claim()
     player.put_artifact(first, content=b"old")
@@ -147,7 +151,7 @@ def test_of_one_name_the_newest_attempts_counts(player: Player, database: Databa
     assert [item["attempt"] for item in player.get(f"/v1/jobs/{job}/artifacts")["data"]] == [2]
 
 
-def test_what_is_not_there_is_not_found(player: Player) -> None:
+def test_missing_artifacts_and_jobs_are_not_found(player: Player) -> None:
     job = player.submit()
 
     for path in (f"{job}/artifacts/adapter.zip", "job_none/artifacts/x", "job_none/artifacts"):

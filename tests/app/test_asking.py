@@ -1,4 +1,4 @@
-"""Requests on a submitted job: pause, resume, retry, delete; and cancel, which overrides them."""
+"""Requests for a submitted job: pause, resume, retry, delete; and cancel, which overrides them."""
 
 import os
 
@@ -15,7 +15,7 @@ from app.sweep.sweeper import Sweeper
 from contracts.attempt import Wanted
 from contracts.failure import FailureReason
 from tests.app.player import Player
-from tests.app.test_sweep import Bellringer, end_waits, silence
+from tests.app.test_sweep import Bellringer, end_retry_delays, silence
 from tests.factories import make_metric
 
 
@@ -27,32 +27,32 @@ def bell(settings: Settings, app: FastAPI) -> Bellringer:
     return bell
 
 
-def ask(player: Player, job: str, action: str, **headers: str) -> Response:
+def post_action(player: Player, job: str, action: str, **headers: str) -> Response:
     return player.client.post(f"/v1/jobs/{job}/{action}", headers=headers)
 
 
-def told(player: Player, job: str) -> list[str]:
+def event_codes(player: Player, job: str) -> list[str]:
     return [event["code"] for event in player.get(f"/v1/jobs/{job}/events", limit=100)["data"]]
 
 
-def refused(response: Response) -> tuple[int, str]:
+def error_of(response: Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]["code"]
 
 
-def test_a_waiting_job_pauses_at_once_and_resumes_with_a_ring(
+def test_a_queued_job_pauses_immediately_and_rings_when_it_resumes(
     player: Player, bell: Bellringer
 ) -> None:
     job = player.submit(queue="a")
     bell.rung.clear()
 
     for _ in range(2):
-        assert ask(player, job, "pause").json()["status"] == "paused"
-    assert player.ask(queue="a").status_code == 204, "a paused job is nobody's"
+        assert post_action(player, job, "pause").json()["status"] == "paused"
+    assert player.post_claim(queue="a").status_code == 204, "a paused job cannot be claimed"
     for _ in range(2):
-        assert ask(player, job, "resume").json()["status"] == "queued"
+        assert post_action(player, job, "resume").json()["status"] == "queued"
 
     assert bell.rung == ["a"]
-    assert told(player, job) == ["job_created", "job_paused", "job_resumed"]
+    assert event_codes(player, job) == ["job_created", "job_paused", "job_resumed"]
     assert player.claim(queue="a").job_id == job
 
 
@@ -61,7 +61,7 @@ def test_a_running_job_is_paused_once_its_attempt_has_ended(player: Player) -> N
     claim = player.claim()
 
     for _ in range(2):
-        seen = ask(player, job, "pause").json()
+        seen = post_action(player, job, "pause").json()
         assert seen["status"] == "running"
         assert seen["pause_requested_at"] is not None
     assert player.sync(claim, make_metric(1)).wanted is Wanted.PAUSE
@@ -69,59 +69,59 @@ def test_a_running_job_is_paused_once_its_attempt_has_ended(player: Player) -> N
 
     seen = player.job(job)
     assert (seen["status"], seen["pause_requested_at"]) == ("paused", None)
-    assert told(player, job)[-2:] == ["pause_requested", "job_paused"]
-    ask(player, job, "resume")
+    assert event_codes(player, job)[-2:] == ["pause_requested", "job_paused"]
+    post_action(player, job, "resume")
     assert player.claim().number == 2
 
 
-def test_a_pause_under_way_can_be_taken_back(player: Player, bell: Bellringer) -> None:
+def test_a_pending_pause_can_be_withdrawn(player: Player, bell: Bellringer) -> None:
     job = player.submit()
     claim = player.claim()
-    ask(player, job, "pause")
+    post_action(player, job, "pause")
     bell.rung.clear()
 
-    seen = ask(player, job, "resume").json()
+    seen = post_action(player, job, "resume").json()
 
     assert (seen["status"], seen["pause_requested_at"]) == ("running", None)
     assert player.sync(claim).wanted is Wanted.CONTINUE
     assert bell.rung == []
-    # Too late for this attempt, which has stopped already. Its job continues, and no loss is counted.
+    # Too late for this attempt, which has already stopped. Its job continues, and no loss is counted.
     assert player.finish(claim, "paused").json() == {"job_status": "queued"}
     assert bell.rung == ["default"]
 
 
-def test_cancel_outranks_pause(player: Player) -> None:
+def test_cancel_overrides_pause(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
-    ask(player, job, "pause")
+    post_action(player, job, "pause")
 
-    seen = ask(player, job, "cancel").json()
+    seen = post_action(player, job, "cancel").json()
 
     assert seen["pause_requested_at"] is None
     assert player.sync(claim).wanted is Wanted.CANCEL
     for action in ("pause", "resume", "retry"):
-        assert refused(ask(player, job, action)) == (409, "cancel_pending")
+        assert error_of(post_action(player, job, action)) == (409, "cancel_pending")
     assert player.finish(claim, "paused").json() == {"job_status": "cancelled"}
 
 
-def test_a_paused_job_is_cancelled_at_once(player: Player) -> None:
+def test_a_paused_job_is_cancelled_immediately(player: Player) -> None:
     job = player.submit()
-    ask(player, job, "pause")
+    post_action(player, job, "pause")
 
-    assert ask(player, job, "cancel").json()["status"] == "cancelled"
-    assert refused(ask(player, job, "resume")) == (409, "job_already_ended")
-    assert refused(ask(player, job, "pause")) == (409, "job_already_ended")
+    assert post_action(player, job, "cancel").json()["status"] == "cancelled"
+    assert error_of(post_action(player, job, "resume")) == (409, "job_already_ended")
+    assert error_of(post_action(player, job, "pause")) == (409, "job_already_ended")
 
 
 @pytest.mark.parametrize("how", ["lost", "interrupted", "child_killed"])
-def test_however_the_attempt_ends_a_job_that_was_to_be_paused_is_paused(
+def test_a_job_with_a_pending_pause_is_paused_however_its_attempt_ends(
     player: Player, database: Database, settings: Settings, bell: Bellringer, how: str
 ) -> None:
     sweeper = Sweeper(database, settings, bell)
     sweeper.sweep_once()
     job = player.submit()
     claim = player.claim()
-    ask(player, job, "pause")
+    post_action(player, job, "pause")
 
     if how == "lost":
         silence(database)
@@ -132,61 +132,63 @@ def test_however_the_attempt_ends_a_job_that_was_to_be_paused_is_paused(
         player.fail(claim, FailureReason.CHILD_KILLED)
 
     assert player.job(job)["status"] == "paused"
-    assert ask(player, job, "resume").json()["status"] == "queued"
+    assert post_action(player, job, "resume").json()["status"] == "queued"
 
 
-def test_a_failed_job_is_retried_with_its_losses_forgiven(
+def test_retrying_a_failed_job_resets_its_count_of_losses(
     player: Player, database: Database, bell: Bellringer
 ) -> None:
     job = player.submit()
     for _ in range(3):
-        end_waits(database)
+        end_retry_delays(database)
         player.fail(player.claim(), FailureReason.CHILD_KILLED)
     assert player.job(job)["error"]["code"] == "attempts_exhausted"
     bell.rung.clear()
 
     for _ in range(2):
-        seen = ask(player, job, "retry").json()
+        seen = post_action(player, job, "retry").json()
         assert (seen["status"], seen["error"], seen["ended_at"]) == ("queued", None, None)
     assert bell.rung == ["default"]
 
     assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == "queued", "the first of three"
-    end_waits(database)
+    end_retry_delays(database)
     claim = player.claim()
     assert claim.number == 5
-    assert ask(player, job, "retry").json()["status"] == "running"
+    assert post_action(player, job, "retry").json()["status"] == "running"
     player.succeed(claim)
-    assert refused(ask(player, job, "retry")) == (409, "job_already_ended")
+    assert error_of(post_action(player, job, "retry")) == (409, "job_already_ended")
 
 
-def test_a_cancelled_job_is_retried_and_a_paused_one_is_not(player: Player) -> None:
+def test_a_cancelled_job_can_be_retried_but_a_paused_one_cannot(player: Player) -> None:
     job = player.submit()
-    ask(player, job, "pause")
-    assert refused(ask(player, job, "retry")) == (409, "job_paused")
-    ask(player, job, "cancel")
+    post_action(player, job, "pause")
+    assert error_of(post_action(player, job, "retry")) == (409, "job_paused")
+    post_action(player, job, "cancel")
 
-    seen = ask(player, job, "retry").json()
+    seen = post_action(player, job, "retry").json()
 
     assert (seen["status"], seen["cancel_requested_at"]) == ("queued", None)
     assert player.claim().job_id == job
 
 
-def test_a_job_without_its_dataset_is_retried_once_the_dataset_is_back(player: Player) -> None:
+def test_a_job_whose_dataset_was_deleted_can_be_retried_once_it_is_uploaded_again(
+    player: Player,
+) -> None:
     dataset = player.upload(5)
     job = player.submit(dataset={"train": dataset})
-    ask(player, job, "cancel")
+    post_action(player, job, "cancel")
     assert player.client.delete(f"/v1/datasets/{dataset}").status_code == 200
 
-    response = ask(player, job, "retry", **{"Accept-Language": "zh"})
-    assert refused(response) == (409, "dataset_gone")
+    response = post_action(player, job, "retry", **{"Accept-Language": "zh"})
+    assert error_of(response) == (409, "dataset_gone")
     assert response.json()["error"]["message"] == f"任务 {job} 的数据集 {dataset} 已被删除。"
 
     assert player.upload(5) == dataset
-    assert ask(player, job, "retry").json()["status"] == "queued"
+    assert post_action(player, job, "retry").json()["status"] == "queued"
     assert player.client.delete(f"/v1/datasets/{dataset}").status_code == 409, "in use again"
 
 
-def test_a_deleted_job_leaves_no_row_and_no_file(
+def test_deleting_a_job_removes_its_rows_and_files(
     player: Player, database: Database, settings: Settings
 ) -> None:
     job, other = player.submit(labels={"team": "nlp"}), player.submit()
@@ -195,13 +197,13 @@ def test_a_deleted_job_leaves_no_row_and_no_file(
     player.print(claim, 0, "hello\n")
     player.put_artifact(claim)
     path = f"/v1/jobs/{job}"
-    assert refused(player.client.delete(path)) == (409, "job_running")
+    assert error_of(player.client.delete(path)) == (409, "job_running")
     player.finish(claim, "cancelled", 1)
 
     assert player.client.delete(path).json() == {"object": "job", "id": job, "deleted": True}
 
     assert player.client.get(path).status_code == 404
-    assert refused(player.client.delete(path)) == (404, "job_not_found")
+    assert error_of(player.client.delete(path)) == (404, "job_not_found")
     assert player.send_sync(claim).status_code == 401
     assert player.client.get(f"/v1/jobs/{other}").status_code == 200
     with database.reading() as session:
@@ -213,47 +215,45 @@ def test_a_deleted_job_leaves_no_row_and_no_file(
 
 
 @pytest.mark.parametrize("status", ["queued", "paused"])
-def test_a_job_that_waits_can_be_deleted(player: Player, status: str) -> None:
+def test_a_queued_or_paused_job_can_be_deleted(player: Player, status: str) -> None:
     job = player.submit()
     if status == "paused":
-        ask(player, job, "pause")
+        post_action(player, job, "pause")
 
     assert player.client.delete(f"/v1/jobs/{job}").status_code == 200
-    assert player.ask().status_code == 204
+    assert player.post_claim().status_code == 204
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "retry"])
 @pytest.mark.parametrize("job", ["job_" + "0" * 24, "%00", "x" * 300])
-def test_nothing_can_be_asked_of_a_job_that_is_not_there(
-    player: Player, action: str, job: str
-) -> None:
-    assert refused(ask(player, job, action)) == (404, "job_not_found")
+def test_a_request_for_a_missing_job_is_rejected(player: Player, action: str, job: str) -> None:
+    assert error_of(post_action(player, job, action)) == (404, "job_not_found")
 
 
-def test_files_that_no_row_names_are_swept_and_those_with_a_row_stay(
+def test_orphaned_files_are_removed_and_files_with_a_row_are_kept(
     player: Player, database: Database, app: FastAPI, settings: Settings
 ) -> None:
     job = player.submit()
     player.put_artifact(player.claim())
-    left = settings.data_dir / "checkpoints" / "job_gone" / "0123-4567"
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"x")
-    (settings.data_dir / "artifacts" / job / "young").write_bytes(b"x")
+    orphan = settings.data_dir / "checkpoints" / "job_gone" / "0123-4567"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"x")
+    (settings.data_dir / "artifacts" / job / "recent").write_bytes(b"x")
 
     def sweep() -> list[str]:
         removed: list[str] = remove_leftovers(database, app.state.storage)
         return removed
 
-    assert sweep() == [], "everything is young"
+    assert sweep() == [], "every file is too new"
     for path in settings.data_dir.rglob("*"):
-        if path.is_file() and path.name != "young":
+        if path.is_file() and path.name != "recent":
             past = path.stat().st_mtime - AGE_SECONDS - 1
             os.utime(path, (past, past))
 
     owner = settings.data_dir / "owner"
     ours = owner.read_text()
     owner.write_text("postgresql+psycopg://elsewhere")
-    assert sweep() == [], "they may be another database's"
+    assert sweep() == [], "the files may belong to another database"
     owner.write_text(ours)
     assert sweep() == ["checkpoints/job_gone/0123-4567"]
     assert player.client.get(f"/v1/jobs/{job}/artifacts/adapter.zip").status_code == 200

@@ -24,12 +24,14 @@ def make_checkpoint(seq: int, step: int) -> CheckpointRecord:
 
 
 def make_ready(database: Database) -> None:
-    """Make the delay after a loss end now."""
+    """End the delay after a loss."""
     with database.writing() as session:
         session.execute(update(Job).values(not_before=None))
 
 
-def test_a_claim_carries_all_that_a_worker_needs(player: Player, database: Database) -> None:
+def test_a_claim_contains_everything_that_a_worker_needs(
+    player: Player, database: Database
+) -> None:
     train, held_out = player.upload(12), player.upload(4, "e")
     job = player.submit(dataset={"train": train, "eval": held_out})
 
@@ -37,7 +39,7 @@ def test_a_claim_carries_all_that_a_worker_needs(player: Player, database: Datab
 
     assert (claim.job_id, claim.number) == (job, 1)
     assert claim.spec.dataset.train == train
-    assert claim.train.rows == 12  # type: ignore[union-attr]  # uploaded, not of the hub
+    assert claim.train.rows == 12  # type: ignore[union-attr]  # uploaded, not from the hub
     assert claim.eval is not None
     assert (claim.lease_seconds, claim.sync_seconds, claim.flush_seconds) == (45, 10, 0.5)
     with database.reading() as session:
@@ -49,7 +51,7 @@ def test_a_claim_carries_all_that_a_worker_needs(player: Player, database: Datab
     assert claim.submitted_at == datetime.fromisoformat(seen["created_at"])
 
 
-def test_only_the_worker_token_lets_in(player: Player) -> None:
+def test_only_the_worker_token_grants_access(player: Player) -> None:
     for path, body in (
         (CLAIM_PATH, {"worker": {"worker_id": "w"}}),
         (HELLO_PATH, {"worker_id": "w"}),
@@ -66,25 +68,29 @@ def test_a_job_goes_to_a_worker_that_has_its_model(player: Player) -> None:
     job = player.submit(model="rare")
     player.hello(worker_id="has-it", models=["rare"])
 
-    assert player.ask(worker_id="lacks-it", models=["common"]).status_code == 204
+    assert player.post_claim(worker_id="lacks-it", models=["common"]).status_code == 204
     assert player.claim(worker_id="has-it", models=["rare"]).job_id == job
 
 
-def test_a_job_whose_model_nobody_has_is_taken_to_fail_with_a_reason(player: Player) -> None:
+def test_a_job_whose_model_no_worker_has_is_claimed_so_that_it_fails_with_a_reason(
+    player: Player,
+) -> None:
     job = player.submit(model="nowhere")
 
     assert player.claim(worker_id="lacks-it", models=["common"]).job_id == job
 
 
-def test_a_worker_without_the_hub_leaves_what_another_can_bring(player: Player) -> None:
+def test_a_worker_without_the_hub_leaves_jobs_whose_model_another_can_download(
+    player: Player,
+) -> None:
     player.submit(model="on-the-hub")
     player.hello(worker_id="online", models=None)
 
-    assert player.ask(worker_id="offline", models=["common"]).status_code == 204
-    assert player.ask(worker_id="online", models=None).status_code == 200
+    assert player.post_claim(worker_id="offline", models=["common"]).status_code == 204
+    assert player.post_claim(worker_id="online", models=None).status_code == 200
 
 
-def test_records_are_stored_once_however_often_they_come(
+def test_records_are_stored_once_however_often_they_are_sent(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
@@ -107,7 +113,7 @@ def test_records_are_stored_once_however_often_they_come(
     assert player.job(job)["last_loss"] == 2.5
 
 
-def test_records_behind_a_gap_wait_for_it_to_close(player: Player) -> None:
+def test_records_after_a_gap_wait_until_the_gap_is_filled(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -118,7 +124,9 @@ def test_records_behind_a_gap_wait_for_it_to_close(player: Player) -> None:
     assert player.sync(claim, make_metric(3), make_metric(2, loss=9.0)).acked_seq == 4
     assert len(player.get(f"/v1/jobs/{job}/loss")["data"]) == 4
     seen = player.job(job)
-    assert (seen["progress"]["step"], seen["last_loss"]) == (4, 2.0), "late ones take nothing back"
+    assert (seen["progress"]["step"], seen["last_loss"]) == (4, 2.0), (
+        "late records do not lower the progress"
+    )
     assert player.finish(claim, "cancelled", last_seq=4).status_code == 200
 
 
@@ -150,7 +158,7 @@ def test_progress_phase_and_time_left_follow_the_records(player: Player) -> None
     assert seen["eta_seconds"] == 8 * 2.0 + 3 * 3.0, "evaluations at 4, 8 and the end"
 
 
-def test_what_people_should_know_becomes_an_event(player: Player) -> None:
+def test_notable_records_become_events(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     at = utc_now()
@@ -179,7 +187,7 @@ def test_what_people_should_know_becomes_an_event(player: Player) -> None:
     assert response.json()["data"][0]["message"] == "任务已提交。"
 
 
-def test_numbers_that_are_not_finite_are_kept_as_such(player: Player) -> None:
+def test_nonfinite_numbers_are_stored_and_listed(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -191,7 +199,7 @@ def test_numbers_that_are_not_finite_are_kept_as_such(player: Player) -> None:
     assert page["nonfinite"] == [1]
 
 
-def test_output_is_stored_once_and_without_a_gap(player: Player) -> None:
+def test_output_is_stored_once_and_without_gaps(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -204,13 +212,13 @@ def test_output_is_stored_once_and_without_a_gap(player: Player) -> None:
     assert text == "one\ntwo\n三\ufffd\n"
 
 
-def test_a_bad_token_or_a_finished_attempt_may_write_nothing(player: Player) -> None:
+def test_a_wrong_token_or_an_ended_attempt_cannot_write_anything(player: Player) -> None:
     player.submit()
     claim = player.claim()
-    stranger = claim.model_copy(update={"token": "wrong"})
-    nobody = claim.model_copy(update={"attempt_id": "att_" + "0" * 24})
+    wrong_token = claim.model_copy(update={"token": "wrong"})
+    wrong_attempt = claim.model_copy(update={"attempt_id": "att_" + "0" * 24})
 
-    for wrong in (stranger, nobody, claim.model_copy(update={"attempt_id": "%00"})):
+    for wrong in (wrong_token, wrong_attempt, claim.model_copy(update={"attempt_id": "%00"})):
         assert player.send_sync(wrong).status_code == 401
         assert player.put_artifact(wrong).status_code == 401
         assert player.finish(wrong, "cancelled").status_code == 401
@@ -226,9 +234,9 @@ def test_a_bad_token_or_a_finished_attempt_may_write_nothing(player: Player) -> 
         assert late.headers["x-should-retry"] == "false"
 
 
-def test_a_dataset_goes_only_to_the_attempt_that_needs_it(player: Player) -> None:
-    wanted, other = player.upload(3), player.upload(3, "other")
-    player.submit(dataset={"train": wanted})
+def test_a_dataset_can_be_downloaded_only_by_an_attempt_that_uses_it(player: Player) -> None:
+    used, other = player.upload(3), player.upload(3, "other")
+    player.submit(dataset={"train": used})
     claim = player.claim()
 
     def download(dataset: str, token: str) -> tuple[int, bytes, str | None]:
@@ -236,15 +244,15 @@ def test_a_dataset_goes_only_to_the_attempt_that_needs_it(player: Player) -> Non
         response = player.client.get(path, headers={"Authorization": f"Bearer {token}"})
         return response.status_code, response.content, response.headers.get(SHA256_HEADER)
 
-    status, content, sha256 = download(wanted, claim.token)
+    status, content, sha256 = download(used, claim.token)
     assert status == 200
     assert len(content.splitlines()) == 3
-    assert sha256 == claim.train.sha256  # type: ignore[union-attr]  # uploaded, not of the hub
+    assert sha256 == claim.train.sha256  # type: ignore[union-attr]  # uploaded, not from the hub
     assert download(other, claim.token)[0] == 404
-    assert download(wanted, "wrong")[0] == 401
+    assert download(used, "wrong")[0] == 401
 
 
-def test_success_needs_its_summary_its_adapter_and_every_record(player: Player) -> None:
+def test_a_success_requires_every_record_and_an_adapter(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -263,7 +271,7 @@ def test_success_needs_its_summary_its_adapter_and_every_record(player: Player) 
     assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["status"] == "succeeded"
 
 
-def test_a_typed_failure_reaches_the_user_in_their_language(player: Player) -> None:
+def test_a_failure_is_shown_in_the_users_language(player: Player) -> None:
     job = player.submit()
 
     status = player.fail(player.claim(), FailureReason.OOM_GPU, detail="tried 3 GiB", step=7)
@@ -280,19 +288,19 @@ def test_a_typed_failure_reaches_the_user_in_their_language(player: Player) -> N
     assert player.get(f"/v1/jobs/{job}/attempts")["data"][0]["error"]["code"] == "oom_gpu"
 
 
-def test_a_killed_child_is_tried_again_after_a_wait_and_not_for_ever(
+def test_a_job_whose_process_was_killed_is_retried_after_a_delay_but_not_forever(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
 
-    for expected, wait in (("queued", 10), ("queued", 20)):
+    for expected, delay in (("queued", 10), ("queued", 20)):
         assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == expected
-        assert player.ask().status_code == 204, "the wait after a loss"
+        assert player.post_claim().status_code == 204, "the delay after a loss"
         with database.reading() as session:
             not_before = session.scalars(select(Job.not_before)).one()
             assert not_before is not None
             left = (not_before - database_now(session)).total_seconds()
-        assert wait - 5 < left <= wait
+        assert delay - 5 < left <= delay
         make_ready(database)
     assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == "failed"
 
@@ -300,12 +308,10 @@ def test_a_killed_child_is_tried_again_after_a_wait_and_not_for_ever(
     assert [a["status"] for a in player.get(f"/v1/jobs/{job}/attempts")["data"]] == ["failed"] * 3
 
 
-def test_a_new_checkpoint_starts_the_count_of_losses_anew(
-    player: Player, database: Database
-) -> None:
+def test_a_new_checkpoint_resets_the_count_of_losses(player: Player, database: Database) -> None:
     player.submit()
 
-    # A checkpoint in attempt 3 is between the losses 2 and 3; the same step in attempt 4 is not a new one.
+    # The checkpoint in attempt 3 comes between losses 2 and 3; the same step in attempt 4 is not new.
     for checkpoint_step, expected in (
         (0, "queued"),
         (0, "queued"),
@@ -320,7 +326,7 @@ def test_a_new_checkpoint_starts_the_count_of_losses_anew(
         make_ready(database)
 
 
-def test_a_job_handed_back_waits_at_its_old_place_uncharged(
+def test_an_interrupted_job_keeps_its_queue_position_and_counts_no_loss(
     player: Player, database: Database
 ) -> None:
     dataset = {"train": player.upload()}
@@ -337,7 +343,7 @@ def test_a_job_handed_back_waits_at_its_old_place_uncharged(
 
 
 @pytest.mark.parametrize("ending", ["interrupted", "failed"])
-def test_a_job_to_be_cancelled_is_not_queued_again(player: Player, ending: str) -> None:
+def test_a_job_with_a_pending_cancel_is_not_queued_again(player: Player, ending: str) -> None:
     job = player.submit()
     claim = player.claim()
     player.client.post(f"/v1/jobs/{job}/cancel")
@@ -349,7 +355,9 @@ def test_a_job_to_be_cancelled_is_not_queued_again(player: Player, ending: str) 
     assert player.job(job)["status"] == "cancelled"
 
 
-def test_each_sync_renews_the_lease_and_silence_shows(player: Player, database: Database) -> None:
+def test_a_job_is_unreachable_from_the_end_of_its_lease_until_the_next_sync(
+    player: Player, database: Database
+) -> None:
     job = player.submit()
     claim = player.claim()
     with database.writing() as session:
@@ -376,16 +384,16 @@ TOO_LARGE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("field", TOO_LARGE)
-def test_a_reported_number_above_the_bound_is_rejected_by_its_name(
+def test_a_reported_number_above_the_maximum_is_rejected_with_its_field(
     player: Player, field: str
 ) -> None:
     player.submit()
     claim = player.claim()
     body = {
-        name: [content | {"at": AT} for content in said]
-        if isinstance(said, list)
-        else said | {"at": AT}
-        for name, said in TOO_LARGE[field].items()
+        name: [content | {"at": AT} for content in value]
+        if isinstance(value, list)
+        else value | {"at": AT}
+        for name, value in TOO_LARGE[field].items()
     }
 
     response = player.client.post(
@@ -400,7 +408,7 @@ def test_a_reported_number_above_the_bound_is_rejected_by_its_name(
     assert error["message"] == f"{field} contains a number larger than {2**53}."
 
 
-def test_another_fault_beside_a_number_above_the_bound_is_named(player: Player) -> None:
+def test_another_error_next_to_a_number_above_the_maximum_is_reported(player: Player) -> None:
     player.submit()
     claim = player.claim()
     large = {"type": "metric", "seq": 10**30, "step": -1, "at": AT, "values": {}}
@@ -415,15 +423,15 @@ def test_another_fault_beside_a_number_above_the_bound_is_named(player: Player) 
     assert response.json()["error"]["code"] == "invalid_field"
 
 
-def test_an_earlier_attempt_beyond_the_bound_is_rejected(player: Player) -> None:
+def test_an_attempt_number_above_the_maximum_is_rejected(player: Player) -> None:
     player.submit()
     claim = player.claim()
 
-    assert player.hand_in(claim, 10**30, make_metric(1)).status_code == 400
+    assert player.post_earlier(claim, 10**30, make_metric(1)).status_code == 400
 
 
 @pytest.mark.parametrize("field", ["host", "queue", "models"])
-def test_half_a_surrogate_pair_is_refused_in_words(player: Player, field: str) -> None:
+def test_an_unpaired_surrogate_is_rejected_as_an_invalid_body(player: Player, field: str) -> None:
     value = ["\ud800"] if field == "models" else "\ud800"
     body = json.dumps({"worker_id": "w", field: value})
 
@@ -432,8 +440,8 @@ def test_half_a_surrogate_pair_is_refused_in_words(player: Player, field: str) -
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_body")
 
 
-def test_rival_workers_get_each_job_once(player: Player, database: Database) -> None:
-    jobs, rivals = 200, 4
+def test_concurrent_workers_claim_each_job_once(player: Player, database: Database) -> None:
+    jobs, workers = 200, 4
     with database.writing() as session:
         now = database_now(session)
         spec = make_spec_json()
@@ -452,12 +460,12 @@ def test_rival_workers_get_each_job_once(player: Player, database: Database) -> 
 
     def take_all(worker_id: str) -> list[Claim]:
         taken = []
-        while (response := player.ask(worker_id=worker_id)).status_code == 200:
+        while (response := player.post_claim(worker_id=worker_id)).status_code == 200:
             taken.append(Claim.model_validate_json(response.content))
         assert response.status_code == 204
         return taken
 
-    with ThreadPoolExecutor(rivals) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         taken = [claim for claims in pool.map(take_all, "abcd") for claim in claims]
 
     assert len(taken) == jobs
@@ -473,23 +481,23 @@ def make_spec_json() -> dict[str, object]:
     return {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
 
-def test_a_claim_whose_reply_was_lost_gives_the_same_attempt_again(player: Player) -> None:
+def test_repeating_a_claim_whose_response_was_lost_returns_the_same_attempt(player: Player) -> None:
     job, other = player.submit(), player.submit()
 
-    claims = [Claim.model_validate_json(player.ask("c1").content) for _ in range(3)]
+    claims = [Claim.model_validate_json(player.post_claim("c1").content) for _ in range(3)]
     assert len({(claim.attempt_id, claim.token) for claim in claims}) == 1
     assert claims[0].job_id == job
     player.sync(claims[0], make_metric(1))
 
-    # The message may also arrive late, from the network's buffers: the training attempt continues.
-    assert Claim.model_validate_json(player.ask("c1").content) == claims[0]
+    # A copy of the request may also arrive late. The running attempt continues.
+    assert Claim.model_validate_json(player.post_claim("c1").content) == claims[0]
     player.sync(claims[0], make_metric(2))
-    second = Claim.model_validate_json(player.ask("c2").content)
+    second = Claim.model_validate_json(player.post_claim("c2").content)
     assert (second.job_id, second.number) == (other, 1)
     assert second.token != claims[0].token
 
 
-def test_a_worker_that_comes_back_without_its_attempt_hands_the_job_over_at_once(
+def test_a_job_is_queued_again_immediately_when_its_worker_returns_without_it(
     player: Player,
 ) -> None:
     job = player.submit()
@@ -497,7 +505,7 @@ def test_a_worker_that_comes_back_without_its_attempt_hands_the_job_over_at_once
     player.sync(claim, make_metric(1))
 
     player.hello(idle={"slot": "other", "turn": 9})
-    assert player.job(job)["status"] == "running", "another lock proves nothing"
+    assert player.job(job)["status"] == "running", "a report about another slot proves nothing"
     player.hello(idle={"slot": "s", "turn": 2})
 
     assert player.job(job)["status"] == "queued"
@@ -508,20 +516,22 @@ def test_a_worker_that_comes_back_without_its_attempt_hands_the_job_over_at_once
     assert player.claim(idle={"slot": "s", "turn": 3}).number == 2
 
 
-def test_what_a_worker_said_before_its_claim_and_came_late_ends_nothing(player: Player) -> None:
+def test_a_stale_idle_report_does_not_end_an_attempt(player: Player) -> None:
     job = player.submit()
     player.submit()
     claim = player.claim(idle={"slot": "s", "turn": 5})
 
     player.hello(idle={"slot": "s", "turn": 5})
     player.hello(idle={"slot": "s", "turn": 4})
-    assert player.ask(idle={"slot": "s", "turn": 4}).status_code == 204
+    assert player.post_claim(idle={"slot": "s", "turn": 4}).status_code == 204
 
     assert player.job(job)["status"] == "running"
     player.sync(claim)
 
 
-def test_an_attempt_that_its_worker_never_heard_of_costs_nothing(player: Player) -> None:
+def test_an_attempt_never_delivered_to_its_worker_is_not_counted_as_a_failure(
+    player: Player,
+) -> None:
     job = player.submit()
     for turn in range(1, 8):
         claim = player.claim(idle={"slot": "s", "turn": turn})
@@ -533,7 +543,7 @@ def test_an_attempt_that_its_worker_never_heard_of_costs_nothing(player: Player)
     assert codes.count("attempt_undelivered") == 6
 
 
-def test_another_worker_of_the_same_turn_ends_nothing(player: Player) -> None:
+def test_an_idle_report_from_another_worker_does_not_end_an_attempt(player: Player) -> None:
     job = player.submit()
     player.claim(idle={"slot": "s", "turn": 1})
 
@@ -542,7 +552,7 @@ def test_another_worker_of_the_same_turn_ends_nothing(player: Player) -> None:
     assert player.job(job)["status"] == "running"
 
 
-def test_metrics_that_a_full_spool_left_out_become_an_event_and_do_not_flood(
+def test_metrics_dropped_by_a_full_spool_are_reported_in_only_a_few_events(
     player: Player,
 ) -> None:
     job = player.submit()
@@ -554,7 +564,7 @@ def test_metrics_that_a_full_spool_left_out_become_an_event_and_do_not_flood(
 
     assert player.sync(claim, *gaps).acked_seq == 9
 
-    told = [e for e in player.get(f"/v1/jobs/{job}/events")["data"] if e["code"] == "record_gap"]
-    assert [event["data"]["total"] for event in told] == [1, 2, 4, 8]
-    assert told[0]["level"] == "warning"
-    assert told[0]["message"].startswith("Metrics and evaluations dropped so far: 1, ")
+    events = [e for e in player.get(f"/v1/jobs/{job}/events")["data"] if e["code"] == "record_gap"]
+    assert [event["data"]["total"] for event in events] == [1, 2, 4, 8]
+    assert events[0]["level"] == "warning"
+    assert events[0]["message"].startswith("Metrics and evaluations dropped so far: 1, ")

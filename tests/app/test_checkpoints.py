@@ -12,13 +12,13 @@ from contracts.base import utc_now
 from contracts.record import CheckpointRecord
 from contracts.wire import CHECKPOINT_PATH
 from tests.app.player import Player
-from tests.app.test_sweep import end_waits
+from tests.app.test_sweep import end_retry_delays
 from tests.factories import make_metric
 
 TENSORS, STATE = b"t" * 700_000, b"{}"
 
 
-def tell(player: Player, claim: Claim, seq: int, step: int) -> None:
+def record_checkpoint(player: Player, claim: Claim, seq: int, step: int) -> None:
     player.sync(claim, CheckpointRecord(seq=seq, at=utc_now(), step=step, name="c", bytes=3))
 
 
@@ -31,7 +31,7 @@ def files_on_disk(settings: Settings) -> int:
     return sum(path.is_file() for path in (settings.data_dir / "checkpoints").rglob("*"))
 
 
-def test_a_checkpoint_is_stored_once_every_file_of_it_is_there(
+def test_a_checkpoint_is_stored_once_all_its_files_have_arrived(
     player: Player, settings: Settings
 ) -> None:
     job = player.submit()
@@ -39,19 +39,19 @@ def test_a_checkpoint_is_stored_once_every_file_of_it_is_there(
 
     refused = player.offer(claim, 5, tensors=TENSORS)
     assert refused.json()["error"]["code"] == "checkpoint_not_recorded"
-    tell(player, claim, 1, 5)
+    record_checkpoint(player, claim, 1, 5)
     assert [(c["step"], c["bytes"], c["stored"]) for c in listed(player, job)] == [(5, 3, False)]
 
     missing = player.offer(claim, 5, tensors=TENSORS, state=STATE).json()
     assert missing["stored"] is False
     assert len(missing["missing"]) == 2
     assert player.put_file(claim, TENSORS).status_code == 201
-    assert player.put_file(claim, TENSORS).status_code == 200, "it is there already"
+    assert player.put_file(claim, TENSORS).status_code == 200, "already uploaded"
     assert len(player.offer(claim, 5, tensors=TENSORS, state=STATE).json()["missing"]) == 1
     assert player.put_file(claim, STATE).status_code == 201
     for _ in range(2):
-        answer = player.offer(claim, 5, tensors=TENSORS, state=STATE).json()
-        assert answer == {"missing": [], "stored": True}
+        reply = player.offer(claim, 5, tensors=TENSORS, state=STATE).json()
+        assert reply == {"missing": [], "stored": True}
 
     [seen] = listed(player, job)
     assert (seen["stored"], seen["bytes"], seen["attempt"]) == (True, 700_002, 1)
@@ -60,10 +60,10 @@ def test_a_checkpoint_is_stored_once_every_file_of_it_is_there(
     assert codes[-2:] == ["checkpoint", "checkpoint_stored"]
 
 
-def test_a_checkpoint_behind_a_gap_in_the_records_waits(player: Player) -> None:
+def test_a_checkpoint_after_a_gap_waits_for_the_missing_records(player: Player) -> None:
     player.submit()
     claim = player.claim()
-    tell(player, claim, 3, 5)
+    record_checkpoint(player, claim, 3, 5)
 
     refused = player.offer(claim, 5, tensors=b"x")
     assert refused.json()["error"]["code"] == "checkpoint_not_recorded"
@@ -71,7 +71,7 @@ def test_a_checkpoint_behind_a_gap_in_the_records_waits(player: Player) -> None:
     assert player.offer(claim, 5, tensors=b"x").json()["stored"] is False
 
 
-def test_a_worker_of_an_earlier_version_gets_the_code_that_it_understands(player: Player) -> None:
+def test_an_older_worker_gets_an_error_code_that_it_knows(player: Player) -> None:
     player.submit()
     claim = player.claim()
 
@@ -81,12 +81,12 @@ def test_a_worker_of_an_earlier_version_gets_the_code_that_it_understands(player
     assert refused.json()["error"]["code"] == "checkpoint_untold"
 
 
-def test_what_was_not_offered_or_arrives_damaged_is_refused(
+def test_checkpoint_files_that_are_damaged_or_were_not_offered_are_rejected(
     player: Player, settings: Settings
 ) -> None:
     player.submit()
     claim = player.claim()
-    tell(player, claim, 1, 5)
+    record_checkpoint(player, claim, 1, 5)
 
     assert player.put_file(claim, b"x").json()["error"]["code"] == "checkpoint_file_not_found"
     player.offer(claim, 5, tensors=b"x")
@@ -101,25 +101,28 @@ def test_what_was_not_offered_or_arrives_damaged_is_refused(
         assert player.client.post(path, json=body, headers=headers).status_code == 400
 
 
-def test_a_superseded_attempt_stores_and_fetches_nothing(player: Player) -> None:
+def test_a_superseded_attempt_cannot_store_or_fetch_anything(player: Player) -> None:
     player.submit()
     claim = player.claim()
     player.checkpoint(claim, 1, 5)
-    tell(player, claim, 2, 6)
+    record_checkpoint(player, claim, 2, 6)
     player.offer(claim, 6, tensors=b"x")
     player.finish(claim, "interrupted", 2)
     second = player.claim()
 
-    for late in (
+    for response in (
         player.offer(claim, 6, tensors=b"x"),
         player.put_file(claim, b"x"),
         player.get_file(claim, second.resume[0].files[0].sha256),
-        player.hand_in(claim, 1, make_metric(7)),
+        player.post_earlier(claim, 1, make_metric(7)),
     ):
-        assert (late.status_code, late.json()["error"]["code"]) == (409, "attempt_superseded")
+        assert (response.status_code, response.json()["error"]["code"]) == (
+            409,
+            "attempt_superseded",
+        )
 
 
-def test_the_next_attempt_is_told_where_to_start_and_gets_the_files(player: Player) -> None:
+def test_the_next_attempt_gets_its_resume_points_and_their_files(player: Player) -> None:
     player.submit()
     claim = player.claim()
     last = player.checkpoint(claim, 1, 5)
@@ -144,14 +147,14 @@ def test_the_next_attempt_is_told_where_to_start_and_gets_the_files(player: Play
     assert player.get_file(second, "0" * 64).status_code == 404
 
 
-def test_checkpoints_that_a_later_attempt_has_replaced_are_not_started_from(player: Player) -> None:
+def test_no_attempt_resumes_from_a_checkpoint_that_a_later_attempt_replaced(player: Player) -> None:
     player.submit()
     claim = player.claim()
     last = player.checkpoint(claim, 1, 5)
     last = player.checkpoint(claim, last + 1, 10)
     player.finish(claim, "interrupted", last)
     second = player.claim()
-    player.sync(second, make_metric(1, step=6))  # as if the one of step 10 was damaged
+    player.sync(second, make_metric(1, step=6))  # as if the checkpoint at step 10 were damaged
     player.finish(second, "interrupted", 1)
 
     third = player.claim()
@@ -160,7 +163,7 @@ def test_checkpoints_that_a_later_attempt_has_replaced_are_not_started_from(play
     assert [(e.number, e.usable_to_step) for e in third.earlier] == [(2, None), (1, 5)]
 
 
-def test_the_newest_few_and_the_best_are_kept_with_their_files(
+def test_the_newest_checkpoints_and_the_best_one_are_kept_with_their_files(
     player: Player, database: Database, settings: Settings
 ) -> None:
     job = player.submit(checkpoint={"keep": 2})
@@ -184,50 +187,52 @@ def test_the_newest_few_and_the_best_are_kept_with_their_files(
     assert files_on_disk(settings) == 0
 
 
-def test_what_is_being_sent_stays_however_many_newer_ones_are_told(player: Player) -> None:
+def test_a_checkpoint_being_uploaded_is_kept_while_newer_ones_are_recorded(player: Player) -> None:
     job = player.submit(checkpoint={"keep": 1})
     claim = player.claim()
-    tell(player, claim, 1, 5)
-    tell(player, claim, 2, 6)
+    record_checkpoint(player, claim, 1, 5)
+    record_checkpoint(player, claim, 2, 6)
     player.offer(claim, 6, tensors=TENSORS, state=STATE)
     player.put_file(claim, TENSORS)
-    tell(player, claim, 3, 7)
-    tell(player, claim, 4, 8)
+    record_checkpoint(player, claim, 3, 7)
+    record_checkpoint(player, claim, 4, 8)
 
     assert [c["step"] for c in listed(player, job)] == [8, 6]
     assert player.put_file(claim, STATE).status_code == 201
     assert player.offer(claim, 6, tensors=TENSORS, state=STATE).json()["stored"] is True
 
     player.offer(claim, 8, tensors=b"8")
-    tell(player, claim, 5, 9)
+    record_checkpoint(player, claim, 5, 9)
     player.offer(claim, 9, tensors=b"9")
-    tell(player, claim, 6, 10)
+    record_checkpoint(player, claim, 6, 10)
     assert [(c["step"], c["stored"]) for c in listed(player, job)] == [
         (10, False),
         (9, False),
         (6, True),
-    ], "that of step 8 was given up for a newer one"
+    ], "the checkpoint at step 8 was dropped for a newer one"
 
 
-def test_a_file_that_two_checkpoints_share_is_sent_once(player: Player, settings: Settings) -> None:
+def test_a_file_shared_by_two_checkpoints_is_uploaded_once(
+    player: Player, settings: Settings
+) -> None:
     player.submit(checkpoint={"keep": 1})
     claim = player.claim()
-    tell(player, claim, 1, 5)
+    record_checkpoint(player, claim, 1, 5)
     player.offer(claim, 5, tensors=b"5", state=b"same")
     player.put_file(claim, b"5")
     player.put_file(claim, b"same")
     assert player.offer(claim, 5, tensors=b"5", state=b"same").json()["stored"] is True
 
-    tell(player, claim, 2, 6)
+    record_checkpoint(player, claim, 2, 6)
     missing = player.offer(claim, 6, tensors=b"6", state=b"same").json()["missing"]
 
     assert missing == [hashlib.sha256(b"6").hexdigest()]
     player.put_file(claim, b"6")
     assert player.offer(claim, 6, tensors=b"6", state=b"same").json()["stored"] is True
-    assert files_on_disk(settings) == 2, "that of step 5 is gone"
+    assert files_on_disk(settings) == 2, "the file of step 5 was deleted"
 
 
-def test_a_retried_job_starts_from_its_newest_checkpoint(player: Player) -> None:
+def test_a_retried_job_resumes_from_its_newest_checkpoint(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     last = player.checkpoint(claim, 1, 5)
@@ -238,19 +243,19 @@ def test_a_retried_job_starts_from_its_newest_checkpoint(player: Player) -> None
     assert [point.step for point in player.claim().resume] == [5]
 
 
-def test_what_an_earlier_attempt_left_on_disk_is_handed_in_by_the_next(
+def test_the_next_attempt_uploads_records_that_an_earlier_one_left_on_disk(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
     claim = player.claim()
     player.sync(claim, make_metric(1))
     player.finish(claim, "interrupted", 1)
-    end_waits(database)
+    end_retry_delays(database)
     second = player.claim()
 
     for _ in range(2):
-        answer = player.hand_in(second, 1, make_metric(2), make_metric(3))
-        assert answer.json() == {"acked_seq": 3}
+        reply = player.post_earlier(second, 1, make_metric(2), make_metric(3))
+        assert reply.json() == {"acked_seq": 3}
     player.sync(second, make_metric(1, step=4))
 
     points = player.get(f"/v1/jobs/{job}/loss")["data"]
@@ -260,11 +265,13 @@ def test_what_an_earlier_attempt_left_on_disk_is_handed_in_by_the_next(
         (3, 1),
         (4, 2),
     ]
-    assert player.hand_in(second, 2, make_metric(9)).status_code == 404, "not itself"
-    assert player.hand_in(second, 7, make_metric(9)).status_code == 404
+    assert player.post_earlier(second, 2, make_metric(9)).status_code == 404, (
+        "attempt 2 is the uploading attempt itself"
+    )
+    assert player.post_earlier(second, 7, make_metric(9)).status_code == 404
 
 
-def test_notes_of_the_supervisor_become_events_once(player: Player) -> None:
+def test_each_supervisor_note_becomes_one_event(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     notes = [
@@ -281,14 +288,14 @@ def test_notes_of_the_supervisor_become_events_once(player: Player) -> None:
     for _ in range(2):
         assert player.sync(claim, notes=notes).acked_note == 2
 
-    told = player.get(f"/v1/jobs/{job}/events")["data"][2:]
-    assert [event["message"] for event in told] == [
+    events = player.get(f"/v1/jobs/{job}/events")["data"][2:]
+    assert [event["message"] for event in events] == [
         "Skipped the damaged checkpoint at step 5 (attempt 1): ab",
         "No checkpoint is usable. Starting from the first step.",
     ]
-    assert told[0]["level"] == "warning"
+    assert events[0]["level"] == "warning"
 
 
 @pytest.mark.parametrize("job", ["job_" + "0" * 24, "%00"])
-def test_a_job_that_is_not_there_has_no_checkpoints(player: Player, job: str) -> None:
+def test_the_checkpoints_of_a_missing_job_are_not_found(player: Player, job: str) -> None:
     assert player.client.get(f"/v1/jobs/{job}/checkpoints").status_code == 404

@@ -32,7 +32,7 @@ def jsonl(*rows: object) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def test_an_array_and_jsonl_hold_the_same_rows(player: Player, settings: Settings) -> None:
+def test_a_json_array_and_jsonl_give_the_same_rows(player: Player, settings: Settings) -> None:
     rows = [ALPACA, PROMPT, CHAT]
     for content in (
         json.dumps(rows),
@@ -61,7 +61,9 @@ def test_an_array_and_jsonl_hold_the_same_rows(player: Player, settings: Setting
         assert [json.loads(line) for line in path.read_text().splitlines()] == rows
 
 
-def test_the_same_bytes_again_are_the_same_dataset(player: Player, settings: Settings) -> None:
+def test_uploading_the_same_bytes_again_returns_the_same_dataset(
+    player: Player, settings: Settings
+) -> None:
     first = upload(player, jsonl(ALPACA), "one.jsonl")
     again = upload(player, jsonl(ALPACA), "two.jsonl")
 
@@ -71,7 +73,7 @@ def test_the_same_bytes_again_are_the_same_dataset(player: Player, settings: Set
     assert list((settings.data_dir / "aside").iterdir()) == []
 
 
-def test_faulty_rows_are_named_with_their_line_and_what_was_expected(player: Player) -> None:
+def test_invalid_rows_are_reported_with_their_line_and_the_expected_format(player: Player) -> None:
     good = jsonl(ALPACA)
     for content, *expected in (
         (good + '{"instruction": "x"}\n', "row 2, line 2: output is missing"),
@@ -102,7 +104,7 @@ def test_faulty_rows_are_named_with_their_line_and_what_was_expected(player: Pla
         assert "{prompt, completion}" in str(error["hint"])
 
 
-def test_many_faulty_rows_are_counted_and_the_first_are_told(player: Player) -> None:
+def test_all_invalid_rows_are_counted_and_the_first_ones_are_listed(player: Player) -> None:
     _, error = upload(player, jsonl(*[{"n": n} for n in range(30)]))
 
     message = str(error["message"])
@@ -110,7 +112,7 @@ def test_many_faulty_rows_are_counted_and_the_first_are_told(player: Player) -> 
     assert message.count("line") == 5
 
 
-def test_a_file_without_rows_is_called_empty(player: Player) -> None:
+def test_a_file_without_rows_is_reported_as_empty(player: Player) -> None:
     for content in ("", " \n\n", "[]", " [ ] ", "\ufeff"):
         status, error = upload(player, content)
         assert (status, error["code"], error["param"]) == (400, "dataset_empty", "file")
@@ -136,13 +138,13 @@ def test_a_file_without_rows_is_called_empty(player: Player) -> None:
         b"PK\x03\x04",
     ],
 )
-def test_hostile_files_are_refused_like_any_other(player: Player, content: bytes) -> None:
+def test_malicious_files_are_rejected_like_any_invalid_file(player: Player, content: bytes) -> None:
     status, error = upload(player, content)
 
     assert (status, error["code"]) == (400, "dataset_invalid")
 
 
-def test_odd_values_in_columns_that_are_not_trained_on_do_no_harm(player: Player) -> None:
+def test_unusual_values_in_columns_that_are_not_trained_on_are_accepted(player: Player) -> None:
     status, dataset = upload(
         player,
         '{"instruction": "a\\u0000b", "output": "c", "x": "\\ud800", "y": NaN, "z": 1e999}\n',
@@ -154,14 +156,14 @@ def test_odd_values_in_columns_that_are_not_trained_on_do_no_harm(player: Player
     assert player.get(f"/v1/datasets/{dataset['id']}") == dataset
 
 
-def test_a_file_above_the_limit_is_not_taken(player: Player, settings: Settings) -> None:
+def test_a_file_above_the_size_limit_is_rejected(player: Player, settings: Settings) -> None:
     status, error = upload(player, b" " * (settings.max_upload_bytes + 100_000))
 
     assert (status, error["code"]) == (413, "body_too_large")
     assert list((settings.data_dir / "aside").iterdir()) == []
 
 
-def test_a_body_that_is_no_upload_says_how_to_send_one(player: Player) -> None:
+def test_an_invalid_upload_request_gets_a_clear_error(player: Player) -> None:
     for response in (
         player.client.post("/v1/datasets"),
         player.client.post("/v1/datasets", json=[ALPACA]),
@@ -191,7 +193,9 @@ def test_datasets_are_listed_newest_first(player: Player) -> None:
     assert (first["has_more"], second["has_more"]) == (True, False)
 
 
-def test_a_dataset_goes_when_no_job_needs_it(player: Player, settings: Settings) -> None:
+def test_a_dataset_can_be_deleted_once_no_unfinished_job_uses_it(
+    player: Player, settings: Settings
+) -> None:
     dataset, held_out = player.upload(), player.upload(3, "e")
     job = player.submit(dataset={"train": dataset, "eval": held_out})
 
@@ -213,7 +217,7 @@ def read(content: bytes) -> list[Row | RowError]:
     return list(read_rows(io.BytesIO(content)))
 
 
-def test_rows_that_cross_the_edges_of_blocks_come_whole() -> None:
+def test_rows_that_cross_block_boundaries_are_read_completely() -> None:
     rows = [{"n": n, "text": "x汉" * (n * 997 % 50_000)} for n in range(60)]
 
     for content in (json.dumps(rows), json.dumps(rows, ensure_ascii=False, indent=1), jsonl(*rows)):
@@ -222,7 +226,7 @@ def test_rows_that_cross_the_edges_of_blocks_come_whole() -> None:
         assert [row.number for row in found if isinstance(row, Row)] == list(range(1, 61))
 
 
-def test_an_endless_row_is_given_up() -> None:
+def test_reading_stops_with_one_error_at_an_overlong_row() -> None:
     for content in (b'["' + b"x" * 6_000_000, b'{"a": "' + b"x" * 6_000_000):
         found = read(content)
         assert len(found) == 1
@@ -231,12 +235,14 @@ def test_an_endless_row_is_given_up() -> None:
 
 @hypothesis_settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=200) | st.text(alphabet='[]{}",:\n 1a\\', max_size=60).map(str.encode))
-def test_whatever_a_file_holds_reading_it_ends_without_another_error(content: bytes) -> None:
+def test_reading_any_bytes_yields_only_rows_and_row_errors(content: bytes) -> None:
     for found in read(content):
         assert isinstance(found, Row | RowError)
 
 
-def test_a_file_that_cannot_go_is_left_to_the_sweep(player: Player, app: FastAPI) -> None:
+def test_a_dataset_file_that_cannot_be_deleted_is_left_for_the_sweep(
+    player: Player, app: FastAPI
+) -> None:
     dataset = player.upload()
     (stored,) = (app.state.storage.root / "datasets").iterdir()
     stored.unlink()

@@ -1,4 +1,4 @@
-"""A PostgreSQL database that was made without an encoding stores texts in every script."""
+"""A PostgreSQL database created without an encoding stores text in every script."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def database_url(url_without_encoding: str) -> str:
     return url_without_encoding
 
 
-def test_names_labels_records_and_output_of_every_script_are_kept(player: Player) -> None:
+def test_names_labels_records_and_output_in_every_script_are_stored(player: Player) -> None:
     job = player.submit(name="微调 GRÖSSE", labels={"团队": "甲"})
     claim = player.claim()
 

@@ -70,7 +70,9 @@ def figures_of(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_speaks_both_languages_of_the_same_figures(kind: type[AppError]) -> None:
+def test_every_error_has_a_text_with_the_same_figures_in_both_languages(
+    kind: type[AppError],
+) -> None:
     english, chinese = messages.ERRORS[kind.code]["en"], messages.ERRORS[kind.code]["zh"]
 
     assert figures_of(english.message) == figures_of(chinese.message)
@@ -80,7 +82,7 @@ def test_every_error_speaks_both_languages_of_the_same_figures(kind: type[AppErr
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_numbers_keep_the_format_of_their_sentence(language: Language) -> None:
+def test_numbers_are_formatted_as_their_message_specifies(language: Language) -> None:
     for code, words in messages.ERRORS.items():
         message = words[language].message
         numbers = dict.fromkeys(figures_of(message + words[language].hint), 20.0)
@@ -88,7 +90,7 @@ def test_numbers_keep_the_format_of_their_sentence(language: Language) -> None:
         assert messages.error_words(code, language, numbers).message == message.format_map(numbers)
 
 
-def test_every_event_speaks_both_languages_of_the_same_figures() -> None:
+def test_every_event_has_a_text_with_the_same_figures_in_both_languages() -> None:
     for code, words in EVENTS.items():
         assert figures_of(words["en"]) == figures_of(words["zh"]), code
 
@@ -105,13 +107,13 @@ def test_an_event_stored_under_its_former_code_keeps_its_text() -> None:
 
 
 @pytest.mark.parametrize("reason", FailureReason)
-def test_an_event_says_a_reason_in_words(reason: FailureReason) -> None:
+def test_an_event_gives_its_reason_in_words(reason: FailureReason) -> None:
     languages: tuple[Language, ...] = ("en", "zh")
     for language in languages:
-        told = event_words("job_failed", language, {"reason": reason.value})
+        sentence = event_words("job_failed", language, {"reason": reason.value})
 
-        assert reason.value not in told
-        assert reason.message(language)[1:] in told
+        assert reason.value not in sentence
+        assert reason.message(language)[1:] in sentence
     free = {"step": 5, "reason": "the server is away"}
     assert event_words("checkpoint_delayed", "en", free).endswith("will retry: the server is away")
 
@@ -127,7 +129,7 @@ def test_an_event_says_a_reason_in_words(reason: FailureReason) -> None:
         (2_500_000_000_000, "2500.0 GB", "2500.0 GB"),
     ],
 )
-def test_an_event_says_a_size_in_units(count: int, english: str, chinese: str) -> None:
+def test_an_event_shows_a_size_in_readable_units(count: int, english: str, chinese: str) -> None:
     figures = {"name": "adapter.zip", "bytes": count}
 
     assert f"({english})" in event_words("artifact_uploaded", "en", figures)
@@ -149,7 +151,7 @@ def test_an_event_says_a_size_in_units(count: int, english: str, chinese: str) -
         ("*", "en"),
     ],
 )
-def test_the_language_is_the_one_preferred(header: str | None, language: str) -> None:
+def test_the_preferred_language_is_chosen(header: str | None, language: str) -> None:
     assert choose_language(header) == language
 
 
@@ -168,30 +170,30 @@ def test_the_language_is_the_one_preferred(header: str | None, language: str) ->
         ({"instruction": "a", "output": "b", "history": [["x"]]}, "history"),
     ],
 )
-def test_faulty_rows_are_told_in_chinese(row: object, chinese: str) -> None:
+def test_invalid_rows_are_reported_in_chinese(row: object, chinese: str) -> None:
     with pytest.raises(RowError) as found:
         parse_row(row, 5)
 
-    told = row_problem(found.value, 4, "zh")
-    assert told.startswith("第 4 条，第 5 行：")
-    assert chinese in told
+    sentence = row_problem(found.value, 4, "zh")
+    assert sentence.startswith("第 4 条，第 5 行：")
+    assert chinese in sentence
 
 
-ODD_VALUES: list[Any] = [None, True, -1, 10**30, 1.5, math.nan, "x", [], {}, {"a": 1}, "\ud800"]
-OF_PYDANTIC = re.compile(
+UNUSUAL_VALUES: list[Any] = [None, True, -1, 10**30, 1.5, math.nan, "x", [], {}, {"a": 1}, "\ud800"]
+PYDANTIC_WORDING = re.compile(
     r"Input|input should|String should|dictionary|instance of|unicode string|raw data|\((?!got )|\[key\]|function-|constrained|literal"
 )
 
 
 def every_change(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield specs in which one field, at any depth, is replaced by an odd value."""
+    """Yield specs in which one field, at any depth, is replaced by an unusual value."""
     for name, value in fields.items():
-        yield from ({**fields, name: odd} for odd in ODD_VALUES)
+        yield from ({**fields, name: unusual} for unusual in UNUSUAL_VALUES)
         if isinstance(value, dict):
             yield from ({**fields, name: inner} for inner in every_change(value))
 
 
-def test_errors_of_a_spec_are_in_our_own_words() -> None:
+def test_errors_in_a_spec_never_show_the_wording_of_pydantic() -> None:
     spec = make_spec(labels={"k": "v"}, training={"early_stopping": {"patience": 3}})
     found = set()
     for change in [
@@ -208,11 +210,11 @@ def test_errors_of_a_spec_are_in_our_own_words() -> None:
                 assert CHINESE.search(each.message), each
 
     assert len(found) > 100
-    assert [each for each in found if OF_PYDANTIC.search(f"{each[0]} {each[1]}")] == []
+    assert [each for each in found if PYDANTIC_WORDING.search(f"{each[0]} {each[1]}")] == []
     assert ("labels", 'must have 1 or more characters (got "")') in found
 
 
-def test_a_line_that_is_not_json_is_told_in_chinese() -> None:
+def test_a_line_that_is_not_json_is_reported_in_chinese() -> None:
     with pytest.raises(RowError) as found:
         parse_json(b"{", 1)
 
@@ -248,7 +250,7 @@ def test_a_line_that_is_not_json_is_told_in_chinese() -> None:
         ({"engine": {"token_budget": 3}}, "engine.token_budget", "token"),
     ],
 )
-def test_a_bad_field_is_named_in_both_languages(
+def test_an_invalid_field_is_named_in_both_languages(
     player: Player, spec: dict[str, Any], param: str, chinese: str
 ) -> None:
     body = spec if "modle" in spec else {"model": "m", "dataset": {"train": "ds_00000000"}} | spec
@@ -268,7 +270,7 @@ def test_a_bad_field_is_named_in_both_languages(
 
 
 def json_with_nan(body: object) -> bytes:
-    import json  # noqa: PLC0415  # the client's own encoder refuses NaN
+    import json  # noqa: PLC0415  # the client's own encoder rejects NaN
 
     return json.dumps(body).encode()
 
@@ -286,7 +288,7 @@ def json_with_nan(body: object) -> bytes:
         ),
     ],
 )
-def test_a_nul_character_is_refused_with_its_field(
+def test_a_nul_character_is_rejected_with_its_field(
     player: Player, spec: dict[str, Any], param: str
 ) -> None:
     body = {"model": "m", "dataset": {"train": {"hub": "x"}}} | spec
@@ -297,7 +299,7 @@ def test_a_nul_character_is_refused_with_its_field(
     assert (response.status_code, error["code"], error["param"]) == (400, "unsafe_character", param)
 
 
-def test_a_time_that_is_none_is_refused_with_its_field(player: Player) -> None:
+def test_an_invalid_time_is_rejected_with_its_parameter(player: Player) -> None:
     for language, words in (("en", "2026-01-31T08:00:00Z"), ("zh", "时区")):
         response = player.client.get(
             "/v1/jobs?created_before=12", headers={"Accept-Language": language}
@@ -320,13 +322,15 @@ def test_a_time_that_is_none_is_refused_with_its_field(player: Player) -> None:
         ),
     ],
 )
-def test_a_faulty_filter_is_told_in_chinese_alone(player: Player, query: str, chinese: str) -> None:
+def test_an_invalid_filter_is_reported_entirely_in_chinese(
+    player: Player, query: str, chinese: str
+) -> None:
     response = player.client.get(f"/v1/jobs?{query}", headers={"Accept-Language": "zh"})
 
     assert check_shape(response)["message"].endswith(f": {chinese}")
 
 
-def test_text_in_place_of_a_file_is_refused_in_our_own_words(player: Player) -> None:
+def test_text_in_place_of_a_file_is_rejected_with_a_clear_message(player: Player) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n[]\r\n--b--\r\n'
     for language, words in (("en", "must be a file, not text"), ("zh", "应为文件")):
         headers = {"Content-Type": "multipart/form-data; boundary=b", "Accept-Language": language}
@@ -337,7 +341,7 @@ def test_text_in_place_of_a_file_is_refused_in_our_own_words(player: Player) -> 
         assert "UploadFile" not in response.text
 
 
-def test_a_misspelt_field_is_guessed(player: Player) -> None:
+def test_a_misspelled_field_gets_a_suggestion(player: Player) -> None:
     base = {"model": "m", "dataset": {"train": "ds_00000000"}}
     for extra, guess in (
         ({"trainng": {}}, "training"),
@@ -434,7 +438,7 @@ HOSTILE_QUERIES = [
 
 
 def all_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
-    """Every path and method, the internal ones included."""
+    """Yield every method and path, including the internal ones."""
     for path, methods in app.openapi()["paths"].items():
         for method in methods:
             yield method.upper(), path
@@ -444,15 +448,17 @@ def all_routes(app: FastAPI) -> Iterator[tuple[str, str]]:
     yield "GET", "/internal/v1/attempts/{attempt_id}/datasets/{dataset_id}"
 
 
-def test_whatever_comes_in_every_route_answers_in_one_shape(app: FastAPI, player: Player) -> None:
+def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
+    app: FastAPI, player: Player
+) -> None:
     player.submit()
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
     real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id, "name": "x"}
-    ended = player.submit()  # its stream ends at once; that of a running job would not
+    ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
-    def ask(method: str, path: str, token: str, body: bytes = b"", kind: str = "") -> None:
+    def send(method: str, path: str, token: str, body: bytes = b"", kind: str = "") -> None:
         headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": kind} if kind else {})
         response = player.client.request(method, path, content=body, headers=headers)
         assert response.status_code < 500, (method, path, body[:80], response.text)
@@ -463,16 +469,16 @@ def test_whatever_comes_in_every_route_answers_in_one_shape(app: FastAPI, player
         token = TOKEN if path.endswith(("/workers", "/claim")) else claim.token
         for bad in HOSTILE_IDS:
             if "{" in path:
-                ask(method, re.sub(r"\{\w+\}", bad, path), token)
+                send(method, re.sub(r"\{\w+\}", bad, path), token)
         place = path.format_map(real | ({"job_id": ended} if path.endswith("/stream") else {}))
         if method == "GET":
             for query in HOSTILE_QUERIES:
-                ask(method, f"{place}?{query}", token)
+                send(method, f"{place}?{query}", token)
         elif method != "DELETE":
             for body, kind in HOSTILE_BODIES:
-                ask(method, place, token, body, kind)
+                send(method, place, token, body, kind)
         if method != "GET":
-            ask(method, place, "wrong")
+            send(method, place, "wrong")
     assert player.client.get("/healthz").status_code == 200
 
 
@@ -486,7 +492,7 @@ def test_an_unknown_path_is_not_found(player: Player, path: str) -> None:
     assert check_shape(response)["code"] == "path_not_found"
 
 
-def test_a_wrong_method_is_told_the_right_ones(player: Player) -> None:
+def test_a_wrong_method_is_rejected_with_the_allowed_ones(player: Player) -> None:
     for method, path, allowed in (
         ("PUT", "/v1/jobs", "GET, POST"),
         ("POST", "/v1/jobs/job_x", "GET, DELETE"),
@@ -501,7 +507,7 @@ def test_a_wrong_method_is_told_the_right_ones(player: Player) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "naïve", "a\tb"])
-def test_an_unusable_idempotency_key_is_refused(player: Player, key: str) -> None:
+def test_an_invalid_idempotency_key_is_rejected(player: Player, key: str) -> None:
     headers = [(b"Idempotency-Key", key.encode("latin-1"))]
     body = {"model": "m", "dataset": {"train": player.upload()}}
 
@@ -511,12 +517,12 @@ def test_an_unusable_idempotency_key_is_refused(player: Player, key: str) -> Non
     assert check_shape(response)["param"] == "Idempotency-Key"
 
 
-def test_a_bug_is_answered_in_the_shape_and_logged_under_its_number(
+def test_an_internal_error_is_logged_and_its_details_are_hidden_from_the_client(
     app: FastAPI, client: TestClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @app.get("/bug")
     def bug() -> None:
-        raise ZeroDivisionError("a bug of ours")
+        raise ZeroDivisionError("a bug in the server")
 
     response = client.get("/bug", headers={"X-Request-Id": "mine-1"})
 
@@ -524,8 +530,8 @@ def test_a_bug_is_answered_in_the_shape_and_logged_under_its_number(
     assert (response.status_code, error["code"]) == (500, "internal_error")
     assert response.headers["x-request-id"] == "mine-1"
     assert "mine-1" in error["message"]
-    assert "a bug of ours" not in response.text
-    assert "a bug of ours" in capsys.readouterr().out
+    assert "a bug in the server" not in response.text
+    assert "a bug in the server" in capsys.readouterr().out
 
 
 def test_an_unsafe_request_id_is_replaced(client: TestClient) -> None:
@@ -534,13 +540,13 @@ def test_an_unsafe_request_id_is_replaced(client: TestClient) -> None:
     assert response.headers["x-request-id"].startswith("req_")
 
 
-def test_a_database_away_is_said_with_a_time_to_come_again(
+def test_an_unavailable_database_is_reported_with_a_retry_time(
     settings: Settings, tmp_path: Any
 ) -> None:
-    away = settings.model_copy(
+    unavailable = settings.model_copy(
         update={"database_url": f"postgresql://postgres@/none?host={tmp_path}"}
     )
-    app = create_app(away)
+    app = create_app(unavailable)
     app.state.storage.prepare()
     client = TestClient(app, base_url=BASE_URL)
 
@@ -559,7 +565,7 @@ def test_a_database_away_is_said_with_a_time_to_come_again(
     assert ready.json()["database"].startswith("unreachable")
 
 
-def test_readiness_looks_at_schema_and_storage(
+def test_the_server_is_not_ready_while_its_schema_is_outdated(
     client: TestClient, database: Database, settings: Settings
 ) -> None:
     assert client.get("/readyz").json()["ready"] is True
@@ -571,21 +577,21 @@ def test_readiness_looks_at_schema_and_storage(
     assert "stepline migrate" in response.json()["database"]
 
 
-def test_other_origins_are_let_in_only_when_named(settings: Settings) -> None:
-    def ask(given: Settings) -> str | None:
+def test_cors_allows_only_the_configured_origins(settings: Settings) -> None:
+    def allowed_origin(given: Settings) -> str | None:
         app = create_app(given)
         response = TestClient(app, base_url=BASE_URL).get(
             "/healthz", headers={"Origin": "https://a.example"}
         )
         return response.headers.get("access-control-allow-origin")
 
-    assert ask(settings) is None
-    named = settings.model_copy(update={"cors_origins": ["https://a.example"]})
-    assert ask(named) == "https://a.example"
+    assert allowed_origin(settings) is None
+    configured = settings.model_copy(update={"cors_origins": ["https://a.example"]})
+    assert allowed_origin(configured) == "https://a.example"
 
 
 @pytest.mark.parametrize("kind", FIELD_WORDS)
-def test_every_error_of_a_field_speaks_both_languages_of_the_same_values(kind: str) -> None:
+def test_every_field_error_has_a_text_with_the_same_values_in_both_languages(kind: str) -> None:
     words = FIELD_WORDS[kind]
 
     assert figures_of(words.en) == figures_of(words.zh)
@@ -593,13 +599,13 @@ def test_every_error_of_a_field_speaks_both_languages_of_the_same_values(kind: s
     assert not CHINESE.search(words.en)
 
 
-def test_every_problem_of_our_own_validators_has_its_words() -> None:
+def test_every_problem_of_our_own_validators_has_a_text() -> None:
     assert {problem: FIELD_WORDS[problem].code for problem in FieldProblem} == {
         problem: problem for problem in FieldProblem
     }
 
 
-def test_the_documentation_lists_every_code_of_a_field() -> None:
+def test_the_documentation_lists_every_field_error_code() -> None:
     documentation = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
     assert [code for code in FIELD_CODES if f"`{code}`" not in documentation] == []
@@ -645,7 +651,7 @@ def test_the_openapi_document_describes_the_list_of_errors(app: FastAPI) -> None
         ),
     ],
 )
-def test_every_problem_of_a_request_is_listed(
+def test_every_problem_in_a_request_is_listed(
     player: Player, language: str, messages_by_param: dict[str, tuple[str, str]]
 ) -> None:
     body = {
@@ -666,7 +672,7 @@ def test_every_problem_of_a_request_is_listed(
     )
 
 
-def test_a_request_with_hundreds_of_problems_lists_the_first_ones(player: Player) -> None:
+def test_only_the_first_of_hundreds_of_problems_in_a_request_are_listed(player: Player) -> None:
     unknown = {f"field_{number:03d}": 1 for number in range(300)}
     body = {"model": "m", "dataset": {"train": "ds_00000000"}, **unknown}
 
@@ -676,7 +682,7 @@ def test_a_request_with_hundreds_of_problems_lists_the_first_ones(player: Player
     assert error["message"].endswith("… (+295)")
 
 
-def test_a_problem_shows_unsafe_characters_by_their_numbers(player: Player) -> None:
+def test_an_error_shows_unsafe_characters_as_escape_sequences(player: Player) -> None:
     body = {
         "model": "m",
         "dataset": {"train": "ds_00000000"},
@@ -690,7 +696,9 @@ def test_a_problem_shows_unsafe_characters_by_their_numbers(player: Player) -> N
     assert unknown["param"] == r"\x1b"
 
 
-def test_a_value_that_fits_no_member_of_a_union_is_one_problem(player: Player) -> None:
+def test_a_value_that_matches_no_member_of_a_union_is_reported_as_one_problem(
+    player: Player,
+) -> None:
     response = player.client.get("/v1/jobs/job_x/loss?window=banana")
 
     assert check_shape(response)["errors"] == [

@@ -36,7 +36,7 @@ INSTRUCTIONS = 25
 """Instructions between two readings of SQLite's counter."""
 
 
-class Ask(Protocol):
+class DatabaseRequest(Protocol):
     """A request to a database with this many jobs."""
 
     def __call__(self, session: Session, size: int) -> object: ...
@@ -81,12 +81,12 @@ class Meter:
             else:
                 event.listen(engine, "before_cursor_execute", self._note)
 
-    def measure(self, ask: Callable[[Session], object]) -> int:
+    def measure(self, send: Callable[[Session], object]) -> int:
         """Return the work of a request: instructions on SQLite, rows read on PostgreSQL."""
         self._statements.clear()
         self._ticks = 0
         with self._database.writing() as session:
-            ask(session)
+            send(session)
         if self._database.is_sqlite:
             return self._ticks * INSTRUCTIONS
         return sum(self._count_rows(*each) for each in list(self._statements))
@@ -106,7 +106,7 @@ class Meter:
 
     def _count_rows(self, statement: str, parameters: Any) -> int:
         with self._database.writer.connect() as connection:
-            # Small tables are cheaper to scan; the question here is whether an index could serve the query.
+            # Small tables are cheaper to scan; this test asks whether an index could serve the query.
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
             plans = connection.exec_driver_sql(explain + statement, parameters).scalar_one()
@@ -120,8 +120,8 @@ def _rows_of(node: dict[str, Any]) -> int:
     return own + sum(_rows_of(each) for each in node.get("Plans", []))
 
 
-def _list(limit: int = 20, cursor: str | None = None, **chosen: Any) -> Ask:
-    def ask(session: Session, size: int) -> object:
+def _list(limit: int = 20, cursor: str | None = None, **chosen: Any) -> DatabaseRequest:
+    def send(session: Session, size: int) -> object:
         filters = {
             name: value(size) if callable(value) else value for name, value in chosen.items()
         }
@@ -134,10 +134,10 @@ def _list(limit: int = 20, cursor: str | None = None, **chosen: Any) -> Ask:
         }
         return service.list_jobs(session, JobFilter(**empty | filters), cursor, limit, "en")
 
-    return ask
+    return send
 
 
-def _job(index: Callable[[int], int]) -> Ask:
+def _job(index: Callable[[int], int]) -> DatabaseRequest:
     return lambda session, size: service.get_job(session, rows.job_id(index(size)), "en")
 
 
@@ -148,16 +148,16 @@ def _submit(session: Session, size: int) -> object:
     return service.submit_job(session, spec, "key")
 
 
-def _claim(models: list[str] | None) -> Ask:
-    def ask(session: Session, size: int) -> object:
+def _claim(models: list[str] | None) -> DatabaseRequest:
+    def send(session: Session, size: int) -> object:
         settings = Settings(worker_token="t")
         receive_hello(session, WorkerInfo(worker_id="any"), Times.of(settings))
-        asking = WorkerInfo(worker_id="worker-1", models=models)
-        claim = claim_next(session, ClaimRequest(worker=asking), settings)
+        worker = WorkerInfo(worker_id="worker-1", models=models)
+        claim = claim_next(session, ClaimRequest(worker=worker), settings)
         assert claim is not None
         return claim
 
-    return ask
+    return send
 
 
 def _sweep(session: Session, size: int) -> object:
@@ -173,18 +173,18 @@ def _back(share: float) -> Callable[[int], object]:
     return lambda size: rows.created_at(size - 1 - int(share * size), size)
 
 
-REQUESTS: dict[str, Ask] = {
+REQUESTS: dict[str, DatabaseRequest] = {
     "list": _list(),
     "list of 100": _list(limit=100),
     "queued": _list(statuses=[JobStatus.QUEUED]),
     "queued, 100": _list(limit=60, statuses=[JobStatus.QUEUED]),
     "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
     "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
-    "long ago": _list(created_before=_back(0.9)),
+    "created long ago": _list(created_before=_back(0.9)),
     # Goes back the same number of jobs in both databases, because the cost of a page also depends on how many queues its jobs span.
-    "lately": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
-    "since long": _list(created_after=_back(0.9)),
-    "of a while": _list(created_after=_back(0.9), created_before=_back(0.8)),
+    "created recently": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
+    "created since long ago": _list(created_after=_back(0.9)),
+    "created in a range": _list(created_after=_back(0.9), created_before=_back(0.8)),
     "a common label": _list(labels={"team": "0"}),
     "a rare label": _list(labels={"rare": "yes"}),
     "two labels": _list(labels={"team": "0", "stage": "1"}),
@@ -201,24 +201,24 @@ REQUESTS: dict[str, Ask] = {
     "an ended job": _job(lambda size: size // 2),
     "submission": _submit,
     "claim": _claim(None),
-    "claim of what waits behind": _claim([rows.LATE_MODEL]),
+    "claim of a model behind others": _claim([rows.LATE_MODEL]),
     "workers": _workers,
     "sweep": _sweep,
 }
 
 
-def test_no_request_does_more_among_four_times_as_many_jobs(
+def test_no_request_does_more_work_with_four_times_as_many_jobs(
     databases: list[Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that the small database exceeds these bounds as well.
+    # Lower the limits so that the small database exceeds them as well.
     monkeypatch.setattr(queue, "MOST_PLACES", 10)
     monkeypatch.setattr(lists, "MOST_SEARCHED", 30)
     meters = [Meter(database) for database in databases]
     grown = {}
 
-    for name, ask in REQUESTS.items():
+    for name, send in REQUESTS.items():
         work = [
-            meter.measure(partial(ask, size=size))
+            meter.measure(partial(send, size=size))
             for meter, size in zip(meters, (SMALL, LARGE), strict=True)
         ]
         if work[1] > GROWTH * work[0] + FEW * (INSTRUCTIONS if databases[0].is_sqlite else 1):
@@ -227,7 +227,7 @@ def test_no_request_does_more_among_four_times_as_many_jobs(
     assert not grown
 
 
-def test_the_meter_notices_a_request_that_reads_everything(databases: list[Database]) -> None:
+def test_the_meter_detects_a_request_that_reads_every_row(databases: list[Database]) -> None:
     meters = [Meter(database) for database in databases]
 
     small, large = (

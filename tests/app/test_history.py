@@ -21,14 +21,14 @@ def train(player: Player, claim: Claim, steps: Sequence[int], loss: float) -> No
     player.sync(claim, *[make_metric(n, step, loss=loss) for n, step in enumerate(steps, start=1)])
 
 
-def hand_back(player: Player, database: Database, claim: Claim) -> Claim:
+def interrupt_and_claim(player: Player, database: Database, claim: Claim) -> Claim:
     player.finish(claim, "interrupted")
     with database.writing() as session:
         session.execute(update(Job).values(not_before=None))
     return player.claim()
 
 
-def test_every_step_is_there_with_its_figures(player: Player) -> None:
+def test_the_loss_history_contains_every_step_with_its_figures(player: Player) -> None:
     job = player.submit()
     train(player, player.claim(), range(1, 1001), loss=1.5)
 
@@ -42,15 +42,15 @@ def test_every_step_is_there_with_its_figures(player: Player) -> None:
     assert (page["has_more"], page["rewind_to_step"], page["nonfinite"]) == (False, None, [])
 
 
-def test_the_newest_attempt_wins_from_the_step_it_started_at(
+def test_a_newer_attempt_replaces_the_history_from_its_first_step(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
     first = player.claim()
     train(player, first, range(1, 11), loss=1.0)
-    second = hand_back(player, database, first)
+    second = interrupt_and_claim(player, database, first)
     train(player, second, range(6, 9), loss=2.0)
-    third = hand_back(player, database, second)
+    third = interrupt_and_claim(player, database, second)
     train(player, third, range(8, 13), loss=3.0)
 
     line = player.get(f"/v1/jobs/{job}/loss")["data"]
@@ -61,7 +61,7 @@ def test_the_newest_attempt_wins_from_the_step_it_started_at(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_a_reader_with_a_cursor_holds_the_same_line_in_the_end(
+def test_a_reader_with_a_cursor_ends_up_with_the_whole_line(
     player: Player, database: Database, limit: int
 ) -> None:
     job = player.submit()
@@ -86,7 +86,7 @@ def test_a_reader_with_a_cursor_holds_the_same_line_in_the_end(
     for steps in (range(1, 8), range(4, 6), range(3, 5), range(5, 6)):
         train(player, claim, steps, loss=steps.start)
         read()
-        claim = hand_back(player, database, claim)
+        claim = interrupt_and_claim(player, database, claim)
     read()
 
     whole = player.get(f"/v1/jobs/{job}/loss")["data"]
@@ -94,12 +94,14 @@ def test_a_reader_with_a_cursor_holds_the_same_line_in_the_end(
     assert [point["step"] for point in whole] == [1, 2, 3, 4, 5]
 
 
-def test_a_page_that_crosses_into_a_new_attempt_says_so(player: Player, database: Database) -> None:
+def test_a_page_that_reaches_a_new_attempt_reports_the_rewind(
+    player: Player, database: Database
+) -> None:
     job = player.submit()
     first = player.claim()
     train(player, first, range(1, 5), loss=1.0)
     cursor = player.get(f"/v1/jobs/{job}/loss")["cursor"]
-    train(player, hand_back(player, database, first), range(3, 6), loss=2.0)
+    train(player, interrupt_and_claim(player, database, first), range(3, 6), loss=2.0)
 
     page = player.get(f"/v1/jobs/{job}/loss", since=cursor)
 
@@ -110,7 +112,7 @@ def test_a_page_that_crosses_into_a_new_attempt_says_so(player: Player, database
     assert again["cursor"] == page["cursor"]
 
 
-def test_metrics_without_a_loss_end_no_page_early(player: Player) -> None:
+def test_metrics_without_a_loss_do_not_end_a_page_early(player: Player) -> None:
     job = player.submit()
     others = [
         MetricRecord(seq=seq, at=utc_now(), step=seq, values={"gpu_memory": 1.0})
@@ -127,7 +129,7 @@ def test_metrics_without_a_loss_end_no_page_early(player: Player) -> None:
     assert steps == [10, 11]
 
 
-def test_the_curve_comes_as_csv(player: Player) -> None:
+def test_the_loss_history_can_be_read_as_csv(player: Player) -> None:
     job = player.submit()
     player.sync(player.claim(), make_metric(1, loss=float("nan")), make_metric(2, loss=1.25))
 
@@ -140,7 +142,7 @@ def test_the_curve_comes_as_csv(player: Player) -> None:
         assert [(row["step"], row["loss"]) for row in rows] == [("1", ""), ("2", "1.25")]
 
 
-def test_events_are_read_on_from_a_cursor(player: Player) -> None:
+def test_reading_events_continues_from_a_cursor(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -155,9 +157,7 @@ def test_events_are_read_on_from_a_cursor(player: Player) -> None:
     assert (end["data"], end["cursor"]) == ([], rest["cursor"])
 
 
-def test_logs_join_what_was_printed_and_what_was_recorded(
-    player: Player, database: Database
-) -> None:
+def test_logs_combine_printed_output_and_log_records(player: Player, database: Database) -> None:
     job = player.submit()
     claim = player.claim()
     start = utc_now()
@@ -169,7 +169,7 @@ def test_logs_join_what_was_printed_and_what_was_recorded(
     player.sync(claim, output=printed(0, "one\ntwo\n", 0))
     player.sync(claim, LogRecord(seq=1, at=start + timedelta(seconds=1), message="recorded"))
     player.sync(claim, output=printed(8, "three\n", 2))
-    player.sync(hand_back(player, database, claim), output=printed(0, "four", 3))
+    player.sync(interrupt_and_claim(player, database, claim), output=printed(0, "four", 3))
 
     expected = ["one", "two", "recorded", "three", "four"]
     whole = player.get(f"/v1/jobs/{job}/logs")["data"]
@@ -190,7 +190,7 @@ def test_logs_join_what_was_printed_and_what_was_recorded(
         assert read == expected
 
 
-def test_new_lines_follow_an_old_cursor(player: Player) -> None:
+def test_new_log_lines_follow_an_old_cursor(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     player.print(claim, 0, "one\n")
@@ -202,7 +202,7 @@ def test_new_lines_follow_an_old_cursor(player: Player) -> None:
     assert [line["text"] for line in page["data"]] == ["two"]
 
 
-def test_a_summary_comes_in_three_forms_and_two_languages(player: Player) -> None:
+def test_a_summary_is_available_in_three_formats_and_two_languages(player: Player) -> None:
     job = player.submit()
     player.succeed(player.claim())
 
@@ -222,7 +222,7 @@ def test_a_summary_comes_in_three_forms_and_two_languages(player: Player) -> Non
     assert "# " in read(Accept="text/markdown")
 
 
-def test_before_the_end_there_is_no_summary_and_a_reason(player: Player) -> None:
+def test_a_job_without_a_summary_reports_its_status_instead(player: Player) -> None:
     job = player.submit()
     for status in ("queued", "running", "cancelled"):
         if status == "running":

@@ -11,7 +11,7 @@ from tests.app.player import Player
 from tests.factories import make_metric, make_spec
 
 
-def test_a_submitted_job_is_whole_and_found_where_the_answer_says(player: Player) -> None:
+def test_a_submitted_job_is_returned_in_full_and_found_at_its_location(player: Player) -> None:
     dataset = player.upload(50)
 
     response = player.post_job(dataset={"train": dataset}, name="first", labels={"team": "nlp"})
@@ -27,7 +27,7 @@ def test_a_submitted_job_is_whole_and_found_where_the_answer_says(player: Player
     assert JobSpec.model_validate(job["spec"]) == expected
 
 
-def test_a_dry_run_says_what_would_happen_and_stores_nothing(player: Player) -> None:
+def test_a_dry_run_returns_the_plan_and_stores_nothing(player: Player) -> None:
     dataset = player.upload(100)
     body = {"model": "m", "dataset": {"train": dataset}, "training": {"epochs": 3}}
 
@@ -57,7 +57,7 @@ def test_a_plan_counts_the_rows_of_an_evaluation_dataset(player: Player) -> None
     assert plan["evaluation"]["row_passes"] == 14
 
 
-def test_rows_of_the_hub_are_not_counted(player: Player) -> None:
+def test_rows_of_a_hub_dataset_are_not_counted(player: Player) -> None:
     body = {"model": "m", "dataset": {"train": {"hub": "someone/data"}}}
 
     plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
@@ -66,7 +66,7 @@ def test_rows_of_the_hub_are_not_counted(player: Player) -> None:
     assert plan["evaluation"] is None
 
 
-def test_what_cannot_be_trained_is_refused_with_its_field(player: Player) -> None:
+def test_a_dataset_that_cannot_be_trained_on_is_rejected_with_its_field(player: Player) -> None:
     dataset = player.upload(10)
     for spec, param, code in (
         ({"train": "ds_" + "0" * 24}, "dataset.train", "dataset_not_found"),
@@ -82,7 +82,7 @@ def test_what_cannot_be_trained_is_refused_with_its_field(player: Player) -> Non
         assert (response.status_code, error["param"], error["code"]) == (400, param, code)
 
 
-def test_a_model_that_no_live_worker_has_is_refused(player: Player) -> None:
+def test_a_model_that_no_live_worker_has_is_rejected(player: Player) -> None:
     assert player.post_job(model="unknown").status_code == 201, (
         "with no workers, model availability is unknown"
     )
@@ -96,10 +96,12 @@ def test_a_model_that_no_live_worker_has_is_refused(player: Player) -> None:
     assert player.post_job(model="unknown", queue="elsewhere").status_code == 201
 
     player.hello(worker_id="worker-2", models=None)
-    assert player.post_job(model="unknown").status_code == 201, "this one can ask the hub"
+    assert player.post_job(model="unknown").status_code == 201, (
+        "this worker can download from the hub"
+    )
 
 
-def test_one_key_and_body_make_one_job(player: Player) -> None:
+def test_the_same_idempotency_key_and_body_create_one_job(player: Player) -> None:
     dataset = {"train": player.upload()}
     key = {"Idempotency-Key": "abc"}
 
@@ -116,7 +118,7 @@ def test_one_key_and_body_make_one_job(player: Player) -> None:
     assert len(player.get("/v1/jobs")["data"]) == 1
 
 
-def test_a_key_is_forgotten_after_a_day(player: Player, database: Database) -> None:
+def test_an_idempotency_key_expires_after_a_day(player: Player, database: Database) -> None:
     dataset = {"train": player.upload()}
     first = player.post_job({"Idempotency-Key": "abc"}, dataset=dataset).json()
     with database.writing() as session:
@@ -130,7 +132,9 @@ def test_a_key_is_forgotten_after_a_day(player: Player, database: Database) -> N
         assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 0
 
 
-def test_rivals_with_one_key_make_one_job(player: Player) -> None:
+def test_concurrent_submissions_with_the_same_idempotency_key_create_one_job(
+    player: Player,
+) -> None:
     dataset = {"train": player.upload()}
 
     with ThreadPoolExecutor(8) as pool:
@@ -138,20 +142,20 @@ def test_rivals_with_one_key_make_one_job(player: Player) -> None:
             pool.submit(player.post_job, {"Idempotency-Key": "k"}, dataset=dataset)
             for _ in range(8)
         ]
-    answers = [post.result() for post in posts]
+    responses = [post.result() for post in posts]
 
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {201}
+    assert len({response.json()["id"] for response in responses}) == 1
     assert len(player.get("/v1/jobs")["data"]) == 1
 
 
-def test_lists_are_pages_newest_first(player: Player) -> None:
+def test_jobs_are_listed_in_pages_newest_first(player: Player) -> None:
     dataset = {"train": player.upload()}
     ids = [player.submit(dataset=dataset) for _ in range(5)]
 
     first = player.get("/v1/jobs", limit=2)
     second = player.get("/v1/jobs", limit=2, cursor=first["cursor"])
-    player.submit(dataset=dataset)  # jobs that arrive meanwhile do not shift the pages
+    player.submit(dataset=dataset)  # a new job does not shift the pages
     third = player.get("/v1/jobs", limit=2, cursor=second["cursor"])
 
     seen = [job["id"] for page in (first, second, third) for job in page["data"]]
@@ -160,14 +164,14 @@ def test_lists_are_pages_newest_first(player: Player) -> None:
     assert first["object"] == "list"
 
 
-def test_lists_can_be_narrowed(player: Player) -> None:
+def test_jobs_can_be_filtered_and_searched(player: Player) -> None:
     dataset = {"train": player.upload()}
     one = player.submit(
         dataset=dataset, name="Tickets 100%", labels={"team": "a", 'odd"key': "x:y"}
     )
     two = player.submit(dataset=dataset, labels={"team": "b"})
     player.client.post(f"/v1/jobs/{two}/cancel")
-    middle = player.job(two)["created_at"]
+    created_at = player.job(two)["created_at"]
 
     def found(**query: object) -> list[str]:
         return [job["id"] for job in player.get("/v1/jobs", **query)["data"]]
@@ -177,15 +181,15 @@ def test_lists_can_be_narrowed(player: Player) -> None:
     assert found(label="team:b") == [two]
     assert found(label=["team:a", 'odd"key:x:y']) == [one]
     assert found(label=["team:a", "team:b"]) == [two]
-    assert found(created_before=middle) == [one]
-    assert found(created_after=middle) == []
+    assert found(created_before=created_at) == [one]
+    assert found(created_after=created_at) == []
     assert found(search="tickets 100%") == [one]
     assert found(search="100_") == found(search="nobody") == []
     assert found(search=two[-12:]) == [two]
     assert found(search="TINY-qwen") == [two, one]
 
 
-def test_the_queue_goes_by_priority_then_age(player: Player) -> None:
+def test_the_queue_is_ordered_by_priority_then_age(player: Player) -> None:
     dataset = {"train": player.upload()}
     low = player.submit(dataset=dataset, priority=-1)
     old = player.submit(dataset=dataset)
@@ -199,21 +203,23 @@ def test_the_queue_goes_by_priority_then_age(player: Player) -> None:
     assert places == [1, 2, 3, 4]
     assert claimed == [high, old, young, low]
     assert player.job(high)["queue_position"] is None
-    assert player.ask().status_code == 204
+    assert player.post_claim().status_code == 204
 
 
-def test_a_waiting_job_is_cancelled_at_once_and_again(player: Player) -> None:
+def test_cancelling_a_queued_job_takes_effect_immediately_and_can_be_repeated(
+    player: Player,
+) -> None:
     job = player.submit()
 
-    answers = [player.client.post(f"/v1/jobs/{job}/cancel") for _ in range(2)]
+    responses = [player.client.post(f"/v1/jobs/{job}/cancel") for _ in range(2)]
 
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert {answer.json()["status"] for answer in answers} == {"cancelled"}
+    assert [response.status_code for response in responses] == [200, 200]
+    assert {response.json()["status"] for response in responses} == {"cancelled"}
     assert player.job(job)["ended_at"] is not None
-    assert player.ask().status_code == 204
+    assert player.post_claim().status_code == 204
 
 
-def test_a_running_job_is_cancelled_when_its_process_is_gone(player: Player) -> None:
+def test_a_running_job_is_cancelled_once_its_attempt_has_ended(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     assert player.sync(claim).wanted == "continue"
@@ -229,7 +235,7 @@ def test_a_running_job_is_cancelled_when_its_process_is_gone(player: Player) -> 
     assert codes.count("cancel_requested") == 1
 
 
-def test_a_job_that_ended_by_itself_cannot_be_cancelled(player: Player) -> None:
+def test_a_job_that_has_succeeded_cannot_be_cancelled(player: Player) -> None:
     job = player.submit()
     player.succeed(player.claim())
 
@@ -254,7 +260,7 @@ def test_an_unchanged_job_is_not_sent_again(player: Player) -> None:
     assert changed.headers["etag"] != etag
 
 
-def test_a_long_poll_answers_at_the_next_change(player: Player) -> None:
+def test_a_long_poll_returns_at_the_next_change(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     held = {"If-None-Match": player.client.get(f"/v1/jobs/{job}").headers["etag"]}
@@ -265,7 +271,7 @@ def test_a_long_poll_answers_at_the_next_change(player: Player) -> None:
         assert polled.result(15).json()["progress"]["step"] == 1
 
 
-def test_a_long_poll_ends_with_its_time_or_with_the_job(player: Player) -> None:
+def test_a_long_poll_returns_at_its_timeout_or_when_the_job_ends(player: Player) -> None:
     job = player.submit()
 
     began = time.monotonic()
@@ -278,7 +284,7 @@ def test_a_long_poll_ends_with_its_time_or_with_the_job(player: Player) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_a_rolled_back_submission_leaves_nothing(player: Player, database: Database) -> None:
+def test_a_rejected_submission_stores_nothing(player: Player, database: Database) -> None:
     refused = player.post_job({"Idempotency-Key": "k"}, dataset={"train": "ds_" + "0" * 24})
 
     assert refused.status_code == 400

@@ -1,4 +1,4 @@
-"""The job's line if cut-off attempts kept training: it follows the checkpoints that attempts really resumed from."""
+"""The job's line if disconnected attempts kept training: it follows the checkpoints that attempts actually resumed from."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def spans(*parts: tuple[int, int, float]) -> list[tuple[int, float]]:
 
 
 class Reader:
-    """Follows a line by polling for new points, in one of the two ways."""
+    """Follows a line by polling one of the two routes for new points."""
 
     def __init__(self, player: Player, job: str, route: str) -> None:
         self._player, self._route = player, f"/v1/jobs/{job}/{route}"
@@ -74,21 +74,19 @@ def _points(page: Any) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("route", ["loss", "metrics"])
-def test_what_an_attempt_trained_unheard_tears_no_hole_into_the_line(
-    player: Player, route: str
-) -> None:
+def test_records_uploaded_late_leave_no_gap_in_the_line(player: Player, route: str) -> None:
     job = player.submit()
     reader = Reader(player, job, route)
     first, records = player.claim(), steps_of(1, 30, loss=1.0)
-    player.sync(first, *records[:21])  # it trains on to step 30, cut off
+    player.sync(first, *records[:21])  # disconnected, it trains up to step 30
     reader.read()
-    second = next_claim(player, first)  # resumes from step 15, cut off before it syncs
-    third = next_claim(player, second)  # on the first one's host: from its checkpoint of step 30
-    assert player.hand_in(third, 1, *records[21:]).status_code == 200
+    second = next_claim(player, first)  # resumes from step 15 and is disconnected before it syncs
+    third = next_claim(player, second)  # resumes from step 30 on the host of the first attempt
+    assert player.post_earlier(third, 1, *records[21:]).status_code == 200
     player.sync(third, *steps_of(31, 40, 1, loss=3.0))
     before = reader.read()
     fourth = next_claim(player, third)
-    assert player.hand_in(fourth, 2, *steps_of(16, 25, 1, loss=2.0)).status_code == 200
+    assert player.post_earlier(fourth, 2, *steps_of(16, 25, 1, loss=2.0)).status_code == 200
     player.sync(fourth, *steps_of(41, 45, 3, loss=4.0))
 
     expected = spans((1, 30, 1.0), (31, 40, 3.0))
@@ -100,25 +98,27 @@ def test_what_an_attempt_trained_unheard_tears_no_hole_into_the_line(
 
 
 @pytest.mark.parametrize("route", ["loss", "metrics"])
-def test_a_reader_of_what_is_put_beside_the_line_begins_again(player: Player, route: str) -> None:
+def test_a_reader_rewinds_when_points_that_it_has_read_become_ghosts(
+    player: Player, route: str
+) -> None:
     job = player.submit()
     reader = Reader(player, job, route)
     first = player.claim()
     player.sync(first, *steps_of(1, 20, loss=1.0))
     reader.read()
-    second = next_claim(player, first)  # cut off: trains 11 to 14
-    third = next_claim(player, second)  # cut off: resumes from step 20 and trains 21 to 24
+    second = next_claim(player, first)  # disconnected: trains steps 11 to 14
+    third = next_claim(player, second)  # disconnected: resumes from step 20, trains 21 to 24
     fourth = next_claim(player, third)
-    assert player.hand_in(fourth, 2, *steps_of(11, 14, 1, loss=2.0)).status_code == 200
+    assert player.post_earlier(fourth, 2, *steps_of(11, 14, 1, loss=2.0)).status_code == 200
     assert reader.read() == spans((1, 10, 1.0), (11, 14, 2.0))
     fifth = next_claim(player, fourth)
-    assert player.hand_in(fifth, 3, *steps_of(21, 24, 1, loss=3.0)).status_code == 200
+    assert player.post_earlier(fifth, 3, *steps_of(21, 24, 1, loss=3.0)).status_code == 200
 
     expected = spans((1, 20, 1.0), (21, 24, 3.0))
     assert line(player, job) == plotted(player, job) == reader.read() == expected
 
 
-def test_only_what_is_on_the_line_is_gone_on_from(player: Player) -> None:
+def test_only_steps_on_the_line_can_be_resumed_from(player: Player) -> None:
     job = player.submit()
     first = player.claim()
     player.sync(first, *steps_of(1, 20, loss=1.0))
@@ -126,7 +126,7 @@ def test_only_what_is_on_the_line_is_gone_on_from(player: Player) -> None:
     third = next_claim(player, second)
     player.sync(third, *steps_of(21, 30, 1, loss=3.0))
     fourth = next_claim(player, third)
-    assert player.hand_in(fourth, 2, *steps_of(11, 14, 1, loss=2.0)).status_code == 200
+    assert player.post_earlier(fourth, 2, *steps_of(11, 14, 1, loss=2.0)).status_code == 200
     fifth = next_claim(player, fourth)
 
     assert player.job(job)["attempt"] == 5
@@ -134,7 +134,7 @@ def test_only_what_is_on_the_line_is_gone_on_from(player: Player) -> None:
     assert usable == [(4, None), (3, None), (2, 0), (1, 20)]
 
 
-def test_the_last_evaluation_may_come_from_an_attempt_with_nothing_left_to_train(
+def test_the_last_evaluation_may_come_from_an_attempt_with_no_steps_left_to_train(
     player: Player,
 ) -> None:
     job = player.submit()

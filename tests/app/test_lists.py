@@ -1,4 +1,4 @@
-"""Lists of jobs: page by page, a filter finds the same jobs as a plain check of every job, whatever their times."""
+"""Job lists: page by page, a filter finds the same jobs as a check of every job would, whatever their times."""
 
 import itertools
 import random
@@ -52,20 +52,20 @@ def insert(database: Database, jobs: list[dict[str, Any]]) -> None:
 
 
 def make_jobs(count: int, seed: int = 0, **same: Any) -> list[dict[str, Any]]:
-    """Return jobs in the order of their numbers; their times go back and forth, and some are equal."""
-    chance = random.Random(seed)  # noqa: S311  # the same jobs in each run
+    """Return jobs in the order of their numbers; their times are out of order, and some are equal."""
+    rng = random.Random(seed)  # noqa: S311  # the same jobs in each run
     return [
         {
-            "id": f"job_{chance.getrandbits(96):024x}",
-            "status": chance.choice(list(JobStatus)),
-            "name": chance.choice(NAMES),
-            "model": chance.choice(("qwen/small", "qwen/large", "Other_Model")),
-            "queue": chance.choice(("a", "b")),
-            "priority": chance.choice((0, 0, 0, 5, -5)),
+            "id": f"job_{rng.getrandbits(96):024x}",
+            "status": rng.choice(list(JobStatus)),
+            "name": rng.choice(NAMES),
+            "model": rng.choice(("qwen/small", "qwen/large", "Other_Model")),
+            "queue": rng.choice(("a", "b")),
+            "priority": rng.choice((0, 0, 0, 5, -5)),
             "labels": {
-                key: chance.choice(("x", "y")) for key in ("team", "stage") if chance.random() < 0.6
+                key: rng.choice(("x", "y")) for key in ("team", "stage") if rng.random() < 0.6
             },
-            "created_at": NOW + timedelta(seconds=n // 3 + chance.choice((0, 0, -40))),
+            "created_at": NOW + timedelta(seconds=n // 3 + rng.choice((0, 0, -40))),
         }
         | same
         for n in range(count)
@@ -83,12 +83,12 @@ def fits(job: dict[str, Any], chosen: dict[str, Any]) -> bool:
     )
 
 
-def choose(chance: random.Random, jobs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return some filters."""
-    one = chance.choice(jobs)
-    part = chance.randrange(20)
+def choose(rng: random.Random, jobs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return randomly chosen filters."""
+    one = rng.choice(jobs)
+    part = rng.randrange(20)
     every = {
-        "search": chance.choice(
+        "search": rng.choice(
             [
                 "sweep 1",
                 "QWEN",
@@ -101,12 +101,12 @@ def choose(chance: random.Random, jobs: list[dict[str, Any]]) -> dict[str, Any]:
                 "no",
             ]
         ),
-        "status": chance.sample(list(JobStatus), chance.randint(1, 4)),
-        "label": chance.sample([("team", "x"), ("stage", "y")], chance.randint(1, 2)),
+        "status": rng.sample(list(JobStatus), rng.randint(1, 4)),
+        "label": rng.sample([("team", "x"), ("stage", "y")], rng.randint(1, 2)),
         "created_after": one["created_at"],
-        "created_before": one["created_at"] + timedelta(seconds=chance.randint(0, 40)),
+        "created_before": one["created_at"] + timedelta(seconds=rng.randint(0, 40)),
     }
-    names = chance.sample(list(every), chance.choice((0, 1, 1, 1, 2, 2, 3)))
+    names = rng.sample(list(every), rng.choice((0, 1, 1, 1, 2, 2, 3)))
     return {name: every[name] for name in names}
 
 
@@ -125,22 +125,22 @@ def pages(player: Player, chosen: dict[str, Any], limit: int) -> Iterator[dict[s
         yield page
         if not page["has_more"]:
             return
-        assert cursor != {"cursor": page["cursor"]}, "each page goes on"
+        assert cursor != {"cursor": page["cursor"]}, "each page moves the cursor"
         cursor = {"cursor": page["cursor"]}
 
 
 @pytest.mark.parametrize("most_searched", [23, 1000])
-def test_filters_find_what_a_plain_look_at_every_job_finds(
+def test_filters_find_exactly_the_jobs_that_match(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, most_searched: int
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", most_searched)
     jobs = make_jobs(150)
     insert(database, jobs)
     newest_first = sorted(enumerate(jobs), key=lambda each: (each[1]["created_at"], each[0]))[::-1]
-    chance = random.Random(most_searched)  # noqa: S311  # the same filters in each run
+    rng = random.Random(most_searched)  # noqa: S311  # the same filters in each run
 
     for _ in range(20):
-        chosen, limit = choose(chance, jobs), chance.choice((9, 20, 100))
+        chosen, limit = choose(rng, jobs), rng.choice((9, 20, 100))
         expected = [job["id"] for _, job in newest_first if fits(job, chosen)]
 
         read = list(pages(player, chosen, limit))
@@ -151,7 +151,7 @@ def test_filters_find_what_a_plain_look_at_every_job_finds(
             assert (page["searched"] or 0) <= most_searched
 
 
-def test_a_search_says_how_many_jobs_it_looked_through(
+def test_a_search_reports_how_many_jobs_it_searched(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", 50)
@@ -164,11 +164,13 @@ def test_a_search_says_how_many_jobs_it_looked_through(
     assert [page["searched"] for page in read] == [50, 50, 20]
     assert [[job["id"] for job in page["data"]] for page in read] == [[], [], [jobs[10]["id"]]]
     assert [page["has_more"] for page in read] == [True, True, False]
-    assert player.get("/v1/jobs", status="queued")["searched"] is None, "an index answers"
+    assert player.get("/v1/jobs", status="queued")["searched"] is None, (
+        "an index covers this filter"
+    )
 
 
 @pytest.mark.parametrize(("jobs", "left"), [(49, False), (50, False), (51, True)])
-def test_a_search_that_came_to_the_last_job_says_so(
+def test_a_search_reports_whether_it_reached_the_last_job(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, jobs: int, left: bool
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", 50)
@@ -179,7 +181,7 @@ def test_a_search_that_came_to_the_last_job_says_so(
         assert (page["has_more"], page["searched"]) == (left, min(jobs, 50))
 
 
-def test_a_whole_id_is_found_however_far_back(
+def test_a_full_job_id_is_found_however_old_the_job_is(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", 10)
@@ -194,7 +196,7 @@ def test_a_whole_id_is_found_however_far_back(
     assert found(status="queued") == found(label="team:y") == []
 
 
-def test_a_cursor_of_an_earlier_version_goes_on(player: Player) -> None:
+def test_a_cursor_from_an_earlier_version_still_works(player: Player) -> None:
     ids = [player.submit() for _ in range(3)]
     assert player.client.delete(f"/v1/jobs/{ids[1]}").status_code == 200
 
@@ -204,18 +206,22 @@ def test_a_cursor_of_an_earlier_version_goes_on(player: Player) -> None:
     assert [job["id"] for job in after_third["data"]] == [ids[0]]
     assert [job["id"] for job in after_the_deleted["data"]] == [ids[0]]
     assert player.client.delete(f"/v1/jobs/{ids[0]}").status_code == 200
-    assert player.get("/v1/jobs", cursor=encode_cursor(2))["data"] == [], "it does not begin anew"
+    assert player.get("/v1/jobs", cursor=encode_cursor(2))["data"] == [], (
+        "the list does not start over"
+    )
 
 
 @pytest.mark.parametrize("numbers", [(2**62, 1), (1, 2, 3)])
-def test_a_cursor_of_nowhere_is_refused(player: Player, numbers: tuple[int, ...]) -> None:
+def test_an_invalid_cursor_is_rejected(player: Player, numbers: tuple[int, ...]) -> None:
     response = player.client.get("/v1/jobs", params={"cursor": encode_cursor(*numbers)})
 
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "cursor"
 
 
-def test_places_are_exact_up_to_1000_and_more_beyond(player: Player, database: Database) -> None:
+def test_queue_positions_are_exact_up_to_1000_and_lower_bounds_beyond_that(
+    player: Player, database: Database
+) -> None:
     jobs = make_jobs(1005, queue="a", priority=0, status=JobStatus.QUEUED, labels={})
     for n, job in enumerate(jobs):
         job["created_at"] = NOW + timedelta(seconds=n)
@@ -244,7 +250,9 @@ def test_places_are_exact_up_to_1000_and_more_beyond(player: Player, database: D
     assert seen(player.client.post(f"/v1/jobs/{in_order[3]['id']}/cancel").json()) == (None, None)
 
 
-def test_places_of_a_page_are_those_of_its_jobs(player: Player, database: Database) -> None:
+def test_a_list_shows_the_same_queue_positions_as_each_job(
+    player: Player, database: Database
+) -> None:
     insert(database, make_jobs(80))
 
     for job in player.get("/v1/jobs", limit=100)["data"]:
@@ -252,7 +260,7 @@ def test_places_of_a_page_are_those_of_its_jobs(player: Player, database: Databa
         assert (job["queue_position"] is not None) is (job["status"] == "queued")
 
 
-def test_a_worker_finds_its_model_behind_any_number_of_others(
+def test_a_worker_finds_jobs_for_its_model_behind_any_number_of_others(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST_PLACES", 5)
@@ -263,13 +271,15 @@ def test_a_worker_finds_its_model_behind_any_number_of_others(
         player.submit(model=m, priority=p) for m, p in (("b", 0), ("a", 1), ("a", -9))
     )
 
-    player.hello(worker_id="can-bring-any", models=None)
+    player.hello(worker_id="can-download-any", models=None)
     claimed = [player.claim(worker_id=f"w{n}", models=["a", "b"]).job_id for n in range(3)]
-    assert claimed == [high, low, last], "only what it has, for another can bring the rest"
-    assert player.ask(worker_id="w3", models=["a", "b"]).status_code == 204
+    assert claimed == [high, low, last], (
+        "only its own models, because another worker can download the rest"
+    )
+    assert player.post_claim(worker_id="w3", models=["a", "b"]).status_code == 204
 
 
-def test_a_worker_leaves_what_another_has_and_takes_what_nobody_has(
+def test_a_worker_skips_jobs_whose_model_another_worker_has_but_not_if_no_worker_has_it(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST_PLACES", 5)
@@ -285,11 +295,11 @@ def test_a_worker_leaves_what_another_has_and_takes_what_nobody_has(
     player.hello(worker_id="other", models=["common"])
     claimed = [player.claim(worker_id=f"w{n}", models=["mine"]).job_id for n in range(2)]
     assert claimed == [mine, orphan]
-    assert player.ask(worker_id="w2", models=["mine"]).status_code == 204
+    assert player.post_claim(worker_id="w2", models=["mine"]).status_code == 204
     assert player.claim(worker_id="other", models=["common"]).spec.model == "common"
 
 
-def test_what_lists_find_a_job_by_goes_with_it(player: Player, database: Database) -> None:
+def test_deleting_a_job_removes_its_search_text(player: Player, database: Database) -> None:
     job = player.submit(name="gone soon", labels={"team": "x"})
     assert player.client.delete(f"/v1/jobs/{job}").status_code == 200
 

@@ -1,4 +1,4 @@
-"""The metrics answer, on both databases."""
+"""The metrics of a job through the API, on both databases."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ from tests.app.player import Player
 from tests.factories import make_metric
 
 LONG = 2 * blocks.LENGTH + 300
-"""Steps that fill two blocks and begin a third."""
+"""Enough steps to fill two blocks and start a third."""
 
 
 def send(player: Player, claim: Claim, records: Sequence[Record]) -> None:
@@ -34,8 +34,8 @@ def send(player: Player, claim: Claim, records: Sequence[Record]) -> None:
 
 
 def noisy(steps: range, seed: int = 0, **spikes: float) -> list[Record]:
-    chance = random.Random(seed)  # noqa: S311  # figures of a test
-    losses = {step: 2 + chance.random() for step in steps}
+    rng = random.Random(seed)  # noqa: S311  # test data
+    losses = {step: 2 + rng.random() for step in steps}
     losses |= {int(step.removeprefix("at_")): value for step, value in spikes.items()}
     return [make_metric(n, step, loss=losses[step]) for n, step in enumerate(steps, start=1)]
 
@@ -44,7 +44,7 @@ def evaluation(seq: int, step: int, loss: float) -> EvalRecord:
     return EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=10)
 
 
-def hand_back(player: Player, database: Database, claim: Claim) -> Claim:
+def interrupt_and_claim(player: Player, database: Database, claim: Claim) -> Claim:
     player.finish(claim, "interrupted")
     with database.writing() as session:
         session.execute(update(Job).values(not_before=None))
@@ -52,17 +52,17 @@ def hand_back(player: Player, database: Database, claim: Claim) -> Claim:
 
 
 def metrics(player: Player, job: str, **query: Any) -> Any:
-    answer = player.get(f"/v1/jobs/{job}/metrics", **query)
-    TypeAdapter(MetricsView).validate_python(answer, extra="forbid")
-    return answer
+    response = player.get(f"/v1/jobs/{job}/metrics", **query)
+    TypeAdapter(MetricsView).validate_python(response, extra="forbid")
+    return response
 
 
-def drawn(answer: Any, name: str = "loss") -> list[tuple[int, float | None]]:
-    series = answer["series"][name]
+def points_of(response: Any, name: str = "loss") -> list[tuple[int, float | None]]:
+    series = response["series"][name]
     return list(zip(series["step"], series["value"], strict=True))
 
 
-def test_every_series_comes_in_columns_of_its_own(player: Player) -> None:
+def test_each_series_is_returned_in_its_own_columns(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     player.sync(
@@ -70,14 +70,14 @@ def test_every_series_comes_in_columns_of_its_own(player: Player) -> None:
         evaluation(1, 0, 2.5),
         make_metric(2, 1, loss=2.0),
         make_metric(3, 2, loss=float("nan")),
-        LogRecord(seq=4, at=utc_now(), message="a log is no series"),
+        LogRecord(seq=4, at=utc_now(), message="a log record is not a series"),
         make_metric(5, 3, loss=1.0, tokens=100.0, seconds=0.5),
     )
 
-    answer = metrics(player, job)
+    response = metrics(player, job)
 
-    assert answer["names"] == sorted(answer["series"])
-    assert answer["names"] == [
+    assert response["names"] == sorted(response["series"])
+    assert response["names"] == [
         "epoch",
         "eval_loss",
         "grad_norm",
@@ -87,22 +87,22 @@ def test_every_series_comes_in_columns_of_its_own(player: Player) -> None:
         "tokens",
         "tokens_per_second",
     ]
-    assert drawn(answer) == [(1, 2.0), (2, None), (3, 1.0)]
-    assert answer["series"]["loss"]["nonfinite"] == [2]
-    assert drawn(answer, "eval_loss") == [(0, 2.5)]
-    assert drawn(answer, "tokens_per_second")[-1] == (3, 200.0)
-    assert (answer["status"], answer["complete"], answer["poll_after_seconds"]) == (
+    assert points_of(response) == [(1, 2.0), (2, None), (3, 1.0)]
+    assert response["series"]["loss"]["nonfinite"] == [2]
+    assert points_of(response, "eval_loss") == [(0, 2.5)]
+    assert points_of(response, "tokens_per_second")[-1] == (3, 200.0)
+    assert (response["status"], response["complete"], response["poll_after_seconds"]) == (
         "running",
         False,
         1.0,
     )
-    only = metrics(player, job, names="loss,unheard_of", times=True)
-    assert list(only["series"]) == ["loss", "unheard_of"]
-    assert only["series"]["unheard_of"]["step"] == []
+    only = metrics(player, job, names="loss,unknown", times=True)
+    assert list(only["series"]) == ["loss", "unknown"]
+    assert only["series"]["unknown"]["step"] == []
     assert len(only["series"]["loss"]["at"]) == 3
 
 
-def test_a_long_series_is_sampled_and_keeps_ends_and_spikes(player: Player) -> None:
+def test_sampling_a_long_series_keeps_its_ends_and_spikes(player: Player) -> None:
     job = player.submit()
     records = noisy(range(1, LONG + 1), at_1500=9.0, at_1501=0.5, at_2300=float("inf"))
     send(player, player.claim(), records)
@@ -119,7 +119,7 @@ def test_a_long_series_is_sampled_and_keeps_ends_and_spikes(player: Player) -> N
     assert series["nonfinite"] == [2300]
 
 
-def test_a_series_that_begins_late_is_drawn_as_finely_as_its_own_points_allow(
+def test_a_series_that_starts_late_is_sampled_by_its_own_number_of_points(
     player: Player,
 ) -> None:
     job = player.submit()
@@ -127,13 +127,13 @@ def test_a_series_that_begins_late_is_drawn_as_finely_as_its_own_points_allow(
     records = [make_metric(step, step, **late.get(step, {})) for step in range(1, LONG + 1)]
     send(player, player.claim(), records)
 
-    answer = metrics(player, job, names="late,loss", max_points=400)["series"]
+    response = metrics(player, job, names="late,loss", max_points=400)["series"]
 
-    assert (answer["late"]["points"], answer["late"]["width"]) == (450, 4)
-    assert (answer["loss"]["points"], answer["loss"]["width"]) == (LONG, 16)
+    assert (response["late"]["points"], response["late"]["width"]) == (450, 4)
+    assert (response["loss"]["points"], response["loss"]["width"]) == (LONG, 16)
 
 
-def test_what_blocks_draw_is_what_the_records_would_draw(player: Player) -> None:
+def test_a_series_read_from_blocks_matches_its_records(player: Player) -> None:
     job = player.submit()
     records = noisy(range(1, LONG + 1), at_1024=7.0)
     send(player, player.claim(), records)
@@ -148,17 +148,17 @@ def test_what_blocks_draw_is_what_the_records_would_draw(player: Player) -> None
             query = {"from_step": start, "to_step": end, "max_points": max_points}
             series = metrics(player, job, names="loss", **query)["series"]["loss"]
 
-            wanted = [point for point in points if start <= point[1] <= end]
-            assert series["points"] == len(wanted)
-            assert series["sampled"] == (len(wanted) > max_points)
-            if len(wanted) > max_points:
-                wanted = with_ends(wanted, thin(wanted, series["width"]))
-                assert len(wanted) <= max_points
-            assert series["step"] == [step for _, step, _, _ in wanted]
-            assert series["value"] == pytest.approx([value for *_, value in wanted], rel=1e-5)
+            expected = [point for point in points if start <= point[1] <= end]
+            assert series["points"] == len(expected)
+            assert series["sampled"] == (len(expected) > max_points)
+            if len(expected) > max_points:
+                expected = with_ends(expected, thin(expected, series["width"]))
+                assert len(expected) <= max_points
+            assert series["step"] == [step for _, step, _, _ in expected]
+            assert series["value"] == pytest.approx([value for *_, value in expected], rel=1e-5)
 
 
-def test_the_grid_stays_where_it_is_while_points_come(player: Player) -> None:
+def test_sampled_points_do_not_move_while_new_points_arrive(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     records = noisy(range(1, LONG + 1))
@@ -171,10 +171,10 @@ def test_the_grid_stays_where_it_is_while_points_come(player: Player) -> None:
         inner = {step for step in series["step"] if 1 < step <= finished and step != last}
         assert held.get(width, set()) <= inner
         held[width] = inner
-    assert len(held) > 3, "the width has grown meanwhile"
+    assert len(held) > 3, "the width must grow during the test"
 
 
-def test_sparse_series_stay_whole_among_many_records(player: Player) -> None:
+def test_a_sparse_series_among_many_records_is_not_sampled(player: Player) -> None:
     job = player.submit()
     records: list[Record] = []
     for step in range(1, LONG):
@@ -183,40 +183,42 @@ def test_sparse_series_stay_whole_among_many_records(player: Player) -> None:
             records.append(evaluation(len(records) + 1, step, 1.0 + step))
     send(player, player.claim(), records)
 
-    answer = metrics(player, job, names="eval_loss", max_points=100)
+    response = metrics(player, job, names="eval_loss", max_points=100)
 
-    assert drawn(answer, "eval_loss") == [(step, 1.0 + step) for step in range(50, LONG, 50)]
-    assert answer["series"]["eval_loss"]["sampled"] is False
+    assert points_of(response, "eval_loss") == [(step, 1.0 + step) for step in range(50, LONG, 50)]
+    assert response["series"]["eval_loss"]["sampled"] is False
 
 
-def test_a_new_attempt_replaces_and_leaves_ghosts(player: Player, database: Database) -> None:
+def test_a_new_attempt_replaces_points_and_leaves_ghosts(
+    player: Player, database: Database
+) -> None:
     job = player.submit()
     first = player.claim()
     send(player, first, [*noisy(range(1, 21)), evaluation(21, 20, 1.9)])
     cursor = metrics(player, job)["cursor"]
-    second = hand_back(player, database, first)
+    second = interrupt_and_claim(player, database, first)
     send(player, second, [evaluation(1, 10, 2.2), *(make_metric(n, 9 + n) for n in range(2, 6))])
 
-    answer = metrics(player, job, ghosts=True)
+    response = metrics(player, job, ghosts=True)
 
-    assert [step for step, _ in drawn(answer)] == list(range(1, 15))
-    assert drawn(answer, "eval_loss") == [(10, 2.2)]
-    assert answer["attempts"] == [
+    assert [step for step, _ in points_of(response)] == list(range(1, 15))
+    assert points_of(response, "eval_loss") == [(10, 2.2)]
+    assert response["attempts"] == [
         {"number": 1, "first_step": 1, "last_step": 20},
         {"number": 2, "first_step": 11, "last_step": 14},
     ]
-    (ghost,) = answer["ghosts"]
+    (ghost,) = response["ghosts"]
     assert ghost["attempt"] == 1
     assert ghost["series"]["loss"]["step"] == list(range(11, 21))
     assert ghost["series"]["eval_loss"]["step"] == [20]
     page = metrics(player, job, since=cursor)
     assert page["rewind_to_step"] == 10
     assert page["ghosts"] is None
-    assert [step for step, _ in drawn(page)] == [11, 12, 13, 14]
+    assert [step for step, _ in points_of(page)] == [11, 12, 13, 14]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10_000])
-def test_a_poller_holds_what_the_whole_answer_says(
+def test_polling_yields_the_same_series_as_one_full_response(
     player: Player, database: Database, limit: int
 ) -> None:
     job = player.submit()
@@ -251,16 +253,16 @@ def test_a_poller_holds_what_the_whole_answer_says(
             samples=[{"seq": 1, "at": utc_now(), "values": {"sys.cpu_percent": 50.0}}],
         )
         poll()
-        claim = hand_back(player, database, claim)
+        claim = interrupt_and_claim(player, database, claim)
     poll()
 
-    answer = metrics(player, job)
-    for name in answer["names"]:
-        assert dict(drawn(answer, name)) == held[name], name
+    response = metrics(player, job)
+    for name in response["names"]:
+        assert dict(points_of(response, name)) == held[name], name
     assert metrics(player, job, since=cursor)["series"] == {}
 
 
-def test_what_the_caller_holds_is_not_sent_again(player: Player) -> None:
+def test_unchanged_metrics_are_not_sent_again(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     player.sync(claim, make_metric(1))
@@ -278,7 +280,7 @@ def test_what_the_caller_holds_is_not_sent_again(player: Player) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?max_points=10", "?window=1", "?format=csv"])
-def test_a_loss_that_the_caller_holds_is_not_sent_again(player: Player, query: str) -> None:
+def test_an_unchanged_loss_history_is_not_sent_again(player: Player, query: str) -> None:
     job = player.submit()
     claim = player.claim()
     player.sync(claim, make_metric(1))
@@ -297,7 +299,7 @@ def test_a_loss_that_the_caller_holds_is_not_sent_again(player: Player, query: s
     assert (later.status_code, later.text == first.text) == (200, False)
 
 
-def test_the_loss_says_when_to_ask_again(player: Player) -> None:
+def test_the_loss_history_suggests_when_to_poll_again(player: Player) -> None:
     job = player.submit()
     waiting = player.get(f"/v1/jobs/{job}/loss")
     claim = player.claim()
@@ -312,11 +314,11 @@ def test_the_loss_says_when_to_ask_again(player: Player) -> None:
     assert advice == [5.0, 0.0, 1.0, 1.0, None]
 
 
-def test_exports_hold_every_record(player: Player, database: Database) -> None:
+def test_exports_contain_every_record(player: Player, database: Database) -> None:
     job = player.submit()
     first = player.claim()
     send(player, first, noisy(range(1, 1001), at_7=float("nan")))
-    second = hand_back(player, database, first)
+    second = interrupt_and_claim(player, database, first)
     send(player, second, [make_metric(1, 501), evaluation(2, 501, 1.5)])
 
     response = player.client.get(f"/v1/jobs/{job}/metrics", headers={"Accept": "text/csv"})
@@ -331,7 +333,7 @@ def test_exports_hold_every_record(player: Player, database: Database) -> None:
     assert json.loads(lines[6])["values"] == {"loss": None}
 
 
-def test_bad_questions_are_refused_with_the_field(player: Player) -> None:
+def test_invalid_parameters_are_rejected_by_name(player: Player) -> None:
     job = player.submit()
 
     for query, param in (
@@ -354,7 +356,7 @@ def test_bad_questions_are_refused_with_the_field(player: Player) -> None:
         assert player.client.get(f"/v1/jobs/job_none/{path}").status_code == 404
 
 
-def test_exports_keep_to_the_steps_and_the_place_asked_for(player: Player) -> None:
+def test_exports_contain_only_the_requested_steps(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     player.sync(claim, *noisy(range(1, 21)))
@@ -372,11 +374,11 @@ def test_exports_keep_to_the_steps_and_the_place_asked_for(player: Player) -> No
         lines = player.client.get(f"{url}&format=ndjson&{query}").text.splitlines()
         assert [int(row["step"]) for row in rows] == list(steps), query
         assert [json.loads(line)["step"] for line in lines] == list(steps), query
-    refused = player.client.get(f"{url}&format=csv&since=nonsense")
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "since")
+    rejected = player.client.get(f"{url}&format=csv&since=nonsense")
+    assert (rejected.status_code, rejected.json()["error"]["param"]) == (400, "since")
 
 
-def test_a_parameter_without_effect_beside_another_is_refused(player: Player) -> None:
+def test_a_parameter_that_has_no_effect_next_to_another_is_rejected(player: Player) -> None:
     job = player.submit()
 
     for query, param in (
@@ -398,23 +400,23 @@ def test_a_parameter_without_effect_beside_another_is_refused(player: Player) ->
             assert error["message"].startswith(words)
 
 
-def test_names_that_no_database_keeps_do_no_harm(player: Player) -> None:
+def test_unusable_metric_names_are_ignored(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
-    odd = {"x" * 500: 1.0, "sys.mine": 2.0, "坏\0": 3.0}
+    unusable = {"x" * 500: 1.0, "sys.mine": 2.0, "坏\0": 3.0}
     records: list[Record] = [
-        MetricRecord(seq=n, at=utc_now(), step=n, values={"loss": 1.0} | odd)
+        MetricRecord(seq=n, at=utc_now(), step=n, values={"loss": 1.0} | unusable)
         for n in range(1, blocks.LENGTH + 10)
     ]
     send(player, claim, records)
 
-    answer = metrics(player, job, max_points=100)
+    response = metrics(player, job, max_points=100)
 
-    assert "sys.mine" not in answer["names"]
-    assert answer["series"]["loss"]["points"] == blocks.LENGTH + 9
+    assert "sys.mine" not in response["names"]
+    assert response["series"]["loss"]["points"] == blocks.LENGTH + 9
 
 
-def test_the_loss_comes_sampled_with_all_its_figures(player: Player) -> None:
+def test_a_sampled_loss_history_keeps_all_figures_of_each_point(player: Player) -> None:
     job = player.submit()
     send(player, player.claim(), noisy(range(1, 1501), at_700=9.0))
 
@@ -427,14 +429,14 @@ def test_the_loss_comes_sampled_with_all_its_figures(player: Player) -> None:
     assert (spike["loss"], spike["learning_rate"], spike["grad_norm"]) == (9.0, 2e-4, 1.0)
 
 
-def test_window_means_are_the_reports(player: Player, database: Database) -> None:
+def test_window_means_equal_those_of_the_report(player: Player, database: Database) -> None:
     job = player.submit()
     claim = player.claim()
-    chance = random.Random(1)  # noqa: S311  # figures of a test
-    figures = [(chance.random() + 1, float(chance.randint(1, 500))) for _ in range(130)]
+    rng = random.Random(1)  # noqa: S311  # test data
+    figures = [(rng.random() + 1, float(rng.randint(1, 500))) for _ in range(130)]
     records = [make_metric(n, n, loss=loss, tokens=t) for n, (loss, t) in enumerate(figures, 1)]
     player.sync(claim, *records[:100])
-    claim = hand_back(player, database, claim)
+    claim = interrupt_and_claim(player, database, claim)
     rest = [make_metric(n, 50 + n, loss=lo, tokens=t) for n, (lo, t) in enumerate(figures[50:], 1)]
     player.sync(claim, *rest)
 
@@ -454,10 +456,12 @@ def test_window_means_are_the_reports(player: Player, database: Database) -> Non
         ]
 
 
-@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
-def test_a_window_that_is_not_finite_has_no_mean_and_is_named(player: Player, odd: float) -> None:
+@pytest.mark.parametrize("nonfinite", [math.nan, math.inf, -math.inf])
+def test_a_window_with_a_nonfinite_loss_has_no_mean_and_is_listed(
+    player: Player, nonfinite: float
+) -> None:
     job = player.submit()
-    losses = [1.0, 2.0, odd, 4.0, 5.0, 6.0, 7.0]
+    losses = [1.0, 2.0, nonfinite, 4.0, 5.0, 6.0, 7.0]
     records = [make_metric(n, n, loss=loss) for n, loss in enumerate(losses, 1)]
     player.sync(player.claim(), *records)
 
@@ -468,7 +472,7 @@ def test_a_window_that_is_not_finite_has_no_mean_and_is_named(player: Player, od
     assert page["nonfinite"] == [4]
 
 
-def test_the_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None:
+def test_the_text_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None:
     job = player.submit()
     url = f"/v1/jobs/{job}/loss"
     empty = player.client.get(url, headers={"Accept": "text/plain"}).text
@@ -492,7 +496,7 @@ def test_the_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None
     ]
 
 
-def test_samples_of_the_machine_stand_beside_the_records(player: Player) -> None:
+def test_machine_samples_are_returned_as_their_own_series(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
 
@@ -502,16 +506,16 @@ def test_samples_of_the_machine_stand_beside_the_records(player: Player) -> None
 
     player.sync(claim, samples=[sample(1, cpu_percent=10.0)])
     player.sync(claim, make_metric(1), make_metric(2))
-    odd = {"seq": 4, "at": utc_now(), "values": {"loss": 9.0, "sys.gpu_percent": float("nan")}}
+    invalid = {"seq": 4, "at": utc_now(), "values": {"loss": 9.0, "sys.gpu_percent": float("nan")}}
     for _ in range(2):  # a repeated sync stores nothing twice
-        reply = player.sync(claim, samples=[sample(3, cpu_percent=30.0, celsius=50.0), odd])
+        reply = player.sync(claim, samples=[sample(3, cpu_percent=30.0, celsius=50.0), invalid])
     version = player.job(job)["version"]
 
     assert reply.acked_seq == 2
-    answer = metrics(player, job)
-    assert drawn(answer, "sys.cpu_percent") == [(0, 10.0), (2, 30.0)]
-    assert drawn(answer, "sys.celsius") == [(2, 50.0)]
-    assert "sys.gpu_percent" not in answer["names"]
-    assert [step for step, _ in drawn(answer)] == [1, 2]
+    response = metrics(player, job)
+    assert points_of(response, "sys.cpu_percent") == [(0, 10.0), (2, 30.0)]
+    assert points_of(response, "sys.celsius") == [(2, 50.0)]
+    assert "sys.gpu_percent" not in response["names"]
+    assert [step for step, _ in points_of(response)] == [1, 2]
     assert player.finish(claim, "cancelled", last_seq=2).status_code == 200
     assert player.job(job)["version"] > version

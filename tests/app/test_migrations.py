@@ -22,7 +22,7 @@ from tests.postgres import Postgres
 ZEROS = ("priority", "attempt_number", "losses", "step", "checkpoint_step", "lost_checkpoint_step")
 
 
-def test_models_and_migrations_agree_after_each_way_up(empty_url: str) -> None:
+def test_the_migrated_schema_matches_the_models_even_after_a_downgrade(empty_url: str) -> None:
     database = Database(empty_url)
 
     for _ in range(2):
@@ -37,11 +37,11 @@ def test_models_and_migrations_agree_after_each_way_up(empty_url: str) -> None:
     database.close()
 
 
-def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+def test_the_newest_revision_matches_the_head_that_alembic_finds() -> None:
     assert _newest() == set(ScriptDirectory.from_config(alembic_config()).get_heads())
 
 
-def test_a_database_of_an_earlier_version_is_refused(empty_url: str) -> None:
+def test_a_database_with_an_outdated_schema_is_reported(empty_url: str) -> None:
     database = Database(empty_url)
     assert "the database schema is empty" in str(missing_migrations(database))
     migrate(database, "0004")
@@ -50,7 +50,7 @@ def test_a_database_of_an_earlier_version_is_refused(empty_url: str) -> None:
     database.close()
 
 
-def test_the_check_notices_a_missing_column(empty_url: str) -> None:
+def test_the_schema_check_detects_a_missing_column(empty_url: str) -> None:
     database = Database(empty_url)
     migrate(database)
     with database.writer.begin() as connection:
@@ -61,11 +61,13 @@ def test_the_check_notices_a_missing_column(empty_url: str) -> None:
     database.close()
 
 
-def test_migrating_runs_from_anywhere_and_again(empty_url: str, tmp_path: Path) -> None:
+def test_migrations_run_from_any_directory_and_can_be_repeated(
+    empty_url: str, tmp_path: Path
+) -> None:
     environment = os.environ | {"STEPLINE_DATABASE_URL": empty_url}
 
     for _ in range(2):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "app.migrate"],
             cwd=tmp_path,
             env=environment,
@@ -73,14 +75,14 @@ def test_migrating_runs_from_anywhere_and_again(empty_url: str, tmp_path: Path) 
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert result.returncode == 0, result.stderr
 
     database = Database(empty_url)
     assert missing_migrations(database) is None
     database.close()
 
 
-def test_migrating_waits_for_a_database_that_is_still_starting(
+def test_migrations_wait_for_a_database_that_is_still_starting(
     postgres: Postgres, tmp_path: Path
 ) -> None:
     place = tmp_path / "socket"
@@ -99,21 +101,23 @@ def test_migrating_waits_for_a_database_that_is_still_starting(
 
         place.symlink_to(postgres.directory)
 
-        _, complaints = migrating.communicate(timeout=60)
-        assert migrating.returncode == 0, complaints
+        _, stderr = migrating.communicate(timeout=60)
+        assert migrating.returncode == 0, stderr
     finally:
         migrating.kill()
         migrating.wait()
         postgres.drop_database(name)
 
 
-def test_a_server_refuses_a_database_that_is_not_migrated(empty_url: str, tmp_path: Path) -> None:
+def test_the_server_does_not_start_on_an_unmigrated_database(
+    empty_url: str, tmp_path: Path
+) -> None:
     environment = os.environ | {
         "STEPLINE_DATABASE_URL": empty_url,
         "STEPLINE_DATA_DIR": str(tmp_path / "files"),
     }
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "app.main"],
         env=environment,
         capture_output=True,
@@ -122,30 +126,30 @@ def test_a_server_refuses_a_database_that_is_not_migrated(empty_url: str, tmp_pa
         timeout=30,
     )
 
-    assert done.returncode == 2
-    assert "run `stepline migrate` first" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 2
+    assert "run `stepline migrate` first" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
-def test_every_migration_is_part_of_the_installed_package() -> None:
+def test_the_installed_package_includes_the_migrations() -> None:
     found = importlib.util.find_spec("migrations.versions")
 
     assert found is not None
-    assert found.origin is not None, "without __init__.py a wheel leaves the directory out"
+    assert found.origin is not None, "a wheel omits the directory if it has no __init__.py"
 
 
-def test_jobs_of_an_earlier_version_are_found_as_new_ones_are(empty_url: str) -> None:
-    check_finding_after_migration(empty_url)
+def test_jobs_from_an_earlier_version_can_be_searched_after_migration(empty_url: str) -> None:
+    check_search_after_migration(empty_url)
 
 
-def test_jobs_of_an_earlier_version_are_found_in_a_database_without_an_encoding(
+def test_jobs_from_an_earlier_version_can_be_searched_in_a_database_without_an_encoding(
     url_without_encoding: str,
 ) -> None:
-    check_finding_after_migration(url_without_encoding)
+    check_search_after_migration(url_without_encoding)
 
 
-def check_finding_after_migration(url: str) -> None:
-    """Migrate jobs with names of several scripts, and look for them."""
+def check_search_after_migration(url: str) -> None:
+    """Migrate jobs with names in several scripts and search for them."""
     database = Database(url)
     migrate(database, "0004")
     names = {1: "Sweep A", 2: "GRÖSSE", 3: "微调", 4: None, 5: "İstanbul", 6: "100%"}

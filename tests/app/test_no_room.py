@@ -1,4 +1,4 @@
-"""A full disk, and an unavailable storage: a clear response, nothing partially written, and automatic recovery."""
+"""A full disk and unavailable storage: a clear response, nothing partially written, and automatic recovery."""
 
 import shutil
 import subprocess
@@ -22,14 +22,14 @@ from tests.server_process import Server
 ROOM_BYTES = 600_000
 
 
-def told(response: Response) -> tuple[int, str, str | None]:
+def error_of(response: Response) -> tuple[int, str, str | None]:
     assert "x-should-retry" not in response.headers
     code = response.json()["error"]["code"]
     return response.status_code, code, response.headers.get("retry-after")
 
 
-class CrampedServer(Server):
-    """A server whose data directory is a small file system of its own."""
+class SmallDiskServer(Server):
+    """A server whose data directory is a small file system."""
 
     def start(self) -> None:
         files = self._environment["STEPLINE_DATA_DIR"]
@@ -43,51 +43,51 @@ class CrampedServer(Server):
 
 
 @pytest.fixture
-def cramped(tmp_path: Path, migrated_file: Path) -> Iterator[CrampedServer]:
-    tried = subprocess.run(
+def small_disk(tmp_path: Path, migrated_file: Path) -> Iterator[SmallDiskServer]:
+    result = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "true"], capture_output=True, check=False
     )
-    if tried.returncode != 0:
-        pytest.skip("this system gives its users no file systems of their own")
+    if result.returncode != 0:
+        pytest.skip("this system does not let users mount file systems")
     shutil.copy(migrated_file, tmp_path / "stepline.db")
-    server = CrampedServer(tmp_path, f"sqlite:///{tmp_path}/stepline.db")
+    server = SmallDiskServer(tmp_path, f"sqlite:///{tmp_path}/stepline.db")
     server.start()
     yield server
     server.close()
 
 
-def test_a_full_data_directory_refuses_what_is_too_large_and_takes_the_rest(
-    cramped: CrampedServer,
+def test_a_full_data_directory_rejects_uploads_that_do_not_fit_and_accepts_the_rest(
+    small_disk: SmallDiskServer,
 ) -> None:
-    player = Player(cramped.client)
+    player = Player(small_disk.client)
     full = (507, "storage_full", "30")
     large = b"x" * (ROOM_BYTES + 1)
     rows = b'{"instruction": "q", "output": "' + large + b'"}\n'
-    assert told(cramped.client.post("/v1/datasets", files={"file": ("a", rows)})) == full
+    assert error_of(small_disk.client.post("/v1/datasets", files={"file": ("a", rows)})) == full
 
     job = player.submit()
     claim = player.claim()
     player.sync(claim, CheckpointRecord(seq=1, at=utc_now(), step=5, name="c", bytes=3))
     player.offer(claim, 5, tensors=large)
-    assert told(player.put_artifact(claim, content=large)) == full
-    assert told(player.put_file(claim, large)) == full
+    assert error_of(player.put_artifact(claim, content=large)) == full
+    assert error_of(player.put_file(claim, large)) == full
 
-    # Nothing of them is left: smaller uploads still fit, and rejected clients may retry.
+    # Nothing remains of the rejected uploads: smaller ones still fit, and clients may retry.
     half = b"y" * (ROOM_BYTES // 2)
     assert player.put_artifact(claim, content=half).status_code == 201
     assert player.offer(claim, 5, tensors=b"small").json()["stored"] is False
     assert player.put_file(claim, b"small").status_code == 201
     assert player.offer(claim, 5, tensors=b"small").json()["stored"] is True
-    assert told(player.put_artifact(claim, "more", half)) == full
+    assert error_of(player.put_artifact(claim, "more", half)) == full
 
     # Deleting a job frees space.
     assert player.finish(claim, "cancelled", 1).status_code == 200
-    assert cramped.client.delete(f"/v1/jobs/{job}").status_code == 200
+    assert small_disk.client.delete(f"/v1/jobs/{job}").status_code == 200
     player.submit()
     assert player.put_artifact(player.claim(), content=half).status_code == 201
 
 
-def test_a_full_database_refuses_to_write_and_goes_on_once_there_is_room(
+def test_a_full_database_rejects_writes_until_there_is_space(
     tmp_path: Path, migrated_file: Path
 ) -> None:
     shutil.copy(migrated_file, tmp_path / "stepline.db")
@@ -109,9 +109,9 @@ def test_a_full_database_refuses_to_write_and_goes_on_once_there_is_room(
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
         records = [make_metric(seq) for seq in range(1, 1001)]
 
-        answer = player.send_sync(claim, records)
+        response = player.send_sync(claim, records)
 
-        assert told(answer) == (507, "storage_full", "30")
+        assert error_of(response) == (507, "storage_full", "30")
         assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "all or nothing"
         with database.writer.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count=1000000")
@@ -119,7 +119,7 @@ def test_a_full_database_refuses_to_write_and_goes_on_once_there_is_room(
     database.close()
 
 
-def test_a_storage_that_goes_away_comes_back(
+def test_the_server_recovers_when_unavailable_storage_returns(
     client: TestClient, player: Player, settings: Settings
 ) -> None:
     job = player.submit()
@@ -127,13 +127,13 @@ def test_a_storage_that_goes_away_comes_back(
     player.put_artifact(claim)
     elsewhere = settings.data_dir.with_name("elsewhere")
     settings.data_dir.rename(elsewhere)
-    away = (503, "storage_unavailable", "10")
+    unavailable = (503, "storage_unavailable", "10")
     artifact = f"/v1/jobs/{job}/artifacts/adapter.zip"
 
-    assert told(player.put_artifact(claim, content=b"other")) == away
-    assert told(client.get(artifact)) == away
+    assert error_of(player.put_artifact(claim, content=b"other")) == unavailable
+    assert error_of(client.get(artifact)) == unavailable
     rows = b'{"instruction": "other", "output": "a"}\n'
-    assert told(client.post("/v1/datasets", files={"file": ("a", rows)})) == away
+    assert error_of(client.post("/v1/datasets", files={"file": ("a", rows)})) == unavailable
     assert client.get("/readyz").status_code == 503
 
     elsewhere.rename(settings.data_dir)
@@ -143,7 +143,7 @@ def test_a_storage_that_goes_away_comes_back(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_postgresql_whose_disk_is_full_is_told_and_goes_on_once_there_is_room(
+def test_a_full_postgresql_disk_is_reported_until_there_is_space(
     player: Player, settings: Settings
 ) -> None:
     job = player.submit()
@@ -151,20 +151,20 @@ def test_a_postgresql_whose_disk_is_full_is_told_and_goes_on_once_there_is_room(
     records = [make_metric(seq) for seq in range(1, 11)]
     database = Database(settings.database_url)
 
-    def ask(statement: str) -> None:
+    def execute(statement: str) -> None:
         with database.writer.begin() as connection:
             connection.exec_driver_sql(statement)
 
     # A trigger raises the error that PostgreSQL raises if it cannot add a block to a table.
-    ask(
+    execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
     )
-    ask("CREATE TRIGGER full_disk BEFORE INSERT ON records EXECUTE FUNCTION refuse()")
+    execute("CREATE TRIGGER full_disk BEFORE INSERT ON records EXECUTE FUNCTION refuse()")
 
-    assert told(player.send_sync(claim, records)) == (507, "storage_full", "30")
+    assert error_of(player.send_sync(claim, records)) == (507, "storage_full", "30")
     assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "all or nothing"
 
-    ask("DROP TRIGGER full_disk ON records")
+    execute("DROP TRIGGER full_disk ON records")
     assert player.sync(claim, *records).acked_seq == 10
     database.close()

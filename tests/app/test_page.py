@@ -13,7 +13,7 @@ from app.site.page import PATHS, Page
 
 @pytest.fixture
 def build(app: FastAPI, tmp_path: Path) -> Path:
-    """Give the application a page of one script."""
+    """Give the application a page with one script."""
     (tmp_path / "build" / "assets").mkdir(parents=True)
     (tmp_path / "build" / "index.html").write_text("<!doctype html><title>the page</title>")
     (tmp_path / "build" / "assets" / "index-0a1b.js").write_text("document.title = 'run'\n" * 50)
@@ -22,21 +22,23 @@ def build(app: FastAPI, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_path_of_the_page_shows_it(client: TestClient, build: Path, path: str) -> None:
-    answer = client.get(path.format(job_id="job_1"))
+def test_the_page_is_served_at_each_of_its_paths(
+    client: TestClient, build: Path, path: str
+) -> None:
+    response = client.get(path.format(job_id="job_1"))
 
-    assert answer.status_code == 200
-    assert "the page" in answer.text
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.headers["cache-control"] == "no-cache"
-    policy = answer.headers["content-security-policy"]
+    assert response.status_code == 200
+    assert "the page" in response.text
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["cache-control"] == "no-cache"
+    policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'self';")
     assert "unsafe" not in policy
-    again = client.get("/", headers={"If-None-Match": answer.headers["etag"]})
+    again = client.get("/", headers={"If-None-Match": response.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_assets_are_kept_for_good_and_come_compressed(client: TestClient, build: Path) -> None:
+def test_assets_are_immutable_and_compressed(client: TestClient, build: Path) -> None:
     plain = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": "identity"})
     packed = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": "gzip"})
 
@@ -47,37 +49,37 @@ def test_assets_are_kept_for_good_and_come_compressed(client: TestClient, build:
     assert int(packed.headers["content-length"]) == len(gzip.compress(plain.content, 9, mtime=0))
 
 
-@pytest.mark.parametrize("refusal", ["identity", "gzip;q=0", "br, *;q=0"])
-def test_assets_come_plain_to_a_client_that_refuses_gzip(
-    client: TestClient, build: Path, refusal: str
+@pytest.mark.parametrize("accepted", ["identity", "gzip;q=0", "br, *;q=0"])
+def test_assets_are_uncompressed_for_a_client_that_does_not_accept_gzip(
+    client: TestClient, build: Path, accepted: str
 ) -> None:
-    answer = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": refusal})
+    response = client.get("/assets/index-0a1b.js", headers={"Accept-Encoding": accepted})
 
-    assert "content-encoding" not in answer.headers
-    assert answer.text == (build / "assets" / "index-0a1b.js").read_text()
+    assert "content-encoding" not in response.headers
+    assert response.text == (build / "assets" / "index-0a1b.js").read_text()
 
 
-@pytest.mark.parametrize("held", ["*", "W/{etag}", '"other", {etag}'])
-def test_a_client_that_has_the_page_does_not_get_it_again(
-    client: TestClient, build: Path, held: str
+@pytest.mark.parametrize("tags", ["*", "W/{etag}", '"other", {etag}'])
+def test_a_client_that_has_the_current_page_is_not_sent_it_again(
+    client: TestClient, build: Path, tags: str
 ) -> None:
     etag = client.get("/").headers["etag"]
 
-    assert client.get("/", headers={"If-None-Match": held.format(etag=etag)}).status_code == 304
+    assert client.get("/", headers={"If-None-Match": tags.format(etag=etag)}).status_code == 304
 
 
 @pytest.mark.parametrize(
     "path",
     ["/nothing", "/jobs", "/jobs/a/b", "/assets/none.js", "/assets/..%2findex.html", "/index.html"],
 )
-def test_other_paths_keep_the_error_shape(client: TestClient, build: Path, path: str) -> None:
-    answer = client.get(path, headers={"Accept": "text/html"})
+def test_unknown_paths_get_a_json_error(client: TestClient, build: Path, path: str) -> None:
+    response = client.get(path, headers={"Accept": "text/html"})
 
-    assert answer.status_code == 404
-    assert answer.json()["error"]["code"] == "path_not_found"
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "path_not_found"
 
 
-def test_without_a_build_the_page_says_how_to_make_one(
+def test_without_a_build_the_page_explains_how_to_make_one(
     client: TestClient, app: FastAPI, tmp_path: Path
 ) -> None:
     app.state.page = Page(tmp_path / "none")

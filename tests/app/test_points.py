@@ -25,7 +25,7 @@ def same(one: list[Point], other: list[Point]) -> bool:
 
 
 @given(curves, widths)
-def test_the_smallest_and_the_largest_point_of_each_bucket_are_kept(
+def test_thinning_keeps_the_smallest_and_largest_point_of_each_bucket(
     points: list[Point], width: int
 ) -> None:
     kept = thin(points, width)
@@ -42,7 +42,7 @@ def test_the_smallest_and_the_largest_point_of_each_bucket_are_kept(
 
 
 @given(curves, widths, st.integers(1, 6))
-def test_thinning_in_two_steps_is_thinning_once(
+def test_thinning_in_two_steps_gives_the_same_points_as_thinning_once(
     points: list[Point], width: int, doublings: int
 ) -> None:
     coarse = width * 2**doublings
@@ -53,7 +53,7 @@ def test_thinning_in_two_steps_is_thinning_once(
 
 
 @given(curves, widths, st.integers(0, 300))
-def test_points_that_are_added_change_no_finished_bucket(
+def test_adding_points_changes_no_finished_bucket(
     points: list[Point], width: int, some: int
 ) -> None:
     before = points[:some]
@@ -69,6 +69,6 @@ def test_points_that_are_added_change_no_finished_bucket(
 
 
 @given(curves)
-def test_packed_points_come_back(points: list[Point]) -> None:
+def test_packed_points_are_unpacked_unchanged(points: list[Point]) -> None:
     if points:
         assert same(unpack(pack(points)), points)

@@ -35,7 +35,7 @@ READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
 
 LATER = ("celery", "kombu", "alembic", "mako", "psycopg", "wcwidth")
-"""Modules that load only for the first ring, for migrations, on PostgreSQL, and for a report as text."""
+"""Modules that load only for the first ring, for migrations, on PostgreSQL, or for a text report."""
 
 
 @pytest.fixture
@@ -61,28 +61,28 @@ def wait_for_rings(unix_socket: Path, queue: str, count: int, seconds: float = 1
     with Redis(unix_socket_path=str(unix_socket)) as redis:
         deadline = time.monotonic() + seconds
         while redis.llen(celery_queue(queue)) < count:
-            assert time.monotonic() < deadline, "nobody rang"
+            assert time.monotonic() < deadline, "no ring arrived"
             time.sleep(0.02)
         return [json.loads(ring) for ring in redis.lrange(celery_queue(queue), 0, -1)]
 
 
-def test_the_server_never_imports_what_trains(tmp_path: Path) -> None:
+def test_the_server_imports_no_training_packages(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom app.main import create_app\nfrom app.config.settings import Settings\n"
         f"create_app(Settings(database_url='sqlite:///{tmp_path}/x.db', worker_token='t')).openapi()\n"
         "print(*sys.modules)"
     )
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
     )
 
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert "fastapi" in loaded
     assert loaded.isdisjoint(FORBIDDEN)
 
 
-def test_a_server_that_starts_loads_nothing_that_only_later_work_needs(
+def test_modules_that_only_later_work_needs_are_not_loaded_at_startup(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     program = (
@@ -94,27 +94,30 @@ def test_a_server_that_starts_loads_nothing_that_only_later_work_needs(
         "print(*sys.modules)"
     )
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
 
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    loaded = {name.partition(".")[0] for name in result.stdout.split()}
     assert "fastapi" in loaded
     assert loaded.isdisjoint(LATER)
 
 
-def test_it_starts_with_little_work_and_stops_at_once(tmp_path: Path, sqlite_url: str) -> None:
+def test_the_server_starts_with_little_cpu_time_and_stops_promptly(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     with running(tmp_path, sqlite_url) as server:
         spent = psutil.Process(server.process.pid).cpu_times()
         job = server.post().json()["id"]
         polls = ThreadPoolExecutor(4)
         waiting = [polls.submit(server.client.get, f"/v1/jobs/{job}?wait=60") for _ in range(4)]
-        while len(psutil.Process(server.process.pid).net_connections()) < 5:  # it listens, and four
+        # One socket listens, four poll.
+        while len(psutil.Process(server.process.pid).net_connections()) < 5:
             time.sleep(0.01)
 
         seconds = server.stop()
 
-        assert spent.user + spent.system < 4, "seconds of CPU time, on whatever machine"
+        assert spent.user + spent.system < 4, "seconds of CPU time, on any machine"
         assert seconds < 3
         for poll in waiting:
             with contextlib.suppress(httpx2.TransportError):
@@ -123,11 +126,11 @@ def test_it_starts_with_little_work_and_stops_at_once(tmp_path: Path, sqlite_url
         assert "Traceback" not in server.log.read_text()
 
 
-def test_every_log_line_is_one_json_object_with_the_requests_number(
+def test_every_log_line_is_one_json_object_with_the_request_id(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     with running(tmp_path, sqlite_url) as server:
-        answer = server.client.get("/v1/jobs", headers={"X-Request-Id": "mine"})
+        response = server.client.get("/v1/jobs", headers={"X-Request-Id": "mine"})
         job = server.post().json()["id"]
         server.client.get(f"/v1/jobs/{job}")
         server.stop()
@@ -136,12 +139,12 @@ def test_every_log_line_is_one_json_object_with_the_requests_number(
     assert len(lines) == len(server.log.read_text().splitlines())
     request = next(line for line in lines if line.get("path") == "/v1/jobs")
     assert (request["request_id"], request["status"]) == ("mine", 200)
-    assert answer.headers["x-request-id"] == "mine"
+    assert response.headers["x-request-id"] == "mine"
     assert any(line.get("job_id") == job for line in lines)
     assert TOKEN not in server.log.read_text()
 
 
-def test_what_was_answered_can_be_read_by_the_next_request(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_submitted_job_is_visible_to_the_next_request(tmp_path: Path, sqlite_url: str) -> None:
     with running(tmp_path, sqlite_url) as server:
 
         def write_and_read(_: int) -> int:
@@ -152,20 +155,22 @@ def test_what_was_answered_can_be_read_by_the_next_request(tmp_path: Path, sqlit
             assert set(pool.map(write_and_read, range(80))) == {200}
 
 
-def test_what_was_answered_survives_a_kill(tmp_path: Path, sqlite_url: str) -> None:
+def test_acknowledged_jobs_survive_when_the_server_is_killed(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     server = Server(tmp_path, sqlite_url)
     server.start()
-    answered: list[str] = []
+    acknowledged: list[str] = []
 
-    def post_until_it_is_gone() -> None:
+    def post_until_killed() -> None:
         with contextlib.suppress(httpx2.TransportError):
             while True:
-                answered.append(server.post().json()["id"])
+                acknowledged.append(server.post().json()["id"])
 
-    threads = [threading.Thread(target=post_until_it_is_gone) for _ in range(4)]
+    threads = [threading.Thread(target=post_until_killed) for _ in range(4)]
     for thread in threads:
         thread.start()
-    while len(answered) < 40:
+    while len(acknowledged) < 40:
         time.sleep(0.01)
     server.process.kill()
     server.process.wait()
@@ -174,17 +179,17 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, sqlite_url: str) -> N
 
     server.start()
     try:
-        for job in answered:
+        for job in acknowledged:
             assert server.client.get(f"/v1/jobs/{job}").status_code == 200
     finally:
         server.close()
 
 
-def test_posting_is_quick_while_the_broker_hangs(tmp_path: Path, sqlite_url: str) -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen()  # accepts connections, never responds
-        url = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+def test_submissions_are_fast_while_the_broker_hangs(tmp_path: Path, sqlite_url: str) -> None:
+    with socket.socket() as hanging:
+        hanging.bind(("127.0.0.1", 0))
+        hanging.listen()  # accepts connections, never responds
+        url = f"redis://127.0.0.1:{hanging.getsockname()[1]}/0"
         with running(tmp_path, sqlite_url, doorbell="true", broker_url=url) as server:
             began = time.monotonic()
             codes = [server.post(queue=f"q{n}").status_code for n in range(10)]
@@ -195,7 +200,7 @@ def test_posting_is_quick_while_the_broker_hangs(tmp_path: Path, sqlite_url: str
             assert server.stop() < 5
 
 
-def test_a_submission_rings_at_once_and_rings_expire(
+def test_a_submission_rings_immediately_and_the_ring_expires(
     tmp_path: Path, sqlite_url: str, valkey: Path
 ) -> None:
     settings = {"doorbell": "true", "broker_url": f"redis+socket://{valkey}"}
@@ -216,7 +221,7 @@ def test_a_submission_rings_at_once_and_rings_expire(
             assert time.monotonic() < deadline, server.client.get("/readyz").text
 
 
-def test_each_ring_of_a_burst_can_wake_a_worker_of_its_own(valkey: Path) -> None:
+def test_a_burst_of_rings_sends_one_message_per_ring(valkey: Path) -> None:
     doorbell = Doorbell(Settings(broker_url=f"redis+socket://{valkey}"))
     for _ in range(3):
         doorbell.ring("q1")
@@ -230,7 +235,7 @@ def test_each_ring_of_a_burst_can_wake_a_worker_of_its_own(valkey: Path) -> None
     doorbell.stop()
 
 
-def test_rings_that_nobody_takes_do_not_pile_up(valkey: Path) -> None:
+def test_unconsumed_rings_do_not_pile_up(valkey: Path) -> None:
     settings = Settings(broker_url=f"redis+socket://{valkey}")
     doorbell = Doorbell(settings)
     doorbell.start()
@@ -246,9 +251,7 @@ def test_rings_that_nobody_takes_do_not_pile_up(valkey: Path) -> None:
     doorbell.stop()
 
 
-def test_a_silenced_doorbell_rings_for_nobody(
-    tmp_path: Path, sqlite_url: str, valkey: Path
-) -> None:
+def test_a_disabled_doorbell_never_rings(tmp_path: Path, sqlite_url: str, valkey: Path) -> None:
     settings = {
         "doorbell": "false",
         "broker_url": f"redis+socket://{valkey}",
@@ -268,7 +271,7 @@ def test_a_silenced_doorbell_rings_for_nobody(
             assert redis.llen(celery_queue("q1")) == 0
 
 
-def test_jobs_posted_while_the_broker_was_away_are_rung_for_later(
+def test_the_server_rings_later_for_jobs_submitted_while_the_broker_was_down(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     directory = tmp_path / "later"
@@ -299,7 +302,7 @@ def test_jobs_posted_while_the_broker_was_away_are_rung_for_later(
     broker.forget_socket(directory, unix_socket)
 
 
-def test_a_large_body_without_a_length_is_cut_off(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_large_body_without_a_content_length_is_rejected(tmp_path: Path, sqlite_url: str) -> None:
     with running(tmp_path, sqlite_url, max_upload_bytes=1_000_000) as server:
 
         def endless() -> Iterator[bytes]:
@@ -314,14 +317,14 @@ def test_a_large_body_without_a_length_is_cut_off(tmp_path: Path, sqlite_url: st
         assert response.json()["error"]["code"] == "body_too_large"
 
 
-def test_settings_out_of_order_stop_the_start_with_a_sentence(
+def test_invalid_settings_stop_the_start_with_a_clear_message(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    for name, value, said in (
+    for name, value, setting in (
         ("LEASE_SECONDS", "5", "STEPLINE_SYNC_SECONDS"),
         ("PORT", "x", "STEPLINE_PORT"),
     ):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "app.main"],
             env=os.environ | {"STEPLINE_DATABASE_URL": sqlite_url, f"STEPLINE_{name}": value},
             capture_output=True,
@@ -329,14 +332,14 @@ def test_settings_out_of_order_stop_the_start_with_a_sentence(
             check=False,
             timeout=60,
         )
-        assert done.returncode == 2
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+        assert result.returncode == 2
+        assert setting in result.stderr
+        assert "Traceback" not in result.stderr
 
 
-def test_a_second_server_is_refused_the_same_sqlite_file(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_second_server_cannot_use_the_same_sqlite_file(tmp_path: Path, sqlite_url: str) -> None:
     with running(tmp_path, sqlite_url):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "app.main"],
             env=os.environ | {"STEPLINE_DATABASE_URL": sqlite_url, "STEPLINE_PORT": "0"},
             capture_output=True,
@@ -345,11 +348,11 @@ def test_a_second_server_is_refused_the_same_sqlite_file(tmp_path: Path, sqlite_
             timeout=60,
         )
 
-    assert done.returncode == 2
-    assert "another server already uses this SQLite database" in done.stderr
+    assert result.returncode == 2
+    assert "another server already uses this SQLite database" in result.stderr
 
 
-def test_more_requests_may_come_at_once_than_there_are_connections(
+def test_the_server_handles_more_simultaneous_requests_than_it_has_database_connections(
     tmp_path: Path, database_url: str
 ) -> None:
     with running(tmp_path, database_url) as server, contextlib.ExitStack() as stack:
@@ -360,12 +363,12 @@ def test_more_requests_may_come_at_once_than_there_are_connections(
         for each, path in zip(sockets, itertools.cycle(paths), strict=False):
             request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
             each.sendall(request.encode())
-        answers = [each.makefile("rb").read() for each in sockets]
+        responses = [each.makefile("rb").read() for each in sockets]
 
-    assert {answer.partition(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    assert {response.partition(b"\r\n")[0] for response in responses} == {b"HTTP/1.1 200 OK"}
 
 
-def test_cut_connections_to_postgresql_cost_no_request(
+def test_no_request_fails_after_connections_to_postgresql_are_cut(
     tmp_path: Path, postgres: Postgres, migrated_template: str
 ) -> None:
     name = postgres.create_database(migrated_template)

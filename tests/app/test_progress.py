@@ -30,10 +30,10 @@ def rows(
     ).model_dump(mode="json")
 
 
-def enter(player: Player, claim: Claim, seq: int, phase: Phase, step: int = 0, **said: Any) -> None:
+def enter(player: Player, claim: Claim, seq: int, phase: Phase, step: int = 0, **sync: Any) -> None:
     """Enter a phase of a run of 100 steps."""
     record = PhaseRecord(seq=seq, at=utc_now(), phase=phase, step=step, total_steps=100)
-    player.sync(claim, record, **said)
+    player.sync(claim, record, **sync)
 
 
 def start(player: Player, **spec: Any) -> tuple[str, Claim]:
@@ -41,7 +41,7 @@ def start(player: Player, **spec: Any) -> tuple[str, Claim]:
     return job, player.claim()
 
 
-def test_rows_of_the_phase_are_shown_with_the_time_that_it_still_takes(player: Player) -> None:
+def test_a_job_shows_the_rows_and_the_remaining_time_of_its_phase(player: Player) -> None:
     job, claim = start(player)
     enter(player, claim, 1, Phase.TOKENIZING, rows=rows(Phase.TOKENIZING, 0, 9000))
     assert player.job(job)["progress"]["rows"] == {"done": 0, "total": 9000, "seconds_left": None}
@@ -52,11 +52,11 @@ def test_rows_of_the_phase_are_shown_with_the_time_that_it_still_takes(player: P
     seen = player.job(job)
     assert seen["phase"] == "tokenizing"
     assert seen["progress"]["rows"] == {"done": 3000, "total": 9000, "seconds_left": 20.5}
-    assert seen["eta_seconds"] is None, "nobody knows yet how long a step takes"
-    assert seen["version"] > before, "whoever waits for a change hears of it"
+    assert seen["eta_seconds"] is None, "no step has been measured yet"
+    assert seen["version"] > before, "a long poll must return"
 
 
-def test_a_phase_begins_without_the_rows_of_the_one_before(player: Player) -> None:
+def test_a_new_phase_starts_without_the_rows_of_the_previous_phase(player: Player) -> None:
     job, claim = start(player)
     enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 7, 9))
 
@@ -74,7 +74,7 @@ def test_a_phase_begins_without_the_rows_of_the_one_before(player: Player) -> No
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "interrupted"])
-def test_nothing_is_left_of_the_rows_when_the_attempt_has_ended(player: Player, end: str) -> None:
+def test_a_job_shows_no_rows_after_its_attempt_has_ended(player: Player, end: str) -> None:
     job, claim = start(player)
     enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 7, 9))
 
@@ -86,7 +86,7 @@ def test_nothing_is_left_of_the_rows_when_the_attempt_has_ended(player: Player, 
         assert player.job(job)["progress"]["rows"] is None
 
 
-def test_the_base_evaluation_has_no_time_left_of_the_whole_job(player: Player) -> None:
+def test_the_base_evaluation_gives_no_time_estimate_for_the_whole_job(player: Player) -> None:
     job, claim = start(player)
 
     enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 340, 2000, 10, 50))
@@ -97,7 +97,7 @@ def test_the_base_evaluation_has_no_time_left_of_the_whole_job(player: Player) -
     assert seen["eta_seconds"] is None
 
 
-def test_an_evaluation_between_counts_its_rest_the_training_and_the_evaluations_to_come(
+def test_the_time_estimate_during_an_evaluation_includes_remaining_steps_and_later_evaluations(
     player: Player,
 ) -> None:
     job, claim = start(player, evaluation={"every_steps": 30})
@@ -106,7 +106,7 @@ def test_an_evaluation_between_counts_its_rest_the_training_and_the_evaluations_
     player.sync(claim, *steps)
 
     enter(player, claim, 32, Phase.EVALUATING, 30, rows=rows(Phase.EVALUATING, 0, 9, 0))
-    assert player.job(job)["eta_seconds"] is None, "an evaluation has not been measured yet"
+    assert player.job(job)["eta_seconds"] is None, "no evaluation has been measured yet"
     player.sync(claim, rows=rows(Phase.EVALUATING, 3, 9, seconds=4, left=6))
     # 70 steps of 2 s; evaluations at 60, 90 and 100 of 10 s; 6 s of this one.
     assert player.job(job)["eta_seconds"] == pytest.approx(140 + 30 + 6)
@@ -116,7 +116,9 @@ def test_an_evaluation_between_counts_its_rest_the_training_and_the_evaluations_
     assert player.job(job)["eta_seconds"] == pytest.approx(140 + 36)
 
 
-def test_the_last_evaluation_counts_only_its_rest(player: Player) -> None:
+def test_the_time_estimate_during_the_last_evaluation_covers_only_that_evaluation(
+    player: Player,
+) -> None:
     job, claim = start(player)
     enter(player, claim, 1, Phase.TRAINING)
     player.sync(claim, make_metric(2, 100, seconds=2.0))
@@ -133,7 +135,7 @@ def test_the_last_evaluation_counts_only_its_rest(player: Player) -> None:
     assert player.job(job)["eta_seconds"] == 6
 
 
-def test_the_rows_of_a_worker_that_was_replaced_are_not_shown(player: Player) -> None:
+def test_rows_from_a_replaced_worker_are_rejected(player: Player) -> None:
     job, claim = start(player)
     enter(player, claim, 1, Phase.EVALUATING)
     player.finish(claim, "interrupted", last_seq=1)
@@ -149,7 +151,7 @@ def test_the_rows_of_a_worker_that_was_replaced_are_not_shown(player: Player) ->
     "faulty",
     [{"rows_done": -1}, {"rows_total": 2**60}, {"seconds": -1}, {"seconds_left": "NaN"}, "x", [1]],
 )
-def test_faulty_rows_are_refused(player: Player, faulty: Any) -> None:
+def test_invalid_row_progress_is_rejected(player: Player, faulty: Any) -> None:
     job, claim = start(player)
     good = rows(Phase.PLACING, 1, 2)
     body = {"rows": good | faulty if isinstance(faulty, dict) else faulty}
@@ -164,7 +166,7 @@ def test_faulty_rows_are_refused(player: Player, faulty: Any) -> None:
     assert player.job(job)["progress"]["rows"] is None
 
 
-def test_more_rows_done_than_there_are_count_as_all(player: Player) -> None:
+def test_the_number_of_rows_done_is_capped_at_the_total(player: Player) -> None:
     job, claim = start(player)
 
     enter(player, claim, 1, Phase.TOKENIZING, rows=rows(Phase.TOKENIZING, 12, 9))
@@ -172,38 +174,38 @@ def test_more_rows_done_than_there_are_count_as_all(player: Player) -> None:
     assert player.job(job)["progress"]["rows"]["done"] == 9
 
 
-def test_a_listener_is_told_of_the_rows(tmp_path: Path, database_url: str) -> None:
+def test_a_stream_reports_the_rows(tmp_path: Path, database_url: str) -> None:
     with running(tmp_path, database_url) as server:
         player = Player(cast("TestClient", server.client))
         job, claim = start(player)
         with Reader(f"{server.client.base_url}/v1/jobs/{job}/stream", {}) as listener:
 
-            def told() -> list[int | None]:
+            def rows_done() -> list[int | None]:
                 found = [status["progress"]["rows"] for status in listener.named("status")]
                 return [None if rows is None else rows["done"] for rows in found]
 
             enter(player, claim, 1, Phase.EVALUATING, rows=rows(Phase.EVALUATING, 0, 9))
-            listener.wait(lambda _: 0 in told())
+            listener.wait(lambda _: 0 in rows_done())
             player.sync(claim, rows=rows(Phase.EVALUATING, 4, 9))
-            listener.wait(lambda _: 4 in told())
+            listener.wait(lambda _: 4 in rows_done())
             enter(player, claim, 2, Phase.TRAINING)
-            listener.wait(lambda _: told()[-1] is None and told()[-2] == 4)
+            listener.wait(lambda _: rows_done()[-1] is None and rows_done()[-2] == 4)
 
 
-def test_a_sync_of_another_version_is_understood() -> None:
+def test_syncs_from_older_and_newer_workers_are_accepted() -> None:
     assert SyncRequest.model_validate_json('{"records": []}').rows is None
     newer = '{"records": [], "rows": null, "something_new": {"a": 1}}'
     assert SyncRequest.model_validate_json(newer).records == []
 
 
-def test_every_field_of_a_progress_is_a_column() -> None:
+def test_every_progress_field_is_a_column() -> None:
     job_columns = Base.metadata.tables[Job.__tablename__].columns.keys()
 
     assert {field.name for field in fields(JobProgress)} <= set(job_columns)
     assert {field.name for field in fields(AttemptProgress)} <= set(HeldAttempt._fields)
 
 
-def test_only_changed_columns_are_written_and_none_clears_one() -> None:
+def test_only_changed_columns_are_written_and_none_clears_a_column() -> None:
     assert JobProgress().columns() == {}
     assert JobProgress(step=3, epoch=None).columns() == {"step": 3, "epoch": None}
     rows_of_an_earlier_phase = JobProgress(step=3, rows_done=1, rows_total=2)

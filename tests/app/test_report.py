@@ -11,7 +11,7 @@ from contracts.verdicts.verdict import VerdictCode
 from tests.factories import make_summary
 from tests.judged_runs import BAD, GOOD
 
-# The reference run's figures and its report, as its author's tool printed it (borders stripped).
+# The figures of the reference run, and its report as its author's tool printed it (borders stripped).
 REFERENCE: dict[str, Any] = {
     "model": "Qwen/Qwen2-0.5B-Instruct",
     "finished_at": datetime(2025, 12, 29, 20, 21, tzinfo=UTC),
@@ -87,7 +87,7 @@ def inside(report: str) -> list[str]:
     return [line.strip("║").strip() for line in rows]
 
 
-def test_reference_figures_give_the_reference_report_line_by_line() -> None:
+def test_the_reference_figures_give_the_reference_report_line_by_line() -> None:
     report = render_report(Summary.model_validate(REFERENCE), "zh", UTC)
 
     lines = inside(report)
@@ -116,13 +116,15 @@ def test_reference_figures_give_the_reference_report_line_by_line() -> None:
         {"windows": []},
     ],
 )
-def test_every_line_is_64_columns_wide(language: Language, changes: dict[str, Any]) -> None:
+def test_every_line_of_a_report_is_64_columns_wide(
+    language: Language, changes: dict[str, Any]
+) -> None:
     report = render_report(make_summary(**changes), language)
 
     assert {width(line) for line in report.splitlines()} == {64}
 
 
-def test_before_and_after_are_shown_when_the_base_was_measured() -> None:
+def test_a_report_compares_before_and_after_if_the_base_model_was_evaluated() -> None:
     lines = inside(render_report(make_summary(base_eval_loss=2.4, eval_loss=1.6), "en"))
 
     assert "• Before: loss 2.4000 | PPL 11.02" in lines
@@ -139,21 +141,21 @@ def test_before_and_after_are_shown_when_the_base_was_measured() -> None:
         (3600, "1小时0分钟", "1 h 0 min"),
     ],
 )
-def test_durations_give_their_two_largest_units(seconds: float, zh: str, en: str) -> None:
+def test_durations_are_shown_in_their_two_largest_units(seconds: float, zh: str, en: str) -> None:
     summary = make_summary(duration_seconds=seconds)
 
     assert f"• 训练时长: {zh}" in inside(render_report(summary, "zh"))
     assert f"• Training time: {en}" in inside(render_report(summary, "en"))
 
 
-def test_markdown_holds_the_windows_as_a_table() -> None:
+def test_a_markdown_report_shows_the_loss_windows_as_a_table() -> None:
     markdown = render_markdown(make_summary(), "en")
 
     assert "| step | loss |\n|---:|---:|\n| 5 | 1.9000 |\n| 10 | 1.5000 |" in markdown
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_every_verdict_has_words_that_fit_the_box(language: Language) -> None:
+def test_every_verdict_has_a_text_that_fits_the_box(language: Language) -> None:
     summaries = [case.summary for case in (*BAD, *GOOD)]
 
     reports = [render_report(summary, language) for summary in summaries]
@@ -167,7 +169,7 @@ def test_every_verdict_has_words_that_fit_the_box(language: Language) -> None:
     assert all("{" not in text for text in markdown)
 
 
-def test_a_risen_eval_loss_is_reported_with_its_lowest_point() -> None:
+def test_a_rise_in_eval_loss_is_reported_with_its_lowest_point() -> None:
     (summary,) = [case.summary for case in BAD if case.name.startswith("overfitted: minimum early")]
 
     english = " ".join(inside(render_report(summary, "en")))
@@ -175,7 +177,7 @@ def test_a_risen_eval_loss_is_reported_with_its_lowest_point() -> None:
     assert "• 过拟合: 验证loss从第20步的1.5500升至1.9000" in inside(render_report(summary, "zh"))
 
 
-def test_truncated_and_dropped_rows_are_reported_with_the_number_of_all_rows() -> None:
+def test_truncated_and_dropped_rows_are_reported_with_the_total_number_of_rows() -> None:
     summary = make_summary(
         train_rows=50_000, eval_rows=2_000, truncated_rows=304, dropped_rows=2, overlapping_rows=1
     )
@@ -190,7 +192,7 @@ def test_truncated_and_dropped_rows_are_reported_with_the_number_of_all_rows() -
 
 
 @pytest.mark.parametrize(("fall", "change"), [(0.002, "-0.0020"), (-0.001, "+0.0010")])
-def test_a_change_of_the_eval_loss_has_its_sign(fall: float, change: str) -> None:
+def test_a_change_in_eval_loss_is_shown_with_its_sign(fall: float, change: str) -> None:
     summary = make_summary(base_eval_loss=2.0, eval_loss=2.0 - fall)
 
     english = "• No clear gain over the base model: eval loss changed by "

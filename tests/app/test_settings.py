@@ -15,12 +15,12 @@ from app.config.settings import Settings
         {"sync_seconds": 0},
     ],
 )
-def test_times_out_of_order_are_refused(times: dict[str, float]) -> None:
+def test_inconsistent_times_are_rejected(times: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(times)
 
 
-def test_times_scaled_down_together_are_fine() -> None:
+def test_times_scaled_down_together_are_accepted() -> None:
     Settings(
         flush_seconds=0.02,
         sync_seconds=0.5,
@@ -43,7 +43,7 @@ def test_origins_are_split_and_empty_variables_count_as_unset(
     assert settings.port == 8000
 
 
-def test_trusted_proxies_are_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trusted_proxies_may_be_addresses_or_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPLINE_TRUSTED_PROXIES", "192.0.2.7, 10.0.0.1/8")
     assert Settings().trusted_proxies == ["192.0.2.7/32", "10.0.0.0/8"]
 

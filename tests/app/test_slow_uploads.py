@@ -1,4 +1,4 @@
-"""A worker's real uploads over the server's real routes, while training writes checkpoints faster than they upload."""
+"""A worker's real uploads over the server's real routes, while training writes checkpoints faster than the worker uploads them."""
 
 import shutil
 from pathlib import Path
@@ -19,16 +19,16 @@ from worker.supervisor.server.client import Server
 KEEP = 2
 
 
-def test_a_slow_link_stores_one_checkpoint_after_another(
+def test_checkpoints_are_stored_one_after_another_over_a_slow_link(
     app: FastAPI, player: Player, tmp_path: Path
 ) -> None:
     job = player.submit(checkpoint={"keep": KEEP, "upload": "always"})
     claim = player.claim()
     run_dir = place(RunDir(tmp_path / "run"))
     written: list[Path] = []
-    steps_stored_meanwhile: list[int] = []
+    stored_steps: list[int] = []
 
-    def train_on() -> None:
+    def write_checkpoint() -> None:
         """Write, prune and report a checkpoint, as the training program and its supervisor do."""
         step = len(written) + 1
         written.append(make_checkpoint(run_dir.checkpoints, step))
@@ -38,20 +38,20 @@ def test_a_slow_link_stores_one_checkpoint_after_another(
         player.sync(claim, CheckpointRecord(seq=step, at=utc_now(), step=step, name=name))
 
     class Slow(Server):
-        """Takes longer per file than the program takes to write more checkpoints than are kept."""
+        """Uploads each file so slowly that the program writes more checkpoints than it keeps."""
 
         def send_checkpoint_file(self, *arguments: Any) -> None:
             for _ in range(KEEP + 1 if len(written) < 20 else 0):
-                train_on()
+                write_checkpoint()
             super().send_checkpoint_file(*arguments)
 
         def offer_checkpoint(self, *arguments: Any) -> Any:
             reply = super().offer_checkpoint(*arguments)
             if reply.stored:
-                steps_stored_meanwhile.append(arguments[1].step)
+                stored_steps.append(arguments[1].step)
             return reply
 
-    train_on()
+    write_checkpoint()
     notes = Notes()
     with serving(app) as port:
         url = f"http://127.0.0.1:{port}"
@@ -59,6 +59,6 @@ def test_a_slow_link_stores_one_checkpoint_after_another(
         uploads.finish(lambda: None, lambda: False)
 
     assert notes.pending() == []
-    assert steps_stored_meanwhile == [1, 10, 19, 22]
+    assert stored_steps == [1, 10, 19, 22]
     listed = player.get(f"/v1/jobs/{job}/checkpoints")["data"]
     assert [c["step"] for c in listed if c["stored"]] == [22, 19]

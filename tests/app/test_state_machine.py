@@ -1,6 +1,6 @@
 """Jobs, attempts and leases against a small reference model: after any sequence of actions, both agree.
 
-The model is written from docs/lifecycle.md, not from the server's code, and the same run of calls is made on SQLite and
+The model is written from docs/lifecycle.md, not from the server's code, and the same calls are made on SQLite and
 PostgreSQL. Each example has a queue of its own, so that all of them can share a server.
 """
 
@@ -54,7 +54,7 @@ class ModelAttempt:
 
     @property
     def acked(self) -> int:
-        """Up to where the records are stored without a gap."""
+        """The last seq up to which the records are stored without a gap."""
         seq = 0
         while seq + 1 in self.stored:
             seq += 1
@@ -77,10 +77,10 @@ class ModelJob:
     checkpoint_at_loss: int = 0
 
     def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
-        """Apply the end of an attempt to its job; `go on` means queued, or the requested pause or cancel."""
+        """Apply the end of an attempt to its job; `continue` means queued, or the requested pause or cancel."""
         attempt.status = "lost" if is_loss and attempt.status == "running" else attempt.status
-        if status == "go on":
-            status = self._after_loss() if is_loss else self._go_on()
+        if status == "continue":
+            status = self._after_loss() if is_loss else self._continue()
         self.status = attempt.settled_as = status
         self.pause_requested = False
 
@@ -90,9 +90,9 @@ class ModelJob:
         is_new = self.checkpoint_step > self.checkpoint_at_loss
         self.losses = 1 if is_new else self.losses + 1
         self.checkpoint_at_loss = self.checkpoint_step
-        return "failed" if self.losses >= MAX_LOSSES else self._go_on()
+        return "failed" if self.losses >= MAX_LOSSES else self._continue()
 
-    def _go_on(self) -> str:
+    def _continue(self) -> str:
         if self.cancel_requested:
             return "cancelled"
         return "paused" if self.pause_requested else "queued"
@@ -119,15 +119,15 @@ class Machine(RuleBasedStateMachine):
         self.jobs.append(ModelJob(job_id, len(self.jobs), priority))
 
     @precondition(lambda self: self.jobs)
-    @rule(data=st.data(), what=st.sampled_from(["cancel", "pause", "resume", "retry"]))
-    def ask(self, data: st.DataObject, what: str) -> None:
+    @rule(data=st.data(), action=st.sampled_from(["cancel", "pause", "resume", "retry"]))
+    def act(self, data: st.DataObject, action: str) -> None:
         job = data.draw(st.sampled_from(self.jobs))
-        wanted = getattr(self, f"_{what}")(job)
+        expected = getattr(self, f"_{action}")(job)
 
-        response = self.player.client.post(f"/v1/jobs/{job.id}/{what}")
+        response = self.player.client.post(f"/v1/jobs/{job.id}/{action}")
 
         found = response.json()["error"]["code"] if response.is_error else "ok"
-        assert found == wanted, (what, job.status, response.text)
+        assert found == expected, (action, job.status, response.text)
 
     def _cancel(self, job: ModelJob) -> str:
         if job.status in {"queued", "paused"}:
@@ -189,16 +189,16 @@ class Machine(RuleBasedStateMachine):
         own = [attempt for attempt in self.attempts if attempt.worker == worker]
         if repeat and own:
             claim_id = data.draw(st.sampled_from(own)).claim_id
-        given_before = [a for a in own if a.claim_id == claim_id and a.status == "running"]
+        claimed_before = [a for a in own if a.claim_id == claim_id and a.status == "running"]
         waiting = [job for job in self.jobs if job.status == "queued"]
 
-        response = self.player.ask(
+        response = self.player.post_claim(
             claim_id=claim_id, worker_id=f"{worker}-{self.queue}", queue=self.queue
         )
 
-        if given_before:
+        if claimed_before:
             again = Claim.model_validate_json(response.content)
-            assert again == given_before[0].claim.model_copy(
+            assert again == claimed_before[0].claim.model_copy(
                 update={"resume": again.resume, "earlier": again.earlier}
             )
         elif not waiting:
@@ -224,8 +224,8 @@ class Machine(RuleBasedStateMachine):
         attempt.stored |= seqs
         job, reply = attempt.job, response.json()
         assert reply["acked_seq"] == attempt.acked
-        wanted = "pause" if job.pause_requested else "continue"
-        assert reply["wanted"] == ("cancel" if job.cancel_requested else wanted)
+        expected = "pause" if job.pause_requested else "continue"
+        assert reply["wanted"] == ("cancel" if job.cancel_requested else expected)
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data(), step=st.integers(1, 5))
@@ -270,7 +270,7 @@ class Machine(RuleBasedStateMachine):
             attempt.status = status
             is_loss = outcome == "killed"
             made = {"succeeded": "succeeded", "out of memory": "failed", "cancelled": "cancelled"}
-            attempt.job.settle(attempt, made.get(outcome, "go on"), is_loss)
+            attempt.job.settle(attempt, made.get(outcome, "continue"), is_loss)
             assert response.json() == {"job_status": attempt.job.status}
 
     # Time
@@ -281,7 +281,7 @@ class Machine(RuleBasedStateMachine):
         if running and is_silent:
             attempt = data.draw(st.sampled_from(running))
             self._let_expire(attempt)
-            attempt.job.settle(attempt, "go on", is_loss=True)
+            attempt.job.settle(attempt, "continue", is_loss=True)
 
         self.sweeper.sweep_once()
 
@@ -294,13 +294,13 @@ class Machine(RuleBasedStateMachine):
     def _is_refused(
         self, attempt: ModelAttempt, response: Any, otherwise: str | None = None
     ) -> bool:
-        """Check that the server rejects this attempt, if it should."""
-        wanted = {"running": otherwise, "deleted": "invalid_token"}.get(
+        """Check that the server rejects this attempt if and only if it should; return whether it did."""
+        expected = {"running": otherwise, "deleted": "invalid_token"}.get(
             attempt.status, "attempt_superseded"
         )
         found = response.json()["error"]["code"] if response.is_error else None
-        assert found == wanted, (attempt.status, response.text)
-        return wanted is not None
+        assert found == expected, (attempt.status, response.text)
+        return expected is not None
 
     @invariant()
     def both_agree(self) -> None:
@@ -326,7 +326,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings of a server that queues a lost job again at once."""
+    """Settings for a server that queues a lost job again immediately."""
     return Settings(
         database_url=database_url,
         data_dir=tmp_path / "files",
@@ -337,7 +337,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.mark.parametrize("examples", [6, pytest.param(300, marks=pytest.mark.slow)])
-def test_jobs_attempts_and_leases_are_as_the_model_says(
+def test_jobs_attempts_and_leases_match_the_reference_model(
     player: Player, database: Database, settings: Settings, examples: int
 ) -> None:
     sweeper = Sweeper(database, settings, Doorbell(settings))
@@ -347,14 +347,14 @@ def test_jobs_attempts_and_leases_are_as_the_model_says(
         return Machine(player, database, sweeper, dataset)
 
     run_state_machine_as_test(
-        machine,  # type: ignore[arg-type]  # a factory serves as well, says its documentation
+        machine,  # type: ignore[arg-type]  # its documentation allows a factory
         settings=limits(
             max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             database=None,
             phases=[Phase.explicit, Phase.generate],
-            derandomize=examples < 100,  # the small tier is the same each time
+            derandomize=examples < 100,  # the quick run is the same each time
             suppress_health_check=list(HealthCheck),
         ),
     )

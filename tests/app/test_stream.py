@@ -1,4 +1,4 @@
-"""Streams over real sockets: in a separate server process on both databases; in this process if a test lowers a limit."""
+"""Streams over real sockets: served by a separate process on both databases, or by this process if a test lowers a limit."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from contracts.base import utc_now
 from contracts.job import Phase
 from contracts.record import MetricRecord, PhaseRecord
 from tests.app.player import Player
-from tests.app.sse import Reader, hold
+from tests.app.sse import Reader, series_after
 from tests.factories import make_metric
 from tests.ports import find_free_port
 from tests.server_process import Server, running
@@ -36,7 +36,8 @@ def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
 
 @pytest.fixture
 def player(server: Server) -> Player:
-    return Player(cast("TestClient", server.client))  # it has no request that a client needs
+    # The server's client has every call that Player uses.
+    return Player(cast("TestClient", server.client))
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def app_player(client: TestClient) -> Player:
 
 @contextlib.contextmanager
 def serving(app: FastAPI) -> Iterator[int]:
-    """Serve an application of this process on a port."""
+    """Serve the application from this process; yield its port."""
     port = find_free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None))
     thread = threading.Thread(target=server.run)
@@ -59,15 +60,15 @@ def serving(app: FastAPI) -> Iterator[int]:
         thread.join()
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():
+    while not is_met():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 async def read_until(stream: AsyncIterator[bytes], text: bytes) -> None:
-    """Continue reading a stream until the condition on the events holds."""
+    """Read a stream until a chunk contains the text."""
     async with asyncio.timeout(30):
         async for chunk in stream:
             if text in chunk:
@@ -90,7 +91,7 @@ def wide_metric(step: int) -> MetricRecord:
     return MetricRecord(seq=step, at=utc_now(), step=step, values=figures)
 
 
-def test_a_listener_is_told_everything_until_the_end(server: Server, player: Player) -> None:
+def test_a_stream_delivers_everything_until_the_job_ends(server: Server, player: Player) -> None:
     job = player.submit()
     with stream(server, job) as listener:
         listener.wait(lambda it: it.named("status"))
@@ -111,23 +112,25 @@ def test_a_listener_is_told_everything_until_the_end(server: Server, player: Pla
     assert statuses[-1]["status"] == "succeeded"
     assert "spec" not in statuses[0]
     assert list(listener.losses()) == list(range(1, 9))
-    assert hold(listener.said)["sys.cpu_percent"] == {8: 12.5}
-    assert "training" in [told["phase"] for told in listener.named("phase")]
+    assert series_after(listener.events)["sys.cpu_percent"] == {8: 12.5}
+    assert "training" in [each["phase"] for each in listener.named("phase")]
     events = player.get(f"/v1/jobs/{job}/events")["data"]
     assert [event["id"] for event in listener.named("event")] == [event["id"] for event in events]
-    assert listener.said[-1].event == "done"
-    assert listener.said[-1].data == {"status": "succeeded"}
+    assert listener.events[-1].event == "done"
+    assert listener.events[-1].data == {"status": "succeeded"}
 
     with stream(server, job, last_id=listener.last_id) as again:
         again.wait(lambda it: it.has_ended)
-    assert (again.status, again.said) == (204, [])
+    assert (again.status, again.events) == (204, [])
     with stream(server, job) as whole:
         whole.wait(lambda it: it.has_ended)
     assert whole.losses() == listener.losses()
-    assert whole.said[-1].event == "done"
+    assert whole.events[-1].event == "done"
 
 
-def test_what_was_missed_is_replayed_without_gap_or_double(server: Server, player: Player) -> None:
+def test_missed_events_are_replayed_without_gaps_or_duplicates(
+    server: Server, player: Player
+) -> None:
     job = player.submit()
     claim = player.claim()
     counts: dict[int, int] = {}
@@ -147,8 +150,8 @@ def test_what_was_missed_is_replayed_without_gap_or_double(server: Server, playe
             listener.wait(lambda it: it.named("metrics") or finished.is_set())
             if was_finished:
                 listener.wait(lambda it: len(counts) + len(it.losses()) >= 200)
-        for told in listener.named("metrics"):
-            for step in told["series"].get("loss", {"step": []})["step"]:
+        for metrics in listener.named("metrics"):
+            for step in metrics["series"].get("loss", {"step": []})["step"]:
                 counts[step] = counts.get(step, 0) + 1
         events += [event["id"] for event in listener.named("event")]
         last_id = listener.last_id or last_id
@@ -160,7 +163,7 @@ def test_what_was_missed_is_replayed_without_gap_or_double(server: Server, playe
     assert len(events) == len(set(events))
 
 
-def test_a_rewind_is_told_to_every_listener(server: Server, player: Player) -> None:
+def test_every_listener_receives_a_rewind(server: Server, player: Player) -> None:
     job = player.submit()
     first = player.claim()
     train(player, first, 1, 10)
@@ -181,12 +184,12 @@ def test_a_rewind_is_told_to_every_listener(server: Server, player: Player) -> N
         for listener in (late, polled):
             listener.wait(lambda it: it.losses() == dict.fromkeys(range(6, 9), 2.0))
 
-        told = {"attempt": 2, "rewind_to_step": 5}
-        assert [listener.named("rewind") for listener in listeners] == [[told]] * 3
-        assert [late.named("rewind"), polled.named("rewind")] == [[told]] * 2
+        rewind = {"attempt": 2, "rewind_to_step": 5}
+        assert [listener.named("rewind") for listener in listeners] == [[rewind]] * 3
+        assert [late.named("rewind"), polled.named("rewind")] == [[rewind]] * 2
 
 
-def test_from_now_on_nothing_old_comes(server: Server, player: Player) -> None:
+def test_a_stream_since_now_delivers_only_new_points(server: Server, player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     train(player, claim, 1, 5)
@@ -198,7 +201,7 @@ def test_from_now_on_nothing_old_comes(server: Server, player: Player) -> None:
         assert list(listener.losses()) == [6, 7]
 
 
-def test_a_restart_of_the_server_costs_a_listener_nothing(server: Server, player: Player) -> None:
+def test_a_listener_misses_nothing_when_the_server_restarts(server: Server, player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     train(player, claim, 1, 5)
@@ -213,7 +216,7 @@ def test_a_restart_of_the_server_costs_a_listener_nothing(server: Server, player
         assert list(again.losses()) == [6, 7, 8]
 
 
-def test_the_server_stops_while_streams_are_open(server: Server, player: Player) -> None:
+def test_the_server_stops_promptly_while_streams_are_open(server: Server, player: Player) -> None:
     job = player.submit()
     train(player, player.claim(), 1, 5)
     with contextlib.ExitStack() as stack:
@@ -225,11 +228,11 @@ def test_the_server_stops_while_streams_are_open(server: Server, player: Player)
 
         for listener in listeners:
             listener.wait(lambda it: it.has_ended)
-    assert seconds < 2, "waiting for one client to go away takes for ever"
+    assert seconds < 2, "the server must not wait for clients to disconnect"
     assert "Traceback" not in server.log.read_text()
 
 
-def test_more_listeners_may_come_at_once_than_there_are_connections(
+def test_the_server_handles_more_simultaneous_listeners_than_it_has_database_connections(
     server: Server, player: Player
 ) -> None:
     job = player.submit()
@@ -241,15 +244,15 @@ def test_more_listeners_may_come_at_once_than_there_are_connections(
             each.sendall(request)
         for each in sockets:
             each.settimeout(30)
-            said = b""
-            while b"event: status" not in said:
-                said += (new := each.recv(65_536))
-                assert new, said
+            received = b""
+            while b"event: status" not in received:
+                received += (new := each.recv(65_536))
+                assert new, received
 
         assert player.job(job)["status"] == "queued"
 
 
-def test_a_listener_that_falls_behind_is_told_so_and_has_lost_nothing(
+def test_a_listener_that_falls_behind_is_dropped_with_a_reason_and_can_resume(
     database: Database, app_player: Player
 ) -> None:
     job = app_player.submit()
@@ -266,7 +269,7 @@ def test_a_listener_that_falls_behind_is_told_so_and_has_lost_nothing(
             await asyncio.to_thread(train, app_player, claim, step, step)
             await read_until(quick, f'"loss":{{"step":[{step}]'.encode())
 
-        last_words = b"".join([chunk async for chunk in slow])
+        rest = b"".join([chunk async for chunk in slow])
 
         again = streams.listen(job, end, end, "en")
         await read_until(again, b'"loss":{"step":[1,2,3]')
@@ -274,16 +277,16 @@ def test_a_listener_that_falls_behind_is_told_so_and_has_lost_nothing(
         await streams.close()
         await quick.aclose()
         await again.aclose()
-        return last_words
+        return rest
 
-    last_words = asyncio.run(listen())
+    rest = asyncio.run(listen())
 
-    assert last_words.startswith(b"event: dropped\n")
-    assert b'"reason":"too_slow"' in last_words
-    assert last_words.count(b"event:") == 1
+    assert rest.startswith(b"event: dropped\n")
+    assert b'"reason":"too_slow"' in rest
+    assert rest.count(b"event:") == 1
 
 
-def test_a_listener_that_takes_nothing_for_too_long_is_given_up(
+def test_a_listener_that_reads_nothing_for_too_long_is_disconnected(
     app: FastAPI, database: Database, app_player: Player, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = app_player.submit()
@@ -291,32 +294,34 @@ def test_a_listener_that_takes_nothing_for_too_long_is_given_up(
     for start in (0, 1000):  # two polls: the frames of the first fill the buffers
         app_player.sync(claim, *[wide_metric(start + n) for n in range(1, 1001)])
     app.state.streams = streams = Streams(database, send_seconds=0.2)
-    with serving(app) as port, socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
-        deaf.settimeout(30)
-        deaf.connect(("127.0.0.1", port))
-        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        said = b""
-        while b"event: status" not in said:
-            said += deaf.recv(1000)
+    with serving(app) as port, socket.socket() as idle:
+        idle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        idle.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+        idle.settimeout(30)
+        idle.connect(("127.0.0.1", port))
+        idle.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        received = b""
+        while b"event: status" not in received:
+            received += idle.recv(1000)
         assert streams.listeners == 1
         wait_until(lambda: streams.listeners == 0)
 
-        while new := deaf.recv(1_000_000):
-            said += new
-    assert not said.endswith(b"0\r\n\r\n"), "a stream that ended as it should is not taken up again"
+        while new := idle.recv(1_000_000):
+            received += new
+    assert not received.endswith(b"0\r\n\r\n"), "a stream must not seem to have ended properly"
     log = capsys.readouterr().out
     assert "client went away" in log
     assert "Traceback" not in log
 
 
-def test_a_listener_that_reads_nothing_holds_up_nobody(server: Server, player: Player) -> None:
+def test_a_listener_that_reads_nothing_does_not_delay_others(
+    server: Server, player: Player
+) -> None:
     job = player.submit()
     claim = player.claim()
     address = ("127.0.0.1", server.port)
-    with socket.create_connection(address) as deaf, stream(server, job) as listener:
-        deaf.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    with socket.create_connection(address) as idle, stream(server, job) as listener:
+        idle.sendall(f"GET /v1/jobs/{job}/stream HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         for start in range(0, 6000, 500):
             player.sync(claim, *[wide_metric(start + n) for n in range(1, 501)])
             listener.wait(lambda it, least=start: len(it.losses()) > least)  # type: ignore[misc]

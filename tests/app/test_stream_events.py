@@ -30,7 +30,7 @@ def fields_of(frame: Frame) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines if line)
 
 
-def test_every_frame_is_one_that_the_document_describes(
+def test_every_frame_matches_the_openapi_document(
     player: Player, database: Database, app: FastAPI
 ) -> None:
     job = player.submit()
@@ -38,14 +38,16 @@ def test_every_frame_is_one_that_the_document_describes(
     phase = PhaseRecord(seq=1, at=utc_now(), phase=Phase.TRAINING, total_steps=9)
     player.sync(first, phase, make_metric(2, 1), make_metric(3, 2, loss=float("nan")))
     with database.reading() as session:
-        begun = frames.read_update(session, job, Place())
+        first_update = frames.read_update(session, job, Place())
     player.fail(first, FailureReason.LOSS_NOT_FINITE)
     player.client.post(f"/v1/jobs/{job}/retry")
     player.sync(player.claim(), make_metric(1, 1))
     with database.reading() as session:
-        later = frames.read_update(session, job, begun.place)
-    sent = [*begun.frames, *later.frames, frames.dropped_frame()]
-    sent += [make(later) for make in (frames.status_frame, frames.phase_frame, frames.done_frame)]
+        second_update = frames.read_update(session, job, first_update.place)
+    sent = [*first_update.frames, *second_update.frames, frames.dropped_frame()]
+    sent += [
+        make(second_update) for make in (frames.status_frame, frames.phase_frame, frames.done_frame)
+    ]
 
     for frame in sent:
         fields = fields_of(frame)
@@ -60,10 +62,10 @@ def test_every_frame_is_one_that_the_document_describes(
     assert {fields_of(frame)["event"] for frame in sent} == set(MODELS)
 
 
-def test_the_document_holds_the_model_of_each_event(app: FastAPI) -> None:
+def test_the_openapi_document_contains_the_model_of_each_event(app: FastAPI) -> None:
     document = app.openapi()
-    answer = document["paths"]["/v1/jobs/{job_id}/stream"]["get"]["responses"]["200"]
-    item = answer["content"]["text/event-stream"]["itemSchema"]
+    response = document["paths"]["/v1/jobs/{job_id}/stream"]["get"]["responses"]["200"]
+    item = response["content"]["text/event-stream"]["itemSchema"]
     schemas = document["components"]["schemas"]
 
     assert item == {"$ref": "#/components/schemas/StreamEvent"}

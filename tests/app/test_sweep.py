@@ -17,7 +17,7 @@ from tests.app.player import Player
 
 
 class Bellringer(Doorbell):
-    """Records its rings."""
+    """A doorbell that only records its rings."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -50,12 +50,12 @@ def silence(database: Database, seconds: float = 181) -> None:
             attempt.takeover_at -= shift
 
 
-def end_waits(database: Database) -> None:
+def end_retry_delays(database: Database) -> None:
     with database.writing() as session:
         session.execute(update(Job).values(not_before=None))
 
 
-def test_a_silent_attempt_is_lost_and_its_job_goes_on(
+def test_a_silent_attempt_is_lost_and_its_job_is_queued_again(
     player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     job = player.submit()
@@ -73,12 +73,12 @@ def test_a_silent_attempt_is_lost_and_its_job_goes_on(
     codes = [event["code"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
     assert codes[-2:] == ["attempt_lost", "job_requeued"]
     assert player.send_sync(claim).json()["error"]["code"] == "attempt_superseded"
-    assert bell.rung == ["default"], "in the very sweep that saw the loss"
+    assert bell.rung == ["default"], "the sweep rings as soon as it detects the loss"
 
     second = player.claim()
     assert second.number == 2
     player.succeed(second)
-    assert player.finish(claim, "succeeded").status_code == 409, "a late end changes nothing"
+    assert player.finish(claim, "succeeded").status_code == 409, "a late finish changes nothing"
 
 
 def test_a_sync_at_the_last_moment_keeps_the_attempt(
@@ -95,7 +95,7 @@ def test_a_sync_at_the_last_moment_keeps_the_attempt(
     player.sync(claim)
 
 
-def test_loss_after_loss_without_a_checkpoint_ends_the_job(
+def test_repeated_losses_without_a_new_checkpoint_fail_the_job(
     player: Player, database: Database, sweeper: Sweeper
 ) -> None:
     job = player.submit()
@@ -114,14 +114,14 @@ def test_loss_after_loss_without_a_checkpoint_ends_the_job(
         silence(database)
         sweeper.sweep_once()
         assert player.job(job)["status"] == expected
-        end_waits(database)
+        end_retry_delays(database)
 
     error = player.job(job)["error"]
     assert error["code"] == "attempts_exhausted"
     assert "silent" in error["detail"]
 
 
-def test_a_lost_attempt_that_was_to_be_cancelled_is_cancelled(
+def test_a_job_with_a_pending_cancel_is_cancelled_when_its_attempt_is_lost(
     player: Player, database: Database, sweeper: Sweeper
 ) -> None:
     job = player.submit()
@@ -134,7 +134,7 @@ def test_a_lost_attempt_that_was_to_be_cancelled_is_cancelled(
     assert player.job(job)["status"] == "cancelled"
 
 
-def test_after_its_own_downtime_the_server_waits_for_everyone(
+def test_after_its_own_downtime_the_server_gives_every_worker_time_to_sync(
     player: Player, database: Database, sweeper: Sweeper
 ) -> None:
     job = player.submit()
@@ -150,10 +150,10 @@ def test_after_its_own_downtime_the_server_waits_for_everyone(
 
     silence(database, 181)
     sweeper.sweep_once()
-    assert player.job(job)["status"] == "queued", "one window, not one after the other"
+    assert player.job(job)["status"] == "queued", "the server waits only once after its downtime"
 
 
-def test_of_two_servers_one_sweeps_until_it_is_gone(
+def test_only_one_of_two_servers_sweeps_until_it_is_gone(
     player: Player, database: Database, settings: Settings, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     other = Sweeper(database, settings, bell)
@@ -162,7 +162,7 @@ def test_of_two_servers_one_sweeps_until_it_is_gone(
     silence(database)
 
     other.sweep_once()
-    assert player.job(job)["status"] == "running", "the other leads"
+    assert player.job(job)["status"] == "running", "the other server is the leader"
 
     with database.writing() as session:
         session.execute(update(Leader).values(expires_at=database_now(session)))
@@ -170,7 +170,7 @@ def test_of_two_servers_one_sweeps_until_it_is_gone(
     assert player.job(job)["status"] == "queued"
 
 
-def test_a_waiting_queue_is_rung_once_an_interval(
+def test_the_sweep_rings_once_per_interval_for_each_queue_with_waiting_jobs(
     player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     player.submit(queue="a")
@@ -186,7 +186,7 @@ def test_a_waiting_queue_is_rung_once_an_interval(
     assert sorted(bell.rung) == ["a", "a", "b"]
 
 
-def test_as_many_workers_are_rung_for_as_can_start_a_job(
+def test_the_sweep_rings_once_for_each_worker_that_can_start_a_job(
     player: Player, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     for _ in range(5):
@@ -200,7 +200,7 @@ def test_as_many_workers_are_rung_for_as_can_start_a_job(
     assert bell.rung == ["default"] * 3
 
 
-def test_a_worker_that_comes_back_without_its_attempt_has_the_queue_rung(
+def test_the_server_rings_when_a_worker_returns_without_its_attempt(
     player: Player, bell: Bellringer, app: FastAPI
 ) -> None:
     app.state.doorbell = bell
@@ -213,7 +213,7 @@ def test_a_worker_that_comes_back_without_its_attempt_has_the_queue_rung(
     assert bell.rung == ["default"]
 
 
-def test_nobody_is_rung_for_jobs_that_wait_or_run(
+def test_the_sweep_does_not_ring_for_running_or_delayed_jobs(
     player: Player, database: Database, sweeper: Sweeper, bell: Bellringer
 ) -> None:
     player.submit()
@@ -223,9 +223,9 @@ def test_nobody_is_rung_for_jobs_that_wait_or_run(
         silence(database)
         sweeper.sweep_once()
     assert bell.rung == [], "the job waits after its second loss"
-    assert player.ask().status_code == 204
+    assert player.post_claim().status_code == 204
 
-    end_waits(database)
+    end_retry_delays(database)
     with database.writing() as session:
         session.execute(delete(Bell))
     sweeper.sweep_once()

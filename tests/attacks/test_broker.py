@@ -1,6 +1,6 @@
-"""Forged messages on the broker: anyone who can reach it can ring the doorbell, and nothing else.
+"""Forged messages on the broker: anyone who can reach it can ring the doorbell but can do nothing else.
 
-Each message of FORGED is one attack; add a line to add one. All are pushed onto the queue as they are, below Celery.
+Each message in FORGED is one attack; add a line to add one. The tests push them onto the queue unchanged, without Celery.
 """
 
 import base64
@@ -63,7 +63,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
     "the content type is a dict": lambda ring: ring | {"content-type": {}},
     "a body of ten megabytes": _body([["x" * 10_000_000], {}, {}]),
     "not JSON": _raw(b"\x00\xffgarbage"),
-    "nothing": _raw(b""),
+    "an empty message": _raw(b""),
     "base64": _raw(base64.b64encode(b'{"task": "x"}')),
     "a JSON string": _raw(b'"ring"'),
     "a JSON number": _raw(b"7"),
@@ -73,7 +73,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
     "brackets ten thousand deep": _raw(b"[" * 10_000 + b"]" * 10_000),
     "brackets a million deep": _raw(b"[" * 1_000_000 + b"]" * 1_000_000),
     "a number of ten thousand digits": _raw(b'{"headers": ' + b"9" * 10_000 + b"}"),
-    "a type of kombu's that does not exist": _raw(b'{"__type__": "uuid", "__value__": {"a": 1}}'),
+    "an unknown type of kombu": _raw(b'{"__type__": "uuid", "__value__": {"a": 1}}'),
 }
 """Messages that are not rings, made from a real ring. The worker discards each once, with one log line."""
 
@@ -81,14 +81,14 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "time limits": _headers(timelimit=[0.001, 0.001]),
     "time limits of wrong types": _headers(timelimit={"a": []}),
     "an expiry in the past": _headers(expires="1970-01-01T00:00:00+00:00"),
-    "an expiry that is no time": _headers(expires=["soon"]),
+    "an expiry that is not a time": _headers(expires=["soon"]),
     "an eta far ahead": _headers(eta="9000-01-01T00:00:00+00:00"),
-    "an eta that is no time": _headers(eta={"at": 1}),
+    "an eta that is not a time": _headers(eta={"at": 1}),
     "retries": _headers(retries=10**30),
     "a group and a root of wrong types": _headers(group=[], root_id={}, parent_id=1),
-    "a name in its shadow": _headers(shadow={"a": 1}),
-    "arguments described at length": _headers(argsrepr="x" * 30_000, kwargsrepr=["y"]),
-    "a compression": _headers(compression="zlib"),
+    "a dict as its shadow name": _headers(shadow={"a": 1}),
+    "long descriptions of its arguments": _headers(argsrepr="x" * 30_000, kwargsrepr=["y"]),
+    "a compression header": _headers(compression="zlib"),
     "an empty body": lambda ring: ring | {"body": ""},
     "a body that is not base64": lambda ring: ring | {"body": "%%%"},
     "a body that is a dict": lambda ring: ring | {"body": {"a": 1}},
@@ -108,20 +108,20 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         ring | {"properties": ring["properties"] | {"reply_to": "elsewhere", "correlation_id": {}}}
     ),
     "no properties": _without("properties"),
-    "a delivery of wrong types": lambda ring: (
+    "delivery properties of wrong types": lambda ring: (
         ring | {"properties": {"delivery_info": [], "delivery_tag": {}, "priority": "high"}}
     ),
-    "an encoding of its body that is none": lambda ring: (
+    "an unknown body encoding": lambda ring: (
         ring | {"properties": ring["properties"] | {"body_encoding": "rot13"}}
     ),
-    "an encoding that is none": lambda ring: ring | {"content-encoding": ["x"]},
+    "a content encoding that is a list": lambda ring: ring | {"content-encoding": ["x"]},
 }
-"""Rings with extra content: they ring, and the extra content has no effect."""
+"""Rings with extra content, which has no effect."""
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A worker without a model: the effect of a ring shows at the claim."""
+    """A service whose worker has no model, so that a ring only makes it claim."""
     with Service(tmp_path_factory.mktemp("service"), STEPLINE_DOORBELL="false") as running:
         yield running
 
@@ -158,21 +158,21 @@ class Worker:
     def discarded(self) -> int:
         return self.count("discarded")
 
-    def answered(self) -> int:
+    def handled(self) -> int:
         return self.count("succeeded in")
 
-    def is_as_before(self) -> bool:
+    def is_unchanged(self) -> bool:
         return self._part.is_running and self.processes == (
             self._part.pid,
             *children_of(self._part.pid),
         )
 
-    def wait_for(self, is_so: Callable[[], bool]) -> None:
-        def look() -> bool:
-            assert self.is_as_before(), self._part.last_lines()
-            return is_so()
+    def wait_for(self, is_met: Callable[[], bool]) -> None:
+        def check() -> bool:
+            assert self.is_unchanged(), self._part.last_lines()
+            return is_met()
 
-        wait_for(look, 10, self._part.last_lines)
+        wait_for(check, 10, self._part.last_lines)
 
 
 @pytest.fixture(scope="module")
@@ -185,80 +185,80 @@ def _push(broker: Redis, message: dict[str, Any] | bytes) -> None:
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_what_is_not_a_ring_is_discarded_once(
+def test_a_message_that_is_not_a_ring_is_discarded_once(
     broker: Redis, worker: Worker, ring: dict[str, Any], name: str
 ) -> None:
-    discarded, answered = worker.discarded(), worker.answered()
+    discarded, handled = worker.discarded(), worker.handled()
 
     _push(broker, FORGED[name](copy.deepcopy(ring)))
 
     worker.wait_for(lambda: worker.discarded() == discarded + 1)
-    assert worker.answered() == answered
+    assert worker.handled() == handled
     assert broker.llen(QUEUE) == 0
 
 
-def test_a_ring_behind_all_of_them_is_answered(
+def test_a_ring_after_all_forged_messages_is_handled(
     broker: Redis, worker: Worker, ring: dict[str, Any]
 ) -> None:
-    discarded, answered = worker.discarded(), worker.answered()
+    discarded, handled = worker.discarded(), worker.handled()
 
     for forge in FORGED.values():
         _push(broker, forge(copy.deepcopy(ring)))
     _push(broker, ring)
 
-    worker.wait_for(lambda: worker.answered() == answered + 1)
+    worker.wait_for(lambda: worker.handled() == handled + 1)
     assert worker.discarded() == discarded + len(FORGED)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_a_ring_carries_has_no_effect(
+def test_extra_content_in_a_ring_has_no_effect(
     broker: Redis, worker: Worker, ring: dict[str, Any], name: str
 ) -> None:
-    discarded, answered = worker.discarded(), worker.answered()
+    discarded, handled = worker.discarded(), worker.handled()
     before = set(broker.scan_iter("*"))
 
     _push(broker, HARMLESS[name](copy.deepcopy(ring)))
 
-    worker.wait_for(lambda: worker.answered() == answered + 1)
+    worker.wait_for(lambda: worker.handled() == handled + 1)
     assert worker.discarded() == discarded
     assert set(broker.scan_iter("*")) <= before | {QUEUE.encode()}  # nothing was published
 
 
 @pytest.mark.parametrize("priority", [3, 6, 9])
-def test_a_queue_of_another_priority_is_looked_at_as_well(
+def test_messages_of_another_priority_are_handled_too(
     broker: Redis, worker: Worker, ring: dict[str, Any], priority: int
 ) -> None:
-    discarded, answered = worker.discarded(), worker.answered()
+    discarded, handled = worker.discarded(), worker.handled()
     queue = f"{QUEUE}\x06\x16{priority}"
 
     broker.lpush(queue, json.dumps(_headers(id={})(ring)), json.dumps(ring))
 
-    worker.wait_for(lambda: worker.answered() == answered + 1)
+    worker.wait_for(lambda: worker.handled() == handled + 1)
     assert worker.discarded() == discarded + 1
 
 
-def test_messages_that_are_said_to_be_in_flight_are_left_alone(
+def test_messages_marked_as_in_flight_are_left_alone(
     broker: Redis, worker: Worker, ring: dict[str, Any]
 ) -> None:
     broker.hset("unacked", mapping={"1": json.dumps([ring, "", QUEUE]), "2": "garbage"})
     broker.zadd("unacked_index", {"1": 0, "2": 0})
-    answered = worker.answered()
+    handled = worker.handled()
 
     _push(broker, ring)
 
-    worker.wait_for(lambda: worker.answered() == answered + 1)
+    worker.wait_for(lambda: worker.handled() == handled + 1)
     assert broker.hlen("unacked") == 2
     broker.delete("unacked", "unacked_index")
 
 
-def test_a_queue_that_is_no_list_stops_nobody_for_good(
+def test_the_worker_recovers_from_a_queue_that_is_not_a_list(
     broker: Redis, worker: Worker, ring: dict[str, Any]
 ) -> None:
-    errors, answered = worker.count("ResponseError"), worker.answered()
+    errors, handled = worker.count("ResponseError"), worker.handled()
 
     broker.set(QUEUE, "not a list")
 
     worker.wait_for(lambda: worker.count("ResponseError") > errors)
     broker.delete(QUEUE)
     _push(broker, ring)
-    worker.wait_for(lambda: worker.answered() == answered + 1)
+    worker.wait_for(lambda: worker.handled() == handled + 1)

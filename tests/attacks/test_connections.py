@@ -35,9 +35,9 @@ FAR = 60
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose limits a test can wait out."""
-    directory = tmp_path_factory.mktemp("impatient")
+    directory = tmp_path_factory.mktemp("strict_server")
     url = f"sqlite:///{directory}/stepline.db"
     database = Database(url)
     migrate(database)
@@ -48,30 +48,30 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def open_socket(port: int, said: bytes, address: str = "127.0.0.1") -> Iterator[socket.socket]:
-    """Connect from an address of the loopback network and send something."""
+def open_socket(port: int, sent: bytes, address: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """Connect from this loopback address and send these bytes; yield the socket."""
     place = ("127.0.0.1", port)
     with socket.create_connection(place, timeout=30, source_address=(address, 0)) as client:
-        client.sendall(said)
+        client.sendall(sent)
         yield client
 
 
 def connected(
-    server: Server, said: bytes = b""
+    server: Server, sent: bytes = b""
 ) -> contextlib.AbstractContextManager[socket.socket]:
-    return open_socket(server.port, said)
+    return open_socket(server.port, sent)
 
 
 def read_all(client: socket.socket) -> bytes:
-    """Read until the server closes; raises TimeoutError if it does not."""
-    said = b""
+    """Read until the server closes the connection; raise TimeoutError if it does not."""
+    received = b""
     while chunk := client.recv(65_536):
-        said += chunk
-    return said
+        received += chunk
+    return received
 
 
-def read_answer(client: socket.socket) -> tuple[int, dict[str, str], Any]:
-    """Read one response that ends with the connection: its status, headers and JSON."""
+def read_response(client: socket.socket) -> tuple[int, dict[str, str], Any]:
+    """Read one response that ends with the connection; return its status, headers and JSON."""
     head, _, body = read_all(client).partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -85,15 +85,15 @@ def post(body_bytes: int, *, headers: str = "") -> bytes:
     ).encode()
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():
+    while not is_met():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def trickle(client: socket.socket, chunk: bytes, seconds: float) -> threading.Thread:
-    """Send a chunk every so often until the server closes."""
+    """Send a chunk every `seconds` until the server closes the connection."""
 
     def send() -> None:
         with contextlib.suppress(OSError):
@@ -106,16 +106,18 @@ def trickle(client: socket.socket, chunk: bytes, seconds: float) -> threading.Th
     return thread
 
 
-def test_a_connection_that_sends_nothing_is_closed_without_an_answer(impatient: Server) -> None:
-    with connected(impatient) as client:
+def test_a_connection_that_sends_nothing_is_closed_without_a_response(
+    strict_server: Server,
+) -> None:
+    with connected(strict_server) as client:
         assert read_all(client) == b""
 
 
-def test_a_head_that_trickles_is_answered_408_at_its_deadline(impatient: Server) -> None:
-    with connected(impatient, b"GET /v1/jobs HTTP/1.1\r\n") as client:
+def test_a_request_head_sent_too_slowly_gets_408_at_its_deadline(strict_server: Server) -> None:
+    with connected(strict_server, b"GET /v1/jobs HTTP/1.1\r\n") as client:
         trickle(client, b"X-Slow: 1\r\n", 0.05)
 
-        status, headers, body = read_answer(client)
+        status, headers, body = read_response(client)
 
     assert status == 408
     assert body["error"]["code"] == "head_timeout"
@@ -124,50 +126,54 @@ def test_a_head_that_trickles_is_answered_408_at_its_deadline(impatient: Server)
     assert headers["connection"] == "close"
     assert headers["retry-after"] == "1"
     assert headers["x-request-id"]
-    assert impatient.client.get("/v1/jobs").status_code == 200
+    assert strict_server.client.get("/v1/jobs").status_code == 200
 
 
-def test_a_second_request_has_the_same_deadline_for_its_head(impatient: Server) -> None:
+def test_a_second_request_on_a_connection_has_the_same_deadline_for_its_head(
+    strict_server: Server,
+) -> None:
     first = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with connected(impatient, first + b"GET /healthz HTTP/1.1\r\n") as client:
-        said = read_all(client)
+    with connected(strict_server, first + b"GET /healthz HTTP/1.1\r\n") as client:
+        received = read_all(client)
 
-    assert said.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 408" in said
+    assert received.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in received
 
 
-def test_an_idle_connection_is_closed(impatient: Server) -> None:
-    with connected(impatient, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as client:
-        said = read_all(client)
+def test_an_idle_connection_is_closed(strict_server: Server) -> None:
+    with connected(strict_server, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as client:
+        received = read_all(client)
 
-    assert said.startswith(b"HTTP/1.1 200")
-    assert said.count(b"HTTP/1.1") == 1
+    assert received.startswith(b"HTTP/1.1 200")
+    assert received.count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_body_that_trickles_is_answered_408(impatient: Server, language: str) -> None:
+def test_a_request_body_sent_too_slowly_gets_408(strict_server: Server, language: str) -> None:
     request = post(1_000_000, headers=f"Accept-Language: {language}\r\n")
-    with connected(impatient, request) as client:
+    with connected(strict_server, request) as client:
         trickle(client, b"{", 0.05)
 
-        status, _, body = read_answer(client)
+        status, _, body = read_response(client)
 
     assert status == 408
     assert body["error"]["code"] == "body_timeout"
     assert ("请求体" in body["error"]["message"]) == (language == "zh")
-    assert impatient.post().status_code == 201
-    assert "Traceback" not in impatient.log.read_text()
+    assert strict_server.post().status_code == 201
+    assert "Traceback" not in strict_server.log.read_text()
 
 
-def test_a_body_that_never_ends_after_its_answer_is_cut(impatient: Server) -> None:
-    with connected(impatient, post(10**9).replace(b"/v1/jobs", b"/nowhere")) as client:
-        said = read_all(client)
+def test_the_connection_is_closed_if_a_body_never_ends_after_the_response(
+    strict_server: Server,
+) -> None:
+    with connected(strict_server, post(10**9).replace(b"/v1/jobs", b"/nowhere")) as client:
+        received = read_all(client)
 
-    assert said.startswith(b"HTTP/1.1 404")
-    assert said.count(b"HTTP/1.1") == 1
+    assert received.startswith(b"HTTP/1.1 404")
+    assert received.count(b"HTTP/1.1") == 1
 
 
-def test_an_upload_that_is_slow_but_makes_progress_succeeds(impatient: Server) -> None:
+def test_a_slow_upload_that_makes_progress_succeeds(strict_server: Server) -> None:
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a" * 400}]
     rows = f"{json.dumps({'messages': turns})}\n" * 60
     part = (
@@ -178,21 +184,21 @@ def test_an_upload_that_is_slow_but_makes_progress_succeeds(impatient: Server) -
         "POST /v1/datasets HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(part)}\r\n\r\n"
     ).encode()
-    with connected(impatient, head) as client:
+    with connected(strict_server, head) as client:
         began = time.monotonic()
         for start in range(0, len(part), 1000):
             client.sendall(part[start : start + 1000])
             time.sleep(0.08)
         seconds = time.monotonic() - began
 
-        status, _, body = read_answer(client)
+        status, _, body = read_response(client)
 
     assert seconds > 3 * TINY, "the upload was meant to outlast several windows"
     assert status == 201, body
 
 
-def test_time_in_which_the_application_does_not_read_is_not_held_against_the_client() -> None:
-    """Two clients whose windows end at the same time: one sends too little, the other is not allowed to send."""
+def test_a_client_is_not_timed_out_while_the_application_does_not_read() -> None:
+    """The windows of these clients end at the same time: one sends too little, the others cannot send."""
     may_read = threading.Event()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,25 +215,25 @@ def test_time_in_which_the_application_does_not_read_is_not_held_against_the_cli
     with (
         serving(application, ConnectionLimits(FAR, FAR, TINY, 65_536, 0)) as port,
         open_socket(port, request(b"/busy", "Expect: 100-continue\r\n")) as expecting,
-        open_socket(port, request(b"/busy") + b" " * 100_000) as held_up,
+        open_socket(port, request(b"/busy") + b" " * 100_000) as blocked,
         open_socket(port, request(b"/quick") + b" ") as slow,
     ):
-        for client in (slow, expecting, held_up):
+        for client in (slow, expecting, blocked):
             client.settimeout(FAR)
         assert slow.recv(65_536).startswith(b"HTTP/1.1 408")
 
         may_read.set()
         assert expecting.recv(65_536).startswith(b"HTTP/1.1 100")
         expecting.sendall(b" " * 200_000)
-        held_up.sendall(b" " * 100_000)
+        blocked.sendall(b" " * 100_000)
 
         assert expecting.recv(65_536).startswith(b"HTTP/1.1 204")
-        assert held_up.recv(65_536).startswith(b"HTTP/1.1 204")
+        assert blocked.recv(65_536).startswith(b"HTTP/1.1 204")
 
 
 @contextlib.contextmanager
 def serving(application: ASGIApp, limits: ConnectionLimits) -> Iterator[int]:
-    """Serve an application of this process."""
+    """Serve the application from this process; yield its port."""
     port = find_free_port()
     config = uvicorn.Config(
         application, port=port, lifespan="off", log_config=None, http=connection_class(limits)
@@ -244,18 +250,20 @@ def serving(application: ASGIApp, limits: ConnectionLimits) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def download(impatient: Server) -> tuple[Server, bytes]:
+def download(strict_server: Server) -> tuple[Server, bytes]:
     """A server with an artifact larger than any socket buffer, and the request for it."""
-    player = Player(cast("TestClient", impatient.client))
+    player = Player(cast("TestClient", strict_server.client))
     player.submit()
     claim = player.claim()
     assert player.put_artifact(claim, content=bytes(ARTIFACT_BYTES)).status_code == 201
     path = f"/v1/jobs/{claim.job_id}/artifacts/adapter.zip"
     lines = (f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", "", "")
-    return impatient, "\r\n".join(lines).encode()
+    return strict_server, "\r\n".join(lines).encode()
 
 
-def test_a_client_that_does_not_read_its_download_is_cut(download: tuple[Server, bytes]) -> None:
+def test_a_client_that_does_not_read_its_download_is_disconnected(
+    download: tuple[Server, bytes],
+) -> None:
     server, request = download
     process = psutil.Process(server.process.pid)
     with connected(server, request) as client:
@@ -273,7 +281,7 @@ def test_a_client_that_does_not_read_its_download_is_cut(download: tuple[Server,
     assert all("artifacts" not in each.path for each in process.open_files())
 
 
-def test_a_client_that_reads_its_download_slowly_gets_all_of_it(
+def test_a_client_that_reads_its_download_slowly_receives_all_of_it(
     download: tuple[Server, bytes],
 ) -> None:
     server, request = download
@@ -299,11 +307,11 @@ def test_a_client_that_reads_its_download_slowly_gets_all_of_it(
         (LIST[:-2] + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n", 431, "head_too_large"),
     ],
 )
-def test_what_is_not_http_is_answered_in_the_error_shape(
-    impatient: Server, sent: bytes, status: int, code: str
+def test_invalid_http_gets_a_json_error(
+    strict_server: Server, sent: bytes, status: int, code: str
 ) -> None:
-    with connected(impatient, sent) as client:
-        found, headers, body = read_answer(client)
+    with connected(strict_server, sent) as client:
+        found, headers, body = read_response(client)
 
     assert (found, body["error"]["code"]) == (status, code)
     assert headers["content-type"] == "application/json"
@@ -312,27 +320,27 @@ def test_what_is_not_http_is_answered_in_the_error_shape(
     assert headers["x-request-id"]
 
 
-def test_a_body_that_breaks_its_framing_is_answered_in_the_error_shape(impatient: Server) -> None:
+def test_a_body_with_invalid_chunks_gets_a_json_error(strict_server: Server) -> None:
     head = post(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
-    with connected(impatient, head + b"5\r\nhello\r\nnot a length\r\n") as client:
-        status, _, body = read_answer(client)
+    with connected(strict_server, head + b"5\r\nhello\r\nnot a length\r\n") as client:
+        status, _, body = read_response(client)
 
     assert (status, body["error"]["code"]) == (400, "invalid_http")
-    assert "Traceback" not in impatient.log.read_text()
+    assert "Traceback" not in strict_server.log.read_text()
 
 
-def test_a_peer_has_a_cap_of_connections_and_others_are_served(
+def test_each_peer_has_a_cap_on_connections_and_other_peers_are_served(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     with (
         running(tmp_path, sqlite_url, connections_per_peer=5, header_seconds=FAR) as server,
         contextlib.ExitStack() as stack,
     ):
-        server.client.close()  # its connection counts, too
+        server.client.close()  # its connection counts too
         held = [stack.enter_context(connected(server)) for _ in range(5)]
 
         with connected(server, LIST) as client:
-            status, headers, body = read_answer(client)
+            status, headers, body = read_response(client)
         assert (status, body["error"]["code"]) == (429, "too_many_connections")
         assert body["error"]["type"] == "rate_limit_error"
         assert headers["retry-after"] == "5"
@@ -340,11 +348,11 @@ def test_a_peer_has_a_cap_of_connections_and_others_are_served(
         with open_socket(server.port, LIST, "127.0.0.2") as other:
             assert read_all(other).startswith(b"HTTP/1.1 200")
 
-        # The server responds to only a few of a flood, and holds none of them.
+        # In a flood, the server responds to only a few connections and keeps none of them open.
         for _ in range(300):
             stack.enter_context(connected(server))
         process = psutil.Process(server.process.pid)
-        wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # and the one that listens
+        wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # plus the listening socket
 
         process.suspend()
         for _ in range(20):  # closed before the server rejects them
@@ -366,7 +374,7 @@ class _WithFewFiles(Server):
     program = ("sh", "-c", f"ulimit -Sn 64; exec {sys.executable} -m app.main")
 
 
-def test_a_soft_limit_of_open_files_does_not_keep_clients_out(
+def test_a_low_soft_limit_on_open_files_does_not_lock_clients_out(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     server = _WithFewFiles(tmp_path, sqlite_url, header_seconds=FAR)
@@ -382,7 +390,7 @@ def test_a_soft_limit_of_open_files_does_not_keep_clients_out(
         server.close()
 
 
-def test_connections_wait_in_line_while_the_server_is_busy(tmp_path: Path) -> None:
+def test_connections_queue_while_the_server_is_busy(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/stepline.db"
     with contextlib.closing(Database(url)) as database:
         migrate(database)
@@ -392,4 +400,4 @@ def test_connections_wait_in_line_while_the_server_is_busy(tmp_path: Path) -> No
             waiting = [clients.enter_context(connected(server, LIST)) for _ in range(300)]
         finally:
             server.process.send_signal(signal.SIGCONT)
-        assert {read_answer(client)[0] for client in waiting} == {200}
+        assert {read_response(client)[0] for client in waiting} == {200}

@@ -1,4 +1,4 @@
-"""Uploaded files that would crash a job, or that contain answers not to train on."""
+"""Uploaded files that would crash a job, or that contain answers that must not be trained on."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def upload(server: Server, content: str, language: str = "en") -> tuple[int, dic
 
 
 def both_shapes(row: str) -> tuple[str, str]:
-    """Return a good row and then `row`, as JSONL and as an array; the row is on line 2 of either."""
+    """Return a good row and then `row`, as JSONL and as an array; the row is on line 2 of both."""
     good = json.dumps(GOOD)
     return f"{good}\n{row}\n", f"[{good},\n{row}]"
 
@@ -36,7 +36,7 @@ ATTACKS = {
 }
 
 
-def test_rows_that_must_not_be_trained_on_are_rejected_by_their_line(server: Server) -> None:
+def test_rows_that_must_not_be_trained_on_are_rejected_with_their_line(server: Server) -> None:
     for row, reason in ATTACKS.values():
         for content in both_shapes(row):
             status, error = upload(server, content)
@@ -48,7 +48,7 @@ def test_rows_that_must_not_be_trained_on_are_rejected_by_their_line(server: Ser
     assert upload(server, json.dumps(GOOD))[0] == 201
 
 
-def test_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Server) -> None:
+def test_a_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Server) -> None:
     for body in (
         "[" * 101,
         DEEP,
@@ -72,5 +72,5 @@ def test_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Ser
         assert response.json()["error"]["code"] == "body_too_deep", encoding
 
     labels = {"name": "[" * 150 + "{" * 150}
-    assert server.post(**labels).status_code == 400  # 300 characters: the name's own limit
+    assert server.post(**labels).status_code == 400  # 300 characters: too long for a name
     assert server.post(name="[" * 150).status_code == 201

@@ -24,8 +24,8 @@ from tests.server_process import Server
 EXAMPLES = 10
 """Random requests per operation, in addition to about a thousand that are derived from the document's bounds."""
 MANY_EXAMPLES = 100
-UNTRUE = "positive_data_acceptance"
-"""The check that is skipped: cursors, ids and pairs of parameters may match the document and still be invalid."""
+SKIPPED_CHECK = "positive_data_acceptance"
+"""This check is skipped, because cursors, ids and pairs of parameters may match the document and still be invalid."""
 
 CONFIGURATION = """
 max-stream-events = 50
@@ -36,7 +36,7 @@ request-timeout = 20
 max-examples = {examples}
 deterministic = {deterministic}
 
-# Ids of jobs that wait are not used to read: their stream has no end.
+# Ids of waiting jobs are not used for reading, because their streams do not end.
 [phases.coverage.extra-data-sources]
 responses = false
 [phases.fuzzing.extra-data-sources]
@@ -76,7 +76,7 @@ parameters = {{ "path.dataset_id" = {{ dictionary = "unused-datasets", probabili
 
 
 def make_objects(player: Player) -> dict[str, list[str] | list[float]]:
-    """Fill the service: a job with a whole history, one that failed, and jobs and datasets that may be changed."""
+    """Create a job with a full history, a failed one, and jobs and datasets that may be changed; return values to request."""
     datasets = [player.upload(mark=f"kept {n} ") for n in range(2)]
     finished = player.submit(dataset={"train": datasets[0]}, name="finished")
     claim = player.claim()
@@ -106,8 +106,8 @@ def make_objects(player: Player) -> dict[str, list[str] | list[float]]:
     }
 
 
-def ask_all(server: Server, directory: Path, examples: int, seed: int | None) -> str:
-    """Send the requests and return the report. On wrong responses, fails and lists the requests as curl commands."""
+def send_all(server: Server, directory: Path, examples: int, seed: int | None) -> str:
+    """Send the requests and return the report. On wrong responses, fail and list the requests as curl commands."""
     dictionaries = _toml(make_objects(Player(server.client)))
     configuration = directory / "schemathesis.toml"
     configuration.write_text(
@@ -120,12 +120,12 @@ def ask_all(server: Server, directory: Path, examples: int, seed: int | None) ->
     )
     program = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)]
     program += ["run", f"http://127.0.0.1:{server.port}/openapi.json"]
-    program += ["--exclude-checks", UNTRUE, "--continue-on-failure", "--warnings", "off"]
-    done = subprocess.run(
+    program += ["--exclude-checks", SKIPPED_CHECK, "--continue-on-failure", "--warnings", "off"]
+    result = subprocess.run(
         program, check=False, capture_output=True, text=True, cwd=directory, timeout=1500
     )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
-    return done.stdout
+    assert result.returncode == 0, result.stdout[-20_000:] + result.stderr[-2000:]
+    return result.stdout
 
 
 def _toml(dictionaries: Mapping[str, list[str] | list[float]]) -> str:
@@ -134,8 +134,8 @@ def _toml(dictionaries: Mapping[str, list[str] | list[float]]) -> str:
     )
 
 
-def test_document_and_service_agree(server: Server, tmp_path: Path) -> None:
-    report = ask_all(server, tmp_path, EXAMPLES, seed=None)
+def test_every_response_matches_the_openapi_document(server: Server, tmp_path: Path) -> None:
+    report = send_all(server, tmp_path, EXAMPLES, seed=None)
 
     operations = len(
         [m for path in server.client.get("/openapi.json").json()["paths"].values() for m in path]
@@ -146,7 +146,7 @@ def test_document_and_service_agree(server: Server, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_document_and_service_agree_over_many_requests(
+def test_every_response_matches_the_openapi_document_over_many_requests(
     server: Server, tmp_path: Path, seed: int
 ) -> None:
-    ask_all(server, tmp_path, MANY_EXAMPLES, seed)
+    send_all(server, tmp_path, MANY_EXAMPLES, seed)

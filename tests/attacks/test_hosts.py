@@ -27,7 +27,7 @@ EVERY_KIND_OF_ROUTE = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server with default settings for the whole file; its tests leave it as it was."""
+    """One server with default settings for the whole file; the tests do not change it."""
     directory = tmp_path_factory.mktemp("server")
     with running(directory, migrated(directory)) as server:
         yield server
@@ -43,12 +43,12 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def ask(server: Server, request: str) -> tuple[int, dict[str, Any]]:
+def send_raw(server: Server, request: str) -> tuple[int, dict[str, Any]]:
     """Send the raw bytes of a request; return the status and the error of the response."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(request.encode("latin-1"))
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    head, _, body = answer.partition(b"\r\n\r\n")
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = response.partition(b"\r\n\r\n")
     error = {}
     with contextlib.suppress(ValueError):
         error = json.loads(body).get("error", {})
@@ -60,30 +60,30 @@ def get_with_host(host: str, path: str = "/v1/jobs") -> str:
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_KIND_OF_ROUTE)
-def test_no_route_answers_to_a_rebound_name(server: Server, method: str, path: str) -> None:
-    answer = server.client.request(method, path, headers={"Host": "evil.example"})
+def test_no_route_serves_a_rebound_host_name(server: Server, method: str, path: str) -> None:
+    response = server.client.request(method, path, headers={"Host": "evil.example"})
 
-    assert answer.status_code == 421
-    error = answer.json()["error"]
+    assert response.status_code == 421
+    error = response.json()["error"]
     assert (error["code"], error["param"]) == ("host_not_allowed", "Host")
     assert "evil.example" in error["message"]
     assert "STEPLINE_ALLOWED_HOSTS" in error["message"] + error["hint"]
-    assert answer.headers["x-request-id"]
+    assert response.headers["x-request-id"]
 
 
-def test_workers_may_call_the_server_by_any_name_for_their_token_opens_no_page(
+def test_workers_may_call_the_server_by_any_host_name(
     server: Server,
 ) -> None:
     rebound = {"Host": "evil.example"}
     hello = "/internal/v1/workers"
 
     assert server.client.post(hello, json={}, headers=rebound).status_code == 401
-    answer = server.client.post(hello, json={}, headers=WORKER | rebound)
-    assert answer.status_code == 400, "let in, and told what its body lacks"
+    response = server.client.post(hello, json={}, headers=WORKER | rebound)
+    assert response.status_code == 400, "accepted, but its body is incomplete"
     assert server.client.get("/internal/../v1/jobs", headers=rebound).status_code in {404, 421}
 
 
-def test_a_rebound_page_can_neither_submit_nor_delete_and_others_go_on(server: Server) -> None:
+def test_a_rebound_page_can_neither_submit_nor_delete_jobs(server: Server) -> None:
     mine = server.post().json()["id"]
     before = server.client.get("/v1/jobs").json()["data"]
     for name in REBOUND:
@@ -94,7 +94,7 @@ def test_a_rebound_page_can_neither_submit_nor_delete_and_others_go_on(server: S
     assert server.client.get("/v1/jobs").json()["data"] == before
 
 
-def test_the_refusal_is_in_the_language_of_the_caller(server: Server) -> None:
+def test_a_rejection_is_in_the_callers_language(server: Server) -> None:
     headers = {"Host": "evil.example", "Accept-Language": "zh-CN"}
     error = server.client.get("/", headers=headers).json()["error"]
 
@@ -117,8 +117,8 @@ def test_the_refusal_is_in_the_language_of_the_caller(server: Server) -> None:
         "[::ffff:127.0.0.1]",
     ],
 )
-def test_names_of_this_machine_are_served_whatever_the_port(server: Server, host: str) -> None:
-    assert ask(server, get_with_host(host))[0] == 200
+def test_names_of_this_machine_are_allowed_with_any_port(server: Server, host: str) -> None:
+    assert send_raw(server, get_with_host(host))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -146,40 +146,40 @@ def test_names_of_this_machine_are_served_whatever_the_port(server: Server, host
         "a" * 300,
     ],
 )
-def test_a_host_that_is_no_host_is_refused(server: Server, host: str) -> None:
-    status, error = ask(server, get_with_host(host))
+def test_an_invalid_host_header_is_rejected(server: Server, host: str) -> None:
+    status, error = send_raw(server, get_with_host(host))
 
     assert status == 400
     assert error.get("code", "invalid_host") == "invalid_host"  # the parser rejects some of them
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "[::]", "[2001:db8::1]", "2130706433", "127.1"])
-def test_a_server_on_loopback_answers_to_no_other_address(server: Server, host: str) -> None:
-    status, error = ask(server, get_with_host(host))
+def test_a_server_on_loopback_rejects_other_addresses(server: Server, host: str) -> None:
+    status, error = send_raw(server, get_with_host(host))
 
     assert (status, error["code"]) == (421, "host_not_allowed")
 
 
-def test_two_hosts_or_none_are_refused(server: Server) -> None:
+def test_a_request_with_two_hosts_or_none_is_rejected(server: Server) -> None:
     both = "GET /v1/jobs HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
     none = "GET /v1/jobs HTTP/1.1\r\nConnection: close\r\n\r\n"
 
-    assert ask(server, both)[0] == 400
-    assert ask(server, none)[0] == 400
+    assert send_raw(server, both)[0] == 400
+    assert send_raw(server, none)[0] == 400
 
 
-def test_http_1_0_has_no_host_and_no_browser_speaks_it(server: Server) -> None:
-    assert ask(server, "GET /healthz HTTP/1.0\r\n\r\n")[0] == 200
-    assert ask(server, "GET /v1/jobs HTTP/1.0\r\nHost: evil.example\r\n\r\n")[0] == 421
+def test_an_http_1_0_request_needs_no_host(server: Server) -> None:
+    assert send_raw(server, "GET /healthz HTTP/1.0\r\n\r\n")[0] == 200
+    assert send_raw(server, "GET /v1/jobs HTTP/1.0\r\nHost: evil.example\r\n\r\n")[0] == 421
 
 
-def test_an_absolute_target_opens_nothing(server: Server) -> None:
+def test_an_absolute_request_target_does_not_bypass_the_host_check(server: Server) -> None:
     for host, target in [("localhost", "evil.example"), ("evil.example", "localhost")]:
-        status, _ = ask(server, get_with_host(host, f"http://{target}/v1/jobs"))
+        status, _ = send_raw(server, get_with_host(host, f"http://{target}/v1/jobs"))
         assert status in {404, 421}
 
 
-def test_a_forwarded_host_is_not_believed(server: Server) -> None:
+def test_a_forwarded_host_header_is_ignored(server: Server) -> None:
     headers = {
         "Host": "evil.example",
         "X-Forwarded-Host": "localhost",
@@ -189,23 +189,23 @@ def test_a_forwarded_host_is_not_believed(server: Server) -> None:
     assert server.client.get("/v1/jobs", headers=headers).status_code == 421
 
 
-def test_a_server_on_all_addresses_answers_to_addresses_and_to_named_hosts_alone(
+def test_a_server_on_all_addresses_allows_only_addresses_and_configured_names(
     open_server: Server,
 ) -> None:
     for host in ["api:8000", "API.", "gpu.internal.example", "a.b.internal.example:80"]:
-        assert ask(open_server, get_with_host(host))[0] == 200, host
+        assert send_raw(open_server, get_with_host(host))[0] == 200, host
     for host in [
         "10.0.0.5:8000",
         "[2001:db8::1]",
         "127.0.0.1",
         "localhost:9",
     ]:  # probes, published ports
-        assert ask(open_server, get_with_host(host))[0] == 200, host
+        assert send_raw(open_server, get_with_host(host))[0] == 200, host
     for host in ["evil.example", "internal.example", "evilinternal.example", "api.evil.example"]:
-        assert ask(open_server, get_with_host(host))[0] == 421, host
+        assert send_raw(open_server, get_with_host(host))[0] == 421, host
 
 
-def test_listening_beyond_this_machine_is_warned_of_in_the_log(
+def test_the_log_warns_about_listening_beyond_this_machine(
     server: Server, open_server: Server
 ) -> None:
     def warnings(of: Server) -> list[str]:

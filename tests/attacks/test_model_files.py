@@ -1,4 +1,7 @@
-"""Model directories with links to other places, or with content that no loader expects. All fail as model_refused and name the file."""
+"""Model directories with links that lead elsewhere, or with content that no loader expects.
+
+Each is rejected as model_refused, and the error names the file.
+"""
 
 import json
 from collections.abc import Callable
@@ -51,8 +54,8 @@ def change_config(model: Path, name: str, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def refuse(root: Path) -> str:
-    """Place and check the model like a worker; return the reason for rejecting it."""
+def reject(root: Path) -> str:
+    """Place and check the model as a worker does; return the reason for rejecting it."""
     with pytest.raises((PlacingFailed, TrainingError)) as caught:
         load(root)
 
@@ -71,7 +74,7 @@ def load(root: Path) -> None:
     load_tokenizer(placed.path)
 
 
-def test_model_in_shards_is_accepted(root: Path) -> None:
+def test_a_sharded_model_is_accepted(root: Path) -> None:
     load(root)
 
 
@@ -91,29 +94,31 @@ def test_model_in_shards_is_accepted(root: Path) -> None:
         "x" * 5_000,
     ],
 )
-def test_shard_index_that_leads_out_of_the_model_is_refused(root: Path, name: str) -> None:
+def test_a_shard_index_that_points_outside_the_model_is_rejected(root: Path, name: str) -> None:
     write_index(root / "tiny", {"a": "shard.safetensors", "b": name})
 
-    assert INDEX in refuse(root)
+    assert INDEX in reject(root)
 
 
-def test_absolute_path_of_weights_that_are_there_is_refused(root: Path) -> None:
+def test_an_absolute_path_to_existing_weights_is_rejected(root: Path) -> None:
     write_index(root / "tiny", {"a": str(root.parent / "secret.safetensors")})
 
-    assert "secret.safetensors" in refuse(root)
+    assert "secret.safetensors" in reject(root)
 
 
 @pytest.mark.parametrize("name", ["shard.safetensors", "tokenizer.json", "x/deep.safetensors"])
-def test_link_out_of_the_models_root_is_refused_by_name(root: Path, name: str) -> None:
+def test_a_link_that_leads_out_of_the_models_root_is_rejected_by_name(
+    root: Path, name: str
+) -> None:
     path = root / "tiny" / name
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
     path.symlink_to(root.parent / "secret.safetensors")
 
-    assert f"{name} is a link that points outside the worker's models root" in refuse(root)
+    assert f"{name} is a link that points outside the worker's models root" in reject(root)
 
 
-def test_link_made_after_the_model_was_placed_is_refused_by_the_training_program(
+def test_the_training_program_rejects_a_link_created_after_the_model_was_placed(
     root: Path, tmp_path: Path
 ) -> None:
     placed = find_local(root, "tiny")
@@ -131,15 +136,15 @@ def test_link_made_after_the_model_was_placed_is_refused_by_the_training_program
 
 
 @pytest.mark.parametrize("name", ["shard.safetensors", "tokenizer.json"])
-def test_link_to_itself_is_refused(root: Path, name: str) -> None:
+def test_a_link_to_itself_is_rejected(root: Path, name: str) -> None:
     path = root / "tiny" / name
     path.unlink()
     path.symlink_to(name)
 
-    assert refuse(root)
+    assert reject(root)
 
 
-def test_link_to_itself_that_no_loader_reads_does_no_harm(root: Path) -> None:
+def test_a_link_to_itself_that_no_loader_reads_is_ignored(root: Path) -> None:
     (root / "tiny" / "notes.txt").symlink_to("notes.txt")
 
     load(root)
@@ -162,13 +167,13 @@ def test_link_to_itself_that_no_loader_reads_does_no_harm(root: Path) -> None:
     ],
     ids=repr,
 )
-def test_shard_index_of_wrong_types_is_refused(root: Path, weight_map: Any) -> None:
+def test_a_shard_index_with_wrong_types_is_rejected(root: Path, weight_map: Any) -> None:
     write_index(root / "tiny", weight_map)
 
-    assert INDEX in refuse(root)
+    assert INDEX in reject(root)
 
 
-ODD_FILES: dict[str, Callable[[Path], Any]] = {
+UNEXPECTED_FILES: dict[str, Callable[[Path], Any]] = {
     "metadata": lambda m: write_index(m, {"a": "shard.safetensors"}, metadata=7),
     "deep config": lambda m: (m / "config.json").write_text('{"a":' * 5_000 + "1" + "}" * 5_000),
     "deep index": lambda m: (m / INDEX).write_text("[" * 100_000),
@@ -186,8 +191,10 @@ ODD_FILES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.mark.parametrize("spoil", ODD_FILES.values(), ids=ODD_FILES)
-def test_file_that_no_loader_expects_is_refused(root: Path, spoil: Callable[[Path], Any]) -> None:
-    spoil(root / "tiny")
+@pytest.mark.parametrize("damage", UNEXPECTED_FILES.values(), ids=UNEXPECTED_FILES)
+def test_a_file_with_unexpected_content_is_rejected(
+    root: Path, damage: Callable[[Path], Any]
+) -> None:
+    damage(root / "tiny")
 
-    assert refuse(root)
+    assert reject(root)

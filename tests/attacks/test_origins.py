@@ -18,7 +18,7 @@ FOREIGN = [
     {"Origin": "null"},
     {"Origin": ""},
     {"Origin": "https://127.0.0.1@evil.example"},
-    {"Origin": "http://127.0.0.1:1"},  # another program of this machine
+    {"Origin": "http://127.0.0.1:1"},  # another program on this machine
     {"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"},
     {"Origin": "chrome-extension://abcdefghijklmnop"},
     {"Sec-Fetch-Site": "cross-site"},
@@ -36,12 +36,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_a_foreign_page_changes_nothing(server: Server) -> None:
+def test_a_page_from_another_site_can_change_nothing(server: Server) -> None:
     job = server.post().json()["id"]
     before = server.client.get("/v1/jobs").json()["data"]
     dataset = {"file": ("rows.json", ROWS)}
     for headers in FOREIGN:
-        answers = [
+        responses = [
             server.client.post(f"/v1/jobs/{job}/cancel", headers=headers),
             server.client.post(f"/v1/jobs/{job}/pause", headers=headers),
             server.client.post("/v1/datasets", files=dataset, headers=headers),
@@ -50,20 +50,20 @@ def test_a_foreign_page_changes_nothing(server: Server) -> None:
             server.client.put("/v1/jobs", headers=headers),
             server.client.request("FROBNICATE", "/v1/jobs", headers=headers),
         ]
-        assert {answer.status_code for answer in answers} == {403}, headers
+        assert {response.status_code for response in responses} == {403}, headers
 
     assert server.client.get("/v1/jobs").json()["data"] == before
     assert server.client.get("/v1/datasets").json()["data"] == []
 
 
-def test_the_refusal_says_why_and_what_to_do_in_both_languages(server: Server) -> None:
-    def refuse(language: str) -> dict[str, str]:
+def test_a_rejection_gives_its_reason_and_the_next_step_in_both_languages(server: Server) -> None:
+    def reject(language: str) -> dict[str, str]:
         headers = CROSS_SITE | {"Accept-Language": language}
-        answer = server.client.post("/v1/jobs", json=SPEC, headers=headers)
-        found: dict[str, str] = answer.json()["error"]
+        response = server.client.post("/v1/jobs", json=SPEC, headers=headers)
+        found: dict[str, str] = response.json()["error"]
         return found
 
-    english, chinese = refuse("en"), refuse("zh")
+    english, chinese = reject("en"), reject("zh")
     assert english["code"] == chinese["code"] == "origin_not_allowed"
     assert (english["type"], english["param"]) == ("permission_error", "Origin")
     for error in (english, chinese):
@@ -78,51 +78,51 @@ def test_the_refusal_says_why_and_what_to_do_in_both_languages(server: Server) -
         {},  # curl, SDKs, workers
         {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:{port}"},  # the page
         {"Origin": "http://127.0.0.1:{port}"},  # the page over plain HTTP in a network
-        {"Sec-Fetch-Site": "none"},  # typed by a person
+        {"Sec-Fetch-Site": "none"},  # a user typed the address
         {
             "Sec-Fetch-Site": "none",
             "Origin": "chrome-extension://abcdefghijklmnop",
-        },  # with permission
+        },  # an extension with permission
         {"Host": "localhost:8000", "Origin": "https://localhost:8000"},  # TLS ends at a proxy
         {"Host": "localhost", "Origin": "https://localhost"},
         {"Host": "localhost:443", "Origin": "https://localhost"},
         {"Host": "localhost:80", "Origin": "http://LOCALHOST"},
         {"Host": "[::1]:8000", "Origin": "http://[::1]:8000"},
-        # The development server of web/, and a proxy that replaces Host: the browser itself knows.
+        # The development server of web/, or a proxy that replaces Host: the browser reports the same origin.
         {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:5173"},
         {"Origin": FRIEND, "Sec-Fetch-Site": "cross-site"},
         {"Origin": FRIEND},
         {"Origin": "https://other.example"},
     ],
 )
-def test_own_pages_named_origins_and_programs_go_on(
+def test_own_pages_trusted_origins_and_programs_may_write(
     server: Server, headers: dict[str, str]
 ) -> None:
     headers = {name: value.format(port=server.port) for name, value in headers.items()}
-    answer = server.client.post("/v1/jobs", json=SPEC, headers=headers)
+    response = server.client.post("/v1/jobs", json=SPEC, headers=headers)
 
-    assert answer.status_code == 201
+    assert response.status_code == 201
 
 
-def test_two_origins_are_foreign(server: Server) -> None:
+def test_a_request_with_two_origins_is_rejected(server: Server) -> None:
     headers = httpx2.Headers([("Origin", FRIEND), ("Origin", "https://evil.example")])
 
     assert server.client.post("/v1/jobs", json=SPEC, headers=headers).status_code == 403
 
 
-def test_reading_is_left_to_cors(server: Server) -> None:
-    answer = server.client.get("/v1/jobs", headers=CROSS_SITE)
-    assert answer.status_code == 200
-    assert "access-control-allow-origin" not in answer.headers
+def test_cors_controls_which_origins_may_read(server: Server) -> None:
+    response = server.client.get("/v1/jobs", headers=CROSS_SITE)
+    assert response.status_code == 200
+    assert "access-control-allow-origin" not in response.headers
     assert server.client.head("/v1/jobs", headers=CROSS_SITE).status_code == 405
     friend = server.client.get("/v1/jobs", headers={"Origin": FRIEND})
     assert friend.headers["access-control-allow-origin"] == FRIEND
 
 
-def test_a_preflight_of_a_named_origin_is_answered_and_of_others_refused(server: Server) -> None:
+def test_a_preflight_request_succeeds_only_for_a_trusted_origin(server: Server) -> None:
     def preflight(origin: str) -> httpx2.Response:
-        asked = {"Access-Control-Request-Method": "DELETE", "Sec-Fetch-Site": "cross-site"}
-        return server.client.options("/v1/jobs/job_x", headers=asked | {"Origin": origin})
+        headers = {"Access-Control-Request-Method": "DELETE", "Sec-Fetch-Site": "cross-site"}
+        return server.client.options("/v1/jobs/job_x", headers=headers | {"Origin": origin})
 
     allowed = preflight(FRIEND)
     assert allowed.status_code == 200
@@ -130,15 +130,15 @@ def test_a_preflight_of_a_named_origin_is_answered_and_of_others_refused(server:
     assert "access-control-allow-origin" not in preflight("https://evil.example").headers
 
 
-def test_a_named_origin_can_read_why_its_request_was_refused(server: Server) -> None:
+def test_a_trusted_origin_can_read_why_its_request_was_rejected(server: Server) -> None:
     headers = {"Host": "gpu-box:8000", "Origin": FRIEND}
-    answer = server.client.get("/v1/jobs", headers=headers)
+    response = server.client.get("/v1/jobs", headers=headers)
 
-    assert answer.status_code == 421
-    assert answer.headers["access-control-allow-origin"] == FRIEND
+    assert response.status_code == 421
+    assert response.headers["access-control-allow-origin"] == FRIEND
 
 
-def test_a_stolen_worker_token_is_no_use_to_a_page(server: Server) -> None:
+def test_a_page_cannot_use_a_stolen_worker_token(server: Server) -> None:
     headers = CROSS_SITE | {"Authorization": f"Bearer {TOKEN}"}
 
     assert server.client.post("/internal/v1/claim", json={}, headers=headers).status_code == 403

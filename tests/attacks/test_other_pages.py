@@ -1,7 +1,7 @@
 """Pages of other origins in a real Chromium: what they can do to a server on the visitor's machine.
 
 The test serves the attacker's pages; every other request goes from the browser to a real server. Two names
-resolve to this machine: the attacker's, as after a rebinding, and that of a page that the server trusts.
+resolve to this machine: the attacker's, as after DNS rebinding, and the name of a page that the server trusts.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ EVIL, FRIEND = "evil.example", "friend.example"
 OTHER_PORT = find_free_port()
 """No process listens on this port: only pages that the test serves use it."""
 TRUSTED = f"http://{FRIEND}:{OTHER_PORT}"
-STRANGERS = [
+UNTRUSTED = [
     f"http://{EVIL}:{OTHER_PORT}",
     f"http://localhost:{OTHER_PORT}",
     f"http://127.0.0.1:{OTHER_PORT}",
@@ -53,8 +53,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def browser() -> Iterator[Browser]:
     names = f"--host-resolver-rules=MAP {EVIL} 127.0.0.1, MAP {FRIEND} 127.0.0.1"
     # Recent browsers ask the user before a page may reach this machine. The server must be safe without that.
-    unasked = "--disable-features=LocalNetworkAccessChecks"
-    with running_chromium(names, unasked) as browser:
+    no_prompt = "--disable-features=LocalNetworkAccessChecks"
+    with running_chromium(names, no_prompt) as browser:
         yield browser
 
 
@@ -67,15 +67,15 @@ def page(browser: Browser) -> Iterator[Page]:
 def visit(page: Page, origin: str) -> None:
     """Open an attacker's page of this origin."""
 
-    def answer(route: Route) -> None:
+    def serve(route: Route) -> None:
         route.fulfill(content_type="text/html", body="<!doctype html><title>page</title>")
 
-    page.route(f"{origin}/page", answer)
+    page.route(f"{origin}/page", serve)
     page.goto(f"{origin}/page")
 
 
 def post_by_form(page: Page, url: str, kind: str) -> int:
-    """Submit a form without fields, which needs no script's permission; return the status of the answer."""
+    """Submit a form without fields, which browsers allow across origins; return the status of the response."""
     with page.expect_navigation(url=url) as navigation:
         page.evaluate(SUBMIT, [url, kind])
     assert navigation.value is not None
@@ -87,7 +87,7 @@ def state(server: Server) -> Any:
     return [server.client.get(path).json()["data"] for path in ("/v1/jobs", "/v1/datasets")]
 
 
-def test_after_a_rebinding_a_page_can_read_and_change_nothing(server: Server, page: Page) -> None:
+def test_a_page_can_read_and_change_nothing_after_dns_rebinding(server: Server, page: Page) -> None:
     job = server.post(name="secret").json()["id"]
     before = state(server)
     visit(page, f"http://{EVIL}:{server.port}")
@@ -103,8 +103,10 @@ def test_after_a_rebinding_a_page_can_read_and_change_nothing(server: Server, pa
     assert state(server) == before
 
 
-@pytest.mark.parametrize("origin", STRANGERS, ids=["another name", "localhost", "an address"])
-def test_a_page_of_another_origin_changes_nothing(server: Server, page: Page, origin: str) -> None:
+@pytest.mark.parametrize("origin", UNTRUSTED, ids=["another name", "localhost", "an address"])
+def test_a_page_from_another_origin_can_change_nothing(
+    server: Server, page: Page, origin: str
+) -> None:
     url = str(server.client.base_url)
     job = server.post().json()["id"]
     before = state(server)
@@ -125,7 +127,7 @@ def test_a_page_of_another_origin_changes_nothing(server: Server, page: Page, or
     assert state(server) == before
 
 
-def test_a_sandboxed_frame_is_a_stranger_whatever_page_it_is_in(server: Server, page: Page) -> None:
+def test_a_sandboxed_frame_is_untrusted_even_in_a_trusted_page(server: Server, page: Page) -> None:
     url = str(server.client.base_url)
     job = server.post().json()["id"]
     before = state(server)
@@ -147,7 +149,7 @@ def test_a_sandboxed_frame_is_a_stranger_whatever_page_it_is_in(server: Server, 
     assert state(server) == before
 
 
-def test_a_named_origin_may_read_and_change(server: Server, page: Page) -> None:
+def test_a_trusted_origin_may_read_and_change_jobs(server: Server, page: Page) -> None:
     url = str(server.client.base_url)
     job = server.post().json()["id"]
     visit(page, TRUSTED)
@@ -160,7 +162,7 @@ def test_a_named_origin_may_read_and_change(server: Server, page: Page) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_servers_own_page_goes_on(server: Server, page: Page, host: str) -> None:
+def test_the_servers_own_page_keeps_working(server: Server, page: Page, host: str) -> None:
     job = server.post().json()["id"]
     page.goto(f"http://{host}:{server.port}/examples/poll.html")
 

@@ -1,7 +1,7 @@
-"""A training program that tries to read secrets: it runs as its worker's user, like all of Stepline.
+"""A training program that tries to read secrets. It runs as the same user as its worker and the rest of Stepline.
 
-The program here has the same user and no privileges, like a training program of an ordinary user. It tries every way that the
-kernel offers to read the environment of another process.
+The program here runs as that user without privileges, like the training program of an ordinary user. It tries every way that
+the kernel offers to read the environment of another process.
 """
 
 import json
@@ -38,7 +38,7 @@ def attach():
 
 def copy():
     with open(f"/proc/{pid}/stat") as file:
-        start = int(file.read().rpartition(")")[2].split()[47])  # where its environment begins, if that is shown
+        start = int(file.read().rpartition(")")[2].split()[47])  # the start of its environment, if the kernel shows it
     buffer = ctypes.create_string_buffer(64)
     class Piece(ctypes.Structure):
         _fields_ = [("at", ctypes.c_void_p), ("bytes", ctypes.c_size_t)]
@@ -69,14 +69,14 @@ print(json.dumps(open_ways))
 
 
 def _ways_into(pid: int) -> list[str]:
-    done = subprocess.run(
+    result = subprocess.run(
         [*UNPRIVILEGED, sys.executable, "-c", SPY, str(pid)],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    found: list[str] = json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    found: list[str] = json.loads(result.stdout)
     return found
 
 
@@ -103,7 +103,7 @@ def _processes(up: Up) -> dict[str, int]:
     return found
 
 
-def test_an_ordinary_process_can_be_looked_into() -> None:
+def test_an_ordinary_process_can_be_inspected() -> None:
     with subprocess.Popen([*UNPRIVILEGED, "sleep", "60"]) as ordinary:
         wait_for(lambda: "sleep" in Path(f"/proc/{ordinary.pid}/comm").read_text(), 5, lambda: "")
 
@@ -113,7 +113,7 @@ def test_an_ordinary_process_can_be_looked_into() -> None:
     assert {"environ", "maps", "files"} <= set(ways)
 
 
-def test_no_process_of_stepline_that_holds_a_secret_can(up: Up) -> None:
+def test_no_stepline_process_that_holds_a_secret_can_be_inspected(up: Up) -> None:
     wait_for(lambda: "pool" in _processes(up), 10, lambda: up.said)
 
     ways = {name: _ways_into(pid) for name, pid in _processes(up).items()}

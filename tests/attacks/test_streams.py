@@ -1,4 +1,4 @@
-"""Hundreds of streams and long polls: caps per peer and in total, and leftovers after a storm."""
+"""Hundreds of streams and long polls: caps per peer and in total, and no leaks after a storm."""
 
 import contextlib
 import select
@@ -43,10 +43,10 @@ def migrated(directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def asked(
+def open_request(
     server: Server, path: str, address: str = "127.0.0.1", headers: str = ""
 ) -> Iterator[socket.socket]:
-    """Send a request from an address of the loopback network."""
+    """Send a request from this loopback address; yield the socket."""
     place = ("127.0.0.1", server.port)
     with socket.create_connection(place, timeout=30, source_address=(address, 0)) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode())
@@ -54,39 +54,39 @@ def asked(
 
 
 def read_until(client: socket.socket, text: bytes) -> bytes:
-    said = b""
-    while text not in said:
+    received = b""
+    while text not in received:
         chunk = client.recv(65_536)
-        assert chunk, said
-        said += chunk
-    return said
+        assert chunk, received
+        received += chunk
+    return received
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():
+    while not is_met():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def is_streamed(server: Server, job: str, address: str = "127.0.0.1", headers: str = "") -> bool:
-    """Whether the server grants another stream; closes it at once."""
-    with asked(server, f"/v1/jobs/{job}/stream", address, headers) as client:
+    """Return whether the server grants another stream; close it immediately."""
+    with open_request(server, f"/v1/jobs/{job}/stream", address, headers) as client:
         return read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200")
 
 
-def test_a_peer_has_a_cap_of_streams_and_others_have_theirs(server: Server, job: str) -> None:
+def test_each_peer_has_its_own_cap_on_streams(server: Server, job: str) -> None:
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}/stream"
-        held = [stack.enter_context(asked(server, path)) for _ in range(PER_PEER)]
+        held = [stack.enter_context(open_request(server, path)) for _ in range(PER_PEER)]
         for each in held:
             read_until(each, b"event: status")
 
-        refused = server.client.get(path, headers={"Accept-Language": "zh"})
+        rejected = server.client.get(path, headers={"Accept-Language": "zh"})
 
-        assert refused.status_code == 429
-        assert refused.headers["retry-after"] == "10"
-        error = refused.json()["error"]
+        assert rejected.status_code == 429
+        assert rejected.headers["retry-after"] == "10"
+        error = rejected.json()["error"]
         assert (error["code"], error["type"]) == ("too_many_streams", "rate_limit_error")
         assert "事件流" in error["message"]
         assert "STEPLINE_STREAMS_PER_PEER" in error["hint"]
@@ -97,24 +97,24 @@ def test_a_peer_has_a_cap_of_streams_and_others_have_theirs(server: Server, job:
         wait_until(lambda: is_streamed(server, job))
 
 
-def test_all_peers_together_have_a_cap_of_streams(server: Server, job: str) -> None:
+def test_all_peers_together_have_a_cap_on_streams(server: Server, job: str) -> None:
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}/stream"
         for number in range(IN_TOTAL):
-            each = stack.enter_context(asked(server, path, f"127.0.0.{20 + number}"))
+            each = stack.enter_context(open_request(server, path, f"127.0.0.{20 + number}"))
             read_until(each, b"event: status")
 
-        refused = server.client.get(path)
+        rejected = server.client.get(path)
 
-        assert refused.status_code == 429
-        assert refused.json()["error"]["code"] == "streams_full"
+        assert rejected.status_code == 429
+        assert rejected.json()["error"]["code"] == "streams_full"
     wait_until(lambda: is_streamed(server, job))
 
 
-def test_long_polls_have_the_same_cap(server: Server, job: str) -> None:
+def test_long_polls_count_toward_the_same_cap(server: Server, job: str) -> None:
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}?wait=60"
-        polls = {stack.enter_context(asked(server, path)) for _ in range(PER_PEER + 1)}
+        polls = {stack.enter_context(open_request(server, path)) for _ in range(PER_PEER + 1)}
         first, _, _ = select.select(polls, [], [], 30)
         polls.difference_update(first)
 
@@ -126,21 +126,23 @@ def test_long_polls_have_the_same_cap(server: Server, job: str) -> None:
             read_until(each, b'"cancelled"')
 
 
-def test_a_long_poll_whose_client_is_gone_takes_no_slot(server: Server, job: str) -> None:
+def test_a_long_poll_releases_its_slot_when_its_client_disconnects(
+    server: Server, job: str
+) -> None:
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}?wait=60"
-        polls = [stack.enter_context(asked(server, path)) for _ in range(PER_PEER + 1)]
+        polls = [stack.enter_context(open_request(server, path)) for _ in range(PER_PEER + 1)]
         select.select(polls, [], [], 30)  # one is rejected: the others are open
 
     wait_until(lambda: is_streamed(server, job), seconds=20)
 
 
-def test_clients_that_leave_raise_nothing_in_the_server(tmp_path: Path) -> None:
+def test_clients_that_disconnect_cause_no_errors_in_the_server(tmp_path: Path) -> None:
     with running(tmp_path, migrated(tmp_path)) as server:
         job = server.post().json()["id"]
         for path in (f"/v1/jobs/{job}/stream", f"/v1/jobs/{job}?wait=60"):
             for _ in range(3):
-                with asked(server, path) as client:
+                with open_request(server, path) as client:
                     if path.endswith("stream"):
                         read_until(client, b"event: status")
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -155,17 +157,21 @@ def test_a_client_cannot_claim_to_be_another_peer(server: Server, job: str) -> N
         path = f"/v1/jobs/{job}/stream"
         for number in range(PER_PEER):
             headers = f"X-Forwarded-For: 10.0.0.{number}\r\n"
-            read_until(stack.enter_context(asked(server, path, headers=headers)), b"event: status")
+            read_until(
+                stack.enter_context(open_request(server, path, headers=headers)), b"event: status"
+            )
 
         assert not is_streamed(server, job, headers="X-Forwarded-For: 10.0.0.99\r\n")
 
 
-def test_behind_a_trusted_proxy_each_client_is_a_peer(server: Server, job: str) -> None:
+def test_behind_a_trusted_proxy_each_client_counts_as_its_own_peer(
+    server: Server, job: str
+) -> None:
     with contextlib.ExitStack() as stack:
         path, proxy = f"/v1/jobs/{job}/stream", "127.0.0.9"
         one, other = (f"X-Forwarded-For: 10.0.0.{number}\r\n" for number in (1, 2))
         for _ in range(PER_PEER):
-            each = stack.enter_context(asked(server, path, proxy, one))
+            each = stack.enter_context(open_request(server, path, proxy, one))
             read_until(each, b"event: status")
 
         assert not is_streamed(server, job, proxy, one)
@@ -177,7 +183,7 @@ STORM_SLOW = 30
 ROUNDS = 3
 
 
-def test_storms_leave_no_files_handles_or_threads_behind(tmp_path: Path) -> None:
+def test_storms_of_streams_leave_no_open_files_threads_or_memory_behind(tmp_path: Path) -> None:
     with running(tmp_path, migrated(tmp_path), streams_per_peer=0, sweep_seconds=1) as server:
         job = server.post().json()["id"]
         process = psutil.Process(server.process.pid)
@@ -186,11 +192,11 @@ def test_storms_leave_no_files_handles_or_threads_behind(tmp_path: Path) -> None
         for _ in range(ROUNDS):
             with contextlib.ExitStack() as stack:
                 streams = [
-                    stack.enter_context(asked(server, f"/v1/jobs/{job}/stream"))
+                    stack.enter_context(open_request(server, f"/v1/jobs/{job}/stream"))
                     for _ in range(STORM_STREAMS)
                 ]
                 for _ in range(STORM_SLOW):
-                    slow = stack.enter_context(asked(server, "/v1/jobs", headers="X-Half: "))
+                    slow = stack.enter_context(open_request(server, "/v1/jobs", headers="X-Half: "))
                     slow.sendall(b"POST")
                 for each in streams:
                     read_until(each, b"event: status")
@@ -200,6 +206,6 @@ def test_storms_leave_no_files_handles_or_threads_behind(tmp_path: Path) -> None
             handles = [each for each in process.open_files() if "stepline.db" in each.path]
             after.append((len(handles), process.memory_info().rss))
 
-        assert threads < 15, "streams that open hold the threads of other requests"
-        assert max(handles for handles, _ in after) <= 16, "there were 55 to 81 once"
-        assert after[-1][1] < 1.2 * after[0][1], "memory grows with each storm"
+        assert threads < 15, "opening streams must not occupy the threads of other requests"
+        assert max(handles for handles, _ in after) <= 16, "an earlier version left 55 to 81 open"
+        assert after[-1][1] < 1.2 * after[0][1], "memory must not grow with each storm"

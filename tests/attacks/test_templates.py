@@ -32,7 +32,7 @@ from worker.training.model.tokenizer import load_tokenizer
 
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 DOUBLING = "{% set n = namespace(x='0123456789') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
-ALTERNATE = (  # as Mistral's and Gemma's do it
+ALTERNATE = (  # as the templates of Mistral and Gemma do
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
@@ -47,8 +47,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def refusal(tiny_model: Path, tmp_path: Path) -> Callable[..., TrainingError]:
-    """The result of tokenizing rows with a template."""
+def rejection(tiny_model: Path, tmp_path: Path) -> Callable[..., TrainingError]:
+    """A function that tokenizes rows with a template and returns the error."""
 
     def prepare_rows(chat_template: str, rows: list[Any], seconds: float = 0.5) -> TrainingError:
         tokenizer = load_tokenizer(tiny_model)
@@ -99,12 +99,12 @@ def with_template(model: Path, directory: Path, chat_template: str) -> Path:
         "undefined",
     ],
 )
-def test_template_that_cannot_be_rendered_is_refused_with_the_row(
-    refusal: Callable[..., TrainingError], chat_template: str, reason: str
+def test_a_template_that_cannot_be_rendered_is_rejected_with_the_row(
+    rejection: Callable[..., TrainingError], chat_template: str, reason: str
 ) -> None:
     # A template that fails for another reason gets enough time, even on a busy machine.
     seconds = 0.5 if "processor time" in reason else 20
-    failure = refusal(chat_template, make_rows(3), seconds).failure
+    failure = rejection(chat_template, make_rows(3), seconds).failure
 
     assert failure.reason is FailureReason.MODEL_REFUSED
     assert failure.detail.startswith(("train.jsonl: line 1: ", "train.jsonl: line 2: "))
@@ -112,20 +112,20 @@ def test_template_that_cannot_be_rendered_is_refused_with_the_row(
     assert failure.evidence["line"] in {1, 2}  # one of three is held out
 
 
-def test_template_that_is_endless_for_one_row_names_it(
-    refusal: Callable[..., TrainingError],
+def test_a_template_that_never_ends_for_one_row_is_rejected_with_that_row(
+    rejection: Callable[..., TrainingError],
 ) -> None:
     trap = "{% if 'spring' in messages[0].content %}" + ENDLESS + "{% endif %}" + QWEN2_TEMPLATE
     rows = [*make_rows(40), {"prompt": "spring", "completion": "!"}, *make_rows(3)]
 
-    failure = refusal(trap, rows).failure
+    failure = rejection(trap, rows).failure
 
     assert failure.reason is FailureReason.MODEL_REFUSED
     assert failure.detail.startswith("train.jsonl: line 41: the model's chat template needs")
 
 
 @pytest.mark.parametrize(
-    ("roles", "said"),
+    ("roles", "message"),
     [
         (("system", "user", "assistant"), "System role not supported"),
         (("assistant", "user", "assistant"), "must alternate"),
@@ -134,21 +134,23 @@ def test_template_that_is_endless_for_one_row_names_it(
         (("user", "assistant", "assistant"), "must alternate"),
     ],
 )
-def test_conversation_that_the_template_rejects_is_the_datasets_fault(
-    refusal: Callable[..., TrainingError], roles: tuple[str, ...], said: str
+def test_a_conversation_that_the_template_rejects_makes_the_dataset_invalid(
+    rejection: Callable[..., TrainingError], roles: tuple[str, ...], message: str
 ) -> None:
     row = {"messages": [{"role": role, "content": "x"} for role in roles]}
 
-    failure = refusal(ALTERNATE, [*make_rows(40), row, *make_rows(3)]).failure
+    failure = rejection(ALTERNATE, [*make_rows(40), row, *make_rows(3)]).failure
 
     assert failure.reason is FailureReason.DATASET_INVALID
     assert failure.detail.startswith("train.jsonl: line 41: ")
-    assert said in failure.detail
+    assert message in failure.detail
     assert failure.evidence == {"line": 41}
 
 
-def test_cancel_is_honoured_while_a_template_is_rendered(tiny_model: Path, tmp_path: Path) -> None:
-    """Without it the first row would end the run, as model_refused, after ten seconds of processor time."""
+def test_a_cancel_takes_effect_while_a_template_is_being_rendered(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Without the cancel, the first row would end the run as model_refused after ten seconds of processor time."""
     model = with_template(tiny_model, tmp_path / "model", ENDLESS)
     run_dir = make_run_dir(tmp_path / "run", model)
     process = start(run_dir)
@@ -164,8 +166,10 @@ def test_cancel_is_honoured_while_a_template_is_rendered(tiny_model: Path, tmp_p
     assert outcome_of(run_dir) == Outcome(status="cancelled", step=0)
 
 
-def test_tokenizer_that_fails_is_the_models_fault(tiny_model: Path, tmp_path: Path) -> None:
-    """A regular expression of tokenizer.json that backtracks until its library gives up, by a panic."""
+def test_a_tokenizer_that_fails_is_reported_as_a_problem_of_the_model(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """A regular expression in tokenizer.json backtracks until its library panics."""
     tokenizer = load_tokenizer(tiny_model)
     tokenizer.backend_tokenizer.pre_tokenizer = Split(Regex("(a+)+$"), "isolated")
     run_dir = RunDir(tmp_path)

@@ -43,7 +43,7 @@ GOOD = [
     "تجربة أولى",
     "ניסוי ראשון",
     "می‌خواهم",  # with U+200C, which Persian needs
-    "👩‍👩‍👧‍👦 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",  # with U+200D, a variation selector, a flag of tags and an accent
+    "👩‍👩‍👧‍👦 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿 e\u0301",  # with U+200D, a variation selector, a flag made of tags, and an accent
     "क्‍ष",
     "a=b -0.5 @home 'quoted' <b>",
 ]
@@ -70,7 +70,7 @@ def player(settings: Settings) -> Iterator[Player]:
 
 
 @pytest.mark.parametrize("character", BAD, ids=lambda c: f"U+{ord(c):04X}")
-def test_an_unsafe_character_is_found_and_shown_by_its_number(character: str) -> None:
+def test_an_unsafe_character_is_detected_and_escaped(character: str) -> None:
     assert find_unsafe(f"a{character}b") == f"U+{ord(character):04X}"
     shown = escape(f"a{character}b")
     assert shown.isascii()
@@ -81,14 +81,14 @@ def test_an_unsafe_character_is_found_and_shown_by_its_number(character: str) ->
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_text_of_every_script_stays(player: Player, text: str) -> None:
+def test_text_in_every_script_is_kept_unchanged(player: Player, text: str) -> None:
     job = player.submit(name=text, labels={text: text}, dataset={"train": player.upload()})
 
     assert (player.job(job)["name"], player.job(job)["labels"]) == (text, {text: text})
     assert escape(text) == text
 
 
-def test_every_control_and_direction_character_of_unicode_is_known() -> None:
+def test_every_control_and_direction_character_of_unicode_is_detected() -> None:
     turning = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
     marks = {"LEFT-TO-RIGHT MARK", "RIGHT-TO-LEFT MARK", "ARABIC LETTER MARK"}
     for character in map(chr, range(sys.maxunicode + 1)):
@@ -114,9 +114,11 @@ def test_every_control_and_direction_character_of_unicode_is_known() -> None:
         ({"model_revision": "r{}"}, "model_revision"),
     ],
 )
-def test_a_new_job_must_not_hold_one(player: Player, changes: dict[str, Any], param: str) -> None:
+def test_a_new_job_with_an_unsafe_character_is_rejected(
+    player: Player, changes: dict[str, Any], param: str
+) -> None:
     for character, language in itertools.product("\u202e\x1b\x9b\n\t\x7f\u2066\0", ("en", "zh")):
-        # The character is inserted in its JSON escape, so that nothing else changes.
+        # The character is inserted as its JSON escape, so that nothing else changes.
         body = json.dumps(spec_with(**changes)).replace("{}", json.dumps(character)[1:-1])
         headers = {"Content-Type": "application/json", "Accept-Language": language}
         response = player.client.post("/v1/jobs?dry_run=true", content=body, headers=headers)
@@ -129,7 +131,9 @@ def test_a_new_job_must_not_hold_one(player: Player, changes: dict[str, Any], pa
             assert error["hint"]
 
 
-def test_a_job_of_an_earlier_version_that_holds_some_can_be_read_and_run(player: Player) -> None:
+def test_a_job_from_an_earlier_version_with_unsafe_characters_can_be_read_and_run(
+    player: Player,
+) -> None:
     job = player.submit(name="old")
     make_old(player.client.app.state.database, job)  # type: ignore[attr-defined]  # it is a TestClient
 
@@ -152,8 +156,8 @@ def make_old(database: Database, job: str) -> None:
         session.execute(update(JobText).where(JobText.number == number).values(text=text))
 
 
-def play_an_evil_run(player: Player) -> str:
-    """Run a job whose worker, log and failure contain every unsafe character; return the job."""
+def run_malicious_job(player: Player) -> str:
+    """Run a job whose worker, log and failure contain every unsafe character; return its id."""
     name = "w" + STORABLE
     player.hello(worker_id=name, host=COLOR, device={"name": STORABLE}, versions={COLOR: COLOR})
     job = player.submit(name="evil run")
@@ -173,8 +177,8 @@ def play_an_evil_run(player: Player) -> str:
     return job
 
 
-def test_what_a_training_prints_reaches_no_terminal_as_it_is(player: Player) -> None:
-    job = play_an_evil_run(player)
+def test_text_responses_escape_unsafe_characters_from_a_job(player: Player) -> None:
+    job = run_malicious_job(player)
     for path in (
         f"{job}/logs?format=text",
         f"{job}/loss?format=text",
@@ -195,13 +199,13 @@ def test_what_a_training_prints_reaches_no_terminal_as_it_is(player: Player) -> 
         assert find_unsafe(event["message"].replace("\n", "").replace("\t", "")) is None
 
 
-def test_an_event_with_words_of_a_worker_is_escaped() -> None:
-    told = event_words("attempt_started", "en", {"number": 1, "worker": f"w{COLOR}"})
+def test_the_name_of_a_worker_is_escaped_in_an_event() -> None:
+    sentence = event_words("attempt_started", "en", {"number": 1, "worker": f"w{COLOR}"})
 
-    assert told == f"Attempt 1 started on worker w{escape(COLOR)}."
+    assert sentence == f"Attempt 1 started on worker w{escape(COLOR)}."
 
 
-def test_a_report_shows_what_a_worker_says_of_itself_within_its_box() -> None:
+def test_a_report_escapes_unsafe_characters_from_a_worker() -> None:
     summary = make_summary(
         model=f"{COLOR}\u202emodel", device=f"GPU{COLOR}\n\u2028", lr_scheduler="\x1bc"
     )
@@ -215,52 +219,54 @@ def test_a_report_shows_what_a_worker_says_of_itself_within_its_box() -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"])
-def test_no_cell_of_text_is_a_formula(text: str) -> None:
+def test_a_text_cell_is_never_a_formula(text: str) -> None:
     assert escape_cell(text).startswith("'")
 
 
 @pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "@x", "-loss", "+a", "\t=1"])
-def test_a_series_whose_name_is_a_formula_is_no_formula_in_csv(player: Player, name: str) -> None:
+def test_a_series_name_that_looks_like_a_formula_is_escaped_in_csv(
+    player: Player, name: str
+) -> None:
     job = player.submit()
     claim = player.claim()
     player.sync(claim, MetricRecord(seq=1, at=utc_now(), step=1, values={name: -0.5, "loss": 2.0}))
 
-    for query in ({}, {"names": f"{name},loss"}, {"names": "=asked,loss"}):
+    for query in ({}, {"names": f"{name},loss"}, {"names": "=unknown,loss"}):
         text = player.client.get(f"/v1/jobs/{job}/metrics", params={"format": "csv", **query}).text
         header, *rows = csv.reader(io.StringIO(text))
         assert not [cell for cell in header if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
         assert rows
-        if query != {"names": "=asked,loss"}:
+        if query != {"names": "=unknown,loss"}:
             assert float(rows[0][header.index(escape_cell(name))]) == -0.5
 
 
-def test_the_name_of_a_file_is_stored_as_it_may_be_shown(player: Player) -> None:
+def test_the_name_of_an_uploaded_file_is_stored_without_unsafe_characters(player: Player) -> None:
     row = json.dumps({"prompt": "a", "completion": "b"})
     name = "photo\u202egpj.\x1b[2Jjson"
-    answer = player.client.post("/v1/datasets", files={"file": (name, row)})
+    response = player.client.post("/v1/datasets", files={"file": (name, row)})
 
-    assert answer.status_code == 201, answer.text
-    assert find_unsafe(answer.json()["filename"]) is None
-    assert "photo" in answer.json()["filename"]
+    assert response.status_code == 201, response.text
+    assert find_unsafe(response.json()["filename"]) is None
+    assert "photo" in response.json()["filename"]
 
 
-def test_a_faulty_row_is_told_without_its_characters(player: Player) -> None:
+def test_the_error_for_an_invalid_row_escapes_unsafe_characters(player: Player) -> None:
     row = json.dumps({f"k\u202e{COLOR}": 1}, ensure_ascii=False)
-    answer = player.client.post("/v1/datasets", files={"file": ("x.jsonl", row)})
+    response = player.client.post("/v1/datasets", files={"file": ("x.jsonl", row)})
 
-    assert answer.status_code == 400
-    assert find_unsafe(answer.text) is None
-    assert "\\\\u202e" in answer.text
+    assert response.status_code == 400
+    assert find_unsafe(response.text) is None
+    assert "\\\\u202e" in response.text
 
 
-def test_the_file_name_of_an_artifact_cannot_leave_its_header(player: Player) -> None:
+def test_an_artifact_name_that_could_break_a_header_is_rejected(player: Player) -> None:
     player.submit()
     claim = player.claim()
     for name in ('a"b', "a%0d%0ab", "a%E2%80%AEb", "a;b"):
         assert player.put_artifact(claim, name).status_code in {400, 404}
 
 
-def test_the_servers_log_shows_a_path_by_its_numbers(server: Server) -> None:
+def test_the_servers_log_escapes_unsafe_characters_in_a_path(server: Server) -> None:
     server.client.get("/v1/jobs/%C2%9B2J%E2%80%AE%1B%5B31m")
 
     server.wait_for_line("31m")
@@ -271,27 +277,29 @@ def test_the_servers_log_shows_a_path_by_its_numbers(server: Server) -> None:
 
 
 @pytest.mark.parametrize("module", ["app.ops.logs", "worker.logs"])
-def test_no_log_line_holds_a_raw_character(module: str) -> None:
+def test_no_log_line_contains_a_raw_unsafe_character(module: str) -> None:
     code = (
         f"import structlog; from {module} import configure_logging; configure_logging();"
-        "structlog.get_logger('x').info('said', text='\\u202e\\x9b\\x1b中')"
+        "structlog.get_logger('x').info('message', text='\\u202e\\x9b\\x1b中')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
 
-    assert json.loads(done.stderr)["text"] == "\u202e\x9b\x1b中"
-    assert find_unsafe(done.stderr.strip()) is None
-    assert "中" in done.stderr
+    assert json.loads(result.stderr)["text"] == "\u202e\x9b\x1b中"
+    assert find_unsafe(result.stderr.strip()) is None
+    assert "中" in result.stderr
 
 
-def test_the_example_client_prints_no_control_of_an_error() -> None:
+def test_the_example_client_escapes_control_characters_in_an_error() -> None:
     body = json.dumps({"error": {"message": COLOR + "\u202e", "hint": "a\nb\t中文　字"}}).encode()
 
-    said = str(ApiError(400, body))
+    printed = str(ApiError(400, body))
 
-    assert said == f"400: {escape(COLOR)}\\u202e a\nb\t中文　字"
+    assert printed == f"400: {escape(COLOR)}\\u202e a\nb\t中文　字"
 
 
-def test_the_example_client_sends_any_file_name_within_its_header(
+def test_the_example_client_escapes_any_file_name_in_its_header(
     server: Server, tmp_path: Path
 ) -> None:
     file = tmp_path / 'a"; name="other"\r\n\r\nb.json'
@@ -299,16 +307,16 @@ def test_the_example_client_sends_any_file_name_within_its_header(
 
     dataset = Client(f"http://127.0.0.1:{server.port}").upload(file)
 
-    told = server.client.get(f"/v1/datasets/{dataset}").json()
-    assert (told["filename"], told["rows"]) == ("a%22; name=%22other%22%0D%0A%0D%0Ab.json", 1)
+    stored = server.client.get(f"/v1/datasets/{dataset}").json()
+    assert (stored["filename"], stored["rows"]) == ("a%22; name=%22other%22%0D%0A%0D%0Ab.json", 1)
 
 
-def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) -> None:
+def test_the_page_escapes_unsafe_characters(server: Server, tmp_path: Path) -> None:
     player = Player(server.client)
     rows = [{"prompt": COLOR + STORABLE, "completion": f"b\u202e{n}"} for n in range(3)]
     file = {"file": ("x\u202e.json", json.dumps(rows))}
     dataset = server.client.post("/v1/datasets", files=file).json()["id"]
-    job = play_an_evil_run(player)
+    job = run_malicious_job(player)
     old = player.submit(dataset={"train": dataset})
     database = Database(f"sqlite:///{tmp_path}/stepline.db")
     make_old(database, old)
@@ -316,7 +324,7 @@ def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) ->
     seen: dict[str, str] = {}
     with running_chromium() as browser:
         page = browser.new_page()
-        for path, wanted in (
+        for path, expected in (
             ("/", "evil\\u202egpj.exe"),
             (f"/jobs/{old}", "team:\\x1b[31m"),
             (f"/jobs/{job}", "farewell"),
@@ -326,9 +334,9 @@ def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) ->
         ):
             page.goto(f"http://127.0.0.1:{server.port}{path}")
             page.wait_for_function(
-                "wanted => [document.body.textContent, ...[...document.querySelectorAll('input')]"
-                ".map(each => each.value)].join(' ').includes(wanted)",
-                arg=wanted,
+                "expected => [document.body.textContent, ...[...document.querySelectorAll('input')]"
+                ".map(each => each.value)].join(' ').includes(expected)",
+                arg=expected,
             )
             seen[path] = page.evaluate(
                 "() => [document.title, document.body.textContent, ...[...document.querySelectorAll('input, [title], "
@@ -336,10 +344,9 @@ def test_the_page_shows_them_by_their_numbers(server: Server, tmp_path: Path) ->
             )
 
     for path, text in seen.items():
-        isolates = str.maketrans("", "", "\u2068\u2069\n\t\r")  # the page's own, around names
+        # The page itself puts isolates around names.
+        isolates = str.maketrans("", "", "\u2068\u2069\n\t\r")
         assert find_unsafe(text.translate(isolates)) is None, path
     for character in STORABLE:
-        if (
-            character not in "\n\t\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
-        ):  # these end a line of the log
+        if character not in "\n\t\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029":  # these end a log line
             assert escape(character) in seen[f"/jobs/{job}"], hex(ord(character))

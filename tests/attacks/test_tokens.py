@@ -48,7 +48,7 @@ def worker_routes() -> Iterator[tuple[str, str]]:
             yield method, route.path
 
 
-def test_no_internal_path_is_beside_the_gate(app: FastAPI) -> None:
+def test_every_internal_route_checks_the_token(app: FastAPI) -> None:
     def walk(routes: Sequence[Any]) -> Iterator[APIRoute]:
         for route in routes:
             if isinstance(route, APIRoute):
@@ -65,7 +65,7 @@ def test_no_internal_path_is_beside_the_gate(app: FastAPI) -> None:
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", "Basic eDp5", "Bearer wrong", TOKEN]
 )
-def test_a_stranger_is_told_of_the_token_and_of_nothing_else(
+def test_a_caller_without_a_valid_token_always_gets_the_same_401(
     app: FastAPI, header: str | None
 ) -> None:
     client = TestClient(app, base_url=BASE_URL)
@@ -87,7 +87,7 @@ def test_a_stranger_is_told_of_the_token_and_of_nothing_else(
                 assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_the_token_of_one_attempt_opens_no_other(app: FastAPI) -> None:
+def test_the_token_of_one_attempt_is_invalid_for_another(app: FastAPI) -> None:
     player = Player(TestClient(app, base_url=BASE_URL))
     player.submit()
     player.submit()

@@ -11,13 +11,13 @@ def turns(row: dict[str, Any]) -> list[tuple[str, str]]:
     return [(turn.role, turn.content) for turn in parse_row(row, 1)]
 
 
-def test_alpaca_row_joins_instruction_and_input() -> None:
+def test_an_alpaca_row_joins_its_instruction_and_input() -> None:
     row = {"instruction": "Translate.", "input": "猫", "output": "cat", "id": 7}
 
     assert turns(row) == [("user", "Translate.\n猫"), ("assistant", "cat")]
 
 
-def test_alpaca_row_may_hold_system_and_history() -> None:
+def test_an_alpaca_row_may_have_a_system_message_and_history() -> None:
     row = {
         "instruction": "And 3?",
         "input": "",
@@ -50,7 +50,7 @@ def test_prompt_and_completion_may_be_text_or_messages() -> None:
     )
 
 
-def test_messages_row_is_taken_as_it_is() -> None:
+def test_a_messages_row_is_used_unchanged() -> None:
     row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
 
     assert parse_row(row, 1) == [
@@ -190,7 +190,9 @@ BAD_ROWS: list[tuple[object, str, str]] = [
 
 
 @pytest.mark.parametrize(("row", "english", "chinese"), BAD_ROWS)
-def test_bad_row_is_explained_in_our_own_words(row: object, english: str, chinese: str) -> None:
+def test_an_invalid_row_is_explained_without_the_wording_of_pydantic(
+    row: object, english: str, chinese: str
+) -> None:
     with pytest.raises(RowError) as caught:
         parse_row(row, 12)
 
@@ -209,7 +211,7 @@ def test_bad_row_is_explained_in_our_own_words(row: object, english: str, chines
         assert leaked not in caught.value.sentence() + caught.value.sentence("zh")
 
 
-def test_every_problem_of_a_row_is_in_the_table_above_or_is_the_files() -> None:
+def test_the_examples_of_invalid_rows_cover_every_row_problem() -> None:
     seen = set()
     for row, _, _ in BAD_ROWS:
         with pytest.raises(RowError) as caught:
@@ -224,7 +226,7 @@ def test_every_problem_of_a_row_is_in_the_table_above_or_is_the_files() -> None:
         RowProblem.AFTER_ARRAY,
         RowProblem.NO_COMMA,
         RowProblem.UNENDED_ARRAY,
-        RowProblem.UNUSABLE,  # what a later pydantic may find, and this one cannot
+        RowProblem.UNUSABLE,  # for errors that only a later version of pydantic may report
     }
 
 
@@ -240,27 +242,27 @@ def test_every_problem_of_a_row_is_in_the_table_above_or_is_the_files() -> None:
         {"messages": [USER | {"weight": None}, ANSWER | {"weight": None}]},
     ],
 )
-def test_column_that_says_nothing_about_an_answer_is_ignored(row: dict[str, Any]) -> None:
+def test_a_column_that_does_not_rate_an_answer_is_ignored(row: dict[str, Any]) -> None:
     assert turns(row) == [("user", "a"), ("assistant", "b")]
 
 
-def test_conversation_may_begin_with_an_assistant_turn() -> None:
+def test_a_conversation_may_start_with_an_assistant_turn() -> None:
     assert turns({"messages": [ANSWER]}) == [("assistant", "b")]
 
 
-def test_jsonl_counts_blank_lines_but_yields_none() -> None:
+def test_blank_lines_in_jsonl_are_counted_but_skipped() -> None:
     assert list(read_jsonl([b'{"a": 1}\n', b"\n", b"[2]"])) == [(1, {"a": 1}), (3, [2])]
 
 
 @pytest.mark.parametrize("text", [b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b""])
-def test_what_the_parser_gives_up_on_is_an_error_of_the_row(text: bytes) -> None:
+def test_a_line_that_cannot_be_parsed_is_a_row_error(text: bytes) -> None:
     with pytest.raises(RowError):
         parse_json(text, 4)
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 5_000, 200_000])
 @pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
-def test_row_nested_too_deeply_says_so_on_every_interpreter(
+def test_a_row_nested_too_deeply_is_rejected_on_every_interpreter(
     levels: int, opened: str, closed: str
 ) -> None:
     for text in (
@@ -274,7 +276,7 @@ def test_row_nested_too_deeply_says_so_on_every_interpreter(
         assert caught.value.sentence() == "it is nested deeper than 100 levels"
 
 
-def test_row_nested_to_the_limit_is_parsed() -> None:
+def test_a_row_nested_up_to_the_limit_is_parsed() -> None:
     levels = MAX_DEPTH - 1
     row = f'{{"instruction": "[[[{{{{", "output": "b", "unused": {"[" * levels}{"]" * levels}}}'
 

@@ -12,7 +12,7 @@ from tests.factories import make_spec
 WHOLE = {"model": "Qwen/Qwen2-0.5B-Instruct", "dataset": {"train": "ds_0123abcd"}}
 
 
-def test_default_job_is_the_reference_run() -> None:
+def test_the_default_settings_match_the_reference_run() -> None:
     spec = JobSpec.model_validate(WHOLE)
 
     assert (spec.lora.rank, spec.lora.alpha, spec.lora.target_modules) == (64, 128, "all-linear")
@@ -22,7 +22,7 @@ def test_default_job_is_the_reference_run() -> None:
     assert spec.quantization.type == "nf4"
 
 
-def test_spec_survives_a_round_trip_through_json() -> None:
+def test_a_spec_survives_a_round_trip_through_json() -> None:
     spec = make_spec(
         dataset={"train": {"hub": "owner/rows", "split": "train[:10]"}, "eval_size": 0.5},
         training={"warmup_steps": 0.03, "early_stopping": {"patience": 2}},
@@ -73,7 +73,9 @@ def test_spec_survives_a_round_trip_through_json() -> None:
         ({"queue": "Über"}, ("queue",), "string_pattern_mismatch"),
     ],
 )
-def test_bad_field_is_named_once(change: dict[str, Any], place: tuple[str, ...], kind: str) -> None:
+def test_an_invalid_field_is_reported_once(
+    change: dict[str, Any], place: tuple[str, ...], kind: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         JobSpec.model_validate(WHOLE | change)
 
@@ -81,7 +83,7 @@ def test_bad_field_is_named_once(change: dict[str, Any], place: tuple[str, ...],
 
 
 def numbers_of(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each part of a JSON schema that takes a number, with its place."""
+    """Yield the path and the schema of each part of a JSON schema that accepts a number."""
     if isinstance(schema, dict):
         kinds = schema.get("type")
         if {"integer", "number"} & set([kinds] if isinstance(kinds, str) else kinds or []):
@@ -93,7 +95,7 @@ def numbers_of(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, An
             yield from numbers_of(inner, f"{place}/{number}")
 
 
-def test_every_number_has_two_bounds_that_a_double_holds() -> None:
+def test_every_number_has_bounds_that_a_double_can_represent() -> None:
     found = dict(numbers_of(JobSpec.model_json_schema()))
     assert len(found) >= 20
 
@@ -105,7 +107,7 @@ def test_every_number_has_two_bounds_that_a_double_holds() -> None:
         assert -(2**53) <= low < high <= 2**53, place
 
 
-def test_number_of_4000_digits_is_refused_wherever_a_number_may_be() -> None:
+def test_a_number_with_4000_digits_is_rejected_in_every_field() -> None:
     huge = int("9" * 4000)
     fields = [
         (part, name)
@@ -123,7 +125,7 @@ def test_number_of_4000_digits_is_refused_wherever_a_number_may_be() -> None:
             JobSpec.model_validate(WHOLE | change)
 
 
-def test_stored_spec_of_a_version_without_those_bounds_keeps_loading() -> None:
+def test_a_stored_spec_with_numbers_beyond_the_bounds_still_loads() -> None:
     huge = int("9" * 4000)
     stored = make_spec().model_dump(mode="json")
     stored["training"]["warmup_steps"] = stored["engine"]["token_budget"] = huge
@@ -138,12 +140,12 @@ def test_stored_spec_of_a_version_without_those_bounds_keeps_loading() -> None:
     assert stored["training"]["warmup_steps"] == huge
 
 
-def test_every_field_says_what_it_means() -> None:
-    """Without a sentence, a field has no explanation in the API's schema and in the form."""
+def test_every_field_has_a_description() -> None:
+    """Without one, neither the API's schema nor the form explains the field."""
     parts = [
         each for each in vars(job).values() if isinstance(each, type) and issubclass(each, Strict)
     ]
-    silent = [
+    undescribed = [
         f"{part.__name__}.{name}"
         for part in parts
         for name, field in part.model_fields.items()
@@ -151,10 +153,10 @@ def test_every_field_says_what_it_means() -> None:
         and not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
     ]
 
-    assert silent == []
+    assert undescribed == []
 
 
-def test_only_three_statuses_are_final() -> None:
+def test_only_succeeded_failed_and_cancelled_are_final() -> None:
     assert [status for status in JobStatus if status.is_final] == [
         "succeeded",
         "failed",
@@ -174,5 +176,5 @@ def test_only_three_statuses_are_final() -> None:
         (0.001, 100, 1),
     ],
 )
-def test_eval_size_is_a_count_a_share_or_auto(size: Any, rows: int, expected: int) -> None:
+def test_eval_size_may_be_a_count_a_share_or_auto(size: Any, rows: int, expected: int) -> None:
     assert DatasetSpec(train="ds_01234567", eval_size=size).held_out_rows(rows) == expected

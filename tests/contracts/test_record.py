@@ -23,13 +23,13 @@ from tests.factories import make_metric
     st.integers(0, 2**40),
     st.dictionaries(st.text(max_size=8), st.floats(allow_nan=False), max_size=5),
 )
-def test_line_gives_back_its_record(seq: int, step: int, values: dict[str, float]) -> None:
+def test_an_encoded_record_decodes_to_itself(seq: int, step: int, values: dict[str, float]) -> None:
     record = MetricRecord(seq=seq, at=utc_now(), step=step, values=values)
 
     assert decode_line(encode_line(record)) == record
 
 
-def test_not_a_number_travels() -> None:
+def test_nonfinite_values_survive_encoding() -> None:
     line = encode_line(make_metric(1, loss=math.nan, grad_norm=math.inf))
 
     back = decode_line(line)
@@ -40,7 +40,7 @@ def test_not_a_number_travels() -> None:
 
 
 @given(st.data())
-def test_torn_or_altered_line_is_known_as_such(data: st.DataObject) -> None:
+def test_a_truncated_or_altered_line_is_detected(data: st.DataObject) -> None:
     line = encode_line(LogRecord(seq=7, at=utc_now(), message='损失 {"crc32":"00000000"} 下降'))
     cut = data.draw(st.integers(0, len(line) - 2))
     place = data.draw(st.integers(0, len(line) - 2))
@@ -51,7 +51,7 @@ def test_torn_or_altered_line_is_known_as_such(data: st.DataObject) -> None:
             decode_line(damaged)
 
 
-def test_sync_keeps_a_kind_of_record_that_it_does_not_know() -> None:
+def test_a_sync_keeps_records_of_an_unknown_type() -> None:
     text = '{"records": [{"type": "picture", "seq": 3, "at": "2026-01-01T00:00:00Z", "png": ""}]}'
 
     (record,) = TypeAdapter(SyncRequest).validate_json(text).records

@@ -9,11 +9,13 @@ from tests.factories import make_summary
     ("steps", "window"),
     [(6250, 500), (1, 1), (12, 1), (20, 2), (100, 10), (1000, 100), (50_000, 5000)],
 )
-def test_window_is_the_round_number_nearest_to_a_twelfth(steps: int, window: int) -> None:
+def test_the_window_is_the_round_number_nearest_to_a_twelfth_of_the_steps(
+    steps: int, window: int
+) -> None:
     assert window_steps(steps) == window
 
 
-def test_summary_survives_json_with_its_computed_figures() -> None:
+def test_a_summary_survives_json_with_its_computed_figures() -> None:
     summary = make_summary(eval_loss=1.6844)
 
     text = summary.model_dump_json()
@@ -23,7 +25,7 @@ def test_summary_survives_json_with_its_computed_figures() -> None:
 
 
 @pytest.mark.parametrize("reason", FailureReason)
-def test_failure_reason_speaks_both_languages(reason: FailureReason) -> None:
+def test_every_failure_reason_has_texts_in_both_languages(reason: FailureReason) -> None:
     assert reason.message("en") != reason.message("zh")
     assert reason.hint("en") != reason.hint("zh")
     assert all([reason.message("en"), reason.hint("en"), reason.message("zh"), reason.hint("zh")])

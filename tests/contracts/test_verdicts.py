@@ -27,7 +27,7 @@ def goods(summary: Summary) -> list[Verdict]:
 
 
 @pytest.mark.parametrize("case", [*BAD, *GOOD], ids=lambda case: case.name)
-def test_a_run_gets_its_verdicts_and_no_others(case: Case) -> None:
+def test_a_run_gets_the_expected_verdicts_and_no_excluded_ones(case: Case) -> None:
     found = codes(case.summary)
 
     assert case.gets <= found, sorted(found)
@@ -35,13 +35,13 @@ def test_a_run_gets_its_verdicts_and_no_others(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", [*BAD, *GOOD], ids=lambda case: case.name)
-def test_nothing_is_good_where_the_figures_mislead_or_training_brought_nothing(case: Case) -> None:
-    nothing_to_praise = SPOILED | {V.NOT_IMPROVED, V.WORSE_THAN_BASE}
+def test_a_run_with_misleading_figures_or_without_a_gain_gets_no_good_verdict(case: Case) -> None:
+    disqualifying = SPOILED | {V.NOT_IMPROVED, V.WORSE_THAN_BASE}
 
-    assert bool(goods(case.summary)) != bool(nothing_to_praise & codes(case.summary))
+    assert bool(goods(case.summary)) != bool(disqualifying & codes(case.summary))
 
 
-def test_a_stored_summary_of_an_earlier_version_is_judged_anew_when_read() -> None:
+def test_the_verdicts_of_a_stored_summary_are_recomputed_when_it_is_read() -> None:
     text = (Path(__file__).parent.parent / "snapshots" / "summary.json").read_text()
     stored = {verdict["code"] for verdict in json.loads(text)["verdicts"]}
     assert "not_overfitted" in stored
@@ -53,7 +53,7 @@ def test_a_stored_summary_of_an_earlier_version_is_judged_anew_when_read() -> No
     assert (summary.data, summary.first_step_loss, summary.recent_train_loss) == (None, None, None)
 
 
-def test_a_verdict_has_a_code_a_level_and_the_figures_it_went_by() -> None:
+def test_a_verdict_contains_its_code_its_level_and_its_figures() -> None:
     summary = healthy(data=facts(overlap=33, exact=30), overlapping_rows=30)
 
     (verdict,) = [
@@ -78,7 +78,9 @@ def test_a_verdict_has_a_code_a_level_and_the_figures_it_went_by() -> None:
         (5.39, V.PERPLEXITY_NEEDS_WORK),
     ],
 )
-def test_perplexity_is_judged_at_three_and_five(perplexity: float, code: VerdictCode) -> None:
+def test_the_perplexity_verdict_changes_at_three_and_five(
+    perplexity: float, code: VerdictCode
+) -> None:
     assert code in codes(healthy(eval_loss=math.log(perplexity)))
 
 
@@ -90,20 +92,22 @@ def test_perplexity_is_judged_at_three_and_five(perplexity: float, code: Verdict
         (-0.3, -0.1, V.WORSE_THAN_BASE),
     ],
 )
-def test_improvement_needs_an_interval_on_one_side_of_zero(
+def test_an_improvement_needs_an_interval_on_one_side_of_zero(
     low: float, high: float, code: VerdictCode
 ) -> None:
     assert code in codes(healthy(improvement_interval={"low": low, "high": high}))
 
 
 @pytest.mark.parametrize(("overlap", "code"), [(4, V.ROWS_OVERLAP), (5, V.LEAKED_EVALUATION)])
-def test_evaluation_is_leaked_from_a_twentieth_on(overlap: int, code: VerdictCode) -> None:
+def test_an_overlap_of_a_twentieth_or_more_is_a_leaked_evaluation(
+    overlap: int, code: VerdictCode
+) -> None:
     found = codes(healthy(data=facts(overlap=overlap)))
 
     assert {V.ROWS_OVERLAP, V.LEAKED_EVALUATION} & found == {code}
 
 
-def test_the_demo_has_few_answers_but_is_not_degenerate() -> None:
+def test_the_demo_dataset_has_few_distinct_answers_but_is_not_degenerate() -> None:
     lines = TICKETS_FILE.read_text(encoding="utf-8").splitlines()
     rows = [parse_row(json.loads(line), number) for number, line in enumerate(lines, 1)]
 
@@ -119,7 +123,7 @@ def test_the_demo_has_few_answers_but_is_not_degenerate() -> None:
     }
 
 
-def test_counts_that_cannot_be_are_judged_without_an_error() -> None:
+def test_impossible_figures_are_judged_without_an_error() -> None:
     nothing = facts((0, 0, 0, 0), (0, 0, 0, 0), overlap=7)
 
     assert V.LEAKED_EVALUATION in codes(healthy(data=nothing, eval_rows=0))
@@ -131,10 +135,10 @@ def test_counts_that_cannot_be_are_judged_without_an_error() -> None:
     assert codes(make_summary(**nothing_done))
 
 
-# The rules over a course, as the history of a running job uses them.
+# The rules for a course, as the history of a running job uses them.
 
 
-def test_a_divergence_is_found_while_the_job_runs() -> None:
+def test_divergence_is_detected_while_the_job_runs() -> None:
     steps = [LossAt(step, 2.0) for step in range(1, 21)]
     course = Course(train=smooth(steps, 16), evaluations=[LossAt(0, 2.0)], first_step_loss=2.0)
     assert find_divergence(course) is None
@@ -145,7 +149,7 @@ def test_a_divergence_is_found_while_the_job_runs() -> None:
     assert find_divergence(course) == {"recent_train_loss": 9.0, "start_loss": 2.0}
 
 
-def test_a_rise_of_evaluations_names_the_lowest() -> None:
+def test_a_rise_in_evaluation_loss_is_reported_with_the_lowest_evaluation() -> None:
     falling = [LossAt(0, 2.0), LossAt(10, 1.6), LossAt(20, 1.5)]
 
     assert find_rise(falling) is None
@@ -154,7 +158,7 @@ def test_a_rise_of_evaluations_names_the_lowest() -> None:
     assert find_rise([]) is None
 
 
-def test_losses_are_averaged_over_160_samples_or_all_there_are() -> None:
+def test_losses_are_averaged_over_160_samples_or_over_all_if_there_are_fewer() -> None:
     points = [LossAt(step, float(step)) for step in range(1, 13)]
 
     assert smooth(points, 16) == [LossAt(10, 5.5), LossAt(11, 6.5), LossAt(12, 7.5)]

@@ -17,7 +17,7 @@ MAX_UPLOAD_BYTES = 3 * JSON_LIMIT_BYTES
 
 @pytest.fixture
 def uploads() -> TestClient:
-    """Two routes that return the length of their body; one of them declares that it takes a file."""
+    """Two routes that return the length of their body; one of them declares that it accepts a file."""
     app = FastAPI()
     handlers.install(app)
     app.add_middleware(Edge, max_upload_bytes=MAX_UPLOAD_BYTES)
@@ -39,31 +39,31 @@ def uploads() -> TestClient:
     [("/internal/declared", MAX_UPLOAD_BYTES), ("/internal/undeclared", JSON_LIMIT_BYTES)],
 )
 @pytest.mark.parametrize("announced", [True, False])
-def test_the_route_decides_how_much_it_takes(
+def test_each_route_accepts_bodies_up_to_its_own_limit(
     uploads: TestClient, path: str, limit: int, announced: bool
 ) -> None:
     def put(length: int) -> tuple[int, object]:
         content = b"x" * length
-        answer = uploads.put(path, content=content if announced else iter([content]))
-        return answer.status_code, answer.json()
+        response = uploads.put(path, content=content if announced else iter([content]))
+        return response.status_code, response.json()
 
     assert put(limit) == (200, limit)
-    status, answer = put(limit + 1)
+    status, body = put(limit + 1)
     assert status == 413
-    assert isinstance(answer, dict)
-    assert answer["error"]["code"] == "body_too_large"
+    assert isinstance(body, dict)
+    assert body["error"]["code"] == "body_too_large"
 
 
-def test_a_body_that_is_announced_as_too_long_is_refused_before_it_is_sent(app: FastAPI) -> None:
+def test_a_body_announced_as_too_large_is_rejected_before_it_is_sent(app: FastAPI) -> None:
     head = (
         "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {JSON_LIMIT_BYTES + 1}\r\nExpect: 100-continue\r\n\r\n"
     )
     with serving(app) as port, socket.create_connection(("127.0.0.1", port), 30) as client:
         client.sendall(head.encode())
-        answer = client.recv(65_536)
+        response = client.recv(65_536)
 
-    assert answer.startswith(b"HTTP/1.1 413 "), "the server does not ask for the body"
+    assert response.startswith(b"HTTP/1.1 413 "), "the server must not request the body"
 
 
 def test_worker_routes_with_a_body_declare_its_kind(app: FastAPI) -> None:

@@ -15,9 +15,11 @@ from app.http.accept import preferences
         ("gzip;q=high", [("gzip", 1.0)]),
     ],
 )
-def test_each_name_has_its_weight(header: str, expected: list[tuple[str, float]]) -> None:
+def test_a_weighted_header_is_parsed_into_names_and_weights(
+    header: str, expected: list[tuple[str, float]]
+) -> None:
     assert list(preferences(header)) == expected
 
 
-def test_no_more_is_read_of_a_header_than_a_browser_sends() -> None:
+def test_an_overlong_header_is_read_only_up_to_a_limit() -> None:
     assert len(list(preferences("a," * 100_000))) <= 251

@@ -15,7 +15,7 @@ from app.config.settings import Settings
         ("[::ffff:192.0.2.7]", "192.0.2.7", None),
     ],
 )
-def test_one_host_has_one_form(text: str, host: str, port: int | None) -> None:
+def test_a_host_is_parsed_into_one_normal_form(text: str, host: str, port: int | None) -> None:
     assert parse_authority(text) == Authority(host, port)
 
 
@@ -24,18 +24,18 @@ def test_one_host_has_one_form(text: str, host: str, port: int | None) -> None:
     ["", ".", ":80", "a..b", "-a", "a-.b", "a b", "a,b", "a@b", "a/b", "a:1:2", "a:99999", "::1", "[]",
      "[::1]x", "[1.2.3.4]", "[::1%1]", "a\n", "\uff41", "x" * 64, "a." * 127 + "a"],
 )  # fmt: skip
-def test_what_is_no_host_is_refused(text: str) -> None:
+def test_a_malformed_host_is_rejected(text: str) -> None:
     with pytest.raises(MalformedHost):
         parse_authority(text)
 
 
-def test_a_name_whose_letters_only_look_like_others_is_not_taken_for_them() -> None:
+def test_a_host_name_with_lookalike_letters_is_rejected() -> None:
     with pytest.raises(MalformedHost):
         parse_authority("\u212aube.example")  # the Kelvin sign, which lower() turns into k
 
 
 @pytest.mark.parametrize(
-    ("listens_on", "hosts", "strangers"),
+    ("listens_on", "hosts", "foreign"),
     [
         ("127.0.0.1", ["localhost", "127.0.0.1", "127.8.8.8", "::1"], ["192.0.2.7", "gpu-box"]),
         ("localhost", ["localhost", "::1"], ["192.0.2.7"]),
@@ -46,16 +46,16 @@ def test_a_name_whose_letters_only_look_like_others_is_not_taken_for_them() -> N
         ("::", ["::1", "192.0.2.7"], ["gpu-box"]),
     ],
 )  # fmt: skip
-def test_the_address_that_is_listened_on_decides(
-    listens_on: str, hosts: list[str], strangers: list[str]
+def test_the_listening_address_determines_the_allowed_hosts(
+    listens_on: str, hosts: list[str], foreign: list[str]
 ) -> None:
     allowed = AllowedHosts(listens_on)
 
     assert [host for host in hosts if host not in allowed] == []
-    assert [host for host in strangers if host in allowed] == []
+    assert [host for host in foreign if host in allowed] == []
 
 
-def test_a_star_allows_all() -> None:
+def test_a_star_allows_every_host() -> None:
     allowed = AllowedHosts("127.0.0.1", ["*"])
 
     assert "evil.example" in allowed
@@ -72,7 +72,7 @@ def test_a_star_allows_all() -> None:
         ("*", "*"),
     ],
 )
-def test_names_of_the_setting_take_one_form(text: str, plain: str) -> None:
+def test_allowed_host_patterns_are_normalized(text: str, plain: str) -> None:
     assert parse_pattern(text) == plain
 
 
@@ -80,7 +80,7 @@ def test_names_of_the_setting_take_one_form(text: str, plain: str) -> None:
     "text",
     ["http://api", "api:8000", "api/", ".example.org", "*example.org", "a.*.b", "*.", "köln"],
 )
-def test_a_setting_that_names_no_host_is_refused_in_words(
+def test_an_invalid_allowed_hosts_setting_is_rejected_with_a_clear_message(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEPLINE_ALLOWED_HOSTS", f"api,{text}")

@@ -19,7 +19,9 @@ from app.http.ranges import MOST_RANGES, requested_ranges
         ("bytes=000000000000000000000001-2", [(1, 2)]),
     ],
 )
-def test_each_range_within_the_file_is_read(header: str, ranges: list[tuple[int, int]]) -> None:
+def test_byte_ranges_are_parsed_and_limited_to_the_file(
+    header: str, ranges: list[tuple[int, int]]
+) -> None:
     assert requested_ranges(header, 10) == ranges
 
 
@@ -43,14 +45,14 @@ def test_each_range_within_the_file_is_read(header: str, ranges: list[tuple[int,
         "bytes=" + ",".join(["0-0"] * (MOST_RANGES + 1)),
     ],
 )
-def test_what_is_no_range_of_bytes_has_no_effect(header: str) -> None:
+def test_an_invalid_range_header_is_ignored(header: str) -> None:
     assert requested_ranges(header, 10) is None
 
 
 @pytest.mark.parametrize(
     ("header", "length"), [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-", 0)]
 )
-def test_a_range_outside_the_file_is_refused_with_its_length(header: str, length: int) -> None:
+def test_a_range_outside_the_file_is_rejected_with_the_file_size(header: str, length: int) -> None:
     with pytest.raises(RangeNotSatisfiable) as refused:
         requested_ranges(header, length)
 

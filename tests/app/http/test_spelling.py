@@ -1,4 +1,4 @@
-"""A misspelt field is compared with the fields of the body that its own route takes."""
+"""A misspelled field is compared with the fields of the body that its own route accepts."""
 
 import pytest
 from fastapi import FastAPI
@@ -48,10 +48,10 @@ def cars() -> TestClient:
         ({"modle": "a field of a job, and not of a car"}, None),
     ],
 )
-def test_the_suggestion_comes_from_the_routes_own_body(
+def test_a_suggestion_comes_only_from_the_fields_of_the_same_route(
     cars: TestClient, body: dict[str, object], hint: str | None
 ) -> None:
-    answer = cars.post("/cars", json=body)
+    response = cars.post("/cars", json=body)
 
-    assert answer.status_code == 400
-    assert answer.json()["error"].get("hint") == hint
+    assert response.status_code == 400
+    assert response.json()["error"].get("hint") == hint
