@@ -156,7 +156,9 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "int_parsing_size": FieldWords(FieldCode.TOO_LARGE, "is too large for an integer", "整数过大"),
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
-    "finite_number": FieldWords(FieldCode.NOT_FINITE, "must be a finite number", "不能是 NaN 或无穷大"),
+    "finite_number": FieldWords(
+        FieldCode.NOT_FINITE, "must be a finite number", "不能是 NaN 或无穷大"
+    ),
     "bool_type": _BOOLEAN,
     "bool_parsing": _BOOLEAN,
     "literal_error": _OPTION,
