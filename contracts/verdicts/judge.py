@@ -53,7 +53,7 @@ class FinishedRun:
 
 
 def judge(run: FinishedRun) -> list[Verdict]:
-    """Apply every rule whose figures the run has, in the order of the report."""
+    """Return the verdicts of every rule for which the run has figures, in the order of the report."""
     diverged = _judge_divergence(run)
     overlap = _judge_overlap(run)
     problems = [
