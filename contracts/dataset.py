@@ -124,9 +124,8 @@ def parse_row(row: Any, line: int) -> list[Message]:
         shape = AlpacaRow
     else:
         keys = ", ".join(sorted(str(key)[:100] for key in row)[:8]) or "none"
-        shown = keys.encode(
-            errors="backslashreplace"
-        ).decode()  # a key may contain an unpaired surrogate
+        # A key may contain an unpaired surrogate.
+        shown = keys.encode(errors="backslashreplace").decode()
         raise RowError(line, RowProblem.UNKNOWN_FORM, keys=shown)
     try:
         messages = shape.model_validate(row).messages()
@@ -171,9 +170,8 @@ def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
         if row.get(column) not in (None, "", []):
             raise RowError(line, RowProblem.PREFERENCE, column=column)
     label = row.get("label")
-    if isinstance(
-        label, bool
-    ):  # a string or number is the row's class and does not rate its answer
+    # A string or number is the row's class and does not rate its answer.
+    if isinstance(label, bool):
         raise RowError(line, RowProblem.BOOLEAN_LABEL, value=str(label).lower())
     for column in ("messages", "prompt", "completion"):
         turns = row.get(column)

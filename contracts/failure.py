@@ -83,7 +83,7 @@ _FACTS: dict[FailureReason, _Facts] = {
         "The model is not supported.",
         "Use a causal language model with safetensors weights, a standard architecture and no custom code.",
         "不支持该模型。",
-        "请使用因果语言模型，要求 safetensors 权重、标准结构、无自定义代码。",
+        "请使用 safetensors 权重、标准结构、无自定义代码的因果语言模型。",
     ),
     FailureReason.DATASET_NOT_FOUND: _Facts(
         False,

@@ -111,14 +111,8 @@ class OtherRecord(_Record):
 
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    known = (
-        "metric",
-        "eval",
-        "checkpoint",
-        "phase",
-        "log",
-        "gap",
-    )  # not a set: the value may not be hashable
+    # Not a set, because the value may be unhashable.
+    known = ("metric", "eval", "checkpoint", "phase", "log", "gap")
     return kind if kind in known else "other"
 
 

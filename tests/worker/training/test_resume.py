@@ -403,7 +403,7 @@ def test_budget_and_threads_of_another_device_are_not_adopted(
     told = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
 
     assert torch.get_num_threads() == 1
-    assert "64 tokens a micro-batch" in told
+    assert "64 tokens per micro-batch" in told
     assert "token_budget: 128 → 64" in told
 
 
@@ -415,7 +415,7 @@ def test_more_threads_than_this_host_has_processors_are_not_adopted(
     told = resume_under({"cpu_threads": 4096}, checkpoint, second)
 
     assert torch.get_num_threads() == 1
-    assert "128 tokens a micro-batch" in told
+    assert "128 tokens per micro-batch" in told
     assert "cpu_threads: 4096 → 1" in told
 
 

@@ -22,7 +22,7 @@ class Stop:
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def check(self) -> None:
-        """Return at once, or raise StopRequested. A cancel takes precedence over a pause, and a pause over a SIGTERM."""
+        """Raise StopRequested if a stop is requested. A cancel takes precedence over a pause, and a pause over a SIGTERM."""
         wanted = self._wanted()
         if wanted is Wanted.CANCEL:
             raise StopRequested("cancelled")

@@ -194,8 +194,8 @@ def test_evaluation_rows_that_also_stand_in_training_are_counted(
     ("rows", "changes", "told"),
     [
         (make_rows(3), {"dataset": {"train": "ds_00000000", "eval_size": 3}}, "leaves none"),
-        (make_rows(3), {"training": {"per_device_batch_size": 4}}, "fewer than one update takes"),
-        (make_rows(9), {"training": {"max_length": 8}}, "had no answer left"),
+        (make_rows(3), {"training": {"per_device_batch_size": 4}}, "one update needs"),
+        (make_rows(9), {"training": {"max_length": 8}}, "no answer was left"),
     ],
 )
 def test_too_few_rows_are_refused_with_what_to_change(
