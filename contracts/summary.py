@@ -97,7 +97,7 @@ class Summary(Tolerant):
     phases: dict[str, float] = {}
     """Seconds spent in each phase."""
     quantized_layers: int | None = None
-    """Number of linear layers held in 4 bits."""
+    """Number of linear layers stored in 4 bits."""
     choices: dict[str, Any] = {}
     """The engine's choices, such as those for `auto` in the spec, and their reasons."""
     versions: dict[str, str] = {}

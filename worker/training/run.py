@@ -54,7 +54,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
-    """Run the whole program, write the outcome and return it, whatever error occurs."""
+    """Run the whole program, write the outcome and return it, even if an error occurs."""
     progress = Progress()
     try:
         reserve_room(run_dir)
@@ -233,7 +233,7 @@ def _announce(run: Run) -> None:
         f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
         f"({data.truncated_rows} of them truncated, {data.dropped_rows} more dropped); {run.total_steps} steps on {model.device.name}; "
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
-        f"{model.quantized_layers} layers are held in 4 bits, {run.token_budget} tokens per micro-batch"
+        f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
     for warning in data_warnings(data.facts):
         run.recorder.log(warning, "warning")

@@ -297,7 +297,7 @@ class Bad:
         Bad(poisoned, {}, FailureReason.LOSS_NOT_FINITE, "evaluation rows"),
         Bad(with_config("hidden_size", "big"), {}, FailureReason.MODEL_REFUSED, "hidden_size"),
         Bad(with_config("num_attention_heads", 0), {}, FailureReason.MODEL_REFUSED, "loaded"),
-        Bad(with_fewer_embeddings, {}, FailureReason.MODEL_REFUSED, "the weights know 8 tokens"),
+        Bad(with_fewer_embeddings, {}, FailureReason.MODEL_REFUSED, "only 8 embeddings"),
         Bad(copy_model, {"lora": {"rank": 65}}, FailureReason.SPEC_REFUSED, "lora.rank is 65"),
         Bad(
             copy_model,

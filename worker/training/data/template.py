@@ -68,7 +68,7 @@ class Rendered:
 
 
 class RenderingFailed(Exception):
-    """The template cannot render this conversation; the message says why."""
+    """The template cannot render this conversation; the message gives the reason."""
 
 
 class Template:

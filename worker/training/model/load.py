@@ -169,7 +169,7 @@ def _check_quantized(layers: list[Any]) -> None:
     if not layers:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            "the architecture has no linear layer that can be held in 4 bits and adapted with LoRA",
+            "the architecture has no linear layer that can be stored in 4 bits and adapted with LoRA",
         )
     unpacked = [layer for layer in layers if layer.weight.dtype is not torch.uint8]
     if unpacked:

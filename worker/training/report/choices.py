@@ -93,7 +93,7 @@ def _expert_choice(run: Run) -> dict[str, Any]:
     return {
         "experts": _choice(
             dtype,
-            f"not held in 4 bits: {count:,} expert parameters are stored as one tensor per layer, and only linear layers "
+            f"not stored in 4 bits: {count:,} expert parameters are stored as one tensor per layer, and only linear layers "
             "are quantised. Routers are not trained",
         )
     }

@@ -120,7 +120,7 @@ def test_summary_says_that_experts_are_not_held_in_4_bits(tiny_model: Path, tmp_
 
     experts = summary_of(run_dir).choices["experts"]
     assert experts["value"] == "float32"
-    assert "not held in 4 bits" in experts["reason"]
+    assert "not stored in 4 bits" in experts["reason"]
 
 
 def test_memory_of_trained_experts_is_counted(load: Load, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_dropout_is_refused_with_experts_but_not_without(load: Load, tmp_path: P
     load(directory=tmp_path, lora={"rank": 8, "dropout": 0.05, "target_modules": ATTENTION})
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert "set lora.dropout to 0" in caught.value.failure.detail
+    assert "Set lora.dropout to 0" in caught.value.failure.detail
 
 
 def test_rank_larger_than_an_expert_is_refused(load: Load, tmp_path: Path) -> None:

@@ -233,7 +233,7 @@ def test_positions_are_found_under_any_name(tmp_path: Path) -> None:
         check_length(tmp_path, small_spec(training={"max_length": 512}))
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert "has 256 positions" in caught.value.failure.detail
+    assert "has only 256 positions" in caught.value.failure.detail
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_architecture_that_lora_cannot_target_is_refused(load: Load, tmp_path: P
         load(directory=tmp_path)
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
-    assert "no linear layer that can be held in 4 bits and given a LoRA" in (
+    assert "no linear layer that can be stored in 4 bits and adapted with LoRA" in (
         caught.value.failure.detail
     )
 
