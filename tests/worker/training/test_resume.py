@@ -283,7 +283,7 @@ def test_without_a_whole_checkpoint_the_run_starts_anew_and_says_so(
 
     assert_same_run([run_dir], straight(0.0))
     logs = [r for r in records(run_dir) if isinstance(r, LogRecord)]
-    assert any("no whole checkpoint" in log.message and log.level == "warning" for log in logs)
+    assert any("no intact checkpoint" in log.message and log.level == "warning" for log in logs)
 
 
 def test_checkpoint_of_another_run_is_refused_with_what_differs(
