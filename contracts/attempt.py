@@ -167,8 +167,8 @@ class SystemSample(Tolerant):
     """Position among the attempt's samples, from 1; a lost sample leaves a permanent gap."""
     at: UtcDatetime
     values: dict[str, float]
-    """By name: `sys.cpu_percent` of all processors · `sys.process_rss_bytes` of the training process ·
-    `sys.host_memory_bytes` in use · `sys.gpu_percent` · `sys.gpu_memory_bytes` in use · `sys.gpu_power_watts` ·
+    """By name: `sys.cpu_percent` (all processors) · `sys.process_rss_bytes` (the training process) ·
+    `sys.host_memory_bytes` (in use) · `sys.gpu_percent` · `sys.gpu_memory_bytes` (in use) · `sys.gpu_power_watts` ·
     `sys.gpu_celsius`. Values that cannot be measured are omitted."""
 
 

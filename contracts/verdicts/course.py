@@ -17,7 +17,7 @@ ABSURD_LOSS = 13.0
 """Nats per token. If the base's loss is not known, a loss above this is a divergence: it is worse than a uniform guess
 among 400,000 tokens."""
 OVERFIT_RATIO = 1.1
-"""Evaluation and train loss within this ratio are close; their ratio has grown if it rose by more than this factor."""
+"""Evaluation and train loss are close if their ratio is below this. The ratio has grown if it rose by more than this."""
 RISE_RATIO = 1.05
 """An evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05
@@ -27,11 +27,11 @@ FAIR_BATCH = 8
 
 
 class LossPoint(Protocol):
-    """A loss at a step, in nats per supervised token: a step's, a window's, or an evaluation's."""
+    """The loss of a step, a window or an evaluation, in nats per supervised token."""
 
     @property
     def step(self) -> int:
-        """Optimizer steps done at the measurement."""
+        """Number of optimizer steps completed before the measurement."""
 
     @property
     def loss(self) -> float:
@@ -39,7 +39,7 @@ class LossPoint(Protocol):
 
 
 class LossAt(NamedTuple):
-    """A LossPoint without other fields."""
+    """A LossPoint with no other fields."""
 
     step: int
     loss: float
@@ -121,7 +121,7 @@ def find_divergence(course: Course) -> dict[str, float] | None:
     if not (far_above or lost_gains):
         return None
     if base is not None and latest is not None:
-        # Training rows may be harder than evaluation rows. Without a fair first loss, only a large rise of both counts.
+        # Training rows may be harder than evaluation rows. Without a fair first loss, only a large rise of both losses counts.
         bound = base if course.fair_start is not None else base + DIVERGED_RISE
         return figures if latest > bound else None
     return figures

@@ -1,4 +1,4 @@
-"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, position, and the sums behind every mean.
+"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums behind all means.
 
 The learning rate needs no state: it is a function of the step. After the adapter is created, a run draws nothing from
 Python's or NumPy's global generators, so only torch's generators are saved.

@@ -29,7 +29,7 @@ class BestAdapter:
 
 @dataclass
 class Progress:
-    """The progress of a run over all its attempts, and the sums behind every mean that it reports."""
+    """The progress of a run over all its attempts, and the sums behind all reported means."""
 
     step: int = 0
     """Number of completed optimizer steps."""

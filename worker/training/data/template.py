@@ -32,7 +32,7 @@ QWEN2_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""The chat template that the Qwen2 instruct models ship."""
+"""The chat template shipped with the Qwen2 instruct models."""
 
 QWEN2_MARKED_TEMPLATE = (
     "{% for message in messages %}"
