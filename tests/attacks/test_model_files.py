@@ -110,7 +110,7 @@ def test_link_out_of_the_models_root_is_refused_by_name(root: Path, name: str) -
     path.unlink(missing_ok=True)
     path.symlink_to(root.parent / "secret.safetensors")
 
-    assert f"{name} is a link that points outside the worker's models root" in refuse(root)
+    assert f"{name} is a link that leads out of the worker's models root" in refuse(root)
 
 
 def test_link_made_after_the_model_was_placed_is_refused_by_the_training_program(
