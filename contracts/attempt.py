@@ -1,4 +1,4 @@
-"""An attempt: one try at a job under one lease. Claim, sync and finish are its messages."""
+"""An attempt: one try at a job under one lease. Its messages are claim, sync and finish."""
 
 from enum import StrEnum
 from typing import Literal
@@ -16,13 +16,13 @@ from contracts.summary import Summary
 class AttemptStatus(StrEnum):
     """The status of an attempt."""
 
-    RUNNING = "running"  # claimed; the lease is renewed by each sync
+    RUNNING = "running"  # claimed; each sync renews the lease
     SUCCEEDED = "succeeded"  # was running; adapter uploaded, no record missing
-    FAILED = "failed"  # was running; a Failure says why
-    CANCELLED = "cancelled"  # was running; the training process is gone
+    FAILED = "failed"  # was running; a Failure gives the reason
+    CANCELLED = "cancelled"  # was running; the training process has ended
     PAUSED = "paused"  # was running; a checkpoint was written
     INTERRUPTED = "interrupted"  # was running; its worker was stopped and handed the job back
-    LOST = "lost"  # was running; silent beyond the takeover time
+    LOST = "lost"  # was running; silent for longer than the takeover time
 
     @property
     def is_final(self) -> bool:
@@ -31,7 +31,7 @@ class AttemptStatus(StrEnum):
 
 
 class Wanted(StrEnum):
-    """The action that the server wants from a running attempt."""
+    """The action that the server requests from a running attempt."""
 
     CONTINUE = "continue"
     PAUSE = "pause"
@@ -51,7 +51,7 @@ class Device(Tolerant):
 class Idle(Tolerant):
     """Sent by a worker that holds its device's lock: every earlier attempt on this device has ended.
 
-    `turn` counts up with each such message, so that the server can tell a stale one.
+    `turn` increases with each such message, so that the server can detect a stale one.
     """
 
     slot: str = Field(min_length=1, max_length=100)
@@ -90,22 +90,22 @@ class ClaimRequest(Tolerant):
 
     worker: WorkerInfo
     claim_id: str | None = Field(None, min_length=1, max_length=100)
-    """Random; all retries of one claim send the same value, and the server responds with the same attempt and token."""
+    """Random. All retries of a claim send the same value and get the same attempt and token."""
 
 
 class EarlierAttempt(Tolerant):
-    """An attempt of the same job before this one, for a worker that still has its run directory."""
+    """An earlier attempt of the same job, sent to a worker that still has its run directory."""
 
     attempt_id: str
     number: int
     acked_seq: int
-    """The server has stored the records up to this one; the worker may send later ones now."""
+    """The server has stored the records up to this one; the worker may now send later ones."""
     usable_to_step: int | None = None
-    """Last step whose checkpoint a job may resume from; a later attempt replaced the steps after it. Null: no limit."""
+    """Last step whose checkpoint the job may resume from; a later attempt replaced the steps after it. Null: no limit."""
 
 
 class Claim(Tolerant):
-    """A job given to a worker. The worker sends the token with every later request."""
+    """A job assigned to a worker. The worker sends the token with every later request."""
 
     attempt_id: str
     job_id: str
@@ -121,7 +121,7 @@ class Claim(Tolerant):
     """Checkpoints in the server's storage to resume from, the best first; the worker skips a damaged one."""
     earlier: list[EarlierAttempt] = []
     sync_seconds: float
-    """Maximum time between two syncs while there is no news."""
+    """Maximum time between two syncs while there is nothing to send."""
     flush_seconds: float
     """Maximum time between a new record and the sync that sends it."""
     lease_seconds: float
@@ -139,10 +139,10 @@ class OutputChunk(Tolerant):
 
 
 class Note(Tolerant):
-    """A message of the supervisor itself for users. It becomes one event."""
+    """A message from the supervisor to users. It becomes one event."""
 
     number: int = Field(ge=1)
-    """Place in the attempt's sequence of notes, from 1, without a gap."""
+    """Position among the attempt's notes, from 1, without gaps."""
     code: str = Field(min_length=1, max_length=50)
     level: LogLevel = "info"
     figures: dict[str, str | int | float | None] = {}
@@ -164,16 +164,16 @@ class SystemSample(Tolerant):
     """The supervisor's measurements of its host. They are not records, because the training program numbers those."""
 
     seq: Ordinal
-    """Place among the attempt's samples, from 1; a lost sample leaves a permanent gap."""
+    """Position among the attempt's samples, from 1; a lost sample leaves a permanent gap."""
     at: UtcDatetime
     values: dict[str, float]
-    """By name: `sys.cpu_percent` of all processors · `sys.process_rss_bytes` of the training process ·
-    `sys.host_memory_bytes` in use · `sys.gpu_percent` · `sys.gpu_memory_bytes` in use · `sys.gpu_power_watts` ·
-    `sys.gpu_celsius`. Values that cannot be measured are left out."""
+    """By name: `sys.cpu_percent` (all processors) · `sys.process_rss_bytes` (the training process) ·
+    `sys.host_memory_bytes` (in use) · `sys.gpu_percent` · `sys.gpu_memory_bytes` (in use) · `sys.gpu_power_watts` ·
+    `sys.gpu_celsius`. Values that cannot be measured are omitted."""
 
 
 class RowProgress(Tolerant):
-    """How many rows of its phase the training program has processed. Each message replaces the last; none is a record."""
+    """How many rows of the current phase the training program has processed. Each message replaces the previous one."""
 
     phase: Phase
     rows_done: Count
@@ -181,11 +181,11 @@ class RowProgress(Tolerant):
     seconds: float = Field(ge=0, allow_inf_nan=False)
     """Time spent on the processed rows."""
     seconds_left: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """Estimated time for the remaining rows, by their amount of work; null until the first row is processed."""
+    """Estimated time for the remaining rows, based on their amount of work; null until the first row is processed."""
 
 
 class SyncRequest(Tolerant):
-    """Sends an attempt's news and renews its lease. Safe to retry."""
+    """Sends an attempt's new data and renews its lease. Safe to retry."""
 
     records: list[Record] = Field([], max_length=1000)
     output: OutputChunk | None = None
@@ -194,11 +194,11 @@ class SyncRequest(Tolerant):
     """The supervisor's own phase (placing, uploading); null while the training program's records give the phase."""
     notes: list[Note] = Field([], max_length=100)
     rows: RowProgress | None = None
-    """Rows of the training program's phase; null while it counts none. An older server ignores it."""
+    """Row progress in the training program's phase; null while no rows are counted. Older servers ignore it."""
 
 
 class SyncReply(Tolerant):
-    """How much the server has stored, and the action that it wants."""
+    """How much the server has stored, and the action that it requests."""
 
     wanted: Wanted
     lease_seconds: float
@@ -221,7 +221,7 @@ class Outcome(Tolerant):
 
 
 class FinishRequest(Tolerant):
-    """Ends an attempt. Rejected with 409 `records_missing` while the server lacks a record up to `last_seq`."""
+    """Ends an attempt. Rejected with 409 `records_missing` while any record up to `last_seq` is missing."""
 
     outcome: Outcome
     summary: Summary | None = None

@@ -58,7 +58,7 @@ class CheckpointOffer(Tolerant):
 
 
 class CheckpointReply(Tolerant):
-    """The files that the server lacks; none once it has stored the checkpoint."""
+    """The files that the server still needs; empty once it has stored the checkpoint."""
 
     missing: list[str]
     """SHA-256 of each file to upload."""
@@ -84,7 +84,7 @@ def list_checkpoints(directory: Path) -> list[tuple[Path, Manifest]]:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """Return the manifest of a checkpoint's directory; None if there is no readable one."""
+    """Return the manifest of a checkpoint directory, or None if there is no readable one."""
     try:
         return Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
     except (OSError, ValidationError):

@@ -16,7 +16,7 @@ class RowFacts(Tolerant):
     distinct_rows: int = Field(ge=0)
     """Number of distinct rows; `rows` minus this is the number of duplicates."""
     distinct_answers: int = Field(ge=0)
-    """Number of distinct answers; the answer of a chat is all of the assistant's turns."""
+    """Number of distinct answers; the answer of a chat consists of all assistant turns."""
     top_answer_rows: int = Field(ge=0)
     """Number of rows with the most frequent answer."""
 

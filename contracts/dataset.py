@@ -1,6 +1,6 @@
 """The forms of a dataset row, and how each becomes a conversation. Both upload and training use this module.
 
-The keys of a row show which of the three forms it has:
+The keys of a row determine its form:
 - Alpaca: `{"instruction": …, "input": …, "output": …}`, with optional `system` and `history` ([[user, assistant], …])
 - prompt/completion: `{"prompt": …, "completion": …}`, each a string or a list of messages
 - chat messages: `{"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}`
@@ -62,10 +62,10 @@ class AlpacaRow(_Row):
                 Message(role="user", content=user),
                 Message(role="assistant", content=assistant),
             ]
-        asked = f"{self.instruction}\n{self.input}" if self.input else self.instruction
+        question = f"{self.instruction}\n{self.input}" if self.input else self.instruction
         return [
             *turns,
-            Message(role="user", content=asked),
+            Message(role="user", content=question),
             Message(role="assistant", content=self.output),
         ]
 
@@ -77,7 +77,7 @@ def _text_or_turns(value: object) -> str:
 class PromptRow(_Row):
     """A prompt and its completion, as text or as messages."""
 
-    # A tag selects the union member to validate against, so that each fault gives one error, not one per member.
+    # A tag selects the union member to validate against, so that each problem yields one error, not one per member.
     prompt: Annotated[
         Annotated[Text, Tag("(text)")] | Annotated[list[Message], Tag("(turns)")],
         Discriminator(_text_or_turns),
@@ -90,14 +90,14 @@ class PromptRow(_Row):
 
     def messages(self) -> list[Message]:
         """Return the row as a conversation."""
-        asked = (
+        prompt = (
             [Message(role="user", content=self.prompt)]
             if isinstance(self.prompt, str)
             else self.prompt
         )
         if isinstance(self.completion, str):
-            return [*asked, Message(role="assistant", content=self.completion)]
-        return [*asked, *self.completion]
+            return [*prompt, Message(role="assistant", content=self.completion)]
+        return [*prompt, *self.completion]
 
 
 class MessagesRow(_Row):
@@ -124,9 +124,8 @@ def parse_row(row: Any, line: int) -> list[Message]:
         shape = AlpacaRow
     else:
         keys = ", ".join(sorted(str(key)[:100] for key in row)[:8]) or "none"
-        shown = keys.encode(
-            errors="backslashreplace"
-        ).decode()  # a key may hold half of a surrogate pair
+        # A key may contain an unpaired surrogate.
+        shown = keys.encode(errors="backslashreplace").decode()
         raise RowError(line, RowProblem.UNKNOWN_FORM, keys=shown)
     try:
         messages = shape.model_validate(row).messages()
@@ -140,7 +139,7 @@ def parse_row(row: Any, line: int) -> list[Message]:
 
 
 def read_jsonl(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
-    """Yield (line number from 1, value) of each line that is not blank. Raises RowError."""
+    """Yield (line number from 1, value) for each line that is not blank. Raises RowError."""
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LINE_BYTES:
             raise RowError(number, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
@@ -149,7 +148,7 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def parse_json(text: str | bytes, line: int) -> Any:
-    """Parse one JSON value. Raises RowError, also for inputs that exceed the parser's own limits."""
+    """Parse one JSON value. Raises RowError, also for input that exceeds the parser's own limits."""
     try:
         return loads(text)
     except ValueError as error:
@@ -160,8 +159,8 @@ def json_error(line: int, error: ValueError) -> RowError:
     """Return the error for a row that is not JSON or is nested too deeply."""
     if isinstance(error, TooDeep):
         return RowError(line, RowProblem.TOO_DEEP, limit=MAX_DEPTH)
-    said = error.msg if isinstance(error, JSONDecodeError) else type(error).__name__
-    return RowError(line, RowProblem.NOT_JSON, said=said)
+    reason = error.msg if isinstance(error, JSONDecodeError) else type(error).__name__
+    return RowError(line, RowProblem.NOT_JSON, said=reason)
 
 
 def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
@@ -171,9 +170,8 @@ def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
         if row.get(column) not in (None, "", []):
             raise RowError(line, RowProblem.PREFERENCE, column=column)
     label = row.get("label")
-    if isinstance(
-        label, bool
-    ):  # a string or number is the row's class and does not rate its answer
+    # A string or number is the row's class and does not rate its answer.
+    if isinstance(label, bool):
         raise RowError(line, RowProblem.BOOLEAN_LABEL, value=str(label).lower())
     for column in ("messages", "prompt", "completion"):
         turns = row.get(column)
@@ -185,7 +183,7 @@ def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
 
 
 def _row_error(line: int, error: Mapping[str, Any]) -> RowError:
-    """Turn an error of pydantic into a RowError."""
+    """Turn a pydantic error into a RowError."""
     location, found = error["loc"], error["input"]
     problem, figures = RowProblem.UNUSABLE, dict[str, str | int]()
     match error["type"]:
@@ -210,7 +208,7 @@ def _row_error(line: int, error: Mapping[str, Any]) -> RowError:
 
 
 def _place(location: Sequence[str | int]) -> str:
-    """Return a human-readable place in a row: messages[2].content. A part in parentheses tags a member of a union."""
+    """Return a readable path in a row, such as messages[2].content. Parts in parentheses are union tags and are skipped."""
     place = ""
     for part in location:
         if isinstance(part, int):

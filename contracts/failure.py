@@ -12,7 +12,7 @@ Language = Literal["en", "zh"]
 
 
 class FailureReason(StrEnum):
-    """The reason of a failure. `is_retryable` is true if a retry, later or on another worker, can succeed."""
+    """The reason for a failure. `is_retryable` is true if a retry, later or on another worker, can succeed."""
 
     MODEL_NOT_FOUND = "model_not_found"
     MODEL_REFUSED = "model_refused"
@@ -44,7 +44,7 @@ class FailureReason(StrEnum):
         return facts.message_zh if language == "zh" else facts.message_en
 
     def hint(self, language: Language = "en") -> str:
-        """Return one sentence or two that say what to do about it."""
+        """Return one or two sentences that say what to do about it."""
         facts = _FACTS[self]
         return facts.hint_zh if language == "zh" else facts.hint_en
 
@@ -58,7 +58,7 @@ class Failure(Tolerant):
     step: int | None = None
     """Optimizer step at which it happened."""
     evidence: dict[str, str | int | float | bool | None] = {}
-    """Figures that prove it."""
+    """Measured values that support the reason."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.MODEL_NOT_FOUND: _Facts(
         False,
         "The model was not found.",
-        "Add the model to the models directory of the worker (STEPLINE_MODELS_DIR), or check its hub id and revision.",
+        "Add the model to the worker's models directory (STEPLINE_MODELS_DIR), or check its hub id and revision.",
         "找不到模型。",
         "请将模型放入工作节点的模型目录（STEPLINE_MODELS_DIR），或检查 Hub 上的模型 id 和版本。",
     ),
@@ -95,21 +95,21 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DATASET_INVALID: _Facts(
         False,
         "The dataset has rows that cannot be trained on.",
-        "Use Alpaca, prompt/completion or chat-messages rows. The detail names the line.",
+        "Use Alpaca, prompt/completion or chat-messages rows. The detail gives the line.",
         "数据集中有无法用于训练的数据。",
         "请使用 Alpaca、prompt/completion 或 messages 格式。行号见详情。",
     ),
     FailureReason.DATASET_TOO_SMALL: _Facts(
         False,
         "The dataset has too few usable rows.",
-        "Add rows or lower dataset.eval_size. If rows were dropped as too long, raise training.max_length.",
+        "Add rows or lower dataset.eval_size. If rows were dropped because they were too long, raise training.max_length.",
         "数据集中的可用数据太少。",
         "请增加数据或减小 dataset.eval_size；若有数据因过长被丢弃，请增大 training.max_length。",
     ),
     FailureReason.SPEC_REFUSED: _Facts(
         False,
         "The job spec does not fit the model or the device.",
-        "Change the field that the detail names, and submit the job again.",
+        "Change the field named in the detail and submit the job again.",
         "任务配置与模型或设备不匹配。",
         "请修改详情中指出的字段，然后重新提交。",
     ),
@@ -143,14 +143,14 @@ _FACTS: dict[FailureReason, _Facts] = {
     ),
     FailureReason.ADAPTER_FROZEN: _Facts(
         False,
-        "The adapter's weights do not change.",
+        "The adapter's weights did not change.",
         "Raise training.learning_rate and check lora.target_modules.",
         "适配器权重没有变化。",
         "请提高 training.learning_rate，并检查 lora.target_modules。",
     ),
     FailureReason.NO_PROGRESS: _Facts(
         True,
-        "The training made no progress for too long.",
+        "Training made no progress for too long.",
         "Check the worker's device and disk. The job is retried from its last checkpoint.",
         "训练长时间没有进展。",
         "请检查工作节点的设备和磁盘。任务将从最近的检查点重试。",
@@ -158,7 +158,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DISK_FULL: _Facts(
         False,
         "The worker's disk is full.",
-        "Free space in the work directory of the worker (STEPLINE_WORK_DIR) or lower checkpoint.keep. Then retry the job.",
+        "Free space in the worker's work directory (STEPLINE_WORK_DIR) or lower checkpoint.keep. Then retry the job.",
         "工作节点磁盘已满。",
         "请清理工作节点的工作目录（STEPLINE_WORK_DIR）或减小 checkpoint.keep，然后重试任务。",
     ),
@@ -186,7 +186,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.CRASHED: _Facts(
         False,
         "The training process ended with an unexpected error.",
-        "The detail and the job's logs have the traceback. Please report it.",
+        "The traceback is in the detail and in the job's logs. Please report it.",
         "训练进程因意外错误退出。",
         "完整堆栈见详情和任务日志，请反馈给我们。",
     ),

@@ -1,4 +1,4 @@
-"""Errors in a user's values, as a code and values. The server turns them into a sentence in the caller's language."""
+"""Errors in user input, each as a code and values. The server turns them into a sentence in the caller's language."""
 
 from enum import Enum, StrEnum
 from typing import Any, get_args
@@ -33,15 +33,15 @@ def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:
 
 
 class OneOf:
-    """Annotates a Literal or an Enum: any other value is NOT_AN_OPTION with the list of `options`.
+    """Annotates a Literal or an Enum, so that any other value raises NOT_AN_OPTION with the list of `options`.
 
-    pydantic's own error has the options only as an English sentence.
+    pydantic's own error lists the options only in an English sentence.
     """
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Return the schema of the type, behind a validator that replaces its errors."""
+        """Return the schema of the type, wrapped in a validator that replaces its errors."""
         options = (
             [member.value for member in source]
             if isinstance(source, type) and issubclass(source, Enum)

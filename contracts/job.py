@@ -23,12 +23,12 @@ class JobStatus(StrEnum):
     RUNNING = "running"  # an attempt holds it; next: any of the others
     PAUSED = "paused"  # by request; next: queued (resume), cancelled
     SUCCEEDED = "succeeded"  # final: adapter and summary are available
-    FAILED = "failed"  # final: `error` says why
+    FAILED = "failed"  # final: `error` gives the reason
     CANCELLED = "cancelled"  # final: the training process has ended
 
     @property
     def is_final(self) -> bool:
-        """Whether the status changes no further by itself."""
+        """Whether the status no longer changes by itself."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 def _one_error(problem: FieldProblem, **values: object) -> WrapValidator:
-    """Replace all errors of a type with one, because pydantic lists one per member of a union."""
+    """Replace all errors of a type with one, because pydantic reports one per union member."""
 
     def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
@@ -151,12 +151,12 @@ class DatasetSpec(Strict):
 
 
 class QuantizationSpec(Strict):
-    """How the frozen base weights are stored, and the type that computes with them."""
+    """How the frozen base weights are stored, and the type in which they are used."""
 
     type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
-    """Quantise the blocks' scales as well: saves 0.4 bit per weight, adds some kernels. `auto`: by the model's size."""
+    """Quantise the blocks' scales as well: saves 0.4 bits per weight but adds kernels. `auto`: depends on the model's size."""
     compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
     """Type of the matrix products. `auto`: bfloat16 if the hardware has it, else float32. float16 is not available
     because it overflows on Qwen2."""
@@ -204,8 +204,8 @@ class TrainingSpec(Strict):
     epochs: int = Field(1, ge=1, le=10_000)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
-    """Optimizer steps of the run; overrides `epochs`, and the rows are repeated until it is reached. Null: `epochs`
-    decides."""
+    """Optimizer steps of the run; overrides `epochs`, and the rows are repeated until it is reached. Null: use
+    `epochs`."""
     max_length: int = Field(1024, ge=8, le=1_048_576)
     """Maximum tokens per sample; a longer one is cut at the end, or dropped if no answer would be left."""
     early_stopping: EarlyStopping | None = None
@@ -215,7 +215,7 @@ class TrainingSpec(Strict):
 
 
 class EvaluationSpec(Strict):
-    """Evaluations during training, besides the one before it and the one after it."""
+    """Evaluations during training, in addition to one before and one after it."""
 
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between evaluations."""
@@ -266,7 +266,7 @@ class JobSpec(Strict):
     checkpoint: CheckpointSpec = CheckpointSpec()
     engine: EngineSpec = EngineSpec()
     name: str | None = Field(None, max_length=200)
-    """Display name; need not be unique. No text of a new job may contain control or direction characters."""
+    """Display name; need not be unique. No text field of a new job may contain control or direction characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
     """Labels for filtering: at most 16; keys up to 64 characters, values up to 512."""
     priority: int = Field(0, ge=-1000, le=1000)
@@ -287,7 +287,7 @@ class JobSpec(Strict):
 
 
 def load_stored_spec(stored: Mapping[str, Any]) -> JobSpec:
-    """Load a spec that was valid when it was stored. Earlier versions had no upper bound on three of its counts."""
+    """Load a spec that was valid when it was stored. Three counts had no upper bound in earlier versions and are clamped."""
     bounds = (
         ("training", "warmup_steps", MOST_STEPS),
         ("dataset", "eval_size", MOST_ROWS),

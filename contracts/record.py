@@ -17,9 +17,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LARGEST_NUMBER = 2**53
 """Largest step, count or sequence number of a record; JavaScript rounds larger integers."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
-"""A step or a number of things, from 0."""
+"""A step or a count, from 0."""
 Ordinal = Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
-"""A place in a sequence, from 1."""
+"""A position in a sequence, from 1."""
 
 
 def _is_none(value: object) -> bool:
@@ -28,7 +28,7 @@ def _is_none(value: object) -> bool:
 
 class _Record(Tolerant):
     seq: Ordinal
-    """Place in the attempt's sequence, from 1, without a gap."""
+    """Position among the attempt's records, from 1, without gaps."""
     at: UtcDatetime
 
 
@@ -40,7 +40,7 @@ class MetricRecord(_Record):
     values: dict[str, float]
     """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
     `grad_norm`: global L2 norm before clipping · `epoch`: passes done, as a fraction · `tokens`: supervised tokens ·
-    `seconds`: duration of the step, until its device has finished it."""
+    `seconds`: duration of the step, until the device has finished it."""
 
 
 class EvalRecord(_Record):
@@ -74,7 +74,7 @@ class PhaseRecord(_Record):
     total_steps: Count | None = None
     """Steps of the whole run, once known."""
     resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
-    """Number of the attempt from whose checkpoint this one resumed; null if it began with the first step."""
+    """Number of the attempt from whose checkpoint this one resumed; null if it started at the first step."""
     resumed_step: Count | None = Field(None, exclude_if=_is_none)
     """Step of that checkpoint."""
 
@@ -90,17 +90,17 @@ class LogRecord(_Record):
 
 
 class GapRecord(_Record):
-    """Metrics and evaluations left out, because the spool of records on the worker's disk is nearly full."""
+    """Metrics and evaluations omitted because the spool of records on the worker's disk is nearly full."""
 
     type: Literal["gap"] = "gap"
     first_step: Count
     last_step: Count
     count: int = Field(ge=1)
-    """Records left out since the previous record."""
+    """Records omitted since the previous record."""
     number: Ordinal = 1
-    """Gaps of this attempt so far."""
+    """Number of this gap in the attempt, from 1."""
     total: Ordinal
-    """Records left out so far, over all gaps of this attempt."""
+    """Records omitted so far, over all gaps of this attempt."""
 
 
 class OtherRecord(_Record):
@@ -111,14 +111,8 @@ class OtherRecord(_Record):
 
 def _kind(value: Any) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    known = (
-        "metric",
-        "eval",
-        "checkpoint",
-        "phase",
-        "log",
-        "gap",
-    )  # not a set: the value may not be hashable
+    # Not a set, because the value may be unhashable.
+    known = ("metric", "eval", "checkpoint", "phase", "log", "gap")
     return kind if kind in known else "other"
 
 
@@ -152,5 +146,5 @@ def decode_line(line: bytes) -> Record:
     head, mark, tail = text.rpartition(_MARK)
     body = head + b"}"
     if not mark or not text.endswith(b'"}') or tail[:-2] != f"{zlib.crc32(body):08x}".encode():
-        raise DamagedLine(f"not a whole record: {text[:80]!r}")
+        raise DamagedLine(f"not a complete record: {text[:80]!r}")
     return _ADAPTER.validate_json(body)

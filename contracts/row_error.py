@@ -37,7 +37,7 @@ class RowProblem(StrEnum):
 class RowError(ValueError):
     """A row that cannot be trained on. `line` counts from 1; `figures` fill in the sentence of the problem.
 
-    Figures named `found` and `expected` are keys of the tables of kinds below.
+    Figures named `found` and `expected` are keys of the tables of kinds (`_KINDS_EN`, `_KINDS_ZH`).
     """
 
     def __init__(self, line: int, problem: RowProblem, **figures: str | int) -> None:
@@ -58,7 +58,7 @@ class RowError(ValueError):
 
 
 def kind_of(value: Any) -> str:
-    """Return the kind of a JSON value, a key of the tables of kinds."""
+    """Return the kind of a JSON value: a key of `_KINDS_EN` and `_KINDS_ZH`."""
     if value is None:
         return "null"
     kinds: dict[type, str] = {
@@ -93,7 +93,7 @@ _KINDS_EN = {
     "string": "a string",
     "list": "a list",
     "object": "an object",
-    "value": "another value",
+    "value": "a value of another type",
     "string_or_null": "a string or null",
     "string_or_messages": "a string or a list of messages",
     "message": "an object {role, content}",
@@ -107,7 +107,7 @@ _KINDS_ZH = {
     "string": "字符串",
     "list": "数组",
     "object": "对象",
-    "value": "其他值",
+    "value": "其他类型的值",
     "string_or_null": "字符串或 null",
     "string_or_messages": "字符串或消息数组",
     "message": "对象 {role, content}",
@@ -120,7 +120,7 @@ _WORDS: dict[RowProblem, _Words] = {
         "the row is {found}; it must be an object", "该行是{found}，应为对象"
     ),
     RowProblem.UNKNOWN_FORM: _Words(
-        "its keys ({keys}) match no known format", "其键（{keys}）不符合任何已知格式"
+        "its keys ({keys}) match no known format", "键（{keys}）不符合任何已知格式"
     ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
     RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),
@@ -148,17 +148,17 @@ _WORDS: dict[RowProblem, _Words] = {
         "system 消息只能是第一条",
     ),
     RowProblem.PREFERENCE: _Words(
-        "it has {column}, an answer that must not be trained on, and preference data are not supported yet: keep the chosen "
+        "it has {column}, an answer that must not be trained on. Preference data is not supported yet. Keep the chosen "
         "answer as the row's answer and remove {column}",
         "含有 {column}（不应参与训练的回答），暂不支持偏好数据：请保留选中的回答，并删除 {column}",
     ),
     RowProblem.BOOLEAN_LABEL: _Words(
-        "its label is {value}, and labels that rate an answer are not supported yet: remove the rows whose label is false, "
+        "its label is {value}. Labels that rate an answer are not supported yet. Remove the rows whose label is false, "
         "and remove label from the other rows",
         "label 为 {value}，暂不支持用布尔 label 标注回答好坏：请删除 label 为 false 的行，并去掉其余行的 label",
     ),
     RowProblem.TURN_WEIGHT: _Words(
-        "it has {place}, and weights of turns are not supported yet: all answers would be trained on. Remove weight, and "
+        "it has {place}. Turn weights are not supported yet: all answers would be trained on. Remove weight, and "
         "remove conversations with answers that must not be trained on",
         "含有 {place}，暂不支持按轮设置权重（所有回答都会参与训练）：请删除 weight，并删除含有不应参与训练的回答的对话",
     ),
@@ -171,6 +171,6 @@ _WORDS: dict[RowProblem, _Words] = {
     ),
     RowProblem.NO_COMMA: _Words("a comma or ] is missing", "缺少逗号或 ]"),
     RowProblem.UNENDED_ARRAY: _Words(
-        "the file ends before the end of the array", "文件结束时数组尚未结束"
+        "the file ends before the end of the array", "数组未闭合，文件已结束"
     ),
 }

@@ -1,4 +1,4 @@
-"""RunDir: the run directory of one attempt. The only place that knows its file names.
+"""RunDir: the run directory of one attempt. Its file names are defined only here.
 
 The supervisor writes `spec.json`, `placed.json`, `model`, `data/` and, to resume, `resume/`. The training program
 writes the rest, `outcome.json` last. You can also create one by hand and run `python -m worker.training DIR`.
@@ -17,7 +17,7 @@ from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import Origin
 
 RUNAWAY_SIGNAL = signal.SIGPROF
-"""Signal that ends a training program if nothing else can interrupt the model's chat template; leaves no outcome."""
+"""Signal that ends a training program if nothing else can interrupt the model's chat template. No outcome is written."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class RunDir:
 
     @property
     def placed(self) -> Path:
-        """The placed inputs and their origin (Placed). Optional for a run by hand."""
+        """The placed inputs and their origin (Placed). Optional for a manual run."""
         return self.path / "placed.json"
 
     @property
@@ -58,7 +58,7 @@ class RunDir:
 
     @property
     def control(self) -> Path:
-        """The action wanted from the running program (Control); absent means continue."""
+        """The action requested from the running program (Control); absent means continue."""
         return self.path / "control.json"
 
     @property
@@ -119,24 +119,24 @@ class Placed(Tolerant):
     job_id: str = ""
     attempt_number: int = Field(1, ge=1)
     submitted_at: UtcDatetime | None = None
-    """When the job was submitted. A chat template that writes a date uses it in every attempt. Null: today."""
+    """When the job was submitted. A chat template that writes a date uses this one in every attempt. Null: today."""
     model_revision: str | None = None
     """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Real directories that contain every file to which the model's links may resolve; null (by hand): not checked."""
+    """Real directories that contain every file to which the model's links may resolve; null (manual run): not checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
     eval_revision: str | None = None
     resumed_from: int | None = None
     """Number of the attempt whose checkpoint is in `resume/`."""
     spool_bytes: int | None = None
-    """Maximum size of records.jsonl; close to it, metrics are thinned out. Null: no limit."""
+    """Maximum size of records.jsonl; near the limit, metrics are thinned out. Null: no limit."""
     hang_seconds: float = 1800.0
-    """Maximum time between two micro-batches; beyond it the program counts as hung."""
+    """Maximum time between two micro-batches; after that the program counts as hung."""
 
     @property
     def origin(self) -> Origin:
-        """The commits that attempts resuming from this attempt's checkpoints use as well."""
+        """The commits that are also used by attempts that resume from this attempt's checkpoints."""
         return Origin(
             model_revision=self.model_revision,
             train_revision=self.train_revision,
@@ -145,7 +145,7 @@ class Placed(Tolerant):
 
 
 class Control(Tolerant):
-    """The action wanted from the running program."""
+    """The action requested from the running program."""
 
     wanted: Wanted = Wanted.CONTINUE
 

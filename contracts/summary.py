@@ -1,6 +1,6 @@
 """Summary: the report of a finished job.
 
-Each number is defined once, here and in docs/numbers.md. The rules behind the verdicts are in contracts/verdicts.
+The numbers are defined here and in docs/numbers.md. The rules behind the verdicts are in contracts/verdicts.
 """
 
 from typing import Any
@@ -52,9 +52,9 @@ class Summary(Tolerant):
     first_step_loss: float | None = None
     """Loss of the first step, before any update: the base's loss on that batch."""
     recent_train_loss: float | None = None
-    """Token-weighted mean of the last step losses: of a window, or of 160 samples if that is more."""
+    """Token-weighted mean loss of the last steps: one window, or 160 samples if that is more."""
     eval_loss: float
-    """NLL of the supervised tokens of the evaluation split, summed and divided by their number, after training."""
+    """Mean NLL per supervised token of the evaluation split, after training."""
     base_eval_loss: float | None = None
     """The same before training."""
     improvement_interval: Interval | None = None
@@ -83,21 +83,21 @@ class Summary(Tolerant):
     data: DataFacts | None = None
     """How varied the rows are, and how many evaluation rows are also training rows after normalisation."""
     supervised_tokens: int | None = None
-    """Over all steps."""
+    """Number over all steps."""
     tokens_per_second: float | None = None
     """Trained tokens, including prompts, per second of training."""
     samples_per_second: float | None = None
     padding_share: float | None = None
     """Share of padding among the computed tokens."""
     flops_utilisation: float | None = None
-    """Share of the device's peak that the model's operations reached, in bfloat16 on a known GPU; else null."""
+    """Share of the device's peak FLOPS that the run reached; null unless it ran in bfloat16 on a known GPU."""
     peak_memory_bytes: int | None = None
     """On a CPU the training process's peak resident memory; on a GPU torch's peak allocated memory."""
     device: str | None = None
     phases: dict[str, float] = {}
     """Seconds spent in each phase."""
     quantized_layers: int | None = None
-    """Number of linear layers in 4 bits."""
+    """Number of linear layers stored in 4 bits."""
     choices: dict[str, Any] = {}
     """The engine's choices, such as those for `auto` in the spec, and their reasons."""
     versions: dict[str, str] = {}
@@ -123,7 +123,7 @@ class Summary(Tolerant):
 
     @property
     def given_rows(self) -> int:
-        """Rows of the data, used and dropped."""
+        """All rows of the data, used or dropped."""
         return self.train_rows + self.eval_rows + self.dropped_rows
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
@@ -160,7 +160,7 @@ class Summary(Tolerant):
         )
 
     def _train_losses(self) -> list[LossAt]:
-        """Return the known train losses, the newest last."""
+        """Return the known train losses, oldest first."""
         batch = self.per_device_batch_size * self.gradient_accumulation_steps
         width = self.windows[0].step if self.windows else 1
         known = smooth(self.windows, max(1, width * batch))

@@ -1,8 +1,8 @@
-"""Escapes characters in foreign texts that must not reach a terminal, a page or a spreadsheet unchanged.
+"""Escapes characters in untrusted text that must not reach a terminal, a page or a spreadsheet unchanged.
 
-The unsafe characters are the controls (C0, C1, DEL), which a terminal executes, line and paragraph separators, the marks
-that reverse the direction of text, so that `gpj.exe` reads as `exe.jpg`, and unpaired surrogates. Letters of every
-script, emoji, their joiner (U+200D) and variation selectors are safe.
+The unsafe characters are control characters (C0, C1, DEL), which a terminal interprets, line and paragraph separators,
+marks that reverse the direction of text, so that `gpj.exe` reads as `exe.jpg`, and unpaired surrogates. Letters of
+every script, emoji, their joiner (U+200D) and variation selectors are safe.
 """
 
 import re
@@ -15,7 +15,7 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
 
 
 def find_unsafe(text: str) -> str | None:
-    """Return the first unsafe character as `U+202E`, or None if there is none. Newline and tab are unsafe, too."""
+    """Return the first unsafe character in the form `U+202E`, or None. Newline and tab count as unsafe."""
     found = UNSAFE.search(text)
     return None if found is None else f"U+{ord(found[0]):04X}"
 
@@ -26,7 +26,7 @@ def escape(text: str, keep: str = "") -> str:
 
 
 def escape_lines(text: str) -> str:
-    """Return a text of several lines, escaped except for newlines and tabs."""
+    """Return the text with all unsafe characters except newlines and tabs escaped."""
     return escape(text, keep="\n\t")
 
 

@@ -1,7 +1,7 @@
 """Names on the wire: the task, the queues, the internal paths and headers."""
 
 TASK_NAME = "stepline.run_next"
-"""The one Celery task: a ring of the doorbell. It carries no job."""
+"""The only Celery task: a ring of the doorbell. It carries no job."""
 
 HELLO_PATH = "/internal/v1/workers"
 CLAIM_PATH = "/internal/v1/claim"

@@ -11,27 +11,27 @@ from typing import NamedTuple, Protocol
 RECENT_SAMPLES = 160
 """Number of samples in the averages that the rules judge: ten updates of the reference batch."""
 DIVERGED_RISE = math.log(2)
-"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum: the
-perplexity has doubled."""
+"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum. That
+doubles the perplexity."""
 ABSURD_LOSS = 13.0
-"""Nats per token. If the base's loss is not known, a loss above this is a divergence: it exceeds a uniform guess among
-400,000 tokens."""
+"""Nats per token. If the base's loss is not known, a loss above this is a divergence: it is worse than a uniform guess
+among 400,000 tokens."""
 OVERFIT_RATIO = 1.1
-"""Evaluation and train loss within this ratio are close; their ratio has grown if it rose by more than this factor."""
+"""Evaluation and train loss are close if their ratio is below this. The ratio has grown if it rose by more than this."""
 RISE_RATIO = 1.05
-"""Evaluation loss above this multiple of its minimum has risen."""
+"""An evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05
 """Nats per token. A smaller difference between two losses does not count as a gap or a rise, whatever its ratio."""
 FAIR_BATCH = 8
-"""Smallest batch whose first loss is an estimate of the base's loss on training rows."""
+"""Smallest batch whose first loss is a fair estimate of the base's loss on training rows."""
 
 
 class LossPoint(Protocol):
-    """A loss at a step, in nats per supervised token: a step's, a window's, or an evaluation's."""
+    """The loss of a step, a window or an evaluation, in nats per supervised token."""
 
     @property
     def step(self) -> int:
-        """Optimizer steps done at the measurement."""
+        """Number of optimizer steps completed before the measurement."""
 
     @property
     def loss(self) -> float:
@@ -39,7 +39,7 @@ class LossPoint(Protocol):
 
 
 class LossAt(NamedTuple):
-    """A LossPoint without other fields."""
+    """A LossPoint with no other fields."""
 
     step: int
     loss: float
@@ -95,12 +95,12 @@ def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
 
 
 def recent_steps(window_steps: int, effective_batch: int) -> int:
-    """Return the number of last steps in the average of the recent train loss."""
+    """Return over how many of the last steps the recent train loss is averaged."""
     return max(window_steps, -(-RECENT_SAMPLES // effective_batch))
 
 
 def find_divergence(course: Course) -> dict[str, float] | None:
-    """Return the figures of a divergence, or None: the train loss ended far above its start, and the eval loss confirms it."""
+    """Return figures if the train loss ended far above its start and the eval loss confirms the divergence, else None."""
     recent, base = course.train[-1].loss, course.base
     latest = course.trained[-1].loss if course.trained else None
     figures = {"recent_train_loss": recent}
@@ -117,11 +117,11 @@ def find_divergence(course: Course) -> dict[str, float] | None:
     start, lowest = max(starts), min(point.loss for point in course.train)
     figures["start_loss"] = start
     far_above = recent > start + DIVERGED_RISE
-    undone = recent > start and recent > lowest + DIVERGED_RISE
-    if not (far_above or undone):
+    lost_gains = recent > start and recent > lowest + DIVERGED_RISE
+    if not (far_above or lost_gains):
         return None
     if base is not None and latest is not None:
-        # Training rows may be harder than evaluation rows. Without a fair first loss, only a large rise of both counts.
+        # Training rows may be harder than evaluation rows. Without a fair first loss, only a large rise of both losses counts.
         bound = base if course.fair_start is not None else base + DIVERGED_RISE
         return figures if latest > bound else None
     return figures
@@ -140,7 +140,7 @@ def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool
     """Return whether training widened the ratio of evaluation to train loss. None: unknown.
 
     If the base's loss is not known, the gap counts as grown. If the first step's loss is missing or has too few samples,
-    the oldest average replaces it. Training may have lowered that one already, so only growth can be proven.
+    the oldest average replaces it. Training may already have lowered that average, so only growth can be proven.
     """
     base = course.base
     if base is None:
@@ -151,5 +151,5 @@ def find_gap_growth(course: Course, train_loss: float, eval_loss: float) -> bool
 
 
 def exp_loss(loss: float) -> float:
-    """Return exp(loss), infinite beyond the range of floats, NaN of NaN."""
+    """Return exp(loss): infinity beyond the range of floats, NaN for NaN."""
     return math.inf if loss >= 700 else math.exp(loss)

@@ -31,11 +31,11 @@ NOISE_WITHOUT_INTERVAL = 0.01
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Input of the rules: a run that has ended. None: not measured."""
+    """Input of the rules: a finished run. None means not measured."""
 
     course: Course
     eval_loss: float
-    """Of the saved adapter."""
+    """Evaluation loss of the saved adapter."""
     adapter_step: int
     """Step of the saved adapter; before the last step if early stopping restored the best one."""
     mean_train_loss: float
@@ -53,7 +53,7 @@ class FinishedRun:
 
 
 def judge(run: FinishedRun) -> list[Verdict]:
-    """Apply every rule whose figures the run has, in the order of the report."""
+    """Return the verdicts of every rule for which the run has figures, in the order of the report."""
     diverged = _judge_divergence(run)
     overlap = _judge_overlap(run)
     problems = [

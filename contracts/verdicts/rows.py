@@ -8,11 +8,11 @@ FEWEST_EVAL_ROWS = 10
 LEAKED_SHARE = 0.05
 """The evaluation is leaked if at least this share of its rows is also in the training data."""
 TOP_ANSWER_SHARE = 0.9
-"""The data are degenerate if at least this share of the rows has the same answer."""
+"""The data is degenerate if at least this share of the rows has the same answer."""
 FEWEST_ROWS_FOR_SHARES = 20
-"""With fewer rows, a frequent answer can be chance."""
+"""With fewer rows, a frequent answer may be chance."""
 DISTINCT_SHARE = 0.1
-"""The data are degenerate if at most this share of the rows is distinct."""
+"""The data is degenerate if at most this share of the rows is distinct."""
 
 
 def judge_variety(data: DataFacts) -> list[Verdict]:
@@ -40,7 +40,7 @@ def is_degenerate(facts: RowFacts) -> bool:
 
 
 def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
-    """Return the verdict on `rows` of `eval_rows` evaluation rows that are also training rows, `exact_rows` of them exact copies."""
+    """Return the verdict if `rows` of `eval_rows` evaluation rows are also training rows, `exact_rows` of them exactly."""
     if not rows:
         return []
     if rows < LEAKED_SHARE * eval_rows:

@@ -72,7 +72,7 @@ def with_template(model: Path, directory: Path, chat_template: str) -> Path:
 @pytest.mark.parametrize(
     ("chat_template", "reason"),
     [
-        (ENDLESS, "needs more than 0.5 seconds of processor time"),
+        (ENDLESS, "needs more than 0.5 seconds of CPU time"),
         (
             "{% macro m() %}{% for i in range(9) %}{{ m() }}{% endfor %}{% endmacro %}{{ m() }}",
             "RecursionError",
@@ -83,7 +83,7 @@ def with_template(model: Path, directory: Path, chat_template: str) -> Path:
         ("{{ 'x' * 10 ** 7 }}", "writes more than 8,388,608 characters"),
         ("{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}", "RecursionError"),
         ("{% for x in y %}" * 50 + "{% endfor %}" * 50, "SyntaxError"),
-        ("{{ 9 ** 99999999 }}", "seconds of processor time"),
+        ("{{ 9 ** 99999999 }}", "seconds of CPU time"),
         ("{{ messages.no.such }}", "has no attribute"),
     ],
     ids=[
@@ -103,7 +103,7 @@ def test_a_template_that_cannot_be_rendered_is_rejected_with_the_row(
     rejection: Callable[..., TrainingError], chat_template: str, reason: str
 ) -> None:
     # A template that fails for another reason gets enough time, even on a busy machine.
-    seconds = 0.5 if "processor time" in reason else 20
+    seconds = 0.5 if "CPU time" in reason else 20
     failure = rejection(chat_template, make_rows(3), seconds).failure
 
     assert failure.reason is FailureReason.MODEL_REFUSED
@@ -150,7 +150,7 @@ def test_a_conversation_that_the_template_rejects_makes_the_dataset_invalid(
 def test_a_cancel_takes_effect_while_a_template_is_being_rendered(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    """Without the cancel, the first row would end the run as model_refused after ten seconds of processor time."""
+    """Without the cancel, the first row would end the run as model_refused after ten seconds of CPU time."""
     model = with_template(tiny_model, tmp_path / "model", ENDLESS)
     run_dir = make_run_dir(tmp_path / "run", model)
     process = start(run_dir)
@@ -179,4 +179,4 @@ def test_a_tokenizer_that_fails_is_reported_as_a_problem_of_the_model(
         prepare(run_dir, small_spec(), tokenizer, Template(tokenizer))
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
-    assert "its tokenizer fails on one of the rows train.jsonl: line" in caught.value.failure.detail
+    assert "the model's tokenizer fails on one of these rows" in caught.value.failure.detail

@@ -159,7 +159,7 @@ BAD_ROWS: list[tuple[object, str, str]] = [
         "第一条",
     ),
     ({"prompt": "a", "chosen": "b", "rejected": "c"}, "remove rejected", "删除 rejected"),
-    ({"instruction": "a", "output": "b", "rejected": "c"}, "keep the chosen answer", "偏好"),
+    ({"instruction": "a", "output": "b", "rejected": "c"}, "Keep the chosen answer", "偏好"),
     ({"messages": [USER, ANSWER], "rejected_response": "c"}, "remove rejected_response", "偏好"),
     (
         {
@@ -172,7 +172,7 @@ BAD_ROWS: list[tuple[object, str, str]] = [
     ),
     (
         {"prompt": "a", "completion": "b", "label": False},
-        "remove the rows whose label is false",
+        "Remove the rows whose label is false",
         "label 为 false",
     ),
     ({"prompt": "a", "completion": "b", "label": True}, "its label is true", "label 为 true"),

@@ -1,6 +1,6 @@
 """Train one job: `python -m worker.training RUN_DIR`. Reads and writes that directory only; needs no network.
 
-Exit status 0 means that RUN_DIR/outcome.json says how the run ended, whether well or not.
+Exit status 0 means that RUN_DIR/outcome.json was written. It says whether the run succeeded.
 """
 
 import argparse
@@ -21,9 +21,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker.training", description=__doc__)
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", nargs="?")
     parser.add_argument(
-        "--check-device", action="store_true", help="only check that the device computes in 4 bits"
+        "--check-device",
+        action="store_true",
+        help="only check that the device can compute in 4 bits",
     )
-    parser.add_argument("--parent-pid", type=int, help="die as soon as this parent process is gone")
+    parser.add_argument("--parent-pid", type=int, help="die when this parent process ends")
     options = parser.parse_args(arguments)
     if options.parent_pid is not None:
         die_with_parent(options.parent_pid)
@@ -36,11 +38,11 @@ def main(arguments: list[str]) -> int:
     if not run_dir.path.is_dir():
         parser.error(f"{run_dir.path} is not a directory")
     if run_dir.records.exists():
-        parser.error(f"{run_dir.path} has been run already: an attempt has a directory of its own")
+        parser.error(f"{run_dir.path} has already been used for a run. Use a new run directory.")
     stop = Stop(run_dir.control)
     stop.listen()
 
-    # Import only now: importing torch takes seconds, and the parent may die meanwhile.
+    # Import only now: importing torch takes seconds, and the parent may die during that time.
     from worker.training.compute.four_bit import import_bitsandbytes  # noqa: PLC0415
 
     import_bitsandbytes()
@@ -63,12 +65,14 @@ def check_device() -> int:
     except TrainingError as error:
         print(error.failure.detail)
         return 1
-    print(f"{device.name} computes in 4 bits, in {device.compute_dtype}: {device.compute_reason}")
+    print(
+        f"{device.name} can compute in 4 bits with {device.compute_dtype}: {device.compute_reason}"
+    )
     return 0
 
 
 def prepare_environment() -> None:
-    """Keep every library off the network and threads from spinning. Call it before torch is imported."""
+    """Keep libraries off the network, and idle threads from spinning. Call this before torch is imported."""
     os.environ.update(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",
@@ -79,10 +83,10 @@ def prepare_environment() -> None:
     )
     # Spinning threads made a tiny step 70 times slower on a machine with shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_matters)
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_relevant)
 
 
-def _matters(record: logging.LogRecord) -> bool:
+def _is_relevant(record: logging.LogRecord) -> bool:
     # On CPUs with AVX512-BF16, bitsandbytes recommends a kernel for a layout that the engine forbids (see model/load.py).
     return "gemm_4bit_forward" not in str(record.msg)
 

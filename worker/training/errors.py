@@ -26,7 +26,10 @@ class TrainingError(Exception):
 
 
 def storable(detail: str) -> str:
-    """Return the end of a text without surrogates, which UTF-8 cannot encode; it may quote a model or a dataset."""
+    """Return the end of a text, with surrogates replaced because UTF-8 cannot encode them.
+
+    The text may quote a model or a dataset.
+    """
     return detail[-DETAIL_CHARACTERS:].encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The training loop. `train` shows all steps in order; the helpers are named after their effect."""
+"""The training loop. `train` shows all steps in order."""
 
 import time
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from worker.training.state import BestAdapter, Run
 
 
 def count_steps(spec: JobSpec, steps_per_epoch: int) -> int:
-    """Return the optimizer steps of the whole run."""
+    """Return the number of optimizer steps of the whole run."""
     return spec.training.max_steps or spec.training.epochs * steps_per_epoch
 
 
@@ -79,7 +79,7 @@ def measure(run: Run) -> Evaluation:
         return progress.latest
     run.recorder.phase(Phase.EVALUATING, progress.step, run.total_steps)
     result = score(run)
-    if not progress.is_evaluated():  # else an earlier attempt has recorded it
+    if not progress.is_evaluated():  # otherwise an earlier attempt has recorded it
         run.recorder.evaluation(progress.step, result.loss, result.tokens, result.seconds)
         progress.evaluations.append(EvalPoint(step=progress.step, loss=result.loss))
     progress.latest = result
@@ -121,7 +121,7 @@ def _evaluate_if_due(run: Run) -> None:
 
 
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
-    """Put the gradient of the window's mean loss into the parameters; return its summed NLL and its tokens.
+    """Compute the gradient of the window's mean loss; return the window's summed NLL and its supervised tokens.
 
     The loss is summed over supervised tokens and divided once, so that the packing affects memory, not the result. The
     division is in the adapter's float32, because in bfloat16 a factor that is not a power of two would round all
@@ -132,12 +132,12 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
 
     def gradients(token_budget: int) -> float:
         run.model.peft_model.train()
-        run.optimizer.zero_grad(set_to_none=False)  # keep their memory
+        run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in pack(window, token_budget, together=run.model.packs):
             run.between()
             nll: Tensor = sum_nll(run.model, batch.to(device))
-            nll.backward()  # type: ignore[no-untyped-call]  # torch types it so
+            nll.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total += nll.detach()
         for parameter in run.model.adapter_parameters:
             if parameter.grad is not None:

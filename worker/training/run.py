@@ -50,11 +50,11 @@ from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors that mean no space: on the disk, in the user's quota, or for a file of this size."""
+"""Errors that mean that space has run out: a full disk, an exhausted quota, or the file size limit."""
 
 
 def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
-    """Run the whole program, write the outcome and return it, whatever error occurs."""
+    """Run the whole program, write the outcome and return it, even if an error occurs."""
     progress = Progress()
     try:
         reserve_room(run_dir)
@@ -65,7 +65,7 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None)
     except StopRequested as request:
         outcome = Outcome(status=request.status, step=progress.step)
     except Exception as error:  # noqa: BLE001 - outermost handler: every error becomes an outcome
-        with contextlib.suppress(OSError):  # the output is on the disk that may be full
+        with contextlib.suppress(OSError):  # the output file may be on the full disk
             traceback.print_exc()
         outcome = Outcome(status="failed", failure=failure_of(error), step=progress.step)
     write_outcome(run_dir, outcome)
@@ -81,13 +81,13 @@ def failure_of(error: Exception) -> Failure:
         reason = FailureReason.OOM_GPU
     elif isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         reason = FailureReason.OOM_HOST
-    elif _says_disk_full(error):
+    elif _is_disk_full(error):
         reason = FailureReason.DISK_FULL
-    told = "".join(traceback.format_exception(error))
-    return Failure(reason=reason, detail=storable(told))
+    detail = "".join(traceback.format_exception(error))
+    return Failure(reason=reason, detail=storable(detail))
 
 
-def _says_disk_full(error: Exception) -> bool:
+def _is_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in _FULL
     # safetensors and torch wrap the system's error in their own.
@@ -161,28 +161,28 @@ def _run(
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
-    """Train under the watchdog. Leave the adapter to keep in the model, and return its evaluation."""
+    """Train under the watchdog. Leaves the adapter to save in the model, and returns its evaluation."""
     ended = run.watchdog.watch(on_hang, hang_seconds)
     try:
         train(run)
         final = measure(run)
         best = run.progress.best
         if best is not None and best.loss < final.loss:
-            save_checkpoint(run)  # before another adapter replaces that of the last step
+            save_checkpoint(run)  # before the best adapter replaces the last step's
             snapshot.put_adapter(run, best.weights)
             run.recorder.log(
-                f"the adapter of step {best.step} is kept: it has the lowest eval loss"
+                f"keeping the adapter of step {best.step}: it has the lowest eval loss"
             )
             final = score(run)
     except StopRequested as request:
-        _save_before_leaving(run, request)
+        _save_before_stopping(run, request)
         raise
     finally:
         ended.set()
     return final
 
 
-def _save_before_leaving(run: Run, request: StopRequested) -> None:
+def _save_before_stopping(run: Run, request: StopRequested) -> None:
     if request.status == "cancelled":
         return
     try:
@@ -190,15 +190,15 @@ def _save_before_leaving(run: Run, request: StopRequested) -> None:
     except (TrainingError, OSError, SafetensorError) as error:
         if request.status == "paused":  # a paused job needs its checkpoint to resume
             raise
-        run.recorder.log(f"no checkpoint could be saved before leaving: {error}", "error")
+        run.recorder.log(f"could not save a checkpoint before stopping: {error}", "error")
 
 
-def _resume(run: Run, place: Path, placed: Placed) -> None:
-    if not place.exists():
+def _resume(run: Run, directory: Path, placed: Placed) -> None:
+    if not directory.exists():
         return
-    newest = checkpoint.find_newest(place)
+    newest = checkpoint.find_newest(directory)
     if newest is None:
-        run.recorder.log("no whole checkpoint to resume from: starting from step 0", "warning")
+        run.recorder.log("no intact checkpoint to resume from: starting from step 0", "warning")
         return
     changed = snapshot.restore(run, checkpoint.load(newest))
     run.last_saved_step = run.progress.step
@@ -208,7 +208,7 @@ def _resume(run: Run, place: Path, placed: Placed) -> None:
     )
     if changed:
         run.recorder.log(
-            f"this attempt differs from the one before, so that last digits may differ: {'; '.join(changed)}",
+            f"this attempt runs under other conditions than the previous one, so the last digits may differ: {'; '.join(changed)}",
             "warning",
         )
 
@@ -231,9 +231,9 @@ def _announce(run: Run) -> None:
     data, model = run.data, run.model
     run.recorder.log(
         f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
-        f"({data.truncated_rows} of them cut, {data.dropped_rows} more dropped); {run.total_steps} steps on {model.device.name}; "
-        f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trained, "
-        f"{model.quantized_layers} layers are held in 4 bits, {run.token_budget} tokens a micro-batch"
+        f"({data.truncated_rows} of them truncated, {data.dropped_rows} more dropped); {run.total_steps} steps on {model.device.name}; "
+        f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
+        f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
     for warning in data_warnings(data.facts):
         run.recorder.log(warning, "warning")
@@ -243,7 +243,7 @@ def _read_spec(run_dir: RunDir) -> JobSpec:
     try:
         return JobSpec.model_validate_json(run_dir.spec.read_bytes())
     except FileNotFoundError as error:
-        raise TrainingError(FailureReason.SPEC_REFUSED, "there is no spec.json") from error
+        raise TrainingError(FailureReason.SPEC_REFUSED, "spec.json is missing") from error
     except ValidationError as error:
         raise TrainingError(FailureReason.SPEC_REFUSED, f"spec.json: {error}") from error
 

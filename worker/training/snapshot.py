@@ -1,4 +1,4 @@
-"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, position, and the sums behind every mean.
+"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums behind all means.
 
 The learning rate needs no state: it is a function of the step. After the adapter is created, a run draws nothing from
 Python's or NumPy's global generators, so only torch's generators are saved.
@@ -21,7 +21,7 @@ from worker.training.rundir.checkpoint import CheckpointState, Snapshot
 from worker.training.state import BestAdapter, Run
 
 _DEVICE = ("device", "processor", "device_memory_gib")
-"""Circumstances that distinguish devices."""
+"""Circumstances that identify the device."""
 
 
 def take(run: Run) -> Snapshot:
@@ -79,7 +79,7 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
         best = {name: value.clone() for name, value in _part(tensors, "best.").items()}
         progress.best = BestAdapter(state.best_step, loss, best)
     run.generators = _part(tensors, "generator.")
-    run.rewind_generators()  # last: building the model and its adapter drew from them
+    run.rewind_generators()  # last, because building the model and its adapter used them
     return changed
 
 
@@ -91,7 +91,7 @@ def put_adapter(run: Run, weights: dict[str, Tensor]) -> None:
 
 
 def identity(run: Run) -> dict[str, str]:
-    """Return the values that identify the run, by name; they are equal in all its attempts."""
+    """Return the values that identify the run, by name. All its attempts have the same values."""
     spec = run.spec
     return {
         "model": spec.model,
@@ -107,7 +107,7 @@ def identity(run: Run) -> dict[str, str]:
 
 
 def circumstances(run: Run) -> dict[str, str | int]:
-    """Return the circumstances, besides the run itself, on which bit-identical numbers depend."""
+    """Return the circumstances, other than the run itself, on which bit-identical numbers depend."""
     device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
@@ -130,14 +130,16 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
     different = [name for name, value in own.items() if theirs.get(name, value) != value]
     if not different:
         return
-    told = f"the checkpoint belongs to another run: {', '.join(different)} differ; submit a new job instead"
+    detail = (
+        f"the checkpoint belongs to another run ({', '.join(different)} differ). Submit a new job"
+    )
     if different == ["base"]:
-        told = (
-            "the checkpoint was trained on another base: the model's directory holds other weights, or another "
-            "config.json, than when this job began; put those back and retry the job, or submit a new one"
+        detail = (
+            "the checkpoint was trained on another base: the weights or the config.json in the model directory have "
+            "changed since this job started. Restore them and retry the job, or submit a new one"
         )
     raise TrainingError(
-        FailureReason.SPEC_REFUSED, told, evidence={"different": ", ".join(different)}
+        FailureReason.SPEC_REFUSED, detail, evidence={"different": ", ".join(different)}
     )
 
 

@@ -1,4 +1,4 @@
-"""Run, all parts of one run, and Progress, how far it has come. Checkpoints save state from here."""
+"""Run: all parts of one run. Progress: how far the run has come. Checkpoints save the state kept here."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,7 @@ class BestAdapter:
 
 @dataclass
 class Progress:
-    """The progress of a run over all its attempts, and the sums behind every mean that it reports."""
+    """The progress of a run over all its attempts, and the sums behind all reported means."""
 
     step: int = 0
     """Number of completed optimizer steps."""
@@ -40,11 +40,11 @@ class Progress:
     tokens: int = 0
     """Number of trained tokens, including prompts."""
     training_seconds: float = 0.0
-    """Time spent in steps only."""
+    """Time spent in steps, without evaluations and checkpoints."""
     evaluations: list[EvalPoint] = field(default_factory=list)
     base_evaluation: Evaluation | None = None
     latest: Evaluation | None = None
-    """The newest evaluation; it is of the current step if the last of `evaluations` is."""
+    """The newest evaluation. It belongs to the current step if the last entry of `evaluations` does."""
     best: BestAdapter | None = None
     earlier_phase_seconds: dict[str, float] = field(default_factory=dict)
     """Seconds that earlier attempts spent in each phase, up to the checkpoint."""
@@ -62,7 +62,7 @@ class Run:
     data: Data
     model: TrainableModel
     base_digest: str
-    """Identifies the base model in the next attempt (see model/files.py)."""
+    """Identifies the base model across attempts (see model/files.py)."""
     optimizer: torch.optim.Optimizer
     windows: Windows
     total_steps: int
@@ -79,12 +79,12 @@ class Run:
     last_saved_step: int = 0
 
     def between(self) -> None:
-        """Call between micro-batches: records a sign of life, and raises StopRequested if a stop is requested."""
+        """Record a sign of life. Call this between micro-batches; raises StopRequested if a stop is requested."""
         self.watchdog.beat()
         self.stop.check()
 
     def remember_generators(self) -> None:
-        """Save the generators' states. Call it between two steps."""
+        """Save the generators' states. Call this between two steps."""
         self.generators = {"cpu": torch.get_rng_state()}
         if self.model.device.is_cuda:
             self.generators["cuda"] = torch.cuda.get_rng_state(self.model.device.torch_device)

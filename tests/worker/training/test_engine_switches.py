@@ -117,5 +117,5 @@ def test_budget_is_fixed_where_config_json_tells_no_sizes(
 
     assert (budget.tokens, budget.reason) == (
         2048,
-        "config.json does not tell the sizes of its layers",
+        "config.json does not give the layer sizes",
     )

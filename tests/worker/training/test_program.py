@@ -291,11 +291,13 @@ class Bad:
     "bad",
     [
         Bad(without_config, {}, FailureReason.MODEL_NOT_FOUND, "config.json"),
-        Bad(cut_short, {}, FailureReason.MODEL_REFUSED, "model.safetensors is broken or cut short"),
+        Bad(
+            cut_short, {}, FailureReason.MODEL_REFUSED, "model.safetensors is damaged or truncated"
+        ),
         Bad(poisoned, {}, FailureReason.LOSS_NOT_FINITE, "evaluation rows"),
         Bad(with_config("hidden_size", "big"), {}, FailureReason.MODEL_REFUSED, "hidden_size"),
         Bad(with_config("num_attention_heads", 0), {}, FailureReason.MODEL_REFUSED, "loaded"),
-        Bad(with_fewer_embeddings, {}, FailureReason.MODEL_REFUSED, "the weights know 8 tokens"),
+        Bad(with_fewer_embeddings, {}, FailureReason.MODEL_REFUSED, "only 8 embeddings"),
         Bad(copy_model, {"lora": {"rank": 65}}, FailureReason.SPEC_REFUSED, "lora.rank is 65"),
         Bad(
             copy_model,
@@ -307,7 +309,7 @@ class Bad:
             copy_model,
             {"training": {"per_device_batch_size": 64}},
             FailureReason.DATASET_TOO_SMALL,
-            "fewer than one update takes",
+            "one update needs",
         ),
     ],
     ids=lambda bad: bad.told,
@@ -468,4 +470,4 @@ def test_a_directory_is_run_once(finished: RunDir, tmp_path: Path) -> None:
     )
 
     assert process.returncode == 2
-    assert "has been run already" in process.stderr
+    assert "has already been used for a run" in process.stderr

@@ -283,7 +283,7 @@ def test_without_a_whole_checkpoint_the_run_starts_anew_and_says_so(
 
     assert_same_run([run_dir], straight(0.0))
     logs = [r for r in records(run_dir) if isinstance(r, LogRecord)]
-    assert any("no whole checkpoint" in log.message and log.level == "warning" for log in logs)
+    assert any("no intact checkpoint" in log.message and log.level == "warning" for log in logs)
 
 
 def test_checkpoint_of_another_run_is_refused_with_what_differs(
@@ -403,7 +403,7 @@ def test_budget_and_threads_of_another_device_are_not_adopted(
     told = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
 
     assert torch.get_num_threads() == 1
-    assert "64 tokens a micro-batch" in told
+    assert "64 tokens per micro-batch" in told
     assert "token_budget: 128 → 64" in told
 
 
@@ -415,7 +415,7 @@ def test_more_threads_than_this_host_has_processors_are_not_adopted(
     told = resume_under({"cpu_threads": 4096}, checkpoint, second)
 
     assert torch.get_num_threads() == 1
-    assert "128 tokens a micro-batch" in told
+    assert "128 tokens per micro-batch" in told
     assert "cpu_threads: 4096 → 1" in told
 
 

@@ -17,8 +17,8 @@ def check_compiler(spec: JobSpec, device: Device) -> None:
     if not any(shutil.which(name) for name in names):
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
-            f"engine.compile: torch.compile needs a {language} compiler on this device, and this worker has none "
-            f"({' or '.join(names)}): install one there, or set engine.compile to false",
+            f"engine.compile: torch.compile needs a {language} compiler on this device, but this worker has none "
+            f"({' or '.join(names)}). Install one on the worker, or set engine.compile to false",
             evidence={"missing": " or ".join(names)},
         )
 

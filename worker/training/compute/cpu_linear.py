@@ -1,9 +1,9 @@
 """4-bit linear layers on a CPU: all layers unpack their weights into one shared buffer.
 
-bitsandbytes unpacks into a new tensor in each forward and backward pass. The activations live from one pass to the
-other, so these tensors leave holes between them in the heap. glibc cannot reuse a hole for the next tensor of the same
-size, because an aligned block needs slightly more space than it leaves. The values are bit-identical, because
-bitsandbytes' own kernel does the unpacking. Nothing here is used on a GPU.
+bitsandbytes unpacks into a new tensor in each forward and backward pass. Activations live from the forward to the
+backward pass, so the freed tensors leave holes between them in the heap. glibc cannot reuse a hole for the next tensor
+of the same size, because an aligned block needs slightly more space than it leaves. The values are bit-identical,
+because bitsandbytes' own kernel does the unpacking. Nothing here is used on a GPU.
 """
 
 import ctypes
@@ -48,7 +48,7 @@ class SharedWeights:
 
 
 def share_weights(layers: Sequence[Any], library: Any = lib) -> bool:
-    """Make the layers unpack into one buffer. Returns False and changes nothing if their form or the library differs."""
+    """Make the layers unpack into one buffer. Returns False, without changes, if layers or library do not support it."""
     kernel = getattr(library, _KERNELS.get(layers[0].compute_dtype, ""), None)
     if kernel is None or not all(_is_plain(layer, layers[0].compute_dtype) for layer in layers):
         return False
@@ -84,7 +84,7 @@ def _scales(state: Any) -> Tensor:
 
 
 def _forward(layer: Any, inputs: Tensor) -> Tensor:
-    outputs: Tensor = _Product.apply(inputs.to(layer.compute_dtype), layer)  # type: ignore[no-untyped-call]  # torch's
+    outputs: Tensor = _Product.apply(inputs.to(layer.compute_dtype), layer)  # type: ignore[no-untyped-call]  # untyped in torch
     return outputs.to(inputs.dtype)
 
 

@@ -41,13 +41,13 @@ class Device:
 
     @property
     def memory_gib(self) -> int:
-        """A GPU's memory, rounded, because drivers differ by some megabytes. 0 for a CPU, where no choice depends on it."""
+        """A GPU's memory, rounded because drivers differ by a few megabytes. 0 for a CPU, where no choice depends on it."""
         if not self.is_cuda:
             return 0
         return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
 
     def synchronize(self) -> None:
-        """Wait until the device has finished all submitted work. A CPU always has."""
+        """Wait until the device has finished all submitted work. Does nothing on a CPU."""
         if self.is_cuda:
             torch.cuda.synchronize(self.torch_device)
 
@@ -61,7 +61,7 @@ def choose_device(
     elif visible_gpus not in {None, "", "-1"}:
         raise TrainingError(
             FailureReason.DEVICE_UNUSABLE,
-            f"the run was given GPU {visible_gpus}, but torch cannot use it: driver or CUDA version does not fit",
+            f"the run was assigned GPU {visible_gpus}, but torch cannot use it. Check the driver and CUDA versions",
             evidence=_device_evidence(),
         )
     else:
@@ -69,7 +69,7 @@ def choose_device(
     if compute == "auto":
         dtype, reason = _fastest_dtype(device)
     else:
-        dtype, reason = getattr(torch, compute), "asked for by quantization.compute_dtype"
+        dtype, reason = getattr(torch, compute), "set by quantization.compute_dtype"
     return Device(device, name, dtype, reason)
 
 
@@ -80,13 +80,13 @@ def check_four_bit(device: Device) -> None:
     except (RuntimeError, OSError, AttributeError, ValueError, NotImplementedError) as problem:
         raise TrainingError(
             FailureReason.DEVICE_UNUSABLE,
-            f"a small 4-bit product on {device.name} failed: {type(problem).__name__}: {problem}",
+            f"a small 4-bit matrix product on {device.name} failed: {type(problem).__name__}: {problem}",
             evidence=_device_evidence(),
         ) from problem
     if not error < _PROBE_TOLERANCE:
         raise TrainingError(
             FailureReason.DEVICE_UNUSABLE,
-            f"a small 4-bit product on {device.name} was wrong by {error:.3g} of its size",
+            f"a small 4-bit matrix product on {device.name} had a relative error of {error:.3g}",
             evidence={"relative_error": error, **_device_evidence()},
         )
 
@@ -128,25 +128,28 @@ def _four_bit_error(device: Device) -> float:
     product = layer(placed)
     product.backward(torch.ones_like(product))
     if placed.grad is None:
-        raise RuntimeError("no gradient came through the 4-bit layer")
-    forward = _relative(product, inputs @ weight.T)
-    backward = _relative(placed.grad, weight.sum(dim=0).expand_as(inputs))
+        raise RuntimeError("the 4-bit layer passed no gradient to its input")
+    forward = _relative_error(product, inputs @ weight.T)
+    backward = _relative_error(placed.grad, weight.sum(dim=0).expand_as(inputs))
     return max(forward, backward)
 
 
-def _relative(found: torch.Tensor, exact: torch.Tensor) -> float:
+def _relative_error(found: torch.Tensor, exact: torch.Tensor) -> float:
     return float((found.detach().float().cpu() - exact).norm() / exact.norm())
 
 
 def _fastest_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device) >= (8, 0):
-            return torch.bfloat16, "the GPU computes in bfloat16 (compute capability 8.0 or later)"
-        return torch.float32, "the GPU has no bfloat16, and float16 overflows on Qwen2"
+            return torch.bfloat16, "the GPU supports bfloat16 (compute capability 8.0 or later)"
+        return torch.float32, "the GPU does not support bfloat16, and float16 overflows on Qwen2"
     if torch.cpu.get_capabilities().get("amx_bf16", False):
         return torch.bfloat16, "the CPU has bfloat16 matrix units (AMX)"
     # AVX512-BF16 alone does not help: 384 tokens through a 896 × 4864 layer took 16.9 ms in bfloat16, 11.0 in float32.
-    return torch.float32, "the CPU has no bfloat16 matrix units: float32 is faster there, and exact"
+    return (
+        torch.float32,
+        "the CPU has no bfloat16 matrix units, so float32 is faster, and it is exact",
+    )
 
 
 def _cpu_name() -> str:

@@ -1,8 +1,8 @@
 """Batches: selects the samples of each update and packs them into micro-batches without padding.
 
-The window (the samples of one update) is the contract; the micro-batches are the engine's choice. Packed samples are
+The spec determines the window (the samples of one update); the engine chooses the micro-batches. Packed samples are
 concatenated in one row. transformers separates them by their restarting positions, but only without an attention mask
-and without a cache. Any other call mixes the samples silently (proved in tests/worker/training/model/test_load.py).
+and without a cache. Any other call mixes the samples silently (shown by tests/worker/training/model/test_load.py).
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,13 @@ class MicroBatch:
     input_ids: Tensor
     """[1, T]"""
     position_ids: Tensor
-    """[1, T], from 0 in each sample."""
+    """[1, T], restarting at 0 in each sample."""
     places: Tensor
-    """[N]: position of the hidden state that predicts a supervised token."""
+    """[N]: positions of the hidden states that predict supervised tokens."""
     targets: Tensor
-    """[N]: that token."""
+    """[N]: the supervised tokens."""
     rows: Tensor
-    """[N]: index of the sample in the packed list."""
+    """[N]: index of each token's sample in the packed list."""
 
     def to(self, device: torch.device) -> Self:
         """Return a copy on the device."""
@@ -67,7 +67,7 @@ class Windows:
         return [self._samples[row] for row in rows]
 
     def epochs_done(self, step: int) -> float:
-        """Return the passes over the training rows after a step, as a fraction."""
+        """Return the number of passes over the training rows after a step, as a fraction."""
         epoch, place = divmod(step - 1, self.per_epoch)
         return epoch + min((place + 1) * self._size, len(self._samples)) / len(self._samples)
 
@@ -82,9 +82,9 @@ def pack(
 ) -> list[MicroBatch]:
     """Pack samples into few micro-batches of at most `token_budget` tokens; a longer sample gets its own micro-batch.
 
-    First-fit by decreasing length. The fullest micro-batch comes first, so that memory peaks early and the memory that it
-    frees fits the later ones. `together=False` gives each sample its own micro-batch, for models that cannot keep packed
-    samples apart.
+    First-fit by decreasing length. The fullest micro-batch comes first, so that memory peaks early and later
+    micro-batches fit into the freed memory. `together=False` gives each sample its own micro-batch, for models that mix
+    packed samples.
     """
     bins: list[list[int]] = []
     room: list[int] = []

@@ -1,7 +1,7 @@
-"""Limits a model's chat template, which is a program supplied with the model: CPU time, memory, and stop requests.
+"""Limits the CPU time and memory of a model's chat template, a program supplied with the model, and handles stop requests.
 
-A signal whose handler raises ends an endless loop. If no signal can interrupt the template (in a single operation of
-the interpreter), another signal kills this process; the supervisor knows that signal.
+A signal handler that raises ends an endless loop. A single operation of the interpreter cannot be interrupted that
+way; if one takes too long, another signal kills this process. The supervisor recognises that signal.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from contracts.run_dir import RUNAWAY_SIGNAL
 RENDER_SECONDS = 10.0
 """CPU time limit per row. A row takes about 50 microseconds, and a conversation of 1,000 rounds about 8 seconds."""
 RUNAWAY_SECONDS = 30.0
-"""CPU time per row after which the process is killed. Before that, a signal interrupts all but single operations."""
+"""CPU time per row after which the process is killed, if the signal handler could not end the rendering."""
 RENDER_BYTES = 1024**3
 """Memory that rendering may allocate beyond the process's current memory: 250 times the longest row."""
 POLL_SECONDS = 0.25
@@ -29,18 +29,18 @@ _T = TypeVar("_T")
 
 
 class OutOfBounds(Exception):
-    """The template exceeded a limit; the message names it and continues 'the model's chat template'."""
+    """The template exceeded a limit. The message completes a sentence that begins 'the model's chat template'."""
 
 
-def _nothing() -> None: ...
+def _do_nothing() -> None: ...
 
 
 class Bounds:
-    """Runs foreign code in the main thread under limits. `check` is called regularly and may raise to stop it."""
+    """Runs untrusted code in the main thread under limits. `check` is called regularly and may raise to stop it."""
 
     def __init__(
         self,
-        check: Callable[[], None] = _nothing,
+        check: Callable[[], None] = _do_nothing,
         seconds: float = RENDER_SECONDS,
         runaway_seconds: float = RUNAWAY_SECONDS,
         memory_bytes: int = RENDER_BYTES,
@@ -53,7 +53,7 @@ class Bounds:
         self._checked_at = time.monotonic()
 
     def poll(self) -> None:
-        """Call `check` if the last call was a while ago. For loops over rows."""
+        """Call `check` if the last call was at least POLL_SECONDS ago. For loops over rows."""
         if time.monotonic() - self._checked_at >= POLL_SECONDS:
             self._checked_at = time.monotonic()
             self._check()
@@ -91,8 +91,8 @@ class Bounds:
             for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
                 signal.setitimer(timer, 0)
 
-    # The handlers raise only inside the foreign code, so that no other code gets an unexpected exception. They raise
-    # repeatedly, because the foreign code may catch the exception.
+    # The handlers raise only inside the untrusted code, so that no other code gets an unexpected exception. They raise
+    # repeatedly, because the untrusted code may catch the exception.
 
     def _on_poll(self, _number: int, _frame: object) -> None:
         if self._inside:
@@ -100,9 +100,9 @@ class Bounds:
 
     def _on_time_up(self, _number: int, _frame: object) -> None:
         if self._inside:
-            raise OutOfBounds(f"needs more than {self._seconds:g} seconds of processor time")
+            raise OutOfBounds(f"needs more than {self._seconds:g} seconds of CPU time")
 
 
 def _address_space_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # one short read of the kernel's
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  # one short read from procfs
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -50,18 +50,18 @@ def measure_rows(
 
 
 def data_warnings(facts: DataFacts) -> list[str]:
-    """Return the problems of the rows as sentences for the log, so that users see them before hours of training."""
+    """Return warnings about the rows for the log, so that users see them before hours of training."""
     warnings = []
     for name, rows in (("training", facts.train), ("evaluation", facts.evaluation)):
         if is_degenerate(rows):
             warnings.append(
-                f"the {name} rows hardly vary: {rows.distinct_rows} of {rows.rows} differ, and "
-                f"{rows.top_answer_rows} have the same answer; a low loss over them proves nothing"
+                f"the {name} rows hardly vary: only {rows.distinct_rows} of {rows.rows} are distinct, and "
+                f"{rows.top_answer_rows} have the same answer. A low loss on them is meaningless"
             )
     if facts.overlapping_rows_normalized:
         warnings.append(
-            f"{facts.overlapping_rows_normalized} of {facts.evaluation.rows} evaluation rows are also in the training "
-            f"rows ({facts.overlapping_rows} character for character): remove them from one of the two"
+            f"{facts.overlapping_rows_normalized} of {facts.evaluation.rows} evaluation rows are also training "
+            f"rows ({facts.overlapping_rows} of them exactly). Remove them from one of the two"
         )
     return warnings
 

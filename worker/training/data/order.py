@@ -2,7 +2,7 @@
 
 Both are pure functions of the seed. In epoch e (from 0) the kept training rows, numbered from 0 in file order, are
 sorted by the SHA-256 of the ASCII text "{seed}:{e}:{row}". Rows are held out for evaluation in the order of
-"{seed}:eval:{row}", where row is the number from 0 among all rows of the file; held-out rows keep the file order.
+"{seed}:eval:{row}", where row is the row's index, from 0, in the file; held-out rows keep the file order.
 """
 
 import hashlib

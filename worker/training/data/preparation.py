@@ -19,7 +19,7 @@ from worker.training.data.template import Template
 from worker.training.errors import TrainingError
 from worker.training.rundir.counter import RowCounter
 
-_NOBODY = RowCounter()
+_NO_COUNTER = RowCounter()
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Data:
     dropped_rows: int
     facts: DataFacts
     digest: str
-    """SHA-256 over every token and mask, to verify after a resume that the data are the same."""
+    """SHA-256 over every token and mask, to verify after a resume that the data is unchanged."""
 
     @property
     def longest(self) -> int:
@@ -51,12 +51,12 @@ def prepare(
     tokenizer: Any,
     template: Template,
     *,
-    counter: RowCounter = _NOBODY,
+    counter: RowCounter = _NO_COUNTER,
     bounds: Bounds | None = None,
 ) -> Data:
     """Read, split, render and tokenize the rows. Raises TrainingError for unusable rows or too few of them.
 
-    `bounds` limits the template; an error of its `check` ends the work within about a second.
+    `bounds` limits the template; an error raised by its `check` ends the work within about a second.
     """
     bounds = bounds or Bounds()
     rows = read_rows(run_dir.train_data, bounds)
@@ -109,18 +109,20 @@ def _check_amounts(data: Data, spec: JobSpec) -> None:
         "dropped_rows": data.dropped_rows,
         "effective_batch_size": batch,
     }
-    dropped = f" ({data.dropped_rows} rows had no answer left within training.max_length)"
+    dropped = (
+        f" ({data.dropped_rows} rows were dropped: no answer was left within training.max_length)"
+    )
     because = dropped if data.dropped_rows else ""
     if len(data.train) < batch:
         raise TrainingError(
             FailureReason.DATASET_TOO_SMALL,
-            f"{len(data.train)} training rows{because} are fewer than one update takes: "
-            f"training.per_device_batch_size × gradient_accumulation_steps = {batch}",
+            f"one update needs {batch} training rows (training.per_device_batch_size × "
+            f"training.gradient_accumulation_steps), but there are only {len(data.train)}{because}",
             evidence=evidence,
         )
     if not data.evaluation:
         raise TrainingError(
             FailureReason.DATASET_TOO_SMALL,
-            f"no row is left to evaluate on{because}",
+            f"no rows are left for evaluation{because}",
             evidence=evidence,
         )

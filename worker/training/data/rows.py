@@ -1,4 +1,4 @@
-"""The rows of a dataset: conversations with their places in a file, and the split into training and evaluation."""
+"""The rows of a dataset: conversations with their locations in a file, and the split into training and evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from worker.training.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation and its place: the file's name, and the line from 1."""
+    """A conversation and its location: the file name, and the line from 1."""
 
     file: str
     line: int
@@ -22,7 +22,7 @@ class Row:
 
     @property
     def place(self) -> str:
-        """The place as text."""
+        """The location as text."""
         return f"{self.file}: line {self.line}"
 
 
@@ -36,7 +36,7 @@ def read_rows(path: Path, bounds: Bounds) -> list[Row]:
                 bounds.poll()
     except FileNotFoundError as error:
         raise TrainingError(
-            FailureReason.DATASET_NOT_FOUND, f"there is no {path.parent.name}/{path.name}"
+            FailureReason.DATASET_NOT_FOUND, f"{path.parent.name}/{path.name} is missing"
         ) from error
     except RowError as error:
         raise TrainingError(

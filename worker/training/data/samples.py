@@ -1,4 +1,4 @@
-"""Samples: rows as token ids, with the tokens that are trained."""
+"""Samples: rows as token ids, with a mask of the supervised tokens."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -16,8 +16,8 @@ from worker.training.data.template import Rendered, RenderingFailed, Span, Templ
 from worker.training.errors import Evidence, TrainingError
 from worker.training.rundir.counter import Count
 
-_ROWS_AT_ONCE = 250
-_CHARACTERS_AT_ONCE = 1_000_000
+_ROWS_PER_BATCH = 250
+_CHARACTERS_PER_BATCH = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def tokenize(
     """Render and encode rows, cut them to `max_length` tokens, and drop those with no answer left."""
     samples: list[Sample] = []
     truncated = dropped = 0
-    # A separate thread encodes, outside the interpreter, so that a stop does not have to wait for it.
+    # A separate thread encodes, without the interpreter's lock, so that a stop need not wait for it.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):
@@ -85,7 +85,7 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
     for row in rows:
         batch.append(row)
         characters += sum(len(turn.content) for turn in row.turns)
-        if len(batch) == _ROWS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+        if len(batch) == _ROWS_PER_BATCH or characters >= _CHARACTERS_PER_BATCH:
             yield batch
             batch, characters = [], 0
     if batch:
@@ -99,7 +99,7 @@ def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
         return bounds.call(template.render, row.turns)
     except OutOfBounds as error:
         detail = (
-            f"{row.place}: the model's chat template {error} for this conversation of {len(row.turns)} turns; use a "
+            f"{row.place}: the model's chat template {error} for this conversation of {len(row.turns)} turns. Use a "
             "model with another template, or split long conversations"
         )
         raise TrainingError(FailureReason.MODEL_REFUSED, detail, evidence=evidence) from error
@@ -137,12 +137,12 @@ def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any
     error = encoded.exception()
     if isinstance(error, MemoryError):
         raise error
-    if (
-        error is not None
-    ):  # it runs what tokenizer.json says, and tells a panic of the library as any exception
+    # tokenizer.json decides what runs, and a panic in the library may raise any exception.
+    if error is not None:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            f"its tokenizer fails on one of the rows {batch[0].place} to {batch[-1].line}: {type(error).__name__}: {error}",
+            f"{batch[0].file}: lines {batch[0].line} to {batch[-1].line}: the model's tokenizer fails on one of these rows: "
+            f"{type(error).__name__}: {error}",
             evidence={"line": batch[0].line},
         ) from error
     return encoded.result()
@@ -154,7 +154,7 @@ def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
     for span in text.answers:
         tokens = _tokens_of(span, encoding)
         supervised[tokens.start : tokens.end] = True
-    supervised[:1] = False  # there is no token before the first one to predict it from
+    supervised[:1] = False  # no earlier token predicts the first one
     return Sample(ids[:max_length], supervised[:max_length])
 
 
@@ -166,7 +166,7 @@ def _tokens_of(span: Span, encoding: Any) -> Span:
     if first is None or place is None:
         return Span(0, 0)
     last = encoding.char_to_token(place)
-    # For a character of several tokens (an emoji in bytes) this is the first token only.
+    # If a character has several tokens (an emoji in bytes), this is only its first token.
     while (chars := encoding.token_to_chars(last + 1)) and chars[0] <= place < chars[1]:
         last += 1
     return Span(first, last + 1)

@@ -1,7 +1,7 @@
 """Renders conversations as text with the model's own chat template, byte for byte, and locates the answers in it.
 
-The stock template of Qwen2 gets marks around the trained text. For any other template, the answers are located by
-rendering the conversation turn by turn. A model without a template is trained on plain text.
+For Qwen2's stock template, a copy with marks around the answers is used. For any other template, the answers are
+located by rendering the conversation turn by turn. A model without a template is trained on plain text.
 """
 
 import os
@@ -32,7 +32,7 @@ QWEN2_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""The chat template that the Qwen2 instruct models ship."""
+"""The chat template shipped with the Qwen2 instruct models."""
 
 QWEN2_MARKED_TEMPLATE = (
     "{% for message in messages %}"
@@ -47,7 +47,7 @@ QWEN2_MARKED_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""The same text with the answers and their end-of-turn tokens marked; an empty answer is not trained."""
+"""The same text with the answers and their end-of-turn tokens marked; an empty answer is not trained on."""
 
 _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
@@ -68,14 +68,14 @@ class Rendered:
 
 
 class RenderingFailed(Exception):
-    """The template cannot render this conversation; the message says why."""
+    """The template cannot render this conversation; the message gives the reason."""
 
 
 class Template:
     """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is the date for a template that writes one; all attempts of a job pass the same. None: today."""
+        """`now` is the date for a template that writes one; all attempts of a job pass the same one. None: today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
@@ -96,10 +96,10 @@ class Template:
     def reason(self) -> str:
         """Why this way of rendering was chosen, for the summary."""
         return {
-            "qwen2": "the stock template of Qwen2, with marks for the answers",
-            "own": "the model's own chat template; answers found turn by turn",
-            "plain": "the model has no chat template: turns on lines of their own, answers ended by "
-            "the end-of-text token",
+            "qwen2": "Qwen2's stock template, with the answers marked",
+            "own": "the model's own chat template; answers are located turn by turn",
+            "plain": "the model has no chat template: each turn is on its own line, and answers end "
+            "with the end-of-text token",
         }[self.kind]
 
     @property
@@ -108,14 +108,14 @@ class Template:
         return self.kind == "plain"
 
     def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return the text of one conversation and the places of its answers. Raises RenderingFailed, TrainingError."""
+        """Return the text of one conversation and the positions of its answers. Raises RenderingFailed, TrainingError."""
         turns = [{"role": turn.role, "content": turn.content} for turn in messages]
         if self.kind == "plain":
             return self._plain(turns)
         return self._marked(turns) if self.kind == "qwen2" else self._turn_by_turn(turns)
 
     def is_usable(self) -> bool:
-        """Whether the template renders a plain question and answer: if so, a failure is the conversation's fault."""
+        """Whether the template renders a simple question and answer. If so, the conversation caused the failure."""
         try:
             self.render([Message(role="user", content="1"), Message(role="assistant", content="2")])
         except (RenderingFailed, TrainingError):
@@ -138,7 +138,7 @@ class Template:
         return Rendered(text, answers)
 
     def _answer(self, text: str, turns: list[dict[str, str]], place: int) -> Span:
-        """Find the answer that is turn `place` in the whole text."""
+        """Return where the answer of turn `place` is in the whole text."""
         content = turns[place]["content"]
         try:
             before = self._apply(turns[:place], add_generation_prompt=True)
@@ -150,21 +150,21 @@ class Template:
         if not (through.startswith(before) and text.startswith(through[:end])):
             raise TrainingError(
                 FailureReason.MODEL_REFUSED,
-                "the model's chat template writes a turn differently once other turns follow, so that "
-                "what is trained would not be what the model sees when it answers; give the model "
-                "directory a template that renders each turn on its own",
+                "the model's chat template renders a turn differently once other turns follow, so the "
+                "training text would differ from what the model sees at inference. Put a template "
+                "that renders each turn independently into the model directory",
             )
         return Span(len(before), end)
 
     def _start_by_comparison(self, text: str, turns: list[dict[str, str]], place: int) -> int:
-        """Return the first place where the text differs if the answer begins with another character."""
+        """Return the first position where the text differs if the answer begins with another character."""
         content = turns[place]["content"]
         other = next(c for c in "abc" if c not in (content[0], content.strip()[:1]))
         changed = [*turns[:place], turns[place] | {"content": other}, *turns[place + 1 :]]
         start = len(os.path.commonprefix([text, self._apply(changed)]))  # noqa: RUF071  # compares characters, not path components
         if not text.startswith((content, content.strip()), start):
             raise RenderingFailed(
-                f"the model's chat template does not write the answer of turn {place + 1} as it is"
+                f"the model's chat template does not write the answer of turn {place + 1} unchanged"
             )
         return start
 
@@ -202,11 +202,12 @@ class Template:
             raise
         except TemplateError as error:
             raise RenderingFailed(
-                f"the model's chat template rejects a conversation of {_roles(turns)}: {error}"
+                f"the model's chat template rejects a conversation with the turns {_roles(turns)}: {error}"
             ) from error
         except Exception as error:  # the template is the model's own program and may raise anything
             raise RenderingFailed(
-                f"the model's chat template fails on a conversation of {_roles(turns)}: {type(error).__name__}: {error}"
+                f"the model's chat template fails on a conversation with the turns {_roles(turns)}: "
+                f"{type(error).__name__}: {error}"
             ) from error
         if len(text) > LONGEST_TEXT:
             raise OutOfBounds(f"writes more than {LONGEST_TEXT:,} characters")
@@ -214,7 +215,7 @@ class Template:
 
 
 def _roles(turns: list[dict[str, str]]) -> str:
-    shown = ", ".join(turn["role"] for turn in turns[:SHOWN_ROLES]) or "no turn at all"
+    shown = ", ".join(turn["role"] for turn in turns[:SHOWN_ROLES]) or "(none)"
     return f"{shown}, … ({len(turns)} turns)" if len(turns) > SHOWN_ROLES else shown
 
 

@@ -53,7 +53,7 @@ def evaluate(
 ) -> Evaluation:
     """Compute the NLL of every sample, without dropout.
 
-    Calls `between` before each micro-batch, which may raise to stop, and `count` after it, with its samples and tokens.
+    Calls `between`, which may raise to stop, before each micro-batch, and `count` after it with its samples and tokens.
     """
     started = time.monotonic()
     row_nll = np.zeros(len(samples))
@@ -87,8 +87,8 @@ def _check_finite(row_nll: npt.NDArray[np.float64], step: int) -> None:
     if len(wrong):
         raise TrainingError(
             FailureReason.LOSS_NOT_FINITE,
-            f"{len(wrong)} of {len(row_nll)} evaluation rows have a loss that is not finite (the first: "
-            f"row {wrong[0]} of the evaluation rows, from 0)",
+            f"{len(wrong)} of {len(row_nll)} evaluation rows have a non-finite loss (the first is row "
+            f"{wrong[0]}, counted from 0)",
             step=step,
             evidence={"rows": len(wrong), "first_row": int(wrong[0])},
         )

@@ -1,8 +1,8 @@
 """The loss: summed negative log-likelihood of the supervised tokens; the caller divides once by their number.
 
-The logits of a whole micro-batch never exist at once. Head and cross-entropy run over chunks of supervised tokens. If
-a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only the gradient of the hidden
-states has to be kept.
+The logits of a whole micro-batch are never in memory at the same time. Head and cross-entropy run over chunks of
+supervised tokens. If a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only the
+gradient of the hidden states has to be kept.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from worker.training.data.batches import MicroBatch
 from worker.training.model.trainable import TrainableModel
 
 _CHUNK_BYTES = {"cpu": 128 * 2**20, "cuda": 512 * 2**20}
-"""Size of one chunk's float32 logits."""
+"""Size of one chunk's float32 logits, in bytes, by device type."""
 
 
 def sum_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
@@ -23,7 +23,7 @@ def sum_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
     if not model.plain_head:
         return functional.cross_entropy(model.logits(batch).float(), batch.targets, reduction="sum")
     hidden = model.hidden(batch)
-    total: Tensor = _ChunkedNll.apply(hidden, model.head, batch.targets)  # type: ignore[no-untyped-call]  # torch's
+    total: Tensor = _ChunkedNll.apply(hidden, model.head, batch.targets)  # type: ignore[no-untyped-call]  # untyped in torch
     return total
 
 
@@ -40,7 +40,10 @@ def token_nll(model: TrainableModel, batch: MicroBatch) -> Tensor:
 def chunked_nll(
     hidden: Tensor, head: nn.Linear, targets: Tensor, *, gradient: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the NLL of each target [N] in float32 and, if requested, the gradient of their sum by `hidden` [N, H]."""
+    """Return the NLL of each target [N] in float32.
+
+    If `gradient`, also return the gradient of their sum with respect to `hidden` [N, H].
+    """
     weight, bias = head.weight, head.bias
     nll = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
     slope = torch.empty_like(hidden) if gradient else None
@@ -63,7 +66,7 @@ def chunk_tokens(weight: Tensor) -> int:
 
 
 class _ChunkedNll(torch.autograd.Function):
-    """Sum of the NLL; the forward pass also computes its gradient by the hidden states."""
+    """Sum of the NLL; the forward pass also computes its gradient with respect to the hidden states."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: nn.Linear, targets: Tensor) -> Tensor:

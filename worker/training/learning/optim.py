@@ -10,9 +10,9 @@ from torch.nn import Parameter
 from contracts.job import OnOffAuto, TrainingSpec
 
 
-def is_fused(asked: OnOffAuto, device: torch.device) -> bool:
+def is_fused(setting: OnOffAuto, device: torch.device) -> bool:
     """Return whether one kernel updates the whole adapter."""
-    return device.type == "cuda" if asked == "auto" else asked
+    return device.type == "cuda" if setting == "auto" else setting
 
 
 def build_optimizer(
@@ -52,7 +52,7 @@ def _reserve(optimizer: torch.optim.AdamW, adapter: Sequence[Parameter]) -> None
 
 
 def restore_moments(optimizer: torch.optim.Optimizer, saved: dict[str, Tensor]) -> None:
-    """Copy {"number of the parameter.name in its state": value} into the memory already allocated for the state."""
+    """Copy values with keys `PARAMETER_NUMBER.NAME_IN_ITS_STATE` into the memory already allocated for the state."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, value in saved.items():
         number, _, key = name.partition(".")
@@ -66,7 +66,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def warmup_steps(training: TrainingSpec, total_steps: int) -> int:
-    """Return the warm-up in steps: a count unchanged, a share of the run rounded up."""
+    """Return the warm-up in steps: a count as given, or a share of the run rounded up."""
     warmup = training.warmup_steps
     return warmup if isinstance(warmup, int) else math.ceil(warmup * total_steps)
 

@@ -1,4 +1,4 @@
-"""Watchdog: stops a failing run with a reason, before it ruins the adapter or occupies the device for ever."""
+"""Watchdog: stops a failing run with a reason, before it ruins the adapter or occupies the device forever."""
 
 import hashlib
 import math
@@ -16,18 +16,18 @@ from worker.training.errors import DETAIL_CHARACTERS, TrainingError
 ZERO_STEPS = 10
 """Consecutive steps with a loss of exactly zero that end a run: no model predicts real text with certainty."""
 FROZEN_STEPS = 20
-"""Steps after which an attempt's adapter must have changed, and consecutive steps without a gradient that end it."""
+"""Number of steps within which the adapter must change, and of consecutive steps without a gradient that end a run."""
 
 
 class Watchdog:
-    """Checks each step, and in a thread detects when micro-batches stop ending."""
+    """Checks each step; a thread detects when no micro-batch completes."""
 
     def __init__(self, adapter: Sequence[Tensor]) -> None:
         self._adapter = adapter
         self._first_digest = ""
         self._steps = 0
         self._zeros = 0
-        self._flat = 0
+        self._without_gradient = 0
         self._last_beat = time.monotonic()
 
     def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
@@ -35,7 +35,7 @@ class Watchdog:
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise TrainingError(
                 FailureReason.LOSS_NOT_FINITE,
-                f"step {step}: loss {loss}, gradient norm {grad_norm}; the adapter was left as the step before made it",
+                f"step {step}: loss {loss}, gradient norm {grad_norm}. The adapter keeps the weights of the previous step",
                 step=step,
                 evidence={"loss": str(loss), "grad_norm": str(grad_norm)},
             )
@@ -48,11 +48,12 @@ class Watchdog:
                 evidence={"steps": ZERO_STEPS},
             )
 
-        self._flat = self._flat + 1 if grad_norm == 0 else 0
-        if self._flat >= FROZEN_STEPS:  # weight decay alone would still change the adapter
+        self._without_gradient = self._without_gradient + 1 if grad_norm == 0 else 0
+        # Without a gradient, weight decay alone would still change the adapter.
+        if self._without_gradient >= FROZEN_STEPS:
             raise TrainingError(
                 FailureReason.ADAPTER_FROZEN,
-                f"not one weight of the adapter has had a gradient in steps {step - FROZEN_STEPS + 1} to {step}",
+                f"no weight of the adapter had a gradient in steps {step - FROZEN_STEPS + 1} to {step}",
                 step=step,
                 evidence={"steps": FROZEN_STEPS},
             )
@@ -63,7 +64,7 @@ class Watchdog:
         if self._steps == FROZEN_STEPS and _digest(self._adapter) == self._first_digest:
             raise TrainingError(
                 FailureReason.ADAPTER_FROZEN,
-                f"not one weight of the adapter has changed in the {FROZEN_STEPS} steps up to step {step}",
+                f"no weight of the adapter changed in the {FROZEN_STEPS} steps up to step {step}",
                 step=step,
                 evidence={"steps": FROZEN_STEPS},
             )
@@ -73,11 +74,11 @@ class Watchdog:
         self._last_beat = time.monotonic()
 
     def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
-        """Start watching; the adapter's current weights are the starting point.
+        """Start watching; the adapter's current weights are the baseline.
 
         Calls `on_hang`, in a thread, if there is no sign of life for `limit_seconds`. Set the returned event to stop.
         """
-        # Not earlier: a resume sets the adapter's weights first.
+        # Only now, because a resume sets the adapter's weights first.
         self._first_digest = _digest(self._adapter)
         watched, ended = threading.get_ident(), threading.Event()
 
@@ -96,7 +97,7 @@ class Watchdog:
 def _hang(thread: int, silent_seconds: float, limit_seconds: float) -> Failure:
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to read another thread's stack
     stack = "".join(traceback.format_stack(frame)) if frame else ""
-    detail = f"no micro-batch ended for {silent_seconds:.0f} s; the program stood here:\n{stack}"
+    detail = f"no micro-batch completed for {silent_seconds:.0f} s. Stack of the training thread:\n{stack}"
     return Failure(
         reason=FailureReason.NO_PROGRESS,
         detail=detail[-DETAIL_CHARACTERS:],

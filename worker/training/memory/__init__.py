@@ -1,4 +1,4 @@
 """Keeps a run within the device's memory: token budget, rehearsal, and recovery.
 
-The effective batch never changes here.
+Nothing here changes the effective batch.
 """

@@ -11,7 +11,7 @@ from worker.training.model.trainable import TrainableModel
 CPU_TOKENS = 512
 """Measured on the 0.5B model: 62.7 tokens/s at 384, 65.6 at 512, 69.0 at 640; 768 costs 1.6 GB more than 384."""
 CUDA_MOST_TOKENS = 16_384
-"""The block-diagonal mask is dense: beyond this size, its square costs more than fewer kernel launches save."""
+"""The block-diagonal mask is dense: beyond this size, its quadratic cost exceeds what fewer kernel launches save."""
 _UNKNOWN_TOKENS = 2048
 """Used if config.json does not give the layer sizes; halved if memory runs out."""
 _LEAST_TOKENS = 64
@@ -27,16 +27,16 @@ class TokenBudget:
     reason: str
 
 
-def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget:
-    """Return the requested budget, or one that fits the device. Call it after allocating gradients and moments."""
-    if asked != "auto":
-        return TokenBudget(asked, "asked for by engine.token_budget")
+def choose_token_budget(setting: int | Auto, model: TrainableModel) -> TokenBudget:
+    """Return the requested budget, or one that fits the device. Call this after allocating gradients and moments."""
+    if setting != "auto":
+        return TokenBudget(setting, "set by engine.token_budget")
     if not model.device.is_cuda:
         return TokenBudget(
-            CPU_TOKENS, "on a CPU larger micro-batches gain little and hold more memory"
+            CPU_TOKENS, "on a CPU, larger micro-batches gain little and use more memory"
         )
     if _Sizes.of(model.config) is None:
-        return TokenBudget(_UNKNOWN_TOKENS, "config.json does not tell the sizes of its layers")
+        return TokenBudget(_UNKNOWN_TOKENS, "config.json does not give the layer sizes")
     free, _ = torch.cuda.mem_get_info(model.device.torch_device)
     room = int(free * _MEMORY_SHARE)
     tokens = CUDA_MOST_TOKENS
@@ -46,10 +46,10 @@ def choose_token_budget(asked: int | Auto, model: TrainableModel) -> TokenBudget
 
 
 def memory_bytes(model: TrainableModel, tokens: int) -> int:
-    """Estimate the memory of a micro-batch until its backward pass: activations of all layers, mask, one head chunk.
+    """Estimate the bytes a micro-batch holds until its backward pass: activations of all layers, mask, one head chunk.
 
     Includes a copy of the experts if they are trained, because peft adds their LoRA to the whole tensor in each pass.
-    Returns 0 for a model whose config.json gives no sizes.
+    Returns 0 if config.json does not give the layer sizes.
     """
     size = _Sizes.of(model.config)
     if size is None:

@@ -10,7 +10,7 @@ from worker.training.data.samples import Sample
 from worker.training.state import Run
 
 T = TypeVar("T")
-_TOLD = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
 """Out-of-memory messages of CUDA's runtime, Triton, cuBLAS and cuDNN, which bypass torch's allocator."""
 
 
@@ -18,7 +18,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Return whether the GPU ran out of memory, whichever library raised the error."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and _TOLD.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T]) -> T:
@@ -32,20 +32,20 @@ def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T])
         try:
             return work(run.token_budget)
         except RuntimeError as error:
-            if not (is_out_of_memory(error) and _give_way(run, longest)):
+            if not (is_out_of_memory(error) and _reduce_memory(run, longest)):
                 raise
-        # Free the memory only here: until now the exception and its frames held references to it.
+        # Free the memory only here: the exception and its frames held references to it until now.
         if run.model.device.is_cuda:
             torch.cuda.empty_cache()
         run.rewind_generators()
 
 
-def _give_way(run: Run, longest: int) -> bool:
+def _reduce_memory(run: Run, longest: int) -> bool:
     step = run.progress.step + 1
     if run.token_budget > longest:
         before, run.token_budget = run.token_budget, max(longest, run.token_budget // 2)
         run.recorder.log(
-            f"out of memory with {before} tokens a micro-batch: from here on {run.token_budget}; step {step} starts again",
+            f"out of memory with {before} tokens per micro-batch; retrying step {step} with {run.token_budget}",
             level="warning",
             step=step,
         )
@@ -54,7 +54,7 @@ def _give_way(run: Run, longest: int) -> bool:
         run.checkpointing_activations = True
         run.model.checkpoint_activations()
         run.recorder.log(
-            "out of memory with single samples: activations are recomputed from here on, slower but smaller",
+            "out of memory with single samples; from now on activations are recomputed, which is slower but uses less memory",
             level="warning",
             step=step,
         )

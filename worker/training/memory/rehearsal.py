@@ -1,4 +1,4 @@
-"""Rehearses the fullest micro-batch before training, so that memory runs out then if it ever does."""
+"""Tries the fullest micro-batch before training, so that a lack of memory shows up early."""
 
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
@@ -7,7 +7,7 @@ from worker.training.state import Run
 
 
 def try_largest_batch(run: Run) -> None:
-    """Compute the fullest micro-batch once; if memory runs out now, the budget is reduced to fit."""
+    """Compute the fullest micro-batch once. If memory runs out, reduce the budget."""
     if not run.model.device.is_cuda:
         return
     samples = sorted(run.data.train, key=len, reverse=True)[: run.spec.effective_batch_size]
@@ -16,8 +16,8 @@ def try_largest_batch(run: Run) -> None:
     def compute(token_budget: int) -> None:
         run.model.peft_model.train()
         batch = pack(samples, token_budget, together=run.model.packs)[0]
-        sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # torch's
-        run.optimizer.zero_grad(set_to_none=False)  # keep their memory
+        sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
 
     within_memory(run, samples, compute)
     run.rewind_generators()

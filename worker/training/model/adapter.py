@@ -1,7 +1,7 @@
 """The LoRA adapter: the layers of a 4-bit base that get it, its peft configuration, and how to save it.
 
-Only layers of the text decoder get it, because text never reaches a vision or audio tower. Routers of experts stay
-unchanged, because a small change to them sends tokens to other experts than those that learned from them.
+Only layers of the text decoder get it, because text never reaches a vision or audio tower. Expert routers stay
+unchanged, because a small change to them would send tokens to experts that were not trained on such tokens.
 """
 
 import re
@@ -23,9 +23,9 @@ from worker.training.model.trainable import TrainableModel
 from worker.training.rundir.checkpoint import sync
 
 _ROUTER = re.compile(r"(^|\.)(gate|shared_expert_gate|\w*router\w*)(\.|$)")
-_NOT_OURS = (
+_IGNORED_WARNINGS = (
     ".*is_gradient_checkpointing",  # peft 0.21 reads a transformers 5 property by its old name
-    ".*_pattern keys did not match",  # it searches for experts among layers, but finds them later
+    ".*_pattern keys did not match",  # peft first searches for experts among the layers and finds them only later
 )
 
 
@@ -41,7 +41,8 @@ def check_targets(base: Any, lora: LoraSpec) -> None:
             raise TrainingError(
                 FailureReason.SPEC_REFUSED,
                 f"lora.target_modules: {target!r} "
-                f"{'is not a 4-bit linear layer' if named else 'matches no layer'} of this model; it has {known}",
+                f"{'is not a 4-bit linear layer' if named else 'matches no layer'} of this model. "
+                f"Its 4-bit linear layers are {known}",
             )
 
 
@@ -51,12 +52,12 @@ def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
     if lora.dropout and config.target_parameters:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
-            f"lora.dropout is {lora.dropout}, but peft has none for experts, which this model holds in one tensor a "
-            "layer: set lora.dropout to 0, or have lora.target_modules name the attention's layers only",
+            f"lora.dropout is {lora.dropout}, but peft does not support dropout for experts, which this model stores as one "
+            "tensor per layer. Set lora.dropout to 0, or list only attention layers in lora.target_modules",
         )
     with warnings.catch_warnings():
-        for told in _NOT_OURS:
-            warnings.filterwarnings("ignore", message=told)
+        for message in _IGNORED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
         # Adapter in float32: in bfloat16 most late updates would round to zero.
         peft_model = get_peft_model(base, config, autocast_adapter_dtype=True)
     _check_ranks(peft_model, lora)
@@ -66,7 +67,7 @@ def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
 def sort_sets(config: Any) -> None:
     """Turn each set of a peft configuration into a sorted list, so that equal adapters are saved as equal bytes.
 
-    peft writes a set in the order of its hashes, which differs from process to process.
+    peft writes a set in hash order, which differs between processes.
     """
     for name, value in vars(config).items():
         if isinstance(value, set):
@@ -74,16 +75,16 @@ def sort_sets(config: Any) -> None:
 
 
 def save_adapter(model: TrainableModel, tokenizer: Any, directory: Path) -> None:
-    """Save the adapter as peft does, with the tokenizer, by way of a temporary directory: it is complete or absent."""
-    aside = directory.with_name(directory.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
+    """Save the adapter in peft's format, with the tokenizer. `directory` is complete or absent, never partial."""
+    temporary = directory.with_name(directory.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
     for config in model.peft_model.peft_config.values():
         sort_sets(config)
-    model.peft_model.save_pretrained(aside, save_embedding_layers=False)
-    tokenizer.save_pretrained(aside)
-    for path in (*aside.iterdir(), aside):
+    model.peft_model.save_pretrained(temporary, save_embedding_layers=False)
+    tokenizer.save_pretrained(temporary)
+    for path in (*temporary.iterdir(), temporary):
         sync(path)
-    aside.replace(directory)
+    temporary.replace(directory)
 
 
 def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
@@ -93,7 +94,7 @@ def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
-        exclude_modules=_left_out(base, body, lora) or None,
+        exclude_modules=_excluded_layers(base, body, lora) or None,
     )
     # Adds the tensors of experts and their routers to the configuration, as get_peft_model would. Called early, so that
     # the routers can be removed again.
@@ -103,16 +104,16 @@ def _config(base: Any, body: Any, lora: LoraSpec) -> LoraConfig:
     return config
 
 
-def _left_out(base: Any, body: Any, lora: LoraSpec) -> list[str]:
+def _excluded_layers(base: Any, body: Any, lora: LoraSpec) -> list[str]:
     has_towers = base.config.get_text_config() is not base.config
     within = {id(module) for module in (body if has_towers else base).modules()}
-    routers_too = lora.target_modules == "all-linear"
+    exclude_routers = lora.target_modules == "all-linear"
     return [
         name
         for name, module in base.named_modules()
         if isinstance(module, nn.Linear)
         and module is not base.get_output_embeddings()
-        and (id(module) not in within or (routers_too and _ROUTER.search(name)))
+        and (id(module) not in within or (exclude_routers and _ROUTER.search(name)))
     ]
 
 

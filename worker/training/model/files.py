@@ -1,4 +1,4 @@
-"""Checks the files of a model's directory before any of them is loaded; never runs code from it."""
+"""Checks the files of a model's directory before any of them is loaded; never runs code from them."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from contracts.nesting import loads
 from worker.training.errors import TrainingError
 
 _CODE_KEYS = {"auto_map", "trust_remote_code", "_attn_implementation_internal"}
-"""Each makes transformers download or run code supplied with the model."""
+"""Keys that make transformers download or run code supplied with the model."""
 _NAMED_FILES = {"transformers_weights"}
 """Keys of config.json that make transformers load files other than those checked here."""
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
-_PASSING_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
+_INCIDENTAL_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dtype", "use_cache"}
 """Keys of config.json that describe how a copy was saved or is loaded, not the model's computation."""
 
 
@@ -32,11 +32,11 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
     if not (directory / "config.json").is_file():
         raise TrainingError(
             FailureReason.MODEL_NOT_FOUND,
-            "the model directory holds no config.json: it is not a Hugging Face model",
+            "config.json is missing from the model directory: it is not a Hugging Face model",
         )
     if (directory / "adapter_config.json").exists():
         raise _refused(
-            "the directory holds an adapter (adapter_config.json) beside or in place of a model; give the base model's own"
+            "the model directory contains an adapter (adapter_config.json). Use the base model's directory"
         )
     config = _read_json(directory / "config.json")
     for name in ("config.json", "tokenizer_config.json", "generation_config.json"):
@@ -44,16 +44,18 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
             _check_no_code(name, _read_json(directory / name))
     if config.get("quantization_config"):
         raise _refused(
-            "config.json says that the weights are quantised already; give the unquantised model"
+            "config.json has quantization_config: the weights are already quantised. Use the unquantised model"
         )
     for name in _NAMED_FILES.intersection(config):
-        raise _refused(f"config.json has {name}: the weights must have their usual names")
+        raise _refused(
+            f"config.json has {name}, but the weights files must have their standard names"
+        )
     shards = _check_weights(directory)
     for path in (*sorted(directory.iterdir()), *shards):
         # realpath, because Path.resolve raises on a link that points to itself.
         real = Path(os.path.realpath(path))
         if roots is not None and not any(real.is_relative_to(root) for root in roots):
-            raise _refused(f"{path.name} is a link that leads out of the worker's models root")
+            raise _refused(f"{path.name} is a link that points outside the worker's models root")
 
 
 def count_parameters(directory: Path) -> int:
@@ -68,14 +70,14 @@ def count_parameters(directory: Path) -> int:
 def digest_base(directory: Path) -> str:
     """Return a digest that identifies the checked model, independent of device, loading and sharding.
 
-    For speed, only one row of each weight counts: training, merging or another seed changes at least one of these hundreds
-    of rows.
+    For speed, the digest covers only one row of each weight: training, merging or another seed changes at least one of
+    these hundreds of rows.
     """
     config = _read_json(directory / "config.json")
-    kept = {key: value for key, value in config.items() if key not in _PASSING_KEYS}
+    kept = {key: value for key, value in config.items() if key not in _INCIDENTAL_KEYS}
     weights = [part for shard in _loaded_shards(directory) for part in _weight_digests(shard)]
-    told = json.dumps([kept, sorted(weights)], sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    content = json.dumps([kept, sorted(weights)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _loaded_shards(directory: Path) -> list[Path]:
@@ -104,8 +106,8 @@ def _check_no_code(name: str, value: Any) -> None:
     found = sorted(set(_keys(value)) & _CODE_KEYS)
     if found:
         raise _refused(
-            f"{name} has {', '.join(found)}: the model brings code of its own, which is never run; use a "
-            "model of an architecture that transformers knows, without these keys"
+            f"{name} has {', '.join(found)}: the model requires custom code, which is never run. Use a "
+            "model whose architecture transformers supports, without these keys"
         )
 
 
@@ -118,49 +120,50 @@ def _check_weights(directory: Path) -> list[Path]:
         missing = sorted(set(names).difference(path.name for path in directory.iterdir()))
         if missing or not names:
             raise _refused(
-                f"{index.name} names weights that are not there: {', '.join(missing[:5])[:500] or 'none at all'}"
+                f"{index.name} lists missing weights files: {', '.join(missing[:5])[:500]}"
+                if missing
+                else f"{index.name} lists no weights files"
             )
         shards = [directory / name for name in names]
     if not shards:
         pickles = sorted(p.name for p in directory.iterdir() if p.suffix in _PICKLES)
         raise _refused(
-            f"the weights are pickles only ({', '.join(pickles[:5])}), which can run code when loaded; "
-            "convert them to safetensors"
+            f"the weights are available only as pickles ({', '.join(pickles[:5])}), which can run code when "
+            "loaded. Convert them to safetensors"
             if pickles
-            else "the model directory holds no *.safetensors weights"
+            else "the model directory contains no *.safetensors weights"
         )
     for shard in shards:
-        _check_whole(shard)
+        _check_complete(shard)
     return shards
 
 
 def _shard_names(index: Path) -> list[str]:
-    """Return the files named by an index; they must be in its own directory."""
+    """Return the files listed by an index. They must be in the same directory."""
     content = _read_json(index)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict) or not isinstance(content.get("metadata", {}), dict):
-        raise _refused(f"{index.name} has no object weight_map, or metadata that is no object")
+        raise _refused(f"{index.name}: weight_map or metadata is not an object")
     names = set()
     for weight, name in weight_map.items():
         if not isinstance(name, str):
-            raise _refused(f"{index.name}: weight_map names no file for {weight[:100]!r}")
+            raise _refused(f"{index.name}: weight_map has no file name for {weight[:100]!r}")
         if name != Path(name).name or "\0" in name:
             raise _refused(
-                f"{index.name} names {name[:200]!r}, which is not in the model's directory; weights must be beside it"
+                f"{index.name} lists {name[:200]!r}, but weights files must be in the same directory as the index"
             )
         names.add(name)
     return sorted(names)
 
 
-def _check_whole(shard: Path) -> None:
+def _check_complete(shard: Path) -> None:
     try:
-        with safe_open(
-            shard, framework="pt"
-        ) as weights:  # checks the header against the file's length
+        # Opening a file checks its header against its length.
+        with safe_open(shard, framework="pt") as weights:
             weights.keys()
     except (SafetensorError, OSError) as error:
         raise _refused(
-            f"{shard.name} is broken or cut short ({error}); copy the model again"
+            f"{shard.name} is damaged or truncated ({error}). Copy the model again"
         ) from error
 
 
@@ -168,9 +171,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = loads(path.read_bytes())
     except ValueError as error:
-        raise _refused(f"{path.name} is not JSON ({error})") from error
+        raise _refused(f"{path.name} is not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise _refused(f"{path.name} does not hold a JSON object")
+        raise _refused(f"{path.name} does not contain a JSON object")
     return value
 
 

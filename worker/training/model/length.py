@@ -1,4 +1,4 @@
-"""Limits the length of samples: by a model's positions, and by rotary embeddings that depend on length.
+"""Limits the length of samples to the model's positions and to what its rotary embeddings can encode consistently.
 
 Both come from config.json. transformers takes the length for rotary embeddings from the largest position of the whole
 row, so packed samples share it.
@@ -16,26 +16,26 @@ from worker.training.model.refusal import refusing
 
 
 def check_length(directory: Path, spec: JobSpec) -> None:
-    """Reject samples that exceed the model's positions, or the length up to which its encoding does not vary."""
+    """Reject a `training.max_length` beyond the model's positions, or beyond the length up to which its encoding is fixed."""
     with refusing("config.json cannot be loaded"):
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-        positions, unchanging = _positions(config), longest_dynamic(config)
-    if unchanging is not None and spec.training.max_length > unchanging:
+        positions, fixed = _positions(config), longest_dynamic(config)
+    if fixed is not None and spec.training.max_length > fixed:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
-            f"training.max_length is {spec.training.max_length}, but beyond {unchanging} positions this model's dynamic "
-            f"RoPE encodes a sample by the longest one computed before it: set max_length to {unchanging} or less",
+            f"training.max_length is {spec.training.max_length}, but beyond {fixed} positions this model's dynamic RoPE "
+            f"encodes a sample depending on the longest one so far. Set training.max_length to {fixed} or less",
             evidence={
                 "max_length": spec.training.max_length,
-                "max_position_embeddings": unchanging,
+                "max_position_embeddings": fixed,
             },
         )
     if positions is not None and spec.training.max_length > positions:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
-            f"training.max_length is {spec.training.max_length}, but the model has {positions} positions",
+            f"training.max_length is {spec.training.max_length}, but the model has only {positions} positions",
             evidence={
                 "max_length": spec.training.max_length,
                 "max_position_embeddings": positions,

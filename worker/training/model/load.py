@@ -38,11 +38,11 @@ from worker.training.model.refusal import refusing
 from worker.training.model.trainable import TrainableModel
 
 DOUBLE_QUANT_FROM = 3_000_000_000
-"""Number of parameters from which `auto` quantises the scales too: below, it saves little and adds kernels per layer."""
+"""Number of parameters from which `auto` quantises the scales too: below that, it saves little and adds kernels per layer."""
 
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
-    """Load the base in 4 bits, seed, and add the adapter. The directory's files have been checked."""
+    """Load the base in 4 bits, set the seed, and add the adapter. The directory's files must have been checked."""
     double_quant = _double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
@@ -56,7 +56,9 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # keep local paths out of saved files
     set_seed(spec.training.seed)
-    with refusing("the architecture cannot be trained, with these lora.target_modules at least"):
+    with refusing(
+        "the architecture cannot be trained, at least not with these lora.target_modules"
+    ):
         body, head = base.get_decoder(), base.get_output_embeddings()
         peft_model = add_adapter(base, body, spec.lora)
         packs, plain_head = prove_best(base, body, head)
@@ -64,9 +66,9 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         if spec.engine.compile is True:
             _compile(body)
         check_causal(body, head)
-        looks_back = narrowest_window(base.config) or spec.training.max_length
-        is_whole = looks_back >= spec.training.max_length
-        if packs and is_whole and not device.is_cuda and spec.engine.compile is not True:
+        window = narrowest_window(base.config) or spec.training.max_length
+        covers_samples = window >= spec.training.max_length
+        if packs and covers_samples and not device.is_cuda and spec.engine.compile is not True:
             prefer_segments(base, body, head)
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
@@ -90,9 +92,9 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
 
 
 def _double_quant(directory: Path, spec: JobSpec) -> bool:
-    asked = spec.quantization.double_quant
-    if asked != "auto":
-        return asked
+    setting = spec.quantization.double_quant
+    if setting != "auto":
+        return setting
     return count_parameters(directory) >= DOUBLE_QUANT_FROM
 
 
@@ -103,7 +105,7 @@ def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
     if wrong:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            f"the weights file lacks weights of the architecture or has them in another shape: "
+            f"the weights files lack weights that the architecture needs, or have them in another shape: "
             f"{', '.join(sorted(wrong)[:5])}",
             evidence={"wrong_weights": len(wrong)},
         )
@@ -119,12 +121,12 @@ def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> 
             return _load(directory, device, double_quant=double_quant, attention=attention)
         except ValueError as error:
             if not any(words in str(error) for words in ("attn_implementation", "Flash Attention")):
-                raise  # otherwise this architecture lacks that attention
+                raise  # otherwise the architecture does not support this attention: try the next one
     return _load(directory, device, double_quant=double_quant, attention=last)
 
 
 def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
-    """Return the attentions to try, best first. A varlen kernel needs no dense mask, but needs bfloat16 on a GPU."""
+    """Return the attention implementations to try, best first. A varlen kernel needs no dense mask, but needs bfloat16 on a GPU."""
     varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
     return [*([VARLEN] if varlen else []), "sdpa", "eager"]
 
@@ -167,7 +169,7 @@ def _check_quantized(layers: list[Any]) -> None:
     if not layers:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            "the architecture has no linear layer that can be held in 4 bits and given a LoRA",
+            "the architecture has no linear layer that can be stored in 4 bits and adapted with LoRA",
         )
     unpacked = [layer for layer in layers if layer.weight.dtype is not torch.uint8]
     if unpacked:
@@ -180,8 +182,8 @@ def _check_quantized(layers: list[Any]) -> None:
         if shape != (layer.out_features, layer.in_features):
             raise TrainingError(
                 FailureReason.MODEL_REFUSED,
-                f"the weights do not fit config.json: a linear layer of {layer.in_features} × {layer.out_features} "
-                f"got weights of {shape[1]} × {shape[0]}",
+                f"the weights do not match config.json: a linear layer of {layer.in_features} × {layer.out_features} "
+                f"has weights of {shape[1]} × {shape[0]}",
             )
 
 
@@ -190,7 +192,7 @@ def _compile(body: Any) -> None:
     if layers is None:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
-            "engine.compile: this architecture has no list of decoder layers to compile; set it to false",
+            "engine.compile: this architecture has no list of decoder layers to compile. Set engine.compile to false",
         )
     for layer in layers:
         layer.compile(dynamic=True)

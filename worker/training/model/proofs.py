@@ -20,7 +20,7 @@ _WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 _FIRST, _SECOND = 9, 7
 """Lengths in tokens of the two packed samples."""
 _CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
-"""Names in config.json of operations between head(hidden) and the logits."""
+"""Keys of config.json for operations between head(hidden) and the logits."""
 _ROUNDING = 1e-3
 """Relative difference allowed between two computations of the same product."""
 
@@ -51,7 +51,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
     body.eval()
     ids = _random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    # As long as the first: a product of another shape may differ in more than the last digits.
+    # Same length: a product of another shape may differ in more than the last digits.
     other = ids.clone()
     other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
     states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)
@@ -59,7 +59,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
     if is_finite and not _close(others[:, :_FIRST], states[:, :_FIRST]):
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            "it is not a causal language model: what it computes of a token depends on the tokens after it",
+            "the model is not a causal language model: its output for a token depends on later tokens",
         )
 
 
@@ -94,8 +94,8 @@ def _keeps_apart(body: Any, head: nn.Linear) -> bool:
 def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
     """Return whether the second sample's hidden states depend on the first sample's tokens.
 
-    Rounding changes values, by percents in bfloat16, and may hide weak mixing. A gradient that must be zero is exactly zero
-    in any type.
+    Rounding changes values, by several percent in bfloat16, and may hide weak mixing. A gradient that must be zero is
+    exactly zero in any type.
     """
     embedded: list[Tensor] = []
 
@@ -109,13 +109,13 @@ def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
         hook.remove()
     direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
     direction[:, :_FIRST] = 0
-    (slope,) = torch.autograd.grad(states, embedded[:1], direction.to(states))
-    return bool(slope[:, :_FIRST].any())
+    (gradient,) = torch.autograd.grad(states, embedded[:1], direction.to(states))
+    return bool(gradient[:, :_FIRST].any())
 
 
 @torch.no_grad()
 def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
-    # Check the names: a cap far above the logits of random tokens changes them by less than any tolerance.
+    # Check the keys: a cap far above the logits of random tokens changes them by less than any tolerance.
     config = base.config.get_text_config()
     if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
         return False
@@ -127,7 +127,7 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
         own = base(input_ids=_random_ids(head), attention_mask=None, use_cache=False).logits
     finally:
         hook.remove()
-    # From the same hidden states, so that only the head can make a difference.
+    # Use the same hidden states, so that only the head can make a difference.
     return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 

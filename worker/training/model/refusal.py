@@ -1,4 +1,4 @@
-"""Turns errors of transformers about a model's files into MODEL_REFUSED."""
+"""Turns transformers' errors about a model's files into MODEL_REFUSED."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,23 +23,23 @@ _BAD_FILES = (
     SafetensorError,
     StrictDataclassError,
 )
-"""Exceptions of transformers for an invalid config.json or mismatched weights."""
+"""Exceptions that transformers raises for an invalid config.json or mismatched weights."""
 
 
-_NOT_THE_MODELS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
-"""Words that mark an error of the machine, whatever its type."""
+_MACHINE_ERRORS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
+"""Texts that mark an error of the machine, whatever its type."""
 
 
 @contextlib.contextmanager
-def refusing(told: str) -> Iterator[None]:
+def refusing(summary: str) -> Iterator[None]:
     """Raise MODEL_REFUSED for transformers' errors about a model; pass on out-of-memory and GPU errors unchanged."""
     try:
         yield
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except _BAD_FILES as error:
-        if any(words in str(error) for words in _NOT_THE_MODELS):
+        if any(words in str(error) for words in _MACHINE_ERRORS):
             raise
         raise TrainingError(
-            FailureReason.MODEL_REFUSED, f"{told}: {type(error).__name__}: {error}"
+            FailureReason.MODEL_REFUSED, f"{summary}: {type(error).__name__}: {error}"
         ) from error

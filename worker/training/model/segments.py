@@ -1,7 +1,7 @@
 """Attention over packed samples on a CPU: sample by sample, each through SDPA's causal path, without a mask.
 
 The block-diagonal mask that transformers builds is dense: for a row of T tokens, T² scores are computed and most are
-discarded. Here each sample costs half of its own length squared, so the cost of a row grows only linearly with the
+discarded. Here each sample costs half the square of its own length, so the cost of a row grows only linearly with the
 number of its samples. Sliding windows are not supported, because some architectures express them only in their mask. On
 a GPU a varlen kernel does this in one launch; a loop of small launches would be slower there.
 """
@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 SEGMENTS = "stepline_segments"
-"""Its registered name in transformers, which builds no mask because no mask function has that name."""
+"""Name registered in transformers, which builds no mask because no mask function has that name."""
 
 
 def attend(
@@ -34,7 +34,7 @@ def attend(
     """
     if attention_mask is not None or position_ids is None or key.shape[2] != query.shape[2]:
         raise ValueError(
-            "packed samples are told apart by their positions, with no mask and no cache"
+            "packed samples are separated by their positions; a mask or a cache is not supported"
         )
     outputs = []
     for start, stop in _bounds(position_ids[0]):

@@ -13,30 +13,30 @@ from worker.training.model.trainable import TrainableModel
 
 def load_tokenizer(directory: Path) -> Any:
     """Return the model's fast tokenizer."""
-    with refusing("its tokenizer cannot be loaded"):
+    with refusing("the model's tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
     if not tokenizer.is_fast:
         raise TrainingError(
-            FailureReason.MODEL_REFUSED, "its tokenizer has no tokenizer.json (a fast tokenizer)"
+            FailureReason.MODEL_REFUSED, "the model has no fast tokenizer (tokenizer.json)"
         )
-    # If the files are missing, transformers builds a tokenizer with hardly more than special tokens.
+    # If the files are missing, transformers builds a tokenizer with little more than special tokens.
     if len(tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)) < 2:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            "its tokenizer has no vocabulary: tokenizer.json is missing or holds none; copy the model again",
+            "the model's tokenizer has no vocabulary: tokenizer.json is missing or contains none. Copy the model again",
         )
     return tokenizer
 
 
 def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
-    """Reject token ids that the embeddings lack: tokenizer and weights do not belong together."""
+    """Reject token ids beyond the embeddings: tokenizer and weights do not match."""
     known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
     if largest_token >= known:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            f"its tokenizer gives the token {largest_token}, but the weights know {known} tokens only: they do not "
-            "belong together",
+            f"the tokenizer produces token id {largest_token}, but the model has only {known} embeddings: tokenizer and "
+            "weights do not match",
             evidence={"token": largest_token, "embeddings": known},
         )

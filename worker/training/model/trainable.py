@@ -31,7 +31,7 @@ class TrainableModel:
     trainable_parameters: int
     all_parameters: int
     attention: str
-    """Its name in transformers: flash_attention_2 (a varlen kernel), stepline_segments, sdpa or eager."""
+    """Name in transformers: flash_attention_2 (a varlen kernel), stepline_segments, sdpa or eager."""
     shares_unpacking: bool
     """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
     packs: bool
@@ -56,7 +56,7 @@ class TrainableModel:
         return states[0].index_select(0, batch.places)
 
     def logits(self, batch: MicroBatch) -> Tensor:
-        """Return the logits of supervised tokens from the model's own forward, for other heads: [N, vocabulary]."""
+        """Return the logits of supervised tokens, [N, vocabulary], from the model's own forward, for heads that are not plain."""
         with self._autocast():
             output = self.peft_model(
                 input_ids=batch.input_ids,

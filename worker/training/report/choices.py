@@ -11,10 +11,10 @@ from worker.training.model.segments import SEGMENTS
 from worker.training.state import Run
 
 _ATTENTION = {
-    "flash_attention_2": "a varlen kernel is installed: packed samples need no mask",
-    SEGMENTS: "on a CPU: each packed sample attends alone, and no mask is made",
-    "sdpa": "packed samples are kept apart by a block-diagonal mask: no varlen kernel serves this device and model",
-    "eager": "the architecture has no other",
+    "flash_attention_2": "a varlen kernel is installed, so packed samples need no mask",
+    SEGMENTS: "on a CPU, attention runs sample by sample, without a mask",
+    "sdpa": "a block-diagonal mask separates packed samples: no varlen kernel is available for this device and model",
+    "eager": "the architecture supports no other attention",
 }
 
 
@@ -26,26 +26,26 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             run.token_budget,
             budget.reason
             if run.token_budget == budget.tokens
-            else f"{budget.tokens} to begin with ({budget.reason}); changed by a resume or by memory",
+            else f"initially {budget.tokens} ({budget.reason}); changed by a resume or because memory ran out",
         ),
         "attention": _choice(run.model.attention, _ATTENTION[run.model.attention]),
         "shared_unpacking": _choice(
             run.model.shares_unpacking,
             "the 4-bit layers are unpacked into one buffer"
             if run.model.shares_unpacking
-            else "only on a CPU, where bitsandbytes' kernel serves it and nothing else unpacks",
+            else "only on a CPU, if bitsandbytes' kernel supports it and neither dequantize_base nor compile is on",
         ),
         "packing": _choice(
             run.model.packs,
-            "packed samples stay apart in this architecture"
+            "this architecture keeps packed samples separate"
             if run.model.packs
-            else "this architecture mixes packed samples, or encodes them by the longest: one sample a micro-batch",
+            else "this architecture mixes packed samples or encodes all by the longest, so each micro-batch has one sample",
         ),
         "chunked_head": _choice(
             run.model.plain_head,
-            "logits are head × hidden state: no tensor of all logits is made"
+            "the logits are head × hidden state, so they are computed in chunks"
             if run.model.plain_head
-            else "the model caps or scales its logits: they are computed by its own forward",
+            else "the model caps or scales its logits, so its own forward computes them",
         ),
         "chat_template": _choice(template.kind, template.reason),
         **_expert_choice(run),
@@ -60,15 +60,15 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         "compute_dtype": _choice(dtype, device.compute_reason),
         "double_quant": _choice(
             run.model.double_quant,
-            f"by the model's size: on from {DOUBLE_QUANT_FROM:,} parameters"
+            f"depends on the model's size: on from {DOUBLE_QUANT_FROM:,} parameters"
             if spec.quantization.double_quant == "auto"
-            else "asked for by quantization.double_quant",
+            else "set by quantization.double_quant",
         ),
         "activation_checkpointing": _choice(
             run.checkpointing_activations,
-            "only when memory asks for it"
+            "only if memory runs out"
             if spec.engine.activation_checkpointing == "auto"
-            else "asked for by engine.activation_checkpointing",
+            else "set by engine.activation_checkpointing",
         ),
         "dequantize_base": _switch(spec.engine.dequantize_base, "engine.dequantize_base"),
         "compile": _switch(spec.engine.compile, "engine.compile"),
@@ -76,10 +76,11 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
             bool(run.optimizer.defaults["fused"]),
             "on a GPU"
             if spec.engine.fused_optimizer == "auto"
-            else "asked for by engine.fused_optimizer",
+            else "set by engine.fused_optimizer",
         ),
         "cpu_threads": _choice(
-            torch.get_num_threads(), "torch's own, or those of the attempt before on this device"
+            torch.get_num_threads(),
+            "torch's default, or the number in the previous attempt on this device",
         ),
     }
 
@@ -92,8 +93,8 @@ def _expert_choice(run: Run) -> dict[str, Any]:
     return {
         "experts": _choice(
             dtype,
-            f"not held in 4 bits: {count:,} parameters of experts are one tensor a layer, and only linear layers are; "
-            "their routers are not trained",
+            f"not stored in 4 bits: {count:,} expert parameters are stored as one tensor per layer, and only linear layers "
+            "are quantised. Routers are not trained",
         )
     }
 
@@ -101,14 +102,16 @@ def _expert_choice(run: Run) -> dict[str, Any]:
 def _adapter_choice(run: Run) -> dict[str, Any]:
     best, last = run.progress.best, run.progress.step
     if best is None or best.loss >= run.progress.evaluations[-1].loss:
-        return _choice(last, "the last step's")
-    return _choice(best.step, "the step with the lowest evaluation loss (training.early_stopping)")
+        return _choice(last, "the adapter of the last step")
+    return _choice(
+        best.step, "the adapter with the lowest evaluation loss (training.early_stopping)"
+    )
 
 
-def _switch(asked: bool | str, field: str) -> dict[str, Any]:
-    if asked == "auto":
+def _switch(setting: bool | str, field: str) -> dict[str, Any]:
+    if setting == "auto":
         return _choice(value=False, reason="off by default: its gain depends on the device")
-    return _choice(value=bool(asked), reason=f"asked for by {field}")
+    return _choice(value=bool(setting), reason=f"set by {field}")
 
 
 def _choice(value: str | float | bool, reason: str) -> dict[str, Any]:

@@ -26,13 +26,13 @@ _PEAKS = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""Dense bfloat16 operations per second from the data sheets; the first name whose words all match counts."""
-_LESS_OF_IT = ("Laptop", "Max-Q", "MIG", "4090 D")
-"""Words in names of GPUs that are slower than the GPU they are named after, or a slice of it."""
+"""Dense bfloat16 operations per second from the data sheets; the first matching name counts."""
+_SLOWER_VARIANTS = ("Laptop", "Max-Q", "MIG", "4090 D")
+"""Words in the names of GPUs that are slower than the GPU they are named after, or are a slice of it."""
 
 
 def training_flops(model: TrainableModel, tokens: int, supervised_tokens: int) -> float:
-    """Return the number of operations for training on so many tokens."""
+    """Return the number of operations to train on `tokens` tokens, `supervised_tokens` of them supervised."""
     per_token = 4 * model.linear_parameters + 6 * model.trainable_parameters
     return float(per_token * tokens + 4 * model.head.weight.numel() * supervised_tokens)
 
@@ -45,7 +45,7 @@ def utilisation(model: TrainableModel, flops: float, seconds: float) -> float | 
 
 def _peak(device: Device) -> float | None:
     is_known = device.is_cuda and device.compute_dtype is torch.bfloat16
-    if not is_known or any(words in device.name for words in _LESS_OF_IT):
+    if not is_known or any(words in device.name for words in _SLOWER_VARIANTS):
         return None
     found = (value for name, value in _PEAKS.items() if re.search(rf"\b{name}\b", device.name))
     return next(found, None)

@@ -1,6 +1,6 @@
 """Checkpoints on disk: written to a temporary directory, synced and renamed; valid only if the manifest matches.
 
-contracts/checkpoint.py names their files. No pickle is read or written, so that a foreign checkpoint cannot run code.
+contracts/checkpoint.py defines their file names. No pickle is read or written, so that an untrusted checkpoint cannot run code.
 """
 
 import os
@@ -31,7 +31,7 @@ from contracts.summary import EvalPoint
 from worker.training.errors import TrainingError
 
 _SPACE_FACTOR = 1.2
-"""Free space required before writing a checkpoint, as a multiple of its tensors."""
+"""Free space required before writing a checkpoint, as a multiple of the size of its tensors."""
 
 
 class CheckpointState(Tolerant):
@@ -42,7 +42,7 @@ class CheckpointState(Tolerant):
     identity: dict[str, str]
     """Identifies the run: a checkpoint of another run is rejected."""
     circumstances: dict[str, str | int]
-    """Conditions for bit-identical numbers; a run that must change them logs a warning."""
+    """Conditions for bit-identical numbers. If they have changed, the resumed run logs a warning."""
     token_budget: int
     tokens: int
     best_step: int | None = None
@@ -86,21 +86,21 @@ class Checkpoints:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._check_space(snapshot)
         final = self._directory / f"step-{snapshot.state.step:08d}"
-        aside = final.with_name(final.name + ".tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        save_file(snapshot.tensors, aside / TENSORS_FILE)
-        sync(aside / TENSORS_FILE)
-        write_atomically(aside / STATE_FILE, snapshot.state.model_dump_json())
+        temporary = final.with_name(final.name + ".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        save_file(snapshot.tensors, temporary / TENSORS_FILE)
+        sync(temporary / TENSORS_FILE)
+        write_atomically(temporary / STATE_FILE, snapshot.state.model_dump_json())
         manifest = Manifest(
             step=snapshot.state.step,
             eval_loss=_eval_loss_at(snapshot.state.evaluations, snapshot.state.step),
-            files={name: hash_file(aside / name) for name in (TENSORS_FILE, STATE_FILE)},
+            files={name: hash_file(temporary / name) for name in (TENSORS_FILE, STATE_FILE)},
         )
-        write_atomically(aside / MANIFEST_FILE, manifest.model_dump_json())
-        sync(aside)
+        write_atomically(temporary / MANIFEST_FILE, manifest.model_dump_json())
+        sync(temporary)
         shutil.rmtree(final, ignore_errors=True)
-        aside.replace(final)
+        temporary.replace(final)
         sync(self._directory)
         self._prune()
         return Saved(final, sum(path.stat().st_size for path in final.iterdir()))
@@ -121,7 +121,7 @@ class Checkpoints:
         if free < needed:
             raise TrainingError(
                 FailureReason.DISK_FULL,
-                f"a checkpoint needs {needed:,} bytes, and {free:,} are free; the checkpoints before it are kept",
+                f"a checkpoint needs {needed:,} bytes, but only {free:,} are free. Earlier checkpoints are kept",
                 step=snapshot.state.step,
                 evidence={"needed_bytes": needed, "free_bytes": free},
             )
@@ -141,7 +141,7 @@ def load(path: Path) -> Snapshot:
         return Snapshot(state, load_file(path / TENSORS_FILE))
     except (ValidationError, SafetensorError) as error:
         raise TrainingError(
-            FailureReason.CRASHED, f"checkpoint {path.name} is whole but cannot be read: {error}"
+            FailureReason.CRASHED, f"checkpoint {path.name} is intact but cannot be read: {error}"
         ) from error
 
 

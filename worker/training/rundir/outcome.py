@@ -15,12 +15,12 @@ def reserve_room(run_dir: RunDir) -> None:
 
 
 def write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
-    """Write the outcome into its reserved space, or into that of partially written files."""
+    """Write the outcome into its reserved space. If the disk is still full, delete partially written files first."""
     run_dir.reserve.unlink(missing_ok=True)
     try:
         write_model(run_dir.outcome, outcome)
     except OSError:
-        # A full disk: delete partially written files to free the few bytes for the outcome.
-        for aside in (*run_dir.path.glob("*.tmp"), *run_dir.checkpoints.glob("*.tmp")):
-            shutil.rmtree(aside, ignore_errors=True)
+        # The disk is full: deleting partially written files frees the few bytes for the outcome.
+        for partial in (*run_dir.path.glob("*.tmp"), *run_dir.checkpoints.glob("*.tmp")):
+            shutil.rmtree(partial, ignore_errors=True)
         write_model(run_dir.outcome, outcome)

@@ -25,7 +25,7 @@ from worker.training.errors import StopRequested
 from worker.training.rundir.spool import Gap, Spool
 
 _FSYNC_SECONDS = 1.0
-_PASSING = frozenset({Phase.EVALUATING, Phase.SAVING})
+_RECURRING = frozenset({Phase.EVALUATING, Phase.SAVING})
 """Phases that recur with each evaluation and checkpoint; they are not recorded while the spool is nearly full."""
 
 
@@ -45,14 +45,14 @@ class Recorder:
         self._spool = Spool(spool_bytes)
         self._gap: Gap | None = None
         self._held: EvalRecord | None = None
-        self._gaps, self._left_out = 0, 0
+        self._gaps, self._skipped = 0, 0
         self._synced_at = time.monotonic()
         self.resumed_from: int | None = None
         """Number of the attempt from whose checkpoint the run resumed. Every later phase record contains it."""
         self.resumed_step: int | None = None
         """Step of that checkpoint. Every later phase record contains it."""
         self._phase: Phase | None = None
-        self._told_phase: Phase | None = None
+        self._recorded_phase: Phase | None = None
         self._phase_since = self._synced_at
         self._phase_seconds: dict[str, float] = {}
 
@@ -69,7 +69,7 @@ class Recorder:
     def metric(self, step: int, values: dict[str, float]) -> None:
         """Record named numbers at a step, unless the nearly full spool skips them."""
         if not self._spool.admits("metric"):
-            self._leave_out(step)
+            self._skip(step)
             return
         self._release_held()
         self._close_gap()
@@ -78,7 +78,7 @@ class Recorder:
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
         """Record a complete evaluation after `step` steps.
 
-        While the spool is nearly full, a skipped evaluation is held: it is recorded after all if a checkpoint or the end
+        While the spool is nearly full, a skipped evaluation is held back: it is recorded after all if a checkpoint or the end
         follows it directly, so that neither lacks its evaluation.
         """
         self._release_held()
@@ -105,9 +105,9 @@ class Recorder:
             return
         self._phase_seconds = self.phase_seconds()
         self._phase, self._phase_since = phase, time.monotonic()
-        if self._spool.is_nearly_full and (phase in _PASSING or phase is self._told_phase):
+        if self._spool.is_nearly_full and (phase in _RECURRING or phase is self._recorded_phase):
             return
-        self._told_phase = phase
+        self._recorded_phase = phase
         self._write(
             PhaseRecord(
                 seq=self._next(),
@@ -124,9 +124,8 @@ class Recorder:
         self, message: str, level: LogLevel = "info", step: int | None = None, **data: Any
     ) -> None:
         """Record a message for users, and print it to the program's output."""
-        with contextlib.suppress(
-            OSError
-        ):  # the output's disk may be full; the record below reports that
+        # If the disk is full, writing the record below reports it.
+        with contextlib.suppress(OSError):
             print(f"[{level}] {message}", flush=True)
         self._write(
             LogRecord(
@@ -149,13 +148,13 @@ class Recorder:
         os.fsync(self._file)
         os.close(self._file)
 
-    def _leave_out(self, step: int) -> None:
+    def _skip(self, step: int) -> None:
         self._gap = Gap.of(step) if self._gap is None else self._gap.with_one_more(step)
 
     def _release_held(self) -> None:
         held, self._held = self._held, None
         if held is not None:
-            self._leave_out(held.step)
+            self._skip(held.step)
 
     def _write_held(self) -> None:
         """Write the held evaluation under the next sequence number."""
@@ -164,12 +163,12 @@ class Recorder:
             self._write(held.model_copy(update={"seq": self._next()}))
 
     def _close_gap(self) -> None:
-        """Record the gap before further metrics, a checkpoint or the end are recorded."""
+        """Record the pending gap. Call this before recording further metrics, a checkpoint or the end."""
         gap, self._gap = self._gap, None
         if gap is None:
             return
         self._gaps += 1
-        self._left_out += gap.count
+        self._skipped += gap.count
         self._write(
             GapRecord(
                 seq=self._next(),
@@ -178,7 +177,7 @@ class Recorder:
                 last_step=gap.last_step,
                 count=gap.count,
                 number=self._gaps,
-                total=self._left_out,
+                total=self._skipped,
             )
         )
 
@@ -188,7 +187,7 @@ class Recorder:
     def _write(self, record: Record) -> None:
         line = encode_line(record)
         written = os.write(self._file, line)
-        while written < len(line):  # a nearly full disk accepts a part, then rejects the rest
+        while written < len(line):  # a nearly full disk accepts a part and rejects the rest
             written += os.write(self._file, line[written:])
         self._seq = record.seq
         self._spool.written(len(line))

@@ -1,8 +1,8 @@
-"""The spool: limits the size of records.jsonl. When nearly full, it accepts ever fewer metrics and evaluations.
+"""The spool: limits the size of records.jsonl. When nearly full, it accepts fewer and fewer metrics and evaluations.
 
-It accepts everything up to nine tenths of the limit; then one metric in ten, in twenty, in forty …, half as many each
-time that half of the remaining space is used, so that metrics never reach the limit. Evaluations are thinned in the
-same way. Other records are few and always accepted, except the phases that recur with each evaluation.
+It accepts everything up to nine tenths of the limit, and then one metric in ten. Each time half of the remaining space
+is used, it accepts half as many (one in twenty, in forty …), so that metrics never reach the limit. Evaluations are
+thinned in the same way. Other records are few and always accepted, except the phases that recur with each evaluation.
 """
 
 import math
@@ -17,12 +17,12 @@ RESERVED_BYTES = 1000
 """Space reserved for the last metric and the gap recorded before it."""
 
 Figures = Literal["metric", "evaluation"]
-"""Kinds of records that are thinned. Each kind has its own count: they alternate, and one count could skip a kind."""
+"""Kinds of records that are thinned. Each kind has its own count: kinds alternate, and a shared count could skip one kind."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Consecutive metrics and evaluations left out."""
+    """Consecutive metrics and evaluations that were skipped."""
 
     first_step: int
     last_step: int
@@ -30,21 +30,21 @@ class Gap:
 
     @classmethod
     def of(cls, step: int) -> "Gap":
-        """Return the gap of one step."""
+        """Return the gap of one skipped record."""
         return cls(step, step, 1)
 
     def with_one_more(self, step: int) -> "Gap":
-        """Return the gap with one more left out."""
+        """Return the gap with one more skipped record."""
         return Gap(min(self.first_step, step), max(self.last_step, step), self.count + 1)
 
 
 class Spool:
-    """Counts the written bytes and decides which metrics and evaluations to accept; all of them without a limit."""
+    """Counts the written bytes and decides which metrics and evaluations to accept. Without a limit, all are accepted."""
 
     def __init__(self, limit_bytes: int | None) -> None:
         self._limit_bytes = limit_bytes
         self._bytes = 0
-        self._left_out: Counter[Figures] = Counter()
+        self._skipped: Counter[Figures] = Counter()
 
     def written(self, size_bytes: int) -> None:
         """Count a written record."""
@@ -57,10 +57,10 @@ class Spool:
 
     def admits(self, kind: Figures) -> bool:
         """Whether to accept the next metric or evaluation."""
-        if self._left_out[kind] + 1 < self._stride():
-            self._left_out[kind] += 1
+        if self._skipped[kind] + 1 < self._stride():
+            self._skipped[kind] += 1
             return False
-        self._left_out[kind] = 0
+        self._skipped[kind] = 0
         return True
 
     def _stride(self) -> float:

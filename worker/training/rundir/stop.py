@@ -22,8 +22,8 @@ class Stop:
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def check(self) -> None:
-        """Return at once, or raise StopRequested. A cancel takes precedence over a pause, and a pause over a SIGTERM."""
-        wanted = self._wanted()
+        """Raise StopRequested if a stop is requested. A cancel takes precedence over a pause, and a pause over a SIGTERM."""
+        wanted = self._read_wanted()
         if wanted is Wanted.CANCEL:
             raise StopRequested("cancelled")
         if wanted is Wanted.PAUSE:
@@ -31,7 +31,7 @@ class Stop:
         if self._terminated:
             raise StopRequested("interrupted")
 
-    def _wanted(self) -> Wanted:
+    def _read_wanted(self) -> Wanted:
         try:
             return Control.model_validate_json(self._control.read_bytes()).wanted
         except FileNotFoundError:

@@ -37,7 +37,7 @@ def call(bounds: Bounds, function: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("endless", [forever, catch_everything])
 def test_an_endless_loop_is_ended_even_if_it_catches_the_first_exception(endless: Any) -> None:
-    with pytest.raises(OutOfBounds, match=r"needs more than 0\.2 seconds of processor time"):
+    with pytest.raises(OutOfBounds, match=r"needs more than 0\.2 seconds of CPU time"):
         call(Bounds(seconds=0.2), endless)
 
 

@@ -194,8 +194,8 @@ def test_evaluation_rows_that_are_also_training_rows_are_counted(
     ("rows", "changes", "message"),
     [
         (make_rows(3), {"dataset": {"train": "ds_00000000", "eval_size": 3}}, "leaves none"),
-        (make_rows(3), {"training": {"per_device_batch_size": 4}}, "fewer than one update takes"),
-        (make_rows(9), {"training": {"max_length": 8}}, "had no answer left"),
+        (make_rows(3), {"training": {"per_device_batch_size": 4}}, "one update needs"),
+        (make_rows(9), {"training": {"max_length": 8}}, "no answer was left"),
     ],
 )
 def test_too_few_rows_are_rejected_with_advice(

@@ -57,8 +57,8 @@ def test_an_update_is_repeated_with_half_the_budget_and_the_same_batch(
 
     assert outcome.status == "succeeded", outcome.failure
     warnings = warnings_of(records(short))
-    assert "from here on 2048" in warnings[0]
-    assert "from here on 1024" in warnings[1]
+    assert "with 2048" in warnings[0]
+    assert "with 1024" in warnings[1]
     assert summary_of(short).choices["token_budget"]["value"] == 512
     expected = losses(enough)
     assert losses(short) == pytest.approx(expected, rel=1e-5)

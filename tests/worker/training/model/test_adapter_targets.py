@@ -122,7 +122,7 @@ def test_the_summary_states_that_experts_are_not_held_in_4_bits(
 
     experts = summary_of(run_dir).choices["experts"]
     assert experts["value"] == "float32"
-    assert "not held in 4 bits" in experts["reason"]
+    assert "not stored in 4 bits" in experts["reason"]
 
 
 def test_the_memory_estimate_includes_trained_experts(load: Load, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_dropout_is_rejected_if_experts_are_trained_and_accepted_otherwise(
     load(directory=tmp_path, lora={"rank": 8, "dropout": 0.05, "target_modules": ATTENTION})
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert "set lora.dropout to 0" in caught.value.failure.detail
+    assert "Set lora.dropout to 0" in caught.value.failure.detail
 
 
 def test_a_rank_larger_than_an_expert_is_rejected(load: Load, tmp_path: Path) -> None:

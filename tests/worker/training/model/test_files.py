@@ -46,14 +46,14 @@ CASES: list[tuple[Callable[[Path], Any], str]] = [
         ),
         "_attn_implementation_internal",
     ),
-    (lambda m: change_json(m / "config.json", quantization_config={"a": 1}), "quantised already"),
-    (lambda m: (m / "config.json").write_text("{"), "config.json is not JSON"),
-    (lambda m: (m / "config.json").write_text("[]"), "does not hold a JSON object"),
+    (lambda m: change_json(m / "config.json", quantization_config={"a": 1}), "already quantised"),
+    (lambda m: (m / "config.json").write_text("{"), "config.json is not valid JSON"),
+    (lambda m: (m / "config.json").write_text("[]"), "does not contain a JSON object"),
     (lambda m: (m / "adapter_config.json").write_text("{}"), "adapter_config.json"),
     (remove_weights, "no *.safetensors"),
     (leave_only_pickles, "pytorch_model.bin"),
     (remove_a_shard, "model-00001-of-00002.safetensors"),
-    (lambda m: (m / "model.safetensors").write_bytes(b""), "broken or cut short"),
+    (lambda m: (m / "model.safetensors").write_bytes(b""), "damaged or truncated"),
 ]
 
 

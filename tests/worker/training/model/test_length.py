@@ -54,7 +54,7 @@ def test_dynamic_rope_is_rejected_if_it_would_depend_on_earlier_samples(tmp_path
         check_length(tmp_path, small_spec(training={"max_length": 513}))
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert "set max_length to 512 or less" in caught.value.failure.detail
+    assert "Set training.max_length to 512 or less" in caught.value.failure.detail
 
 
 def test_rope_that_is_dynamic_only_in_name_is_accepted(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_the_number_of_positions_is_found_under_any_name(tmp_path: Path) -> None
         check_length(tmp_path, small_spec(training={"max_length": 512}))
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert "has 256 positions" in caught.value.failure.detail
+    assert "has only 256 positions" in caught.value.failure.detail
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_an_architecture_that_lora_cannot_target_is_rejected(load: Load, tmp_pat
         load(directory=tmp_path)
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
-    assert "no linear layer that can be held in 4 bits and given a LoRA" in (
+    assert "no linear layer that can be stored in 4 bits and adapted with LoRA" in (
         caught.value.failure.detail
     )
 

@@ -73,5 +73,5 @@ def test_a_call_with_a_cache_is_an_error_not_a_wrong_result(load: Load) -> None:
     with torch.no_grad():
         cache = model.body(input_ids=ids, position_ids=places, use_cache=True).past_key_values
 
-    with torch.no_grad(), pytest.raises(ValueError, match="told apart by their positions"):
+    with torch.no_grad(), pytest.raises(ValueError, match="separated by their positions"):
         model.body(input_ids=ids[:, :1], position_ids=places[:, :1] + 20, past_key_values=cache)
