@@ -56,7 +56,7 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
     if code == -RUNAWAY_SIGNAL:
         return Failure(
             reason=FailureReason.MODEL_REFUSED,
-            detail="The model's chat template exceeded the limit on processor time for one row, in an operation that could not "
+            detail="The model's chat template exceeded the CPU time limit for one row, in an operation that could not "
             "be interrupted. Use a model with another template.",
             evidence=evidence,
         )
