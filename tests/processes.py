@@ -1,5 +1,6 @@
 """Finds the processes that a test has started, by a mark in their environment or a directory on their command line."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,53 +30,53 @@ class Training:
 def find_processes(mark: str, directory: Path) -> dict[int, str]:
     """Return the live processes that have the mark or whose command line contains the directory, with their command lines."""
     found = {}
-    for entry in _all():
+    variable = f"{MARK}={mark}".encode()
+    for pid in _all():
         try:
-            environment = environment_of(int(entry.name))
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            state = _state(entry)
+            command = _read(pid, "cmdline")
+            if not command:  # a kernel thread or a zombie
+                continue
+            is_marked = variable in _read(pid, "environ").split(b"\0")
+            if (is_marked or bytes(directory) in command) and _stat(pid)[0] != "Z":
+                found[pid] = command.replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:  # it has ended in the meantime
             continue
-        if state == "Z":
-            continue
-        if environment.get(MARK) == mark or str(directory) in command:
-            found[int(entry.name)] = command.strip()
     return found
 
 
 def environment_of(pid: int) -> dict[str, str]:
     """Return the environment that a process was started with. Raise OSError if inspecting it is not permitted."""
-    entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    entries = _read(pid, "environ").decode(errors="replace").split("\0")
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def find_trainings(runs: Path) -> dict[int, Training]:
     """Return the live training processes whose run directory is `runs/<worker>/<attempt>`."""
     found = {}
-    for entry in _all():
+    for pid in _all():
         try:
-            arguments = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            state = _state(entry)
+            arguments = _read(pid, "cmdline").split(b"\0")
+            if b"worker.training" not in arguments:
+                continue
+            state = _stat(pid)[0]
         except OSError:  # it has ended in the meantime
             continue
-        if state == "Z" or "worker.training" not in arguments:
-            continue
-        place = Path(arguments[-2])  # the last one is empty
-        if place.is_relative_to(runs):
-            found[int(entry.name)] = Training(place.parent.name, place.name, state in "Tt")
+        place = Path(os.fsdecode(arguments[-2]))  # the last one is empty
+        if state != "Z" and place.is_relative_to(runs):
+            found[pid] = Training(place.parent.name, place.name, state in "Tt")
     return found
 
 
 def children_of(parent: int) -> list[int]:
     """Return the live children of a process."""
     found = []
-    for entry in _all():
+    for pid in _all():
         try:
-            stat = (entry / "stat").read_text().rpartition(")")[2].split()
+            state, its_parent = _stat(pid)[:2]
         except OSError:
             continue
-        if stat[0] != "Z" and int(stat[1]) == parent:
-            found.append(int(entry.name))
+        if state != "Z" and int(its_parent) == parent:
+            found.append(pid)
     return found
 
 
@@ -84,12 +85,18 @@ def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while left := find_processes(mark, directory):
         assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
-def _all() -> list[Path]:
-    return [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+def _all() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - polled often, and faster
 
 
-def _state(entry: Path) -> str:
-    return (entry / "stat").read_text().rpartition(")")[2].split()[0]
+def _read(pid: int, name: str) -> bytes:
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123 - polled often, and faster
+        return file.read()
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of a process's status that follow its name; the first is its state, the second its parent."""
+    return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].split()

@@ -236,4 +236,4 @@ def wait_for(is_there: Callable[[], bool], seconds: float, evidence: Callable[[]
     deadline = time.monotonic() + seconds
     while not is_there():
         assert time.monotonic() < deadline, evidence()
-        time.sleep(0.05)
+        time.sleep(0.1)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, NullPool, create_engine, select
+from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.tables import Attempt, Event, Job, Record
@@ -52,6 +52,7 @@ class Watch:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join()
+        self._engine.dispose()
 
     def produced(self) -> dict[str, list[Point]]:
         """Return the complete records of every attempt that began to train."""
@@ -140,7 +141,7 @@ def _reader(database_url: str) -> Engine:
     if database_url.startswith("sqlite:///"):
         path = database_url.removeprefix("sqlite:///")
         database_url = f"sqlite:///file:{path}?mode=ro&uri=true"
-    return create_engine(database_url, poolclass=NullPool)
+    return create_engine(database_url, pool_size=1, max_overflow=0)
 
 
 def _reason(failure: dict[str, Any] | None) -> str | None:
