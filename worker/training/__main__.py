@@ -43,9 +43,7 @@ def main(arguments: list[str]) -> int:
     stop.listen()
 
     # Import only now: importing torch takes seconds, and the parent may die during that time.
-    from worker.training.compute.four_bit import import_bitsandbytes  # noqa: PLC0415
-
-    import_bitsandbytes()
+    import worker.training.compute  # noqa: F401, PLC0415 - before transformers: it imports bitsandbytes without the compiler
     from worker.training.run import run_to_outcome  # noqa: PLC0415
 
     outcome = run_to_outcome(run_dir, stop, os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -7,8 +7,7 @@ import sys
 def test_the_training_program_starts_without_loading_the_compiler() -> None:
     program = (
         "import sys, torch\nbefore = torch.compile\n"
-        "from worker.training.compute.four_bit import import_bitsandbytes\n"
-        "import_bitsandbytes()\nimport worker.training.run\n"
+        "import worker.training.compute, worker.training.run\n"
         "assert torch.compile is before\n"
         "print(*sys.modules)"
     )
