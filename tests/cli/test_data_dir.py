@@ -6,12 +6,12 @@ import pytest
 from cli.data_dir import DataDir, DataDirInUse, default_data_dir
 
 
-def test_the_default_follows_the_environment(tmp_path: Path) -> None:
+def test_the_default_directory_follows_the_environment(tmp_path: Path) -> None:
     assert default_data_dir({"XDG_DATA_HOME": str(tmp_path)}) == tmp_path / "stepline"
     assert default_data_dir({}) == Path.home() / ".local" / "share" / "stepline"
 
 
-def test_it_is_for_this_user_alone(tmp_path: Path) -> None:
+def test_the_data_directory_is_accessible_only_to_its_user(tmp_path: Path) -> None:
     home = DataDir(tmp_path / "data")
     home.create()
     home.worker_token()
@@ -20,7 +20,7 @@ def test_it_is_for_this_user_alone(tmp_path: Path) -> None:
     assert (home.path / "worker-token").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_token_is_made_once(tmp_path: Path) -> None:
+def test_the_worker_token_is_created_once(tmp_path: Path) -> None:
     home = DataDir(tmp_path)
 
     token = home.worker_token()
@@ -28,7 +28,7 @@ def test_the_token_is_made_once(tmp_path: Path) -> None:
     assert home.worker_token() == token
 
 
-def test_a_second_one_is_told_who_holds_it(tmp_path: Path) -> None:
+def test_a_second_instance_is_told_which_process_uses_the_directory(tmp_path: Path) -> None:
     home = DataDir(tmp_path)
     descriptor = home.lock("process 12, port 8000")
 

@@ -42,11 +42,11 @@ EVERYBODY = {"PATH", "LC_TIME"}
         ),
     ],
 )
-def test_each_part_gets_what_it_needs(part: str, names: set[str]) -> None:
+def test_each_part_gets_only_the_variables_it_needs(part: str, names: set[str]) -> None:
     assert set(environment_of(part, SHELL)) == EVERYBODY | names
 
 
-def test_what_the_training_program_may_have_reaches_its_worker() -> None:
+def test_the_worker_gets_every_variable_that_the_training_program_may_use() -> None:
     shell = {pattern.replace("*", "X"): "1" for pattern in COMPUTE}
 
     given = environment_of("worker", shell)

@@ -11,7 +11,7 @@ ALL_IPV4 = "0.0.0.0"  # noqa: S104  # what the tests are about
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "localhost"])
-def test_loopback_is_for_this_machine_alone(host: str) -> None:
+def test_loopback_addresses_are_not_remote(host: str) -> None:
     listener = find_listener(host, find_free_port())
 
     assert not listener.is_remote
@@ -20,7 +20,7 @@ def test_loopback_is_for_this_machine_alone(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", [ALL_IPV4, "0", "0x0", "000.0"])
-def test_all_addresses_are_remote_however_they_are_written(host: str) -> None:
+def test_every_spelling_of_the_wildcard_address_is_remote(host: str) -> None:
     listener = find_listener(host, find_free_port())
 
     assert listener.is_remote
@@ -30,7 +30,7 @@ def test_all_addresses_are_remote_however_they_are_written(host: str) -> None:
     assert listener.find_urls() == [*own, listener.local_url]
 
 
-def test_all_ipv6_addresses_are_remote_and_reached_by_ipv6() -> None:
+def test_the_ipv6_wildcard_address_is_remote_and_reachable_over_ipv6() -> None:
     if not IPV6.exists() or not IPV6.read_text():
         pytest.skip("this kernel has no IPv6")
     listener = find_listener("::", find_free_port())
@@ -39,13 +39,13 @@ def test_all_ipv6_addresses_are_remote_and_reached_by_ipv6() -> None:
     assert listener.local_url == f"http://[::1]:{listener.port}"
 
 
-def test_addresses_of_the_interfaces_are_the_ones_the_kernel_knows() -> None:
+def test_the_listed_addresses_equal_those_of_the_kernel() -> None:
     for address in interface_addresses(4):
         with socket.socket() as probe:
             probe.bind((str(address), 0))  # fails for an address that is not this machine's
 
 
-def test_the_name_of_this_machine_is_one_of_its_hosts_once_others_can_reach_it() -> None:
+def test_the_hostname_is_allowed_when_other_machines_can_connect() -> None:
     assert socket.gethostname() in find_listener(ALL_IPV4, find_free_port()).hosts()
 
 
@@ -58,12 +58,12 @@ def test_the_name_of_this_machine_is_one_of_its_hosts_once_others_can_reach_it()
         ("a" * 100, "cannot listen"),
     ],
 )
-def test_a_host_that_is_none_is_refused_in_words(host: str, why: str) -> None:
+def test_an_invalid_host_is_rejected_with_an_explanation(host: str, why: str) -> None:
     with pytest.raises(CannotListen, match=why):
         find_listener(host, find_free_port())
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65_536, 99_999])
-def test_a_port_that_is_none_is_refused_in_words(port: int) -> None:
+def test_an_invalid_port_is_rejected_with_an_explanation(port: int) -> None:
     with pytest.raises(CannotListen, match="from 1 to 65535"):
         find_listener("127.0.0.1", port)

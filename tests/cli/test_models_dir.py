@@ -5,7 +5,7 @@ import pytest
 from cli.models_dir import VARIABLE, NoModelsDir, find_models_dir
 
 
-def test_the_option_wins_over_the_environment_and_that_over_the_default(tmp_path: Path) -> None:
+def test_the_option_overrides_the_environment_which_overrides_the_default(tmp_path: Path) -> None:
     option, variable = tmp_path / "option", tmp_path / "variable"
     option.mkdir()
     variable.mkdir()
@@ -17,7 +17,7 @@ def test_the_option_wins_over_the_environment_and_that_over_the_default(tmp_path
     assert find_models_dir(None, {}, default).path == default
 
 
-def test_the_directory_is_made_absolute_and_a_tilde_is_the_home(
+def test_the_directory_becomes_absolute_and_a_tilde_is_expanded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "models").mkdir()
@@ -30,7 +30,9 @@ def test_the_directory_is_made_absolute_and_a_tilde_is_the_home(
     assert VARIABLE in str(found)
 
 
-def test_what_is_no_directory_is_refused_by_the_name_of_what_chose_it(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_directory_is_rejected_with_the_name_of_its_setting(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "file"
     file.touch()
     for path in (tmp_path / "none", file, Path("~no-such-user/models")):

@@ -51,7 +51,7 @@ def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
         up.wait_until_nothing_is_left()
 
 
-def test_what_dies_is_started_again(tmp_path: Path) -> None:
+def test_a_part_that_dies_is_restarted(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         up.wait_until_ready()
         processes = find_processes(str(up.home), up.home)
@@ -72,7 +72,7 @@ def test_what_dies_is_started_again(tmp_path: Path) -> None:
         up.wait_until_nothing_is_left()
 
 
-def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+def test_a_second_instance_on_the_same_directory_is_rejected(tmp_path: Path) -> None:
     with running_up(tmp_path) as first:
         first.wait_until_ready()
         with running_up(tmp_path, home=first.home) as second:
@@ -84,7 +84,7 @@ def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
         assert first.process.wait(STOP_SECONDS) == 0
 
 
-def test_a_port_that_is_taken_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_port_in_use_is_rejected_with_an_explanation(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running_up(tmp_path, port=port) as up:
@@ -94,7 +94,7 @@ def test_a_port_that_is_taken_is_refused_in_words(tmp_path: Path) -> None:
             assert "Traceback" not in up.said
 
 
-def test_told_to_stop_while_starting_it_stops(tmp_path: Path) -> None:
+def test_a_stop_signal_during_startup_stops_it(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         deadline = time.monotonic() + 20
         while "Starting" not in up.said:

@@ -43,20 +43,20 @@ def _get(up: Up, path: str, host: str) -> httpx2.Response:
     return httpx2.get(url, headers={"Host": f"{host}:{up.port}"}, timeout=5, trust_env=False)
 
 
-def test_models_of_the_environment_reach_the_worker(up: Up) -> None:
+def test_the_models_directory_of_the_environment_reaches_the_worker(up: Up) -> None:
     [worker] = _get(up, "/v1/workers", "localhost").json()["data"]
 
     assert worker["models"] == ["my-model"]
     assert f"models  {up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.said
 
 
-def test_settings_that_have_no_effect_are_named(up: Up) -> None:
+def test_settings_without_effect_are_listed(up: Up) -> None:
     [line] = [line for line in up.said.splitlines() if line.startswith("Ignored")]
 
     assert line.endswith(": STEPLINE_DATABASE_URL")
 
 
-def test_the_addresses_that_others_can_open_are_printed_with_a_warning(up: Up) -> None:
+def test_addresses_reachable_by_others_are_printed_with_a_warning(up: Up) -> None:
     first = [*interface_addresses(4), "127.0.0.1"][0]
 
     assert f"ready at http://{first}:{up.port}\n" in up.said
@@ -66,14 +66,14 @@ def test_the_addresses_that_others_can_open_are_printed_with_a_warning(up: Up) -
     assert "listening beyond" not in (up.home / "logs" / "api.log").read_text()
 
 
-def test_it_answers_to_its_own_name_and_to_those_of_the_environment(up: Up) -> None:
+def test_its_hostname_and_the_hosts_of_the_environment_are_allowed(up: Up) -> None:
     for host in (socket.gethostname(), "tunnel.example", "192.0.2.7"):
         assert _get(up, "/healthz", host).status_code == 200
     assert _get(up, "/healthz", "evil.example").status_code == 421
 
 
 @pytest.mark.parametrize("host", [ALL_ADDRESSES, "0"])
-def test_listening_beyond_this_machine_needs_a_flag(tmp_path: Path, host: str) -> None:
+def test_listening_on_other_addresses_requires_a_flag(tmp_path: Path, host: str) -> None:
     with running_up(tmp_path, "--host", host) as up:
         assert up.process.wait(20) == 1
 
@@ -85,7 +85,7 @@ def test_listening_beyond_this_machine_needs_a_flag(tmp_path: Path, host: str) -
         assert find_processes(str(up.home), up.home) == {}
 
 
-def test_a_models_dir_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_missing_models_directory_is_rejected_with_an_explanation(tmp_path: Path) -> None:
     with running_up(tmp_path, variables={"STEPLINE_MODELS_DIR": str(tmp_path / "none")}) as up:
         assert up.process.wait(20) == 1
 

@@ -7,7 +7,7 @@ from tests.e2e.conftest import make_job
 from tests.e2e.service import Service
 
 
-def test_a_job_posted_while_the_broker_is_dead_starts_once_it_is_back(service: Service) -> None:
+def test_a_job_submitted_while_the_broker_is_down_starts_when_it_returns(service: Service) -> None:
     service.stop("broker", signal.SIGKILL)
     spec = make_job(service, steps=1)
 
@@ -20,7 +20,7 @@ def test_a_job_posted_while_the_broker_is_dead_starts_once_it_is_back(service: S
     assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
 
 
-def test_without_a_ring_no_job_starts_and_one_forged_ring_starts_exactly_one(
+def test_no_job_starts_without_a_ring_and_a_forged_ring_starts_exactly_one(
     service: Service,
 ) -> None:
     service.stop("api")

@@ -59,7 +59,7 @@ def running(service: Service) -> tuple[str, int]:
     return job_id, attempt
 
 
-def test_a_worker_told_to_stop_hands_its_job_back(
+def test_a_worker_that_gets_sigterm_returns_its_job_to_the_queue(
     service: Service, running: tuple[str, int]
 ) -> None:
     job_id, attempt = running
@@ -75,9 +75,7 @@ def test_a_worker_told_to_stop_hands_its_job_back(
     _wait_until_trained(service, job_id, attempt + 1)
 
 
-def test_a_training_process_killed_from_outside_is_tried_again(
-    service: Service, running: tuple[str, int]
-) -> None:
+def test_a_killed_training_process_is_retried(service: Service, running: tuple[str, int]) -> None:
     job_id, attempt = running
     [trainer] = service.trainers()
 
@@ -89,7 +87,7 @@ def test_a_training_process_killed_from_outside_is_tried_again(
     assert "child_killed" in str(failed)
 
 
-def test_a_killed_worker_takes_its_training_with_it_and_another_takes_over(
+def test_the_training_of_a_killed_worker_ends_and_another_worker_takes_over(
     service: Service, running: tuple[str, int]
 ) -> None:
     job_id, attempt = running
@@ -103,7 +101,7 @@ def test_a_killed_worker_takes_its_training_with_it_and_another_takes_over(
     assert _status_of(service, job_id, attempt) == "lost"
 
 
-def test_an_attempt_that_was_taken_over_stops_when_it_wakes(
+def test_a_suspended_attempt_stops_when_it_wakes_after_the_takeover(
     service: Service, running: tuple[str, int]
 ) -> None:
     job_id, attempt = running
@@ -128,7 +126,7 @@ def test_an_attempt_that_was_taken_over_stops_when_it_wakes(
     service.stop("second")
 
 
-def test_an_outage_of_server_and_broker_costs_no_training_and_no_record(service: Service) -> None:
+def test_an_outage_of_server_and_broker_loses_no_training_and_no_record(service: Service) -> None:
     for job in service.get("/v1/jobs", status="running")["data"]:
         service.cancel(job["id"])
     job_id = service.post_job(**make_job(service, steps=300))

@@ -21,7 +21,7 @@ def _steps(points: list[Any]) -> list[int]:
     return [point["step"] for point in points]
 
 
-def test_a_job_runs_from_post_to_its_adapter(service: Service) -> None:
+def test_a_job_runs_from_submission_to_its_adapter(service: Service) -> None:
     job_id = service.post_job(**make_job(service, rows=40))  # 32 train: 8 steps
 
     job = service.wait_for_end(job_id)
@@ -48,7 +48,7 @@ def test_a_job_runs_from_post_to_its_adapter(service: Service) -> None:
     assert service.trainers() == []
 
 
-def test_each_loss_is_readable_within_two_seconds_of_its_step(service: Service) -> None:
+def test_each_loss_can_be_read_within_two_seconds_of_its_step(service: Service) -> None:
     job_id = service.post_job(**make_job(service, steps=150))
     seen: dict[int, float] = {}
 
@@ -65,7 +65,7 @@ def test_each_loss_is_readable_within_two_seconds_of_its_step(service: Service) 
     assert max(seen.values()) < 2
 
 
-def test_a_cancelled_job_stops_training_and_the_worker_goes_on(service: Service) -> None:
+def test_a_cancelled_job_stops_training_and_the_worker_runs_the_next_job(service: Service) -> None:
     job_id = service.post_job(**make_job(service, steps=ENDLESS))
     service.wait_for_step(job_id, 3)
     follower = service.post_job(**make_job(service, steps=1))
@@ -78,7 +78,7 @@ def test_a_cancelled_job_stops_training_and_the_worker_goes_on(service: Service)
     assert service.wait_for_end(follower)["status"] == "succeeded", service.logs()
 
 
-def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_goes_on(
+def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_runs_the_next_job(
     service: Service, tiny_model: Path
 ) -> None:
     broken = place_model(service, tiny_model, "broken")
@@ -99,9 +99,7 @@ def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_goes_on
     assert service.wait_for_end(good_id)["status"] == "succeeded", service.logs()
 
 
-def test_rows_are_counted_in_the_phases_that_have_no_steps(
-    service: Service, tiny_model: Path
-) -> None:
+def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_model: Path) -> None:
     template = place_model(service, tiny_model, "slow") / "chat_template.jinja"
     # The same text, after a few milliseconds.
     template.write_text("{% for _ in range(5000) %}{% endfor %}" + template.read_text())

@@ -45,7 +45,7 @@ def _assert_one_line(service: Service, job_id: str, steps: int) -> None:
     assert [point["step"] for point in service.losses(job_id)] == list(range(1, steps + 1))
 
 
-def test_a_paused_job_goes_on_from_its_checkpoint_on_another_worker(
+def test_a_paused_job_resumes_from_its_checkpoint_on_another_worker(
     service: Service, tmp_path: Path
 ) -> None:
     steps = 60
@@ -78,7 +78,7 @@ def test_a_paused_job_goes_on_from_its_checkpoint_on_another_worker(
     service.start_worker()
 
 
-def test_without_uploads_a_job_goes_on_from_its_own_workers_disk(service: Service) -> None:
+def test_a_job_without_uploads_resumes_from_its_workers_disk(service: Service) -> None:
     job_id = service.post_job(
         **make_job(service, steps=40, checkpoint={"every_steps": 1000, "upload": "never"})
     )
@@ -93,7 +93,7 @@ def test_without_uploads_a_job_goes_on_from_its_own_workers_disk(service: Servic
     assert "resuming_local" in _codes(service, job_id)
 
 
-def test_a_worker_that_comes_back_hands_its_job_over_without_the_takeover_time(
+def test_a_restarted_worker_releases_its_job_before_the_takeover_time_ends(
     service: Service,
 ) -> None:
     job_id = service.post_job(

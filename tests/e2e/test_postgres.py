@@ -21,7 +21,7 @@ def service(
     postgres.drop_database(name)
 
 
-def test_a_job_runs_and_the_same_rows_may_be_uploaded_again(service: Service) -> None:
+def test_a_job_runs_on_postgresql_and_the_same_rows_can_be_uploaded_twice(service: Service) -> None:
     spec = make_job(service, steps=5)
     assert make_job(service, steps=5) == spec
 

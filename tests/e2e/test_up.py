@@ -26,7 +26,7 @@ def _wait_for_step(client: httpx2.Client, job_id: str, attempt: int) -> Any:
         time.sleep(0.1)
 
 
-def test_a_job_that_runs_at_ctrl_c_is_handed_back_and_goes_on_at_the_next_start(
+def test_a_job_that_runs_at_ctrl_c_is_requeued_and_resumes_at_the_next_start(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     home = tmp_path / "data"

@@ -31,7 +31,7 @@ def loss_and_gradients(model: TrainableModel) -> tuple[float, list[torch.Tensor]
     return total, [p.grad for p in model.adapter_parameters if p.grad is not None]
 
 
-def test_recomputed_activations_give_the_same_bits_with_dropout_too(load: Load) -> None:
+def test_activation_checkpointing_is_bit_exact_with_dropout(load: Load) -> None:
     lora = {"rank": 8, "dropout": 0.1}
     kept, recomputed = give_weight(load(lora=lora)), give_weight(load(lora=lora))
     recomputed.checkpoint_activations()
@@ -45,7 +45,7 @@ def test_recomputed_activations_give_the_same_bits_with_dropout_too(load: Load) 
     assert all(torch.equal(a, b) for a, b in zip(found_gradients, gradients, strict=True))
 
 
-def test_base_dequantised_once_keeps_the_values_rounded_to_nf4(load: Load) -> None:
+def test_a_base_dequantised_once_keeps_its_nf4_values(load: Load) -> None:
     packed = give_weight(load())
     dequantised = give_weight(load(engine={"dequantize_base": True}))
     assert not any(
@@ -64,7 +64,7 @@ def test_base_dequantised_once_keeps_the_values_rounded_to_nf4(load: Load) -> No
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_bfloat16_compute_keeps_the_adapter_in_float32_and_the_loss_close(
+def test_bfloat16_compute_keeps_a_float32_adapter_and_a_close_loss(
     tiny_model: Path, load: Load
 ) -> None:
     device = choose_device("bfloat16", None)
@@ -92,20 +92,22 @@ def test_compiled_blocks_give_the_same_loss(load: Load) -> None:
 
 
 @pytest.mark.parametrize(("asked", "tokens"), [(77, 77), ("auto", 512)])
-def test_token_budget_is_what_was_asked_or_suits_a_cpu(load: Load, asked: Any, tokens: int) -> None:
+def test_the_token_budget_is_the_requested_one_or_a_default_for_cpus(
+    load: Load, asked: Any, tokens: int
+) -> None:
     budget = choose_token_budget(asked, load())
 
     assert budget.tokens == tokens
     assert budget.reason
 
 
-def test_estimate_of_memory_grows_with_the_tokens(load: Load) -> None:
+def test_the_memory_estimate_grows_with_the_tokens(load: Load) -> None:
     model = load()
 
     assert memory_bytes(model, 8192) > 2 * (memory_bytes(model, 4096) - memory_bytes(model, 0))
 
 
-def test_budget_is_fixed_where_config_json_tells_no_sizes(
+def test_the_budget_is_fixed_if_config_json_lacks_the_sizes(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load()

@@ -16,7 +16,7 @@ def _printed(code: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_advice_to_install_an_inference_kernel_is_left_out_and_nothing_else() -> None:
+def test_only_the_advice_to_install_an_inference_kernel_is_filtered_out() -> None:
     # The test logs bitsandbytes' own line, because bitsandbytes logs it only on processors with AVX512-BF16.
     printed = _printed(
         "import logging\n"

@@ -32,7 +32,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_equal_runs_give_the_same_archive(model: Path, tmp_path: Path) -> None:
+def test_equal_runs_produce_identical_archives(model: Path, tmp_path: Path) -> None:
     run_dirs = [
         make_run_dir(tmp_path / name, model, spec={"training": {"max_steps": 1}})
         for name in ("one", "two")
@@ -53,7 +53,7 @@ def test_equal_runs_give_the_same_archive(model: Path, tmp_path: Path) -> None:
     assert peft.PeftConfig.from_pretrained(run_dirs[0].adapter).r == 8
 
 
-def test_every_set_of_a_configuration_is_sorted() -> None:
+def test_every_set_in_a_configuration_is_saved_sorted() -> None:
     config = peft.LoraConfig(target_modules=["b", "a", "c"], exclude_modules=["z", "y"])
     sets = {name for name, value in vars(config).items() if isinstance(value, set)}
     assert sets == {"target_modules", "exclude_modules"}

@@ -10,7 +10,7 @@ from worker.training import loop, run
 from worker.training.compute.device import Device, choose_device
 
 
-def test_a_step_lasts_until_its_device_has_finished(
+def test_a_steps_duration_includes_the_work_of_the_device(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = count(1)

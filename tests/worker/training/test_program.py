@@ -50,11 +50,11 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunD
     return run_dir
 
 
-def test_no_library_advises_the_user_in_the_jobs_log(finished: RunDir) -> None:
+def test_the_job_log_contains_no_install_advice_of_libraries(finished: RunDir) -> None:
     assert "pip install" not in finished.output.read_text()
 
 
-def test_records_are_numbered_from_one_without_a_gap_and_each_step_has_one_loss(
+def test_records_are_numbered_without_gaps_and_each_step_has_one_loss(
     finished: RunDir,
 ) -> None:
     found = records(finished)
@@ -69,7 +69,9 @@ def test_records_are_numbered_from_one_without_a_gap_and_each_step_has_one_loss(
     assert set(first.values) >= {"loss", "learning_rate", "grad_norm", "epoch", "tokens", "seconds"}
 
 
-def test_first_losses_equal_plain_transformers_and_peft(finished: RunDir, tiny_model: Path) -> None:
+def test_the_first_losses_equal_those_of_plain_transformers_and_peft(
+    finished: RunDir, tiny_model: Path
+) -> None:
     train, _ = reference.split(make_rows(37), seed=42, eval_count=5)
 
     expected = reference.train_losses(tiny_model, train, seed=42, batch=8, steps=3, total=4)
@@ -78,7 +80,7 @@ def test_first_losses_equal_plain_transformers_and_peft(finished: RunDir, tiny_m
     assert [found[1], found[2], found[3]] == pytest.approx(expected, abs=1e-4)
 
 
-def test_saved_adapter_gives_the_same_eval_loss_in_plain_peft(
+def test_the_saved_adapter_has_the_same_eval_loss_in_plain_peft(
     finished: RunDir, tiny_model: Path
 ) -> None:
     _, held_out = reference.split(make_rows(37), seed=42, eval_count=5)
@@ -94,7 +96,7 @@ def test_saved_adapter_gives_the_same_eval_loss_in_plain_peft(
     assert summary.eval_loss < summary.base_eval_loss
 
 
-def test_summary_says_what_was_measured(finished: RunDir) -> None:
+def test_the_summary_contains_the_measured_values(finished: RunDir) -> None:
     summary = summary_of(finished)
     metrics = [r for r in records(finished) if isinstance(r, MetricRecord)]
     tokens = [r.values["tokens"] for r in metrics]
@@ -121,7 +123,7 @@ def test_summary_says_what_was_measured(finished: RunDir) -> None:
     assert summary.tokens_per_second
 
 
-def test_saved_adapter_is_float32_with_the_stock_template_and_no_machine_path(
+def test_the_saved_adapter_is_float32_with_the_models_template_and_no_machine_path(
     finished: RunDir, tiny_model: Path
 ) -> None:
     weights = load_file(finished.adapter / "adapter_model.safetensors")
@@ -138,7 +140,7 @@ def test_saved_adapter_is_float32_with_the_stock_template_and_no_machine_path(
         assert str(tiny_model).encode() not in content
 
 
-def test_base_model_is_left_untouched(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_base_model_is_not_modified(tiny_model: Path, tmp_path: Path) -> None:
     def digests() -> dict[str, str]:
         return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in tiny_model.iterdir()}
 
@@ -148,7 +150,7 @@ def test_base_model_is_left_untouched(tiny_model: Path, tmp_path: Path) -> None:
     assert digests() == before
 
 
-def test_same_spec_gives_the_same_losses_and_adapter(
+def test_the_same_spec_gives_the_same_losses_and_adapter(
     finished: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
     again = make_run_dir(tmp_path, tiny_model)
@@ -166,7 +168,7 @@ ENDLESS = {"training": {"epochs": 10_000, "max_length": 512}, "evaluation": {"ev
 @pytest.mark.parametrize(
     ("wanted", "status"), [(Wanted.CANCEL, "cancelled"), (Wanted.PAUSE, "paused")]
 )
-def test_control_file_stops_the_run(
+def test_the_control_file_stops_the_run(
     tiny_model: Path, tmp_path: Path, wanted: Wanted, status: str
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
@@ -193,7 +195,7 @@ def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
     assert outcome_of(run_dir).status == "interrupted"
 
 
-def test_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
     parent = subprocess.Popen(
         [
@@ -284,7 +286,7 @@ class Bad:
     model: Callable[[Path, Path], Path]
     spec: dict[str, Any]
     reason: FailureReason
-    told: str
+    message: str
 
 
 @pytest.mark.parametrize(
@@ -312,9 +314,9 @@ class Bad:
             "one update needs",
         ),
     ],
-    ids=lambda bad: bad.told,
+    ids=lambda bad: bad.message,
 )
-def test_failure_is_typed_and_says_what_to_act_on(
+def test_a_failure_has_a_reason_code_and_names_its_cause(
     tiny_model: Path, tmp_path: Path, bad: Bad
 ) -> None:
     (tmp_path / "run").mkdir()
@@ -325,10 +327,12 @@ def test_failure_is_typed_and_says_what_to_act_on(
     assert outcome.status == "failed"
     assert outcome.failure is not None
     assert outcome.failure.reason is bad.reason
-    assert bad.told in outcome.failure.detail
+    assert bad.message in outcome.failure.detail
 
 
-def test_row_of_a_wrong_shape_fails_with_its_line(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_invalid_row_fails_the_run_with_its_line_number(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     rows = [*make_rows(20), {"question": "?"}, *make_rows(3)]
 
     outcome = run_here(make_run_dir(tmp_path, tiny_model, rows=rows))
@@ -338,7 +342,9 @@ def test_row_of_a_wrong_shape_fails_with_its_line(tiny_model: Path, tmp_path: Pa
     assert outcome.failure.evidence == {"line": 21}
 
 
-def test_unknown_error_is_a_crash_with_its_traceback(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_unexpected_error_is_reported_as_a_crash_with_its_traceback(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model)
     run_dir.adapter.write_text("a file stands where the adapter's directory should go")
 
@@ -362,7 +368,7 @@ LONG = {"training": {"epochs": 30}, "evaluation": {"every_steps": 1000}}
     ],
     ids=["records", "checkpoint", "adapter"],
 )
-def test_files_that_find_no_room_end_the_run_as_disk_full(
+def test_a_file_that_cannot_be_written_ends_the_run_as_disk_full(
     tiny_model: Path,
     tmp_path: Path,
     spec: dict[str, Any],
@@ -385,7 +391,7 @@ def test_files_that_find_no_room_end_the_run_as_disk_full(
     assert outcome.step in steps
 
 
-def test_outcome_has_room_on_a_disk_that_is_full_to_the_last_byte(
+def test_the_outcome_can_be_written_on_a_completely_full_disk(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "laid").mkdir()
@@ -412,7 +418,7 @@ def test_outcome_has_room_on_a_disk_that_is_full_to_the_last_byte(
     assert 0 < outcome.step < 4000
 
 
-def test_output_that_finds_no_room_costs_the_run_nothing(tiny_model: Path, tmp_path: Path) -> None:
+def test_unwritable_output_does_not_fail_the_run(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec={"training": {"max_steps": 2}})
     run_dir.output.symlink_to("/dev/full")
 
@@ -440,7 +446,7 @@ run_to_outcome(run_dir, Hangs(run_dir.control))
 """
 
 
-def test_hung_program_writes_why_and_where_and_ends(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_hung_program_reports_where_it_hangs_and_exits(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=LONG)
     write_model(run_dir.placed, Placed(hang_seconds=5))
 
@@ -461,7 +467,7 @@ def test_hung_program_writes_why_and_where_and_ends(tiny_model: Path, tmp_path: 
     assert outcome.failure.evidence["limit_seconds"] == 5
 
 
-def test_a_directory_is_run_once(finished: RunDir, tmp_path: Path) -> None:
+def test_a_run_directory_can_be_used_only_once(finished: RunDir, tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "worker.training", str(finished.path)],
         capture_output=True,

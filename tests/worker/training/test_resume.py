@@ -127,7 +127,7 @@ class Moment(NamedTuple):
     ],
     ids=["first epoch", "second epoch", "boundary of the third", "any step"],
 )
-def test_killed_run_resumes_bit_for_bit(
+def test_a_killed_run_resumes_bit_exactly(
     straight: Straight,
     tiny_model: Path,
     tmp_path: Path,
@@ -172,7 +172,7 @@ def interrupted(path: Path, model: Path, dropout: float, looks: int = 40) -> Run
     return run_dir
 
 
-def test_stop_in_the_middle_of_an_update_saves_the_last_whole_step(
+def test_a_stop_during_an_update_saves_the_last_complete_step(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.05)
@@ -201,7 +201,7 @@ class StopAfter(Stop):
 
 
 @pytest.mark.parametrize("boundary", [STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH])
-def test_stop_at_the_very_boundary_of_two_epochs_goes_on_with_the_next(
+def test_a_run_stopped_between_two_epochs_resumes_with_the_next_epoch(
     straight: Straight, tiny_model: Path, tmp_path: Path, boundary: int
 ) -> None:
     (tmp_path / "first").mkdir()
@@ -228,7 +228,7 @@ class StopInEvaluation(Stop):
             raise StopRequested("interrupted")
 
 
-def test_stop_in_the_middle_of_an_evaluation_takes_it_after_the_resume(
+def test_an_evaluation_interrupted_by_a_stop_runs_after_the_resume(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "first").mkdir()
@@ -242,7 +242,7 @@ def test_stop_in_the_middle_of_an_evaluation_takes_it_after_the_resume(
     assert_same_run([first, second], straight(0.0))
 
 
-def test_without_the_generators_states_dropout_would_differ(
+def test_dropout_differs_if_the_generator_states_are_not_restored(
     straight: Straight, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.05)
@@ -254,7 +254,7 @@ def test_without_the_generators_states_dropout_would_differ(
     assert {**losses(first), **losses(second)} != losses(straight(0.05))
 
 
-def test_cut_newest_checkpoint_falls_back_to_the_one_before(
+def test_a_truncated_newest_checkpoint_falls_back_to_the_previous_one(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -273,7 +273,7 @@ def test_cut_newest_checkpoint_falls_back_to_the_one_before(
     assert_same_run([first, second], straight(0.0))
 
 
-def test_without_a_whole_checkpoint_the_run_starts_anew_and_says_so(
+def test_a_run_without_a_complete_checkpoint_starts_over_with_a_warning(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
@@ -286,7 +286,7 @@ def test_without_a_whole_checkpoint_the_run_starts_anew_and_says_so(
     assert any("no intact checkpoint" in log.message and log.level == "warning" for log in logs)
 
 
-def test_checkpoint_of_another_run_is_refused_with_what_differs(
+def test_a_checkpoint_of_another_run_is_rejected_with_the_differences(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -303,7 +303,7 @@ def test_checkpoint_of_another_run_is_refused_with_what_differs(
     assert outcome.failure.evidence == {"different": "training, total_steps"}
 
 
-def test_run_is_not_gone_on_with_over_another_base(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_does_not_resume_on_another_base(tiny_model: Path, tmp_path: Path) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
     like_it = make_tiny_qwen2(tmp_path / "like-it", seed=1)
     second = resumed_from(first, tmp_path / "second", like_it, 0.0)
@@ -316,7 +316,7 @@ def test_run_is_not_gone_on_with_over_another_base(tiny_model: Path, tmp_path: P
     assert "another base" in outcome.failure.detail
 
 
-def test_checkpoint_that_does_not_name_its_base_is_gone_on_with(
+def test_a_run_resumes_from_a_checkpoint_that_does_not_name_its_base(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -333,7 +333,7 @@ def test_checkpoint_that_does_not_name_its_base_is_gone_on_with(
     assert_same_run([first, second], straight(0.0))
 
 
-def test_template_that_writes_the_date_is_gone_on_with_at_another_time(
+def test_a_run_with_a_template_that_writes_the_date_resumes_at_a_later_time(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
@@ -352,7 +352,7 @@ def test_template_that_writes_the_date_is_gone_on_with_at_another_time(
     assert run_here(second).status == "succeeded"
 
 
-def test_budget_and_threads_of_the_attempt_before_are_adopted(
+def test_the_budget_and_threads_of_the_previous_attempt_are_adopted(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -395,16 +395,16 @@ def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir:
     ("circumstance", "value"),
     [("processor", "another GPU"), ("device", "cuda"), ("device_memory_gib", 80)],
 )
-def test_budget_and_threads_of_another_device_are_not_adopted(
+def test_the_budget_and_threads_of_another_device_are_not_adopted(
     checkpoint: Path, tiny_model: Path, tmp_path: Path, circumstance: str, value: str | int
 ) -> None:
     second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
 
-    told = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
+    message = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
 
     assert torch.get_num_threads() == 1
-    assert "64 tokens per micro-batch" in told
-    assert "token_budget: 128 → 64" in told
+    assert "64 tokens per micro-batch" in message
+    assert "token_budget: 128 → 64" in message
 
 
 def test_more_threads_than_this_host_has_processors_are_not_adopted(
@@ -412,14 +412,14 @@ def test_more_threads_than_this_host_has_processors_are_not_adopted(
 ) -> None:
     second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
 
-    told = resume_under({"cpu_threads": 4096}, checkpoint, second)
+    message = resume_under({"cpu_threads": 4096}, checkpoint, second)
 
     assert torch.get_num_threads() == 1
-    assert "128 tokens per micro-batch" in told
-    assert "cpu_threads: 4096 → 1" in told
+    assert "128 tokens per micro-batch" in message
+    assert "cpu_threads: 4096 → 1" in message
 
 
-def test_pause_saves_a_checkpoint_and_cancel_does_not(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_pause_saves_a_checkpoint_and_a_cancel_does_not(tiny_model: Path, tmp_path: Path) -> None:
     for status in ("paused", "cancelled"):
         (tmp_path / status).mkdir()
         spec = spec_with(0.0) | {"checkpoint": {"every_steps": 1000}}
@@ -430,7 +430,9 @@ def test_pause_saves_a_checkpoint_and_cancel_does_not(tiny_model: Path, tmp_path
         assert run_dir.checkpoints.exists() == (status == "paused")
 
 
-def test_pause_before_the_first_step_needs_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_pause_before_the_first_step_needs_no_checkpoint(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
     write_model(run_dir.control, Control(wanted=Wanted.PAUSE))
 

@@ -58,7 +58,9 @@ def taught_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return directory
 
 
-def test_a_learning_rate_of_one_half_is_called_diverged(taught_model: Path, tmp_path: Path) -> None:
+def test_a_run_with_learning_rate_one_half_is_judged_diverged(
+    taught_model: Path, tmp_path: Path
+) -> None:
     training = {"per_device_batch_size": 4, "gradient_accumulation_steps": 2, "learning_rate": 0.5}
     run_dir = make_run_dir(tmp_path, taught_model, make_rows(76), HOLD_OUT | {"training": training})
 
@@ -71,7 +73,7 @@ def test_a_learning_rate_of_one_half_is_called_diverged(taught_model: Path, tmp_
     assert praised(summary) == []
 
 
-def test_constant_answers_are_called_degenerate(tiny_model: Path, tmp_path: Path) -> None:
+def test_constant_answers_are_judged_degenerate(tiny_model: Path, tmp_path: Path) -> None:
     rows = [row | {"output": "Yes." + " " * (n % 3)} for n, row in enumerate(make_rows(40))]
 
     run_dir, summary = train(tmp_path, tiny_model, rows)
@@ -85,14 +87,16 @@ def test_constant_answers_are_called_degenerate(tiny_model: Path, tmp_path: Path
     assert any("the training rows hardly vary" in text for text in warnings(run_dir))
 
 
-def test_identical_rows_are_called_degenerate_and_leaked(tiny_model: Path, tmp_path: Path) -> None:
+def test_identical_rows_are_judged_degenerate_and_leaked(tiny_model: Path, tmp_path: Path) -> None:
     _, summary = train(tmp_path, tiny_model, make_rows(1) * 40)
 
     assert codes(summary) >= {VerdictCode.DEGENERATE_DATA, VerdictCode.LEAKED_EVALUATION}
     assert praised(summary) == []
 
 
-def test_a_copy_with_one_trailing_space_is_a_leak(tiny_model: Path, tmp_path: Path) -> None:
+def test_an_evaluation_row_that_differs_by_a_trailing_space_is_a_leak(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     rows = make_rows(40)
     copies = [row | {"output": row["output"] + " "} for row in rows[:12]]
 
@@ -106,7 +110,7 @@ def test_a_copy_with_one_trailing_space_is_a_leak(tiny_model: Path, tmp_path: Pa
     assert any("12 of 12 evaluation rows are also in" in text for text in warnings(run_dir))
 
 
-def test_varied_rows_that_are_not_trained_on_are_praised(tiny_model: Path, tmp_path: Path) -> None:
+def test_varied_held_out_rows_get_a_good_verdict(tiny_model: Path, tmp_path: Path) -> None:
     run_dir, summary = train(tmp_path, tiny_model, make_rows(40))
 
     assert VerdictCode.IMPROVED in praised(summary)
