@@ -103,7 +103,9 @@ def test_a_copy_with_one_trailing_space_is_a_leak(tiny_model: Path, tmp_path: Pa
     assert summary.data.overlapping_rows_normalized == 12
     assert VerdictCode.LEAKED_EVALUATION in codes(summary)
     assert praised(summary) == []
-    assert any("12 of 12 evaluation rows are also in" in text for text in warnings(run_dir))
+    assert any(
+        "12 of 12 evaluation rows are also training rows" in text for text in warnings(run_dir)
+    )
 
 
 def test_varied_rows_that_are_not_trained_on_are_praised(tiny_model: Path, tmp_path: Path) -> None:
