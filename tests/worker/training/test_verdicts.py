@@ -107,7 +107,9 @@ def test_an_evaluation_row_that_differs_by_a_trailing_space_is_a_leak(
     assert summary.data.overlapping_rows_normalized == 12
     assert VerdictCode.LEAKED_EVALUATION in codes(summary)
     assert praised(summary) == []
-    assert any("12 of 12 evaluation rows are also in" in text for text in warnings(run_dir))
+    assert any(
+        "12 of 12 evaluation rows are also training rows" in text for text in warnings(run_dir)
+    )
 
 
 def test_varied_held_out_rows_get_a_good_verdict(tiny_model: Path, tmp_path: Path) -> None:
