@@ -1,5 +1,6 @@
 """outcome.json: how the run ended. It is written last, even on a full disk."""
 
+import contextlib
 import os
 import shutil
 
@@ -22,5 +23,6 @@ def write_outcome(run_dir: RunDir, outcome: Outcome) -> None:
     except OSError:
         # The disk is full: deleting partially written files frees the few bytes for the outcome.
         for partial in (*run_dir.path.glob("*.tmp"), *run_dir.checkpoints.glob("*.tmp")):
-            shutil.rmtree(partial, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                partial.unlink() if partial.is_file() else shutil.rmtree(partial)
         write_model(run_dir.outcome, outcome)
