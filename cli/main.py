@@ -16,7 +16,7 @@ MODULES = {
     "worker": ("worker.celery_app", "worker", "httpx2"),
     "doctor": ("worker.supervisor.doctor", "worker", "httpx2"),
 }
-"""For each command: its module, the extra that it needs, and a package that shows whether the extra is installed."""
+"""Each command's module, the extra that it needs, and a package that shows whether the extra is installed."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,7 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     start = commands.add_parser(
-        "up", help="start everything: API, worker and broker over SQLite; Ctrl-C stops it"
+        "up",
+        help="start the API, a worker and the broker, with a SQLite database; Ctrl-C stops them",
     )
     start.add_argument("--port", type=int, default=8000, help="port of the API (default: 8000)")
     start.add_argument(
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("worker", help="run a worker; one per GPU")
     commands.add_parser("migrate", help="upgrade the database to the newest schema")
     commands.add_parser(
-        "doctor", help="check whether this machine can run a worker, and list what is missing"
+        "doctor", help="check whether this machine can run a worker, and list any problems"
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""A process that `stepline up` starts, watches and stops. It leads its own session and dies with its parent."""
+"""A process that `stepline up` starts, watches and stops. It leads its own session and is killed when its parent ends."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it. Call this only from the main thread: the parent-death signal fires when the starting thread ends."""
+        """Start it. Call this only from the main thread: the parent-death signal fires when the calling thread ends."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:

@@ -1,7 +1,7 @@
-"""`stepline up`: runs API, worker and broker over SQLite as child processes until Ctrl-C.
+"""`stepline up`: runs the API, a worker and the broker as child processes, with a SQLite database, until Ctrl-C.
 
-Order matters at start and at stop: the broker and the schema come before the API, and the API before the worker. The
-worker stops first, while the API can still queue its job again.
+The order matters on startup and on shutdown: the broker and the schema come before the API, and the API before the
+worker. The worker stops first, while the API can still requeue its job.
 """
 
 import contextlib

@@ -1,1 +1,1 @@
-"""The messages and formats that server and worker share. Uses only pydantic and the standard library."""
+"""The messages and formats that the server and the worker share. Uses only pydantic and the standard library."""

@@ -49,7 +49,7 @@ class Device(Tolerant):
 
 
 class Idle(Tolerant):
-    """Sent by a worker that holds its device's lock: every earlier attempt on this device has ended.
+    """Proves that every earlier attempt on a device has ended: a worker sends this while it holds the device's lock.
 
     `turn` increases with each such message, so that the server can detect a stale one.
     """
@@ -63,7 +63,7 @@ class WorkerInfo(Tolerant):
     """A worker's description of itself, in hello and in each claim."""
 
     worker_id: str = Field(min_length=1, max_length=200)
-    """Name that is stable across restarts: host and GPU."""
+    """Name that is stable across restarts; by default made from the host name and the GPU."""
     host: str = ""
     pid: int = 0
     queue: str = "default"
@@ -86,7 +86,7 @@ class DatasetFile(Tolerant):
 
 
 class ClaimRequest(Tolerant):
-    """A worker asks for the best job that fits it."""
+    """A worker's request for the best job that it can run."""
 
     worker: WorkerInfo
     claim_id: str | None = Field(None, min_length=1, max_length=100)
@@ -99,7 +99,7 @@ class EarlierAttempt(Tolerant):
     attempt_id: str
     number: int
     acked_seq: int
-    """The server has stored the records up to this one; the worker may now send later ones."""
+    """The server has stored all records up to this number; the worker may now send later ones."""
     usable_to_step: int | None = None
     """Last step whose checkpoint the job may resume from; a later attempt replaced the steps after it. Null: no limit."""
 
@@ -139,7 +139,7 @@ class OutputChunk(Tolerant):
 
 
 class Note(Tolerant):
-    """A message from the supervisor to users. It becomes one event."""
+    """A message from the supervisor to users. The server turns it into one event."""
 
     number: int = Field(ge=1)
     """Position among the attempt's notes, from 1, without gaps."""
@@ -161,7 +161,7 @@ class EarlierReply(Tolerant):
 
 
 class SystemSample(Tolerant):
-    """The supervisor's measurements of its host. They are not records, because the training program numbers those."""
+    """The supervisor's measurements of its host. They are not records, because only the training program numbers records."""
 
     seq: Ordinal
     """Position among the attempt's samples, from 1; a lost sample leaves a permanent gap."""

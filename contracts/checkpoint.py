@@ -32,7 +32,7 @@ class Manifest(Tolerant):
 
 
 class CheckpointFile(Tolerant):
-    """One file of a checkpoint, the manifest included."""
+    """One of a checkpoint's files; the manifest counts as one of them."""
 
     name: FileName
     sha256: Sha256
@@ -104,7 +104,7 @@ def is_whole(path: Path) -> bool:
 
 
 def describe_files(path: Path) -> Iterator[CheckpointFile]:
-    """Yield the files of a checkpoint to upload. Raises OSError if one is missing."""
+    """Yield the files of a checkpoint that must be uploaded. Raises OSError if one is missing."""
     manifest = Manifest.model_validate_json((path / MANIFEST_FILE).read_bytes())
     digests = {name: manifest.files[name] for name in (TENSORS_FILE, STATE_FILE)}
     digests[MANIFEST_FILE] = hash_file(path / MANIFEST_FILE)

@@ -1,6 +1,6 @@
 """DataFacts: how varied the rows of a run are, and how many evaluation rows are also training rows.
 
-Rows are compared as conversations, regardless of their form in the file. Two texts are equal after normalisation if they
+Rows are compared as conversations, regardless of their format in the file. Two texts are equal after normalisation if they
 differ only in Unicode form (NFKC), case, whitespace or invisible characters; docs/numbers.md has the details.
 """
 
@@ -10,7 +10,7 @@ from contracts.base import Tolerant
 
 
 class RowFacts(Tolerant):
-    """Counts over the rows of one split as read, before truncation or dropping. Rows are compared after normalisation."""
+    """Counts over the rows of one split before any row is truncated or dropped. Rows are compared after normalisation."""
 
     rows: int = Field(ge=0)
     distinct_rows: int = Field(ge=0)

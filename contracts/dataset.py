@@ -1,6 +1,6 @@
-"""The forms of a dataset row, and how each becomes a conversation. Both upload and training use this module.
+"""The formats of a dataset row, and how each is converted to a conversation. Both upload and training use this module.
 
-The keys of a row determine its form:
+The keys of a row determine its format:
 - Alpaca: `{"instruction": …, "input": …, "output": …}`, with optional `system` and `history` ([[user, assistant], …])
 - prompt/completion: `{"prompt": …, "completion": …}`, each a string or a list of messages
 - chat messages: `{"messages": [{"role": "system" | "user" | "assistant", "content": …}, …]}`
@@ -148,7 +148,7 @@ def read_jsonl(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
 
 
 def parse_json(text: str | bytes, line: int) -> Any:
-    """Parse one JSON value. Raises RowError, also for input that exceeds the parser's own limits."""
+    """Parse one JSON value. Raises RowError, including for input that exceeds the parser's own limits."""
     try:
         return loads(text)
     except ValueError as error:
@@ -164,13 +164,13 @@ def json_error(line: int, error: ValueError) -> RowError:
 
 
 def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
-    """Reject rows that rate some answers as worse than others: as plain chats, all answers would be trained on."""
+    """Reject rows that rate some answers as worse than others: otherwise all answers would be trained on."""
     for column in PREFERENCE_COLUMNS:
         # A table merged from several sources has all their columns, null or empty where a row has no value.
         if row.get(column) not in (None, "", []):
             raise RowError(line, RowProblem.PREFERENCE, column=column)
     label = row.get("label")
-    # A string or number is the row's class and does not rate its answer.
+    # A string or number is a class label and does not rate the answer.
     if isinstance(label, bool):
         raise RowError(line, RowProblem.BOOLEAN_LABEL, value=str(label).lower())
     for column in ("messages", "prompt", "completion"):

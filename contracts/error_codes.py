@@ -1,7 +1,7 @@
 """Error codes of the server that workers act on.
 
-A server of an earlier version sends the former codes, so a worker understands both. A worker that understands the current
-codes sends CODES_HEADER; the server sends the former codes to any other worker.
+Servers of earlier versions send the old codes, so workers understand both. A worker that understands the new codes sends
+CODES_HEADER; the server sends the old codes to all other workers.
 """
 
 ATTEMPT_SUPERSEDED = "attempt_superseded"
@@ -12,4 +12,4 @@ CHECKPOINT_FILE_NOT_FOUND = "checkpoint_file_not_found"
 
 CODES_HEADER = "X-Stepline-Codes"
 CODES_VERSION = "2"
-"""Value of CODES_HEADER. Workers that know only the former codes send no such header."""
+"""Value of CODES_HEADER. Workers that know only the old codes do not send this header."""

@@ -1,4 +1,4 @@
-"""JobSpec, a user's request, and JobStatus, its current status.
+"""JobSpec, a user's request, and JobStatus, the current status of a job.
 
 A job with default values is the reference run: `{"model": …, "dataset": {"train": …}}` is a complete spec.
 """
@@ -156,9 +156,9 @@ class QuantizationSpec(Strict):
     type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
-    """Quantise the blocks' scales as well: saves 0.4 bits per weight but adds kernels. `auto`: depends on the model's size."""
+    """Quantise the blocks' scales as well. Saves 0.4 bits per weight but adds kernels. `auto`: depends on the model's size."""
     compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
-    """Type of the matrix products. `auto`: bfloat16 if the hardware has it, else float32. float16 is not available
+    """Type of the matrix products. `auto`: bfloat16 if the hardware supports it, else float32. float16 is not available
     because it overflows on Qwen2."""
 
 
@@ -188,7 +188,7 @@ class TrainingSpec(Strict):
     """The recipe: batch, rate, length. An update has `per_device_batch_size` × `gradient_accumulation_steps` samples."""
 
     per_device_batch_size: int = Field(4, ge=1, le=1024)
-    """Samples per accumulation step. Only the product with the next field affects the result."""
+    """Samples per accumulation step. Only the product of this field and the next one affects the result."""
     gradient_accumulation_steps: int = Field(4, ge=1, le=4096)
     """Accumulation steps per optimizer update."""
     learning_rate: float = Field(2e-4, gt=0, le=1)
@@ -200,12 +200,11 @@ class TrainingSpec(Strict):
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = Field(1.0, gt=0, le=1e6)
-    """Gradients are scaled down to this global L2 norm."""
+    """Maximum global L2 norm of the gradients; larger gradients are scaled down to it."""
     epochs: int = Field(1, ge=1, le=10_000)
     """Passes over the training rows."""
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
-    """Optimizer steps of the run; overrides `epochs`, and the rows are repeated until it is reached. Null: use
-    `epochs`."""
+    """Number of optimizer steps; overrides `epochs`. The rows are repeated until it is reached. Null: use `epochs`."""
     max_length: int = Field(1024, ge=8, le=1_048_576)
     """Maximum tokens per sample; a longer one is cut at the end, or dropped if no answer would be left."""
     early_stopping: EarlyStopping | None = None
@@ -222,7 +221,7 @@ class EvaluationSpec(Strict):
 
 
 class CheckpointSpec(Strict):
-    """Which checkpoints are kept for resuming."""
+    """How often checkpoints are saved, and which ones are kept and uploaded."""
 
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between checkpoints."""
@@ -266,7 +265,7 @@ class JobSpec(Strict):
     checkpoint: CheckpointSpec = CheckpointSpec()
     engine: EngineSpec = EngineSpec()
     name: str | None = Field(None, max_length=200)
-    """Display name; need not be unique. No text field of a new job may contain control or direction characters."""
+    """Display name; need not be unique. No text field of a new job may contain control or bidi characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
     """Labels for filtering: at most 16; keys up to 64 characters, values up to 512."""
     priority: int = Field(0, ge=-1000, le=1000)

@@ -1,4 +1,4 @@
-"""The cost of a job, estimated before it runs: its evaluations, and how often rows pass through the model."""
+"""Estimates the cost of a job before it runs: its evaluations, and how often rows pass through the model."""
 
 from contracts.base import Tolerant
 from contracts.job import JobSpec
@@ -10,13 +10,13 @@ class EvaluationCost(Tolerant):
     rows: int
     """Rows per evaluation."""
     evaluations: int
-    """Number of evaluations: before, during and after training; with early stopping also that of the best adapter."""
+    """Number of evaluations: before, during and after training. Early stopping adds one, of the best adapter."""
     row_passes: int
     """Rows over all evaluations. Each takes a forward pass; a training row also takes a backward pass."""
     training_row_passes: int
     """Rows over all optimizer steps."""
     share: float
-    """Share of `row_passes` in all row passes, from 0 to 1."""
+    """`row_passes` as a share of all row passes, from 0 to 1."""
 
 
 def evaluation_cost(spec: JobSpec, train_rows: int, eval_rows: int) -> EvaluationCost:
@@ -44,7 +44,7 @@ def count_evaluations_after(step: int, total_steps: int, every_steps: int) -> in
 
 
 def _training_row_passes(spec: JobSpec, train_rows: int, steps: int) -> int:
-    """Return the rows in `steps` windows; the last window of an epoch may be smaller."""
+    """Return the number of rows in `steps` windows; the last window of an epoch may be smaller."""
     batch = spec.effective_batch_size
     epochs, rest = divmod(steps, -(-train_rows // batch))
     return epochs * train_rows + min(rest * batch, train_rows)

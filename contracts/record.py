@@ -33,7 +33,7 @@ class _Record(Tolerant):
 
 
 class MetricRecord(_Record):
-    """Named numbers at a step. A training step carries loss, learning_rate, grad_norm, epoch, tokens and seconds."""
+    """Named numbers at a step. A training step has loss, learning_rate, grad_norm, epoch, tokens and seconds."""
 
     type: Literal["metric"] = "metric"
     step: Count
@@ -52,7 +52,7 @@ class EvalRecord(_Record):
     loss: float
     """Nats per supervised token over the whole evaluation split."""
     tokens: int = Field(ge=0)
-    """Supervised tokens of the split."""
+    """Number of supervised tokens in the split."""
     seconds: float = 0.0
 
 
@@ -104,7 +104,7 @@ class GapRecord(_Record):
 
 
 class OtherRecord(_Record):
-    """A kind of record that this version does not know: stored, but not interpreted."""
+    """A record of a kind that this version does not know. It is stored but not interpreted."""
 
     type: str
 

@@ -1,4 +1,4 @@
-"""RowError: the problem of a dataset row, as a code and values, with its texts in English and Chinese."""
+"""RowError: the problem with a dataset row, as a code and values, with its texts in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,7 +35,7 @@ class RowProblem(StrEnum):
 
 
 class RowError(ValueError):
-    """A row that cannot be trained on. `line` counts from 1; `figures` fill in the sentence of the problem.
+    """A row that cannot be trained on. `line` counts from 1; `figures` are inserted into the problem's sentence.
 
     Figures named `found` and `expected` are keys of the tables of kinds (`_KINDS_EN`, `_KINDS_ZH`).
     """
@@ -47,7 +47,7 @@ class RowError(ValueError):
         super().__init__(f"line {line}: {self.sentence()}")
 
     def sentence(self, language: Language = "en") -> str:
-        """Return a sentence with the problem and what to do."""
+        """Return a sentence that describes the problem and, where useful, the fix."""
         words = _WORDS[self.problem]
         kinds = _KINDS_ZH if language == "zh" else _KINDS_EN
         figures = {
@@ -77,7 +77,7 @@ FORMS: dict[Language, str] = {
     "answer",
     "zh": "每行应为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并包含助手的回答",
 }
-"""The formats of a row."""
+"""Describes the accepted row formats, in each language."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class RunDir:
 
     @property
     def outbox(self) -> Path:
-        """Checkpoints being uploaded: links, so that the program may prune its own in the meantime."""
+        """Links to checkpoints that are being uploaded, so that the program may prune its checkpoints in the meantime."""
         return self.path / "outbox"
 
     @property
@@ -119,11 +119,11 @@ class Placed(Tolerant):
     job_id: str = ""
     attempt_number: int = Field(1, ge=1)
     submitted_at: UtcDatetime | None = None
-    """When the job was submitted. A chat template that writes a date uses this one in every attempt. Null: today."""
+    """When the job was submitted. A chat template that writes a date uses this date in every attempt. Null: today."""
     model_revision: str | None = None
     """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Real directories that contain every file to which the model's links may resolve; null (manual run): not checked."""
+    """Real directories. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
     eval_revision: str | None = None

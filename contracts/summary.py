@@ -83,7 +83,7 @@ class Summary(Tolerant):
     data: DataFacts | None = None
     """How varied the rows are, and how many evaluation rows are also training rows after normalisation."""
     supervised_tokens: int | None = None
-    """Number over all steps."""
+    """Number of supervised tokens over all steps."""
     tokens_per_second: float | None = None
     """Trained tokens, including prompts, per second of training."""
     samples_per_second: float | None = None
@@ -92,7 +92,7 @@ class Summary(Tolerant):
     flops_utilisation: float | None = None
     """Share of the device's peak FLOPS that the run reached; null unless it ran in bfloat16 on a known GPU."""
     peak_memory_bytes: int | None = None
-    """On a CPU the training process's peak resident memory; on a GPU torch's peak allocated memory."""
+    """On a CPU, the training process's peak resident memory; on a GPU, torch's peak allocated memory."""
     device: str | None = None
     phases: dict[str, float] = {}
     """Seconds spent in each phase."""

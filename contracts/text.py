@@ -1,8 +1,8 @@
 """Escapes characters in untrusted text that must not reach a terminal, a page or a spreadsheet unchanged.
 
-The unsafe characters are control characters (C0, C1, DEL), which a terminal interprets, line and paragraph separators,
-marks that reverse the direction of text, so that `gpj.exe` reads as `exe.jpg`, and unpaired surrogates. Letters of
-every script, emoji, their joiner (U+200D) and variation selectors are safe.
+Unsafe are control characters (C0, C1, DEL), because terminals interpret them; bidi characters, because they can make
+`gpj.exe` read as `exe.jpg`; line and paragraph separators; and unpaired surrogates. Letters of every script, emoji,
+their joiner (U+200D) and variation selectors are safe.
 """
 
 import re
@@ -21,7 +21,7 @@ def find_unsafe(text: str) -> str | None:
 
 
 def escape(text: str, keep: str = "") -> str:
-    r"""Return the text with each unsafe character, except those in `keep`, as an escape (`\x1b`, `\u202e`)."""
+    r"""Return the text with each unsafe character, except those in `keep`, replaced by an escape (`\x1b`, `\u202e`)."""
     return UNSAFE.sub(lambda found: found[0] if found[0] in keep else _shown(found[0]), text)
 
 

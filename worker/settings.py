@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     patience_seconds: float = Field(86_400, ge=0)
     """How long the worker retries delivering an attempt's results while the server is unreachable."""
     spool_bytes: int = Field(1024**3, ge=10_000)
-    """Maximum size of an attempt's records on disk. Close to it, metrics are thinned out and the gaps are recorded."""
+    """Maximum size of an attempt's records on disk. Near the limit, metrics are thinned out and the gaps are recorded."""
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     kept_runs: int = Field(5, ge=0)

@@ -11,13 +11,13 @@ from typing import NamedTuple, Protocol
 RECENT_SAMPLES = 160
 """Number of samples in the averages that the rules judge: ten updates of the reference batch."""
 DIVERGED_RISE = math.log(2)
-"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum. That
-doubles the perplexity."""
+"""A train loss has diverged if it ends this far above its start, or above its start and this far above its minimum. A rise
+of this size doubles the perplexity."""
 ABSURD_LOSS = 13.0
-"""Nats per token. If the base's loss is not known, a loss above this is a divergence: it is worse than a uniform guess
-among 400,000 tokens."""
+"""Nats per token. If the base's loss is not known, a loss above this counts as divergence, because it is worse
+than a uniform guess among 400,000 tokens."""
 OVERFIT_RATIO = 1.1
-"""Evaluation and train loss are close if their ratio is below this. The ratio has grown if it rose by more than this."""
+"""Evaluation and train loss are close if their ratio is below this. The ratio has grown if it rose by more than this factor."""
 RISE_RATIO = 1.05
 """An evaluation loss above this multiple of its minimum has risen."""
 SMALLEST_GAP = 0.05
@@ -95,7 +95,7 @@ def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
 
 
 def recent_steps(window_steps: int, effective_batch: int) -> int:
-    """Return over how many of the last steps the recent train loss is averaged."""
+    """Return the number of last steps over which the recent train loss is averaged."""
     return max(window_steps, -(-RECENT_SAMPLES // effective_batch))
 
 

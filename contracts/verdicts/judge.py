@@ -22,16 +22,16 @@ from contracts.verdicts.verdict import Verdict, VerdictCode
 EXCELLENT_PERPLEXITY = 3.0
 """A perplexity below this is excellent."""
 GOOD_PERPLEXITY = 5.0
-"""A perplexity below this is good; others need work."""
+"""A perplexity below this is good; a higher one needs work."""
 LARGE_GAP = 1.5
-"""An eval loss above this multiple of the train loss is overfitting, even if it is still falling."""
+"""An eval loss above this multiple of the train loss indicates overfitting, even if it is still falling."""
 NOISE_WITHOUT_INTERVAL = 0.01
 """Share of the base's loss that a change must exceed if no interval was measured."""
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Input of the rules: a finished run. None means not measured."""
+    """A finished run, as the rules see it. None means not measured."""
 
     course: Course
     eval_loss: float

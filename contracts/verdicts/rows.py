@@ -10,7 +10,7 @@ LEAKED_SHARE = 0.05
 TOP_ANSWER_SHARE = 0.9
 """The data is degenerate if at least this share of the rows has the same answer."""
 FEWEST_ROWS_FOR_SHARES = 20
-"""With fewer rows, a frequent answer may be chance."""
+"""With fewer rows, a frequent answer may be due to chance."""
 DISTINCT_SHARE = 0.1
 """The data is degenerate if at most this share of the rows is distinct."""
 

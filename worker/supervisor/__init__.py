@@ -1,1 +1,1 @@
-"""The light half of a worker: claims jobs, starts the training child, uploads its records. Never imports torch."""
+"""The part of a worker that claims jobs, starts the training process and uploads its records. Never imports torch."""

@@ -1,4 +1,4 @@
-"""One attempt, from claim to finish: place model and data → start the child → follow it → deliver the results.
+"""One attempt, from claim to finish: place the model and the data → start the child → follow it → deliver the results.
 
 Each step has its own package. This module calls them in order and decides how to handle errors. A job never crashes
 the worker: any error ends only its attempt, with a typed failure.
@@ -87,7 +87,7 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
 def _train(
     slot: Slot, claim: Claim, run_dir: RunDir, reporter: Reporter, uploads: Uploads
 ) -> Outcome:
-    """Place model and data, then train. Raises Refused or ServerUnavailable; any other error becomes an Outcome."""
+    """Place the model and the data, then train. Raises Refused or ServerUnavailable; any other error becomes an Outcome."""
 
     def pulse() -> None:
         status = ended_as(reporter.pulse(), slot.stop.is_set)
@@ -131,7 +131,7 @@ def _follow(
                 wanted, was_stopped = reporter.pulse(), slot.stop.is_set
                 stopping.follow(wanted, was_stopped)
     finally:
-        process.kill()  # if superseded, or after an error here: it must not run unsupervised
+        process.kill()  # after a takeover or an error here, it must not run unsupervised
         while not process.wait(settings.term_seconds):
             log.error(
                 "could not kill the training process; it still occupies its device", pid=process.pid
@@ -143,7 +143,7 @@ def _follow(
 def _store_last_checkpoint(
     slot: Slot, claim: Claim, reporter: Reporter, uploads: Uploads, outcome: Outcome
 ) -> None:
-    """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec asks for it.
+    """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec requests it.
 
     A paused attempt waits until it is stored, a stopping worker up to its grace period, and a failed attempt up to a minute.
     """
@@ -168,7 +168,7 @@ def _store_last_checkpoint(
 
 
 def _connect_without_retries(settings: Settings) -> Server:
-    """Return another client that never retries, for a thread that paces its own calls."""
+    """Return a separate client that never retries, for a thread that paces its own calls."""
     return Server(settings.server_url, "", 0, 0)
 
 

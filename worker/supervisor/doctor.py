@@ -169,7 +169,7 @@ def _broker(settings: Settings) -> Finding:
             connection.ensure_connection(max_retries=1, timeout=5)
             address = connection.as_uri()
     except (OSError, KombuError, OperationalError) as error:
-        return Finding("bad", f"broker: it is unreachable ({error})")
+        return Finding("bad", f"broker: unreachable ({error})")
     return Finding("ok", f"broker: {address} responds")
 
 

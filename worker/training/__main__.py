@@ -1,6 +1,6 @@
-"""Train one job: `python -m worker.training RUN_DIR`. Reads and writes that directory only; needs no network.
+"""Train one job: `python -m worker.training RUN_DIR`. Reads and writes only that directory; needs no network.
 
-Exit status 0 means that RUN_DIR/outcome.json was written. It says whether the run succeeded.
+Exit status 0 means that RUN_DIR/outcome.json was written. That file says whether the run succeeded.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="only check that the device can compute in 4 bits",
     )
-    parser.add_argument("--parent-pid", type=int, help="die when this parent process ends")
+    parser.add_argument("--parent-pid", type=int, help="exit when this parent process ends")
     options = parser.parse_args(arguments)
     if options.parent_pid is not None:
         die_with_parent(options.parent_pid)
@@ -92,7 +92,7 @@ def _is_relevant(record: logging.LogRecord) -> bool:
 if __name__ == "__main__":
     faulthandler.enable()  # a crash in native code prints its stack to the output
     status = main(sys.argv[1:])
-    # Everything is on disk. Exit now: torch's shutdown of its threads can still abort a finished run.
+    # Everything is on disk. Exit now, because torch can still abort a finished run when it shuts down its threads.
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(status)

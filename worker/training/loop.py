@@ -123,7 +123,7 @@ def _evaluate_if_due(run: Run) -> None:
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
     """Compute the gradient of the window's mean loss; return the window's summed NLL and its supervised tokens.
 
-    The loss is summed over supervised tokens and divided once, so that the packing affects memory, not the result. The
+    The loss is summed over supervised tokens and divided once, so packing affects memory but not the result. The
     division is in the adapter's float32, because in bfloat16 a factor that is not a power of two would round all
     gradients in the same direction.
     """

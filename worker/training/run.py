@@ -161,7 +161,7 @@ def _run(
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
-    """Train under the watchdog. Leaves the adapter to save in the model, and returns its evaluation."""
+    """Train under the watchdog. The model then has the adapter that must be saved; return its evaluation."""
     ended = run.watchdog.watch(on_hang, hang_seconds)
     try:
         train(run)
@@ -208,7 +208,8 @@ def _resume(run: Run, directory: Path, placed: Placed) -> None:
     )
     if changed:
         run.recorder.log(
-            f"this attempt runs under other conditions than the previous one, so the last digits may differ: {'; '.join(changed)}",
+            "this attempt runs under different conditions than the previous one, so the last digits may differ: "
+            f"{'; '.join(changed)}",
             "warning",
         )
 

@@ -50,7 +50,7 @@ class Progress:
     """Seconds that earlier attempts spent in each phase, up to the checkpoint."""
 
     def is_evaluated(self) -> bool:
-        """Whether the current adapter has been evaluated."""
+        """Return whether the current adapter has been evaluated."""
         return bool(self.evaluations) and self.evaluations[-1].step == self.step
 
 

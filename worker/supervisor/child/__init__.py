@@ -1,1 +1,1 @@
-"""The training process: start it, stop it, and read its outcome. Nothing here talks to the server."""
+"""Starts and stops the training process, and reads its outcome. Nothing here talks to the server."""

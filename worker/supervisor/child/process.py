@@ -1,7 +1,7 @@
 """Starts and kills the training process; outcome.py reads how it ended.
 
 The child gets an allowlisted environment (no token, no address), its own session and an empty stdin. It cannot inspect
-this process (processes/privacy.py). It dies with this process: it receives our process id and asks the kernel for a
+this process (processes/privacy.py). It does not outlive this process: it receives our process id and asks the kernel for a
 parent-death signal. The kernel sends that signal when the thread that started the child ends, so only the main thread
 may call `start_child`.
 """

@@ -1,6 +1,6 @@
-"""Stops a running attempt: a request in the control file, then SIGTERM, then SIGKILL.
+"""Stops a running attempt with a request in the control file, then with SIGTERM, then with SIGKILL.
 
-Also holds the flag that SIGTERM to this process sets, so that the worker hands its job back instead of losing it.
+Also provides the flag that SIGTERM sets in this process, so that the worker hands its job back instead of losing it.
 """
 
 import signal

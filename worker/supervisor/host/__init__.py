@@ -1,4 +1,4 @@
-"""The host of this worker: device, device lock, names, models on disk, clock, load.
+"""This worker's host: device, device lock, names, models on disk, clock, load.
 
 Nothing here knows about attempts or talks to the server.
 """

@@ -7,5 +7,5 @@ import time
 
 
 def boottime() -> float:
-    """Return seconds since boot, including time suspended."""
+    """Return seconds since boot, including time spent suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

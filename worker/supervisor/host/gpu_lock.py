@@ -1,6 +1,6 @@
 """Allows one training process at a time per device, through a flock that the training process inherits.
 
-The kernel releases it when the last holder exits, so no other training starts on a GPU that an orphan still uses.
+The kernel releases the lock when the last holder exits, so no other training starts on a GPU that an orphan still uses.
 A worker that has just acquired the lock therefore knows that all earlier training under it has ended, and may report
 that to the server. The file holds the lock's name and a counter of those reports. All services of this user on
 this host share the lock of a GPU.
@@ -31,7 +31,7 @@ class LockDirRefused(Exception):
 def find_lock_dir(settings: Settings, device: Device) -> Path:
     """Return the directory of a device's lock. For a GPU, create it; raises LockDirRefused if another user owns it.
 
-    The lock of a CPU covers only its own worker, so it is in the work directory.
+    A CPU lock covers only one worker, so it is in the work directory.
     """
     if device.kind == "cpu":
         return settings.work_dir / "locks"
@@ -62,7 +62,7 @@ def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Ite
 
 
 def take_turn(descriptor: int) -> Idle:
-    """Increase the turn of a held lock and return it as the report for the server. Nothing may be training under the lock."""
+    """Increment the turn of a held lock and return it as a report for the server. Call this only while nothing is training."""
     try:
         last = Idle.model_validate_json(os.pread(descriptor, 1000, 0))
     except ValidationError:  # a new or damaged file proves nothing about earlier attempts

@@ -1,4 +1,4 @@
-"""The host's load while an attempt trains: GPU from NVML, CPU and memory from /proc. Does not use torch.
+"""Measures the host's load while an attempt trains: GPU through NVML, CPU and memory through /proc, without torch.
 
 Values that cannot be measured are omitted; a failed measurement never fails an attempt.
 """

@@ -1,7 +1,7 @@
 """Hub requests, each handled by a separate process (hub_process.py) while the supervisor keeps syncing.
 
-It is a separate process because a download can take an hour: the supervisor can kill it immediately, and never imports
-the hub's libraries.
+A download can take an hour. The supervisor can kill a separate process immediately, and never imports the hub's
+libraries itself.
 """
 
 import contextlib

@@ -51,7 +51,7 @@ def download_model(request: ModelRequest) -> HubAnswer:
         return HubAnswer(
             failure=Failure(
                 reason=FailureReason.MODEL_REFUSED,
-                detail=f"{request.name} at {path.name} has no config.json with safetensors weights.",
+                detail=f"{request.name} at {path.name} lacks config.json or safetensors weights.",
             )
         )
     return HubAnswer(commit=path.name, path=path)

@@ -23,15 +23,15 @@ class PlacedModel:
     revision: str | None
     """The hub's commit; None for a directory under the models root."""
     roots: list[Path]
-    """Real directories that contain every file to which the model's links may resolve."""
+    """Real directories. Each of the model's links must resolve to a file in one of them."""
 
 
 def find_local(models_dir: Path | None, name: str) -> PlacedModel | None:
     """Return the model under the root, or None. Raises PlacingFailed if a link in the model points outside the allowed roots.
 
     Only the worker's operator writes to the models root itself, so a link directly in it may point anywhere, such as
-    to a larger disk. The files inside a model's directory came with the model: their links must stay under the models
-    root, or inside the directory to which the operator's link points.
+    to a larger disk. Links inside a model's directory came with the model, so they must stay under the models root, or
+    inside the directory to which the operator's link points.
     """
     if models_dir is None or not (models_dir / name / "config.json").exists():
         return None
@@ -72,7 +72,7 @@ def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
 
 
 def not_found(name: str, models_dir: Path | None, hub: str) -> PlacingFailed:
-    """Return the failure for a model that was not found, naming the places searched. `hub` explains why the hub had none."""
+    """Return the failure for a model that was not found, naming the places searched. `hub` says why the hub has none."""
     local = (
         f"no directory {name!r} with a config.json under the worker's models root"
         if models_dir is not None

@@ -53,7 +53,7 @@ class Placer:
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            detail = f"while placing model and data: {error}"
+            detail = f"while placing the model and the data: {error}"
             raise PlacingFailed(Failure(reason=FailureReason.DISK_FULL, detail=detail)) from error
 
     def _place(self, run_dir: RunDir) -> None:
@@ -139,7 +139,7 @@ class Placer:
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete the run directory unless `keep_run`, then all but `kept_runs`: those without a checkpoint first, oldest first."""
+    """Delete the run directory unless `keep_run`, then all but `kept_runs`: first those without checkpoints, oldest first."""
     if not keep_run:
         shutil.rmtree(run_dir.path, ignore_errors=True)
     siblings = sorted(

@@ -1,7 +1,7 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
-It tries the newest first, and skips a damaged one with a note. Earlier attempts may have left records here that the
-server lacks. The worker uploads these first, and also skips a checkpoint that is beyond the server's records.
+The newest checkpoint is tried first; a damaged one is skipped with a note. Earlier attempts may have left records on
+this disk that the server lacks. These are uploaded first, and a checkpoint beyond the server's records is skipped, too.
 """
 
 import errno
@@ -49,7 +49,7 @@ class Unrecorded(Damaged):
 
 @dataclass(frozen=True)
 class Recorded:
-    """The last step of an earlier attempt that the server has records of, and why it has no later ones."""
+    """The last step of an earlier attempt for which the server has records, and why it has no later ones."""
 
     step: int
     reason: str
@@ -64,7 +64,7 @@ class LocalCheckpoint:
     origin: Origin
     path: Path
     recorded: Recorded
-    """The records of its attempt that the server has."""
+    """How many of its attempt's records the server has."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the newest intact checkpoint and return it. If there is none, return None: start from step 1."""
+        """Fill `resume/` with the newest intact checkpoint and return it. None if there is none; start at step 1 then."""
         local = dict(self._local_attempts())
         recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
         found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]
@@ -131,7 +131,7 @@ class Resumer:
                 yield earlier.attempt_id, (earlier, directory)
 
     def _upload_records(self, earlier: EarlierAttempt, directory: RunDir) -> Recorded:
-        """Upload the records that the server lacks, and return the last step that it now has."""
+        """Upload the records that the server lacks, and return the last step for which it now has records."""
         follow = Follow(directory.records)
         acked, step = earlier.acked_seq, 0
         while records := follow.batch():
@@ -204,7 +204,7 @@ def _link_files(checkpoint: LocalCheckpoint, target: Path) -> None:
     recorded = checkpoint.recorded
     if checkpoint.step > recorded.step:
         raise Unrecorded(
-            f"the server has its records only up to step {recorded.step}: {recorded.reason}"
+            f"the server has that attempt's records only up to step {recorded.step}: {recorded.reason}"
         )
     try:
         for file in checkpoint.path.iterdir():

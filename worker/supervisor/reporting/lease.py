@@ -1,6 +1,6 @@
 """Decides when to sync.
 
-A holder that cannot reach the server keeps training: its records stay on disk, and the server rejects its token once
+A worker that cannot reach the server keeps training: its records stay on disk, and the server rejects its token once
 another attempt has taken over. So this module only paces the calls and never stops an attempt.
 """
 
@@ -27,7 +27,7 @@ class Lease:
         self._delay = 0.0
 
     def is_due(self, has_news: bool) -> bool:
-        """Return whether to sync now: soon if there is news, else at the slow interval; after failures, with growing pauses."""
+        """Return whether a sync is due: soon if there is news, else at the slow interval. After failures, the pauses grow."""
         waited = self._clock() - self._tried_at
         if self._failures:
             return waited >= self._delay

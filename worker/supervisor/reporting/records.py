@@ -1,7 +1,7 @@
-"""Reads records.jsonl in batches by seq, from the last acknowledged record.
+"""Reads records.jsonl in batches, in order of seq, starting after the last acknowledged record.
 
-The training program appends to the file, so the last line may be incomplete; it is left for the next read. A complete
-line that is damaged or out of sequence ends the reading, and an attempt with such a line cannot succeed.
+The training program appends to the file, so the last line may be incomplete; it is left for the next read. Reading
+ends at a complete line that is damaged or out of sequence, and an attempt with such a line cannot succeed.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ READ_BYTES = 1024 * 1024
 
 
 class Follow:
-    """Tracks how far one attempt's records have been read, and acknowledged by the server."""
+    """Tracks which records of one attempt have been read, and which ones the server has acknowledged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +38,7 @@ class Follow:
         return [record for record, _ in zip(self._pending, range(BATCH), strict=False)]
 
     def acknowledge(self, seq: int) -> None:
-        """Drop records up to seq, which the server has. If it has fewer than already dropped, reread the file."""
+        """Drop records up to seq, which the server has. If it has fewer than were already dropped, reread the file."""
         first_kept = self._read_seq - len(self._pending) + 1
         if seq + 1 < first_kept:
             self._offset, self._read_seq = 0, 0

@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Syncs one attempt with the server. While the server is unreachable, no record is lost: records stay on disk."""
+    """Syncs one attempt with the server. While the server is unreachable, records stay on disk, so none is lost."""
 
     def __init__(self, claim: Claim, server: Server, run_dir: RunDir) -> None:
         self._claim = claim
@@ -50,7 +50,7 @@ class Reporter:
         self._phase_is_news = phase is not None
 
     def note_system(self, values: dict[str, float], at: datetime) -> None:
-        """Queue a sample of the host's load; if the server stays unreachable for long, the oldest is dropped."""
+        """Queue a sample of the host's load; if the server stays unreachable for long, the oldest samples are dropped."""
         if values:
             self._sampled += 1
             self._samples.append(SystemSample(seq=self._sampled, at=at, values=values))

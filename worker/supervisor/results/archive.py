@@ -8,7 +8,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def archive(directory: Path, target: Path) -> None:
-    """Pack the files of a directory, sorted by name, uncompressed: compressing weights is slow and saves little."""
+    """Pack a directory's files, sorted by name, without compression, which is slow and saves little on weights."""
     temporary = target.with_name(target.name + ".tmp")
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as zipped:
         for path in sorted(path for path in directory.rglob("*") if path.is_file()):

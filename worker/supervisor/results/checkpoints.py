@@ -38,7 +38,7 @@ CHECK_SECONDS = 0.2
 """Time between two checks of the disk."""
 LONGEST_PAUSE_SECONDS = 30.0
 OFFERS = 3
-"""How often in a row a checkpoint is offered before the upload counts as failed."""
+"""Number of consecutive offers of a checkpoint after which its upload counts as failed."""
 
 
 class _Ended(Exception):
@@ -66,7 +66,7 @@ class Uploads:
         self._thread.start()
 
     def finish(self, pulse: Callable[[], object], give_up: Callable[[], bool]) -> None:
-        """Wait until the server has stored the newest checkpoint, calling pulse while waiting. No newer one may follow."""
+        """Wait until the server has stored the newest checkpoint, calling pulse while waiting. Call it after training."""
         self._is_final.set()
         if self._thread.ident is None:
             self._thread.start()

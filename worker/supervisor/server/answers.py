@@ -19,7 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 
 UNAVAILABLE_STATUSES = frozenset({408, 425, 429, 502, 503, 504, 507})
 MISDIRECTED = 421
-"""The operator has not listed the host name that this worker uses. The operator can fix that, so the worker keeps its results."""
+"""The server's STEPLINE_ALLOWED_HOSTS does not include the host name in this worker's server URL. The operator can fix
+that, so the worker keeps its results."""
 SHOWN_BYTES = 200
 
 

@@ -1,4 +1,4 @@
-"""Server: the worker's HTTP client. The supervisor's only network code, apart from hub downloads.
+"""Server: the worker's HTTP client, and the supervisor's only network code apart from hub downloads.
 
 This module decides which calls are retried and for how long; retry.py does the retrying.
 """
@@ -69,7 +69,7 @@ DAMAGED_TRIES = 3
 
 
 class Server:
-    """One worker process's client of the server. Do not share it between threads."""
+    """A worker process's client for the server. Do not share it between threads."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class Server:
     def send_checkpoint_file(
         self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Upload a file of an offered checkpoint. One try; raises FileNotOffered if the offer is gone."""
+        """Upload a file of an offered checkpoint. One try; raises FileNotOffered if the server no longer has the offer."""
         url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
         read_nothing(send_file(self._client, url, _attempt_headers(claim), path, pulse=pulse))
 
@@ -224,7 +224,7 @@ class Server:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether requests to this host must bypass a proxy set in the environment."""
+    """Return whether requests to this host must bypass a proxy set in the environment."""
     if host == "localhost":
         return True
     try:

@@ -1,7 +1,7 @@
 """Retries a call until the server responds.
 
-If the server is unreachable, the call is retried with growing, jittered pauses, within a time limit. If the server
-rejects it, it is not retried. answers.py distinguishes the two cases.
+If the server is unreachable, the call is retried with growing, jittered pauses, within a time limit. A call that
+the server rejects is not retried. answers.py distinguishes the two cases.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Uploads or downloads one file over HTTP, in chunks; the attempt keeps syncing between them."""
+"""Uploads or downloads one file over HTTP, in chunks; the attempt keeps syncing between chunks."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping

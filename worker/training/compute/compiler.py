@@ -1,4 +1,4 @@
-"""Checks whether torch.compile finds the compiler that it needs, before the model is loaded."""
+"""Checks, before the model is loaded, whether torch.compile can find the compiler that it needs."""
 
 import shutil
 

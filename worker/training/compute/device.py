@@ -99,7 +99,7 @@ def peak_memory_bytes(device: Device) -> int:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that affect the numbers."""
+    """Return the versions of the libraries that affect the results."""
     names = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers", "stepline")
     versions = {name: _version(name) for name in names}
     versions["python"] = platform.python_version()

@@ -17,7 +17,7 @@ from worker.training.data.order import epoch_order
 from worker.training.data.samples import Sample
 
 PACKING_VERSION = 3
-"""Increase it whenever packing or the order of gradient sums changes: resumed runs are then no longer bit-exact."""
+"""Increase it whenever packing or the order of gradient sums changes, because resumed runs are then no longer bit-exact."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Limits the CPU time and memory of a model's chat template, a program supplied with the model, and handles stop requests.
 
-A signal handler that raises ends an endless loop. A single operation of the interpreter cannot be interrupted that
-way; if one takes too long, another signal kills this process. The supervisor recognises that signal.
+An exception from a signal handler ends an endless loop, but cannot interrupt a single operation of the interpreter. If
+such an operation takes too long, another signal, which the supervisor recognises, kills this process.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Facts about the rows: how varied they are, and how many evaluation rows are also training rows.
 
-Takes time linear in the text; stores each row as 16-byte hashes, never as text.
+Takes time linear in the length of the text; stores each row as 16-byte hashes, never as text.
 """
 
 import re
@@ -61,7 +61,7 @@ def data_warnings(facts: DataFacts) -> list[str]:
     if facts.overlapping_rows_normalized:
         warnings.append(
             f"{facts.overlapping_rows_normalized} of {facts.evaluation.rows} evaluation rows are also training "
-            f"rows ({facts.overlapping_rows} of them exactly). Remove them from one of the two"
+            f"rows ({facts.overlapping_rows} of them exactly). Remove them from one of the two splits"
         )
     return warnings
 

@@ -14,7 +14,7 @@ from worker.training.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation and its location: the file name, and the line from 1."""
+    """A conversation and its location: the file name and the line number, from 1."""
 
     file: str
     line: int

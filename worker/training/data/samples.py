@@ -159,7 +159,7 @@ def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:
 
 
 def _tokens_of(span: Span, encoding: Any) -> Span:
-    # A character may belong to no token (a trimmed space): then use the next character inside the span.
+    # A character, such as a trimmed space, may belong to no token. Then use the next character inside the span.
     inside = range(span.start, span.end)
     first = next((t for c in inside if (t := encoding.char_to_token(c)) is not None), None)
     place = next((c for c in reversed(inside) if encoding.char_to_token(c) is not None), None)

@@ -75,7 +75,7 @@ class Template:
     """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is the date for a template that writes one; all attempts of a job pass the same one. None: today."""
+        """`now` is the date for a template that writes a date. All attempts of a job pass the same one. None: today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
@@ -115,7 +115,7 @@ class Template:
         return self._marked(turns) if self.kind == "qwen2" else self._turn_by_turn(turns)
 
     def is_usable(self) -> bool:
-        """Whether the template renders a simple question and answer. If so, the conversation caused the failure."""
+        """Return whether the template renders a simple question and answer. If so, the conversation caused the failure."""
         try:
             self.render([Message(role="user", content="1"), Message(role="assistant", content="2")])
         except (RenderingFailed, TrainingError):

@@ -1,4 +1,4 @@
-"""The mathematics of training: loss, optimizer, evaluation, early stopping, and the watchdog over them.
+"""The mathematics of training: loss, optimizer, evaluation, early stopping, and the watchdog.
 
 Each part works on its own, without a Run.
 """

@@ -1,4 +1,4 @@
-"""The optimizer, and the learning rate as a pure function of the step, equal to transformers' schedules."""
+"""The optimizer, and the learning rate, a pure function of the step that matches transformers' schedules."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -14,9 +14,9 @@ from contracts.failure import Failure, FailureReason
 from worker.training.errors import DETAIL_CHARACTERS, TrainingError
 
 ZERO_STEPS = 10
-"""Consecutive steps with a loss of exactly zero that end a run: no model predicts real text with certainty."""
+"""A run ends after this many consecutive steps with a loss of exactly zero: no model predicts real text with certainty."""
 FROZEN_STEPS = 20
-"""Number of steps within which the adapter must change, and of consecutive steps without a gradient that end a run."""
+"""The adapter must change within this many steps. A run also ends after this many consecutive steps without a gradient."""
 
 
 class Watchdog:
@@ -78,7 +78,7 @@ class Watchdog:
 
         Calls `on_hang`, in a thread, if there is no sign of life for `limit_seconds`. Set the returned event to stop.
         """
-        # Only now, because a resume sets the adapter's weights first.
+        # Computed only now, because a resume sets the adapter's weights before this call.
         self._first_digest = _digest(self._adapter)
         watched, ended = threading.get_ident(), threading.Event()
 

@@ -11,7 +11,7 @@ from worker.training.model.trainable import TrainableModel
 CPU_TOKENS = 512
 """Measured on the 0.5B model: 62.7 tokens/s at 384, 65.6 at 512, 69.0 at 640; 768 costs 1.6 GB more than 384."""
 CUDA_MOST_TOKENS = 16_384
-"""The block-diagonal mask is dense: beyond this size, its quadratic cost exceeds what fewer kernel launches save."""
+"""The block-diagonal mask is dense: beyond this size, its quadratic cost exceeds the savings from fewer kernel launches."""
 _UNKNOWN_TOKENS = 2048
 """Used if config.json does not give the layer sizes; halved if memory runs out."""
 _LEAST_TOKENS = 64

@@ -127,7 +127,7 @@ def _check_ranks(peft_model: Any, lora: LoraSpec) -> None:
             layer_name = name.removeprefix("base_model.model.")
             raise TrainingError(
                 FailureReason.SPEC_REFUSED,
-                f"lora.rank is {lora.rank}, larger than the smaller side ({smallest}) of {layer_name}",
+                f"lora.rank is {lora.rank}, which is larger than the smaller side ({smallest}) of {layer_name}",
                 evidence={"rank": lora.rank, "layer": layer_name, "smaller_side": smallest},
             )
 

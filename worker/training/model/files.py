@@ -27,7 +27,7 @@ _INCIDENTAL_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dty
 def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> None:
     """Check every file that would be loaded. Raises TrainingError if the directory must not be loaded.
 
-    `roots` are real directories that must contain every file to which the directory's links resolve; None: not checked.
+    `roots` are real directories. Each link in the directory must resolve to a file in one of them. None: not checked.
     """
     if not (directory / "config.json").is_file():
         raise TrainingError(
@@ -48,7 +48,7 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
         )
     for name in _NAMED_FILES.intersection(config):
         raise _refused(
-            f"config.json has {name}, but the weights files must have their standard names"
+            f"config.json has {name}, but the weight files must have their standard names"
         )
     shards = _check_weights(directory)
     for path in (*sorted(directory.iterdir()), *shards):
@@ -59,7 +59,7 @@ def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> N
 
 
 def count_parameters(directory: Path) -> int:
-    """Return the number of parameters in the checked weights files."""
+    """Return the number of parameters in the checked weight files."""
     total = 0
     for shard in sorted(directory.glob("*.safetensors")):
         with safe_open(shard, framework="pt") as weights:
@@ -81,7 +81,7 @@ def digest_base(directory: Path) -> str:
 
 
 def _loaded_shards(directory: Path) -> list[Path]:
-    """Return the weights files in use, in transformers' order of preference."""
+    """Return the weight files in use, in transformers' order of preference."""
     single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
     if single.is_file():
         return [single]
@@ -112,7 +112,7 @@ def _check_no_code(name: str, value: Any) -> None:
 
 
 def _check_weights(directory: Path) -> list[Path]:
-    """Return the weights files that would be loaded, after checking that each is complete."""
+    """Return the weight files that would be loaded, after checking that each is complete."""
     shards = sorted(directory.glob("*.safetensors"))
     index = directory / "model.safetensors.index.json"
     if index.is_file():
@@ -120,9 +120,9 @@ def _check_weights(directory: Path) -> list[Path]:
         missing = sorted(set(names).difference(path.name for path in directory.iterdir()))
         if missing or not names:
             raise _refused(
-                f"{index.name} lists missing weights files: {', '.join(missing[:5])[:500]}"
+                f"{index.name} lists weight files that are missing: {', '.join(missing[:5])[:500]}"
                 if missing
-                else f"{index.name} lists no weights files"
+                else f"{index.name} lists no weight files"
             )
         shards = [directory / name for name in names]
     if not shards:
@@ -150,7 +150,7 @@ def _shard_names(index: Path) -> list[str]:
             raise _refused(f"{index.name}: weight_map has no file name for {weight[:100]!r}")
         if name != Path(name).name or "\0" in name:
             raise _refused(
-                f"{index.name} lists {name[:200]!r}, but weights files must be in the same directory as the index"
+                f"{index.name} lists {name[:200]!r}, but weight files must be in the same directory as the index"
             )
         names.add(name)
     return sorted(names)

@@ -1,6 +1,6 @@
-"""Limits the length of samples to the model's positions and to what its rotary embeddings can encode consistently.
+"""Limits the length of samples to the model's positions, and to the length that its rotary embeddings encode consistently.
 
-Both come from config.json. transformers takes the length for rotary embeddings from the largest position of the whole
+Both limits come from config.json. transformers takes the length for rotary embeddings from the largest position of the whole
 row, so packed samples share it.
 """
 
@@ -16,7 +16,7 @@ from worker.training.model.refusal import refusing
 
 
 def check_length(directory: Path, spec: JobSpec) -> None:
-    """Reject a `training.max_length` beyond the model's positions, or beyond the length up to which its encoding is fixed."""
+    """Reject a `training.max_length` beyond the model's positions, or beyond the positions that it encodes consistently."""
     with refusing("config.json cannot be loaded"):
         config = AutoConfig.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
@@ -25,8 +25,8 @@ def check_length(directory: Path, spec: JobSpec) -> None:
     if fixed is not None and spec.training.max_length > fixed:
         raise TrainingError(
             FailureReason.SPEC_REFUSED,
-            f"training.max_length is {spec.training.max_length}, but beyond {fixed} positions this model's dynamic RoPE "
-            f"encodes a sample depending on the longest one so far. Set training.max_length to {fixed} or less",
+            f"training.max_length is {spec.training.max_length}, but beyond {fixed} positions, this model's dynamic RoPE "
+            f"encodes each sample depending on the longest one so far. Set training.max_length to {fixed} or less",
             evidence={
                 "max_length": spec.training.max_length,
                 "max_position_embeddings": fixed,

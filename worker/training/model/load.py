@@ -38,7 +38,8 @@ from worker.training.model.refusal import refusing
 from worker.training.model.trainable import TrainableModel
 
 DOUBLE_QUANT_FROM = 3_000_000_000
-"""Number of parameters from which `auto` quantises the scales too: below that, it saves little and adds kernels per layer."""
+"""`auto` also quantises the scales of models with at least this many parameters. For smaller models, that saves little and
+adds kernels per layer."""
 
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
@@ -105,7 +106,7 @@ def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
     if wrong:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            f"the weights files lack weights that the architecture needs, or have them in another shape: "
+            "the weight files are missing weights that the architecture needs, or contain weights with the wrong shape: "
             f"{', '.join(sorted(wrong)[:5])}",
             evidence={"wrong_weights": len(wrong)},
         )
@@ -126,7 +127,10 @@ def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> 
 
 
 def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
-    """Return the attention implementations to try, best first. A varlen kernel needs no dense mask, but needs bfloat16 on a GPU."""
+    """Return the attention implementations to try, best first.
+
+    A varlen kernel needs no dense mask, but runs only in bfloat16 on a GPU.
+    """
     varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
     return [*([VARLEN] if varlen else []), "sdpa", "eager"]
 

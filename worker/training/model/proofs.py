@@ -1,4 +1,4 @@
-"""Verifies the engine's assumptions about a model on a few random tokens, when it is loaded.
+"""Verifies the engine's assumptions about a model when it is loaded, with a few random tokens.
 
 The assumptions: its attention is causal; samples packed into one row do not mix; its logits are head(hidden); and
 attention sample by sample gives the same result.
@@ -51,7 +51,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
     body.eval()
     ids = _random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    # Same length: a product of another shape may differ in more than the last digits.
+    # Keep the same length, because a product of another shape may differ in more than the last digits.
     other = ids.clone()
     other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
     states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)

@@ -27,7 +27,7 @@ _BAD_FILES = (
 
 
 _MACHINE_ERRORS = ("DefaultCPUAllocator", "Cannot allocate memory", "CUDA", "CUBLAS", "cuDNN")
-"""Texts that mark an error of the machine, whatever its type."""
+"""Strings that identify an error of the machine, whatever the exception's type."""
 
 
 @contextlib.contextmanager

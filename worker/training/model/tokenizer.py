@@ -31,12 +31,12 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def check_vocabulary(model: TrainableModel, largest_token: int) -> None:
-    """Reject token ids beyond the embeddings: tokenizer and weights do not match."""
+    """Reject token ids beyond the embeddings, which show that the tokenizer and the weights do not match."""
     known = model.peft_model.get_base_model().get_input_embeddings().num_embeddings
     if largest_token >= known:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
-            f"the tokenizer produces token id {largest_token}, but the model has only {known} embeddings: tokenizer and "
-            "weights do not match",
+            f"the tokenizer produces token id {largest_token}, but the model has only {known} embeddings: the tokenizer "
+            "and the weights do not match",
             evidence={"token": largest_token, "embeddings": known},
         )

@@ -27,7 +27,7 @@ class TrainableModel:
     linear_parameters: int
     """Number of parameters of the layers in 4 bits."""
     expert_parameters: int
-    """Number of parameters of experts stored as one tensor per layer, in the compute type: only linear layers are 4-bit."""
+    """Number of expert parameters stored as one tensor per layer. They keep the compute type: only linear layers are 4-bit."""
     trainable_parameters: int
     all_parameters: int
     attention: str

@@ -1,4 +1,4 @@
-"""The engine's choices and their reasons: one entry per choice that affects speed, memory or the last digits."""
+"""The engine's choices and their reasons: one entry per choice that affects speed, memory or the last digits of results."""
 
 from typing import Any
 
@@ -39,13 +39,14 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             run.model.packs,
             "this architecture keeps packed samples separate"
             if run.model.packs
-            else "this architecture mixes packed samples or encodes all by the longest, so each micro-batch has one sample",
+            else "this architecture mixes packed samples or encodes each depending on the longest one, so each micro-batch has "
+            "one sample",
         ),
         "chunked_head": _choice(
             run.model.plain_head,
             "the logits are head × hidden state, so they are computed in chunks"
             if run.model.plain_head
-            else "the model caps or scales its logits, so its own forward computes them",
+            else "the model caps or scales its logits, so its own forward pass computes them",
         ),
         "chat_template": _choice(template.kind, template.reason),
         **_expert_choice(run),
@@ -60,7 +61,7 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         "compute_dtype": _choice(dtype, device.compute_reason),
         "double_quant": _choice(
             run.model.double_quant,
-            f"depends on the model's size: on from {DOUBLE_QUANT_FROM:,} parameters"
+            f"depends on the model's size: on for models with at least {DOUBLE_QUANT_FROM:,} parameters"
             if spec.quantization.double_quant == "auto"
             else "set by quantization.double_quant",
         ),
@@ -74,7 +75,7 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         "compile": _switch(spec.engine.compile, "engine.compile"),
         "fused_optimizer": _choice(
             bool(run.optimizer.defaults["fused"]),
-            "on a GPU"
+            "only on a GPU"
             if spec.engine.fused_optimizer == "auto"
             else "set by engine.fused_optimizer",
         ),
@@ -110,7 +111,7 @@ def _adapter_choice(run: Run) -> dict[str, Any]:
 
 def _switch(setting: bool | str, field: str) -> dict[str, Any]:
     if setting == "auto":
-        return _choice(value=False, reason="off by default: its gain depends on the device")
+        return _choice(value=False, reason="off by default, because the gain depends on the device")
     return _choice(value=bool(setting), reason=f"set by {field}")
 
 

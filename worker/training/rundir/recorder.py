@@ -67,7 +67,7 @@ class Recorder:
                 raise  # otherwise the run has already failed, and that error is reported
 
     def metric(self, step: int, values: dict[str, float]) -> None:
-        """Record named numbers at a step, unless the nearly full spool skips them."""
+        """Record named numbers at a step, unless the spool is nearly full and skips them."""
         if not self._spool.admits("metric"):
             self._skip(step)
             return
@@ -79,7 +79,7 @@ class Recorder:
         """Record a complete evaluation after `step` steps.
 
         While the spool is nearly full, a skipped evaluation is held back: it is recorded after all if a checkpoint or the end
-        follows it directly, so that neither lacks its evaluation.
+        of the run follows directly, so that neither lacks its evaluation.
         """
         self._release_held()
         self._held = EvalRecord(

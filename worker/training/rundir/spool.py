@@ -17,7 +17,7 @@ RESERVED_BYTES = 1000
 """Space reserved for the last metric and the gap recorded before it."""
 
 Figures = Literal["metric", "evaluation"]
-"""Kinds of records that are thinned. Each kind has its own count: kinds alternate, and a shared count could skip one kind."""
+"""Kinds of records that are thinned. Each has its own count: with a shared count, alternating kinds could lose one entirely."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Spool:
         return self._limit_bytes is not None and self._bytes >= WHOLE_SHARE * self._limit_bytes
 
     def admits(self, kind: Figures) -> bool:
-        """Whether to accept the next metric or evaluation."""
+        """Return whether to accept the next metric or evaluation."""
         if self._skipped[kind] + 1 < self._stride():
             self._skipped[kind] += 1
             return False

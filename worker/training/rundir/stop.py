@@ -1,4 +1,4 @@
-"""Stop: checks between micro-batches for a request to end the run, by control.json or SIGTERM."""
+"""Stop: checks between micro-batches whether control.json or SIGTERM has requested the end of the run."""
 
 import signal
 from pathlib import Path
