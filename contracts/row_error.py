@@ -77,7 +77,7 @@ FORMS: dict[Language, str] = {
     "answer",
     "zh": "每行应为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并包含助手的回答",
 }
-"""Describes the accepted row formats, in each language."""
+"""Descriptions of the accepted row formats, by language."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Escapes characters in untrusted text that must not reach a terminal, a page or a spreadsheet unchanged.
 
-Unsafe are control characters (C0, C1, DEL), because terminals interpret them; bidi characters, because they can make
-`gpj.exe` read as `exe.jpg`; line and paragraph separators; and unpaired surrogates. Letters of every script, emoji,
-their joiner (U+200D) and variation selectors are safe.
+Four kinds are unsafe: control characters (C0, C1, DEL), because terminals interpret them; bidi characters, because they
+can make `gpj.exe` read as `exe.jpg`; line and paragraph separators; and unpaired surrogates. Letters of every script,
+emoji, their joiner (U+200D) and variation selectors are safe.
 """
 
 import re

@@ -95,7 +95,7 @@ def smooth(points: Sequence[LossPoint], samples_per_point: int) -> list[LossAt]:
 
 
 def recent_steps(window_steps: int, effective_batch: int) -> int:
-    """Return the number of last steps over which the recent train loss is averaged."""
+    """Return the number of most recent steps over which the recent train loss is averaged."""
     return max(window_steps, -(-RECENT_SAMPLES // effective_batch))
 
 

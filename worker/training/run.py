@@ -161,7 +161,7 @@ def _run(
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
-    """Train under the watchdog. The model then has the adapter that must be saved; return its evaluation."""
+    """Train under the watchdog, put the adapter that will be saved into the model, and return its evaluation."""
     ended = run.watchdog.watch(on_hang, hang_seconds)
     try:
         train(run)

@@ -62,7 +62,7 @@ def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Ite
 
 
 def take_turn(descriptor: int) -> Idle:
-    """Increment the turn of a held lock and return it as a report for the server. Call this only while nothing is training."""
+    """Increment the turn of a held lock and return it as a report for the server. Nothing may be training under it."""
     try:
         last = Idle.model_validate_json(os.pread(descriptor, 1000, 0))
     except ValidationError:  # a new or damaged file proves nothing about earlier attempts

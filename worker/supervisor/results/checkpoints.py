@@ -66,7 +66,7 @@ class Uploads:
         self._thread.start()
 
     def finish(self, pulse: Callable[[], object], give_up: Callable[[], bool]) -> None:
-        """Wait until the server has stored the newest checkpoint, calling pulse while waiting. Call it after training."""
+        """Wait until the server has stored the newest checkpoint, calling pulse while waiting. Call this after training."""
         self._is_final.set()
         if self._thread.ident is None:
             self._thread.start()
