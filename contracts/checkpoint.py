@@ -32,7 +32,7 @@ class Manifest(Tolerant):
 
 
 class CheckpointFile(Tolerant):
-    """One of a checkpoint's files; the manifest counts as one of them."""
+    """One of a checkpoint's files, which include the manifest."""
 
     name: FileName
     sha256: Sha256

@@ -1,7 +1,7 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
 The newest checkpoint is tried first; a damaged one is skipped with a note. Earlier attempts may have left records on
-this disk that the server lacks. These are uploaded first, and a checkpoint beyond the server's records is skipped, too.
+this disk that the server lacks. These are uploaded first. A checkpoint beyond the server's records is also skipped.
 """
 
 import errno
@@ -64,7 +64,7 @@ class LocalCheckpoint:
     origin: Origin
     path: Path
     recorded: Recorded
-    """How many of its attempt's records the server has."""
+    """The last step of that attempt for which the server has records."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the newest intact checkpoint and return it. If there is none, return None: training starts at step 1."""
+        """Fill `resume/` with the newest intact checkpoint and return it. Without one, return None: training starts at step 1."""
         local = dict(self._local_attempts())
         recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
         found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]

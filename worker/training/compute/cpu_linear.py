@@ -3,8 +3,8 @@
 bitsandbytes unpacks into a new tensor in each forward and backward pass. Activations live from the forward to the
 backward pass, so the freed tensors leave holes between them in the heap. glibc cannot reuse a hole for the next tensor
 of the same size, because an aligned block needs slightly more space than the hole has. The shared buffer
-avoids this. The values are bit-identical, because bitsandbytes' own kernel does the unpacking. Nothing here is used on
-a GPU.
+avoids this. The values stay bit-identical, because bitsandbytes' own kernel does the unpacking. Nothing here is used
+on a GPU.
 """
 
 import ctypes

@@ -75,7 +75,7 @@ class Template:
     """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is the date for a template that writes a date. All attempts of a job pass the same one. None: today."""
+        """`now` is the date that a template may write into the text. All attempts of a job pass the same one. None: today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
