@@ -14,6 +14,7 @@ from contracts.run_dir import RunDir
 from contracts.summary import Summary
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
+from tests.worker.training.forked import Forked, fork
 from worker.training.run import run_to_outcome
 from worker.training.rundir.stop import Stop
 
@@ -53,7 +54,7 @@ def start(run_dir: RunDir, *options: str, **variables: str) -> subprocess.Popen[
 
 def run(run_dir: RunDir) -> Outcome:
     """Run the program in its own process, to its end."""
-    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    assert fork(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
     return outcome_of(run_dir)
 
 
@@ -83,7 +84,7 @@ def losses(run_dir: RunDir) -> dict[int, float]:
     return {r.step: r.values["loss"] for r in records(run_dir) if isinstance(r, MetricRecord)}
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes] | Forked) -> None:
     """Wait until the condition holds while the process lives."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():

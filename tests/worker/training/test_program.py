@@ -24,6 +24,7 @@ from contracts.record import EvalRecord, MetricRecord, PhaseRecord
 from contracts.run_dir import Control, Placed, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training import reference
+from tests.worker.training.forked import fork
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     losses,
@@ -45,8 +46,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 @pytest.fixture(scope="module")
 def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     run_dir = make_run_dir(tmp_path_factory.mktemp("finished"), tiny_model)
-    outcome = run(run_dir)
-    assert outcome == Outcome(status="succeeded", step=4), run_dir.output.read_text()
+    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    assert outcome_of(run_dir) == Outcome(status="succeeded", step=4), run_dir.output.read_text()
     return run_dir
 
 
@@ -172,7 +173,7 @@ def test_the_control_file_stops_the_run(
     tiny_model: Path, tmp_path: Path, wanted: Wanted, status: str
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
-    process = start(run_dir)
+    process = fork(run_dir)
     wait_for(lambda: losses(run_dir), process)
 
     write_model(run_dir.control, Control(wanted=wanted))
@@ -186,7 +187,7 @@ def test_the_control_file_stops_the_run(
 
 def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
-    process = start(run_dir)
+    process = fork(run_dir)
     wait_for(lambda: losses(run_dir), process)
 
     process.send_signal(signal.SIGTERM)
@@ -362,7 +363,7 @@ LONG = {"training": {"epochs": 30}, "evaluation": {"every_steps": 1000}}
 @pytest.mark.parametrize(
     ("spec", "longest_file", "steps"),
     [
-        (LONG, 12_000, range(1, 120)),
+        (LONG, 6_000, range(1, 120)),
         (LONG | {"checkpoint": {"every_steps": 2}}, 65_000, [2]),
         ({"training": {"max_steps": 3}}, 20_000, [3]),
     ],
@@ -376,7 +377,7 @@ def test_a_file_that_cannot_be_written_ends_the_run_as_disk_full(
     steps: Sequence[int],
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=spec)
-    process = start(run_dir)
+    process = fork(run_dir)
     wait_for(lambda: records(run_dir), process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (longest_file, longest_file))
 
@@ -400,7 +401,7 @@ def test_the_outcome_can_be_written_on_a_completely_full_disk(
     done = subprocess.run(
         [
             *("unshare", "--map-root-user", "--mount", "sh", "-c"),
-            'mount -t tmpfs -o size=108k tmpfs "$1" && cp -a "$0/." "$1/" && rm "$1/output.log" '
+            'mount -t tmpfs -o size=100k tmpfs "$1" && cp -a "$0/." "$1/" && rm "$1/output.log" '
             '; "$2" -m worker.training "$1"; cp "$1/outcome.json" "$0/"',
             *(str(laid.path), str(tmp_path / "disk"), sys.executable),
         ],
@@ -422,7 +423,7 @@ def test_unwritable_output_does_not_fail_the_run(tiny_model: Path, tmp_path: Pat
     run_dir = make_run_dir(tmp_path, tiny_model, spec={"training": {"max_steps": 2}})
     run_dir.output.symlink_to("/dev/full")
 
-    start(run_dir).wait(DEADLINE_SECONDS)
+    fork(run_dir).wait(DEADLINE_SECONDS)
 
     assert outcome_of(run_dir) == Outcome(status="succeeded", step=2)
 
