@@ -83,9 +83,8 @@ def test_a_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Pa
     assert not [name for name in trained(model) if "shared_expert_gate" in name]
 
 
-@pytest.mark.filterwarnings(
-    "ignore"
-)  # peft warns that rank patterns match nothing, but matches them later
+# peft warns that rank patterns match nothing, but matches them later.
+@pytest.mark.filterwarnings("ignore")
 def test_an_adapter_for_experts_gives_the_same_logits_in_plain_peft(
     load: Load, tmp_path: Path
 ) -> None:
