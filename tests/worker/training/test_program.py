@@ -51,7 +51,7 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunD
     return run_dir
 
 
-def test_the_job_log_contains_no_install_advice_of_libraries(finished: RunDir) -> None:
+def test_the_job_log_contains_no_install_advice_from_libraries(finished: RunDir) -> None:
     assert "pip install" not in finished.output.read_text()
 
 
@@ -196,7 +196,7 @@ def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
     assert outcome_of(run_dir).status == "interrupted"
 
 
-def test_the_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_program_is_killed_when_its_parent_dies(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
     parent = subprocess.Popen(
         [
@@ -234,7 +234,7 @@ def _is_running(pid: int) -> bool:
 
 
 def poisoned(model: Path, directory: Path) -> Path:
-    """Copy the model with a NaN in its last norm."""
+    """Copy the model and put a NaN into its last norm."""
     copy = copy_model(model, directory)
     weights = load_file(copy / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
@@ -282,7 +282,7 @@ def with_fewer_embeddings(model: Path, directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Bad:
-    """A way to break a run, and its expected failure."""
+    """A way to break a run, and the failure that it must cause."""
 
     model: Callable[[Path, Path], Path]
     spec: dict[str, Any]
@@ -347,7 +347,7 @@ def test_an_unexpected_error_is_reported_as_a_crash_with_its_traceback(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model)
-    run_dir.adapter.write_text("a file stands where the adapter's directory should go")
+    run_dir.adapter.write_text("a file where the adapter's directory should be")
 
     outcome = run(run_dir)
 
@@ -392,7 +392,7 @@ def test_a_file_that_cannot_be_written_ends_the_run_as_disk_full(
     assert outcome.step in steps
 
 
-def test_the_outcome_can_be_written_on_a_completely_full_disk(
+def test_the_outcome_can_be_written_to_a_completely_full_disk(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "laid").mkdir()
@@ -411,7 +411,7 @@ def test_the_outcome_can_be_written_on_a_completely_full_disk(
         text=True,
     )
     if "unshare" in done.stderr:
-        pytest.skip("this system gives its users no file systems of their own")
+        pytest.skip("this system does not let users mount file systems")
 
     outcome = outcome_of(laid)
     assert outcome.failure is not None, done.stderr

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed equals an uninterrupted run, bit for bit."""
+"""A run that is killed at any moment and resumed gives the same results as an uninterrupted run, bit for bit."""
 
 import random
 import shutil
@@ -55,7 +55,7 @@ Straight = Callable[[float], RunDir]
 
 @pytest.fixture(scope="module")
 def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
-    """Return the uninterrupted run."""
+    """Return a function that returns the uninterrupted run with the given dropout."""
     done: dict[float, RunDir] = {}
 
     def run_straight(dropout: float) -> RunDir:
@@ -111,7 +111,7 @@ def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
 
 
 class Moment(NamedTuple):
-    """The step at which a run is killed, and how often it saved before."""
+    """The step at which a run is killed, and how often it saves checkpoints."""
 
     kill_at: int
     every_steps: int = 2
@@ -122,10 +122,10 @@ class Moment(NamedTuple):
     [
         (0.0, Moment(kill_at=3)),  # in the first epoch
         (0.05, Moment(kill_at=6)),  # in the second
-        (0.0, Moment(kill_at=9, every_steps=4)),  # in the third, from the very boundary before it
+        (0.0, Moment(kill_at=9, every_steps=4)),  # in the third, after a checkpoint at its start
         (0.05, Moment(kill_at=random.randrange(3, 11))),  # noqa: S311 - any step will do
     ],
-    ids=["first epoch", "second epoch", "boundary of the third", "any step"],
+    ids=["first epoch", "second epoch", "start of the third epoch", "any step"],
 )
 def test_a_killed_run_resumes_bit_exactly(
     straight: Straight,
@@ -152,7 +152,7 @@ def test_a_killed_run_resumes_bit_exactly(
 
 
 class StopAt(Stop):
-    """Requests a stop in the middle of a step: at the n-th check."""
+    """Requests a stop in the middle of a step, at the check with this number."""
 
     def __init__(self, looks: int, status: Any = "interrupted") -> None:
         super().__init__(Path("/nonexistent"))
@@ -189,7 +189,7 @@ def test_a_stop_during_an_update_saves_the_last_complete_step(
 
 
 class StopAfter(Stop):
-    """Requests a stop as soon as a step is done."""
+    """Requests a stop as soon as the given step is done."""
 
     def __init__(self, run_dir: RunDir, step: int) -> None:
         super().__init__(run_dir.control)
@@ -254,7 +254,7 @@ def test_dropout_differs_if_the_generator_states_are_not_restored(
     assert {**losses(first), **losses(second)} != losses(straight(0.05))
 
 
-def test_a_truncated_newest_checkpoint_falls_back_to_the_previous_one(
+def test_a_run_falls_back_to_the_previous_checkpoint_if_the_newest_is_truncated(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -303,7 +303,7 @@ def test_a_checkpoint_of_another_run_is_rejected_with_the_differences(
     assert outcome.failure.evidence == {"different": "training, total_steps"}
 
 
-def test_a_run_does_not_resume_on_another_base(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_does_not_resume_on_a_different_base(tiny_model: Path, tmp_path: Path) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
     like_it = make_tiny_qwen2(tmp_path / "like-it", seed=1)
     second = resumed_from(first, tmp_path / "second", like_it, 0.0)
@@ -352,7 +352,7 @@ def test_a_run_with_a_template_that_writes_the_date_resumes_at_a_later_time(
     assert run_here(second).status == "succeeded"
 
 
-def test_the_budget_and_threads_of_the_previous_attempt_are_adopted(
+def test_the_token_budget_and_thread_count_of_the_previous_attempt_are_adopted(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -381,7 +381,7 @@ def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir: RunDir) -> str:
-    """Resume with half the budget, after other circumstances, and stop at once; return what was logged."""
+    """Resume with half the budget from a checkpoint made under these circumstances, stop at once and return the log."""
     snapshot = load(checkpoint)
     snapshot.state.circumstances.update(circumstances)
     Checkpoints(run_dir.resume, keep=1).save(snapshot)
@@ -395,7 +395,7 @@ def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir:
     ("circumstance", "value"),
     [("processor", "another GPU"), ("device", "cuda"), ("device_memory_gib", 80)],
 )
-def test_the_budget_and_threads_of_another_device_are_not_adopted(
+def test_the_token_budget_and_thread_count_of_another_device_are_not_adopted(
     checkpoint: Path, tiny_model: Path, tmp_path: Path, circumstance: str, value: str | int
 ) -> None:
     second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))

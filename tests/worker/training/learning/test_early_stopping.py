@@ -36,7 +36,7 @@ def points(*losses: float) -> list[EvalPoint]:
         ((3.0, 2.0, 2.05, 1.85), False),
     ],
 )
-def test_a_run_ends_after_two_evaluations_without_an_improvement_of_a_tenth(
+def test_a_run_ends_after_two_evaluations_that_do_not_improve_by_at_least_min_delta(
     losses: tuple[float, ...], stale: bool
 ) -> None:
     assert is_stale(points(*losses), EarlyStopping(patience=2, min_delta=0.1)) is stale
@@ -88,7 +88,7 @@ class StopDuringEvaluationOfTheBest(Stop):
             raise StopRequested("interrupted")
 
 
-def test_a_stop_while_the_best_adapter_is_evaluated_keeps_the_checkpoint_of_the_last_step(
+def test_a_stop_while_the_best_adapter_is_evaluated_keeps_the_last_steps_checkpoint(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     runs = {}
