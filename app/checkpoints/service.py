@@ -1,4 +1,4 @@
-"""Rules for checkpoints: which to keep, which files a worker may upload, and which ones the next attempt may resume from.
+"""Rules for checkpoints: which to keep, which files a worker may upload, and which checkpoints the next attempt may resume from.
 
 A checkpoint counts as stored when its row has a `stored_at`. From then on, each of its files has a row and is complete on disk.
 """
