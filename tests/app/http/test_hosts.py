@@ -85,5 +85,5 @@ def test_an_invalid_allowed_hosts_setting_is_rejected_with_a_clear_message(
 ) -> None:
     monkeypatch.setenv("STEPLINE_ALLOWED_HOSTS", f"api,{text}")
 
-    with pytest.raises(ValueError, match="without scheme, port or path"):
+    with pytest.raises(ValueError, match="without a scheme, port or path"):
         Settings()
