@@ -103,8 +103,8 @@ def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_mod
     template = place_model(service, tiny_model, "slow") / "chat_template.jinja"
     # The same text, after a few milliseconds.
     template.write_text("{% for _ in range(5000) %}{% endfor %}" + template.read_text())
-    spec = make_job(service, rows=800, steps=ENDLESS) | {"model": "slow"}
-    spec["dataset"]["eval_size"] = 300
+    spec = make_job(service, rows=1600, steps=ENDLESS) | {"model": "slow"}
+    spec["dataset"]["eval_size"] = 600
     spec["engine"] = {"token_budget": 16}  # one row a micro-batch
     job_id = service.post_job(**spec)
     tokenizing: list[Any] = []
@@ -121,7 +121,7 @@ def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_mod
     service.wait_for_job(job_id, is_evaluating, 90)
     job = service.cancel(job_id)
 
-    for found, total in ((tokenizing, 800), (evaluating, 300)):
+    for found, total in ((tokenizing, 1600), (evaluating, 600)):
         done = [rows["done"] for rows in found]
         between = [rows for rows in found if 0 < rows["done"] < total]
         assert between, f"nothing was seen on the way: {found}"
