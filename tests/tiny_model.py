@@ -1,4 +1,4 @@
-"""A real but tiny Qwen2, built when a test needs it, and rows to train it on. Building takes about two seconds and no network."""
+"""A real but tiny Qwen2, built when a test needs it, and rows to train it on. Building it takes about two seconds and needs no network."""
 
 import json
 from collections.abc import Iterable

@@ -61,7 +61,7 @@ def test_a_newer_attempt_replaces_the_history_from_its_first_step(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_a_reader_with_a_cursor_ends_up_with_the_whole_line(
+def test_reading_with_a_cursor_yields_the_whole_loss_history(
     player: Player, database: Database, limit: int
 ) -> None:
     job = player.submit()
@@ -190,7 +190,7 @@ def test_logs_combine_printed_output_and_log_records(player: Player, database: D
         assert read == expected
 
 
-def test_new_log_lines_follow_an_old_cursor(player: Player) -> None:
+def test_new_log_lines_can_be_read_from_an_old_cursor(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     player.print(claim, 0, "one\n")

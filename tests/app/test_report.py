@@ -11,7 +11,7 @@ from contracts.verdicts.verdict import VerdictCode
 from tests.factories import make_summary
 from tests.judged_runs import BAD, GOOD
 
-# The figures of the reference run, and its report as its author's tool printed it (borders stripped).
+# The figures of the reference run, and the report that its author's tool printed (borders stripped).
 REFERENCE: dict[str, Any] = {
     "model": "Qwen/Qwen2-0.5B-Instruct",
     "finished_at": datetime(2025, 12, 29, 20, 21, tzinfo=UTC),
