@@ -85,7 +85,7 @@ def test_a_pending_pause_can_be_withdrawn(player: Player, bell: Bellringer) -> N
     assert (seen["status"], seen["pause_requested_at"]) == ("running", None)
     assert player.sync(claim).wanted is Wanted.CONTINUE
     assert bell.rung == []
-    # The resume is too late for this attempt, so its job is queued again without counting a loss.
+    # The attempt had already stopped when the pause was withdrawn. No loss is counted.
     assert player.finish(claim, "paused").json() == {"job_status": "queued"}
     assert bell.rung == ["default"]
 

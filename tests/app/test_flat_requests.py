@@ -181,7 +181,8 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
     "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
     "created long ago": _list(created_before=_back(0.9)),
-    # The same number of jobs back in both databases, because a page also costs more if its jobs span more queues.
+    # This filter skips the same number of jobs in both databases, because the cost of a page also
+    # depends on how many queues its jobs span.
     "created recently": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
     "created after a time long ago": _list(created_after=_back(0.9)),
     "created in a range": _list(created_after=_back(0.9), created_before=_back(0.8)),
@@ -195,13 +196,13 @@ REQUESTS: dict[str, DatabaseRequest] = {
         search="not there", statuses=[JobStatus.FAILED, JobStatus.SUCCEEDED]
     ),
     "a search in a label": _list(search="not there", labels={"team": "1"}),
-    "a whole id": _list(search=rows.job_id(7)),
+    "a full id": _list(search=rows.job_id(7)),
     "the first of a queue": _job(rows.first_queued),
     "the last of a queue": _job(lambda size: size - 1),
     "an ended job": _job(lambda size: size // 2),
     "submission": _submit,
     "claim": _claim(None),
-    "claim of a model behind others": _claim([rows.LATE_MODEL]),
+    "a claim behind jobs for other models": _claim([rows.LATE_MODEL]),
     "workers": _workers,
     "sweep": _sweep,
 }

@@ -1,4 +1,4 @@
-"""With a full disk or unavailable storage, the server responds clearly, leaves no partial files and recovers automatically."""
+"""If storage is full or unavailable, the server responds clearly, leaves nothing partially written and recovers by itself."""
 
 import shutil
 import subprocess

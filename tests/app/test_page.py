@@ -1,4 +1,4 @@
-"""The server serves the page only at its own paths and never stale. The page loads nothing from other hosts."""
+"""The page is served only at its own paths, never stale, and loads nothing from other hosts. The API works without it."""
 
 import gzip
 import re

@@ -262,7 +262,7 @@ def test_a_disabled_doorbell_never_rings(tmp_path: Path, sqlite_url: str, valkey
         server.post(queue="q1")
         database = Database(sqlite_url)
         rung_at: set[datetime] = set()
-        while len(rung_at) < 3:  # until the sweep has tried to ring three times
+        while len(rung_at) < 3:  # until the sweep has claimed the right to ring three times
             with database.reading() as session:
                 rung_at.update(session.scalars(select(Bell.rung_at)))
         database.close()

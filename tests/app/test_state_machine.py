@@ -77,7 +77,7 @@ class ModelJob:
     checkpoint_at_loss: int = 0
 
     def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
-        """Update the job after an attempt has ended. `continue` queues it again, or pauses or cancels it if that was requested."""
+        """Update the job after an attempt has ended. `continue` queues it again, or pauses or cancels it if requested."""
         attempt.status = "lost" if is_loss and attempt.status == "running" else attempt.status
         if status == "continue":
             status = self._after_loss() if is_loss else self._continue()

@@ -146,9 +146,7 @@ class Worker:
 
     def __init__(self, service: Service) -> None:
         self._part = service.parts["worker"]
-        wait_for(
-            lambda: self.count("ready.") == 1, 10, self._part.last_lines
-        )  # its pool is running
+        wait_for(lambda: self.count("ready.") == 1, 10, self._part.last_lines)  # the pool is up
         self.processes = (self._part.pid, *children_of(self._part.pid))
 
     def lines(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Clients that hold connections: silent clients, incomplete requests, bodies that trickle, unread responses, too many connections."""
+"""Clients that occupy connections: they stay silent, send too slowly, do not read the response, or open too many."""
 
 import contextlib
 import json

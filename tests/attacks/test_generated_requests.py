@@ -1,8 +1,8 @@
 """Requests that schemathesis generates from the OpenAPI document: allowed ones, boundary values, and forbidden ones.
 
 Each response must match the document in status, media type, headers and shape, including the events of the stream. The server
-must reject requests that the document forbids, including unknown methods, and must never respond with 500. Most ids are those of real jobs,
-datasets and artifacts, so that responses have content.
+must reject requests that the document forbids, including unknown methods, and must never respond with 500. Most ids are those of
+real jobs, datasets and artifacts, so that responses have content.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Hundreds of streams and long polls are capped per peer and in total, and storms of them leak no resources."""
+"""Streams and long polls are capped per peer and in total, and opening hundreds of them leaks no resources."""
 
 import contextlib
 import select
@@ -22,7 +22,7 @@ IN_TOTAL = 5
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Yield a server with small caps that trusts a proxy at 127.0.0.9."""
+    """Yield a server with low caps that trusts a proxy at 127.0.0.9."""
     directory = tmp_path_factory.mktemp("capped")
     limits = {"streams_per_peer": PER_PEER, "streams": IN_TOTAL, "trusted_proxies": "127.0.0.9"}
     with running(directory, migrated(directory), **limits) as server:
