@@ -135,7 +135,7 @@ def test_a_job_with_a_pending_pause_is_paused_however_its_attempt_ends(
     assert post_action(player, job, "resume").json()["status"] == "queued"
 
 
-def test_retrying_a_failed_job_resets_its_loss_count(
+def test_retrying_a_failed_job_resets_its_count_of_lost_attempts(
     player: Player, database: Database, bell: Bellringer
 ) -> None:
     job = player.submit()

@@ -308,7 +308,9 @@ def test_a_job_whose_process_was_killed_is_retried_after_a_delay_but_not_forever
     assert [a["status"] for a in player.get(f"/v1/jobs/{job}/attempts")["data"]] == ["failed"] * 3
 
 
-def test_a_new_checkpoint_resets_the_loss_count(player: Player, database: Database) -> None:
+def test_a_new_checkpoint_resets_the_count_of_lost_attempts(
+    player: Player, database: Database
+) -> None:
     player.submit()
 
     # The checkpoint in attempt 3 comes between losses 2 and 3; the same step in attempt 4 is not new.

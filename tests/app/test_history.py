@@ -28,7 +28,7 @@ def interrupt_and_claim(player: Player, database: Database, claim: Claim) -> Cla
     return player.claim()
 
 
-def test_the_loss_history_contains_every_step_with_its_figures(player: Player) -> None:
+def test_the_loss_history_contains_every_step_with_its_values(player: Player) -> None:
     job = player.submit()
     train(player, player.claim(), range(1, 1001), loss=1.5)
 

@@ -418,7 +418,7 @@ def test_unusable_metric_names_are_ignored(player: Player) -> None:
     assert response["series"]["loss"]["points"] == blocks.LENGTH + 9
 
 
-def test_a_sampled_loss_history_keeps_all_figures_of_each_point(player: Player) -> None:
+def test_a_sampled_loss_history_keeps_all_values_of_each_point(player: Player) -> None:
     job = player.submit()
     send(player, player.claim(), noisy(range(1, 1501), at_700=9.0))
 

@@ -82,7 +82,7 @@ def test_the_server_imports_no_training_packages(tmp_path: Path) -> None:
     assert loaded.isdisjoint(FORBIDDEN)
 
 
-def test_modules_that_only_later_work_needs_are_not_loaded_at_startup(
+def test_modules_that_are_not_needed_at_startup_are_not_loaded(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     program = (

@@ -169,7 +169,7 @@ def test_every_verdict_has_a_text_that_fits_the_box(language: Language) -> None:
     assert all("{" not in text for text in markdown)
 
 
-def test_a_rise_in_eval_loss_is_reported_with_its_lowest_point() -> None:
+def test_a_rise_in_eval_loss_is_reported_with_the_lowest_eval_loss() -> None:
     (summary,) = [case.summary for case in BAD if case.name.startswith("overfitted: minimum early")]
 
     english = " ".join(inside(render_report(summary, "en")))

@@ -1,4 +1,4 @@
-"""The complete engine benchmark on the tiny model: both sides train on the same batches, and the last line is JSON."""
+"""The complete engine benchmark on the tiny model: Stepline and the Trainer use the same batches, and the last line is JSON."""
 
 import json
 import subprocess
