@@ -15,7 +15,7 @@ from app.config.settings import Settings
         ("[::ffff:192.0.2.7]", "192.0.2.7", None),
     ],
 )
-def test_a_host_is_parsed_into_one_normal_form(text: str, host: str, port: int | None) -> None:
+def test_a_host_is_parsed_and_normalized(text: str, host: str, port: int | None) -> None:
     assert parse_authority(text) == Authority(host, port)
 
 
