@@ -36,7 +36,7 @@ MOST_RINGS = 100
 
 
 class Doorbell:
-    """Rings for workers. Each server process has one publisher thread."""
+    """Sends rings to workers. Each server process has one publisher thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._is_silent = not settings.doorbell

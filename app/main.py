@@ -178,8 +178,8 @@ def main() -> int:
         log.warning("STEPLINE_WORKER_TOKEN is not set: the server rejects all workers")
     if not is_loopback(settings.host) and not settings.allow_remote:
         log.warning(
-            "listening for other machines without authentication: anyone who can reach this port can read, submit and "
-            "delete jobs. If this is intended, set STEPLINE_ALLOW_REMOTE=true",
+            "accepting connections from other machines without authentication: anyone who can reach this port "
+            "can read, submit and delete jobs. If this is intended, set STEPLINE_ALLOW_REMOTE=true",
             host=settings.host,
         )
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""Connects Alembic to the database: over a given connection, or to STEPLINE_DATABASE_URL if it is started from a shell."""
+"""Connects Alembic to the database: through a given connection, or at STEPLINE_DATABASE_URL if run from a shell."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def run(connection: Connection) -> None:
 def _can_be_compared(
     found: Any, _name: str | None, _kind: str, _reflected: bool, other: Any
 ) -> bool:
-    """Skip an index that exists on both sides and has a descending column: SQLite reports it as ascending."""
+    """Return False for an index that exists on both sides and has a descending column: SQLite reports it as ascending."""
     both = [each for each in (found, other) if isinstance(each, Index)]
     descends = any(
         isinstance(column, UnaryExpression) for index in both for column in index.expressions

@@ -1,1 +1,1 @@
-"""Code that every Stepline process needs: its environment variables, protection from inspection, and ending with its parent."""
+"""Code that every Stepline process needs: selecting its environment variables, preventing inspection, and ending with its parent."""

@@ -1,6 +1,6 @@
 """Groups of environment variables. Each process gets only the groups that it needs, so that no other process gets its secrets.
 
-A name that ends in `*` matches every name with that prefix. A name that looks like that of a secret never matches a prefix; it
+A name that ends in `*` matches every name with that prefix. A name that looks like a secret's never matches a prefix; it
 must be listed in full.
 """
 
@@ -24,7 +24,7 @@ BASIC = (
     "LD_PRELOAD",
     "MALLOC_*",
 )
-"""For every process: paths, language, time zone, and the behaviour of interpreter and allocator."""
+"""For every process: paths, language, time zone, and the behaviour of the interpreter and the allocator."""
 COMPUTE = (
     "CUDA_*",
     "CUBLAS_*",
@@ -75,7 +75,7 @@ _SECRETS = ("*_TOKEN", "*SECRET*", "*PASSWORD*", "*CREDENTIAL*", "*_KEY", "*_KEY
 
 
 def choose(environ: Mapping[str, str], *names: str) -> dict[str, str]:
-    """Return the variables whose names are listed, or match a prefix and do not look like those of secrets."""
+    """Return the variables whose names are listed, or match a prefix and do not look like the name of a secret."""
     return {name: value for name, value in environ.items() if _is_chosen(name, names)}
 
 

@@ -2,7 +2,7 @@
 
 The training program runs as its worker's user, so the kernel would let it read `/proc/PARENT/environ`, which contains the
 worker's tokens. A process that is not dumpable can be inspected only with CAP_SYS_PTRACE, which ordinary users do not
-have. A forked process inherits this; after an exec, the new program must call it again. Linux only.
+have. A forked process inherits this; after an exec, the new program must call keep_private again. Linux only.
 """
 
 import sys

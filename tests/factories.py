@@ -9,7 +9,7 @@ from contracts.summary import Summary
 
 
 def make_spec(**changes: Any) -> JobSpec:
-    """Return a complete spec; a change such as `training={"max_steps": 3}` sets single fields of a section."""
+    """Return a complete spec; a change such as `training={"max_steps": 3}` sets only some fields of a section."""
     spec: dict[str, Any] = {"model": "tiny-qwen2", "dataset": {"train": "ds_00000000"}}
     return JobSpec.model_validate(spec | changes)
 

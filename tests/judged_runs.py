@@ -30,10 +30,10 @@ def run(
     interval: float | None = 0.02,
     **changes: Any,
 ) -> Summary:
-    """Return the summary of a run with the reference batch size: one window of ten steps per train loss.
+    """Return the summary of a run with the reference batch size. Each train loss belongs to one ten-step window.
 
-    `evaluations` maps steps to eval losses; step 0 is the base, if it was evaluated. `first` is the loss of the first step;
-    if it is None, the summary is one of an earlier version, which has no recent train loss either. `interval` is half the
+    `evaluations` maps steps to eval losses; step 0 is the base model, if evaluated. `first` is the loss of the first step;
+    if it is None, the summary is from an earlier version and has no recent train loss either. `interval` is half the
     width of the improvement interval.
     """
     steps = 10 * len(train)
@@ -101,7 +101,7 @@ BAD = [
         PRAISE | {V.OVERFITTED},
     ),
     Case(
-        "the same in a summary of an earlier version",
+        "the same in a summary from an earlier version",
         run([120, 100, 90, 84], {0: 2.0, 40: 84.0}, interval=None),
         {V.DIVERGED},
         PRAISE | {V.OVERFITTED},
@@ -176,7 +176,7 @@ BAD = [
         {V.NOT_OVERFITTED, V.EVAL_STILL_FALLING, V.DIVERGED},
     ),
     Case(
-        "the same in a summary of an earlier version",
+        "the same in a summary from an earlier version",
         run([1.8, 1.5, 1.2, 0.9], {0: 2.0, 10: 1.6, 20: 1.55, 30: 1.7, 40: 1.9}),
         {V.OVERFITTED},
         {V.NOT_OVERFITTED, V.EVAL_STILL_FALLING, V.GAP_UNCHANGED},
@@ -242,7 +242,7 @@ BAD = [
         PRAISE | {V.ROWS_OVERLAP},
     ),
     Case(
-        "a third of the evaluation rows are training rows, in a summary of an earlier version",
+        "a third of the evaluation rows are training rows, in a summary from an earlier version",
         run([1.8, 1.5], {0: 2.0, 20: 1.4}, overlapping_rows=33),
         {V.LEAKED_EVALUATION},
         PRAISE | {V.ROWS_OVERLAP},
@@ -427,7 +427,7 @@ GOOD = [
         SPOILED | {V.OVERFITTED},
     ),
     Case(
-        "five steps of one sample each, in a summary of an earlier version",
+        "five steps of one sample each, in a summary from an earlier version",
         make_summary(
             steps=5,
             per_device_batch_size=1,

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests, from its wheel: started once, with a new database for each caller.
+"""A real PostgreSQL for tests, installed from a wheel. It is started once, and each caller gets a new database.
 
 PostgreSQL refuses to run as root; if the tests run as root, it runs as uid 65534 (nobody) in its own directory.
 """
@@ -39,7 +39,7 @@ class Postgres:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the server, also after a crash, and wait until it responds. It dies with the thread that started it."""
+        """Start the server, even after a crash, and wait until it responds. It stops when the thread that started it exits."""
         fsync = "on" if self._fsync else "off"
         settings = {"listen_addresses": "", "fsync": fsync, "max_connections": "200"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -72,7 +72,7 @@ class Postgres:
                 return
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop the server. SIGINT stops it cleanly; SIGQUIT is like a crash, with recovery at the next start."""
+        """Stop the server. SIGINT stops it cleanly; SIGQUIT acts like a crash and causes recovery at the next start."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(timeout=20)
@@ -99,7 +99,7 @@ class Postgres:
         self.execute(cut, name)
 
     def execute(self, statement: str, *values: str) -> None:
-        """Run one statement outside of any transaction."""
+        """Run one statement outside any transaction."""
         with psycopg.connect(
             host=str(self.directory), user="postgres", dbname="postgres", autocommit=True
         ) as connection:
@@ -108,7 +108,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
-    """Run a server for the duration of the block; it always dies with this process.
+    """Run a server for the duration of the block. It stops even if this process is killed.
 
     Without fsync the server is faster, and its data survives a crash of the server but not of the machine.
     """

@@ -1,5 +1,6 @@
 """Finds the processes that a test has started, by a mark in their environment or a directory on their command line."""
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from processes.privacy import ALLOW_TRACING
 
 MARK = "LC_STEPLINE_TEST_MARK"
 """Variable that a test sets for the processes that it starts. Every part of `stepline up` inherits locale variables."""
+
+BACKGROUND = 10
+"""The nice value of a process in the background: a tenth of the share that a process in the foreground gets."""
 
 
 def marked(mark: str) -> dict[str, str]:
@@ -78,6 +82,15 @@ def children_of(parent: int) -> list[int]:
         if state != "Z" and int(its_parent) == parent:
             found.append(pid)
     return found
+
+
+def lower_priority(pid: int) -> None:
+    """Leave the processor to other processes: for a training that runs until its test ends it. `pid` leads its group."""
+    os.setpriority(os.PRIO_PGRP, pid, BACKGROUND)
+    with contextlib.suppress(
+        OSError
+    ):  # a kernel without autogroups, which share the processor between sessions
+        Path(f"/proc/{pid}/autogroup").write_text(str(BACKGROUND))
 
 
 def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:

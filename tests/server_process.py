@@ -76,7 +76,7 @@ class Server:
         return self.client.post("/v1/jobs", json=SPEC | changes)
 
     def wait_for_line(self, text: str) -> None:
-        """Wait until the log contains a text. The server logs a request only after it has responded."""
+        """Wait until the log contains `text`. The server logs a request only after it has responded."""
         deadline = time.monotonic() + 30
         while text not in self.log.read_text(encoding="utf-8"):
             assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A real but tiny Qwen2, built when a test needs it, and rows to train it on. Building takes about two seconds and no network."""
+"""A real but tiny Qwen2 and rows to train it on. A test builds it when needed, in about two seconds and without a network."""
 
 import json
 from collections.abc import Iterable

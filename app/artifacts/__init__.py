@@ -1,1 +1,1 @@
-"""Artifacts: files of a job that users can download."""
+"""Artifacts: a job's output files, which users can download."""

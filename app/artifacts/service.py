@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts; for each name, only the newest attempt's. Raises JobNotFound."""
+    """Return a job's artifacts. For each name, only that of the newest attempt is included. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(
@@ -50,7 +50,7 @@ def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
 
 
 def get_artifact(session: Session, job_id: str, name: str) -> Artifact:
-    """Return a job's artifact; if several attempts have one, the newest attempt's. Raises JobNotFound, ArtifactNotFound."""
+    """Return a job's artifact from the newest attempt that has one with this name. Raises JobNotFound, ArtifactNotFound."""
     jobs.require_job(session, job_id)
     for artifact, _ in store.list_of_job(session, job_id):
         if artifact.name == name:
@@ -95,7 +95,7 @@ async def receive_artifact(
 def _begin(
     database: Database, times: Times, *, attempt_id: str, token: str, name: str
 ) -> tuple[str, str | None]:
-    """Return the id of the attempt's job, and the SHA-256 of its artifact with this name, if any."""
+    """Return the id of the attempt's job, and the SHA-256 of the attempt's artifact with this name, if any."""
     with database.writing() as session:
         attempt, _ = lease.hold(session, attempt_id, token, times)
         stored = store.find_of_attempt(session, attempt_id, name)

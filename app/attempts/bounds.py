@@ -20,7 +20,7 @@ class ReportRoute(WorkerRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return a handler that raises this error instead of `invalid_field`."""
+        """Return a handler that responds with this error instead of `invalid_field`."""
         handle = super().get_route_handler()
 
         async def handle_report(request: Request) -> Response:

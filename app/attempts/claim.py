@@ -1,4 +1,4 @@
-"""Claims: how a worker announces itself, and how it gets its next job."""
+"""Handles a worker's announcements, and its claims for jobs."""
 
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
 
 
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
-    """Assign the best suitable job to the worker. Return None if there is none, or if the request is stale.
+    """Assign the worker the next job in its queue that it may claim. Return None if there is none, or if the request is stale.
 
     A repeated claim returns the same attempt. Earlier attempts on the worker's device are ended first.
     """
@@ -101,7 +101,7 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> C
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt granted to an earlier try of this claim, identified by its token: a retry derives the same one."""
+    """Return the attempt that an earlier try of this claim received, identified by its token: a retry derives the same token."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):
@@ -135,7 +135,7 @@ def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDatas
     if isinstance(source, HubDataset):
         return source
     dataset = datasets.find_dataset(session, source)
-    assert dataset is not None  # noqa: S101  # a foreign key keeps it until the job has ended
+    assert dataset is not None  # noqa: S101  # a foreign key prevents its deletion
     return DatasetFile(
         dataset_id=dataset.id, sha256=dataset.sha256, bytes=dataset.bytes, rows=dataset.rows
     )

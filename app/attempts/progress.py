@@ -25,7 +25,7 @@ PACE_WEIGHT = 0.1
 EVENT_LEVELS = {"warning", "error"}
 """Log records of these levels also become events."""
 _RESERVED = {"session", "job_id", "code", "at", "level", "attempt"}
-"""Parameters of insert_event, which the figures of a note must not override."""
+"""Parameters of insert_event, which a note's figures must not override."""
 
 _T = TypeVar("_T")
 
@@ -178,7 +178,7 @@ def _add_phase(news: News, attempt: HeldAttempt, record: PhaseRecord, *, is_late
 
 def _add_gap(news: News, record: GapRecord) -> None:
     if record.number & (record.number - 1):
-        return  # only gaps 1, 2, 4, 8 … become events, to avoid flooding the list
+        return  # only the 1st, 2nd, 4th, 8th … gap becomes an event, to avoid flooding the list
     figures = record.model_dump(include={"first_step", "last_step", "total"})
     news.events.append(NewEvent("record_gap", "warning", figures))
 

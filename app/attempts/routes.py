@@ -61,7 +61,7 @@ def hello(
 @router.post(CLAIM_PATH, response_model=Claim)
 @takes(BodyKind.WORKER_MESSAGE)
 def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
-    """Assign the best suitable job to the worker. Return 204 if there is none."""
+    """Assign the worker the next job in its queue that it may claim. Return 204 if there is none."""
     with database.writing() as session:
         granted = claim_next(session, request, settings)
     if granted is None:

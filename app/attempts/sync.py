@@ -1,4 +1,4 @@
-"""Requests of a running attempt: sync, records of an earlier attempt, and datasets."""
+"""Handles the requests of a running attempt: syncs, records of an earlier attempt, and datasets."""
 
 from collections.abc import Iterable
 from dataclasses import replace

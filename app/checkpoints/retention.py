@@ -12,7 +12,7 @@ from contracts.job import load_stored_spec
 
 
 def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
-    """Delete the rows of checkpoints that the job does not need, and those of their files; return the paths of the files.
+    """Delete the rows of checkpoints that the job does not need, and the rows of their files; return the paths of these files.
 
     The job keeps its newest `checkpoint.keep` checkpoints and its best one, counted separately for the server's storage
     and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: over a slow link,

@@ -1,6 +1,6 @@
-"""Rules for checkpoints: which to keep, which files a worker may upload, and where the next attempt may resume.
+"""Rules for checkpoints: which to keep, which files a worker may upload, and which checkpoints the next attempt may resume from.
 
-A checkpoint is stored once its row has `stored_at`. From then on, each of its files has a row and is complete on disk.
+A checkpoint counts as stored when its row has a `stored_at`. From then on, each of its files has a row and is complete on disk.
 """
 
 import math
@@ -124,7 +124,7 @@ def note_checkpoints(
 def offer_checkpoint(
     session: Session, attempt_id: str, token: str, offer: CheckpointOffer, times: Times
 ) -> tuple[CheckpointReply, list[str]]:
-    """Return the missing files of a checkpoint, or mark it as stored. Also return the paths to delete after the commit.
+    """Return a checkpoint's missing files, and the paths to delete after the commit. If none is missing, mark it as stored.
 
     Raises CheckpointNotRecorded until its record has arrived, so that a stored checkpoint is never ahead of the history.
     """

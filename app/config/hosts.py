@@ -20,7 +20,7 @@ _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-)
 
 
 class MalformedHost(ValueError):
-    """A text that is not one host with an optional port."""
+    """Text that is not a single host with an optional port."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Authority:
 
 
 def parse_authority(text: str) -> Authority:
-    """Parse `host[:port]`. Raises MalformedHost, also for user names, lists and paths."""
+    """Parse `host[:port]`. Raises MalformedHost for anything else, such as a list or a host with a user name or a path."""
     found = _AUTHORITY.fullmatch(text)
     if found is None:
         raise MalformedHost(text)
@@ -44,7 +44,7 @@ def parse_authority(text: str) -> Authority:
 
 
 def parse_address(host: str) -> Address | None:
-    """Return the IP address of a literal host, or None for a name. A zone (`%eth0`) is dropped."""
+    """Return the host as an IP address, or None if it is a name. A zone (`%eth0`) is dropped."""
     try:
         return _unmapped(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
@@ -69,7 +69,7 @@ def parse_pattern(text: str) -> str:
         authority = None
     if authority is None or authority.port is not None:
         raise ValueError(
-            f"{text!r} is not a host; use a name or an address without scheme, port or path, "
+            f"{text!r} is not a host; use a name or an address without a scheme, port or path, "
             "such as gpu-box, *.example.org or 192.0.2.7"
         )
     return prefix + authority.host
@@ -81,7 +81,7 @@ class AllowedHosts:
     def __init__(self, listens_on: str, patterns: Iterable[str] = ()) -> None:
         address = parse_address(listens_on)
         # A server that listens on all addresses is reachable at any of them, and at those that a router or a container
-        # publishes. They need no setting: an address in Host was not resolved by DNS, so rebinding is impossible.
+        # publishes. These need no setting: an address in Host was not resolved by DNS, so rebinding is impossible.
         self._any_address = address is not None and address.is_unspecified
         patterns = list(patterns)
         self._exact = {str(address or listens_on.lower())}

@@ -45,11 +45,11 @@ class Settings(BaseSettings):
     )
 
     database_url: str = "sqlite:///stepline-data/stepline.db"
-    """SQLAlchemy address: `sqlite:///file` or `postgresql+psycopg://user:password@host/database`."""
+    """SQLAlchemy URL: `sqlite:///file` or `postgresql+psycopg://user:password@host/database`."""
     broker_url: str = "redis://127.0.0.1:6379/0"
-    """Valkey or Redis, the broker of the doorbell."""
+    """Address of the Valkey or Redis broker that carries the doorbell."""
     data_dir: Path = Path("stepline-data")
-    """Directory of datasets, artifacts and checkpoints."""
+    """Directory for datasets, artifacts and checkpoints."""
     worker_token: SecretStr = SecretStr("")
     """Token with which workers authenticate to register and claim; if it is empty, every worker is rejected."""
     cors_origins: Annotated[
@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     allow_remote: bool = False
     """Whether other machines are meant to reach the server. If false, the server logs a warning when they can."""
     doorbell: bool = True
-    """Whether the server rings for workers."""
+    """Whether the server rings the doorbell."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
     """Largest dataset, artifact or checkpoint file that the server accepts."""
 
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     streams_per_peer: int = Field(200, ge=0)
     """Maximum streams and long polls per address; 0 means no limit."""
     streams: int = Field(1000, ge=0)
-    """Maximum streams and long polls of all addresses together; 0 means no limit."""
+    """Maximum streams and long polls in total; 0 means no limit."""
     trusted_proxies: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_networks)
     ] = []
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     ring_seconds: float = Field(30, gt=0)
     """Time after which the server rings again for a queue with waiting jobs; also the lifetime of a ring."""
     retry_seconds: float = Field(10, ge=0)
-    """Delay before a job can be claimed again after a failed attempt or a second loss in a row; doubles each further time."""
+    """Delay before a job can be claimed again after a failed attempt or a second consecutive loss; doubles each time."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -113,5 +113,5 @@ class Settings(BaseSettings):
                 "STEPLINE_LEASE_SECONDS < STEPLINE_TAKEOVER_SECONDS"
             )
         if self.sweep_seconds >= self.lease_seconds:
-            raise ValueError("STEPLINE_SWEEP_SECONDS must be below STEPLINE_LEASE_SECONDS")
+            raise ValueError("STEPLINE_SWEEP_SECONDS must be less than STEPLINE_LEASE_SECONDS")
         return self

@@ -19,7 +19,7 @@ _SPACE = " \t\r\n"
 
 @dataclass(frozen=True)
 class Row:
-    """One value of the file, with its row number and its first line, both counted from 1."""
+    """One value of the file, with its row number and the number of its first line, both counted from 1."""
 
     number: int
     line: int
@@ -115,7 +115,7 @@ class _Text:
         self._at += count
 
     def take_line(self) -> str | None:
-        """Return the next line without its line break; None at the end. A line longer than MAX_LINE_BYTES is cut."""
+        """Return the next line without its line break; None at the end. A line longer than MAX_LINE_BYTES is truncated."""
         end = self._window.find("\n", self._at)
         while end < 0 and len(self._window) - self._at <= MAX_LINE_BYTES and self._fill():
             end = self._window.find("\n", self._at)

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
 
 def _require_file(part: Any) -> Any:
-    """Reject a text form part with our message instead of the framework's."""
+    """If the form field is not a file, reject it with our message instead of the framework's."""
     if isinstance(part, str):
         raise field_error(FieldProblem.NOT_A_FILE)
     return part

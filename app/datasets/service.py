@@ -1,4 +1,4 @@
-"""Rules for datasets: which files are accepted, their ids, and when they can be deleted."""
+"""Rules for datasets: which files are accepted, what ids datasets get, and when they can be deleted."""
 
 import hashlib
 import itertools
@@ -69,7 +69,7 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """In the form used for training; long texts are truncated."""
+    """In the form used for training; long text is truncated."""
 
 
 class Deleted(BaseModel):
@@ -83,7 +83,7 @@ class Deleted(BaseModel):
 def add_dataset(
     database: Database, storage: Storage, file: BinaryIO, filename: str, language: Language
 ) -> tuple[DatasetDetail, bool]:
-    """Check and store an uploaded file; return the dataset and whether it is new. No transaction is open while reading."""
+    """Check and store an uploaded file; return the dataset and whether it is new. The file is read outside a transaction."""
     sha256, length = _hash(file)
     dataset_id = f"ds_{sha256[:24]}"
     with database.reading() as session:

@@ -30,11 +30,11 @@ from app.db.sql import WrittenJson
 T = TypeVar("T")
 
 MOST_CONNECTIONS = 40
-"""One for each request thread (anyio's default number); a thread holds at most one."""
+"""Maximum open connections: one for each request thread (anyio's default number). A thread holds at most one."""
 KEPT_CONNECTIONS = 10
 """Connections that stay open while idle."""
 BUSY_SECONDS = 5
-"""How long SQLite waits for another process's write, and a thread for the writer connection."""
+"""How long SQLite waits for another process's write, and how long a thread waits for the writer connection."""
 POSTGRESQL_OPTIONS = (
     "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s"
 )
@@ -45,7 +45,7 @@ def _write_json(value: object) -> str:
 
 
 class Database:
-    """Access to the database through `writing()` and `reading()`. Each is one transaction."""
+    """Access to the database through `writing()` and `reading()`. Each opens one transaction."""
 
     def __init__(self, url: str) -> None:
         self.url = _with_driver(make_url(url))
@@ -57,7 +57,7 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """True for the embedded database."""
+        """True if the database is SQLite."""
         return self.url.get_backend_name() == "sqlite"
 
     @contextmanager
@@ -105,7 +105,7 @@ DatabaseDep = Annotated[Database, Depends(get_database)]
 """A route opens and ends its transaction itself, in its own thread, before the first byte of the response is sent.
 
 A session from a dependency would be closed in another thread, and would keep its connection while it waits for that
-thread: with a few hundred concurrent requests, all threads would wait for connections and all connections for threads.
+thread. With a few hundred concurrent requests, all threads would wait for connections, and all connections for threads.
 """
 
 

@@ -1,4 +1,4 @@
-"""SQL that differs between SQLite and PostgreSQL: moments, literals, and inserts of many rows."""
+"""SQL that differs between SQLite and PostgreSQL: times, literals, and inserts of many rows."""
 
 import functools
 import json

@@ -120,7 +120,7 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # Claim order within a queue, and within one model's jobs of a queue. The status is constant in these partial
+        # Claim order within a queue, and within one model's jobs in a queue. The status is constant in these partial
         # indexes; it comes first so that SQLite's planner prefers them to the index over all statuses.
         Index(
             "ix_jobs_queue_order",
@@ -177,9 +177,9 @@ class Job(Base):
     losses: Mapped[int] = mapped_column(default=0)
     """Consecutive losses without a new checkpoint."""
     checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Highest step of a checkpoint that any attempt wrote."""
+    """Highest step at which any attempt wrote a checkpoint."""
     lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
-    """checkpoint_step at the last loss."""
+    """Value of `checkpoint_step` at the last loss."""
 
     phase: Mapped[Phase | None]
     step: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -218,7 +218,7 @@ class JobLabel(Base):
     created_at: Mapped[datetime | None]
     """Copy of the job's `created_at`."""
     number: Mapped[int | None] = mapped_column(BigInteger)
-    """Copy of the job's `number`. With `created_at` it is the job's place in a list. Both are null only if a server of
+    """Copy of the job's `number`. Together with `created_at`, it is the job's place in a list. Both are null only if a server of
     an earlier version stored the label after the migration; the label filter does not find such a job."""
 
 
@@ -275,7 +275,7 @@ class Attempt(Base):
     """From this time on, the attempt is lost."""
     ended_at: Mapped[datetime | None]
     seen_seq: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Number of the highest record stored."""
+    """Highest number of a stored record."""
     acked_seq: Mapped[int] = mapped_column(BigInteger, default=0)
     """Every record up to this one is stored."""
     folded_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
@@ -283,7 +283,7 @@ class Attempt(Base):
     acked_output: Mapped[int] = mapped_column(BigInteger, default=0)
     """Length in bytes of the output that is stored without a gap."""
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """Every note of the supervisor up to this one is stored as an event."""
+    """Every supervisor note up to this one is stored as an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
     """The first step that this attempt trained; from there on, its points replace those of earlier attempts.
     If no step was left to train, the step after the last one."""
@@ -329,7 +329,7 @@ class CurveBlock(Base):
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Index among the blocks of its level, from 0."""
     total: Mapped[int] = mapped_column(BigInteger)
-    """Points of the series in these records, before thinning."""
+    """Number of points of the series in these records, before thinning."""
     first_step: Mapped[int] = mapped_column(BigInteger)
     """Smallest step."""
     last_step: Mapped[int] = mapped_column(BigInteger)
@@ -370,7 +370,7 @@ class Output(Base):
 
 
 class Event(Base):
-    """An event that users see. Stored as a code and figures; the text is generated on reading."""
+    """An event that users see. Stored as a code and figures; the text is generated when the event is read."""
 
     __tablename__ = "events"
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)

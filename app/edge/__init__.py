@@ -1,1 +1,1 @@
-"""Handling of every request before its route: connections and their limits, allowed hosts and origins, request ids. Nothing about jobs."""
+"""Handles every request before its route does: connections and their limits, allowed hosts and origins, request ids. Knows nothing about jobs."""

@@ -2,8 +2,8 @@
 
 uvicorn closes a connection only if it is idle after a response. A client that sends nothing, sends only part of a
 request, or never reads the response could keep its connection open forever. Here, each connection is in one phase at a time,
-derived from the parser's state after each event. Each phase has a deadline except the one in which the application is
-working: the server is not waiting for the client then, and long polls and streams may take a long time.
+derived from the parser's state after each event. Each phase has a deadline, except the one in which the application is
+working: the server is then not waiting for the client, and long polls and streams may take a long time.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The guard before every route: rejects requests that a web page of another origin made a browser send.
+"""The guard before every route: rejects cross-origin requests that a web page made a browser send.
 
-It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from programs pass, because an attacker
-who can run a program does not need a browser.
+It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from other clients pass, because an
+attacker who can run a program does not need a browser.
 """
 
 import structlog
@@ -19,12 +19,12 @@ log = structlog.get_logger(__name__)
 SHOWN = 200
 """Maximum number of characters that an error quotes from a header."""
 INTERNAL = "/internal/"
-"""Routes of workers. They accept any host, because each request carries a token that no page has, and because an upgrade
-of the server must not end the training of a worker that uses a name that STEPLINE_ALLOWED_HOSTS does not list."""
+"""Routes of workers. They accept any host, because each request carries a token that no page has, and because a server
+upgrade must not end the training of a worker that reaches the server by a name that STEPLINE_ALLOWED_HOSTS does not list."""
 
 
 class Guard:
-    """ASGI middleware. It runs after CORS, so that pages of the configured origins can read the error."""
+    """ASGI middleware. It runs after CORS, so that pages from the configured origins can read the error."""
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, origins: TrustedOrigins) -> None:
         self._app = app
@@ -61,7 +61,7 @@ class Guard:
 
 
 def _read_host(scope: Scope, headers: Headers) -> Authority | None:
-    """Return the host of a request, or None if an HTTP/1.0 request has none. Health checks use HTTP/1.0, browsers do not."""
+    """Return the host of a request, or None if an HTTP/1.0 request has none. Health checks use HTTP/1.0; browsers do not."""
     given = headers.getlist("host")
     if not given and scope["http_version"] == "1.0":
         return None

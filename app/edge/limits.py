@@ -11,13 +11,13 @@ class ConnectionLimits:
     """Limits of a connection. Times are in seconds."""
 
     header_seconds: float
-    """From accepting the connection, or from the first byte of a later request, to the end of the request's head."""
+    """Time from accepting the connection, or from the first byte of a later request, to the end of the request's head."""
     idle_seconds: float
-    """From the end of a response to the first byte of the next request."""
+    """Time from the end of a response to the first byte of the next request."""
     progress_seconds: float
     """Length of a window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int
-    """At most 64 KiB, uvicorn's buffer: a client that fills it because the application does not read has made enough progress."""
+    """At most 64 KiB, the size of uvicorn's buffer: a client that fills it while the application is not reading has sent enough."""
     per_peer: int
     """Maximum number of connections per peer; 0 means no limit."""
 

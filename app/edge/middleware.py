@@ -109,7 +109,7 @@ def _limited(scope: Scope, receive: Receive, max_upload_bytes: int) -> Receive:
 
 
 def _declared_bytes(scope: Scope) -> int:
-    """Return the request's Content-Length, 0 if it has none."""
+    """Return the request's Content-Length, or 0 if it has none."""
     given = Headers(scope=scope).get("content-length", "")
     return int(given) if given.isascii() and given.isdecimal() else 0
 

@@ -1,4 +1,4 @@
-"""Detects requests that a browser sends for a page of another origin."""
+"""Detects cross-origin requests from browsers."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from app.config.hosts import Authority, parse_authority
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing; CORS decides whether a foreign page can read the response."""
+"""Methods that change nothing; CORS decides whether a page from another origin can read the response."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -19,7 +19,10 @@ class TrustedOrigins:
         self._named = frozenset(named)
 
     def allow(self, method: str, headers: Headers, host: Authority | None) -> bool:
-        """Return whether a request for this host is allowed. Programs send neither Origin nor Sec-Fetch-Site."""
+        """Return whether a request for this host is allowed.
+
+        Clients other than browsers send neither Origin nor Sec-Fetch-Site, so they are allowed.
+        """
         if method in SAFE_METHODS or "*" in self._named:
             return True
         origins = headers.getlist("origin")
@@ -37,7 +40,7 @@ class TrustedOrigins:
 
 
 def _is_same(origin: str, host: Authority | None) -> bool:
-    """Return whether an origin is the requested host. The scheme is not compared, because TLS may end at a proxy."""
+    """Return whether an origin is the requested host. The scheme is not compared, because a proxy may terminate TLS."""
     try:
         parts = urlsplit(origin)
         default = _DEFAULT_PORTS[parts.scheme]

@@ -1,1 +1,1 @@
-"""Errors of the API: their codes, their texts in English and Chinese, and their JSON. It knows no route."""
+"""Errors of the API: their codes, their texts in English and Chinese, and their JSON. Contains no routes."""

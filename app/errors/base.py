@@ -13,21 +13,21 @@ from contracts.wire import SHOULD_RETRY_HEADER
 
 
 class AppError(Exception):
-    """An error response. `figures` fill in the message; `param` names the invalid field."""
+    """An error response. `figures` are inserted into the message; `param` names the invalid field."""
 
     code: ClassVar[str]
     status: ClassVar[int]
     retry_after_seconds: ClassVar[int | None] = None
     """Set if a later retry of the same request can succeed."""
     former_code: ClassVar[str | None] = None
-    """The error's code in an earlier version, which old workers know."""
+    """The error's code in an earlier version, which old workers expect."""
 
     def __init__(self, param: str | None = None, **figures: object) -> None:
         super().__init__(f"{self.code}: {figures}")
         self.param = param
         self.figures = figures
         self.headers: dict[str, str] = {}
-        """Headers of the response, in addition to those of every error."""
+        """Headers of the response, in addition to those that every error response has."""
         self.errors: Sequence[FieldError] | None = None
         """All problems of the request; None if the error is not about fields."""
 
@@ -40,7 +40,7 @@ class FieldError(BaseModel):
     param: str | None
     """Dotted path of the field; null if the problem belongs to no single field."""
     code: str
-    """For programs; stable. `docs/api.md` lists them."""
+    """For programs; stable. `docs/api.md` lists the codes."""
     message: str
     """For people, in the language of Accept-Language, without the field's name."""
 
@@ -53,7 +53,7 @@ class ErrorDetail(BaseModel):
     message: str
     """For people, in the language of Accept-Language (English or Chinese)."""
     type: str
-    """Category of the error, given by its status."""
+    """Category of the error, determined by its status."""
     param: str | None
     """Dotted path of the first invalid field."""
     code: str

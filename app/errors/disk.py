@@ -1,4 +1,4 @@
-"""Converts errors of the data directory to error responses."""
+"""Converts file errors in the data directory to error responses."""
 
 import errno
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def storage_errors() -> Iterator[None]:
 
 
 def storage_failure(error: OSError) -> AppError:
-    """Return the AppError for an error of the data directory."""
+    """Return the AppError for a file error in the data directory."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull()
     return StorageUnavailable()

@@ -151,7 +151,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     "int_type": _INTEGER,
     "int_parsing": _INTEGER,
     "int_from_float": FieldWords(
-        FieldCode.NOT_AN_INTEGER, "must be an integer without a fraction", "应为整数，不能带小数"
+        FieldCode.NOT_AN_INTEGER, "must be a whole number", "应为整数，不能带小数"
     ),
     "int_parsing_size": FieldWords(FieldCode.TOO_LARGE, "is too large for an integer", "整数过大"),
     "float_type": _NUMBER,
@@ -233,4 +233,4 @@ FIELD_WORDS: dict[str, FieldWords] = {
         shows_value=False,
     ),
 }
-"""By the type of a pydantic error. For our own validators, the type is the code."""
+"""Texts by the type of pydantic's error. For our own validators, the type is the code."""

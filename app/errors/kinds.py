@@ -12,7 +12,7 @@ MOST_IN_MESSAGE = 5
 
 
 class InvalidField(AppError):
-    """Fields of a request are invalid. `problems`, at least one, and `hint` are in the caller's language."""
+    """Fields of a request are invalid. `problems` (one or more) and `hint` are in the caller's language."""
 
     code, status = "invalid_field", 400
 
@@ -58,7 +58,7 @@ class BadCursor(AppError):
 
 
 class UnsafeCharacter(AppError):
-    """A text contains a character that controls a terminal or changes the direction of text."""
+    """A field contains a character that controls a terminal or changes the text direction."""
 
     code, status = "unsafe_character", 400
 
@@ -142,7 +142,7 @@ class InvalidToken(AppError):
 
 
 class OriginNotAllowed(AppError):
-    """A web page of another origin sent a request that changes something."""
+    """A web page from another origin sent a request that would change something."""
 
     code, status = "origin_not_allowed", 403
 
@@ -166,19 +166,19 @@ class DatasetNotFound(AppError):
 
 
 class ArtifactNotFound(AppError):
-    """The job has no artifact of this name."""
+    """The job has no artifact with this name."""
 
     code, status = "artifact_not_found", 404
 
 
 class AttemptNotFound(AppError):
-    """The job has no ended attempt of this number."""
+    """The job has no ended attempt with this number."""
 
     code, status = "attempt_not_found", 404
 
 
 class CheckpointFileNotFound(AppError):
-    """No stored or offered checkpoint of the job has this file."""
+    """No stored or offered checkpoint of the job contains this file."""
 
     code, status = error_codes.CHECKPOINT_FILE_NOT_FOUND, 404
 
@@ -354,7 +354,7 @@ class StorageUnavailable(AppError):
 
 
 class StorageFull(AppError):
-    """A disk of the server is full: the data directory's, or the database's."""
+    """One of the server's disks is full: the data directory's or the database's."""
 
     code, status = "storage_full", 507
     retry_after_seconds = 30

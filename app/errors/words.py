@@ -1,6 +1,6 @@
-"""Error texts in English and Chinese. Texts for single fields are in field_words.py, texts of events in app/events/words.py.
+"""Error texts in English and Chinese. Texts for single fields are in field_words.py, and event texts are in app/events/words.py.
 
-`{names}` are figures of the raised error.
+The `{names}` stand for figures of the raised error.
 """
 
 from collections.abc import Mapping
@@ -68,13 +68,13 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "unsafe_character": _both(
         "{field} contains {character}, a control character or a character that changes the text direction.",
         "{field} 含有不允许的字符 {character}（控制字符或改变文字方向的字符）。",
-        "Remove it. Letters of all scripts and emoji are accepted.",
+        "Remove it. Emoji and letters of any script are accepted.",
         "请删除该字符。各种文字和表情符号均可使用。",
     ),
     "bad_label_filter": _both(
         "A label filter must have the form key:value.",
         "标签筛选的格式应为 key:value。",
-        "For example ?label=team:nlp. Repeat `label` to filter by several labels.",
+        "For example: ?label=team:nlp. Repeat `label` to filter by several labels.",
         "例如 ?label=team:nlp；可重复 `label` 按多个标签筛选。",
     ),
     "unknown_format": _both(
@@ -161,7 +161,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "如果 {host} 是本服务器的名称，请将其加入服务器的 STEPLINE_ALLOWED_HOSTS（以逗号分隔）并重启服务器。",
     ),
     "origin_not_allowed": _both(
-        "The server rejects this {method} request: it comes from a web page of another origin "
+        "The server rejects this {method} request: it was sent by a web page from another origin "
         "(Origin: {origin}, Sec-Fetch-Site: {site}).",
         "服务器拒绝此 {method} 请求：请求来自其他源的网页（Origin: {origin}，Sec-Fetch-Site: {site}）。",
         "If you trust that page, add its origin to STEPLINE_CORS_ORIGINS on the server and restart the server.",
@@ -342,7 +342,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请检查 STEPLINE_DATA_DIR 的剩余空间和权限。",
     ),
     "storage_full": _both(
-        "A disk of the server is full.",
+        "One of the server's disks is full.",
         "服务器磁盘已满。",
         "No partial data was kept. Free space on the disks of STEPLINE_DATA_DIR and the database, for example by deleting "
         "jobs.",

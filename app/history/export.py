@@ -65,7 +65,7 @@ def _pages(
         news = _read(database, job_id, place)
         for batch in news.batches:
             if batch.attempt < newest:
-                return  # the line went back to an older attempt: stop instead of sending it all again
+                return  # the line went back to an older attempt: stop instead of sending points again
             newest = batch.attempt
             rows = [row for row in batch.rows if bounds.start <= row[1] < bounds.end]
             yield batch.attempt, sorted(rows, key=lambda row: row[2])

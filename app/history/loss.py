@@ -1,4 +1,4 @@
-"""The loss curve: one line across all attempts, as every step, sampled points, or the means of whole windows.
+"""The loss curve across all attempts: every step, sampled points, or the means of whole windows.
 
 A page may contain 100,000 points, so it is built from plain dicts and lists.
 """
@@ -163,5 +163,5 @@ def _point(step: int, at: datetime, values: dict[str, Any], attempt: int) -> Los
 
 
 def _finite(value: float | str | None) -> float | None:
-    # Non-finite numbers are stored as strings, because JSON has none.
+    # Non-finite numbers are stored as strings, because JSON cannot represent them.
     return value if isinstance(value, int | float) and math.isfinite(value) else None

@@ -159,7 +159,7 @@ def _ghosts(
     ghosts: list[Ghost] = []
     replaced_from = {piece.attempt.number: piece.before for piece in list_pieces(attempts)}
     for attempt in attempts:
-        # All points of an attempt outside the line are ghosts.
+        # If an attempt is not on the line, all of its points are ghosts.
         before = replaced_from.get(attempt.number, 0)
         if before is not None and attempt.last_step is not None and attempt.last_step >= before:
             bounds = Bounds(max(before, query.from_step), query.bounds.end)

@@ -40,7 +40,7 @@ class LossPage(TypedDict):
     rewind_to_step: Annotated[NotRequired[int | None], Field(default=None)]
     """Set if the page continues with a newer attempt: discard your points after this step, then add the points of the page."""
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
-    """Steps of this page whose loss was NaN or infinite."""
+    """Steps on this page whose loss was NaN or infinite."""
     points: Annotated[NotRequired[int | None], Field(default=None)]
     """With `max_points`: the number of points before sampling."""
     sampled: Annotated[NotRequired[bool], Field(default=False)]
@@ -182,7 +182,7 @@ class AttemptView(BaseModel):
     first_step: int | None
     last_step: int | None
     resumed_from: int | None
-    """Number of the attempt whose checkpoint it resumed from; null if it started from the first step or has not reported yet."""
+    """Number of the attempt whose checkpoint it resumed from; null until it reports this, and if it started from step 0."""
     resumed_step: int | None
     """Step of that checkpoint."""
     error: AttemptError | None

@@ -44,7 +44,7 @@ class BodyKind(enum.Enum):
 
 
 def takes(kind: BodyKind) -> Callable[[Endpoint], Endpoint]:
-    """Declare the body of a route. Use it below the router's decorator: `@router.put(…)`, then `@takes(…)`."""
+    """Declare the kind of body that a route accepts. Use it below the router's decorator: `@router.put(…)`, then `@takes(…)`."""
 
     def declare(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _ATTRIBUTE, kind)

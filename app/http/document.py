@@ -20,9 +20,7 @@ def tagged(content: dict[str, Any] | None = None) -> Answers:
     """Return the responses of a route that accepts If-None-Match; `content` holds media types besides JSON."""
     return {
         200: {"headers": {"ETag": _TAG}, "content": content or {}},
-        304: {
-            "description": "The response has not changed since the one that If-None-Match names."
-        },
+        304: {"description": "The response is still the one that If-None-Match names."},
     }
 
 

@@ -44,15 +44,15 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AppError)  # noqa: S101  # as registered
-    # A worker of an earlier version does not send the header and would not understand a renamed code.
+    assert isinstance(error, AppError)  # noqa: S101  # the only type registered
+    # A worker of an earlier version does not send this header and would not understand a renamed code.
     is_old = error.former_code is not None and CODES_HEADER not in request.headers
     code = error.former_code if is_old else None
     return error_response(error, get_language(request), code=code)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # the only type registered
     language = get_language(request)
     return error_response(_explain(request, error.errors(), language), language)
 
@@ -78,7 +78,7 @@ def _hint(request: Request, error: Any, language: Language) -> str:
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # as registered
+    assert isinstance(error, HTTPException)  # noqa: S101  # the only type registered
     language = get_language(request)
     if isinstance(error.__cause__, OSError):  # the upload could not be written to disk
         return error_response(storage_failure(error.__cause__), language)

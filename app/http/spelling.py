@@ -1,4 +1,4 @@
-"""Suggests the field that a caller probably meant by an unknown field name in a request's body."""
+"""Suggests the field that a caller probably meant when a request's body contains an unknown field name."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def suggest_field(request: Request, location: Sequence[str | int]) -> str | None
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models in an annotation: of `Model`, `Model | None`, `list[Model]` and the like."""
+    """Yield the models in an annotation such as `Model`, `Model | None` or `list[Model]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):

@@ -1,4 +1,4 @@
-"""Validation errors in the caller's language: those of pydantic, by their type and values, and those of dataset rows."""
+"""Describes validation errors in the caller's language: pydantic's errors, and invalid dataset rows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +31,7 @@ def _dotted(location: Sequence[str | int]) -> str | None:
 
 
 def row_problem(error: RowError, number: int | None, language: Language) -> str:
-    """Return a row's line and problem as one text. `number` is the row's position, from 1, if it is known."""
+    """Return a row's line and problem as one string. `number` is the row's position, from 1, if it is known."""
     problem = error.sentence(language)
     if language == "zh":
         row = f"第 {number} 条，" if number is not None else ""

@@ -1,1 +1,1 @@
-"""Jobs: submission, states, lists, queue positions, and the transition of a job when its attempt ends. Only app.attempts writes attempts."""
+"""Jobs: submission, states, lists, queue positions, and a job's transition when its attempt ends. Only app.attempts changes attempts."""

@@ -1,4 +1,4 @@
-"""Cursors of job lists: encode a place as an opaque string, and decode it."""
+"""Cursors of job lists: encodes a place as an opaque string, and decodes it."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Time left for a running job: remaining steps, later evaluations, and the rest of the current one."""
+"""Time left for a running job: remaining steps, later evaluations, and the rest of the current evaluation."""
 
 from app.db.tables import Job
 from contracts.job import JobSpec, Phase

@@ -1,6 +1,6 @@
-"""SQL of job lists, newest first: by time of submission, and by number if the times are equal.
+"""SQL for job lists, newest first: by time of submission, and by number if the times are equal.
 
-A filter with an index in this order (a time, a status, a label) walks that index, so that a page costs the same with a
+A filter with an index in this order (a time, a status, a label) walks that index, so a page costs the same with a
 thousand jobs as with a million. A filter without such an index (a search, or a second filter) checks at most
 MOST_SEARCHED jobs of that walk per page; the cursor continues the search from there.
 """
@@ -86,7 +86,7 @@ def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, date
 
 
 def find_place_below(session: Session, number: int) -> Place:
-    """Return the place from which a list continues with the newest job below `number`, which may belong to a deleted job."""
+    """Return the place from which a list continues with jobs below `number`; the job with this number may have been deleted."""
     row = session.execute(
         select(Job.created_at, Job.number)
         .where(Job.number < number)

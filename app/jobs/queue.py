@@ -1,7 +1,7 @@
-"""SQL of queued jobs: places in the queue, and which job is claimed next.
+"""SQL for queued jobs: places in the queue, and which job is claimed next.
 
 Every statement walks an index that contains only queued jobs, in claim order, and stops after a fixed number of entries,
-so that its cost does not depend on the length of the queue.
+so its cost does not depend on the length of the queue.
 """
 
 from collections.abc import Sequence

@@ -35,7 +35,7 @@ IdempotencyKey = Annotated[
     status_code=201,
     response_model=JobView,
     responses={
-        200: {"model": Plan, "description": "With dry_run: the plan of the job."},
+        200: {"model": Plan, "description": "With dry_run: the job's plan."},
         201: {"headers": LOCATION},
     },
 )

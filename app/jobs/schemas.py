@@ -26,11 +26,11 @@ class Progress(BaseModel):
     """Optimizer steps done."""
     total_steps: int | None
     epoch: float | None
-    """Passes over the training rows, as a fraction."""
+    """Passes over the training rows so far, including a partial one."""
     percent: float | None
     """Percentage of the optimizer steps done."""
     rows: RowsDone | None = None
-    """Rows of the current phase while it tokenizes or evaluates; null in other phases."""
+    """Rows of the current phase while the job tokenizes or evaluates; null in other phases."""
 
 
 class JobError(BaseModel):
@@ -119,7 +119,7 @@ class JobFilter(BaseModel):
     """Which jobs to list."""
 
     search: str
-    """Part of the name, the model or the id, ignoring case; an empty text matches every job."""
+    """Part of the name, the model or the id, ignoring case; an empty string matches every job."""
     statuses: list[JobStatus]
     labels: dict[str, str]
     created_after: datetime | None

@@ -182,7 +182,7 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
     """Queue a failed or cancelled job again. Return the job, and the queue to ring if the job was queued.
 
-    Do nothing if the job is already queued or running. Raises JobAlreadyEnded (it succeeded), JobPaused,
+    Do nothing if the job is already queued or running. Raises JobAlreadyEnded (if it succeeded), JobPaused,
     CancelPending, DatasetGone.
     """
     now = database_now(session)
@@ -231,7 +231,7 @@ def _reject_cancelling(job: Job) -> None:
 
 
 def _require_upload(session: Session, job_id: str, source: DatasetSource | None) -> str | None:
-    """Return the id of an uploaded dataset, or None for another source. Raises DatasetGone if the dataset was deleted."""
+    """Return the id of an uploaded dataset, or None if the source is not an upload. Raises DatasetGone if it was deleted."""
     if not isinstance(source, str):
         return None
     if datasets.find_dataset(session, source) is None:
@@ -289,7 +289,7 @@ def _check_model(session: Session, spec: JobSpec) -> None:
 
 
 def _reject_unsafe(spec: JobSpec) -> None:
-    """Raise UnsafeCharacter if a text of a new job contains a character that must not reach a terminal or a page.
+    """Raise UnsafeCharacter if any text in a new job contains a character that must not reach a terminal or a page.
 
     The contract accepts such characters, because jobs stored by an earlier version may contain some and must still load and run.
     """
@@ -300,7 +300,7 @@ def _reject_unsafe(spec: JobSpec) -> None:
 
 
 def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the dotted path and the content of each text in plain data, including the keys."""
+    """Yield the dotted path and the content of each string in plain data, including the keys."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):

@@ -18,7 +18,7 @@ from contracts.job import JobStatus
 from contracts.summary import Summary
 
 MAX_LOSSES = 3
-"""Consecutive losses without a new checkpoint after which the job fails."""
+"""The job fails after this many consecutive losses without a new checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Settlement:
     """Delay before the first retry; doubles with each consecutive loss."""
 
     def apply_outcome(self, outcome: Outcome, summary: Summary | None) -> JobStatus:
-        """Apply the outcome that the worker reported. A success requires a summary."""
+        """Update the job after its worker has reported an outcome. Success requires a summary."""
         match outcome.status:
             case "succeeded":
                 assert summary is not None  # noqa: S101  # finish_attempt rejects a success without one
@@ -49,9 +49,10 @@ class Settlement:
                 return self._pause_or_queue(step=outcome.step)
 
     def apply_loss(self, code: str = "attempt_lost") -> JobStatus:
-        """Apply the loss of the attempt's worker, and record it as an event with this code.
+        """Update the job after its worker was lost, and add an event with this code.
 
-        The first loss in a row is retried immediately, because the job has already waited for the worker.
+        After the first of several consecutive losses, the job is retried immediately, because it has already waited for the
+        worker.
         """
         attempt = self.attempt
         silent_seconds = round((self.now - attempt.synced_at).total_seconds())
@@ -70,7 +71,7 @@ class Settlement:
         return self._retry(failure, retries_without_wait=1)
 
     def apply_undelivered(self) -> JobStatus:
-        """Apply the end of an attempt that was never delivered to a worker; it does not count as a loss."""
+        """Update the job after an attempt that was never delivered to a worker. This does not count as a loss."""
         attempt = self.attempt
         self._note(
             "attempt_undelivered", level="warning", number=attempt.number, worker=attempt.worker_id

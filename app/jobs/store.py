@@ -1,4 +1,4 @@
-"""SQL of jobs. Each transition is one UPDATE that checks the current status; it returns None if the check fails."""
+"""SQL for jobs. Each transition is one UPDATE that checks the current status; it returns None if the check fails."""
 
 import functools
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ NO_ROWS: dict[str, None] = dict.fromkeys(
 
 
 class HeldJob(NamedTuple):
-    """The columns of a job that a sync needs, locked until the transaction ends. A plain row, like HeldAttempt."""
+    """The columns of a job that a sync needs, locked until the transaction ends. It is a plain row, like HeldAttempt."""
 
     id: str
     phase: Phase | None
@@ -49,7 +49,7 @@ class HeldJob(NamedTuple):
     pause_requested_at: datetime | None
 
 
-# Built once, because every sync and every poll runs them.
+# These statements are built only once, because every sync and every poll runs some of them.
 _STATUS = select(_JOBS.c.status).where(_JOBS.c.id == bindparam("job"))
 _VERSION = select(_JOBS.c.version).where(_JOBS.c.id == bindparam("job"))
 _WITH_LEASE = (
@@ -123,7 +123,7 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
 def mark_running(
     session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
 ) -> Job | None:
-    """Queued → running: assign the job with this number to an attempt. A single statement, so only one of several claims wins."""
+    """Queued → running: assign the job with this number to an attempt. This is one statement, so only one of several claims wins."""
     return _move(
         session,
         (Job.number == number, Job.status == JobStatus.QUEUED),

@@ -1,4 +1,4 @@
-"""Waits: long polls that wait for a job to change. One database query serves all of them.
+"""Long polls, which wait for a job to change. One database query serves all of them.
 
 A long poll holds neither a thread nor a database connection. A single task reads the versions of all awaited jobs a few
 times a second, and wakes the polls whose job has a new version.
@@ -60,7 +60,7 @@ class Waits:
             except SQLAlchemyError as error:
                 log.warning("long polls cannot read the database", error=str(error))
             except Exception:
-                # One failed query must not end every wait.
+                # One failed query must not end all waits.
                 log.exception("the query for long polls failed")
             await asyncio.sleep(QUERY_SECONDS)
 

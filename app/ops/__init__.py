@@ -1,1 +1,1 @@
-"""Operating the server: health, logs, process limits and memory. Nothing about jobs."""
+"""Operating the server: health, logs, process limits and memory. Knows nothing about jobs."""

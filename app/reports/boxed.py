@@ -205,7 +205,7 @@ _WORDS: dict[Language, _Words] = {
 
 
 def _title(summary: Summary, words: _Words) -> str:
-    """Return the title with the model's name. Owner and suffix are removed: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
+    """Return the title with the model's name. Its owner and suffix are removed: Qwen/Qwen2-0.5B-Instruct becomes Qwen2-0.5B."""
     name = _short_name(summary)
     for ending in ("-Instruct", "-Chat"):
         name = name.removesuffix(ending)
@@ -266,7 +266,7 @@ def _window_lines(summary: Summary, words: _Words) -> list[str]:
 
 
 def _measured(summary: Summary, words: _Words) -> Iterator[str]:
-    """Yield the optional measurements, except those that the run lacks."""
+    """Yield those of the optional measurements that the run has."""
     if summary.base_eval_loss is not None and summary.base_perplexity is not None:
         before = _perplexity(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)

@@ -14,7 +14,7 @@ PointsByName = dict[str, list[Point]]
 
 
 class Cache:
-    """The numbers of some attempts as one transaction sees them. `only` restricts the series read from records."""
+    """The data of some attempts as one transaction sees it. `only` restricts the series read from records."""
 
     def __init__(
         self, session: Session, attempts: Sequence[Attempt], only: Collection[str] | None = None

@@ -44,7 +44,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Piece:
-    """An attempt on the line, and the step from which a newer attempt replaces it; None if none does."""
+    """An attempt on the line, and the step from which a newer attempt replaces it, or None if none does."""
 
     attempt: Attempt
     before: int | None
@@ -113,7 +113,7 @@ def on_line(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _parent(attempt: Attempt, attempts: Sequence[Attempt]) -> Attempt | None:
-    """Return the attempt that trained the steps before this one's; if none is recorded, the newest one that began earlier."""
+    """Return the attempt whose steps this one continues; if that is not recorded, the newest one that began at an earlier step."""
     earlier = {each.number: each for each in attempts if each.number < attempt.number}
     recorded = earlier.get(attempt.resumed_from or 0)
     while recorded is not None and recorded.first_step is None:

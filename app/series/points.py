@@ -1,4 +1,4 @@
-"""Points of a series: thins them on a fixed grid, and packs them into the bytes of a block."""
+"""Thins the points of a series on a fixed grid, and packs them into the bytes of a block."""
 
 import struct
 from collections.abc import Iterable, Sequence

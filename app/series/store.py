@@ -133,7 +133,7 @@ def list_by_seq(
 ) -> list[tuple[int, datetime, dict[str, Any]]]:
     """Return (step, at, data) of the records with these seqs, ordered by seq."""
     found: list[tuple[int, datetime, dict[str, Any]]] = []
-    for start in range(0, len(seqs), 500):  # databases limit the parameters of a statement
+    for start in range(0, len(seqs), 500):  # databases limit the number of parameters
         rows = session.execute(
             select(Record.step, Record.at, Record.data)
             .where(Record.attempt_id == attempt_id, Record.seq.in_(seqs[start : start + 500]))

@@ -1,4 +1,4 @@
-"""Serves the single-file web client of examples/ from the API's own origin, so that it needs no CORS."""
+"""Serves the single-file web client in examples/ from the API's own origin, so that it needs no CORS."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ from fastapi.responses import FileResponse
 from app.errors.kinds import PathNotFound
 
 PLACES = (
-    Path(__file__).parent.parent.parent / "examples" / "poll.html",  # a checkout
-    Path(sys.prefix) / "share" / "stepline" / "poll.html",  # an installation
+    Path(__file__).parent.parent.parent / "examples" / "poll.html",  # in a checkout
+    Path(sys.prefix) / "share" / "stepline" / "poll.html",  # in an installation
 )
 
 router = APIRouter(include_in_schema=False)

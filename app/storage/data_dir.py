@@ -1,4 +1,4 @@
-"""Files in the data directory. Each is written to a temporary file, synced, renamed, and never changed afterwards."""
+"""Files in the data directory. Each is written to a temporary file, synced and renamed. It never changes afterwards."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ KINDS = ("datasets", "artifacts", "checkpoints")
 RESERVE_BYTES = 512 * 1024
 """Disk space reserved for deletions: on a full disk, the database has to write before a deletion frees space."""
 ABANDONED_SECONDS = 24 * 3600
-"""Age after which a temporary file counts as abandoned; another process may still be writing a younger one."""
+"""Age after which a temporary file counts as abandoned; another process may still be writing a newer one."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Storage:
             shutil.rmtree(self.root / kind / job_id, ignore_errors=True)
 
     def belongs_to(self, database: str) -> bool:
-        """Return whether this directory belongs to this database. The first database that calls this becomes its owner."""
+        """Return whether this directory belongs to this database. The first database to be checked becomes its owner."""
         owner = self.root / "owner"
         with contextlib.suppress(FileExistsError), owner.open("x") as file:
             file.write(database)

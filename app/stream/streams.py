@@ -223,7 +223,7 @@ class Streams:
             except SQLAlchemyError as error:
                 log.warning("streams are waiting for the database", error=str(error))
             except Exception:
-                # The outermost handler: one failed read must not end every stream.
+                # The outermost handler: one failed read must not end all streams.
                 log.exception("failed to read a job for its streams")
             await asyncio.sleep(max(0.0, READ_SECONDS - (time.monotonic() - began)))
 

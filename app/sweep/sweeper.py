@@ -58,7 +58,7 @@ class Sweeper:
             try:
                 await run_in_threadpool(self.sweep_once)
             except Exception:
-                # This is the outermost handler. The next sweep may succeed, for example when the database is back.
+                # This is the outermost handler. The next sweep may succeed, for example when the database is available again.
                 log.exception("sweep failed")
             held = await run_in_threadpool(return_memory, held + GROWTH_BYTES)
             await asyncio.sleep(self._settings.sweep_seconds)

@@ -59,7 +59,7 @@ def known_models(session: Session, queue: str, now: datetime) -> set[str] | None
 def claimable_models(
     session: Session, claimant: WorkerInfo, now: datetime
 ) -> tuple[list[str] | None, list[str]]:
-    """Return the models whose jobs a worker may claim, as (only these models or None, all except these models).
+    """Return the models whose jobs a worker may claim, as (allowed models or None for all, excluded models).
 
     If only other workers have the model of a job, the job is left to them. If no worker has it, any worker may claim the
     job, which then fails with a reason instead of waiting forever.

@@ -1,6 +1,6 @@
 """Curve blocks, which make plots of long histories fast, and samples of the machine.
 
-Existing attempts keep `folded_seq` 0: plots read their records.
+Existing attempts keep `folded_seq` 0, so plots read their records.
 
 Revision: 0003
 """

@@ -1,4 +1,4 @@
-"""Indexes in list order and claim order, and a table of searchable texts.
+"""Indexes in list order and claim order, and a table of searchable text.
 
 Labels get the sort key of their job, so that a filter by label walks its own index in list order. The searched
 text is in a narrow table, because rows of `jobs` are too wide to scan. Only the rows of `job_labels` are rewritten.

@@ -1,4 +1,4 @@
-"""Fixtures for the server's tests: both databases, a client, and a player that acts as a worker over HTTP."""
+"""Fixtures for the server's tests: both databases, a client, and a player that acts as users and workers over HTTP."""
 
 import shutil
 import uuid
@@ -27,7 +27,7 @@ KINDS = ("sqlite", "postgresql")
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database, to be copied."""
+    """Return the path of a migrated SQLite database, which tests copy."""
     path = tmp_path_factory.mktemp("migrated") / "stepline.db"
     database = Database(f"sqlite:///{path}")
     migrate(database)
@@ -37,7 +37,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_template(postgres: Postgres) -> str:
-    """A migrated PostgreSQL database, to be copied."""
+    """Return the name of a migrated PostgreSQL database, which tests copy."""
     name = postgres.create_database()
     database = Database(postgres.url(name))
     migrate(database)
@@ -47,7 +47,7 @@ def migrated_template(postgres: Postgres) -> str:
 
 @pytest.fixture(params=KINDS)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a database without a schema, for each kind."""
+    """Yield the URL of a database without a schema, once for each kind of database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/stepline.db"
         return
@@ -59,7 +59,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def url_without_encoding(postgres: Postgres) -> Iterator[str]:
-    """The address of a PostgreSQL database without a schema, created without a locale."""
+    """Yield the URL of an empty PostgreSQL database that was created without an encoding or a locale."""
     name = f"test_{uuid.uuid4().hex[:16]}"
     plain = "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C'"
     postgres.execute(f"CREATE DATABASE {name} {plain}")
@@ -69,7 +69,7 @@ def url_without_encoding(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a new, migrated database, for each kind."""
+    """Yield the URL of a new, migrated database, once for each kind of database."""
     if request.param == "sqlite":
         path = tmp_path / "stepline.db"
         shutil.copy(request.getfixturevalue("migrated_file"), path)
@@ -83,7 +83,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings for a server without a broker."""
+    """Return settings for a server without a broker."""
     return Settings(
         database_url=database_url,
         data_dir=tmp_path / "files",
@@ -95,7 +95,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[FastAPI]:
-    """The application without its lifespan: no sweep runs unless a test starts one."""
+    """Yield the application without its lifespan, so no sweep runs unless a test starts one."""
     app = create_app(settings)
     app.state.storage.prepare()
     yield app
@@ -104,14 +104,14 @@ def app(settings: Settings) -> Iterator[FastAPI]:
 
 @pytest.fixture
 def database(app: FastAPI) -> Database:
-    """The application's database."""
+    """Return the application's database."""
     found: Database = app.state.database
     return found
 
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    """A client of the application."""
+    """Return a client of the application."""
     # Not entered as a context manager, which would start the lifespan.
     client = TestClient(app, base_url=BASE_URL)
     yield client
@@ -120,5 +120,5 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 
 @pytest.fixture
 def player(client: TestClient) -> Player:
-    """A player that acts as users and workers."""
+    """Return a player that acts as users and workers."""
     return Player(client)

@@ -1,4 +1,4 @@
-"""Player acts as a user and a worker through short HTTP calls, so that a test shows only what it is about."""
+"""A player that makes the HTTP calls of users and workers, so that tests show only what they check."""
 
 import hashlib
 import json
@@ -36,18 +36,18 @@ from contracts.wire import (
 from tests.factories import make_summary
 
 BASE_URL = "http://127.0.0.1"
-"""The host for a client in the same process; the server rejects unknown hosts."""
+"""Base URL of a client in the same process. Its host is one that the server allows."""
 TOKEN = "worker-token-of-a-test"
 WORKER = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 
 class Player:
-    """Some calls return the server's response; the others check it and return its content."""
+    """Makes users' and workers' HTTP calls. Some methods return the response; the others check it and return its content."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    # A user
+    # As a user
 
     def upload(self, rows: int = 20, mark: str = "") -> str:
         """Upload rows in the Alpaca format and return the dataset's id."""
@@ -81,7 +81,7 @@ class Player:
         """Return a job."""
         return self.get(f"/v1/jobs/{job_id}")
 
-    # A worker
+    # As a worker
 
     def hello(self, **info: Any) -> None:
         """Announce a worker."""
@@ -101,7 +101,7 @@ class Player:
         return Claim.model_validate_json(response.content)
 
     def send_sync(self, claim: Claim, records: Sequence[Record] = (), **other: Any) -> Response:
-        """Send records and other parts of a sync."""
+        """Send a sync with records and other fields."""
         request = SyncRequest.model_validate({"records": list(records), **other})
         return self.client.post(
             SYNC_PATH.format(attempt_id=claim.attempt_id),
@@ -110,13 +110,13 @@ class Player:
         )
 
     def sync(self, claim: Claim, *records: Record, **other: Any) -> SyncReply:
-        """Sync; the server must accept it."""
+        """Send a sync, which the server must accept."""
         response = self.send_sync(claim, records, **other)
         assert response.status_code == 200, response.text
         return SyncReply.model_validate_json(response.content)
 
     def print(self, claim: Claim, offset: int, text: str) -> SyncReply:
-        """Sync a piece of output."""
+        """Send a sync with a chunk of output."""
         size = len(text.encode())
         chunk = {"offset": offset, "text": text, "bytes": size, "at": utc_now()}
         return self.sync(claim, output=chunk)
@@ -135,7 +135,7 @@ class Player:
     def offer(
         self, claim: Claim, step: int, codes_version: str | None = CODES_VERSION, **files: bytes
     ) -> Response:
-        """Offer a checkpoint with these files, given as name=content."""
+        """Offer a checkpoint whose files are given as name=content."""
         codes = {} if codes_version is None else {CODES_HEADER: codes_version}
         offer = CheckpointOffer(
             step=step,
@@ -190,7 +190,7 @@ class Player:
         )
 
     def finish(self, claim: Claim, status: str, last_seq: int = 0, **outcome: Any) -> Response:
-        """End an attempt; a success includes its summary."""
+        """Finish an attempt; a successful one includes a summary."""
         summary = make_summary() if status == "succeeded" else None
         request = FinishRequest(
             outcome=Outcome.model_validate({"status": status, **outcome}),
@@ -204,12 +204,12 @@ class Player:
         )
 
     def succeed(self, claim: Claim, last_seq: int = 0) -> None:
-        """Upload an adapter and end as succeeded."""
+        """Upload an adapter and finish the attempt as succeeded."""
         assert self.put_artifact(claim).status_code == 201
         assert self.finish(claim, "succeeded", last_seq).json() == {"job_status": "succeeded"}
 
     def fail(self, claim: Claim, reason: FailureReason, **failure: Any) -> str:
-        """End with a failure and return the job's status."""
+        """Finish the attempt with a failure and return the job's status."""
         failure = {"reason": reason, **failure}
         response = self.finish(claim, "failed", failure=Failure.model_validate(failure))
         assert response.status_code == 200, response.text

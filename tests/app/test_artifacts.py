@@ -39,7 +39,7 @@ def test_a_downloaded_artifact_equals_the_uploaded_one(player: Player) -> None:
 
 @pytest.fixture
 def artifact(player: Player) -> str:
-    """The path of an artifact of ten bytes."""
+    """Return the path of a ten-byte artifact."""
     job = player.submit()
     assert player.put_artifact(player.claim(), content=b"0123456789").status_code == 201
     return f"/v1/jobs/{job}/artifacts/adapter.zip"

@@ -1,4 +1,4 @@
-"""Requests for a submitted job: pause, resume, retry, delete; and cancel, which overrides them."""
+"""Requests to pause, resume, retry, delete or cancel a submitted job; a cancel overrides a pause."""
 
 import os
 
@@ -21,7 +21,7 @@ from tests.factories import make_metric
 
 @pytest.fixture
 def bell(settings: Settings, app: FastAPI) -> Bellringer:
-    """The application's doorbell, which only records its rings."""
+    """Replace the application's doorbell with one that only records its rings."""
     bell = Bellringer(settings)
     app.state.doorbell = bell
     return bell
@@ -39,7 +39,7 @@ def error_of(response: Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]["code"]
 
 
-def test_a_queued_job_pauses_immediately_and_rings_when_it_resumes(
+def test_a_queued_job_pauses_immediately_and_resuming_it_rings_the_doorbell(
     player: Player, bell: Bellringer
 ) -> None:
     job = player.submit(queue="a")
@@ -85,7 +85,7 @@ def test_a_pending_pause_can_be_withdrawn(player: Player, bell: Bellringer) -> N
     assert (seen["status"], seen["pause_requested_at"]) == ("running", None)
     assert player.sync(claim).wanted is Wanted.CONTINUE
     assert bell.rung == []
-    # Too late for this attempt, which has already stopped. Its job continues, and no loss is counted.
+    # The attempt had already stopped when the pause was withdrawn. No loss is counted.
     assert player.finish(claim, "paused").json() == {"job_status": "queued"}
     assert bell.rung == ["default"]
 
@@ -135,7 +135,7 @@ def test_a_job_with_a_pending_pause_is_paused_however_its_attempt_ends(
     assert post_action(player, job, "resume").json()["status"] == "queued"
 
 
-def test_retrying_a_failed_job_resets_its_count_of_losses(
+def test_retrying_a_failed_job_resets_its_count_of_lost_attempts(
     player: Player, database: Database, bell: Bellringer
 ) -> None:
     job = player.submit()
@@ -150,7 +150,9 @@ def test_retrying_a_failed_job_resets_its_count_of_losses(
         assert (seen["status"], seen["error"], seen["ended_at"]) == ("queued", None, None)
     assert bell.rung == ["default"]
 
-    assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == "queued", "the first of three"
+    assert player.fail(player.claim(), FailureReason.CHILD_KILLED) == "queued", (
+        "the first of three losses"
+    )
     end_retry_delays(database)
     claim = player.claim()
     assert claim.number == 5
@@ -171,7 +173,7 @@ def test_a_cancelled_job_can_be_retried_but_a_paused_one_cannot(player: Player) 
     assert player.claim().job_id == job
 
 
-def test_a_job_whose_dataset_was_deleted_can_be_retried_once_it_is_uploaded_again(
+def test_a_job_can_be_retried_once_its_deleted_dataset_is_uploaded_again(
     player: Player,
 ) -> None:
     dataset = player.upload(5)
@@ -230,7 +232,7 @@ def test_a_request_for_a_missing_job_is_rejected(player: Player, action: str, jo
     assert error_of(post_action(player, job, action)) == (404, "job_not_found")
 
 
-def test_orphaned_files_are_removed_and_files_with_a_row_are_kept(
+def test_orphaned_files_are_removed_and_files_with_a_database_row_are_kept(
     player: Player, database: Database, app: FastAPI, settings: Settings
 ) -> None:
     job = player.submit()

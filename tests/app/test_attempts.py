@@ -80,7 +80,7 @@ def test_a_job_whose_model_no_worker_has_is_claimed_so_that_it_fails_with_a_reas
     assert player.claim(worker_id="lacks-it", models=["common"]).job_id == job
 
 
-def test_a_worker_without_the_hub_leaves_jobs_whose_model_another_can_download(
+def test_a_worker_without_the_hub_skips_jobs_whose_model_another_worker_can_download(
     player: Player,
 ) -> None:
     player.submit(model="on-the-hub")
@@ -308,7 +308,9 @@ def test_a_job_whose_process_was_killed_is_retried_after_a_delay_but_not_forever
     assert [a["status"] for a in player.get(f"/v1/jobs/{job}/attempts")["data"]] == ["failed"] * 3
 
 
-def test_a_new_checkpoint_resets_the_count_of_losses(player: Player, database: Database) -> None:
+def test_a_new_checkpoint_resets_the_count_of_lost_attempts(
+    player: Player, database: Database
+) -> None:
     player.submit()
 
     # The checkpoint in attempt 3 comes between losses 2 and 3; the same step in attempt 4 is not new.
@@ -326,7 +328,7 @@ def test_a_new_checkpoint_resets_the_count_of_losses(player: Player, database: D
         make_ready(database)
 
 
-def test_an_interrupted_job_keeps_its_queue_position_and_counts_no_loss(
+def test_an_interruption_keeps_the_queue_position_and_is_not_counted_as_a_loss(
     player: Player, database: Database
 ) -> None:
     dataset = {"train": player.upload()}
@@ -384,7 +386,7 @@ TOO_LARGE: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("field", TOO_LARGE)
-def test_a_reported_number_above_the_maximum_is_rejected_with_its_field(
+def test_a_reported_number_above_the_maximum_is_rejected_and_its_field_is_named(
     player: Player, field: str
 ) -> None:
     player.submit()
@@ -505,7 +507,9 @@ def test_a_job_is_queued_again_immediately_when_its_worker_returns_without_it(
     player.sync(claim, make_metric(1))
 
     player.hello(idle={"slot": "other", "turn": 9})
-    assert player.job(job)["status"] == "running", "a report about another slot proves nothing"
+    assert player.job(job)["status"] == "running", (
+        "a report about another slot does not end the attempt"
+    )
     player.hello(idle={"slot": "s", "turn": 2})
 
     assert player.job(job)["status"] == "queued"

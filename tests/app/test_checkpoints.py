@@ -209,7 +209,7 @@ def test_a_checkpoint_being_uploaded_is_kept_while_newer_ones_are_recorded(playe
         (10, False),
         (9, False),
         (6, True),
-    ], "the checkpoint at step 8 was dropped for a newer one"
+    ], "the checkpoint at step 8 was replaced by a newer one"
 
 
 def test_a_file_shared_by_two_checkpoints_is_uploaded_once(
@@ -284,7 +284,7 @@ def test_each_supervisor_note_becomes_one_event(player: Player) -> None:
         {"number": 2, "code": "starting_over"},
     ]
 
-    assert player.sync(claim, notes=notes[1:]).acked_note == 0, "the first is missing"
+    assert player.sync(claim, notes=notes[1:]).acked_note == 0, "the first note is missing"
     for _ in range(2):
         assert player.sync(claim, notes=notes).acked_note == 2
 

@@ -65,17 +65,17 @@ def check_shape(response: Response) -> dict[str, Any]:
     return error
 
 
-def figures_of(text: str) -> set[str]:
+def placeholders_of(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_has_a_text_with_the_same_figures_in_both_languages(
+def test_every_error_has_a_text_with_the_same_placeholders_in_both_languages(
     kind: type[AppError],
 ) -> None:
     english, chinese = messages.ERRORS[kind.code]["en"], messages.ERRORS[kind.code]["zh"]
 
-    assert figures_of(english.message) == figures_of(chinese.message)
+    assert placeholders_of(english.message) == placeholders_of(chinese.message)
     assert bool(english.hint) == bool(chinese.hint)
     assert CHINESE.search(chinese.message) or kind.code == "invalid_field"
     assert not CHINESE.search(english.message + english.hint)
@@ -85,14 +85,14 @@ def test_every_error_has_a_text_with_the_same_figures_in_both_languages(
 def test_numbers_are_formatted_as_their_message_specifies(language: Language) -> None:
     for code, words in messages.ERRORS.items():
         message = words[language].message
-        numbers = dict.fromkeys(figures_of(message + words[language].hint), 20.0)
+        numbers = dict.fromkeys(placeholders_of(message + words[language].hint), 20.0)
 
         assert messages.error_words(code, language, numbers).message == message.format_map(numbers)
 
 
-def test_every_event_has_a_text_with_the_same_figures_in_both_languages() -> None:
+def test_every_event_has_a_text_with_the_same_placeholders_in_both_languages() -> None:
     for code, words in EVENTS.items():
-        assert figures_of(words["en"]) == figures_of(words["zh"]), code
+        assert placeholders_of(words["en"]) == placeholders_of(words["zh"]), code
 
 
 def test_an_event_stored_under_its_former_code_keeps_its_text() -> None:
@@ -288,7 +288,7 @@ def json_with_nan(body: object) -> bytes:
         ),
     ],
 )
-def test_a_nul_character_is_rejected_with_its_field(
+def test_a_nul_character_is_rejected_and_its_field_is_named(
     player: Player, spec: dict[str, Any], param: str
 ) -> None:
     body = {"model": "m", "dataset": {"train": {"hub": "x"}}} | spec
@@ -299,7 +299,7 @@ def test_a_nul_character_is_rejected_with_its_field(
     assert (response.status_code, error["code"], error["param"]) == (400, "unsafe_character", param)
 
 
-def test_an_invalid_time_is_rejected_with_its_parameter(player: Player) -> None:
+def test_an_invalid_time_is_rejected_and_its_parameter_is_named(player: Player) -> None:
     for language, words in (("en", "2026-01-31T08:00:00Z"), ("zh", "时区")):
         response = player.client.get(
             "/v1/jobs?created_before=12", headers={"Accept-Language": language}
@@ -591,15 +591,17 @@ def test_cors_allows_only_the_configured_origins(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("kind", FIELD_WORDS)
-def test_every_field_error_has_a_text_with_the_same_values_in_both_languages(kind: str) -> None:
+def test_every_field_error_has_a_text_with_the_same_placeholders_in_both_languages(
+    kind: str,
+) -> None:
     words = FIELD_WORDS[kind]
 
-    assert figures_of(words.en) == figures_of(words.zh)
+    assert placeholders_of(words.en) == placeholders_of(words.zh)
     assert CHINESE.search(words.zh)
     assert not CHINESE.search(words.en)
 
 
-def test_every_problem_of_our_own_validators_has_a_text() -> None:
+def test_every_problem_that_our_validators_report_has_a_text() -> None:
     assert {problem: FIELD_WORDS[problem].code for problem in FieldProblem} == {
         problem: problem for problem in FieldProblem
     }
@@ -672,7 +674,7 @@ def test_every_problem_in_a_request_is_listed(
     )
 
 
-def test_only_the_first_of_hundreds_of_problems_in_a_request_are_listed(player: Player) -> None:
+def test_only_the_first_few_of_hundreds_of_problems_in_a_request_are_listed(player: Player) -> None:
     unknown = {f"field_{number:03d}": 1 for number in range(300)}
     body = {"model": "m", "dataset": {"train": "ds_00000000"}, **unknown}
 

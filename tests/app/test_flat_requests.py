@@ -1,7 +1,7 @@
 """Database work per request does not grow with the number of jobs.
 
-The tests count work, not time: on SQLite the instructions of its virtual machine, on PostgreSQL the rows that each node of the
-executed plan reads.
+The tests count work instead of time: the instructions of the virtual machine on SQLite, and the rows that each node of the
+executed plan reads on PostgreSQL.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from tests.postgres import Postgres
 
 SMALL, LARGE = 1000, 4000
 GROWTH = 1.25
-"""A B-tree that is four times as large may be one level deeper."""
+"""Tolerated factor: a B-tree with four times as many entries may be one level deeper."""
 FEW = 60
-"""Tolerated difference in rows or instructions: about one tree page either way."""
+"""Tolerated difference in rows or in ticks of the SQLite meter: about one tree page."""
 INSTRUCTIONS = 25
-"""Instructions between two readings of SQLite's counter."""
+"""Instructions per tick of the SQLite meter."""
 
 
 class DatabaseRequest(Protocol):
-    """A request to a database with this many jobs."""
+    """A request to a database with `size` jobs."""
 
     def __call__(self, session: Session, size: int) -> object: ...
 
@@ -46,7 +46,7 @@ class DatabaseRequest(Protocol):
 def databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Database]]:
-    """A small and a large database of each kind."""
+    """Yield a small and a large database, once for each kind of database."""
     made = []
     tmp_path = tmp_path_factory.mktemp("flat")
     with contextlib.ExitStack() as stack:
@@ -106,7 +106,7 @@ class Meter:
 
     def _count_rows(self, statement: str, parameters: Any) -> int:
         with self._database.writer.connect() as connection:
-            # Small tables are cheaper to scan; this test asks whether an index could serve the query.
+            # A small table is cheaper to scan, but this test checks whether the query can use an index.
             connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             explain = "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "
             plans = connection.exec_driver_sql(explain + statement, parameters).scalar_one()
@@ -181,9 +181,10 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "some statuses": _list(statuses=[JobStatus.QUEUED, JobStatus.FAILED, JobStatus.PAUSED]),
     "a status that no job has": _list(statuses=[JobStatus.PAUSED]),
     "created long ago": _list(created_before=_back(0.9)),
-    # Goes back the same number of jobs in both databases, because the cost of a page also depends on how many queues its jobs span.
+    # This filter skips the same number of jobs in both databases, because the cost of a page also
+    # depends on how many queues its jobs span.
     "created recently": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
-    "created since long ago": _list(created_after=_back(0.9)),
+    "created after a time long ago": _list(created_after=_back(0.9)),
     "created in a range": _list(created_after=_back(0.9), created_before=_back(0.8)),
     "a common label": _list(labels={"team": "0"}),
     "a rare label": _list(labels={"rare": "yes"}),
@@ -195,13 +196,13 @@ REQUESTS: dict[str, DatabaseRequest] = {
         search="not there", statuses=[JobStatus.FAILED, JobStatus.SUCCEEDED]
     ),
     "a search in a label": _list(search="not there", labels={"team": "1"}),
-    "a whole id": _list(search=rows.job_id(7)),
+    "a full id": _list(search=rows.job_id(7)),
     "the first of a queue": _job(rows.first_queued),
     "the last of a queue": _job(lambda size: size - 1),
     "an ended job": _job(lambda size: size // 2),
     "submission": _submit,
     "claim": _claim(None),
-    "claim of a model behind others": _claim([rows.LATE_MODEL]),
+    "a claim behind jobs for other models": _claim([rows.LATE_MODEL]),
     "workers": _workers,
     "sweep": _sweep,
 }

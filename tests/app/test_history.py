@@ -28,7 +28,7 @@ def interrupt_and_claim(player: Player, database: Database, claim: Claim) -> Cla
     return player.claim()
 
 
-def test_the_loss_history_contains_every_step_with_its_figures(player: Player) -> None:
+def test_the_loss_history_contains_every_step_with_its_values(player: Player) -> None:
     job = player.submit()
     train(player, player.claim(), range(1, 1001), loss=1.5)
 
@@ -61,7 +61,7 @@ def test_a_newer_attempt_replaces_the_history_from_its_first_step(
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_a_reader_with_a_cursor_ends_up_with_the_whole_line(
+def test_reading_with_a_cursor_yields_the_whole_loss_history(
     player: Player, database: Database, limit: int
 ) -> None:
     job = player.submit()
@@ -190,7 +190,7 @@ def test_logs_combine_printed_output_and_log_records(player: Player, database: D
         assert read == expected
 
 
-def test_new_log_lines_follow_an_old_cursor(player: Player) -> None:
+def test_new_log_lines_can_be_read_from_an_old_cursor(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
     player.print(claim, 0, "one\n")

@@ -11,7 +11,9 @@ from tests.app.player import Player
 from tests.factories import make_metric, make_spec
 
 
-def test_a_submitted_job_is_returned_in_full_and_found_at_its_location(player: Player) -> None:
+def test_a_submitted_job_is_returned_in_full_and_is_available_at_its_location(
+    player: Player,
+) -> None:
     dataset = player.upload(50)
 
     response = player.post_job(dataset={"train": dataset}, name="first", labels={"team": "nlp"})
@@ -66,7 +68,9 @@ def test_rows_of_a_hub_dataset_are_not_counted(player: Player) -> None:
     assert plan["evaluation"] is None
 
 
-def test_a_dataset_that_cannot_be_trained_on_is_rejected_with_its_field(player: Player) -> None:
+def test_a_dataset_that_cannot_be_trained_on_is_rejected_and_its_field_is_named(
+    player: Player,
+) -> None:
     dataset = player.upload(10)
     for spec, param, code in (
         ({"train": "ds_" + "0" * 24}, "dataset.train", "dataset_not_found"),

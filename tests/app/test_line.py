@@ -1,4 +1,4 @@
-"""The job's line if disconnected attempts kept training: it follows the checkpoints that attempts actually resumed from."""
+"""A job's loss history follows the checkpoints that attempts resumed from, even if disconnected attempts kept training."""
 
 from typing import Any
 
@@ -74,11 +74,11 @@ def _points(page: Any) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("route", ["loss", "metrics"])
-def test_records_uploaded_late_leave_no_gap_in_the_line(player: Player, route: str) -> None:
+def test_records_uploaded_late_leave_no_gap_in_the_history(player: Player, route: str) -> None:
     job = player.submit()
     reader = Reader(player, job, route)
     first, records = player.claim(), steps_of(1, 30, loss=1.0)
-    player.sync(first, *records[:21])  # disconnected, it trains up to step 30
+    player.sync(first, *records[:21])  # it trains up to step 30 while disconnected
     reader.read()
     second = next_claim(player, first)  # resumes from step 15 and is disconnected before it syncs
     third = next_claim(player, second)  # resumes from step 30 on the host of the first attempt
@@ -106,8 +106,8 @@ def test_a_reader_rewinds_when_points_that_it_has_read_become_ghosts(
     first = player.claim()
     player.sync(first, *steps_of(1, 20, loss=1.0))
     reader.read()
-    second = next_claim(player, first)  # disconnected: trains steps 11 to 14
-    third = next_claim(player, second)  # disconnected: resumes from step 20, trains 21 to 24
+    second = next_claim(player, first)  # trains steps 11 to 14 while disconnected
+    third = next_claim(player, second)  # resumes from step 20 and trains offline up to step 24
     fourth = next_claim(player, third)
     assert player.post_earlier(fourth, 2, *steps_of(11, 14, 1, loss=2.0)).status_code == 200
     assert reader.read() == spans((1, 10, 1.0), (11, 14, 2.0))
@@ -118,7 +118,7 @@ def test_a_reader_rewinds_when_points_that_it_has_read_become_ghosts(
     assert line(player, job) == plotted(player, job) == reader.read() == expected
 
 
-def test_only_steps_on_the_line_can_be_resumed_from(player: Player) -> None:
+def test_only_steps_in_the_current_history_can_be_resumed_from(player: Player) -> None:
     job = player.submit()
     first = player.claim()
     player.sync(first, *steps_of(1, 20, loss=1.0))

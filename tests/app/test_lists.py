@@ -1,4 +1,4 @@
-"""Job lists: page by page, a filter finds the same jobs as a check of every job would, whatever their times."""
+"""Filtered job lists, read page by page, contain exactly the jobs that match, whatever their creation times."""
 
 import itertools
 import random
@@ -23,7 +23,7 @@ NAMES = ("Größe 7B", "sweep 1", "sweep 12", "100% done", "a_b", "微调 客服
 
 
 def insert(database: Database, jobs: list[dict[str, Any]]) -> None:
-    """Store jobs like a submission, but with a given time and status."""
+    """Store jobs as a submission does, but with given times and statuses."""
     with database.writing() as session:
         for values in jobs:
             known = {
@@ -52,7 +52,7 @@ def insert(database: Database, jobs: list[dict[str, Any]]) -> None:
 
 
 def make_jobs(count: int, seed: int = 0, **same: Any) -> list[dict[str, Any]]:
-    """Return jobs in the order of their numbers; their times are out of order, and some are equal."""
+    """Return jobs in the order of their numbers; their creation times are out of order, and some are equal."""
     rng = random.Random(seed)  # noqa: S311  # the same jobs in each run
     return [
         {
@@ -125,7 +125,7 @@ def pages(player: Player, chosen: dict[str, Any], limit: int) -> Iterator[dict[s
         yield page
         if not page["has_more"]:
             return
-        assert cursor != {"cursor": page["cursor"]}, "each page moves the cursor"
+        assert cursor != {"cursor": page["cursor"]}, "each page must move the cursor"
         cursor = {"cursor": page["cursor"]}
 
 
@@ -207,7 +207,7 @@ def test_a_cursor_from_an_earlier_version_still_works(player: Player) -> None:
     assert [job["id"] for job in after_the_deleted["data"]] == [ids[0]]
     assert player.client.delete(f"/v1/jobs/{ids[0]}").status_code == 200
     assert player.get("/v1/jobs", cursor=encode_cursor(2))["data"] == [], (
-        "the list does not start over"
+        "the list must not start over"
     )
 
 
@@ -274,12 +274,12 @@ def test_a_worker_finds_jobs_for_its_model_behind_any_number_of_others(
     player.hello(worker_id="can-download-any", models=None)
     claimed = [player.claim(worker_id=f"w{n}", models=["a", "b"]).job_id for n in range(3)]
     assert claimed == [high, low, last], (
-        "only its own models, because another worker can download the rest"
+        "it skips other models, because another worker can download them"
     )
     assert player.post_claim(worker_id="w3", models=["a", "b"]).status_code == 204
 
 
-def test_a_worker_skips_jobs_whose_model_another_worker_has_but_not_if_no_worker_has_it(
+def test_a_worker_skips_jobs_whose_model_another_worker_has_but_claims_those_that_none_can_run(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "MOST_PLACES", 5)

@@ -119,7 +119,7 @@ def test_sampling_a_long_series_keeps_its_ends_and_spikes(player: Player) -> Non
     assert series["nonfinite"] == [2300]
 
 
-def test_a_series_that_starts_late_is_sampled_by_its_own_number_of_points(
+def test_a_series_that_starts_late_is_sampled_according_to_its_own_length(
     player: Player,
 ) -> None:
     job = player.submit()
@@ -167,11 +167,11 @@ def test_sampled_points_do_not_move_while_new_points_arrive(player: Player) -> N
         player.sync(claim, *records[start : start + 100])
         series = metrics(player, job, names="loss", max_points=200)["series"]["loss"]
         width, finished = series["width"], (start + 100) // series["width"] * series["width"]
-        last = start + 100  # always present, even alone
+        last = start + 100  # always present, even as a bucket's only point
         inner = {step for step in series["step"] if 1 < step <= finished and step != last}
         assert held.get(width, set()) <= inner
         held[width] = inner
-    assert len(held) > 3, "the width must grow during the test"
+    assert len(held) > 3, "the bucket width must grow during the test"
 
 
 def test_a_sparse_series_among_many_records_is_not_sampled(player: Player) -> None:
@@ -333,7 +333,7 @@ def test_exports_contain_every_record(player: Player, database: Database) -> Non
     assert json.loads(lines[6])["values"] == {"loss": None}
 
 
-def test_invalid_parameters_are_rejected_by_name(player: Player) -> None:
+def test_invalid_parameters_are_rejected_and_named(player: Player) -> None:
     job = player.submit()
 
     for query, param in (
@@ -378,7 +378,9 @@ def test_exports_contain_only_the_requested_steps(player: Player) -> None:
     assert (rejected.status_code, rejected.json()["error"]["param"]) == (400, "since")
 
 
-def test_a_parameter_that_has_no_effect_next_to_another_is_rejected(player: Player) -> None:
+def test_a_parameter_that_has_no_effect_in_combination_with_another_is_rejected(
+    player: Player,
+) -> None:
     job = player.submit()
 
     for query, param in (
@@ -416,7 +418,7 @@ def test_unusable_metric_names_are_ignored(player: Player) -> None:
     assert response["series"]["loss"]["points"] == blocks.LENGTH + 9
 
 
-def test_a_sampled_loss_history_keeps_all_figures_of_each_point(player: Player) -> None:
+def test_a_sampled_loss_history_keeps_all_values_of_each_point(player: Player) -> None:
     job = player.submit()
     send(player, player.claim(), noisy(range(1, 1501), at_700=9.0))
 

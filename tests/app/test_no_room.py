@@ -1,4 +1,4 @@
-"""A full disk and unavailable storage: a clear response, nothing partially written, and automatic recovery."""
+"""If storage is full or unavailable, the server responds clearly, leaves nothing partially written and recovers by itself."""
 
 import shutil
 import subprocess
@@ -112,7 +112,7 @@ def test_a_full_database_rejects_writes_until_there_is_space(
         response = player.send_sync(claim, records)
 
         assert error_of(response) == (507, "storage_full", "30")
-        assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "all or nothing"
+        assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "no part of the sync is stored"
         with database.writer.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count=1000000")
         assert player.sync(claim, *records).acked_seq == 1000
@@ -163,7 +163,7 @@ def test_a_full_postgresql_disk_is_reported_until_there_is_space(
     execute("CREATE TRIGGER full_disk BEFORE INSERT ON records EXECUTE FUNCTION refuse()")
 
     assert error_of(player.send_sync(claim, records)) == (507, "storage_full", "30")
-    assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "all or nothing"
+    assert player.get(f"/v1/jobs/{job}/loss")["data"] == [], "no part of the sync is stored"
 
     execute("DROP TRIGGER full_disk ON records")
     assert player.sync(claim, *records).acked_seq == 10

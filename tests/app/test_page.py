@@ -1,4 +1,4 @@
-"""How the server serves the page: only at its own paths, never stale, never from another host; the API works without it."""
+"""The page is served only at its own paths, never stale, and loads nothing from other hosts. The API works without it."""
 
 import gzip
 import re
@@ -60,7 +60,7 @@ def test_assets_are_uncompressed_for_a_client_that_does_not_accept_gzip(
 
 
 @pytest.mark.parametrize("tags", ["*", "W/{etag}", '"other", {etag}'])
-def test_a_client_that_has_the_current_page_is_not_sent_it_again(
+def test_the_current_page_is_not_sent_again_to_a_client_that_has_it(
     client: TestClient, build: Path, tags: str
 ) -> None:
     etag = client.get("/").headers["etag"]
@@ -79,7 +79,7 @@ def test_unknown_paths_get_a_json_error(client: TestClient, build: Path, path: s
     assert response.json()["error"]["code"] == "path_not_found"
 
 
-def test_without_a_build_the_page_explains_how_to_make_one(
+def test_without_a_build_the_response_explains_how_to_build_the_page(
     client: TestClient, app: FastAPI, tmp_path: Path
 ) -> None:
     app.state.page = Page(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""The server as users run it: its own process, real sockets, a real broker."""
+"""The server as users run it: in its own process, with real sockets and a real broker."""
 
 import contextlib
 import itertools
@@ -35,12 +35,12 @@ READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
 FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
 
 LATER = ("celery", "kombu", "alembic", "mako", "psycopg", "wcwidth")
-"""Modules that load only for the first ring, for migrations, on PostgreSQL, or for a text report."""
+"""Modules that are loaded only for the first ring, for migrations, on PostgreSQL, or for a text report."""
 
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[Path]:
-    """A real broker's socket."""
+    """Start a real broker and yield the path of its socket."""
     directory = tmp_path / "valkey"
     directory.mkdir()
     unix_socket = broker.choose_socket(directory)
@@ -82,7 +82,7 @@ def test_the_server_imports_no_training_packages(tmp_path: Path) -> None:
     assert loaded.isdisjoint(FORBIDDEN)
 
 
-def test_modules_that_only_later_work_needs_are_not_loaded_at_startup(
+def test_modules_that_are_not_needed_at_startup_are_not_loaded(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     program = (
@@ -111,7 +111,7 @@ def test_the_server_starts_with_little_cpu_time_and_stops_promptly(
         job = server.post().json()["id"]
         polls = ThreadPoolExecutor(4)
         waiting = [polls.submit(server.client.get, f"/v1/jobs/{job}?wait=60") for _ in range(4)]
-        # One socket listens, four poll.
+        # One listening socket and four long polls.
         while len(psutil.Process(server.process.pid).net_connections()) < 5:
             time.sleep(0.01)
 
@@ -262,7 +262,7 @@ def test_a_disabled_doorbell_never_rings(tmp_path: Path, sqlite_url: str, valkey
         server.post(queue="q1")
         database = Database(sqlite_url)
         rung_at: set[datetime] = set()
-        while len(rung_at) < 3:  # the sweep has claimed the right to ring repeatedly
+        while len(rung_at) < 3:  # until the sweep has claimed the right to ring three times
             with database.reading() as session:
                 rung_at.update(session.scalars(select(Bell.rung_at)))
         database.close()

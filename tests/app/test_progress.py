@@ -31,7 +31,7 @@ def rows(
 
 
 def enter(player: Player, claim: Claim, seq: int, phase: Phase, step: int = 0, **sync: Any) -> None:
-    """Enter a phase of a run of 100 steps."""
+    """Enter a phase of a 100-step run."""
     record = PhaseRecord(seq=seq, at=utc_now(), phase=phase, step=step, total_steps=100)
     player.sync(claim, record, **sync)
 
@@ -65,7 +65,7 @@ def test_a_new_phase_starts_without_the_rows_of_the_previous_phase(player: Playe
     enter(player, claim, 3, Phase.EVALUATING, 50)
     assert player.job(job)["progress"]["rows"] is None
     player.sync(claim, rows=rows(Phase.TOKENIZING, 1, 9))
-    assert player.job(job)["progress"]["rows"] is None, "rows of another phase"
+    assert player.job(job)["progress"]["rows"] is None, "the rows belong to another phase"
 
     player.sync(claim, rows=rows(Phase.EVALUATING, 2, 9))
     assert player.job(job)["progress"]["rows"]["done"] == 2
@@ -108,7 +108,7 @@ def test_the_time_estimate_during_an_evaluation_includes_remaining_steps_and_lat
     enter(player, claim, 32, Phase.EVALUATING, 30, rows=rows(Phase.EVALUATING, 0, 9, 0))
     assert player.job(job)["eta_seconds"] is None, "no evaluation has been measured yet"
     player.sync(claim, rows=rows(Phase.EVALUATING, 3, 9, seconds=4, left=6))
-    # 70 steps of 2 s; evaluations at 60, 90 and 100 of 10 s; 6 s of this one.
+    # 70 steps at 2 s each, evaluations at 60, 90 and 100 at 10 s each, and 6 s left of this one.
     assert player.job(job)["eta_seconds"] == pytest.approx(140 + 30 + 6)
 
     evaluated = EvalRecord(seq=33, at=utc_now(), step=30, loss=1.0, tokens=9, seconds=12.0)
@@ -205,7 +205,7 @@ def test_every_progress_field_is_a_column() -> None:
     assert {field.name for field in fields(AttemptProgress)} <= set(HeldAttempt._fields)
 
 
-def test_only_changed_columns_are_written_and_none_clears_a_column() -> None:
+def test_only_changed_columns_are_written_and_a_value_of_none_clears_a_column() -> None:
     assert JobProgress().columns() == {}
     assert JobProgress(step=3, epoch=None).columns() == {"step": 3, "epoch": None}
     rows_of_an_earlier_phase = JobProgress(step=3, rows_done=1, rows_total=2)

@@ -11,7 +11,7 @@ from contracts.verdicts.verdict import VerdictCode
 from tests.factories import make_summary
 from tests.judged_runs import BAD, GOOD
 
-# The figures of the reference run, and its report as its author's tool printed it (borders stripped).
+# The figures of the reference run, and the report that its author's tool printed (borders stripped).
 REFERENCE: dict[str, Any] = {
     "model": "Qwen/Qwen2-0.5B-Instruct",
     "finished_at": datetime(2025, 12, 29, 20, 21, tzinfo=UTC),
@@ -169,7 +169,7 @@ def test_every_verdict_has_a_text_that_fits_the_box(language: Language) -> None:
     assert all("{" not in text for text in markdown)
 
 
-def test_a_rise_in_eval_loss_is_reported_with_its_lowest_point() -> None:
+def test_a_rise_in_eval_loss_is_reported_with_the_lowest_eval_loss() -> None:
     (summary,) = [case.summary for case in BAD if case.name.startswith("overfitted: minimum early")]
 
     english = " ".join(inside(render_report(summary, "en")))

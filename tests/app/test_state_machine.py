@@ -1,7 +1,7 @@
-"""Jobs, attempts and leases against a small reference model: after any sequence of actions, both agree.
+"""Jobs, attempts and leases match a small reference model after any sequence of actions.
 
-The model is written from docs/lifecycle.md, not from the server's code, and the same calls are made on SQLite and
-PostgreSQL. Each example has a queue of its own, so that all of them can share a server.
+The model follows docs/lifecycle.md, not the server's code, and the same calls are made on SQLite and
+PostgreSQL. Each example has its own queue, so that all examples can share a server.
 """
 
 import uuid
@@ -37,7 +37,7 @@ from tests.factories import make_metric
 MAX_LOSSES = 3
 FINAL = {"succeeded", "failed", "cancelled"}
 LAST_SEQ = 6
-"""Records of an attempt are numbered up to here, so that repeats and gaps are common."""
+"""Highest `seq` of a metric record; low enough that repeats and gaps are common."""
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ class ModelAttempt:
 
     @property
     def acked(self) -> int:
-        """The last seq up to which the records are stored without a gap."""
+        """The highest `seq` up to which the records are stored without a gap."""
         seq = 0
         while seq + 1 in self.stored:
             seq += 1
@@ -77,7 +77,7 @@ class ModelJob:
     checkpoint_at_loss: int = 0
 
     def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
-        """Apply the end of an attempt to its job; `continue` means queued, or the requested pause or cancel."""
+        """Update the job after an attempt has ended. `continue` queues it again, or pauses or cancels it if requested."""
         attempt.status = "lost" if is_loss and attempt.status == "running" else attempt.status
         if status == "continue":
             status = self._after_loss() if is_loss else self._continue()
@@ -219,7 +219,7 @@ class Machine(RuleBasedStateMachine):
 
         response = self.player.send_sync(attempt.claim, [make_metric(seq) for seq in sorted(seqs)])
 
-        if self._is_refused(attempt, response):
+        if self._is_rejected(attempt, response):
             return
         attempt.stored |= seqs
         job, reply = attempt.job, response.json()
@@ -236,7 +236,7 @@ class Machine(RuleBasedStateMachine):
 
         response = self.player.send_sync(attempt.claim, [record])
 
-        if not self._is_refused(attempt, response) and seq not in attempt.stored:
+        if not self._is_rejected(attempt, response) and seq not in attempt.stored:
             attempt.stored.add(seq)
             attempt.job.checkpoint_step = max(attempt.job.checkpoint_step, step)
 
@@ -264,9 +264,9 @@ class Machine(RuleBasedStateMachine):
 
         response = self.player.finish(attempt.claim, status, last_seq, **other)
 
-        if attempt.status == status:  # a repeat of the finish that ended it
+        if attempt.status == status:  # repeats the call that ended the attempt
             assert response.json() == {"job_status": attempt.settled_as}
-        elif not self._is_refused(attempt, response, "records_missing" if not is_whole else None):
+        elif not self._is_rejected(attempt, response, "records_missing" if not is_whole else None):
             attempt.status = status
             is_loss = outcome == "killed"
             made = {"succeeded": "succeeded", "out of memory": "failed", "cancelled": "cancelled"}
@@ -291,10 +291,10 @@ class Machine(RuleBasedStateMachine):
             assert row is not None
             row.takeover_at = database_now(session) - timedelta(seconds=1)
 
-    def _is_refused(
+    def _is_rejected(
         self, attempt: ModelAttempt, response: Any, otherwise: str | None = None
     ) -> bool:
-        """Check that the server rejects this attempt if and only if it should; return whether it did."""
+        """Check that the server rejected the call if and only if it should have; return whether it did."""
         expected = {"running": otherwise, "deleted": "invalid_token"}.get(
             attempt.status, "attempt_superseded"
         )
@@ -303,7 +303,7 @@ class Machine(RuleBasedStateMachine):
         return expected is not None
 
     @invariant()
-    def both_agree(self) -> None:
+    def server_matches_model(self) -> None:
         listed = self.player.get("/v1/jobs", limit=100)["data"]
         found = {job["id"]: job for job in listed if job["spec"]["queue"] == self.queue}
         assert found.keys() == {job.id for job in self.jobs}
@@ -326,7 +326,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings for a server that queues a lost job again immediately."""
+    """Return settings for a server that queues a lost job again immediately."""
     return Settings(
         database_url=database_url,
         data_dir=tmp_path / "files",

@@ -36,7 +36,7 @@ def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
 
 @pytest.fixture
 def player(server: Server) -> Player:
-    # The server's client has every call that Player uses.
+    # The server's client has every method that Player calls.
     return Player(cast("TestClient", server.client))
 
 

@@ -1,6 +1,6 @@
-"""Requests, messages and files from an attacker, one test each, with the expected reaction of the service.
+"""Each test sends a request, message or file as an attacker would and checks how the service reacts.
 
-Each file covers one entry point: hosts and origins, connections, streams, the broker, model files, datasets. To add an attack,
+Each file covers one entry point: hosts, origins, connections, streams, the broker, model files or datasets. To add an attack,
 add a test to the file of its entry point. Assert both the response and that other users are not affected.
 """
 
@@ -14,6 +14,6 @@ from tests.server_process import Server, running
 
 @pytest.fixture
 def server(tmp_path: Path, sqlite_url: str) -> Iterator[Server]:
-    """A server process with default settings; a test that needs other settings starts its own with running()."""
+    """Yield a server process with default settings; a test that needs other settings starts its own with running()."""
     with running(tmp_path, sqlite_url) as server:
         yield server

@@ -1,6 +1,6 @@
 """Forged messages on the broker: anyone who can reach it can ring the doorbell but can do nothing else.
 
-Each message in FORGED is one attack; add a line to add one. The tests push them onto the queue unchanged, without Celery.
+Each message in FORGED is one attack; to add an attack, add a line. The tests push them onto the queue unchanged, without Celery.
 """
 
 import base64
@@ -73,16 +73,16 @@ FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
     "brackets ten thousand deep": _raw(b"[" * 10_000 + b"]" * 10_000),
     "brackets a million deep": _raw(b"[" * 1_000_000 + b"]" * 1_000_000),
     "a number of ten thousand digits": _raw(b'{"headers": ' + b"9" * 10_000 + b"}"),
-    "an unknown type of kombu": _raw(b'{"__type__": "uuid", "__value__": {"a": 1}}'),
+    "a kombu type with an invalid value": _raw(b'{"__type__": "uuid", "__value__": {"a": 1}}'),
 }
-"""Messages that are not rings, made from a real ring. The worker discards each once, with one log line."""
+"""Messages that were made from a real ring but are not rings. The worker discards each one once, with one log line."""
 
 HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "time limits": _headers(timelimit=[0.001, 0.001]),
     "time limits of wrong types": _headers(timelimit={"a": []}),
     "an expiry in the past": _headers(expires="1970-01-01T00:00:00+00:00"),
     "an expiry that is not a time": _headers(expires=["soon"]),
-    "an eta far ahead": _headers(eta="9000-01-01T00:00:00+00:00"),
+    "an eta in the far future": _headers(eta="9000-01-01T00:00:00+00:00"),
     "an eta that is not a time": _headers(eta={"at": 1}),
     "retries": _headers(retries=10**30),
     "a group and a root of wrong types": _headers(group=[], root_id={}, parent_id=1),
@@ -92,7 +92,7 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "an empty body": lambda ring: ring | {"body": ""},
     "a body that is not base64": lambda ring: ring | {"body": "%%%"},
     "a body that is a dict": lambda ring: ring | {"body": {"a": 1}},
-    "a body of another shape": _body({"a": 1}),
+    "a body with the wrong structure": _body({"a": 1}),
     "arguments that the task does not take": _body([[1, 2], {"a": 1}, {}]),
     "callbacks, errbacks, chain and chord": _body(
         [
@@ -104,7 +104,7 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             },
         ]
     ),
-    "a queue for the reply": lambda ring: (
+    "a reply queue": lambda ring: (
         ring | {"properties": ring["properties"] | {"reply_to": "elsewhere", "correlation_id": {}}}
     ),
     "no properties": _without("properties"),
@@ -121,7 +121,7 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service whose worker has no model, so that a ring only makes it claim."""
+    """Yield a service whose worker has no model, so that a ring only makes it try to claim a job."""
     with Service(tmp_path_factory.mktemp("service"), STEPLINE_DOORBELL="false") as running:
         yield running
 
@@ -134,7 +134,7 @@ def broker(service: Service) -> Iterator[Redis]:
 
 @pytest.fixture(scope="module")
 def ring(service: Service, broker: Redis) -> dict[str, Any]:
-    """The ring that the server sends."""
+    """Return the ring that the server sends."""
     with Celery(broker=service.broker_url, set_as_current=False) as app:
         app.send_task(TASK_NAME, queue="captured", ignore_result=True)
     captured: dict[str, Any] = json.loads(broker.rpop("captured"))  # type: ignore[arg-type]
@@ -146,7 +146,7 @@ class Worker:
 
     def __init__(self, service: Service) -> None:
         self._part = service.parts["worker"]
-        wait_for(lambda: self.count("ready.") == 1, 10, self._part.last_lines)  # its pool runs
+        wait_for(lambda: self.count("ready.") == 1, 10, self._part.last_lines)  # the pool is up
         self.processes = (self._part.pid, *children_of(self._part.pid))
 
     def lines(self) -> list[dict[str, Any]]:
@@ -225,7 +225,7 @@ def test_extra_content_in_a_ring_has_no_effect(
 
 
 @pytest.mark.parametrize("priority", [3, 6, 9])
-def test_messages_of_another_priority_are_handled_too(
+def test_messages_with_another_priority_are_handled_too(
     broker: Redis, worker: Worker, ring: dict[str, Any], priority: int
 ) -> None:
     discarded, handled = worker.discarded(), worker.handled()

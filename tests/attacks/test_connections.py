@@ -1,4 +1,4 @@
-"""Clients that hold connections: silent clients, incomplete requests, bodies that trickle, unread responses, too many connections."""
+"""Clients that occupy connections: they stay silent, send too slowly, do not read the response, or open too many."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ from tests.ports import find_free_port
 from tests.server_process import Server, running
 
 TINY = 0.7
-"""A limit in seconds that a test waits out."""
+"""A limit in seconds that is short enough for a test to reach."""
 LIST = b"GET /v1/jobs HTTP/1.0\r\n\r\n"
 ARTIFACT_BYTES = 40_000_000
 FAR = 60
@@ -36,7 +36,7 @@ FAR = 60
 
 @pytest.fixture(scope="module")
 def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose limits a test can wait out."""
+    """Yield a server with limits that are short enough for a test to reach."""
     directory = tmp_path_factory.mktemp("strict_server")
     url = f"sqlite:///{directory}/stepline.db"
     database = Database(url)
@@ -198,7 +198,7 @@ def test_a_slow_upload_that_makes_progress_succeeds(strict_server: Server) -> No
 
 
 def test_a_client_is_not_timed_out_while_the_application_does_not_read() -> None:
-    """The windows of these clients end at the same time: one sends too little, the others cannot send."""
+    """The clients' windows end at the same time. One client sends too little, and the others cannot send."""
     may_read = threading.Event()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -251,7 +251,7 @@ def serving(application: ASGIApp, limits: ConnectionLimits) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def download(strict_server: Server) -> tuple[Server, bytes]:
-    """A server with an artifact larger than any socket buffer, and the request for it."""
+    """Return a server with an artifact larger than any socket buffer, and the request that downloads it."""
     player = Player(cast("TestClient", strict_server.client))
     player.submit()
     claim = player.claim()
@@ -329,7 +329,7 @@ def test_a_body_with_invalid_chunks_gets_a_json_error(strict_server: Server) -> 
     assert "Traceback" not in strict_server.log.read_text()
 
 
-def test_each_peer_has_a_cap_on_connections_and_other_peers_are_served(
+def test_connections_per_peer_are_capped_and_other_peers_are_still_served(
     tmp_path: Path, sqlite_url: str
 ) -> None:
     with (

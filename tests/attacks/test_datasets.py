@@ -20,7 +20,7 @@ def upload(server: Server, content: str, language: str = "en") -> tuple[int, dic
 
 
 def both_shapes(row: str) -> tuple[str, str]:
-    """Return a good row and then `row`, as JSONL and as an array; the row is on line 2 of both."""
+    """Return a good row followed by `row`, as JSONL and as a JSON array; `row` is on line 2 of both."""
     good = json.dumps(GOOD)
     return f"{good}\n{row}\n", f"[{good},\n{row}]"
 
@@ -36,7 +36,9 @@ ATTACKS = {
 }
 
 
-def test_rows_that_must_not_be_trained_on_are_rejected_with_their_line(server: Server) -> None:
+def test_rows_that_must_not_be_trained_on_are_rejected_and_their_line_is_named(
+    server: Server,
+) -> None:
     for row, reason in ATTACKS.values():
         for content in both_shapes(row):
             status, error = upload(server, content)
@@ -61,7 +63,7 @@ def test_a_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: S
         assert (response.status_code, error["code"]) == (400, "body_too_deep")
         assert "deeper than 100 levels" in error["message"]
 
-    # In UTF-16, a search of the bytes does not find the quotation mark.
+    # A byte search does not find the quotation mark in UTF-16.
     hidden = f'{{"model": "\\"", "labels": {DEEP}}}'
     for encoding in ("utf-8", "utf-16", "utf-16-le", "utf-32-be"):
         response = server.client.post(

@@ -1,8 +1,8 @@
 """Requests that schemathesis generates from the OpenAPI document: allowed ones, boundary values, and forbidden ones.
 
 Each response must match the document in status, media type, headers and shape, including the events of the stream. The server
-must reject requests that the document forbids, including unknown methods, and must never respond 500. Most ids are those of real jobs,
-datasets and artifacts, so that responses have content.
+must reject requests that the document forbids, including unknown methods, and must never respond with 500. Most ids are those of
+real jobs, datasets and artifacts, so that responses have content.
 """
 
 import json
@@ -76,7 +76,7 @@ parameters = {{ "path.dataset_id" = {{ dictionary = "unused-datasets", probabili
 
 
 def make_objects(player: Player) -> dict[str, list[str] | list[float]]:
-    """Create a job with a full history, a failed one, and jobs and datasets that may be changed; return values to request."""
+    """Create a job with a full history, a failed one, and jobs and datasets that may be changed; return values for requests."""
     datasets = [player.upload(mark=f"kept {n} ") for n in range(2)]
     finished = player.submit(dataset={"train": datasets[0]}, name="finished")
     claim = player.claim()

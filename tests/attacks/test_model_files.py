@@ -32,7 +32,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(tiny_model: Path, tmp_path: Path) -> Path:
-    """A models root with one model in one shard, and another model's weights outside it."""
+    """Return a models root that contains a model with one shard; another weights file is outside the root."""
     model = tmp_path / "models" / "tiny"
     model.mkdir(parents=True)
     for path in tiny_model.iterdir():

@@ -29,7 +29,7 @@ FOREIGN = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that allows the pages of two origins."""
+    """Yield a server that allows the pages of two origins."""
     directory = tmp_path_factory.mktemp("server")
     origins = f"{FRIEND}, https://Other.example/"
     with running(directory, migrated(directory), cors_origins=origins) as server:
@@ -77,13 +77,13 @@ def test_a_rejection_gives_its_reason_and_the_next_step_in_both_languages(server
     [
         {},  # curl, SDKs, workers
         {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:{port}"},  # the page
-        {"Origin": "http://127.0.0.1:{port}"},  # the page over plain HTTP in a network
+        {"Origin": "http://127.0.0.1:{port}"},  # the page over plain HTTP on a local network
         {"Sec-Fetch-Site": "none"},  # a user typed the address
         {
             "Sec-Fetch-Site": "none",
             "Origin": "chrome-extension://abcdefghijklmnop",
         },  # an extension with permission
-        {"Host": "localhost:8000", "Origin": "https://localhost:8000"},  # TLS ends at a proxy
+        {"Host": "localhost:8000", "Origin": "https://localhost:8000"},  # a proxy terminates TLS
         {"Host": "localhost", "Origin": "https://localhost"},
         {"Host": "localhost:443", "Origin": "https://localhost"},
         {"Host": "localhost:80", "Origin": "http://LOCALHOST"},
@@ -95,7 +95,7 @@ def test_a_rejection_gives_its_reason_and_the_next_step_in_both_languages(server
         {"Origin": "https://other.example"},
     ],
 )
-def test_own_pages_trusted_origins_and_programs_may_write(
+def test_own_pages_trusted_origins_and_clients_other_than_browsers_may_write(
     server: Server, headers: dict[str, str]
 ) -> None:
     headers = {name: value.format(port=server.port) for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""Pages of other origins in a real Chromium: what they can do to a server on the visitor's machine.
+"""What pages from other origins in a real Chromium can do to a server on the visitor's machine.
 
 The test serves the attacker's pages; every other request goes from the browser to a real server. Two names
 resolve to this machine: the attacker's, as after DNS rebinding, and the name of a page that the server trusts.
@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     names = f"--host-resolver-rules=MAP {EVIL} 127.0.0.1, MAP {FRIEND} 127.0.0.1"
-    # Recent browsers ask the user before a page may reach this machine. The server must be safe without that.
+    # Recent browsers ask the user before a page may reach this machine. The server must be safe without that prompt.
     no_prompt = "--disable-features=LocalNetworkAccessChecks"
     with running_chromium(names, no_prompt) as browser:
         yield browser
@@ -65,7 +65,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def visit(page: Page, origin: str) -> None:
-    """Open an attacker's page of this origin."""
+    """Open an attacker's page at this origin."""
 
     def serve(route: Route) -> None:
         route.fulfill(content_type="text/html", body="<!doctype html><title>page</title>")

@@ -1,6 +1,6 @@
 """A training program that tries to read secrets. It runs as the same user as its worker and the rest of Stepline.
 
-The program here runs as that user without privileges, like the training program of an ordinary user. It tries every way that
+The program here runs as that user without privileges, like an ordinary user's training program. It tries every way that
 the kernel offers to read the environment of another process.
 """
 

@@ -1,4 +1,4 @@
-"""Hundreds of streams and long polls: caps per peer and in total, and no leaks after a storm."""
+"""Streams and long polls are capped per peer and in total, and opening hundreds of them leaks no resources."""
 
 import contextlib
 import select
@@ -22,7 +22,7 @@ IN_TOTAL = 5
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with small caps that trusts a proxy at 127.0.0.9."""
+    """Yield a server with low caps that trusts a proxy at 127.0.0.9."""
     directory = tmp_path_factory.mktemp("capped")
     limits = {"streams_per_peer": PER_PEER, "streams": IN_TOTAL, "trusted_proxies": "127.0.0.9"}
     with running(directory, migrated(directory), **limits) as server:
@@ -97,7 +97,7 @@ def test_each_peer_has_its_own_cap_on_streams(server: Server, job: str) -> None:
         wait_until(lambda: is_streamed(server, job))
 
 
-def test_all_peers_together_have_a_cap_on_streams(server: Server, job: str) -> None:
+def test_the_total_number_of_streams_is_capped(server: Server, job: str) -> None:
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}/stream"
         for number in range(IN_TOTAL):
@@ -132,7 +132,7 @@ def test_a_long_poll_releases_its_slot_when_its_client_disconnects(
     with contextlib.ExitStack() as stack:
         path = f"/v1/jobs/{job}?wait=60"
         polls = [stack.enter_context(open_request(server, path)) for _ in range(PER_PEER + 1)]
-        select.select(polls, [], [], 30)  # one is rejected: the others are open
+        select.select(polls, [], [], 30)  # once one is rejected, the others are open
 
     wait_until(lambda: is_streamed(server, job), seconds=20)
 

@@ -1,4 +1,4 @@
-"""Chat templates that never end, use all memory or do not compile: programs that come with a model."""
+"""Chat templates are programs that come with a model. These never end, use all memory or do not compile."""
 
 import shutil
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rejection(tiny_model: Path, tmp_path: Path) -> Callable[..., TrainingError]:
-    """A function that tokenizes rows with a template and returns the error."""
+    """Return a function that tokenizes rows with a template and returns the error."""
 
     def prepare_rows(chat_template: str, rows: list[Any], seconds: float = 0.5) -> TrainingError:
         tokenizer = load_tokenizer(tiny_model)
@@ -99,7 +99,7 @@ def with_template(model: Path, directory: Path, chat_template: str) -> Path:
         "undefined",
     ],
 )
-def test_a_template_that_cannot_be_rendered_is_rejected_with_the_row(
+def test_a_template_that_cannot_be_rendered_is_rejected_and_the_row_is_named(
     rejection: Callable[..., TrainingError], chat_template: str, reason: str
 ) -> None:
     # A template that fails for another reason gets enough time, even on a busy machine.
@@ -109,10 +109,10 @@ def test_a_template_that_cannot_be_rendered_is_rejected_with_the_row(
     assert failure.reason is FailureReason.MODEL_REFUSED
     assert failure.detail.startswith(("train.jsonl: line 1: ", "train.jsonl: line 2: "))
     assert reason in failure.detail
-    assert failure.evidence["line"] in {1, 2}  # one of three is held out
+    assert failure.evidence["line"] in {1, 2}  # one of the three rows is held out
 
 
-def test_a_template_that_never_ends_for_one_row_is_rejected_with_that_row(
+def test_a_template_that_never_ends_for_one_row_is_rejected_and_that_row_is_named(
     rejection: Callable[..., TrainingError],
 ) -> None:
     trap = "{% if 'spring' in messages[0].content %}" + ENDLESS + "{% endif %}" + QWEN2_TEMPLATE

@@ -1,4 +1,4 @@
-"""Control and direction characters in every text that users and jobs can set or print."""
+"""Control and bidi characters in all text that users and jobs can set or print."""
 
 import csv
 import io
@@ -88,7 +88,7 @@ def test_text_in_every_script_is_kept_unchanged(player: Player, text: str) -> No
     assert escape(text) == text
 
 
-def test_every_control_and_direction_character_of_unicode_is_detected() -> None:
+def test_every_unicode_control_and_bidi_character_is_detected() -> None:
     turning = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
     marks = {"LEFT-TO-RIGHT MARK", "RIGHT-TO-LEFT MARK", "ARABIC LETTER MARK"}
     for character in map(chr, range(sys.maxunicode + 1)):
@@ -344,7 +344,7 @@ def test_the_page_escapes_unsafe_characters(server: Server, tmp_path: Path) -> N
             )
 
     for path, text in seen.items():
-        # The page itself puts isolates around names.
+        # The page itself puts isolate characters around names.
         isolates = str.maketrans("", "", "\u2068\u2069\n\t\r")
         assert find_unsafe(text.translate(isolates)) is None, path
     for character in STORABLE:

@@ -45,7 +45,7 @@ def test_a_broken_build_is_caught(build: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_two_minutes_of_chaos_break_no_promise(database: str) -> None:
+def test_every_promise_holds_during_two_minutes_of_chaos(database: str) -> None:
     code, found = run_chaos("--minutes", "2", "--seed", "7", "--database", database)
 
     assert code == 0, found

@@ -1,4 +1,4 @@
-"""The complete engine benchmark on the tiny model: both sides train on the same batches, and the last line is JSON."""
+"""The complete engine benchmark on the tiny model: Stepline and the Trainer use the same batches, and the last line is JSON."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def test_the_benchmark_and_a_run_count_the_same_operations_per_token(tmp_path: P
 
     found = flops_per_token(plan, summary)
 
-    # Norms and biases count as parameters, but take no part in matrix products.
+    # Norms and biases count as parameters, but are not used in matrix products.
     assert found == pytest.approx(training_flops(model, 5, 2) / 5, rel=0.01)
 
 

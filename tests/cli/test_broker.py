@@ -4,13 +4,13 @@ from pathlib import Path
 from cli import broker
 
 
-def test_the_broker_socket_is_created_in_the_directory(tmp_path: Path) -> None:
+def test_the_broker_socket_is_placed_in_the_broker_directory(tmp_path: Path) -> None:
     directory = Path("/data/valkey")
 
     assert broker.choose_socket(directory) == directory / "valkey.sock"
 
 
-def test_a_path_too_long_for_a_socket_is_replaced_and_removed_afterwards(tmp_path: Path) -> None:
+def test_a_directory_unsuitable_for_a_socket_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
     for directory in (tmp_path / ("deep" * 30), tmp_path / "with space"):
         chosen = broker.choose_socket(directory)
         assert len(os.fsencode(chosen)) <= broker.LONGEST_SOCKET_PATH
@@ -20,7 +20,7 @@ def test_a_path_too_long_for_a_socket_is_replaced_and_removed_afterwards(tmp_pat
         assert not chosen.parent.exists()
 
 
-def test_a_socket_inside_the_directory_is_not_removed(tmp_path: Path) -> None:
+def test_forgetting_a_socket_does_not_remove_the_broker_directory(tmp_path: Path) -> None:
     broker.forget_socket(tmp_path, tmp_path / "valkey.sock")
 
     assert tmp_path.exists()

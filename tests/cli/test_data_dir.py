@@ -6,7 +6,7 @@ import pytest
 from cli.data_dir import DataDir, DataDirInUse, default_data_dir
 
 
-def test_the_default_directory_follows_the_environment(tmp_path: Path) -> None:
+def test_the_default_data_directory_respects_xdg_data_home(tmp_path: Path) -> None:
     assert default_data_dir({"XDG_DATA_HOME": str(tmp_path)}) == tmp_path / "stepline"
     assert default_data_dir({}) == Path.home() / ".local" / "share" / "stepline"
 

@@ -15,7 +15,7 @@ SHELL = {
     "BNB_CUDA_VERSION": "128",
     "STEPLINE_BROKER_URL": "redis://",
     "STEPLINE_WORKER_TOKEN": "token",
-    "STEPLINE_SOMETHING_SECRET": "of nobody here",
+    "STEPLINE_SOMETHING_SECRET": "unused",
     "NVIDIA_API_KEY": "nv",
     "DATABASE_URL": "postgresql://user:password@host",
 }

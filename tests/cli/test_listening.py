@@ -39,10 +39,10 @@ def test_the_ipv6_wildcard_address_is_remote_and_reachable_over_ipv6() -> None:
     assert listener.local_url == f"http://[::1]:{listener.port}"
 
 
-def test_the_listed_addresses_equal_those_of_the_kernel() -> None:
+def test_every_listed_address_belongs_to_this_machine() -> None:
     for address in interface_addresses(4):
         with socket.socket() as probe:
-            probe.bind((str(address), 0))  # fails for an address that is not this machine's
+            probe.bind((str(address), 0))  # fails if this machine does not have the address
 
 
 def test_the_hostname_is_allowed_when_other_machines_can_connect() -> None:

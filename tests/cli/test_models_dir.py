@@ -17,7 +17,7 @@ def test_the_option_overrides_the_environment_which_overrides_the_default(tmp_pa
     assert find_models_dir(None, {}, default).path == default
 
 
-def test_the_directory_becomes_absolute_and_a_tilde_is_expanded(
+def test_the_models_path_is_made_absolute_and_a_tilde_is_expanded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "models").mkdir()

@@ -22,7 +22,7 @@ def _wait_for_output(part: Part) -> None:
         time.sleep(0.01)
 
 
-def test_a_part_runs_as_the_program_itself(tmp_path: Path) -> None:
+def test_a_part_runs_without_a_wrapper_in_its_own_session(tmp_path: Path) -> None:
     part = _part(tmp_path, "import os; print(os.getpid(), os.getsid(0), flush=True)")
     part.start()
     _wait_for_output(part)
@@ -44,7 +44,7 @@ def test_a_part_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path)
     wait_until_gone(str(tmp_path), tmp_path, 5)
 
 
-def test_a_forced_stop_does_not_wait(tmp_path: Path) -> None:
+def test_a_forced_stop_skips_the_wait_after_sigterm(tmp_path: Path) -> None:
     part = _part(tmp_path, DEAF, (signal.SIGTERM, 60))
     part.start()
     _wait_for_output(part)

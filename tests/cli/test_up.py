@@ -33,7 +33,7 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(tmp_path: Path) -> None:
         }
         assert stat.S_IMODE((up.home / "worker-token").stat().st_mode) == 0o600
 
-        # The terminal sends it to the whole group.
+        # A terminal sends Ctrl-C's SIGINT to the whole process group.
         os.killpg(up.process.pid, signal.SIGINT)
 
         assert up.process.wait(STOP_SECONDS) == 0
@@ -41,7 +41,7 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(tmp_path: Path) -> None:
         assert "Traceback" not in up.said
 
 
-def test_a_killed_parent_leaves_no_process(tmp_path: Path) -> None:
+def test_killing_stepline_up_leaves_no_process(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         up.wait_until_ready()
 
@@ -72,7 +72,7 @@ def test_a_part_that_dies_is_restarted(tmp_path: Path) -> None:
         up.wait_until_nothing_is_left()
 
 
-def test_a_second_instance_on_the_same_directory_is_rejected(tmp_path: Path) -> None:
+def test_a_second_instance_with_the_same_data_directory_is_rejected(tmp_path: Path) -> None:
     with running_up(tmp_path) as first:
         first.wait_until_ready()
         with running_up(tmp_path, home=first.home) as second:
@@ -94,7 +94,7 @@ def test_a_port_in_use_is_rejected_with_an_explanation(tmp_path: Path) -> None:
             assert "Traceback" not in up.said
 
 
-def test_a_stop_signal_during_startup_stops_it(tmp_path: Path) -> None:
+def test_ctrl_c_during_startup_stops_everything(tmp_path: Path) -> None:
     with running_up(tmp_path) as up:
         deadline = time.monotonic() + 20
         while "Starting" not in up.said:

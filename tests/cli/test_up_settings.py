@@ -1,4 +1,4 @@
-"""Settings that `stepline up` reads from its options and environment: models, and the address to listen on."""
+"""Settings that `stepline up` reads from its options and environment: the models directory and the address to listen on."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # what the tests are about
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A `stepline up` that listens on all addresses, with models and a name from its environment."""
+    """A `stepline up` that listens on all addresses; its environment sets a models directory and an allowed host."""
     directory = tmp_path_factory.mktemp("up")
     model = directory / "elsewhere" / "my-model"
     model.mkdir(parents=True)
@@ -43,7 +43,7 @@ def _get(up: Up, path: str, host: str) -> httpx2.Response:
     return httpx2.get(url, headers={"Host": f"{host}:{up.port}"}, timeout=5, trust_env=False)
 
 
-def test_the_models_directory_of_the_environment_reaches_the_worker(up: Up) -> None:
+def test_the_models_directory_from_the_environment_reaches_the_worker(up: Up) -> None:
     [worker] = _get(up, "/v1/workers", "localhost").json()["data"]
 
     assert worker["models"] == ["my-model"]
@@ -66,14 +66,14 @@ def test_addresses_reachable_by_others_are_printed_with_a_warning(up: Up) -> Non
     assert "listening beyond" not in (up.home / "logs" / "api.log").read_text()
 
 
-def test_its_hostname_and_the_hosts_of_the_environment_are_allowed(up: Up) -> None:
+def test_the_machines_hostname_and_the_hosts_from_the_environment_are_allowed(up: Up) -> None:
     for host in (socket.gethostname(), "tunnel.example", "192.0.2.7"):
         assert _get(up, "/healthz", host).status_code == 200
     assert _get(up, "/healthz", "evil.example").status_code == 421
 
 
 @pytest.mark.parametrize("host", [ALL_ADDRESSES, "0"])
-def test_listening_on_other_addresses_requires_a_flag(tmp_path: Path, host: str) -> None:
+def test_listening_beyond_loopback_requires_a_flag(tmp_path: Path, host: str) -> None:
     with running_up(tmp_path, "--host", host) as up:
         assert up.process.wait(20) == 1
 

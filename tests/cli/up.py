@@ -1,4 +1,4 @@
-"""`stepline up` as a user runs it: a process at a terminal. For the tests of the command and of the whole service."""
+"""Runs `stepline up` as a user at a terminal does. Used by the tests of the command and of the whole service."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ STOP_SECONDS = 15
 
 @dataclass
 class Up:
-    """One running command and its output."""
+    """A running `stepline up` and its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -54,7 +54,7 @@ def running_up(
     prefix: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
-    """Run `stepline up` with these options and variables, optionally behind a prefix command."""
+    """Run `stepline up` with these options and variables, optionally wrapped in a prefix command."""
     home = home or tmp_path / "data"
     port = port or find_free_port()
     printed = tmp_path / f"printed-{time.monotonic_ns()}"

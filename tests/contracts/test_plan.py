@@ -12,7 +12,7 @@ from tests.factories import make_spec
         (0, 100, 500, 1),
         (0, 100, 30, 4),  # 30, 60, 90 and the end
         (30, 100, 30, 3),
-        (0, 90, 30, 3),  # the evaluation at 90 is the one at the end
+        (0, 90, 30, 3),  # the evaluation at 90 is also the final one
         (99, 100, 1, 1),
         (100, 100, 30, 0),
         (0, 1, 1, 1),

@@ -1,4 +1,4 @@
-"""Files that an earlier version wrote keep loading. A change to them must be discussed in review."""
+"""Files written by an earlier version still load. Changes to these files must be discussed in review."""
 
 from pathlib import Path
 

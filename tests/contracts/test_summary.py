@@ -15,7 +15,7 @@ def test_the_window_is_the_round_number_nearest_to_a_twelfth_of_the_steps(
     assert window_steps(steps) == window
 
 
-def test_a_summary_survives_json_with_its_computed_figures() -> None:
+def test_a_summary_survives_a_round_trip_through_json_with_its_computed_fields() -> None:
     summary = make_summary(eval_loss=1.6844)
 
     text = summary.model_dump_json()

@@ -92,14 +92,14 @@ def test_the_perplexity_verdict_changes_at_three_and_five(
         (-0.3, -0.1, V.WORSE_THAN_BASE),
     ],
 )
-def test_an_improvement_needs_an_interval_on_one_side_of_zero(
+def test_an_improvement_requires_an_interval_above_zero(
     low: float, high: float, code: VerdictCode
 ) -> None:
     assert code in codes(healthy(improvement_interval={"low": low, "high": high}))
 
 
 @pytest.mark.parametrize(("overlap", "code"), [(4, V.ROWS_OVERLAP), (5, V.LEAKED_EVALUATION)])
-def test_an_overlap_of_a_twentieth_or_more_is_a_leaked_evaluation(
+def test_an_overlap_of_five_percent_or_more_is_a_leaked_evaluation(
     overlap: int, code: VerdictCode
 ) -> None:
     found = codes(healthy(data=facts(overlap=overlap)))
@@ -135,7 +135,7 @@ def test_impossible_figures_are_judged_without_an_error() -> None:
     assert codes(make_summary(**nothing_done))
 
 
-# The rules for a course, as the history of a running job uses them.
+# The rules for a run's course, which the history of a running job uses too.
 
 
 def test_divergence_is_detected_while_the_job_runs() -> None:

@@ -4,6 +4,7 @@ Times are production's, scaled down, so that tests can wait for leases and rings
 children included, ends when the block is left, and at the latest with the test's process.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from cli import broker
 from cli.part import Part
 from contracts.wire import TASK_NAME, celery_queue
 from tests.ports import find_free_port
-from tests.processes import find_processes, marked, wait_until_gone
+from tests.processes import find_processes, lower_priority, marked, wait_until_gone
 
 WORKER_TOKEN = "worker-token-of-a-test"
 FAST = {
@@ -225,6 +226,12 @@ class Service:
         """Return the process ids of running training programs."""
         found = find_processes(self.mark, self.directory)
         return [pid for pid, command in found.items() if "-m worker.training" in command]
+
+    def slow_trainings_down(self) -> None:
+        """Run the current training processes in the background, so that they do not take the processor from tests."""
+        for pid in self.trainers():
+            with contextlib.suppress(ProcessLookupError):  # it has ended in the meantime
+                lower_priority(pid)
 
     def logs(self) -> str:
         """Return the end of every part's log, for a failed test."""

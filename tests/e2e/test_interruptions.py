@@ -56,6 +56,7 @@ def running(service: Service) -> tuple[str, int]:
             service.cancel(job["id"])
         job_id, attempt = service.post_job(**make_job(service, steps=ENDLESS)), 1
     _wait_until_trained(service, job_id, attempt)
+    service.slow_trainings_down()
     return job_id, attempt
 
 
@@ -94,7 +95,7 @@ def test_the_training_of_a_killed_worker_ends_and_another_worker_takes_over(
 
     os.kill(service.parts["worker"].pid, signal.SIGKILL)
 
-    wait_for(lambda: not _of_the_worker(service), 1, service.logs)
+    wait_for(lambda: not _of_the_worker(service), 5, service.logs)
     service.parts["worker"].stop(lambda: True)
     service.start_worker()
     _wait_until_trained(service, job_id, attempt + 1)
@@ -129,7 +130,7 @@ def test_a_suspended_attempt_stops_when_it_wakes_after_the_takeover(
 def test_an_outage_of_server_and_broker_loses_no_training_and_no_record(service: Service) -> None:
     for job in service.get("/v1/jobs", status="running")["data"]:
         service.cancel(job["id"])
-    job_id = service.post_job(**make_job(service, steps=300))
+    job_id = service.post_job(**make_job(service, steps=200))
     service.wait_for_step(job_id, 2)
     [trainer] = service.trainers()
 
@@ -141,7 +142,7 @@ def test_an_outage_of_server_and_broker_loses_no_training_and_no_record(service:
     service.start_api()
 
     assert service.wait_for_end(job_id)["status"] == "succeeded", service.logs()
-    assert [point["step"] for point in service.losses(job_id)] == list(range(1, 301))
+    assert [point["step"] for point in service.losses(job_id)] == list(range(1, 201))
     assert len(_attempts(service, job_id)) == 1
     later_id = service.post_job(**make_job(service, steps=1))
     assert service.wait_for_end(later_id)["status"] == "succeeded", service.logs()

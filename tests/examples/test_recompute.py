@@ -154,6 +154,6 @@ def test_a_figure_is_accepted_only_within_its_tolerance(
 
 
 def recompute(finished: Finished, model: Path, rows: Path) -> int:
-    """Run in this process and without training, which is seconds faster."""
+    """Recompute in this process and without training, which saves several seconds."""
     arguments = [finished.server, finished.job, str(model), str(rows), "--steps", "0"]
     return main(parse_arguments([*arguments, "--device", "cpu"]))

@@ -33,7 +33,7 @@ def test_a_partition_shorter_than_the_takeover_time_loses_nothing(cluster: Clust
 
 
 @on_postgresql_first
-def test_requests_that_arrive_after_the_takeover_are_rejected_and_the_former_holder_stops(
+def test_requests_that_arrive_after_the_takeover_are_rejected_and_the_superseded_worker_stops(
     cluster: Cluster,
 ) -> None:
     job_id = post(cluster, 1_000)
@@ -76,13 +76,13 @@ def test_after_a_partition_longer_than_the_takeover_time_exactly_one_attempt_suc
 
 
 @slow_on_both
-def test_an_outage_of_one_hour_in_scaled_time_loses_no_step(cluster: Cluster) -> None:
+def test_a_scaled_one_hour_outage_loses_no_step(cluster: Cluster) -> None:
     job_id = post(cluster, 1_500)
     cluster.wait_for_step(job_id, 5)
     training = cluster.find_training()
 
     cluster.stop("api")
-    outage_end = time.monotonic() + SCALED_HOUR_SECONDS  # twenty takeover times
+    outage_end = time.monotonic() + SCALED_HOUR_SECONDS  # twenty times the takeover time
     while time.monotonic() < outage_end:
         assert cluster.find_training() in {training, None}
         time.sleep(0.5)

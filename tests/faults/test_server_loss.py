@@ -29,7 +29,7 @@ def test_killing_the_server_three_times_during_training_loses_no_record(cluster:
 @slow_on_both
 @pytest.mark.parametrize("call", [b"/claim", b"/artifacts/", b"/finish"])
 @pytest.mark.parametrize("is_answer", [False, True], ids=["before", "after"])
-def test_killing_the_server_during_a_call_loses_and_duplicates_nothing(
+def test_killing_the_server_during_a_call_neither_loses_nor_duplicates_anything(
     cluster: Cluster, call: bytes, is_answer: bool
 ) -> None:
     caught = cluster.links["worker"].catch(call, is_answer=is_answer)

@@ -72,7 +72,7 @@ def test_killing_the_pool_process_ends_the_training_and_the_job_resumes(
 @slow_on_both
 @pytest.mark.parametrize("kill", [kill_main, kill_pool])
 @pytest.mark.parametrize("is_answer", [False, True], ids=["before", "after"])
-def test_killing_a_worker_around_its_finish_neither_loses_nor_duplicates_the_job(
+def test_killing_a_worker_just_before_or_after_its_finish_neither_loses_nor_duplicates_the_job(
     cluster: Cluster, kill: object, is_answer: bool
 ) -> None:
     finish = cluster.links["worker"].catch(FINISH, is_answer=is_answer)

@@ -1,7 +1,7 @@
-"""Runs the tests that depend on the interpreter on every other supported and installed version.
+"""Runs the interpreter-dependent tests on every other supported Python version that is installed.
 
-It creates an environment without torch for each version, with the packages of constraints.txt. Creating one takes a minute
-and 450 MB; it stays in the temporary directory for the next run.
+For each version, it creates an environment without torch, with the package versions from constraints.txt. This takes a minute
+and 450 MB; the environment stays in the temporary directory for the next run.
 """
 
 import hashlib
@@ -40,9 +40,8 @@ def find_others() -> list[str]:
     return found
 
 
-def _runs(
-    python: str,
-) -> bool:  # pyenv has a command for each version, even if that version is not selected
+def _runs(python: str) -> bool:
+    # pyenv has a command for each version, even if that version is not selected.
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 

@@ -1,9 +1,9 @@
-"""The main job on real input: a pretrained 0.5B Qwen2, real instructions, the service as users run it.
+"""A complete job on real input: a pretrained 0.5B Qwen2 and real instructions, with the service as users run it.
 
     STEPLINE_TEST_MODEL=DIR STEPLINE_TEST_DATA=FILE ./script/test --slow tests/slow/test_real_model.py
 
-The test recomputes everything that the service reports with plain transformers and peft, from the documented
-definitions (docs/numbers.md) and without any of the worker's code.
+The tests recompute the reported losses with plain transformers and peft, following the documented definitions
+(docs/numbers.md) and without any of the worker's code.
 """
 
 import hashlib
@@ -216,7 +216,7 @@ def split_rows() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
 
 
 def tokenized(model: Path, rows: list[dict[str, str]]) -> list[tuple[list[int], list[bool]]]:
-    """Return (token ids, supervision mask) of each row; the answer and its <|im_end|> are supervised."""
+    """Return (token ids, supervision mask) for each row; the answer and its <|im_end|> are supervised."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     samples = []
     for row in rows:
@@ -251,14 +251,14 @@ def load_base(finished: Finished) -> Any:
     assert len(layers) == 168
     assert all(layer.weight.dtype is torch.uint8 for layer in layers)
     for layer in layers:
-        # On a CPU with AVX512-BF16 the first forward without gradients would repack the weights
+        # On a CPU with AVX512-BF16 the first forward pass without gradients would repack the weights
         # with scales rounded to bf16, which changes the base (docs/numbers.md).
         layer.support_avx512bf16_for_cpu = False
     return base
 
 
 def summed_loss(model: Any, rows: list[tuple[list[int], list[bool]]]) -> tuple[torch.Tensor, int]:
-    """Return the NLL summed over the supervised tokens of padded rows, and the number of these tokens."""
+    """Pad the rows and return the summed NLL and the number of their supervised tokens."""
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([row + [0] * (length - len(row)) for row, _ in rows])
     attention = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row, _ in rows])

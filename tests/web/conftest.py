@@ -139,6 +139,7 @@ def visit(
     A window shows the published page. With `probed`, its script exposes the points of the loss chart.
     """
     visitors: list[Visitor] = []
+    site.service.slow_trainings_down()
 
     def open_window(
         width: int = 1280,

@@ -17,7 +17,7 @@ MAX_UPLOAD_BYTES = 3 * JSON_LIMIT_BYTES
 
 @pytest.fixture
 def uploads() -> TestClient:
-    """Two routes that return the length of their body; one of them declares that it accepts a file."""
+    """Return a client for two routes that return the length of their body; only one declares that it accepts a file."""
     app = FastAPI()
     handlers.install(app)
     app.add_middleware(Edge, max_upload_bytes=MAX_UPLOAD_BYTES)
@@ -66,7 +66,7 @@ def test_a_body_announced_as_too_large_is_rejected_before_it_is_sent(app: FastAP
     assert response.startswith(b"HTTP/1.1 413 "), "the server must not request the body"
 
 
-def test_worker_routes_with_a_body_declare_its_kind(app: FastAPI) -> None:
+def test_every_worker_route_with_a_body_declares_the_kind_of_body(app: FastAPI) -> None:
     declared = {
         str(context.path): hasattr(context.endpoint, "body_kind")
         for context in iter_route_contexts(app.routes)

@@ -15,7 +15,7 @@ from app.config.settings import Settings
         ("[::ffff:192.0.2.7]", "192.0.2.7", None),
     ],
 )
-def test_a_host_is_parsed_into_one_normal_form(text: str, host: str, port: int | None) -> None:
+def test_a_host_is_parsed_and_normalized(text: str, host: str, port: int | None) -> None:
     assert parse_authority(text) == Authority(host, port)
 
 
@@ -85,5 +85,5 @@ def test_an_invalid_allowed_hosts_setting_is_rejected_with_a_clear_message(
 ) -> None:
     monkeypatch.setenv("STEPLINE_ALLOWED_HOSTS", f"api,{text}")
 
-    with pytest.raises(ValueError, match="without scheme, port or path"):
+    with pytest.raises(ValueError, match="without a scheme, port or path"):
         Settings()

@@ -1,4 +1,4 @@
-"""A misspelled field is compared with the fields of the body that its own route accepts."""
+"""The suggestion for a misspelled field comes only from the fields that its route accepts."""
 
 import pytest
 from fastapi import FastAPI
@@ -45,7 +45,7 @@ def cars() -> TestClient:
         ({"engine": {"cylinder": 4}}, "Did you mean cylinders?"),
         ({"wheels": [{}, {"diametre": 1}]}, "Did you mean diameter?"),
         ({"learning-rate": 1}, None),
-        ({"modle": "a field of a job, and not of a car"}, None),
+        ({"modle": "a field of a job, not of a car"}, None),
     ],
 )
 def test_a_suggestion_comes_only_from_the_fields_of_the_same_route(

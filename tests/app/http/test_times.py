@@ -18,7 +18,9 @@ MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
         ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
     ],
 )
-def test_a_time_needs_a_zone_and_a_date_means_midnight_utc(text: str, moment: datetime) -> None:
+def test_a_time_needs_a_time_zone_and_a_date_means_midnight_utc(
+    text: str, moment: datetime
+) -> None:
     assert MOMENT.validate_python(text) == moment
 
 

@@ -1,4 +1,4 @@
-"""Builders for the tests of this directory."""
+"""Builders for the tests in this directory."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def make_claim(**changes: Any) -> Claim:
 
 
 def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) -> Path:
-    """Write a complete checkpoint. Its content is arbitrary, because a supervisor does not interpret it."""
+    """Write a complete checkpoint. Its content is arbitrary, because the supervisor does not interpret it."""
     path = directory / f"step-{step:08d}"
     path.mkdir(parents=True)
     (path / TENSORS_FILE).write_bytes(f"tensors of {step}".encode() * 1000)
@@ -46,7 +46,7 @@ def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) 
 
 
 def files_of(path: Path) -> list[CheckpointFile]:
-    """Return the files of a checkpoint as they are uploaded."""
+    """Return the name, hash and size of each file of a checkpoint."""
     return list(describe_files(path))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Answer:
-    """One response of the script. `cut` closes the connection without a response."""
+    """One scripted response. `cut` closes the connection without a response."""
 
     status: int = 200
     body: bytes = b""
@@ -28,7 +28,7 @@ class Request:
 
 
 class ScriptedServer:
-    """Sends the scripted responses in order; repeats the last one."""
+    """Sends the scripted responses in order, and then repeats the last one."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = deque(answers)
@@ -77,7 +77,7 @@ class ScriptedServer:
 
 
 def error_answer(status: int, code: str, **headers: str) -> Answer:
-    """Return an error in the format of the API."""
+    """Return an error response in the API's format."""
     body = f'{{"error": {{"message": "no", "type": "x", "param": null, "code": "{code}"}}}}'
     return Answer(
         status, body.encode(), {name.replace("_", "-"): value for name, value in headers.items()}

@@ -35,7 +35,7 @@ def tokenizer(tiny_model: Path) -> object:
 
 @pytest.fixture
 def load(tiny_model: Path) -> Callable[..., TrainableModel]:
-    """Load the tiny model on the CPU for a spec, with parts of it replaced."""
+    """Return a function that loads a model, by default the tiny one, on the CPU with the given changes to its spec."""
 
     def load_tiny(directory: Path = tiny_model, **changes: object) -> TrainableModel:
         spec = small_spec(**changes)

@@ -1,6 +1,6 @@
-"""An independent computation of the numbers: plain transformers and peft, one padded sample at a time, full logits, no engine code.
+"""Computes the losses independently: with plain transformers and peft, one sample at a time, full logits and no engine code.
 
-It shares only the documented forms of the data with the engine: rows in, numbers out.
+It shares only the documented data formats with the engine.
 """
 
 import hashlib
@@ -41,12 +41,13 @@ def nf4_base(model: Path, *, double_quant: bool = False) -> Any:
     )
     for module in base.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
-            module.support_avx512bf16_for_cpu = False  # its inference layout rounds to bfloat16
+            # The AVX512-BF16 layout rounds the scales to bfloat16.
+            module.support_avx512bf16_for_cpu = False
     return base
 
 
 def tokenize(model: Path, rows: list[dict[str, str]]) -> list[tuple[list[int], list[int]]]:
-    """Return (input_ids, labels) of Alpaca rows, labels -100 except at answers and their end-of-turn tokens."""
+    """Return (input_ids, labels) of Alpaca rows; labels are -100 except at answers and their end-of-turn tokens."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     out = []
     for row in rows:
@@ -63,7 +64,7 @@ def tokenize(model: Path, rows: list[dict[str, str]]) -> list[tuple[list[int], l
 
 
 def split(rows: list[Any], seed: int, eval_count: int) -> tuple[list[Any], list[Any]]:
-    """Hold out rows as documented."""
+    """Return (training rows, evaluation rows), split as documented."""
     chosen = set(_order(f"{seed}:eval", len(rows))[:eval_count])
     kept = [row for number, row in enumerate(rows) if number not in chosen]
     return kept, [rows[number] for number in sorted(chosen)]
@@ -72,7 +73,7 @@ def split(rows: list[Any], seed: int, eval_count: int) -> tuple[list[Any], list[
 def train_losses(
     model: Path, train: list[dict[str, str]], *, seed: int, batch: int, steps: int, total: int
 ) -> list[float]:
-    """Return the losses of the first steps: AdamW at 2e-4, cosine, clip 1.0, LoRA r 8 on all linear layers."""
+    """Train all linear layers (LoRA r 8, AdamW at 2e-4, cosine schedule, clip 1.0); return the losses of the first steps."""
     set_seed(seed)
     base = nf4_base(model)
     set_seed(seed)
@@ -92,7 +93,7 @@ def train_losses(
         total_loss = torch.zeros(())
         for ids, labels in window:
             loss = _summed_loss(peft_model, ids, labels) / tokens
-            loss.backward()  # type: ignore[no-untyped-call]  # torch types it so
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total_loss += loss.detach()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -104,7 +105,7 @@ def train_losses(
 
 @torch.no_grad()
 def eval_loss(model: Path, adapter: Path | None, rows: list[dict[str, str]]) -> float:
-    """Return the summed NLL of the rows' supervised tokens ÷ their number."""
+    """Return the mean NLL of the rows' supervised tokens."""
     loaded = nf4_base(model)
     if adapter is not None:
         loaded = PeftModel.from_pretrained(loaded, adapter)

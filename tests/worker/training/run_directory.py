@@ -1,4 +1,4 @@
-"""Creates run directories, runs the program over them, and reads its output."""
+"""Creates run directories, runs the program on them, and reads its output."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ from contracts.run_dir import RunDir
 from contracts.summary import Summary
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
+from tests.worker.training.forked import Forked, fork
 from worker.training.run import run_to_outcome
 from worker.training.rundir.stop import Stop
 
@@ -30,7 +31,7 @@ SPEC: dict[str, Any] = {
 def make_run_dir(
     path: Path, model: Path, rows: list[Any] | None = None, spec: dict[str, Any] | None = None
 ) -> RunDir:
-    """Create a run of 4 steps over 37 rows; parts of the spec replace the defaults."""
+    """Create the directory of a run, by default of 4 steps over 37 rows. Top-level fields of `spec` replace the defaults."""
     run_dir = RunDir(path)
     write_rows(run_dir.train_data, make_rows(37) if rows is None else rows)
     run_dir.model.symlink_to(model)
@@ -52,13 +53,13 @@ def start(run_dir: RunDir, *options: str, **variables: str) -> subprocess.Popen[
 
 
 def run(run_dir: RunDir) -> Outcome:
-    """Run the program in its own process, to its end."""
-    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    """Run the program in its own process until it exits."""
+    assert fork(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
     return outcome_of(run_dir)
 
 
 def run_here(run_dir: RunDir, stop: Stop | None = None) -> Outcome:
-    """Run in this process: seconds faster, for tests that do not depend on the process."""
+    """Run the program in this process. It is seconds faster, and suits tests that do not need a separate process."""
     run_to_outcome(run_dir, stop or Stop(run_dir.control))
     return outcome_of(run_dir)
 
@@ -83,8 +84,8 @@ def losses(run_dir: RunDir) -> dict[int, float]:
     return {r.step: r.values["loss"] for r in records(run_dir) if isinstance(r, MetricRecord)}
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    """Wait until the condition holds while the process lives."""
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes] | Forked) -> None:
+    """Wait until the condition holds; fail if the process exits first."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert process.poll() is None, "the program ended early"

@@ -26,7 +26,7 @@ def loss_and_gradients(model: TrainableModel) -> tuple[float, list[torch.Tensor]
     total = 0.0
     for batch in pack(ragged_samples(8), 128):
         part = sum_nll(model, batch)
-        part.backward()  # type: ignore[no-untyped-call]  # torch types it so
+        part.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         total += part.item()
     return total, [p.grad for p in model.adapter_parameters if p.grad is not None]
 
@@ -82,7 +82,7 @@ def test_bfloat16_compute_keeps_a_float32_adapter_and_a_close_loss(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about itself
+@pytest.mark.filterwarnings("ignore")  # torch's compiler emits its own warnings
 def test_compiled_blocks_give_the_same_loss(load: Load) -> None:
     expected, _ = loss_and_gradients(give_weight(load()))
 
@@ -107,7 +107,7 @@ def test_the_memory_estimate_grows_with_the_tokens(load: Load) -> None:
     assert memory_bytes(model, 8192) > 2 * (memory_bytes(model, 4096) - memory_bytes(model, 0))
 
 
-def test_the_budget_is_fixed_if_config_json_lacks_the_sizes(
+def test_the_token_budget_has_a_fixed_value_if_config_json_lacks_the_layer_sizes(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load()

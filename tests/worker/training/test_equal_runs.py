@@ -1,4 +1,4 @@
-"""Equal runs produce equal bytes: the adapter's archive does not depend on the order of a process's sets."""
+"""Equal runs produce equal bytes: the adapter's archive does not depend on the iteration order of sets."""
 
 import json
 import shutil

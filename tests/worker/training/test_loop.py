@@ -10,14 +10,14 @@ from worker.training import loop, run
 from worker.training.compute.device import Device, choose_device
 
 
-def test_a_steps_duration_includes_the_work_of_the_device(
+def test_a_steps_duration_includes_the_devices_work(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = count(1)
     now = [0.0]
 
     class Late(Device):
-        """Simulates a GPU, which keeps working after the call has returned: five more seconds by its clock."""
+        """Simulates a GPU that still needs five seconds for its work when a call returns."""
 
         def synchronize(self) -> None:
             next(waits)

@@ -24,6 +24,7 @@ from contracts.record import EvalRecord, MetricRecord, PhaseRecord
 from contracts.run_dir import Control, Placed, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training import reference
+from tests.worker.training.forked import fork
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     losses,
@@ -45,12 +46,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:Futu
 @pytest.fixture(scope="module")
 def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     run_dir = make_run_dir(tmp_path_factory.mktemp("finished"), tiny_model)
-    outcome = run(run_dir)
-    assert outcome == Outcome(status="succeeded", step=4), run_dir.output.read_text()
+    assert start(run_dir).wait(DEADLINE_SECONDS) == 0, run_dir.output.read_text()
+    assert outcome_of(run_dir) == Outcome(status="succeeded", step=4), run_dir.output.read_text()
     return run_dir
 
 
-def test_the_job_log_contains_no_install_advice_of_libraries(finished: RunDir) -> None:
+def test_the_job_log_contains_no_install_advice_from_libraries(finished: RunDir) -> None:
     assert "pip install" not in finished.output.read_text()
 
 
@@ -172,7 +173,7 @@ def test_the_control_file_stops_the_run(
     tiny_model: Path, tmp_path: Path, wanted: Wanted, status: str
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
-    process = start(run_dir)
+    process = fork(run_dir)
     wait_for(lambda: losses(run_dir), process)
 
     write_model(run_dir.control, Control(wanted=wanted))
@@ -186,7 +187,7 @@ def test_the_control_file_stops_the_run(
 
 def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
-    process = start(run_dir)
+    process = fork(run_dir)
     wait_for(lambda: losses(run_dir), process)
 
     process.send_signal(signal.SIGTERM)
@@ -195,7 +196,7 @@ def test_sigterm_interrupts_the_run(tiny_model: Path, tmp_path: Path) -> None:
     assert outcome_of(run_dir).status == "interrupted"
 
 
-def test_the_program_dies_with_its_parent(tiny_model: Path, tmp_path: Path) -> None:
+def test_the_program_is_killed_when_its_parent_dies(tiny_model: Path, tmp_path: Path) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=ENDLESS)
     parent = subprocess.Popen(
         [
@@ -233,7 +234,7 @@ def _is_running(pid: int) -> bool:
 
 
 def poisoned(model: Path, directory: Path) -> Path:
-    """Copy the model with a NaN in its last norm."""
+    """Copy the model and put a NaN into its last norm."""
     copy = copy_model(model, directory)
     weights = load_file(copy / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
@@ -281,7 +282,7 @@ def with_fewer_embeddings(model: Path, directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class Bad:
-    """A way to break a run, and its expected failure."""
+    """A way to break a run, and the failure that it must cause."""
 
     model: Callable[[Path, Path], Path]
     spec: dict[str, Any]
@@ -346,7 +347,7 @@ def test_an_unexpected_error_is_reported_as_a_crash_with_its_traceback(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model)
-    run_dir.adapter.write_text("a file stands where the adapter's directory should go")
+    run_dir.adapter.write_text("a file where the adapter's directory should be")
 
     outcome = run(run_dir)
 
@@ -362,7 +363,7 @@ LONG = {"training": {"epochs": 30}, "evaluation": {"every_steps": 1000}}
 @pytest.mark.parametrize(
     ("spec", "longest_file", "steps"),
     [
-        (LONG, 12_000, range(1, 120)),
+        (LONG, 6_000, range(1, 120)),
         (LONG | {"checkpoint": {"every_steps": 2}}, 65_000, [2]),
         ({"training": {"max_steps": 3}}, 20_000, [3]),
     ],
@@ -376,7 +377,7 @@ def test_a_file_that_cannot_be_written_ends_the_run_as_disk_full(
     steps: Sequence[int],
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=spec)
-    process = start(run_dir)
+    process = fork(run_dir)
     wait_for(lambda: records(run_dir), process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (longest_file, longest_file))
 
@@ -391,7 +392,7 @@ def test_a_file_that_cannot_be_written_ends_the_run_as_disk_full(
     assert outcome.step in steps
 
 
-def test_the_outcome_can_be_written_on_a_completely_full_disk(
+def test_the_outcome_can_be_written_to_a_completely_full_disk(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "laid").mkdir()
@@ -400,7 +401,7 @@ def test_the_outcome_can_be_written_on_a_completely_full_disk(
     done = subprocess.run(
         [
             *("unshare", "--map-root-user", "--mount", "sh", "-c"),
-            'mount -t tmpfs -o size=108k tmpfs "$1" && cp -a "$0/." "$1/" && rm "$1/output.log" '
+            'mount -t tmpfs -o size=100k tmpfs "$1" && cp -a "$0/." "$1/" && rm "$1/output.log" '
             '; "$2" -m worker.training "$1"; cp "$1/outcome.json" "$0/"',
             *(str(laid.path), str(tmp_path / "disk"), sys.executable),
         ],
@@ -410,7 +411,7 @@ def test_the_outcome_can_be_written_on_a_completely_full_disk(
         text=True,
     )
     if "unshare" in done.stderr:
-        pytest.skip("this system gives its users no file systems of their own")
+        pytest.skip("this system does not let users mount file systems")
 
     outcome = outcome_of(laid)
     assert outcome.failure is not None, done.stderr
@@ -422,7 +423,7 @@ def test_unwritable_output_does_not_fail_the_run(tiny_model: Path, tmp_path: Pat
     run_dir = make_run_dir(tmp_path, tiny_model, spec={"training": {"max_steps": 2}})
     run_dir.output.symlink_to("/dev/full")
 
-    start(run_dir).wait(DEADLINE_SECONDS)
+    fork(run_dir).wait(DEADLINE_SECONDS)
 
     assert outcome_of(run_dir) == Outcome(status="succeeded", step=2)
 

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed equals an uninterrupted run, bit for bit."""
+"""A run that is killed at any moment and resumed gives the same results as an uninterrupted run, bit for bit."""
 
 import random
 import shutil
@@ -17,6 +17,7 @@ from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
 from contracts.run_dir import Control, Placed, RunDir, write_model
 from tests.tiny_model import make_rows, make_tiny_qwen2
+from tests.worker.training.forked import fork
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     losses,
@@ -24,7 +25,6 @@ from tests.worker.training.run_directory import (
     outcome_of,
     records,
     run_here,
-    start,
     summary_of,
     wait_for,
 )
@@ -34,17 +34,17 @@ from worker.training.rundir.checkpoint import Checkpoints, find_newest, load
 from worker.training.rundir.stop import Stop
 from worker.training.state import Run
 
-STEPS_PER_EPOCH = 8
-TOTAL = 24
-ROWS = make_rows(33)
+STEPS_PER_EPOCH = 4
+TOTAL = 12
+ROWS = make_rows(17)
 
 
-def spec_with(dropout: float, every_steps: int = 3) -> dict[str, Any]:
+def spec_with(dropout: float, every_steps: int = 2) -> dict[str, Any]:
     return {
         "dataset": {"train": "ds_00000000", "eval_size": 3},
         "training": {"per_device_batch_size": 2, "gradient_accumulation_steps": 2, "epochs": 3},
         "lora": {"rank": 8, "alpha": 16, "dropout": dropout},
-        "evaluation": {"every_steps": 6},
+        "evaluation": {"every_steps": 3},
         "checkpoint": {"every_steps": every_steps},
         "engine": {"token_budget": 128},
     }
@@ -55,7 +55,7 @@ Straight = Callable[[float], RunDir]
 
 @pytest.fixture(scope="module")
 def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Straight:
-    """Return the uninterrupted run."""
+    """Return a function that returns the uninterrupted run with the given dropout."""
     done: dict[float, RunDir] = {}
 
     def run_straight(dropout: float) -> RunDir:
@@ -70,7 +70,7 @@ def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Stra
 
 
 def resumed_from(
-    killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 3
+    killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 2
 ) -> RunDir:
     """Create the next attempt, with the checkpoints of the previous one."""
     path.mkdir()
@@ -111,21 +111,21 @@ def assert_same_run(attempts: list[RunDir], expected: RunDir) -> None:
 
 
 class Moment(NamedTuple):
-    """The step at which a run is killed, and how often it saved before."""
+    """The step at which a run is killed, and how often it saves checkpoints."""
 
     kill_at: int
-    every_steps: int = 3
+    every_steps: int = 2
 
 
 @pytest.mark.parametrize(
     ("dropout", "moment"),
     [
-        (0.0, Moment(kill_at=4)),  # in the first epoch
-        (0.05, Moment(kill_at=11)),  # in the second
-        (0.0, Moment(kill_at=17, every_steps=8)),  # in the third, from the very boundary before it
-        (0.05, Moment(kill_at=random.randrange(4, 21))),  # noqa: S311 - any step will do
+        (0.0, Moment(kill_at=3)),  # in the first epoch
+        (0.05, Moment(kill_at=6)),  # in the second
+        (0.0, Moment(kill_at=9, every_steps=4)),  # in the third, after a checkpoint at its start
+        (0.05, Moment(kill_at=random.randrange(3, 11))),  # noqa: S311 - any step will do
     ],
-    ids=["first epoch", "second epoch", "boundary of the third", "any step"],
+    ids=["first epoch", "second epoch", "start of the third epoch", "any step"],
 )
 def test_a_killed_run_resumes_bit_exactly(
     straight: Straight,
@@ -138,7 +138,7 @@ def test_a_killed_run_resumes_bit_exactly(
     killed = make_run_dir(
         tmp_path / "killed", tiny_model, ROWS, spec_with(dropout, moment.every_steps)
     )
-    process = start(killed)
+    process = fork(killed)
     wait_for(lambda: max(losses(killed), default=0) >= moment.kill_at, process)
     process.send_signal(signal.SIGKILL)
     assert process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
@@ -152,7 +152,7 @@ def test_a_killed_run_resumes_bit_exactly(
 
 
 class StopAt(Stop):
-    """Requests a stop in the middle of a step: at the n-th check."""
+    """Requests a stop in the middle of a step, at the check with this number."""
 
     def __init__(self, looks: int, status: Any = "interrupted") -> None:
         super().__init__(Path("/nonexistent"))
@@ -165,7 +165,7 @@ class StopAt(Stop):
             raise StopRequested(self._status)
 
 
-def interrupted(path: Path, model: Path, dropout: float, looks: int = 40) -> RunDir:
+def interrupted(path: Path, model: Path, dropout: float, looks: int = 24) -> RunDir:
     path.mkdir()
     run_dir = make_run_dir(path, model, ROWS, spec_with(dropout))
     assert run_here(run_dir, StopAt(looks)).status == "interrupted"
@@ -189,7 +189,7 @@ def test_a_stop_during_an_update_saves_the_last_complete_step(
 
 
 class StopAfter(Stop):
-    """Requests a stop as soon as a step is done."""
+    """Requests a stop as soon as the given step is done."""
 
     def __init__(self, run_dir: RunDir, step: int) -> None:
         super().__init__(run_dir.control)
@@ -233,7 +233,7 @@ def test_an_evaluation_interrupted_by_a_stop_runs_after_the_resume(
 ) -> None:
     (tmp_path / "first").mkdir()
     first = make_run_dir(tmp_path / "first", tiny_model, ROWS, spec_with(0.0))
-    assert run_here(first, StopInEvaluation(first)).step == 6
+    assert run_here(first, StopInEvaluation(first)).step == 3
     assert [r.step for r in records(first) if isinstance(r, EvalRecord)] == [0]
 
     second = resumed_from(first, tmp_path / "second", tiny_model, 0.0)
@@ -254,7 +254,7 @@ def test_dropout_differs_if_the_generator_states_are_not_restored(
     assert {**losses(first), **losses(second)} != losses(straight(0.05))
 
 
-def test_a_truncated_newest_checkpoint_falls_back_to_the_previous_one(
+def test_a_run_falls_back_to_the_previous_checkpoint_if_the_newest_is_truncated(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -303,7 +303,7 @@ def test_a_checkpoint_of_another_run_is_rejected_with_the_differences(
     assert outcome.failure.evidence == {"different": "training, total_steps"}
 
 
-def test_a_run_does_not_resume_on_another_base(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_run_does_not_resume_on_a_different_base(tiny_model: Path, tmp_path: Path) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
     like_it = make_tiny_qwen2(tmp_path / "like-it", seed=1)
     second = resumed_from(first, tmp_path / "second", like_it, 0.0)
@@ -346,13 +346,13 @@ def test_a_run_with_a_template_that_writes_the_date_resumes_at_a_later_time(
         attempts.append(make_run_dir(tmp_path / name, model, ROWS, spec_with(0.0)))
         write_model(attempts[-1].placed, Placed(submitted_at=datetime(2024, 7, 26, tzinfo=UTC)))
     first, second = attempts
-    assert run_here(first, StopAt(40)).status == "interrupted"
+    assert run_here(first, StopAt(24)).status == "interrupted"
     second.resume.symlink_to(first.checkpoints)
 
     assert run_here(second).status == "succeeded"
 
 
-def test_the_budget_and_threads_of_the_previous_attempt_are_adopted(
+def test_the_token_budget_and_thread_count_of_the_previous_attempt_are_adopted(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     first = interrupted(tmp_path / "first", tiny_model, 0.0)
@@ -375,13 +375,13 @@ def test_the_budget_and_threads_of_the_previous_attempt_are_adopted(
 def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the newest checkpoint of a run that was interrupted."""
     place = tmp_path_factory.mktemp("interrupted") / "first"
-    newest = find_newest(interrupted(place, tiny_model, 0.0, looks=10).checkpoints)
+    newest = find_newest(interrupted(place, tiny_model, 0.0, looks=16).checkpoints)
     assert newest is not None
     return newest
 
 
 def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir: RunDir) -> str:
-    """Resume with half the budget, after other circumstances, and stop at once; return what was logged."""
+    """Resume with half the budget from a checkpoint made under these circumstances, stop at once and return the log."""
     snapshot = load(checkpoint)
     snapshot.state.circumstances.update(circumstances)
     Checkpoints(run_dir.resume, keep=1).save(snapshot)
@@ -395,7 +395,7 @@ def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir:
     ("circumstance", "value"),
     [("processor", "another GPU"), ("device", "cuda"), ("device_memory_gib", 80)],
 )
-def test_the_budget_and_threads_of_another_device_are_not_adopted(
+def test_the_token_budget_and_thread_count_of_another_device_are_not_adopted(
     checkpoint: Path, tiny_model: Path, tmp_path: Path, circumstance: str, value: str | int
 ) -> None:
     second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
@@ -425,7 +425,7 @@ def test_a_pause_saves_a_checkpoint_and_a_cancel_does_not(tiny_model: Path, tmp_
         spec = spec_with(0.0) | {"checkpoint": {"every_steps": 1000}}
         run_dir = make_run_dir(tmp_path / status, tiny_model, ROWS, spec)
 
-        assert run_here(run_dir, StopAt(40, status)).status == status
+        assert run_here(run_dir, StopAt(24, status)).status == status
 
         assert run_dir.checkpoints.exists() == (status == "paused")
 

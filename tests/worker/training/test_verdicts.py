@@ -1,4 +1,4 @@
-"""Real trainings that must not get a good verdict: the measured figures, and the verdicts."""
+"""Verdicts on real runs, most of which must not get a good one, and the figures measured in them."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ SHORT = {"training": {"per_device_batch_size": 4, "gradient_accumulation_steps":
 
 @pytest.fixture(scope="module")
 def taught_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a tiny model that has learned its task: a random model cannot get worse than guessing."""
+    """Return a tiny model that has learned its task, because a random model cannot get worse than guessing."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
@@ -68,7 +68,8 @@ def test_a_run_with_learning_rate_one_half_is_judged_diverged(
 
     summary = summary_of(run_dir)
     assert summary.first_step_loss == losses(run_dir)[1]
-    assert summary.recent_train_loss == summary.train_loss  # fewer than 160 samples: all of them
+    # The run has fewer than 160 samples, so every step counts as recent.
+    assert summary.recent_train_loss == summary.train_loss
     assert codes(summary) >= {VerdictCode.DIVERGED, VerdictCode.WORSE_THAN_BASE}
     assert praised(summary) == []
 

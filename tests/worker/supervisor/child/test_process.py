@@ -120,9 +120,7 @@ def test_the_outcome_of_an_attempt_is_read_from_the_childs_outcome_file(
     assert read_outcome(process, run_dir, None) == Outcome(status="succeeded", step=7)
 
 
-def test_a_child_interrupted_because_of_a_cancel_is_cancelled(
-    run_dir: RunDir, lock_fd: int
-) -> None:
+def test_an_attempt_interrupted_by_a_cancel_is_cancelled(run_dir: RunDir, lock_fd: int) -> None:
     write_model(run_dir.outcome, Outcome(status="interrupted", step=7))
     process = _start(run_dir, "", lock_fd)
     process.wait(10)
@@ -209,7 +207,9 @@ def test_a_damaged_outcome_file_is_reported_as_a_crash(run_dir: RunDir, lock_fd:
     assert failure.reason is FailureReason.CRASHED
 
 
-def test_the_training_program_dies_with_its_supervisor(run_dir: RunDir, tmp_path: Path) -> None:
+def test_the_training_program_is_killed_when_its_supervisor_dies(
+    run_dir: RunDir, tmp_path: Path
+) -> None:
     # A separate supervisor process, killed as the OOM killer would kill it.
     code = (
         "import os, sys\n"

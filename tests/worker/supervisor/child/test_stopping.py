@@ -90,7 +90,7 @@ def test_a_shutdown_sends_sigterm_immediately(child: Child, run_dir: RunDir) -> 
     assert child.wait(5)
 
 
-def test_sigterm_sets_the_flag_and_the_old_handler_is_restored() -> None:
+def test_sigterm_sets_the_stop_flag_and_the_old_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_sigterm(grace_seconds=5) as stop:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -98,7 +98,7 @@ def test_sigterm_sets_the_flag_and_the_old_handler_is_restored() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_waiting_ends_with_the_grace_period() -> None:
+def test_waiting_ends_when_the_grace_period_is_over() -> None:
     stop = StopFlag(grace_seconds=0)
     stop.set()
 

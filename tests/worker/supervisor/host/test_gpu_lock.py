@@ -57,13 +57,13 @@ def test_a_process_that_inherits_the_lock_keeps_the_device_busy(tmp_path: Path) 
         pass
 
 
-def test_workers_with_different_work_directories_share_the_lock_of_a_gpu(tmp_path: Path) -> None:
+def test_workers_with_different_work_directories_share_a_gpu_lock(tmp_path: Path) -> None:
     a, b = (Settings(work_dir=tmp_path / name, lock_dir=tmp_path / "locks") for name in "ab")
 
     assert find_lock_dir(a, GPU) == find_lock_dir(b, GPU) == tmp_path / "locks"
     assert stat.S_IMODE((tmp_path / "locks").stat().st_mode) == 0o700
     assert find_lock_dir(a, Device()) == tmp_path / "a" / "locks", (
-        "the lock of a CPU is in its worker's own directory"
+        "a CPU lock is in its worker's own directory"
     )
 
 
@@ -74,7 +74,7 @@ def test_the_default_lock_directory_is_specific_to_the_user(tmp_path: Path) -> N
     assert a.lock_dir.name.endswith(f"-{os.geteuid()}")
 
 
-def test_a_lock_directory_of_another_user_is_rejected(tmp_path: Path) -> None:
+def test_a_lock_directory_owned_by_another_user_is_rejected(tmp_path: Path) -> None:
     others, link = tmp_path / "others", tmp_path / "link"
     others.mkdir()
     if os.geteuid() == 0:

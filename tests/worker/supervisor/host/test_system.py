@@ -25,7 +25,7 @@ def write_proc(proc: Path, busy: int, idle: int) -> None:
     (proc / "7" / "statm").write_text("50 25 3 1 0 9 0\n")
 
 
-def test_processor_and_memory_use_are_measured_at_the_interval(tmp_path: Path) -> None:
+def test_processor_and_memory_use_are_measured_once_per_interval(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=100, idle=100)
     with System(CPU, 7, 5.0, clock, tmp_path) as system:

@@ -127,7 +127,7 @@ def _fetch(hub: Hub, request: ModelRequest | DatasetRequest, home: Path) -> HubA
     return fetch(request, environ, os.getpid(), lambda: None)
 
 
-def test_a_model_is_downloaded_with_its_commit_but_without_code_or_pickles(
+def test_a_model_is_downloaded_without_code_or_pickles_and_its_commit_is_returned(
     hub: Hub, tmp_path: Path
 ) -> None:
     answer = _fetch(hub, ModelRequest(name="team/tiny"), tmp_path)
@@ -147,7 +147,7 @@ def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment(
 
     def pulse() -> None:
         for pid in children_of(os.getpid()):
-            with contextlib.suppress(OSError):  # it has ended, or inspecting it is not permitted
+            with contextlib.suppress(OSError):  # the process has ended or must not be inspected
                 seen.extend(environment_of(pid).values())
 
     environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_secret"}
@@ -176,7 +176,9 @@ def test_a_model_that_is_not_on_the_hub_is_reported_as_not_found(hub: Hub, tmp_p
     assert "RepositoryNotFoundError" in answer.failure.detail
 
 
-def test_a_hub_dataset_is_written_as_jsonl_with_its_commit(hub: Hub, tmp_path: Path) -> None:
+def test_a_hub_dataset_is_written_as_jsonl_and_its_commit_is_returned(
+    hub: Hub, tmp_path: Path
+) -> None:
     target = tmp_path / "train.jsonl"
     request = DatasetRequest(source=HubDataset(hub="team/rows"), target=target)
     answer = _fetch(hub, request, tmp_path)

@@ -86,7 +86,7 @@ def test_the_error_for_a_missing_model_mentions_an_unreachable_hub(tmp_path: Pat
     assert "the download from the hub failed" in caught.value.failure.detail
 
 
-def test_a_dataset_missing_on_the_server_fails_with_dataset_not_found(
+def test_a_dataset_missing_from_the_server_fails_with_dataset_not_found(
     tmp_path: Path, model: Path
 ) -> None:
     with pytest.raises(PlacingFailed) as caught:

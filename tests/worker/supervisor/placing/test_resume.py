@@ -63,7 +63,7 @@ def bodies(path: Path) -> list[Answer]:
 
 
 def resume(claim: Claim, home: Path, run_dir: RunDir, *answers: Answer) -> tuple[Any, ...]:
-    """Return (checkpoint, codes of the notes, requested paths)."""
+    """Resume the claimed attempt and return (checkpoint, note codes, requested paths)."""
     notes = Notes()
     with (
         ScriptedServer(*(answers or (error_answer(404, "nothing"),))) as peer,
@@ -131,7 +131,7 @@ def test_damaged_checkpoints_are_skipped_and_reported(
     assert notes == ["checkpoint_damaged", "checkpoint_damaged", "resuming_stored"]
 
 
-def test_a_job_starts_over_and_reports_it_if_every_checkpoint_is_damaged(
+def test_a_job_starts_over_with_a_note_if_every_checkpoint_is_damaged(
     home: Path, run_dir: RunDir, tmp_path: Path
 ) -> None:
     path = make_checkpoint(tmp_path / "elsewhere", 10)
@@ -151,7 +151,7 @@ def test_a_checkpoint_replaced_by_a_later_attempt_is_ignored(home: Path, run_dir
     assert step_of(run_dir) == 5
 
 
-def test_run_directories_of_other_attempts_are_ignored(home: Path, run_dir: RunDir) -> None:
+def test_run_directories_of_unrelated_attempts_are_ignored(home: Path, run_dir: RunDir) -> None:
     make_checkpoint(place(RunDir(home / "att_other")).checkpoints, 10)
 
     assert resume(claim_after(("att_1", 1, None)), home, run_dir) == (None, [], [])
@@ -207,7 +207,7 @@ def test_a_job_resumes_from_a_checkpoint_whose_own_record_was_never_written(
     assert step_of(run_dir) == 9
 
 
-def test_a_job_starts_over_and_reports_it_if_no_record_can_be_uploaded(
+def test_a_job_starts_over_with_a_note_if_no_record_can_be_uploaded(
     home: Path, run_dir: RunDir
 ) -> None:
     write_records(leave_run(home, 5), rest=b"damaged\n")

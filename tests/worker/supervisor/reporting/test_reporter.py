@@ -79,7 +79,7 @@ def test_records_are_kept_while_the_server_is_unavailable_and_sent_afterwards(
 
 
 @pytest.mark.parametrize("status", [200, 301, 308, 400, 401, 403, 404, 405, 413, 503])
-def test_a_response_from_a_proxy_ends_no_attempt(run_dir: RunDir, status: int) -> None:
+def test_a_response_from_a_proxy_does_not_end_an_attempt(run_dir: RunDir, status: int) -> None:
     _record(run_dir, 1)
     with (
         ScriptedServer(proxy_answer(status), _synced(1, wanted=Wanted.PAUSE)) as peer,
@@ -110,8 +110,8 @@ def test_records_that_are_missing_at_the_finish_are_sent_again(run_dir: RunDir) 
     finished = Answer(body=b'{"job_status": "cancelled"}')
     answers = [_synced(3), Answer(201), error_answer(409, "records_missing")]
     with (
-        # The server acknowledges 3 records and stores the log. It rejects the finish because it has only 1 record,
-        # acknowledges the other 2, and accepts the second finish.
+        # The server acknowledges 3 records and stores the log, but then loses 2 of the records. It rejects the finish,
+        # acknowledges the 2 records again, and accepts the second finish.
         ScriptedServer(*answers, _synced(1), _synced(3), finished) as peer,
         Server(peer.url, "t", 5, 5) as server,
     ):
@@ -168,7 +168,7 @@ def test_a_run_with_damaged_records_does_not_succeed(run_dir: RunDir) -> None:
     assert request["last_seq"] == 1
 
 
-def test_samples_are_uploaded_once_and_limited_while_the_server_is_unavailable(
+def test_system_samples_are_sent_once_and_limited_in_number_during_an_outage(
     run_dir: RunDir,
 ) -> None:
     with (
@@ -218,7 +218,7 @@ def test_row_progress_is_sent_when_it_changes(run_dir: RunDir) -> None:
     assert [_rows_synced(request) for request in peer.requests] == [0, 4, None]
 
 
-def test_row_progress_is_not_sent_in_a_supervisor_phase_or_from_an_incomplete_file(
+def test_row_progress_is_not_sent_during_a_supervisor_phase_or_from_an_incomplete_file(
     run_dir: RunDir,
 ) -> None:
     with ScriptedServer(_synced(0)) as peer, Server(peer.url, "t", 5, 5) as server:

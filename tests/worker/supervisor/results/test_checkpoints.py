@@ -159,7 +159,7 @@ def test_a_checkpoint_pruned_during_its_upload_arrives_complete(run_dir: RunDir)
     with ScriptedServer(missing_files(files_of(path)[0].sha256), Answer(201), STORED) as peer:
 
         class Pruning(Server):
-            """Prunes between the offer and the upload, as the training program might."""
+            """Prunes the checkpoint between the offer and the upload, as the training program might."""
 
             def send_checkpoint_file(self, *arguments: Any) -> None:
                 tensors.unlink(missing_ok=True)

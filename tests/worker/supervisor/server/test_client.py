@@ -121,7 +121,7 @@ def test_a_request_is_not_retried_if_the_response_forbids_it() -> None:
     assert len(peer.requests) == 1
 
 
-def test_a_finish_is_retried_while_the_server_does_not_allow_its_host_name() -> None:
+def test_a_finish_is_retried_while_the_server_does_not_allow_the_requests_host_name() -> None:
     misdirected = Answer(
         421, error_answer(421, "host_not_allowed").body, {"X-Should-Retry": "false"}
     )
@@ -141,7 +141,7 @@ def test_a_finish_is_retried_while_the_server_does_not_allow_its_host_name() -> 
 @pytest.mark.parametrize(
     ("code", "kind"), [("attempt_superseded", Superseded), ("records_missing", RecordsMissing)]
 )
-def test_each_conflict_of_an_attempt_raises_its_own_error(code: str, kind: type[Refused]) -> None:
+def test_each_kind_of_attempt_conflict_raises_its_own_error(code: str, kind: type[Refused]) -> None:
     request = FinishRequest(outcome=Outcome(status="cancelled"), last_seq=3)
     with (
         ScriptedServer(error_answer(409, code)) as peer,
@@ -262,7 +262,9 @@ def test_an_error_from_another_service_does_not_count_as_a_rejection(body: bytes
 
 
 @pytest.mark.parametrize("is_upload", [True, False])
-def test_a_superseded_attempt_stops_retrying_a_file(tmp_path: Path, is_upload: bool) -> None:
+def test_a_superseded_attempt_stops_retrying_a_file_transfer(
+    tmp_path: Path, is_upload: bool
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")
     tries = 4

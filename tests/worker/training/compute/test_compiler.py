@@ -55,7 +55,7 @@ def test_a_run_without_compilation_needs_no_compiler(tools: Path) -> None:
     check_compiler(small_spec(), CPU)
 
 
-def test_a_job_without_its_compiler_fails_before_its_model_is_loaded(
+def test_a_job_without_the_compiler_it_needs_fails_before_its_model_is_loaded(
     tools: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec={"engine": {"compile": True}})

@@ -65,7 +65,7 @@ def test_products_and_gradients_equal_those_of_bitsandbytes_bit_for_bit(
         assert torch.equal(found[1], gradient)
 
 
-def test_gradients_are_right_although_other_layers_have_reused_the_buffer() -> None:
+def test_gradients_are_correct_even_if_other_layers_have_reused_the_buffer() -> None:
     layers = [make_layer(64, 64, nested=False, bias=False, seed=seed) for seed in range(3)]
     plain = [make_layer(64, 64, nested=False, bias=False, seed=seed) for seed in range(3)]
     inputs = torch.randn(4, 64)
@@ -90,7 +90,7 @@ def test_all_layers_unpack_into_one_buffer() -> None:
 
 def test_layers_are_unchanged_if_the_library_or_a_layer_size_is_unsupported() -> None:
     layer = make_layer(64, 64, nested=False, bias=False)
-    # Its rows end in the middle of a block of 64.
+    # Each row of 96 weights ends in the middle of a 64-weight quantisation block.
     misaligned = make_layer(96, 64, nested=False, bias=False)
 
     assert not share_weights([layer], library=SimpleNamespace())

@@ -54,7 +54,7 @@ def test_packing_keeps_every_token_once_and_stays_within_the_budget() -> None:
         i for row in rows for i in row.ids.tolist()
     )
     assert all(batch.tokens <= 32 for batch in batches)
-    assert len(batches) == 3  # 79 tokens do not fit into two
+    assert len(batches) == 3  # 79 tokens do not fit into two micro-batches
 
 
 def test_the_fullest_micro_batch_comes_first() -> None:

@@ -79,7 +79,7 @@ def test_signal_handlers_are_restored_and_no_timer_is_left() -> None:
         assert signal.getitimer(timer) == (0.0, 0.0)
 
 
-def test_the_time_of_one_call_does_not_count_towards_the_next() -> None:
+def test_the_time_spent_in_one_call_does_not_count_towards_the_next() -> None:
     def work() -> int:
         return sum(range(2_000_000))  # about 50 ms
 
@@ -92,7 +92,7 @@ def test_polling_checks_for_a_stop_from_time_to_time() -> None:
     checked = threading.Event()
     bounds = Bounds(checked.set)
 
-    while not checked.is_set():  # ends with the first check
+    while not checked.is_set():  # until the first check
         bounds.poll()
 
 

@@ -25,7 +25,7 @@ TEXTS = [
 
 
 class OtherTokenizer:
-    """The tiny tokenizer with another chat template."""
+    """The tiny tokenizer with a different chat template."""
 
     def __init__(self, tokenizer: Any, chat_template: str | None) -> None:
         self._tokenizer = tokenizer
@@ -39,7 +39,7 @@ class OtherTokenizer:
 
 
 def dialogs() -> list[list[Message]]:
-    """Return 200 dialogs with and without a system turn, of one to four rounds, some with empty turns."""
+    """Return 200 dialogs of one to four rounds, some with a system turn and some with empty turns."""
     texts = itertools.cycle([*TEXTS, ""])
     out = []
     for number in range(200):
@@ -79,7 +79,7 @@ def test_each_answer_is_marked_with_its_end_of_turn_token_unless_it_is_empty(
         assert answers(template.render(turns)) == expected_answers(turns)
 
 
-def test_another_template_is_marked_turn_by_turn(tokenizer: Any) -> None:
+def test_answers_in_a_different_template_are_marked_turn_by_turn(tokenizer: Any) -> None:
     other = QWEN2_TEMPLATE.replace("You are a helpful assistant.", "You are someone else.")
     template = Template(OtherTokenizer(tokenizer, other))
     assert template.kind == "own"
@@ -90,7 +90,7 @@ def test_another_template_is_marked_turn_by_turn(tokenizer: Any) -> None:
         assert answers(rendered) == expected_answers(turns)
 
 
-def test_a_template_that_writes_the_date_gets_the_date_of_the_job(tokenizer: Any) -> None:
+def test_a_template_that_writes_the_date_gets_the_jobs_date(tokenizer: Any) -> None:
     dated = "{{ strftime_now('%d %b %Y') + '\n' }}" + QWEN2_TEMPLATE
     template = Template(OtherTokenizer(tokenizer, dated), datetime(2024, 7, 26, tzinfo=UTC))
 
@@ -102,7 +102,9 @@ def test_a_template_that_writes_the_date_gets_the_date_of_the_job(tokenizer: Any
     assert answers(rendered) == ["Hello<|im_end|>"]
 
 
-def test_a_template_without_an_end_of_turn_token_trains_only_the_answer(tokenizer: Any) -> None:
+def test_only_the_answer_is_trained_if_the_template_has_no_end_of_turn_token(
+    tokenizer: Any,
+) -> None:
     bare = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
     template = Template(OtherTokenizer(tokenizer, bare))
 
@@ -118,7 +120,7 @@ def test_added_special_tokens_are_recognised_as_end_of_turn_tokens(tmp_path: Pat
     roles = ["<|user|>", "<|assistant|>", "<|end|>"]
     written.add_tokens([AddedToken(token, special=True) for token in roles], special_tokens=False)
     written.eos_token = "<|endoftext|>"
-    written.chat_template = (  # like that of Phi-3
+    written.chat_template = (  # like Phi-3's
         "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
     )

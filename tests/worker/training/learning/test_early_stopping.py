@@ -36,7 +36,7 @@ def points(*losses: float) -> list[EvalPoint]:
         ((3.0, 2.0, 2.05, 1.85), False),
     ],
 )
-def test_a_run_ends_after_two_evaluations_without_an_improvement_of_a_tenth(
+def test_a_run_ends_after_two_evaluations_that_do_not_improve_by_at_least_min_delta(
     losses: tuple[float, ...], stale: bool
 ) -> None:
     assert is_stale(points(*losses), EarlyStopping(patience=2, min_delta=0.1)) is stale
@@ -56,22 +56,24 @@ SPEC = {
 }
 
 
-def test_a_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    run_dir = make_run_dir(tmp_path, tiny_model, make_rows(37), SPEC)
+@pytest.fixture(scope="module")
+def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """The uninterrupted run, which ends early."""
+    run_dir = make_run_dir(tmp_path_factory.mktemp("straight"), tiny_model, make_rows(37), SPEC)
+    assert run_here(run_dir).status == "succeeded"
+    return run_dir
 
-    outcome = run_here(run_dir)
 
-    assert outcome.status == "succeeded", outcome.failure
-    summary = summary_of(run_dir)
+def test_a_run_that_gets_worse_ends_early_and_keeps_its_best_adapter(straight: RunDir) -> None:
+    outcome = outcome_of(straight)
+    summary = summary_of(straight)
     best = min(summary.evaluations, key=lambda point: point.loss)
     assert outcome.step < 80
     assert outcome.step == best.step + 6
     assert summary.eval_loss == best.loss
     assert summary.choices["adapter"]["value"] == best.step
     assert any(
-        "lowest eval loss" in r.message for r in records(run_dir) if isinstance(r, LogRecord)
+        "lowest eval loss" in r.message for r in records(straight) if isinstance(r, LogRecord)
     )
 
 
@@ -88,36 +90,33 @@ class StopDuringEvaluationOfTheBest(Stop):
             raise StopRequested("interrupted")
 
 
-def test_a_stop_while_the_best_adapter_is_evaluated_keeps_the_checkpoint_of_the_last_step(
-    tiny_model: Path, tmp_path: Path
+def test_a_stop_while_the_best_adapter_is_evaluated_keeps_the_last_steps_checkpoint(
+    straight: RunDir, tiny_model: Path, tmp_path: Path
 ) -> None:
     runs = {}
-    for name in ("straight", "first", "second"):
+    for name in ("first", "second"):
         (tmp_path / name).mkdir()
         runs[name] = make_run_dir(tmp_path / name, tiny_model, make_rows(37), SPEC)
-    run_here(runs["straight"])
-
     outcome = run_here(runs["first"], StopDuringEvaluationOfTheBest(runs["first"]))
 
     assert outcome.status == "interrupted"
     newest = find_newest(runs["first"].checkpoints)
     assert newest is not None
     saved = load(newest)
-    assert saved.state.step == outcome.step == outcome_of(runs["straight"]).step
+    assert saved.state.step == outcome.step == outcome_of(straight).step
     assert saved.state.best_step != saved.state.step
     name = next(n.removeprefix("best.") for n in saved.tensors if n.startswith("best."))
     assert not saved.tensors[f"adapter.{name}"].equal(saved.tensors[f"best.{name}"])
     runs["second"].resume.symlink_to(runs["first"].checkpoints)
     assert run_here(runs["second"]).status == "succeeded"
     adapter = "adapter_model.safetensors"
-    expected = (runs["straight"].adapter / adapter).read_bytes()
+    expected = (straight.adapter / adapter).read_bytes()
     assert (runs["second"].adapter / adapter).read_bytes() == expected
 
 
-def test_the_best_adapter_is_kept_across_a_resume(tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "straight").mkdir()
-    straight = make_run_dir(tmp_path / "straight", tiny_model, make_rows(37), SPEC)
-    run_here(straight)
+def test_the_best_adapter_is_kept_across_a_resume(
+    straight: RunDir, tiny_model: Path, tmp_path: Path
+) -> None:
     (tmp_path / "first").mkdir()
     first = make_run_dir(tmp_path / "first", tiny_model, make_rows(37), SPEC)
     (tmp_path / "second").mkdir()

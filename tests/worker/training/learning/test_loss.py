@@ -159,7 +159,7 @@ def test_prompt_tokens_do_not_count_towards_the_loss(load: Load) -> None:
     assert sum_nll(model, batch).item() == pytest.approx(sum(scored[p] for p in supervised))
 
 
-def test_a_head_that_caps_its_logits_uses_the_forward_pass_of_the_model(
+def test_a_head_that_caps_its_logits_uses_the_models_forward_pass(
     load: Load, tmp_path: Path
 ) -> None:
     make_other(

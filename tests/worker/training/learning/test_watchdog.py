@@ -39,7 +39,7 @@ def test_only_many_consecutive_zero_losses_end_the_run() -> None:
     assert caught.value.failure.reason is FailureReason.LOSS_ZERO
 
 
-def test_an_adapter_without_gradients_is_detected_although_weight_decay_changes_it() -> None:
+def test_an_adapter_without_gradients_is_detected_even_if_weight_decay_changes_it() -> None:
     adapter = [torch.ones(10)]
     watchdog = Watchdog(adapter)
 

@@ -22,11 +22,11 @@ OUT_OF_MEMORY_ERRORS: list[RuntimeError] = [
     torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be asynchronous"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
-"""The errors that torch raises if a GPU runs out of memory."""
+"""The errors that torch raises when a GPU runs out of memory."""
 
 
 class RunsOutOfMemory(Stop):
-    """Simulates a GPU that runs out of memory: each of the given calls of `check`, counted from 1, raises the next error."""
+    """Simulates a GPU that runs out of memory: each of the given calls to `check`, counted from 1, raises the next error."""
 
     def __init__(self, *failing_calls: int) -> None:
         super().__init__(Path("/nonexistent"))
@@ -66,7 +66,7 @@ def test_an_update_is_repeated_with_half_the_budget_and_the_same_batch(
     assert summary_of(short).supervised_tokens == tokens
 
 
-def test_dropout_is_the_same_if_an_update_is_repeated(tiny_model: Path, tmp_path: Path) -> None:
+def test_dropout_is_the_same_when_an_update_is_repeated(tiny_model: Path, tmp_path: Path) -> None:
     for name in ("enough", "short"):
         (tmp_path / name).mkdir()
     # One sample per micro-batch: smaller budgets pack the same way, so dropout sees the same shapes.
@@ -84,7 +84,7 @@ def test_dropout_is_the_same_if_an_update_is_repeated(tiny_model: Path, tmp_path
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY_ERRORS, ids=lambda error: type(error).__name__)
-def test_every_out_of_memory_error_of_torch_is_reported_as_such(error: RuntimeError) -> None:
+def test_every_torch_out_of_memory_error_is_reported_as_such(error: RuntimeError) -> None:
     assert failure_of(error).reason is FailureReason.OOM_GPU
 
 
@@ -103,7 +103,7 @@ def test_other_errors_are_not_reported_as_out_of_gpu_memory(
     assert failure_of(error).reason is reason
 
 
-def test_a_run_that_never_has_enough_memory_fails_with_out_of_memory(
+def test_a_run_that_never_has_enough_memory_fails_as_out_of_memory(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     run_dir = make_run_dir(tmp_path, tiny_model, spec=SPEC)

@@ -83,7 +83,8 @@ def test_a_gate_with_one_output_does_not_limit_the_rank(load: Load, tmp_path: Pa
     assert not [name for name in trained(model) if "shared_expert_gate" in name]
 
 
-@pytest.mark.filterwarnings("ignore")  # peft warns about rank patterns that it matches later
+# peft warns that rank patterns match nothing, but matches them later.
+@pytest.mark.filterwarnings("ignore")
 def test_an_adapter_for_experts_gives_the_same_logits_in_plain_peft(
     load: Load, tmp_path: Path
 ) -> None:
@@ -160,7 +161,7 @@ def test_a_rank_larger_than_an_expert_is_rejected(load: Load, tmp_path: Path) ->
     )
 
 
-def test_an_architecture_that_peft_cannot_target_is_rejected_with_the_message_of_peft(
+def test_an_architecture_that_peft_cannot_target_is_rejected_with_pefts_message(
     load: Load, tmp_path: Path
 ) -> None:
     mamba = {"mamba_d_ssm": 64, "mamba_n_heads": 2, "mamba_d_head": 32, "mamba_n_groups": 1}

@@ -82,7 +82,7 @@ def test_a_complete_model_is_accepted_and_its_parameters_are_counted(tiny_model:
     assert count_parameters(tiny_model) == 346_752
 
 
-def test_a_copy_saved_in_shards_by_another_version_is_the_same_base(
+def test_a_copy_saved_in_shards_by_another_version_counts_as_the_same_base(
     tiny_model: Path, copy: Path
 ) -> None:
     weights = load_file(copy / "model.safetensors")
@@ -119,7 +119,7 @@ def scale_a_matrix(model: Path) -> None:
         lambda model: change_json(model / "config.json", rms_norm_eps=1e-3),
     ],
 )
-def test_changed_weights_or_a_changed_config_make_another_base(
+def test_changed_weights_or_a_changed_config_count_as_a_different_base(
     tiny_model: Path, copy: Path, change: Callable[[Path], Any]
 ) -> None:
     change(copy)

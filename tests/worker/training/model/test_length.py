@@ -1,4 +1,4 @@
-"""Position encodings that depend on the length of a row: the loss of a sample does not depend on other samples."""
+"""Even if position encodings depend on a row's length, the loss of a sample does not depend on other samples."""
 
 from collections.abc import Callable
 from pathlib import Path

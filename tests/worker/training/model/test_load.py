@@ -39,7 +39,7 @@ def ids(*lengths: int, seed: int = 0) -> list[torch.Tensor]:
 
 
 def logits(model: TrainableModel, parts: list[torch.Tensor], **options: Any) -> torch.Tensor:
-    """Return the logits of parts packed into one row."""
+    """Pack the parts into one row and return its logits."""
     positions = torch.cat([torch.arange(len(part)) for part in parts])
     with torch.no_grad():
         output = model.peft_model(
@@ -229,7 +229,7 @@ def test_the_varlen_kernel_is_tried_first_where_it_is_installed_and_supported(
     assert attentions(device, varlen_installed=installed) == expected
 
 
-def test_the_number_of_positions_is_found_under_any_name(tmp_path: Path) -> None:
+def test_the_number_of_positions_is_found_under_an_architectures_own_name(tmp_path: Path) -> None:
     GPT2Config(vocab_size=396, n_positions=256).save_pretrained(tmp_path)
 
     check_length(tmp_path, small_spec(training={"max_length": 256}))
@@ -293,7 +293,7 @@ def test_a_mixture_of_experts_in_bfloat16_is_recognised_as_causal(
     assert load_model(tmp_path, spec, choose_device("bfloat16", None)).quantized_layers
 
 
-@pytest.mark.filterwarnings("ignore")  # transformers warns about the model that this test rejects
+@pytest.mark.filterwarnings("ignore")  # transformers warns about this model
 def test_a_model_that_is_not_causal_is_rejected(load: Load, tmp_path: Path) -> None:
     make_other(BertLMHeadModel, tmp_path)
 

@@ -1,4 +1,4 @@
-"""Attention sample by sample gives the same result as SDPA under a block-diagonal mask."""
+"""Sample-by-sample attention gives the same result as SDPA under a block-diagonal mask."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_loss_and_gradients_equal_those_under_a_dense_mask(load: Load) -> None:
 @pytest.mark.parametrize(
     "kind",
     [MistralForCausalLM, PhimoeForCausalLM],
-    ids=["mistral", "phimoe"],  # one passes its window to attention, the other only to its mask
+    ids=["mistral", "phimoe"],  # Mistral passes its window to attention, Phimoe only to its mask
 )
 def test_an_architecture_with_a_window_narrower_than_the_samples_keeps_its_mask(
     load: Load, tmp_path: Path, kind: Any, window: int, attention: str

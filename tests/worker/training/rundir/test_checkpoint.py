@@ -80,7 +80,7 @@ def test_a_changed_byte_is_detected(tmp_path: Path) -> None:
     assert not is_whole(path)
 
 
-def test_a_checkpoint_whose_writing_was_interrupted_is_never_used(tmp_path: Path) -> None:
+def test_a_partially_written_checkpoint_is_never_used(tmp_path: Path) -> None:
     whole = Checkpoints(tmp_path, keep=1).save(snapshot(1)).path
     whole.rename(tmp_path / "step-00000001.tmp")
 

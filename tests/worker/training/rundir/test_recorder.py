@@ -40,7 +40,9 @@ def test_a_record_is_readable_as_soon_as_it_is_written(tmp_path: Path) -> None:
         assert decode_line(path.read_bytes()).seq == 1
 
 
-def test_entering_the_same_phase_twice_records_it_once_and_seconds_add_up(tmp_path: Path) -> None:
+def test_entering_the_same_phase_twice_records_it_once_and_its_seconds_add_up(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "records.jsonl"
 
     with Recorder(path) as recorder:
@@ -51,7 +53,7 @@ def test_entering_the_same_phase_twice_records_it_once_and_seconds_add_up(tmp_pa
         assert set(recorder.phase_seconds()) == {"training", "evaluating"}
 
 
-def test_a_file_of_another_run_is_never_appended_to(tmp_path: Path) -> None:
+def test_a_file_from_another_run_is_never_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text("")
 
