@@ -18,15 +18,13 @@ import contextlib
 import json
 import multiprocessing
 import os
-import random
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +36,14 @@ from app.db.engine import Database
 from app.db.tables import Record
 from app.migrate import migrate
 from benchmarks.feed import feed, read_times
+from benchmarks.peers.mlflow import measure_peer
+from benchmarks.points import PLOT_POINTS, SERIES, timed, values_at, wait_for
 from contracts.attempt import Claim
 from contracts.wire import CLAIM_PATH, SYNC_PATH
 from tests.ports import find_free_port
 from tests.postgres import Postgres, running_postgres
 
-PEER_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-mlflow"
-MLFLOW = "mlflow==3.17.2"
 TOKEN = "token-of-a-benchmark"
-SERIES = ("loss", "learning_rate", "grad_norm", "epoch", "tokens", "seconds")
-PLOT_POINTS = 1000
 SPIKE = 99.0
 
 
@@ -203,13 +199,6 @@ def steps_body(first: int, count: int) -> bytes:
     return json.dumps({"records": records}).encode()
 
 
-def values_at(step: int) -> dict[str, float]:
-    """Return the six values of a step."""
-    rng = random.Random(step)  # noqa: S311  # not for secrets
-    values = [2 + rng.random(), 2e-4 * rng.random(), rng.random(), step / 1e6, 120.0, 0.25]
-    return dict(zip(SERIES, values, strict=True))
-
-
 def write_ours(server: Server, points: int, size: int) -> dict[str, float]:
     """Write points in requests of about `size` points; return the rates."""
     claim = server.claim()
@@ -363,152 +352,6 @@ async def measure_streams(
     }
     print(f"stepline: streams: {found}")
     return found
-
-
-# MLflow
-
-
-def measure_peer(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure an MLflow tracking server over SQLite, one worker process."""
-    folder = folder / "mlflow"
-    folder.mkdir()
-    port = find_free_port()
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *(peer_python(), "-m", "mlflow", "server", "--host", "127.0.0.1"),
-                *("--port", str(port), "--workers", "1"),
-                *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-                *("--artifacts-destination", str(folder / "artifacts")),
-            ],
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            start_new_session=True,
-        )
-    client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=300, trust_env=False)
-    try:
-        wait_for(lambda: client.get("/health").status_code == 200, log)
-        peer = Peer(client)
-        return {
-            "version": MLFLOW,
-            "write": {
-                str(size): peer.write(
-                    min(options.points, 20_000 if size == 50 else options.points), size
-                )
-                for size in (50, 1000)
-            },
-            "read": peer.read(options.read_points),
-        }
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        client.close()
-
-
-class Peer:
-    """An MLflow tracking server, used over its REST API."""
-
-    def __init__(self, client: httpx2.Client) -> None:
-        self._client = client
-        created = self._post("experiments/create", {"name": "benchmark"})
-        self._experiment = created["experiment_id"]
-
-    def write(self, points: int, size: int) -> dict[str, float]:
-        """Write points in requests of `size` points; return the rates."""
-        run = self._run()
-        bodies = [
-            {"run_id": run, "metrics": metrics}
-            for metrics in batches(range(1, points // len(SERIES) + 1), size, SERIES)
-        ]
-        began = time.perf_counter()
-        for body in bodies:
-            self._post("runs/log-batch", body)
-        seconds = time.perf_counter() - began
-        written = sum(len(body["metrics"]) for body in bodies)
-        figures = {
-            "points_per_second": round(written / seconds),
-            "requests_per_second": round(len(bodies) / seconds, 1),
-        }
-        print(f"mlflow: {size} points per request: {figures}")
-        return figures
-
-    def read(self, steps: int) -> dict[str, float]:
-        """Read a curve for a plot repeatedly; return the times and the size of the response."""
-        run = self._run()
-        for metrics in batches(range(1, steps + 1), 1000, ("loss",)):
-            self._post("runs/log-batch", {"run_id": run, "metrics": metrics})
-        path = "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
-        query = {"run_ids": run, "metric_key": "loss", "max_results": PLOT_POINTS}
-        figures, size = timed(
-            lambda: self._client.get(path, params=query).raise_for_status().content, 10
-        )
-        print(f"mlflow: a plot of {steps} steps: {figures}, {size} bytes")
-        return figures | {"bytes": size}
-
-    def _run(self) -> str:
-        created = self._post("runs/create", {"experiment_id": self._experiment, "start_time": 0})
-        return str(created["run"]["info"]["run_id"])
-
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
-        answer = self._client.post(f"/api/2.0/mlflow/{path}", json=body)
-        return answer.raise_for_status().json()
-
-
-def batches(
-    steps: range, size: int, names: tuple[str, ...]
-) -> Iterator[list[dict[str, float | str]]]:
-    """Yield the same points as for Stepline, in batches of `size`."""
-    batch: list[dict[str, float | str]] = []
-    for step in steps:
-        values = values_at(step)
-        for name in names:
-            batch.append({"key": name, "value": values[name], "timestamp": step, "step": step})
-            if len(batch) == size:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
-
-
-def peer_python() -> Path:
-    """Return the interpreter of MLflow's environment, created on first use."""
-    python = PEER_ENVIRONMENT / "bin" / "python"
-    if not (PEER_ENVIRONMENT / "bin" / "mlflow").exists():
-        venv.create(PEER_ENVIRONMENT, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", MLFLOW], check=True)
-    return python
-
-
-# Shared
-
-
-def timed(action: Callable[[], bytes], times: int) -> tuple[dict[str, float], int]:
-    """Repeat a call; return its times in milliseconds and the length of its response."""
-    size = len(action())
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        action()
-        taken.append((time.perf_counter() - began) * 1000)
-    taken.sort()
-    return {
-        "median_ms": round(statistics.median(taken), 2),
-        "p95_ms": round(taken[int(len(taken) * 0.95)], 2),
-    }, size
-
-
-def wait_for(is_up: Callable[[], bool], log: Path) -> None:
-    """Wait until a server responds."""
-    deadline = time.monotonic() + 180
-    while True:
-        with contextlib.suppress(httpx2.TransportError):
-            if is_up():
-                return
-        if time.monotonic() > deadline:
-            raise SystemExit(log.read_text()[-4000:])
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

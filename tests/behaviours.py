@@ -1,6 +1,6 @@
 """Prints the behaviours that the tests prove: each test's name as a sentence, under its file.
 
-    python -m tests.behaviours
+python -m tests.behaviours
 """
 
 import ast
