@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import computed_field
 
 from contracts.base import Tolerant, UtcDatetime
-from contracts.data_facts import DataFacts
+from contracts.dataset.facts import DataFacts
 from contracts.verdicts.course import Course, LossAt, LossPoint, exp_loss, smooth
 from contracts.verdicts.judge import FinishedRun, judge
 from contracts.verdicts.verdict import Verdict

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from contracts.dataset import MAX_LINE_BYTES, json_error, parse_json
+from contracts.dataset.row_error import RowError, RowProblem
+from contracts.dataset.rows import MAX_LINE_BYTES, json_error, parse_json
 from contracts.nesting import TooDeep, check_text, check_value
-from contracts.row_error import RowError, RowProblem
 
 BLOCK_CHARACTERS = 256 * 1024
 _SPACE = " \t\r\n"

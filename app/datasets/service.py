@@ -22,9 +22,9 @@ from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, Dataset
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.http.validation import row_problem
 from app.storage.data_dir import Draft, Storage
-from contracts.dataset import parse_row
+from contracts.dataset.row_error import FORMS, RowError
+from contracts.dataset.rows import parse_row
 from contracts.failure import Language
-from contracts.row_error import FORMS, RowError
 from contracts.text import escape
 
 SHOWN_ERRORS = 5

@@ -5,8 +5,8 @@ from typing import Any
 
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
+from contracts.dataset.row_error import RowError
 from contracts.failure import Language
-from contracts.row_error import RowError
 
 OF_NO_FIELD = ("(", "[", "function-", "constrained-", "literal[")
 """Prefixes of location parts that name a union member or a key instead of a field."""

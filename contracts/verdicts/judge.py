@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from contracts.data_facts import DataFacts
+from contracts.dataset.facts import DataFacts
 from contracts.verdicts.course import (
     OVERFIT_RATIO,
     SMALLEST_GAP,

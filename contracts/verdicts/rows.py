@@ -1,6 +1,6 @@
 """Rules that judge the rows: whether a low loss on them is meaningful."""
 
-from contracts.data_facts import DataFacts, RowFacts
+from contracts.dataset.facts import DataFacts, RowFacts
 from contracts.verdicts.verdict import Verdict, VerdictCode
 
 FEWEST_EVAL_ROWS = 10

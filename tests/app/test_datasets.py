@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.config.settings import Settings
 from app.datasets.reader import Row, read_rows
-from contracts.row_error import RowError
+from contracts.dataset.row_error import RowError
 from tests.app.player import Player
 
 ALPACA = {"instruction": "问", "input": "", "output": "答", "id": 7}

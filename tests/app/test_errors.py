@@ -22,11 +22,11 @@ from app.events.words import EVENTS, event_words
 from app.http.language import choose_language
 from app.http.validation import field_errors, row_problem
 from app.main import create_app
-from contracts.dataset import parse_json, parse_row
+from contracts.dataset.row_error import RowError
+from contracts.dataset.rows import parse_json, parse_row
 from contracts.failure import FailureReason, Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
-from contracts.row_error import RowError
 from tests.app.player import BASE_URL, TOKEN, Player
 from tests.factories import make_spec
 

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from contracts.dataset import Message, parse_json, parse_row, read_jsonl
+from contracts.dataset.row_error import RowError, RowProblem
+from contracts.dataset.rows import Message, parse_json, parse_row, read_jsonl
 from contracts.nesting import MAX_DEPTH
-from contracts.row_error import RowError, RowProblem
 
 
 def turns(row: dict[str, Any]) -> list[tuple[str, str]]:

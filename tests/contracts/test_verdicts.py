@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.dataset import parse_row
+from contracts.dataset.rows import parse_row
 from contracts.summary import Summary
 from contracts.verdicts.course import Course, LossAt, find_divergence, find_rise, smooth
 from contracts.verdicts.verdict import Verdict, VerdictCode

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from wcwidth import wcswidth
 
-from contracts.dataset import parse_row
+from contracts.dataset.rows import parse_row
 from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
 from examples.demo.progress import Progress, draw_curve

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contracts.dataset import parse_row, read_jsonl
+from contracts.dataset.rows import parse_row, read_jsonl
 from contracts.job import JobSpec
 from examples.client import ApiError, Client, rows_of
 from tests.e2e.service import Service

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from contracts.data_facts import DataFacts, RowFacts
-from contracts.dataset import Message
+from contracts.dataset.facts import DataFacts, RowFacts
+from contracts.dataset.rows import Message
 from contracts.verdicts.rows import is_degenerate
 
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from contracts.data_facts import DataFacts
-from contracts.dataset import Message
+from contracts.dataset.facts import DataFacts
+from contracts.dataset.rows import Message
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run_dir import RunDir

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.dataset import Message, parse_row, read_jsonl
+from contracts.dataset.row_error import RowError
+from contracts.dataset.rows import Message, parse_row, read_jsonl
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
-from contracts.row_error import RowError
 from worker.training.data.bounds import Bounds
 from worker.training.data.order import held_out
 from worker.training.errors import TrainingError

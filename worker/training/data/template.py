@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from contracts.base import utc_now
-from contracts.dataset import MAX_LINE_BYTES, Message
+from contracts.dataset.rows import MAX_LINE_BYTES, Message
 from contracts.failure import FailureReason
 from worker.training.data.bounds import OutOfBounds
 from worker.training.errors import StopRequested, TrainingError

@@ -1,6 +1,6 @@
 import pytest
 
-from contracts.dataset import Message, parse_row
+from contracts.dataset.rows import Message, parse_row
 from worker.training.data.facts import measure_rows, normalize
 
 

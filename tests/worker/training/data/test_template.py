@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import AddedToken
 
-from contracts.dataset import Message
+from contracts.dataset.rows import Message
 from contracts.failure import FailureReason
 from tests.tiny_model import make_tokenizer
 from worker.training.data.template import QWEN2_TEMPLATE, Rendered, RenderingFailed, Template

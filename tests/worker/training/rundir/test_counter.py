@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.attempt import RowProgress
-from contracts.dataset import Message
+from contracts.dataset.rows import Message
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows

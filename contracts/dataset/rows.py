@@ -20,8 +20,8 @@ from pydantic import (
     ValidationError,
 )
 
+from contracts.dataset.row_error import RowError, RowProblem, kind_of
 from contracts.nesting import MAX_DEPTH, TooDeep, loads
-from contracts.row_error import RowError, RowProblem, kind_of
 
 Role = Literal["system", "user", "assistant"]
 MAX_CHARACTERS = 2_000_000
