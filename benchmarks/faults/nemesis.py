@@ -36,7 +36,7 @@ SKEWS_SECONDS = (3600, -3600, 0)
 
 
 class Nemesis:
-    """Injects one fault after another into a cluster. Use from the main thread: parts die with the thread that starts them."""
+    """Injects one fault after another into a cluster. Use it only from the main thread: the kernel kills a process when the thread that started it exits."""
 
     def __init__(
         self, cluster: Cluster, workers: list[str], seed: int, kinds: Sequence[str] = ()

@@ -1,4 +1,4 @@
-// The job's charts: train and eval loss in one, below it learning rate, gradient norm and machine load. All share one cursor.
+// The job's charts: one for train and eval loss, and smaller ones below it for learning rate, gradient norm and machine load. All share one cursor.
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Curve } from "../../curve";
@@ -22,7 +22,7 @@ function requestedRange(): Range | null {
   return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
 }
 
-/** Return the curve of the range in full detail, read again as new points arrive; the live curve if that is not thinned. */
+/** Return the live curve. If it is thinned and a range is selected, return that range in full detail, and fetch it again as points arrive. */
 function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
   const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
   const key = range ? `${range.from}-${range.to}` : "";
