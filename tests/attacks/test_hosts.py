@@ -209,7 +209,9 @@ def test_the_log_warns_about_listening_beyond_this_machine(
     server: Server, open_server: Server
 ) -> None:
     def warnings(of: Server) -> list[str]:
-        return [line["host"] for line in of.log_lines() if "without authentication" in line["event"]]
+        return [
+            line["host"] for line in of.log_lines() if "without authentication" in line["event"]
+        ]
 
     assert warnings(server) == []
     assert warnings(open_server) == ["0.0.0.0"]  # noqa: S104  # compared, not bound
