@@ -8,6 +8,7 @@ from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
+from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.host.gpu_lock import find_lock_dir, hold_device
 from worker.supervisor.host.identity import slot_name
 from worker.supervisor.run import run_next
@@ -22,13 +23,15 @@ SYNCED = Answer(
 )
 FINISHED = Answer(body=b'{"job_status": "failed"}')
 NOTHING = Answer(204)
+PASSES = ("-c", "")
+"""A check of the device that passes."""
 
 
 def _run(peer: ScriptedServer, tmp_path: Path) -> int:
     settings = Settings(
         server_url=peer.url, worker_token="token", work_dir=tmp_path, hub=False, kept_runs=0
     )
-    return run_next(settings, WORKER, os.environ)
+    return run_next(settings, WORKER, os.environ, DeviceGuard(settings, WORKER, os.environ))
 
 
 def _calls(peer: ScriptedServer) -> list[str]:
@@ -78,9 +81,10 @@ def test_a_worker_claims_nothing_while_another_service_uses_its_gpu(tmp_path: Pa
             )
             for name in ("mine", "others")
         )
+        guard = DeviceGuard(mine, worker, os.environ, program=PASSES)
         with hold_device(find_lock_dir(others, worker.device), slot_name(worker)):
-            assert run_next(mine, worker, os.environ) == 0
+            assert run_next(mine, worker, os.environ, guard) == 0
         assert peer.requests == []
-        run_next(mine, worker, os.environ)
+        run_next(mine, worker, os.environ, guard)
 
     assert _calls(peer) == ["claim"]
