@@ -4,7 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+import torch
+
 from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
+from contracts.wire import HELLO_PATH
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
@@ -67,6 +71,23 @@ def test_a_superseded_attempt_sends_no_more_requests(tmp_path: Path) -> None:
 def test_a_ring_runs_no_job_while_the_server_rejects_the_worker(tmp_path: Path) -> None:
     with ScriptedServer(error_answer(401, "unauthorized")) as peer:
         assert _run(peer, tmp_path) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
+def test_a_worker_whose_gpu_torch_cannot_use_claims_nothing_and_reports_why(tmp_path: Path) -> None:
+    worker = WorkerInfo(worker_id="w", device=Device(kind="cuda", uuid="GPU-1"))
+    with ScriptedServer(NOTHING) as peer:
+        settings = Settings(
+            server_url=peer.url, worker_token="t", work_dir=tmp_path, lock_dir=tmp_path / "locks"
+        )
+        guard = DeviceGuard(settings, worker, os.environ)
+        assert run_next(settings, worker, os.environ, guard) == 0
+
+    [hello] = peer.requests
+    assert hello.path == HELLO_PATH
+    check = json.loads(hello.body)["device_check"]
+    assert (check["passed"], check["count"]) == (False, 0)
+    assert "GPU-1, but torch cannot use it" in check["reason"]
 
 
 def test_a_worker_claims_nothing_while_another_service_uses_its_gpu(tmp_path: Path) -> None:
