@@ -155,6 +155,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "losses": 0,
         "checkpoint_step": 0,
         "lost_checkpoint_step": 0,
+        "device_failures": 0,
         "phase": "training" if status is JobStatus.RUNNING else None,
         "step": 500 if started else 0,
         "total_steps": 500 if started else None,
@@ -214,6 +215,7 @@ def _workers() -> Iterator[tuple[Any, ...]]:
             "id": f"worker-{n}",
             "queue": "default",
             "info": _WORKER,
+            "suspect_check_count": 0,
             "first_seen_at": NEWEST_AT,
             "last_seen_at": NEWEST_AT,
         }

@@ -59,6 +59,18 @@ class Idle(Tolerant):
     turn: Ordinal
 
 
+class DeviceCheck(Tolerant):
+    """Whether a worker's GPU works. The worker checks it before its first claim and after each `device_failed`."""
+
+    passed: bool
+    count: Count = 0
+    """Number of checks that the device has passed so far."""
+    reason: str = Field("", max_length=5000)
+    """Why the device failed; empty if it passed."""
+    since: UtcDatetime | None = None
+    """When the device failed, or when it passed again, by the worker's clock."""
+
+
 class WorkerInfo(Tolerant):
     """A worker's description of itself, in hello and in each claim."""
 
@@ -71,6 +83,8 @@ class WorkerInfo(Tolerant):
     models: list[str] | None = None
     """Directories under its models root; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
+    device_check: DeviceCheck | None = None
+    """State of the GPU. Null for a CPU, before the first check, and from workers of earlier versions."""
     idle: Idle | None = None
     """Set only in a claim, and in the first hello after a start."""
 

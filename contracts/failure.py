@@ -27,7 +27,8 @@ class FailureReason(StrEnum):
     ADAPTER_FROZEN = "adapter_frozen"
     NO_PROGRESS = "no_progress"
     DISK_FULL = "disk_full"
-    DEVICE_UNUSABLE = "device_unusable"
+    DEVICE_FAILED = "device_failed"
+    DEVICE_UNUSABLE = "device_unusable"  # stored and sent by earlier versions; now device_failed
     CHILD_KILLED = "child_killed"
     UPLOAD_FAILED = "upload_failed"
     CRASHED = "crashed"
@@ -161,6 +162,15 @@ _FACTS: dict[FailureReason, _Facts] = {
         "Free space in the worker's work directory (STEPLINE_WORK_DIR) or lower checkpoint.keep. Then retry the job.",
         "工作节点磁盘已满。",
         "请清理工作节点的工作目录（STEPLINE_WORK_DIR）或减小 checkpoint.keep，然后重试任务。",
+    ),
+    FailureReason.DEVICE_FAILED: _Facts(
+        True,
+        "The device failed.",
+        "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
+        "If the job failed, its attempts broke two devices that work again, so check its model and data too.",
+        "设备发生故障。",
+        "请检查工作节点的 GPU、驱动和 bitsandbytes，`stepline doctor` 会指出问题。任务可由其他工作节点执行。"
+        "若任务已失败，说明它两次使设备出错，而设备随后均通过检查，请同时检查模型和数据。",
     ),
     FailureReason.DEVICE_UNUSABLE: _Facts(
         False,

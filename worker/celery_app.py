@@ -27,6 +27,7 @@ from worker.doorbell import RingsOnly
 from worker.logs import configure_logging
 from worker.settings import Settings
 from worker.supervisor import alive
+from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
 from worker.supervisor.host.device import DeviceMissing
 from worker.supervisor.host.gpu_lock import (
@@ -40,7 +41,7 @@ from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
     slot_name,
-    with_current_models,
+    with_current_state,
 )
 from worker.supervisor.run import run_next
 from worker.supervisor.server.answers import Refused, ServerUnavailable
@@ -84,9 +85,11 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
         },
     )
 
+    guard = DeviceGuard(settings, worker, os.environ)  # each pool process has its own copy
+
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def ring() -> None:
-        run_next(settings, worker, os.environ)
+        run_next(settings, worker, os.environ, guard)
 
     return app
 
@@ -99,7 +102,7 @@ def send_hellos(settings: Settings, worker: WorkerInfo, stop: threading.Event) -
         while not stop.is_set():
             alive.touch(settings.work_dir, worker.worker_id)
             try:
-                server.hello(with_current_models(worker, settings))
+                server.hello(with_current_state(worker, settings))
                 result = "accepted"
             except (ServerUnavailable, Refused) as error:
                 result = f"{type(error).__name__}: {error}"
@@ -125,7 +128,8 @@ def report_restart(settings: Settings, worker: WorkerInfo) -> None:
             hold_device(find_lock_dir(settings, worker.device), slot_name(worker)) as lock_fd,
             Server(settings.server_url, token, 0, 0) as server,
         ):
-            server.hello(worker.model_copy(update={"idle": take_turn(lock_fd)}))
+            current = with_current_state(worker, settings)
+            server.hello(current.model_copy(update={"idle": take_turn(lock_fd)}))
     except (DeviceBusy, ServerUnavailable, Refused) as error:
         log.info(
             "could not report that earlier attempts have ended",

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.attempts import store
+from app.attempts import device_failures, store
 from app.attempts.finish import end_stale
 from app.checkpoints import service as checkpoints
 from app.config.settings import Settings
@@ -35,27 +35,28 @@ class Hello(NamedTuple):
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
     """Store the worker's announcement, and end the attempts that it no longer runs."""
     now = database_now(session)
-    worker_rows.save_worker(session, worker, now)
-    if worker.idle is None:
-        return Hello(is_current=True, to_ring=[])
-    if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
-        return Hello(is_current=False, to_ring=[])
-    queues = [
-        end_stale(session, attempt, times, now)
-        for attempt in store.list_running_of(session, worker.worker_id)
-        if attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
-    ]
+    suspect = worker_rows.save_worker(session, worker, now)
+    queues: list[str | None] = []
+    if worker.idle is not None:
+        if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
+            return Hello(is_current=False, to_ring=[])
+        queues = [
+            end_stale(session, attempt, times, now)
+            for attempt in store.list_running_of(session, worker.worker_id)
+            if attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
+        ]
+    device_failures.clear_suspect(session, worker, suspect, now)
     return Hello(is_current=True, to_ring=[queue for queue in queues if queue is not None])
 
 
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
     """Assign the worker the next job in its queue that it may claim. Return None if there is none, or if the request is stale.
 
-    A repeated claim returns the same attempt. Earlier attempts on the worker's device are ended first.
+    A worker whose device has failed gets no job. A repeated claim returns the same attempt. Earlier attempts on the worker's device are ended first.
     """
     worker, times = request.worker, Times.of(settings)
     secret = settings.worker_token.get_secret_value()
-    if not receive_hello(session, worker, times).is_current:
+    if not receive_hello(session, worker, times).is_current or not workers.is_able(worker):
         return None
     repeated = _find_repeated(session, request, secret)
     if repeated is not None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
-from app.attempts import store
+from app.attempts import device_failures, store
 from app.attempts.progress import AttemptProgress
 from app.db.engine import database_now
 from app.db.tables import Attempt, Job, to_json
@@ -31,6 +31,9 @@ def finish_attempt(
     stored = lease.get_attempt(session, attempt_id, token)
     if stored.outcome is not None and stored.outcome["status"] == request.outcome.status:
         return FinishReply(job_status=str(stored.settled_as)), None
+    is_device_checked = False
+    if device_failures.is_device_failure(request.outcome):
+        is_device_checked = device_failures.suspect_attempt(session, stored)
     attempt, now = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
     if attempt.acked_seq < request.last_seq:
@@ -47,7 +50,9 @@ def finish_attempt(
     if store.end_attempt(session, attempt, request.outcome, content, now) is None:
         raise AttemptSuperseded(attempt=attempt_id, status="ended")
     settlement = Settlement(session, attempt, job, now, times.retry_seconds)
-    status = settlement.apply_outcome(request.outcome, request.summary)
+    status = settlement.apply_outcome(
+        request.outcome, request.summary, is_device_checked=is_device_checked
+    )
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
         # No steps were left to train, so the history continues with its evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))

@@ -180,6 +180,8 @@ class Job(Base):
     """Highest step at which any attempt wrote a checkpoint."""
     lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """Value of `checkpoint_step` at the last loss."""
+    device_failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How many times a device failed during this job and then passed its check."""
 
     phase: Mapped[Phase | None]
     step: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -448,6 +450,12 @@ class Worker(Base):
     slot_id: Mapped[str | None] = mapped_column(String(100))
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
     """Latest known turn of the worker's device lock; a message from an earlier turn is stale."""
+    suspect_attempt_id: Mapped[str | None] = mapped_column(String(80))
+    """The attempt that ended with `device_failed`; null once the device has passed a check since."""
+    suspect_check_count: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default=text("0")
+    )
+    """Number of checks that the device had passed when that attempt started."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

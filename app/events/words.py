@@ -118,6 +118,10 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "Attempt {number} failed at step {step}: {reason}. {detail}",
         "zh": "第 {number} 次尝试在第 {step} 步失败：{reason}。{detail}",
     },
+    "device_check_passed": {
+        "en": "The device of worker {worker} failed during attempt {number}, and has now passed its check.",
+        "zh": "工作节点 {worker} 的设备在第 {number} 次尝试中发生故障，现已通过检查。",
+    },
     "attempt_interrupted": {
         "en": "The worker was stopped and returned the job to the queue at step {step}.",
         "zh": "工作节点已停止，任务在第 {step} 步退回队列。",

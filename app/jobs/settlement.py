@@ -32,14 +32,20 @@ class Settlement:
     retry_seconds: float
     """Delay before the first retry; doubles with each consecutive loss."""
 
-    def apply_outcome(self, outcome: Outcome, summary: Summary | None) -> JobStatus:
-        """Update the job after its worker has reported an outcome. Success requires a summary."""
+    def apply_outcome(
+        self, outcome: Outcome, summary: Summary | None, *, is_device_checked: bool = False
+    ) -> JobStatus:
+        """Update the job after its worker has reported an outcome. Success requires a summary.
+
+        If `is_device_checked`, the worker claims no job until its device has passed a check, so a failed device does not
+        count as a loss.
+        """
         match outcome.status:
             case "succeeded":
                 assert summary is not None  # noqa: S101  # finish_attempt rejects a success without one
                 return self._succeed(summary)
             case "failed":
-                return self._apply_failure(outcome)
+                return self._apply_failure(outcome, is_device_checked)
             case "cancelled":
                 return self._cancel()
             case "paused":
@@ -78,7 +84,7 @@ class Settlement:
         )
         return self._pause_or_queue(step=0)
 
-    def _apply_failure(self, outcome: Outcome) -> JobStatus:
+    def _apply_failure(self, outcome: Outcome, is_device_checked: bool) -> JobStatus:
         failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
         self._note(
             "attempt_failed",
@@ -88,6 +94,8 @@ class Settlement:
             reason=failure.reason.value,
             detail=failure.detail[:500],
         )
+        if failure.reason is FailureReason.DEVICE_FAILED and is_device_checked:
+            return self._pause_or_queue(step=self.attempt.last_step or 0)
         return self._retry(failure) if failure.reason.is_retryable else self._fail(failure)
 
     def _retry(self, failure: Failure, retries_without_wait: int = 0) -> JobStatus:

@@ -198,7 +198,7 @@ def mark_resumed(session: Session, job_id: str) -> Job | None:
 def mark_retried(
     session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
 ) -> Job | None:
-    """Failed or cancelled → queued; resets the number of losses."""
+    """Failed or cancelled → queued; resets the numbers of losses and of device failures."""
     return _move(
         session,
         (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
@@ -210,6 +210,7 @@ def mark_retried(
         cancel_requested_at=None,
         failure=None,
         losses=0,
+        device_failures=0,
         lost_checkpoint_step=Job.checkpoint_step,
     )
 
@@ -233,6 +234,20 @@ def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) ->
         status=JobStatus.CANCELLED,
         cancel_requested_at=now,
         ended_at=now,
+    )
+
+
+def mark_failed_before_start(
+    session: Session, job_id: str, failure: Failure, now: datetime
+) -> Job | None:
+    """Queued or paused → failed: no process is running the job."""
+    return _move(
+        session,
+        (Job.id == job_id, Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])),
+        status=JobStatus.FAILED,
+        not_before=None,
+        ended_at=now,
+        failure=to_json(failure),
     )
 
 
@@ -295,6 +310,13 @@ def count_loss(session: Session, job: Job) -> int:
         .values(losses=losses, lost_checkpoint_step=Job.checkpoint_step)
     )
     return losses
+
+
+def count_device_failure(session: Session, job: Job) -> int:
+    """Record that a device failed during the job and works again; return how many times that has happened."""
+    failures = job.device_failures + 1
+    session.execute(update(Job).where(Job.id == job.id).values(device_failures=failures))
+    return failures
 
 
 def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.workers import store
-from contracts.attempt import Device, WorkerInfo
+from contracts.attempt import Device, DeviceCheck, WorkerInfo
 
 
 class WorkerView(BaseModel):
@@ -20,6 +20,8 @@ class WorkerView(BaseModel):
     models: list[str] | None
     """Model directories that it has; null if it can also download models from the hub."""
     versions: dict[str, str]
+    device_check: DeviceCheck | None
+    """Whether its GPU works. If it has failed, the worker claims no jobs. Null if it has not been checked, and for a CPU."""
     last_seen_at: datetime
     live: bool
     current_job: str | None
@@ -40,6 +42,7 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
                 device=info.device,
                 models=info.models,
                 versions=info.versions,
+                device_check=info.device_check,
                 last_seen_at=worker.last_seen_at,
                 live=worker.last_seen_at >= alive_since,
                 current_job=job_id,
@@ -49,11 +52,19 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
 
 
 def known_models(session: Session, queue: str, now: datetime) -> set[str] | None:
-    """Return the models of the queue's live workers; None if no worker is live, or one can download models."""
-    workers = store.list_live(session, queue, now)
+    """Return the models of the queue's able workers; None if there is none, or one of them can download models.
+
+    A worker is able if it is live and its device has not failed.
+    """
+    workers = [worker for worker in store.list_live(session, queue, now) if is_able(worker)]
     if not workers or any(worker.models is None for worker in workers):
         return None
     return {model for worker in workers for model in worker.models or []}
+
+
+def is_able(worker: WorkerInfo) -> bool:
+    """Return whether a live worker can run jobs: its device has not failed, or is not checked."""
+    return worker.device_check is None or worker.device_check.passed
 
 
 def claimable_models(
@@ -62,7 +73,8 @@ def claimable_models(
     """Return the models whose jobs a worker may claim, as (allowed models or None for all, excluded models).
 
     If only other workers have the model of a job, the job is left to them. If no worker has it, any worker may claim the
-    job, which then fails with a reason instead of waiting forever.
+    job, which then fails with a reason instead of waiting forever. A worker whose device has failed keeps its jobs: they wait
+    until it works again or is no longer live.
     """
     if claimant.models is None:
         return None, []

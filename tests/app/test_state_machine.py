@@ -35,6 +35,7 @@ from tests.app.player import TOKEN, Player
 from tests.factories import make_metric
 
 MAX_LOSSES = 3
+MAX_DEVICE_FAILURES = 2
 FINAL = {"succeeded", "failed", "cancelled"}
 LAST_SEQ = 6
 """Highest `seq` of a metric record; low enough that repeats and gaps are common."""
@@ -48,6 +49,8 @@ class ModelAttempt:
     claim: Claim
     claim_id: str
     worker: str
+    check_count: int | None
+    """Number of checks that the worker's device had passed at the claim; None if the worker does not check its device."""
     status: str = "running"
     stored: set[int] = field(default_factory=set)
     settled_as: str | None = None
@@ -75,6 +78,13 @@ class ModelJob:
     losses: int = 0
     checkpoint_step: int = 0
     checkpoint_at_loss: int = 0
+    device_failures: int = 0
+
+    def count_device_failure(self) -> None:
+        """Apply a passed check of a device that failed during an attempt of this job."""
+        self.device_failures += 1
+        if self.device_failures >= MAX_DEVICE_FAILURES and self.status in {"queued", "paused"}:
+            self.status = "failed"
 
     def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
         """Update the job after an attempt has ended. `continue` queues it again, or pauses or cancels it if requested."""
@@ -99,7 +109,7 @@ class ModelJob:
 
 
 class Machine(RuleBasedStateMachine):
-    """One example: a queue, its users and two workers."""
+    """One example: a queue, its users and two workers. Worker w1 checks its device, w2 does not."""
 
     def __init__(self, player: Player, database: Database, sweeper: Sweeper, dataset: str) -> None:
         super().__init__()
@@ -108,6 +118,8 @@ class Machine(RuleBasedStateMachine):
         self.queue = f"q-{uuid.uuid4().hex[:12]}"
         self.jobs: list[ModelJob] = []
         self.attempts: list[ModelAttempt] = []
+        self.passed_checks = 1
+        self.suspect: ModelAttempt | None = None
 
     # Users
 
@@ -166,6 +178,7 @@ class Machine(RuleBasedStateMachine):
             return "cancel_pending" if job.cancel_requested else "ok"
         job.status, job.cancel_requested = "queued", False
         job.losses, job.checkpoint_at_loss = 0, job.checkpoint_step
+        job.device_failures = 0
         return "ok"
 
     @precondition(lambda self: self.jobs)
@@ -190,11 +203,11 @@ class Machine(RuleBasedStateMachine):
         if repeat and own:
             claim_id = data.draw(st.sampled_from(own)).claim_id
         claimed_before = [a for a in own if a.claim_id == claim_id and a.status == "running"]
-        waiting = [job for job in self.jobs if job.status == "queued"]
 
-        response = self.player.post_claim(
-            claim_id=claim_id, worker_id=f"{worker}-{self.queue}", queue=self.queue
-        )
+        response = self.player.post_claim(claim_id=claim_id, **self._describe(worker))
+
+        self._apply_check(worker)
+        waiting = [job for job in self.jobs if job.status == "queued"]
 
         if claimed_before:
             again = Claim.model_validate_json(response.content)
@@ -207,10 +220,35 @@ class Machine(RuleBasedStateMachine):
             best = min(waiting, key=lambda job: (-job.priority, job.number))
             claim = Claim.model_validate_json(response.content)
             assert (claim.job_id, claim.number) == (best.id, len(best.attempts) + 1)
-            attempt = ModelAttempt(best, claim, claim_id, worker)
+            check_count = self.passed_checks if worker == "w1" else None
+            attempt = ModelAttempt(best, claim, claim_id, worker, check_count)
             best.attempts.append(attempt)
             best.status = "running"
             self.attempts.append(attempt)
+
+    @rule(is_new=st.booleans())
+    def check_device(self, is_new: bool) -> None:
+        self.passed_checks += is_new
+
+        self.player.hello(**self._describe("w1"))
+
+        self._apply_check("w1")
+
+    def _describe(self, worker: str) -> dict[str, Any]:
+        check = {"passed": True, "count": self.passed_checks} if worker == "w1" else None
+        return {
+            "worker_id": f"{worker}-{self.queue}",
+            "queue": self.queue,
+            "device_check": check,
+        }
+
+    def _apply_check(self, worker: str) -> None:
+        suspect = self.suspect
+        if worker != "w1" or suspect is None or suspect.check_count == self.passed_checks:
+            return
+        self.suspect = None
+        if suspect.job in self.jobs and suspect.job.status not in FINAL:
+            suspect.job.count_device_failure()
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data(), seqs=st.sets(st.integers(1, LAST_SEQ), max_size=4))
@@ -244,7 +282,15 @@ class Machine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         outcome=st.sampled_from(
-            ["succeeded", "killed", "out of memory", "cancelled", "paused", "interrupted"]
+            [
+                "succeeded",
+                "killed",
+                "out of memory",
+                "device failed",
+                "cancelled",
+                "paused",
+                "interrupted",
+            ]
         ),
         is_whole=st.booleans(),
     )
@@ -253,6 +299,7 @@ class Machine(RuleBasedStateMachine):
         failures = {
             "killed": FailureReason.CHILD_KILLED,
             "out of memory": FailureReason.OOM_GPU,
+            "device failed": FailureReason.DEVICE_FAILED,
         }
         status = "failed" if outcome in failures else outcome
         other: dict[str, Any] = {}
@@ -268,7 +315,10 @@ class Machine(RuleBasedStateMachine):
             assert response.json() == {"job_status": attempt.settled_as}
         elif not self._is_rejected(attempt, response, "records_missing" if not is_whole else None):
             attempt.status = status
-            is_loss = outcome == "killed"
+            is_device_checked = attempt.check_count is not None
+            is_loss = outcome == "killed" or (outcome == "device failed" and not is_device_checked)
+            if outcome == "device failed" and is_device_checked:
+                self.suspect = attempt
             made = {"succeeded": "succeeded", "out of memory": "failed", "cancelled": "cancelled"}
             attempt.job.settle(attempt, made.get(outcome, "continue"), is_loss)
             assert response.json() == {"job_status": attempt.job.status}

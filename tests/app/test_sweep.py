@@ -200,6 +200,21 @@ def test_the_sweep_rings_once_for_each_worker_that_can_start_a_job(
     assert bell.rung == ["default"] * 3
 
 
+def test_the_sweep_does_not_ring_for_a_worker_whose_device_has_failed(
+    player: Player, sweeper: Sweeper, bell: Bellringer
+) -> None:
+    for _ in range(5):
+        player.submit()
+    player.hello(worker_id="not checked")
+    player.hello(worker_id="passed", device_check={"passed": True, "count": 1})
+    for name in ("failed", "failed too"):
+        player.hello(worker_id=name, device_check={"passed": False, "reason": "it broke"})
+
+    sweeper.sweep_once()
+
+    assert bell.rung == ["default"] * 2
+
+
 def test_the_server_rings_when_a_worker_returns_without_its_attempt(
     player: Player, bell: Bellringer, app: FastAPI
 ) -> None:

@@ -17,6 +17,7 @@ from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from worker.settings import Settings
+from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as
@@ -49,6 +50,7 @@ class Slot:
     lock_fd: int
     server: Server
     stop: StopFlag
+    guard: DeviceGuard
 
 
 def run_attempt(slot: Slot, claim: Claim) -> None:
@@ -63,6 +65,8 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
     try:
         outcome = _train(slot, claim, run_dir, reporter, uploads)
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
+        if outcome.failure is not None and outcome.failure.reason is FailureReason.DEVICE_FAILED:
+            slot.guard.mark_failed(outcome.failure.detail)  # before the server may requeue the job
         _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
         reply = deliver(claim, slot.server, reporter, run_dir, outcome)
         # A job that has not succeeded may return to this worker and resume from the files on this disk.

@@ -10,6 +10,7 @@ import structlog
 from contracts.attempt import WorkerInfo
 from worker.settings import Settings
 from worker.supervisor.attempt import Slot, run_attempt
+from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import Stopped, stop_on_sigterm
 from worker.supervisor.child.strays import reap_strays
 from worker.supervisor.host.gpu_lock import (
@@ -19,16 +20,18 @@ from worker.supervisor.host.gpu_lock import (
     hold_device,
     take_turn,
 )
-from worker.supervisor.host.identity import slot_name, slug, with_current_models
+from worker.supervisor.host.identity import slot_name, with_current_state, worker_home
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
 
 log = structlog.get_logger(__name__)
 
 
-def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str]) -> int:
-    """Run jobs until none is left or this worker must stop; return the number of attempts run."""
-    home = settings.work_dir.resolve() / "runs" / slug(worker.worker_id)
+def run_next(
+    settings: Settings, worker: WorkerInfo, environ: Mapping[str, str], guard: DeviceGuard
+) -> int:
+    """Run jobs until none is left, the device fails or this worker must stop; return the number of attempts run."""
+    home = worker_home(settings.work_dir, worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
     reap_strays(home.parent)  # those of every worker on this host
     with stop_on_sigterm(settings.term_seconds) as stop:
@@ -43,7 +46,7 @@ def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str])
                     stop.wait,
                 ) as server,
             ):
-                return _run_all(Slot(settings, environ, worker, home, lock_fd, server, stop))
+                return _run_all(Slot(settings, environ, worker, home, lock_fd, server, stop, guard))
         except (DeviceBusy, LockDirRefused) as error:
             log.warning("not claiming", reason=str(error))
         except (ServerUnavailable, Refused, Stopped) as error:
@@ -54,7 +57,11 @@ def run_next(settings: Settings, worker: WorkerInfo, environ: Mapping[str, str])
 def _run_all(slot: Slot) -> int:
     ended = 0
     while not slot.stop.is_set:
-        current = with_current_models(slot.worker, slot.settings)
+        is_usable = slot.guard.is_device_usable(slot.lock_fd, slot.stop)
+        current = with_current_state(slot.worker, slot.settings)
+        if not is_usable:
+            slot.server.hello(current)  # so that the server stops counting on this worker
+            break
         # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
         current = current.model_copy(update={"idle": take_turn(slot.lock_fd)})
         claim = slot.server.claim(current)

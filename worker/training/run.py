@@ -16,6 +16,7 @@ from contracts.job import JobSpec, Phase
 from contracts.run_dir import Placed, RunDir, write_model
 from worker.training import snapshot
 from worker.training.compute.compiler import check_compiler
+from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.compute.device import check_four_bit, choose_device
 from worker.training.data.batches import Windows
 from worker.training.data.bounds import Bounds
@@ -32,7 +33,6 @@ from worker.training.learning.optim import build_optimizer, is_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
 from worker.training.memory.budget import choose_token_budget
-from worker.training.memory.recovery import is_out_of_memory
 from worker.training.memory.rehearsal import try_largest_batch
 from worker.training.model.adapter import save_adapter
 from worker.training.model.files import check_model_files, digest_base
@@ -83,6 +83,8 @@ def failure_of(error: Exception) -> Failure:
         reason = FailureReason.OOM_HOST
     elif _is_disk_full(error):
         reason = FailureReason.DISK_FULL
+    elif is_device_failure(error):
+        reason = FailureReason.DEVICE_FAILED
     detail = "".join(traceback.format_exception(error))
     return Failure(reason=reason, detail=storable(detail))
 

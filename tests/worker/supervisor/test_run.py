@@ -4,10 +4,15 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+import torch
+
 from contracts.attempt import Device, SyncReply, Wanted, WorkerInfo
+from contracts.wire import HELLO_PATH
 from tests.worker.supervisor.builders import make_claim
 from tests.worker.supervisor.scripted_server import Answer, ScriptedServer, error_answer
 from worker.settings import Settings
+from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.host.gpu_lock import find_lock_dir, hold_device
 from worker.supervisor.host.identity import slot_name
 from worker.supervisor.run import run_next
@@ -22,13 +27,15 @@ SYNCED = Answer(
 )
 FINISHED = Answer(body=b'{"job_status": "failed"}')
 NOTHING = Answer(204)
+PASSES = ("-c", "")
+"""A check of the device that passes."""
 
 
 def _run(peer: ScriptedServer, tmp_path: Path) -> int:
     settings = Settings(
         server_url=peer.url, worker_token="token", work_dir=tmp_path, hub=False, kept_runs=0
     )
-    return run_next(settings, WORKER, os.environ)
+    return run_next(settings, WORKER, os.environ, DeviceGuard(settings, WORKER, os.environ))
 
 
 def _calls(peer: ScriptedServer) -> list[str]:
@@ -66,6 +73,23 @@ def test_a_ring_runs_no_job_while_the_server_rejects_the_worker(tmp_path: Path) 
         assert _run(peer, tmp_path) == 0
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
+def test_a_worker_whose_gpu_torch_cannot_use_claims_nothing_and_reports_why(tmp_path: Path) -> None:
+    worker = WorkerInfo(worker_id="w", device=Device(kind="cuda", uuid="GPU-1"))
+    with ScriptedServer(NOTHING) as peer:
+        settings = Settings(
+            server_url=peer.url, worker_token="t", work_dir=tmp_path, lock_dir=tmp_path / "locks"
+        )
+        guard = DeviceGuard(settings, worker, os.environ)
+        assert run_next(settings, worker, os.environ, guard) == 0
+
+    [hello] = peer.requests
+    assert hello.path == HELLO_PATH
+    check = json.loads(hello.body)["device_check"]
+    assert (check["passed"], check["count"]) == (False, 0)
+    assert "GPU-1, but torch cannot use it" in check["reason"]
+
+
 def test_a_worker_claims_nothing_while_another_service_uses_its_gpu(tmp_path: Path) -> None:
     worker = WorkerInfo(worker_id="w", device=Device(kind="cuda", uuid="GPU-1"))
     with ScriptedServer(NOTHING) as peer:
@@ -78,9 +102,10 @@ def test_a_worker_claims_nothing_while_another_service_uses_its_gpu(tmp_path: Pa
             )
             for name in ("mine", "others")
         )
+        guard = DeviceGuard(mine, worker, os.environ, program=PASSES)
         with hold_device(find_lock_dir(others, worker.device), slot_name(worker)):
-            assert run_next(mine, worker, os.environ) == 0
+            assert run_next(mine, worker, os.environ, guard) == 0
         assert peer.requests == []
-        run_next(mine, worker, os.environ)
+        run_next(mine, worker, os.environ, guard)
 
     assert _calls(peer) == ["claim"]

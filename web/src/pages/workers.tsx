@@ -52,8 +52,9 @@ export function WorkersPage() {
 }
 
 function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
-  const { device } = worker;
-  const age = duration((now - Date.parse(worker.last_seen_at)) / 1000);
+  const { device, device_check: check } = worker;
+  const ageOf = (time: string) => duration((now - Date.parse(time)) / 1000);
+  const hasFailed = check !== null && !check.passed;
   const rows: [string, preact.ComponentChildren][] = [
     [
       say(WORKERS.device),
@@ -68,7 +69,7 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
       ),
     ],
     [say(WORKERS.queue), worker.queue],
-    [say(WORKERS.last_seen), say(WORKERS.ago, { age })],
+    [say(WORKERS.last_seen), say(WORKERS.ago, { age: ageOf(worker.last_seen_at) })],
     [say(WORKERS.models), worker.models === null ? say(WORKERS.any_model) : worker.models.join(", ") || "—"],
     [
       say(WORKERS.versions),
@@ -77,13 +78,27 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
         .join(" · "),
     ],
   ];
+  if (hasFailed) {
+    rows.splice(1, 0, [
+      say(WORKERS.device_failed),
+      <>
+        {check.since && say(WORKERS.ago, { age: ageOf(check.since) })}
+        <pre class="detail">{check.reason}</pre>
+      </>,
+    ]);
+  }
+  const [state, text] = !worker.live
+    ? (["lost", WORKERS.silent] as const)
+    : hasFailed
+      ? (["failed", WORKERS.device_failed] as const)
+      : (["live", WORKERS.live] as const);
   return (
     <Card
       title={worker.id}
       aside={
-        <span class={`status ${worker.live ? "live" : "lost"}`}>
+        <span class={`status ${state}`}>
           <i aria-hidden="true" />
-          {say(worker.live ? WORKERS.live : WORKERS.silent)}
+          {say(text)}
         </span>
       }
     >

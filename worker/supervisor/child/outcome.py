@@ -1,5 +1,6 @@
 """Determines how a training process ended, from its outcome.json, else from its exit code and last lines of output."""
 
+import re
 import signal
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,12 @@ from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
 """The status of an attempt that ends because of a request to stop."""
+_BITSANDBYTES_EXIT = re.compile(r"^Error (.+) at line \d+ in file \S", re.MULTILINE)
+"""bitsandbytes prints this line, with CUDA's message, and calls exit(1) (CUDA_CHECK_RETURN in its csrc, version 0.50)."""
+_TORCH_ABORT = re.compile(r"^\s*what\(\):\s+CUDA error: (.+)", re.MULTILINE)
+"""The C++ runtime prints this line and aborts if torch raises a CUDA error where Python cannot catch it."""
+_OUT_OF_MEMORY = "out of memory"
+"""CUDA's message for cudaErrorMemoryAllocation."""
 
 
 def read_outcome(child: Child, run_dir: RunDir, requested: EndedAs | None) -> Outcome:
@@ -63,10 +70,19 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
     ended = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
     printed = tail(run_dir.output) or "(no output)"
     return Failure(
-        reason=FailureReason.CRASHED,
+        reason=_reason_of_crash(code, printed),
         detail=f"The training process {ended} without writing an outcome. Last lines of its output:\n{printed}",
         evidence=evidence,
     )
+
+
+def _reason_of_crash(code: int, printed: str) -> FailureReason:
+    """Return the reason of a child that ended without an outcome, by the last error that native code printed."""
+    patterns = {1: _BITSANDBYTES_EXIT, -signal.SIGABRT: _TORCH_ABORT}
+    messages = patterns[code].findall(printed) if code in patterns else []
+    if not messages:
+        return FailureReason.CRASHED
+    return FailureReason.OOM_GPU if messages[-1] == _OUT_OF_MEMORY else FailureReason.DEVICE_FAILED
 
 
 def tail(path: Path, lines: int = 30) -> str:

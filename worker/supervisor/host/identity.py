@@ -5,10 +5,12 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 from contracts.attempt import Device, WorkerInfo
 from worker.settings import Settings
 from worker.supervisor.host.device import find_device
+from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.models_root import list_models
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
@@ -26,14 +28,23 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
         device=device,
         versions=installed_versions(),
     )
-    return with_current_models(worker, settings)
+    return with_current_state(worker, settings)
 
 
-def with_current_models(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
-    """Return the worker with the models that are currently in its models root, unless it may use the hub."""
-    if settings.hub:
-        return worker
-    return worker.model_copy(update={"models": list_models(settings.models_dir)})
+def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
+    """Return the worker with the state of its GPU and, unless it may use the hub, the models now in its models root."""
+    state: dict[str, object] = {}
+    if worker.device.kind == "cuda":
+        home = worker_home(settings.work_dir, worker.worker_id)
+        state["device_check"] = read_check(home)
+    if not settings.hub:
+        state["models"] = list_models(settings.models_dir)
+    return worker.model_copy(update=state)
+
+
+def worker_home(work_dir: Path, worker_id: str) -> Path:
+    """Return the directory that contains a worker's run directories and the state of its GPU."""
+    return work_dir.resolve() / "runs" / slug(worker_id)
 
 
 def slot_name(worker: WorkerInfo) -> str:

@@ -60,7 +60,7 @@ def choose_device(
         device, name = torch.device("cuda", 0), torch.cuda.get_device_name(0)
     elif visible_gpus not in {None, "", "-1"}:
         raise TrainingError(
-            FailureReason.DEVICE_UNUSABLE,
+            FailureReason.DEVICE_FAILED,
             f"the run was assigned GPU {visible_gpus}, but torch cannot use it. Check the driver and CUDA versions",
             evidence=_device_evidence(),
         )
@@ -79,13 +79,13 @@ def check_four_bit(device: Device) -> None:
         error = _four_bit_error(device)
     except (RuntimeError, OSError, AttributeError, ValueError, NotImplementedError) as problem:
         raise TrainingError(
-            FailureReason.DEVICE_UNUSABLE,
+            FailureReason.DEVICE_FAILED,
             f"a small 4-bit matrix product on {device.name} failed: {type(problem).__name__}: {problem}",
             evidence=_device_evidence(),
         ) from problem
     if not error < _PROBE_TOLERANCE:
         raise TrainingError(
-            FailureReason.DEVICE_UNUSABLE,
+            FailureReason.DEVICE_FAILED,
             f"a small 4-bit matrix product on {device.name} had a relative error of {error:.3g}",
             evidence={"relative_error": error, **_device_evidence()},
         )

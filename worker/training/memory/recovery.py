@@ -1,24 +1,15 @@
 """Recovers from running out of memory: restarts the work with smaller micro-batches. The effective batch never changes."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
 
+from worker.training.compute.cuda_errors import is_out_of_memory
 from worker.training.data.samples import Sample
 from worker.training.state import Run
 
 T = TypeVar("T")
-_OUT_OF_MEMORY = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
-"""Out-of-memory messages of CUDA's runtime, Triton, cuBLAS and cuDNN, which bypass torch's allocator."""
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether the GPU ran out of memory, whichever library raised the error."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T]) -> T:

@@ -178,7 +178,7 @@ def _check_quantized(layers: list[Any]) -> None:
     unpacked = [layer for layer in layers if layer.weight.dtype is not torch.uint8]
     if unpacked:
         raise TrainingError(
-            FailureReason.DEVICE_UNUSABLE,
+            FailureReason.DEVICE_FAILED,
             f"{len(unpacked)} of {len(layers)} layers were not packed into 4 bits",
         )
     for layer in layers:  # transformers does not check the shapes of quantised layers

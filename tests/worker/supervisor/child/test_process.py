@@ -197,6 +197,53 @@ def test_a_child_that_exits_without_an_outcome_has_crashed(
     assert "the last line" in failure.detail
 
 
+def print_and_exit(line: str, status: int) -> str:
+    return f"import sys; print({line!r}, file=sys.stderr); sys.exit({status})"
+
+
+def print_and_abort(line: str) -> str:
+    return f"import os, sys; print({line!r}, file=sys.stderr, flush=True); os.abort()"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (
+            print_and_exit(
+                "Error an illegal memory access was encountered at line 97 in file /src/csrc/ops.cu",
+                1,
+            ),
+            FailureReason.DEVICE_FAILED,
+        ),
+        (
+            print_and_exit("Error out of memory at line 54 in file /src/csrc/ops.cu", 1),
+            FailureReason.OOM_GPU,
+        ),
+        (
+            print_and_exit("Error unspecified launch failure at line 97 in file /src/a.cu", 3),
+            FailureReason.CRASHED,
+        ),
+        (print_and_exit("Error while reading the dataset", 1), FailureReason.CRASHED),
+        (
+            print_and_abort("  what():  CUDA error: unspecified launch failure"),
+            FailureReason.DEVICE_FAILED,
+        ),
+        (print_and_abort("  what():  CUDA error: out of memory"), FailureReason.OOM_GPU),
+        (print_and_abort("  what():  std::bad_alloc"), FailureReason.CRASHED),
+    ],
+)
+def test_an_exit_of_native_code_because_of_a_cuda_error_is_recognised_by_its_last_line(
+    run_dir: RunDir, lock_fd: int, code: str, reason: FailureReason
+) -> None:
+    process = _start(run_dir, code, lock_fd)
+    process.wait(10)
+
+    failure = read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is reason
+    assert "Last lines of its output" in failure.detail
+
+
 def test_a_damaged_outcome_file_is_reported_as_a_crash(run_dir: RunDir, lock_fd: int) -> None:
     run_dir.outcome.write_text("{")
     process = _start(run_dir, "", lock_fd)

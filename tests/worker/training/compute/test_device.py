@@ -17,7 +17,7 @@ def test_the_error_for_an_unusable_device_contains_the_library_versions() -> Non
     with pytest.raises(TrainingError) as caught:
         check_four_bit(unusable)
 
-    assert caught.value.failure.reason is FailureReason.DEVICE_UNUSABLE
+    assert caught.value.failure.reason is FailureReason.DEVICE_FAILED
     assert "torch" in caught.value.failure.evidence
     assert "bitsandbytes" in caught.value.failure.evidence
 
@@ -27,7 +27,7 @@ def test_a_gpu_that_torch_cannot_use_is_never_replaced_by_the_cpu() -> None:
     with pytest.raises(TrainingError) as caught:
         choose_device("auto", "0")
 
-    assert caught.value.failure.reason is FailureReason.DEVICE_UNUSABLE
+    assert caught.value.failure.reason is FailureReason.DEVICE_FAILED
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")

@@ -91,7 +91,10 @@ def test_every_torch_out_of_memory_error_is_reported_as_such(error: RuntimeError
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (torch.AcceleratorError("CUDA error: an illegal memory access"), FailureReason.CRASHED),
+        (
+            torch.AcceleratorError("CUDA error: an illegal memory access"),
+            FailureReason.DEVICE_FAILED,
+        ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), FailureReason.OOM_HOST),
         (OSError("CUDA error: out of memory"), FailureReason.CRASHED),
     ],

@@ -1,0 +1,63 @@
+"""Which errors are reported as a failed device. A retry of the job on another device can then succeed."""
+
+import pytest
+import torch
+
+from contracts.failure import FailureReason
+from worker.training.compute.cuda_errors import is_device_failure
+from worker.training.run import failure_of
+
+DEVICE_FAILURES: list[RuntimeError] = [
+    torch.AcceleratorError(
+        "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronous"
+    ),
+    torch.AcceleratorError("unspecified launch failure"),
+    RuntimeError("CUDA error: uncorrectable ECC error encountered"),
+    RuntimeError("CUDA error: unspecified launch failure"),
+    RuntimeError("CUDA error: device-side assert triggered"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    RuntimeError("CUDA driver error: device not ready"),
+    RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
+    RuntimeError("CUDA unknown error - this may be due to an incorrectly set up environment"),
+    RuntimeError("Found no NVIDIA driver on your system."),
+    RuntimeError("NVML: GPU is lost"),
+]
+
+
+@pytest.mark.parametrize("error", DEVICE_FAILURES, ids=str)
+def test_a_cuda_error_other_than_out_of_memory_is_a_failed_device(error: RuntimeError) -> None:
+    assert failure_of(error).reason is FailureReason.DEVICE_FAILED
+    assert failure_of(error).reason.is_retryable
+
+
+def test_a_failed_device_is_recognised_behind_the_error_that_it_caused() -> None:
+    cause = RuntimeError("CUDA error: unspecified launch failure")
+    explicit, implicit = ValueError("the layer failed"), ValueError("the cleanup failed")
+    explicit.__cause__ = implicit
+    implicit.__context__ = cause
+
+    assert failure_of(explicit).reason is FailureReason.DEVICE_FAILED
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("shape '[2]' is invalid for input of size 3"), FailureReason.CRASHED),
+        (ValueError("CUDA error: quoted by another error"), FailureReason.CRASHED),
+        (RuntimeError("the row says: CUDA error"), FailureReason.CRASHED),
+        (RuntimeError("Triton Error [CUDA]: out of memory"), FailureReason.OOM_GPU),
+    ],
+    ids=str,
+)
+def test_other_errors_are_not_reported_as_a_failed_device(
+    error: Exception, reason: FailureReason
+) -> None:
+    assert failure_of(error).reason is reason
+
+
+def test_running_out_of_memory_on_the_way_is_not_a_failed_device() -> None:
+    error = ValueError("the cleanup failed")
+    error.__context__ = torch.AcceleratorError("CUDA error: out of memory")
+
+    assert not is_device_failure(error)
