@@ -80,7 +80,7 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
   ];
   if (hasFailed) {
     rows.splice(1, 0, [
-      say(WORKERS.device_failed),
+      say(WORKERS.failed),
       <>
         {check.since && say(WORKERS.ago, { age: ageOf(check.since) })}
         <pre class="detail">{check.reason}</pre>
