@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt
 from app.events import store as events
+from app.jobs import failure_counts
 from app.jobs import store as jobs
 from app.workers import store as workers
 from app.workers.store import NO_SUSPECT, Suspect
@@ -52,7 +53,7 @@ def clear_suspect(session: Session, worker: WorkerInfo, suspect: Suspect, now: d
     job = None if attempt is None else jobs.find_and_lock(session, attempt.job_id)
     if attempt is None or job is None or job.status.is_final:
         return
-    failures = jobs.count_device_failure(session, job)
+    failures = failure_counts.count_device_failure(session, job)
     events.insert_event(
         session,
         job.id,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Job
 from app.events import store as events
-from app.jobs import store
+from app.jobs import failure_counts, store
 from app.leases.store import HeldAttempt
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason
@@ -101,7 +101,7 @@ class Settlement:
     def _retry(self, failure: Failure, retries_without_wait: int = 0) -> JobStatus:
         if self.job.cancel_requested_at is not None:
             return self._cancel()
-        losses = store.count_loss(self.session, self.job)
+        losses = failure_counts.count_loss(self.session, self.job)
         if losses >= MAX_LOSSES:
             summary = f"after {losses} attempts without a new checkpoint: {failure.reason.value}"
             exhausted = Failure(

@@ -53,7 +53,7 @@ export function WorkersPage() {
 
 function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
   const { device, device_check: check } = worker;
-  const ageOf = (time: string) => duration((now - Date.parse(time)) / 1000);
+  const ageOf = (time: string) => duration(Math.max(0, now - Date.parse(time)) / 1000); // a clock may be ahead
   const hasFailed = check !== null && !check.passed;
   const rows: [string, preact.ComponentChildren][] = [
     [
@@ -80,7 +80,7 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
   ];
   if (hasFailed) {
     rows.splice(1, 0, [
-      say(WORKERS.device_failed),
+      say(WORKERS.failed),
       <>
         {check.since && say(WORKERS.ago, { age: ageOf(check.since) })}
         <pre class="detail">{check.reason}</pre>

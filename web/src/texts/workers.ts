@@ -6,6 +6,7 @@ export const WORKERS = texts({
   none_hint: ["Start one on a GPU host:", "在 GPU 主机上启动："],
   device: ["Device", "设备"],
   device_failed: ["device failed", "设备故障"],
+  failed: ["Failed", "故障"],
   current_job: ["Current job", "当前任务"],
   idle: ["idle", "空闲"],
   queue: ["Queue", "队列"],
