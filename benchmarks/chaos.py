@@ -37,7 +37,7 @@ QUIET_SECONDS = 240
 """Time after the last fault within which all jobs must have ended."""
 BUILDS_OF_THE_WORKER = {"no_spool"}
 SEEDS = (11, 12, 13)
-"""Training seeds of the jobs. Each also runs once without faults, for its adapter."""
+"""Training seeds of the jobs. Each is also run once without faults, to get the expected adapter."""
 
 
 @dataclass
@@ -64,7 +64,10 @@ class Result:
 
 
 class Load:
-    """Keeps some jobs waiting or running. Submits like a careful client: with an idempotency key, and retries until acknowledged."""
+    """Keeps some jobs waiting or running.
+
+    Like a careful client, it gives each job an idempotency key and submits the job again until it is acknowledged.
+    """
 
     def __init__(self, cluster: Cluster, dataset: str, steps: int, jobs_at_once: int) -> None:
         self._cluster = cluster
@@ -158,7 +161,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make_cluster(stack: ExitStack, directory: Path, options: argparse.Namespace) -> Cluster:
-    """Return the service, not started yet."""
+    """Return the service without starting it."""
     postgres = None
     if options.database.startswith("postgres"):
         postgres = stack.enter_context(running_postgres())

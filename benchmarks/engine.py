@@ -38,7 +38,7 @@ _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 
 @dataclass
 class Run:
-    """One process of one side."""
+    """The measurements of one process of one side."""
 
     losses: list[float]
     seconds: list[float]
@@ -46,29 +46,29 @@ class Run:
     peak_bytes: int
 
     def tokens_per_second_of(self, updates: int) -> float:
-        """Real tokens ÷ seconds over the first `updates` updates."""
+        """Return real tokens ÷ seconds over the first `updates` updates."""
         return sum(self.tokens[:updates]) / sum(self.seconds[:updates])
 
 
 @dataclass
 class Side:
-    """All runs of one side."""
+    """The runs of one side."""
 
     name: str
     runs: list[Run] = field(default_factory=list)
 
     @property
     def tokens_per_second(self) -> float:
-        """Median over the runs, all updates of each."""
+        """The median over the runs, counting all updates."""
         return self.tokens_per_second_of(len(self.runs[0].seconds))
 
     def tokens_per_second_of(self, updates: int) -> float:
-        """Median over the runs, of the first `updates` updates of each."""
+        """Return the median over the runs, counting the first `updates` updates of each."""
         return statistics.median(run.tokens_per_second_of(updates) for run in self.runs)
 
     @property
     def peak_bytes(self) -> float:
-        """Median over the runs."""
+        """The median over the runs."""
         return statistics.median(run.peak_bytes for run in self.runs)
 
 
@@ -170,7 +170,7 @@ def read_rows(data: Path) -> list[Any]:
 
 
 def make_plan(run_dir: RunDir, spec: JobSpec, summary: Summary) -> Plan:
-    """Tokenize again, as the training program did, and return its windows for the peers."""
+    """Tokenize the rows as the training program did, and return the samples of each update for the peers."""
     from transformers import AutoTokenizer  # noqa: PLC0415 - slow to import, and not needed for --help
 
     from worker.training.data.batches import Windows  # noqa: PLC0415
@@ -285,7 +285,7 @@ def make_model(folder: Path, data: Path) -> Path:
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second if an update's matrix products ran at this machine's peak and nothing else took time."""
+    """Return the tokens per second that this machine would reach if it spent all its time on matrix products at peak speed."""
     return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
 
@@ -305,7 +305,7 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
 
 
 def peak_flops(compute_dtype: str) -> float:
-    """Return this machine's FLOP/s in a large matrix product, best of five."""
+    """Return this machine's FLOP/s in a large matrix product: the best of five runs."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = 8192 if device == "cuda" else 2048
     square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))

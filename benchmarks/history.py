@@ -1,4 +1,4 @@
-"""Compares the loss history with an MLflow tracking server: the same points over HTTP, on the same machine, in one run.
+"""Compares Stepline's loss history with an MLflow tracking server's: the same points over HTTP, on one machine, in one run.
 
     python -m benchmarks.history [--points 300000] [--read-points 100000] [--databases sqlite,postgresql]
         [--large 1000000] [--streams 1000] [--skip-peer]
@@ -6,10 +6,12 @@
 Writing: training steps of six values go to Stepline by HTTP sync with a real claim's token, and to MLflow by log-batch, one
 request after another and with full durability. A point is one value of one series at one step, on both sides. Requests of equal
 size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills the server with SIGKILL and counts the
-acknowledged records that are missing. Reading: a curve of 1,000 points for a plot of `--read-points` steps, from Stepline by
-/metrics, from MLflow by get-history-bulk-interval. Then Stepline alone: a job of `--large` steps, and `--streams` open streams of
-one server process during `--stream-seconds` of training, whose steps go through the worker's real recorder and reporter. The
-last line is JSON; "ratios" holds the smallest measured ratios.
+acknowledged records that are missing.
+
+Reading: each side returns a curve of 1,000 points for a plot of `--read-points` steps, Stepline by /metrics, MLflow by
+get-history-bulk-interval. Then Stepline alone is measured with a job of `--large` steps, and with `--streams` open streams of one
+server process during `--stream-seconds` of training, whose steps go through the worker's real recorder and reporter. The last
+line is JSON; "ratios" holds the smallest measured ratios.
 """
 
 import argparse

@@ -40,7 +40,7 @@ FSYNCS = 50
 
 @dataclass(frozen=True)
 class Figures:
-    """The results of one database."""
+    """The results for one database."""
 
     jobs: int
     enqueued_per_second: float
@@ -50,7 +50,7 @@ class Figures:
 
 
 def main() -> None:
-    """Measure each database and print."""
+    """Measure each database and print the figures."""
     options = arguments()
     if options.table:
         table.measure(options)
@@ -97,7 +97,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure_fsync() -> float:
-    """Return the median seconds of writing a page and syncing it."""
+    """Return the median time in seconds to write a page and sync it."""
     seconds = []
     with tempfile.NamedTemporaryFile(dir=tempfile.gettempdir()) as file:
         for _ in range(FSYNCS):
@@ -110,7 +110,7 @@ def measure_fsync() -> float:
 
 
 def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
-    """Run one API over a database of this kind: enqueue, then claim everything."""
+    """Start one API with a database of this kind, enqueue jobs, then claim all of them; return the rates."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepline-load-")))
     url = None
     if kind == "postgresql":

@@ -30,7 +30,7 @@ from worker.settings import Settings as WorkerSettings
 RESTART_TARGET_SECONDS = 15.0
 START_TARGET_SECONDS = 45.0
 STEPS = 1_000_000
-"""More steps than a job reaches: it runs until it is cancelled."""
+"""More steps than any job reaches, so that each runs until it is cancelled."""
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def production_times(scale: float) -> dict[str, str]:
-    """Return the production value, divided by `scale`, of every time that the fault tests shorten."""
+    """Return the production value, divided by `scale`, of every time setting that the fault tests shorten."""
     fields = WorkerSettings.model_fields | ServerSettings.model_fields
     defaults = {name: fields[name.removeprefix("STEPLINE_").lower()].default for name in TWENTIETH}
     return {name: str(default / scale) for name, default in defaults.items()}

@@ -118,7 +118,7 @@ def compare(rounds: list[dict[str, Any]]) -> dict[str, float]:
 
 
 async def storm(server: Server, job: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Open all clients, hold them and cut them off; return their responses, the opening time and the peak memory."""
+    """Open all connections, hold them, and cut them; return the responses, the opening time and the peak memory."""
     before = psutil.Process(server.process.pid).num_fds()
     answers: Counter[str] = Counter()
     began = time.perf_counter()

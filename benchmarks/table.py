@@ -1,7 +1,7 @@
 """The cost of each kind of request with 1,000, 100,000 and 1,000,000 jobs. Runs as `python -m benchmarks.load --table`.
 
-One server process per size runs at the same time. Every kind of request goes to each of them in turn, so that other load
-on the machine slows all sizes equally. The rows are written into the database directly; the requests go over HTTP.
+Each size has its own server process, and all of them run at the same time. Every kind of request goes to each in turn, so that
+other load on the machine slows all sizes equally. The rows are written into the database directly; the requests go over HTTP.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def measure(options: argparse.Namespace) -> None:
 def measure_database(
     stack: ExitStack, kind: str, sizes: list[int], rounds: int
 ) -> dict[str, list[float]]:
-    """Fill a database of each size, measure every kind of request, and print."""
+    """Fill a database of each size, measure every kind of request, and print the results."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepline-table-")))
     postgres = stack.enter_context(running_postgres(fsync=True)) if kind == "postgresql" else None
     sides = [Side(stack, folder, size, postgres) for size in sizes]
@@ -117,7 +117,7 @@ class Side:
         return seconds
 
     def search_all(self) -> float:
-        """Return the seconds that a search without a hit takes over all jobs, page by page."""
+        """Return the seconds that a search without a hit takes to page through all jobs."""
         began = time.perf_counter()
         cursor: dict[str, str] = {}
         while True:
@@ -131,7 +131,7 @@ class Side:
 def measure_kind(
     sides: list[Side], build: Callable[[Side, int], Request], rounds: int
 ) -> list[float]:
-    """Return the median seconds of a kind of request on each side."""
+    """Return the median seconds that a kind of request takes on each side."""
     seconds: list[list[float]] = [[] for _ in sides]
     for number in range(-WARM_UP, rounds):
         for side, measured in zip(sides, seconds, strict=True):
@@ -143,7 +143,7 @@ def measure_kind(
 
 
 def measure_sweep(sides: list[Side], rounds: int) -> list[float]:
-    """Return the median seconds of the sweep's queries over waiting jobs."""
+    """Return the median seconds that the sweep's queries for waiting jobs take on each side."""
     medians = []
     for side in sides:
         seconds = []
@@ -159,7 +159,7 @@ def measure_sweep(sides: list[Side], rounds: int) -> list[float]:
 
 
 def measure_migration(database: Database) -> float:
-    """Return the seconds that the migration that adds these indexes takes on the existing rows."""
+    """Return the seconds that migration 0005, which adds the indexes, takes on the existing rows."""
     with database.writer.begin() as connection:
         command.downgrade(alembic_config(connection), "0004")
     began = time.perf_counter()
@@ -172,7 +172,7 @@ def _list(**query: Any) -> Callable[[Side, int], Request]:
 
 
 def _list_of_time(name: str, jobs_back: Callable[[int], int]) -> Callable[[Side, int], Request]:
-    """Filter the list by the submission time of the job that is this many jobs back."""
+    """Build a request that filters the list by the submission time of the job `jobs_back` places from the newest."""
 
     def build(side: Side, _: int) -> Request:
         at = rows.NEWEST_AT - timedelta(seconds=jobs_back(side.size))

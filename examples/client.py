@@ -20,7 +20,7 @@ FINAL = ("succeeded", "failed", "cancelled", "paused")
 
 
 def printable(text: str) -> str:
-    """Make text from outside safe to print: escape control characters."""
+    """Make untrusted text safe to print by escaping control characters."""
     kept = "\n\t\u200d\u3000"  # except the emoji joiner and the ideographic space
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
@@ -62,7 +62,7 @@ class Client:
         return str(self._json("POST", "/v1/datasets", body, {"Content-Type": kind})["id"])
 
     def submit(self, spec: dict[str, Any]) -> str:
-        """Submit a job; return its id. The key makes it safe to retry this call."""
+        """Submit a job; return its id. Its idempotency key makes the request safe to retry."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex}
         return str(self._json("POST", "/v1/jobs", json.dumps(spec).encode(), headers)["id"])
 

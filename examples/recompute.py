@@ -121,7 +121,7 @@ def get(url: str) -> bytes:
         body: bytes = opener.open(url, timeout=60).read()
     except urllib.error.HTTPError as error:
         text = error.read().decode(errors="replace")
-        raise CannotCompute(f"{url} answered {error.code}: {text}") from error
+        raise CannotCompute(f"{url} responded with {error.code}: {text}") from error
     except OSError as error:
         raise CannotCompute(f"{url}: {error}") from error
     return body
@@ -273,7 +273,7 @@ class Computation:
         self.dtype: str = job.choice("compute_dtype")
 
     def evaluation_loss(self, samples: list[Sample], adapter: Path | None) -> float:
-        """Return the NLL of all supervised tokens ÷ their number, with an adapter or with the base alone."""
+        """Return the NLL of all supervised tokens ÷ their number, with an adapter or for the base alone."""
         model = self._base()
         if adapter is not None:
             model = PeftModel.from_pretrained(model, adapter)
@@ -287,7 +287,7 @@ class Computation:
         spec = self._job.spec
         training, lora = spec["training"], spec["lora"]
         base = self._base()
-        set_seed(training["seed"])  # directly before get_peft_model: it seeds the adapter
+        set_seed(training["seed"])  # immediately before get_peft_model, to seed the adapter
         model = get_peft_model(
             base,
             LoraConfig(

@@ -18,7 +18,7 @@ LATE_SECONDS = 2.0
 
 
 def no_fence() -> str:
-    """Accept writes of every attempt whose token is right, even if it has ended."""
+    """Accept writes from every attempt with a valid token, even if the attempt has ended."""
     from app.leases import store  # noqa: PLC0415  # each build imports only its own process's code
 
     statement = store._HOLD  # noqa: SLF001  # breaks the build from inside
@@ -31,7 +31,7 @@ def no_fence() -> str:
 
 
 def early_ack() -> str:
-    """Acknowledge immediately and store later."""
+    """Acknowledge records immediately and store them later."""
     from sqlalchemy.orm import Session  # noqa: PLC0415
 
     from app.attempts import store  # noqa: PLC0415

@@ -52,7 +52,7 @@ def check(history: History) -> Verdict:
 
 
 def _lost_jobs(history: History) -> Iterator[str]:
-    """Every acknowledged job is stored, and ended with the expected status."""
+    """Check that every acknowledged job is stored and has ended with the expected status."""
     jobs = {job.id: job for job in history.jobs}
     for job_id in history.acknowledged:
         job = jobs.get(job_id)
@@ -66,7 +66,7 @@ def _lost_jobs(history: History) -> Iterator[str]:
 
 
 def _duplicate_ends(history: History) -> Iterator[str]:
-    """A job ends once, its attempts count up, and each begins only after the previous one has ended."""
+    """Check that each job ended once, and that its attempts are numbered without a gap and do not overlap."""
     for job in history.jobs:
         if job.ends > 1:
             yield f"{job.id} ended {job.ends} times"
@@ -82,7 +82,7 @@ def _duplicate_ends(history: History) -> Iterator[str]:
 
 
 def _overlaps(history: History) -> Iterator[str]:
-    """At most one training process is alive on a device; two of one job only while the former holder is cut off."""
+    """Check that each device, and each job whose holder was not cut off, had at most one training process at a time."""
     attempts = {attempt.id: attempt for attempt in history.attempts}
     moments: dict[float, list[Sighting]] = defaultdict(list)
     for sighting in history.sightings:
@@ -113,9 +113,9 @@ def _is_excused(history: History, sighting: Sighting) -> bool:
 
 
 def _late_writes(history: History) -> Iterator[str]:
-    """The server accepts nothing from an attempt that has ended: its row does not change.
+    """Check that the server accepted nothing from an attempt after its end: the row of the attempt must not change.
 
-    Its history may still grow, because the next attempt may upload the unsent records under its own token.
+    The history of the attempt may still grow, because the next attempt may upload its unsent records under its own token.
     """
     ended: dict[str, str] = {}
     for seen in history.observations:
@@ -130,7 +130,7 @@ def _late_writes(history: History) -> Iterator[str]:
 
 
 def _lost_points(history: History) -> Iterator[str]:
-    """Acknowledged records and the records of ended attempts are stored without a gap, and curves are complete."""
+    """Check that acknowledged records and records of ended attempts are stored without a gap, and that curves are complete."""
     acknowledged: dict[str, int] = defaultdict(int)
     for seen in history.observations:
         acknowledged[seen.attempt_id] = max(acknowledged[seen.attempt_id], seen.acked_seq)
@@ -159,7 +159,7 @@ def _holes(job: JobRow) -> Iterator[str]:
 
 
 def _duplicate_points(history: History) -> Iterator[str]:
-    """Every stored record equals one that a training process wrote, and each step appears once in a curve."""
+    """Check that every stored record equals one that a training process wrote, and that a curve has each step once."""
     for attempt in history.attempts:
         produced = {point.seq: point for point in history.produced.get(attempt.id, [])}
         for point in attempt.stored:

@@ -46,7 +46,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Point:
-    """One record: its content as JSON, without position and time."""
+    """One record. Its content is JSON, without position and time."""
 
     seq: int
     type: str
@@ -67,7 +67,7 @@ class Point:
 
     @property
     def is_loss(self) -> bool:
-        """Whether it is a step's loss."""
+        """Whether the record holds the loss of a step."""
         return self.type == "metric" and "loss" in json.loads(self.content)["values"]
 
 
@@ -111,7 +111,7 @@ class History:
     acknowledged: list[str] = field(default_factory=list)
     """Ids of the jobs whose POST returned 201."""
     expected: dict[str, str] = field(default_factory=dict)
-    """Expected status by job id, if it is not succeeded."""
+    """Expected final status by job id, where it is not `succeeded`."""
     produced: dict[str, list[Point]] = field(default_factory=dict)
     """Complete lines of each attempt's records.jsonl."""
     sightings: list[Sighting] = field(default_factory=list)

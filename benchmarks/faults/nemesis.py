@@ -36,7 +36,10 @@ SKEWS_SECONDS = (3600, -3600, 0)
 
 
 class Nemesis:
-    """Injects one fault after another into a cluster. Use it only from the main thread: the kernel kills a process when the thread that started it exits."""
+    """Injects one fault after another into a cluster.
+
+    Use it only from the main thread, because the kernel kills each process when the thread that started it exits.
+    """
 
     def __init__(
         self, cluster: Cluster, workers: list[str], seed: int, kinds: Sequence[str] = ()
@@ -180,7 +183,7 @@ class Nemesis:
         return True
 
     def repair(self) -> None:
-        """Restore every part and link, so that the remaining jobs can end."""
+        """Restart every stopped process and restore every link, so that the remaining jobs can end."""
         cluster = self._cluster
         with ExitStack() as cleanup:
             if cluster.postgres is not None and not cluster.postgres.is_running:

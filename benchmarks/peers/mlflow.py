@@ -20,7 +20,7 @@ MLFLOW = "mlflow==3.17.2"
 
 
 def measure_peer(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure an MLflow tracking server over SQLite, one worker process."""
+    """Measure an MLflow tracking server that uses SQLite and one worker process."""
     folder = folder / "mlflow"
     folder.mkdir()
     port = find_free_port()

@@ -67,7 +67,7 @@ class Watch(TrainerCallback):
 
 
 def main(kind: str, plan_path: Path, result_path: Path) -> None:
-    """Train the plan's windows and write the result."""
+    """Train on the plan's windows and write the result."""
     plan = Plan.load(plan_path)
     on_cpu = not torch.cuda.is_available()
     model = build_model(plan, on_cpu)

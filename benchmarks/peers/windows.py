@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def tokens(self) -> list[int]:
-        """Real tokens of each update, prompts included, padding excluded."""
+        """Number of real tokens in each update, including prompts and excluding padding."""
         return [sum(len(row["input_ids"]) for row in window) for window in self.windows]
 
 

@@ -1,7 +1,7 @@
-"""Makes the demo's base model: a small Qwen2, trained briefly in full on the general text. A separate program.
+"""Makes the demo's base model: a small Qwen2 whose parameters are all trained briefly on the general text.
 
-`python -m examples.demo.base_model MODELS_DIR` creates MODELS_DIR/stepline-demo-qwen2: safetensors, tokenizer and chat
-template. If a model made by the same recipe exists, it is kept.
+A separate program: `python -m examples.demo.base_model MODELS_DIR` creates MODELS_DIR/stepline-demo-qwen2 with safetensors,
+tokenizer and chat template. If a model made with the same recipe exists, it is kept.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Recipe:
     batch_blocks: int = 8
     steps: int = 200
     learning_rate: float = 3e-3
-    """Peak learning rate of AdamW, after 20 steps; falls linearly from there."""
+    """Peak learning rate of AdamW, reached after 20 steps; it falls linearly afterwards."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def make_base_model(models_dir: Path, recipe: Recipe, say: Say) -> Path:
-    """Return the model's directory; create it unless a model made by this recipe exists."""
+    """Return the model's directory; create it unless a model made with this recipe exists."""
     target = models_dir / MODEL_NAME
     rows = list(general_rows(recipe.seed, recipe.scenes))
     digest = hashlib.sha256(repr((recipe, QWEN2_TEMPLATE, rows)).encode()).hexdigest()
@@ -114,7 +114,7 @@ def _make_tokenizer(rows: list[Row], recipe: Recipe) -> Any:
 
 
 def _blocks(rows: list[Row], tokenizer: Any, recipe: Recipe) -> torch.Tensor:
-    """Return the whole text in random order, cut into blocks of equal length."""
+    """Return the rows in random order as one text, tokenized and cut into blocks of equal length."""
     shuffled = random.Random(recipe.seed).sample(rows, len(rows))  # noqa: S311  # not for secrets
     text = END_OF_TEXT.join(
         tokenizer.apply_chat_template(row.messages, tokenize=False) if row.messages else row.text

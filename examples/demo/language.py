@@ -7,7 +7,7 @@ Language = Literal["en", "zh"]
 
 SENTENCES: dict[str, tuple[str, str]] = {
     "base": (
-        "[1/4] Building a small Qwen2: brief full training on plain text (kept for the next run)",
+        "[1/4] Building a small Qwen2 by training all its parameters briefly on plain text (kept for the next run)",
         "[1/4] 构建小型 Qwen2：用普通文本做一次简短的全参数训练（下次运行直接复用）",
     ),
     "service": (
@@ -19,7 +19,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "[3/4] 上传基座模型没见过的数据集并提交任务",
     ),
     "train": (
-        "[4/4] Training QLoRA on the 4-bit base",
+        "[4/4] Training with QLoRA on the 4-bit base",
         "[4/4] 在 4-bit 量化的基座模型上做 QLoRA 训练",
     ),
     "watch": ("      Watch it at {url}", "      网页查看：{url}"),

@@ -134,7 +134,7 @@ def test_rows_other_than_the_jobs_dataset_are_rejected(finished: Finished, tmp_p
 def test_a_missing_job_is_reported(finished: Finished) -> None:
     arguments = [finished.server, "job_0", str(finished.model), str(finished.rows)]
 
-    with pytest.raises(CannotCompute, match="answered 404"):
+    with pytest.raises(CannotCompute, match="responded with 404"):
         main(parse_arguments(arguments))
 
 

@@ -37,7 +37,7 @@ class Site:
 
     @property
     def paths(self) -> list[str]:
-        """One path of each page."""
+        """One path for each kind of page."""
         return [
             "/",
             f"/jobs/{self.running}",
@@ -123,7 +123,7 @@ class Visitor:
 
 @pytest.fixture(scope="package")
 def probed_script(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The page's script with `window.__stepline`, built from the same sources."""
+    """The page's script, built from the same sources but with `window.__stepline`."""
     build = tmp_path_factory.mktemp("probed")
     subprocess.run([ROOT / "script" / "page", "--probed", build], check=True)
     (script,) = (build / "assets").glob("*.js")

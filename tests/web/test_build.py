@@ -97,7 +97,7 @@ def test_every_field_of_a_job_has_a_chinese_text(tmp_path: Path) -> None:
 
 
 def leaves(schemas: Any, schema: Any, prefix: str) -> list[str]:
-    """Return the dotted paths of a schema's fields; a dataset is one field."""
+    """Return the dotted paths of a schema's fields; a dataset counts as one field."""
     found: list[str] = []
     for name, field in schema["properties"].items():
         path = prefix + name

@@ -1,4 +1,4 @@
-"""The comparison of jobs if some do not exist or have very long names."""
+"""The comparison of jobs when some do not exist or have very long names."""
 
 from collections.abc import Callable
 

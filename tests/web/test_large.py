@@ -32,7 +32,7 @@ INK = """() => {
 
 @pytest.fixture(scope="module")
 def large(site: Site) -> Iterator[str]:
-    """An ended job with a history that was uploaded by HTTP syncs, as a worker would."""
+    """A job that has ended and whose history was uploaded in HTTP syncs, like a worker's."""
     player = Player(site.service.client)
     job = player.submit(queue="large")
     claim = player.claim(worker_id="large", queue="large")

@@ -173,7 +173,7 @@ def test_the_comparison_shows_only_settings_that_differ(visit: Visit, site: Site
     assert f"baseline={site.finished}" in page.url
 
 
-def test_the_form_shows_each_problem_at_its_field_and_submits_the_job(
+def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     visit: Visit, site: Site
 ) -> None:
     visitor = visit()

@@ -12,7 +12,7 @@ import { JobStream } from "./stream";
  *
  *     polling -> opening -> streaming   after a refresh, if the page is visible and the last stream ended some time ago
  *     opening, streaming -> polling     the stream ended or missed points, or the page was hidden
- *     any -> resting                    the job has ended or does not exist; an action of the reader refreshes it
+ *     any -> resting                    the job has ended or does not exist; an action by the reader refreshes it
  *     any -> closed                     the reader has left the page
  */
 type State =
@@ -70,7 +70,7 @@ export class LiveJob {
     document.removeEventListener("visibilitychange", this.onVisible);
   }
 
-  /** Read the job again immediately, after an action of the reader. */
+  /** Read the job again immediately, after an action by the reader. */
   refresh(): void {
     this.refreshIn(0);
   }

@@ -4,7 +4,7 @@ import type { Artifact, Attempt, Event, Job, Summary } from "../api";
 import { Curve } from "../curve";
 import { addColumns, type Columns, MAX_POINTS } from "../history";
 
-/** With more loss points than this, far more than a plot shows, the run is read again, thinned. */
+/** If the curve has more loss points than this, far more than a plot shows, the run is read again in thinned form. */
 const MAX_CURVE_POINTS = 2 * MAX_POINTS + 1000;
 
 export class JobStore {

@@ -25,7 +25,7 @@ function sayRows(job: Counting): string | null {
   return rows.seconds_left === null ? line : line + say(SHARED.rows_left, { time: duration(rows.seconds_left) });
 }
 
-/** The same, shortened. */
+/** Return the number of rows done and their total as text; null in a phase without rows. */
 export function shortRows(job: Counting): string | null {
   const rows = job.progress.rows;
   return rows ? say(SHARED.rows_of, { done: count(rows.done), total: count(rows.total) }) : null;
@@ -37,7 +37,7 @@ export function percentOfRows(job: Counting): number | null {
   return rows && rows.total ? Math.floor((100 * rows.done) / rows.total) : null;
 }
 
-/** The time left in the phase, shown if the job's time left is unknown. */
+/** Return the time left in the phase as text, for use when the job's time left is unknown; null if it is unknown too. */
 export function phaseLeft(job: Counting): string | null {
   const seconds = job.progress.rows?.seconds_left;
   return seconds === null || seconds === undefined ? null : say(SHARED.phase_left, { time: duration(seconds) });

@@ -1,4 +1,5 @@
-// The job's charts: one for train and eval loss, and smaller ones below it for learning rate, gradient norm and machine load. All share one cursor.
+// The job's charts: one for train and eval loss, and smaller ones below it for learning rate, gradient norm and machine load.
+// All share one cursor.
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Curve } from "../../curve";
@@ -22,7 +23,10 @@ function requestedRange(): Range | null {
   return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
 }
 
-/** Return the live curve. If it is thinned and a range is selected, return that range in full detail, and fetch it again as points arrive. */
+/**
+ * Return the live curve, or, if a range is selected and the live curve is thinned, that range in full detail. The range is
+ * fetched again as new points arrive.
+ */
 function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
   const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
   const key = range ? `${range.from}-${range.to}` : "";

@@ -9,7 +9,7 @@ import { type Found, readJobs } from "./read";
 const PAGE = 25;
 const POLL_MS = 2000;
 
-/** Filters and page from the URL. */
+/** The filters and the page that the URL specifies. */
 export interface JobsQuery {
   search: string;
   status: string;

@@ -192,7 +192,7 @@ function labelsOf(text: string): Tree {
   return labels;
 }
 
-/** A message of the server and the dotted path of its field, which is empty if it belongs to no field. */
+/** A message from the server and the dotted path of its field, which is empty if it belongs to no field. */
 export interface ServerProblem {
   param: string;
   message: string;

@@ -1,5 +1,5 @@
 // The form for a new job, built from the JobSpec's schema, with the equivalent curl command next to it. The text entered survives
-// a reload. Problems reported by the server are shown at their fields.
+// a reload. Problems reported by the server are shown next to their fields.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, call, type components, getWithRetries, type Job } from "../../api";
 import { belongsTo, type Field, fieldsOf, rangeOf, serverProblemsOf, specOf, type Texts, textsOf } from "./form";
