@@ -86,7 +86,8 @@ class WorkerInfo(Tolerant):
     device_check: DeviceCheck | None = None
     """State of the GPU. Null for a CPU, before the first check, and from workers of earlier versions."""
     idle: Idle | None = None
-    """Set only in a claim, and in the first hello after a start."""
+    """Set only in a claim, in the hello that replaces it while the device fails its check, and in the first hello after a
+    start."""
 
 
 class DatasetFile(Tolerant):

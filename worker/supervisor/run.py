@@ -59,11 +59,11 @@ def _run_all(slot: Slot) -> int:
     while not slot.stop.is_set:
         is_usable = slot.guard.is_device_usable(slot.lock_fd, slot.stop)
         current = with_current_state(slot.worker, slot.settings)
-        if not is_usable:
-            slot.server.hello(current)  # so that the server stops counting on this worker
-            break
         # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
         current = current.model_copy(update={"idle": take_turn(slot.lock_fd)})
+        if not is_usable:
+            slot.server.hello(current)  # instead of a claim, so that the server knows the reason
+            break
         claim = slot.server.claim(current)
         if claim is None:
             break

@@ -85,7 +85,9 @@ def test_a_worker_whose_gpu_torch_cannot_use_claims_nothing_and_reports_why(tmp_
 
     [hello] = peer.requests
     assert hello.path == HELLO_PATH
-    check = json.loads(hello.body)["device_check"]
+    announced = json.loads(hello.body)
+    assert announced["idle"] is not None, "earlier attempts on this device have ended"
+    check = announced["device_check"]
     assert (check["passed"], check["count"]) == (False, 0)
     assert "GPU-1, but torch cannot use it" in check["reason"]
 
