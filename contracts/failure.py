@@ -1,4 +1,4 @@
-"""FailureReason: why an attempt failed, whether a retry can help, and its texts in English and Chinese."""
+"""FailureReason: why an attempt failed, whether a retry can help, and its message and hint in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -109,7 +109,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     ),
     FailureReason.SPEC_REFUSED: _Facts(
         False,
-        "The job spec does not fit the model or the device.",
+        "The job spec is not compatible with the model or the device.",
         "Change the field named in the detail and submit the job again.",
         "任务配置与模型或设备不匹配。",
         "请修改详情中指出的字段，然后重新提交。",
@@ -174,7 +174,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     ),
     FailureReason.DEVICE_UNUSABLE: _Facts(
         False,
-        "The device cannot compute in 4 bits.",
+        "The device does not support 4-bit computation.",
         "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` names the problem.",
         "设备不支持 4-bit 计算。",
         "请检查工作节点上驱动、CUDA 和 bitsandbytes 的版本。`stepline doctor` 会指出问题。",

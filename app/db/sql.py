@@ -70,7 +70,7 @@ def is_disk_full(error: Exception) -> bool:
 
 
 def insert_missing(session: Session, table: Any, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose key does not exist yet; return their number."""
+    """Insert the rows whose key does not exist yet; return how many were inserted."""
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     target: Table = getattr(table, "__table__", table)
     key = next(iter(target.primary_key))

@@ -1,4 +1,4 @@
-"""Frames of a stream: each change of a job is encoded only once per language for all listeners."""
+"""Frames of a stream: each change to a job is encoded only once per language, for all listeners."""
 
 import json
 from collections.abc import Callable, Sequence

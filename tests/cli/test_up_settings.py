@@ -50,7 +50,7 @@ def test_the_models_directory_from_the_environment_reaches_the_worker(up: Up) ->
     assert f"models  {up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.said
 
 
-def test_settings_without_effect_are_listed(up: Up) -> None:
+def test_settings_that_have_no_effect_are_listed(up: Up) -> None:
     [line] = [line for line in up.said.splitlines() if line.startswith("Ignored")]
 
     assert line.endswith(": STEPLINE_DATABASE_URL")

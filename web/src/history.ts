@@ -1,5 +1,5 @@
-// Reads a job's history from the API into a Curve: the whole run thinned, a range in full detail, or the points after a
-// cursor.
+// Reads a job's history from the API into a Curve: the whole run downsampled to a few points, a range in full detail,
+// or the points after a cursor.
 import { get, withQuery } from "./api";
 import { Curve, Series, type Value } from "./curve";
 

@@ -1,4 +1,4 @@
-"""Equal runs produce equal bytes: the adapter's archive does not depend on the iteration order of sets."""
+"""Identical runs produce identical bytes: the adapter's archive does not depend on the iteration order of sets."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_equal_runs_produce_identical_archives(model: Path, tmp_path: Path) -> None:
+def test_identical_runs_produce_identical_archives(model: Path, tmp_path: Path) -> None:
     run_dirs = [
         make_run_dir(tmp_path / name, model, spec={"training": {"max_steps": 1}})
         for name in ("one", "two")

@@ -20,7 +20,7 @@ export class JobStream {
   private readonly source: EventSource;
   private readonly opening: number;
   private closed = false;
-  private hadPoints = true; // a new stream has missed nothing yet
+  private hadPoints = true; // so that the first check does not close a stream that was just opened
 
   constructor(id: string, since: string | null, handlers: StreamHandlers) {
     this.source = new EventSource(withQuery(`/v1/jobs/${id}/stream`, { since }));

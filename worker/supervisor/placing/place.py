@@ -53,7 +53,7 @@ class Placer:
         except OSError as error:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            detail = f"while placing the model and the data: {error}"
+            detail = f"while copying the model and the data into the run directory: {error}"
             raise PlacingFailed(Failure(reason=FailureReason.DISK_FULL, detail=detail)) from error
 
     def _place(self, run_dir: RunDir) -> None:

@@ -25,7 +25,7 @@ class TrainableModel:
     double_quant: bool
     quantized_layers: int
     linear_parameters: int
-    """Number of parameters of the layers in 4 bits."""
+    """Number of parameters in the 4-bit layers."""
     expert_parameters: int
     """Number of expert parameters stored as one tensor per layer. They keep the compute type: only linear layers are 4-bit."""
     trainable_parameters: int
@@ -35,7 +35,7 @@ class TrainableModel:
     shares_unpacking: bool
     """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
     packs: bool
-    """Whether samples packed into one row stay apart."""
+    """Whether samples packed into one row do not influence each other."""
     plain_head: bool
     """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
 
@@ -73,7 +73,7 @@ class TrainableModel:
         self.peft_model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
 
     def _autocast(self) -> AbstractContextManager[object]:
-        # The float32 adapter multiplies in the compute type, as it does under transformers' Trainer.
+        # The matrix products of the float32 adapter use the compute dtype, as they do in transformers' Trainer.
         if self.device.compute_dtype is torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.torch_device.type, dtype=self.device.compute_dtype)

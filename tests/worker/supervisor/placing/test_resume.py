@@ -184,7 +184,7 @@ ACCEPTED = Answer(body=b'{"acked_seq": 9}')
     [(9, ACCEPTED), (20, ACCEPTED), (20, error_answer(400, "invalid_field"))],
     ids=["records are damaged", "only some are accepted", "records are rejected"],
 )
-def test_steps_whose_records_cannot_be_uploaded_are_trained_again(
+def test_steps_whose_records_cannot_be_uploaded_are_repeated(
     home: Path, run_dir: RunDir, last: int, answer: Answer
 ) -> None:
     before = leave_run(home, 5, 20)
