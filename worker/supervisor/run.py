@@ -35,6 +35,7 @@ def run_next(
     home.mkdir(parents=True, exist_ok=True)
     reap_strays(home.parent)  # those of every worker on this host
     with stop_on_sigterm(settings.term_seconds) as stop:
+        guard.wait_until_check_is_due(stop)  # without the device's lock, which others may need
         try:
             with (
                 hold_device(find_lock_dir(settings, worker.device), slot_name(worker)) as lock_fd,

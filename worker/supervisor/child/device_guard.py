@@ -6,6 +6,7 @@ with `device_failed`. A CPU is not checked.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 
 import structlog
@@ -51,6 +52,17 @@ class DeviceGuard:
         self._failed_at: float | None = None
         """When the last check failed; None if a check is due immediately."""
 
+    def wait_until_check_is_due(self, stop: StopFlag) -> None:
+        """If the last check has failed recently, wait until the next one is due, or until this worker must stop.
+
+        Meanwhile this process takes no further rings, so they wake workers whose devices work.
+        """
+        while self._failed_at is not None and not stop.is_set:
+            seconds = self._clock() - self._failed_at
+            if seconds >= self._settings.device_check_seconds:
+                return
+            time.sleep(self._settings.poll_seconds)
+
     def mark_failed(self, reason: str) -> None:
         """Store that the device failed during an attempt. It counts as failed until it has passed a check."""
         if self._device.kind == "cpu":
@@ -62,19 +74,14 @@ class DeviceGuard:
             log.warning("could not store that the device failed", reason=str(error))
 
     def is_device_usable(self, lock_fd: int, stop: StopFlag) -> bool:
-        """Return whether the device works; check it if that is due. The caller holds the device's lock. Raises Stopped."""
+        """Return whether the device works; check it unless it has passed. The caller holds the device's lock. Raises Stopped."""
         if self._is_usable:
             return True
-        if self._failed_at is not None:
-            seconds = self._clock() - self._failed_at
-            if seconds < self._settings.device_check_seconds:
-                log.info("not claiming, because the device failed its last check")
-                return False
         try:
             reason = self._check(lock_fd, stop)
             if reason is None:
                 record_passed(self._home)
-                self._is_usable = True
+                self._is_usable, self._failed_at = True, None
                 log.info("the device passed its check")
                 return True
             record_failed(self._home, reason)

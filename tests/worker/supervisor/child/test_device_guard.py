@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -86,24 +87,52 @@ def test_a_process_checks_its_device_once_before_its_first_claim(bench: Bench) -
     assert (bench.checks, bench.state.count) == (2, 2)
 
 
-def test_a_device_that_fails_its_check_is_checked_again_only_after_a_while(bench: Bench) -> None:
+def test_a_device_that_fails_its_check_can_pass_a_later_one(bench: Bench) -> None:
     bench.break_device()
 
     assert not bench.is_usable()
-    bench.now += 59
-    assert not bench.is_usable()
-    assert bench.checks == 1
     assert not bench.state.passed
     assert "the device is broken" in bench.state.reason
-
-    bench.now += 1
     assert not bench.is_usable()
     assert bench.checks == 2
 
     bench.repair_device()
-    bench.now += 60
     assert bench.is_usable()
     assert (bench.checks, bench.state.passed, bench.state.count) == (3, True, 1)
+
+
+def test_a_ring_soon_after_a_failed_check_waits_until_the_next_one_is_due(bench: Bench) -> None:
+    bench.guard.wait_until_check_is_due(bench.stop)  # no check has failed: returns at once
+    bench.break_device()
+    assert not bench.is_usable()
+    waiting = threading.Thread(target=bench.guard.wait_until_check_is_due, args=[bench.stop])
+
+    bench.now += 59
+    waiting.start()
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    bench.now += 1
+    waiting.join(10)
+
+    assert not waiting.is_alive()
+
+
+def test_a_worker_that_must_stop_does_not_wait_for_the_next_check(bench: Bench) -> None:
+    bench.break_device()
+    assert not bench.is_usable()
+
+    bench.stop.set()
+
+    bench.guard.wait_until_check_is_due(bench.stop)  # would never return, because the clock stands
+
+
+def test_a_failure_during_an_attempt_makes_the_next_check_due_immediately(bench: Bench) -> None:
+    bench.break_device()
+    assert not bench.is_usable()
+
+    bench.guard.mark_failed("it broke again")
+
+    bench.guard.wait_until_check_is_due(bench.stop)  # would never return, because the clock stands
 
 
 def test_a_device_that_failed_during_an_attempt_is_checked_before_the_next_claim(
