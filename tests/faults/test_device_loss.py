@@ -7,7 +7,7 @@ from tests.e2e.conftest import make_job
 from tests.e2e.service import wait_for
 from tests.faults.breakable_gpu import ERROR
 from tests.faults.cluster import Cluster
-from tests.faults.databases import on_sqlite_first
+from tests.faults.databases import slow_on_both
 from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import worker_home
 
@@ -37,7 +37,7 @@ def attempts(cluster: Cluster, job_id: str) -> list[tuple[str, str]]:
     return [(each["status"], each["worker"]) for each in cluster.attempts(job_id)]
 
 
-@on_sqlite_first
+@slow_on_both
 def test_no_job_fails_when_a_gpu_breaks_and_another_worker_runs_the_queued_jobs(
     cluster: Cluster, tmp_path: Path
 ) -> None:
