@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ def build_stub(directory: Path) -> Path:
     return directory
 
 
-def with_gpus(stub: Path, gpus: str) -> Mapping[str, str]:
+def with_gpus(stub: Path, gpus: str) -> dict[str, str]:
     """Return the variables that make a process find these GPUs (stub.c describes the format)."""
     return {"LD_LIBRARY_PATH": str(stub), "STUB_GPUS": gpus}
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,11 +41,19 @@ while len(seen) < 2:
 """
 
 
-def wait_for(is_there: Callable[[], bool], evidence: Callable[[], str]) -> None:
+def wait_for_count(printed: Path, text: str, count: int) -> None:
     deadline = time.monotonic() + 30
-    while not is_there():
-        assert time.monotonic() < deadline, evidence()
+    while printed.read_text().count(text) != count:
+        assert time.monotonic() < deadline, printed.read_text()
         time.sleep(0.05)
+
+
+def wait_for_exit(worker: Worker, now: float) -> int:
+    deadline = time.monotonic() + 30
+    while (status := worker.reap(now)) is None:
+        assert time.monotonic() < deadline, "the program does not exit"
+        time.sleep(0.05)
+    return status
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -65,15 +72,11 @@ def test_each_stop_signal_is_forwarded_once_and_the_parent_waits_for_all_workers
         )
     try:
         for gpu in ("GPU-1", "GPU-2"):
-            line = f"{gpu} is up cuda False"
-            wait_for(lambda line=line: line in printed.read_text(), printed.read_text)
+            wait_for_count(printed, f"{gpu} is up cuda False", 1)
         for count in (1, 2):
             assert parent.poll() is None
             parent.send_signal(number)
-            wait_for(
-                lambda count=count: printed.read_text().count(f" got {number}\n") == 2 * count,
-                printed.read_text,
-            )
+            wait_for_count(printed, f" got {number}\n", 2 * count)
         assert parent.wait(30) == 0
         wait_until_gone(str(tmp_path), tmp_path, 10)
         assert list(tmp_path.rglob("alive_parents/*/*")) == []
@@ -92,7 +95,7 @@ def test_a_worker_that_keeps_exiting_is_restarted_after_growing_delays(
     for now in (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 10_000.0):
         worker.start_if_due(now)
         assert worker.is_running, "the delay is over"
-        wait_for(lambda now=now: worker.reap(now) == 3, lambda: "the program does not exit")
+        assert wait_for_exit(worker, now) == 3
         delays.append(worker.restart_seconds(now))
         worker.start_if_due(now)
         assert not worker.is_running, "the worker waits before it is restarted"
@@ -109,7 +112,7 @@ def test_the_processes_of_a_worker_that_exits_are_killed_before_it_is_restarted(
     worker = Worker("w", Device(kind="cuda", uuid="GPU-1"), environment)
 
     worker.start_if_due(0)
-    wait_for(lambda: worker.reap(0) == 0, lambda: "the program does not exit")
+    assert wait_for_exit(worker, 0) == 0
 
     wait_until_gone(str(tmp_path), tmp_path, 10)
 
