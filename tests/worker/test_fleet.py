@@ -28,16 +28,18 @@ devices = [Device(kind="cuda", uuid=uuid) for uuid in ("GPU-1", "GPU-2")]
 fleet.Fleet(Settings(work_dir=directory), devices, directory / "locks", fleet.os.environ).run()
 """
 STUBBORN = """
-import os, signal, sys
+import os, signal, time
 seen = []
+def say(*words):
+    os.write(1, (" ".join([os.environ["CUDA_VISIBLE_DEVICES"], *map(str, words)]) + "\\n").encode())
 def note(number, frame):
     seen.append(number)
-    print(os.environ["CUDA_VISIBLE_DEVICES"], "got", number, flush=True)
+    say("got", number)  # print would fail if the signal had interrupted another print
 signal.signal(signal.SIGTERM, note)
 signal.signal(signal.SIGINT, note)
-print(os.environ["CUDA_VISIBLE_DEVICES"], "is up", os.environ["STEPLINE_DEVICE"], "STEPLINE_GPUS" in os.environ, flush=True)
+say("is up", os.environ["STEPLINE_DEVICE"], "STEPLINE_GPUS" in os.environ)
 while len(seen) < 2:
-    signal.pause()
+    time.sleep(0.02)  # signal.pause would miss a signal that arrives just before it
 """
 
 
