@@ -13,7 +13,7 @@ import pytest
 from cli.part import Part
 from tests.e2e.service import Service, wait_for
 from tests.nvml import build_stub, uuid_of, with_gpus
-from tests.processes import MARK, environment_of, find_processes
+from tests.processes import MARK, children_of, environment_of, find_processes
 from worker.supervisor.host.identity import host_id
 
 GPUS = [uuid_of(number) for number in range(4)]
@@ -148,13 +148,21 @@ def test_a_setting_that_names_no_gpu_ends_stepline_worker_with_a_message(fleets:
     assert "Traceback" not in fleets.log("wrong")
 
 
-def test_without_a_gpu_stepline_worker_becomes_the_only_worker(fleets: Fleets) -> None:
+def test_without_a_gpu_stepline_worker_becomes_the_only_worker_and_keeps_its_name_when_killed(
+    fleets: Fleets,
+) -> None:
     part = fleets.start("none", STUB_GPUS="")
     wait_for(lambda: bool(fleets.workers("none")), 60, lambda: fleets.log("none"))
 
     [worker] = fleets.workers("none").values()
-
     assert worker["pid"] == part.pid
     assert worker["device"]["kind"] == "cpu"
     assert worker["id"] == f"{host_id(fleets.work_dir('none'))}-cpu"
-    part.stop(lambda: True)
+
+    wait_for(lambda: len(children_of(part.pid)) == 1, 60, lambda: fleets.log("none"))
+    os.kill(part.pid, signal.SIGKILL)
+    again = fleets.start("none", STUB_GPUS="")
+    wait_for(lambda: bool(fleets.workers("none")), 60, lambda: fleets.log("none"))
+    assert [each["id"] for each in fleets.workers("none").values()] == [worker["id"]]
+    for each in (part, again):
+        each.stop(lambda: True)

@@ -9,7 +9,7 @@ from typing import Literal
 import pynvml
 
 from contracts.attempt import Device
-from worker.supervisor.host.gpus import CardNotFound, list_cards, select_cards
+from worker.supervisor.host.gpus import CardNotFound, are_all_hidden, list_cards, select_cards
 
 NO_DRIVER = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
 """The errors of NVML on a host without an NVIDIA driver."""
@@ -28,7 +28,7 @@ def find_devices(
 
     `auto` returns the CPU only if there is no NVIDIA driver or no GPU, or if all GPUs are deliberately hidden.
     """
-    if requested == "cpu":
+    if requested == "cpu" or (requested == "auto" and are_all_hidden(environ, gpus)):
         return [_cpu()]
     try:
         cards = select_cards(list_cards(), environ, gpus)

@@ -3,6 +3,7 @@
 A card is what one worker trains on: a GPU or, if MIG is enabled on the GPU, one of its MIG instances.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,17 +75,26 @@ def select_cards(cards: Sequence[Card], environ: Mapping[str, str], gpus: str | 
 
     An empty value and `-1` select none. Raises CardNotFound if an entry does not match exactly one card.
     """
+    setting, entries = _read(environ, gpus)
+    if entries is None:
+        return list(cards)
+    found = [_find(cards, entry, setting) for entry in entries]
+    return list(dict.fromkeys(found))
+
+
+def are_all_hidden(environ: Mapping[str, str], gpus: str | None) -> bool:
+    """Return whether the settings deliberately hide all cards."""
+    return _read(environ, gpus)[1] == []
+
+
+def _read(environ: Mapping[str, str], gpus: str | None) -> tuple[str, list[str] | None]:
+    """Return the setting that selects cards, and its entries; None if there is no selection."""
     setting, value = (GPUS, gpus) if gpus is not None else (VISIBLE, environ.get(VISIBLE))
     if value is None:
-        return list(cards)
-    chosen: dict[str, Card] = {}
-    for entry in (part.strip() for part in value.split(",")):
-        if entry == HIDDEN:
-            break
-        if entry:
-            card = _find(cards, entry, setting)
-            chosen.setdefault(card.uuid, card)
-    return list(chosen.values())
+        return setting, None
+    entries = [part.strip() for part in value.split(",")]
+    visible = itertools.takewhile(lambda entry: entry != HIDDEN, entries)
+    return setting, [entry for entry in visible if entry]
 
 
 def _find(cards: Sequence[Card], entry: str, setting: str) -> Card:

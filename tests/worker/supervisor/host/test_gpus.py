@@ -144,6 +144,7 @@ def test_only_a_deliberate_choice_selects_the_cpu_of_a_host_with_gpus(stub: Path
     assert find(stub, gpus, requested="cpu") == [None]
     assert find(stub, gpus, CUDA_VISIBLE_DEVICES="") == [None]
     assert find(stub, gpus, CUDA_VISIBLE_DEVICES="-1") == [None]
+    assert find(stub, "lost", CUDA_VISIBLE_DEVICES="-1") == [None], "no driver is needed for that"
     assert "no GPU is visible" in find(stub, gpus, requested="cuda", CUDA_VISIBLE_DEVICES="")
     assert "CUDA_VISIBLE_DEVICES: 'GPU-7'" in find(stub, gpus, CUDA_VISIBLE_DEVICES="GPU-7")
     assert "no MIG instance" in find(stub, f"{uuid_of(0)}:")
