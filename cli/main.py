@@ -13,7 +13,7 @@ from cli.up import up
 MODULES = {
     "serve": ("app.main", "server", "fastapi"),
     "migrate": ("app.migrate", "server", "alembic"),
-    "worker": ("worker.celery_app", "worker", "httpx2"),
+    "worker": ("worker.fleet", "worker", "httpx2"),
     "doctor": ("worker.supervisor.doctor", "worker", "httpx2"),
 }
 """Each command's module, the extra that it needs, and a package that shows whether the extra is installed."""
@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         help="directory that contains the models (default: STEPLINE_MODELS_DIR, else DATA_DIR/models)",
     )
     commands.add_parser("serve", help="run the API; STEPLINE_… variables configure it")
-    commands.add_parser("worker", help="run a worker; one per GPU")
+    commands.add_parser("worker", help="run a worker for each GPU, or one on the CPU")
     commands.add_parser("migrate", help="upgrade the database to the newest schema")
     commands.add_parser(
         "doctor", help="check whether this machine can run a worker, and list any problems"

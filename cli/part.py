@@ -42,7 +42,7 @@ class Part:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cli.parent", str(os.getpid()), *self._program],
+                [sys.executable, "-P", "-m", "processes.parent", str(os.getpid()), *self._program],
                 env=dict(self._environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -75,7 +75,7 @@ class WorkerInfo(Tolerant):
     """A worker's description of itself, in hello and in each claim."""
 
     worker_id: str = Field(min_length=1, max_length=200)
-    """Name that is stable across restarts; by default made from the host name and the GPU."""
+    """Name that is stable across restarts; by default made from the GPU and an id of the work directory."""
     host: str = ""
     pid: int = 0
     queue: str = "default"

@@ -139,3 +139,13 @@ def test_every_package_of_the_distribution_is_in_the_build_context_of_the_images
     rules = (ROOT / ".dockerignore").read_text().splitlines()
 
     assert {f"!{pattern.removesuffix('*')}" for pattern in patterns} <= set(rules)
+
+
+def test_all_compose_projects_on_a_host_share_the_gpu_locks() -> None:
+    volumes = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"]
+    worker = _compose({})["worker"]
+
+    assert worker["environment"]["STEPLINE_LOCK_DIR"] == "/locks"
+    assert "gpu-locks:/locks" in worker["volumes"]
+    assert volumes["gpu-locks"]["name"] == "stepline-gpu-locks"
+    assert " /locks" in (ROOT / "Dockerfile.gpu").read_text(), "the volume gets its owner from it"

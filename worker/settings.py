@@ -31,9 +31,11 @@ class Settings(BaseSettings):
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)
-    """Name that is stable across restarts and unique among workers; by default built from host and GPU."""
+    """Name that is stable across restarts and unique among workers; by default built from GPU and work directory."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
-    """Device to train on; `auto` uses the GPU if there is one."""
+    """Device to train on; `auto` uses the GPUs if there are any."""
+    gpus: str | None = None
+    """GPUs to use: indexes, uuids or beginnings of uuids, separated by commas; by default all that CUDA makes visible."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 

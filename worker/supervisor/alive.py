@@ -1,14 +1,19 @@
 """Health check for the workers on this host: `python -m worker.supervisor.alive`.
 
 A worker serves no HTTP. Its main process touches a file at each hello, and this module checks that file's age, and whether
-the worker's GPU has failed. Hosts may share a work directory, so each host has its own files.
+the worker's GPU has failed. The parent process of the workers for this host's cards (worker/fleet.py) has a file that names
+its workers. Hosts may share a work directory, so each host has its own files.
 """
 
+import json
+import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from contracts.run_dir import write_atomically
 from worker.settings import Settings
 from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import slug, worker_home
@@ -18,44 +23,79 @@ OLDEST_SECONDS = 90.0
 
 def touch(work_dir: Path, worker_id: str) -> None:
     """Record that the worker's main process is alive."""
-    path = _directory(work_dir) / slug(worker_id)
+    path = _workers(work_dir) / slug(worker_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 
 
-def newest_age_seconds(work_dir: Path, now: float) -> float | None:
-    """Return the age of the newest heartbeat file on this host; None if there is none."""
-    times = [path.stat().st_mtime for path in _directory(work_dir).glob("*")]
-    return now - max(times) if times else None
+def touch_parent(work_dir: Path, workers: Sequence[str]) -> None:
+    """Record that this process is alive and is the parent of these workers, which may be none. Raises OSError."""
+    path = _parents(work_dir) / f"{_process_id(os.getpid())}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps([slug(worker) for worker in workers]), sync=False)
 
 
-def find_failed_device(work_dir: Path, now: float) -> str | None:
-    """Return which worker's GPU has failed and why; None if the GPUs of all live workers on this host work."""
-    for path in sorted(_directory(work_dir).glob("*")):
-        if now - path.stat().st_mtime > OLDEST_SECONDS:
-            continue
-        check = read_check(worker_home(work_dir, path.name))
+def forget_parents(work_dir: Path) -> None:
+    """Remove the files of this process and of processes that no longer exist."""
+    own = _process_id(os.getpid())
+    for path in _parents(work_dir).glob("*.json"):
+        if path.stem == own or not _is_running(path):
+            path.unlink(missing_ok=True)
+
+
+def find_problem(work_dir: Path, now: float) -> str | None:
+    """Return why this host is not healthy; None if it is."""
+    parents = [path for path in sorted(_parents(work_dir).glob("*.json")) if _is_running(path)]
+    live = [path.name for path in sorted(_workers(work_dir).glob("*")) if _is_fresh(path, now)]
+    if not parents and not live:
+        return "no heartbeat"
+    for parent in parents:
+        if not _is_fresh(parent, now):
+            pid = parent.stem.partition("-")[0]
+            return f"no heartbeat from process {pid}, the parent of the workers"
+        for worker in json.loads(parent.read_text()):
+            if worker not in live:
+                return f"no heartbeat from worker {worker}"
+    for worker in live:
+        check = read_check(worker_home(work_dir, worker))
         if check is not None and not check.passed:
-            return f"the device of worker {path.name} has failed: {check.reason}"
+            return f"the device of worker {worker} has failed: {check.reason}"
     return None
 
 
 def main() -> int:
-    """Exit with 0 if a worker on this host that uses STEPLINE_WORK_DIR is alive, and no live worker's GPU has failed."""
-    work_dir, now = Settings().work_dir, time.time()
-    age = newest_age_seconds(work_dir, now)
-    if age is None or age > OLDEST_SECONDS:
-        sys.stderr.write(f"no heartbeat{'' if age is None else f' for {age:.0f} s'}\n")
-        return 1
-    failed = find_failed_device(work_dir, now)
-    if failed is not None:
-        sys.stderr.write(f"{failed}\n")
+    """Exit with 0 if the workers on this host that use STEPLINE_WORK_DIR are alive, and none of their GPUs has failed."""
+    problem = find_problem(Settings().work_dir, time.time())
+    if problem is not None:
+        sys.stderr.write(f"{problem}\n")
         return 1
     return 0
 
 
-def _directory(work_dir: Path) -> Path:
+def _is_fresh(path: Path, now: float) -> bool:
+    return now - path.stat().st_mtime <= OLDEST_SECONDS
+
+
+def _is_running(parent: Path) -> bool:
+    """Return whether the process that this file belongs to exists."""
+    try:
+        return _process_id(int(parent.stem.partition("-")[0])) == parent.stem
+    except OSError:
+        return False
+
+
+def _process_id(pid: int) -> str:
+    """Return a process id and its start time in ticks since boot, because the kernel reuses process ids."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return f"{pid}-{fields[19]}"
+
+
+def _workers(work_dir: Path) -> Path:
     return work_dir / "alive" / slug(socket.gethostname())
+
+
+def _parents(work_dir: Path) -> Path:
+    return work_dir / "alive_parents" / slug(socket.gethostname())
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ import httpx2
 from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
+from contracts.attempt import Device
 from worker.settings import Settings
 from worker.supervisor.child.process import child_environment
-from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.device import DeviceMissing, find_devices
 from worker.supervisor.host.identity import describe_device, installed_versions
 from worker.supervisor.host.models_root import list_models
 from worker.supervisor.server.answers import MISDIRECTED
@@ -52,7 +53,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
     yield Finding("ok", "versions: " + ", ".join(f"{name} {at}" for name, at in versions.items()))
     if "torch" not in versions or "bitsandbytes" not in versions:
         yield Finding("bad", "torch or bitsandbytes is missing: pip install 'stepline[worker]'")
-    yield from _device(settings, environ)
+    yield from _devices(settings, environ)
     yield _disk(settings.work_dir)
     yield _models(settings)
     yield _hub(settings, environ)
@@ -73,13 +74,20 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _devices(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Check each device that `stepline worker` would use."""
     try:
-        device = find_device(settings.device, environ)
+        devices = find_devices(settings.device, environ, settings.gpus)
     except DeviceMissing as error:
         yield Finding("bad", f"device: {error}")
         return
-    yield Finding("ok", f"device: {describe_device(device)}")
+    for device in devices:
+        uuid = f" ({device.uuid})" if device.uuid else ""
+        yield Finding("ok", f"device: {describe_device(device)}{uuid}")
+        yield _four_bit(device, environ)
+
+
+def _four_bit(device: Device, environ: Mapping[str, str]) -> Finding:
     training = [sys.executable, "-m", "worker.training"]
     environment = child_environment(device, environ)
     with tempfile.TemporaryDirectory() as empty:
@@ -87,8 +95,9 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
             [*training, "--help"], cwd=empty, env=environment, capture_output=True, check=False
         )
         if b"--check-device" not in usage.stdout:
-            yield Finding("note", "4-bit check: not run; each job runs it before loading the model")
-            return
+            return Finding(
+                "note", "4-bit check: not run; each job runs it before loading the model"
+            )
         try:
             done = subprocess.run(
                 [*training, "--check-device"],
@@ -99,13 +108,9 @@ def _device(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
                 timeout=CHECK_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            yield Finding("bad", f"4-bit check: no result after {CHECK_SECONDS} s")
-            return
+            return Finding("bad", f"4-bit check: no result after {CHECK_SECONDS} s")
     output = (done.stdout + done.stderr).decode(errors="replace").strip()[-2000:]
-    if done.returncode:
-        yield Finding("bad", f"4-bit check: {output}")
-    else:
-        yield Finding("ok", f"4-bit check: {output}")
+    return Finding("bad" if done.returncode else "ok", f"4-bit check: {output}")
 
 
 def _disk(work_dir: Path) -> Finding:

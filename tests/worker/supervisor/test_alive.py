@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,73 @@ def test_a_failed_device_of_a_worker_that_was_removed_does_not_count(
     alive.touch(tmp_path, "present")
 
     assert alive.main() == 0
+
+
+def test_a_parent_process_that_waits_for_a_card_is_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+
+    alive.touch_parent(tmp_path, [])
+
+    assert alive.main() == 0
+
+
+def test_each_worker_of_a_parent_process_must_be_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+    alive.touch_parent(tmp_path, ["GPU-1", "GPU-2"])
+    alive.touch(tmp_path, "GPU-1")
+    assert alive.main() == 1
+    assert "no heartbeat from worker GPU-2" in capsys.readouterr().err
+
+    alive.touch(tmp_path, "GPU-2")
+    assert alive.main() == 0
+
+    os.utime(next(tmp_path.rglob("alive/*/GPU-1")), (1, 1))
+    assert alive.main() == 1
+    assert "no heartbeat from worker GPU-1" in capsys.readouterr().err
+
+
+def test_a_failed_gpu_is_named_even_if_the_other_workers_are_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+    alive.touch_parent(tmp_path, ["GPU-1", "GPU-2"])
+    for worker in ("GPU-1", "GPU-2"):
+        alive.touch(tmp_path, worker)
+        worker_home(tmp_path, worker).mkdir(parents=True)
+    record_passed(worker_home(tmp_path, "GPU-1"))
+    record_failed(worker_home(tmp_path, "GPU-2"), "it broke")
+
+    assert alive.main() == 1
+    assert "the device of worker GPU-2 has failed: it broke" in capsys.readouterr().err
+
+
+def test_a_parent_process_that_hangs_is_not_alive_although_its_workers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+    alive.touch_parent(tmp_path, ["GPU-1"])
+    alive.touch(tmp_path, "GPU-1")
+    for path in tmp_path.rglob("*.json"):
+        os.utime(path, (1, 1))
+
+    assert alive.main() == 1
+    assert f"process {os.getpid()}, the parent" in capsys.readouterr().err
+
+
+def test_a_parent_process_that_was_killed_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
+    code = f"from worker.supervisor import alive; alive.touch_parent(alive.Path({str(tmp_path)!r}), ['w'])"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert alive.main() == 1
+
+    alive.touch(tmp_path, "another")
+    assert alive.main() == 0
+
+    alive.forget_parents(tmp_path)
+    assert list(tmp_path.rglob("*.json")) == []

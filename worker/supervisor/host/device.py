@@ -1,76 +1,58 @@
-"""Finds this worker's device without torch: NVML for a GPU, /proc for a CPU."""
+"""Finds the devices of this host without torch: NVML for GPUs, /proc for the CPU."""
 
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pynvml
 
 from contracts.attempt import Device
+from worker.supervisor.host.gpus import CardNotFound, are_all_hidden, list_cards, select_cards
+
+NO_DRIVER = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+"""The errors of NVML on a host without an NVIDIA driver."""
 
 
 class DeviceMissing(Exception):
     """The device that the settings require is not available."""
 
 
-def find_device(requested: Literal["auto", "cuda", "cpu"], environ: Mapping[str, str]) -> Device:
-    """Return this worker's device: the first GPU that CUDA_VISIBLE_DEVICES leaves visible, or the CPU."""
-    if requested == "cpu":
-        return _cpu()
+def find_devices(
+    requested: Literal["auto", "cuda", "cpu"],
+    environ: Mapping[str, str],
+    gpus: str | None = None,
+) -> list[Device]:
+    """Return the cards that STEPLINE_GPUS or CUDA_VISIBLE_DEVICES selects, or the CPU. Raises DeviceMissing.
+
+    `auto` returns the CPU only if there is no NVIDIA driver or no GPU, or if all GPUs are deliberately hidden.
+    """
+    if requested == "cpu" or (requested == "auto" and are_all_hidden(environ, gpus)):
+        return [_cpu()]
     try:
-        gpu = _gpu(environ.get("CUDA_VISIBLE_DEVICES"))
+        cards = select_cards(list_cards(), environ, gpus)
+    except CardNotFound as error:
+        raise DeviceMissing(str(error)) from error
     except pynvml.NVMLError as error:
-        if requested == "cuda":
-            raise DeviceMissing(
-                f"STEPLINE_DEVICE is cuda, but NVML reports: {error}. Check the NVIDIA driver."
-            ) from error
-        return _cpu()
-    if gpu is None:
-        if requested == "cuda":
-            raise DeviceMissing("STEPLINE_DEVICE is cuda, but no GPU is visible to this worker.")
-        return _cpu()
-    return gpu
+        if requested == "auto" and error.value in NO_DRIVER:
+            return [_cpu()]
+        raise DeviceMissing(
+            f"STEPLINE_DEVICE is {requested}, but NVML reports: {error}. Check the NVIDIA driver, or set STEPLINE_DEVICE to "
+            "cpu to train without a GPU"
+        ) from error
+    if not cards and requested == "cuda":
+        raise DeviceMissing("STEPLINE_DEVICE is cuda, but no GPU is visible to this worker.")
+    return [card.device for card in cards] or [_cpu()]
 
 
-def _gpu(visible: str | None) -> Device | None:
-    pynvml.nvmlInit()
-    try:
-        handle = _handle(visible)
-        if handle is None:
-            return None
-        return Device(
-            kind="cuda",
-            name=_text(pynvml.nvmlDeviceGetName(handle)),
-            uuid=_text(pynvml.nvmlDeviceGetUUID(handle)),
-            memory_bytes=_memory(handle),
-        )
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _handle(visible: str | None) -> Any:
-    if visible is None:
-        count = int(pynvml.nvmlDeviceGetCount())
-        return pynvml.nvmlDeviceGetHandleByIndex(0) if count else None
-    first = visible.split(",")[0].strip()
-    if first.isdigit():
-        return pynvml.nvmlDeviceGetHandleByIndex(int(first))
-    if first.startswith(("GPU-", "MIG-")):
-        return pynvml.nvmlDeviceGetHandleByUUID(first)
-    return None  # empty or -1: all GPUs are deliberately hidden
-
-
-def _memory(handle: Any) -> int:
-    try:
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
-    except pynvml.NVMLError:
-        return 0  # a GPU that shares the host's memory does not report it
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def find_device(
+    requested: Literal["auto", "cuda", "cpu"],
+    environ: Mapping[str, str],
+    gpus: str | None = None,
+) -> Device:
+    """Return the first of find_devices. Raises DeviceMissing."""
+    return find_devices(requested, environ, gpus)[0]
 
 
 def _cpu() -> Device:

@@ -4,6 +4,9 @@ The kernel releases the lock when the last holder exits, so no other training st
 A worker that has just acquired the lock therefore knows that all earlier training under it has ended, and may report
 that to the server. The file holds the lock's name and a counter of those reports. All services of this user on
 this host share the lock of a GPU.
+
+A worker needs this lock for each attempt. Which `stepline worker` may start a worker for a card is decided by another lock,
+the card lock (worker/fleet.py).
 """
 
 import fcntl
@@ -45,6 +48,18 @@ def find_lock_dir(settings: Settings, device: Device) -> Path:
             )
     path.chmod(0o700)
     return path
+
+
+def try_lock(path: Path) -> int | None:
+    """Lock a file until the returned descriptor is closed; return None if another process holds the lock."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 @contextmanager

@@ -1,8 +1,14 @@
-"""This worker's identity: its stable name, its device, its models and the package versions."""
+"""This worker's identity: its stable name, its device, its models and the package versions.
+
+The server finds the earlier attempts of a worker by its name, and the worker finds its local checkpoints by it. So the name
+must survive restarts and a new container with the same work directory, where the name of the host changes.
+"""
 
 import importlib.metadata
+import itertools
 import os
 import re
+import secrets
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,24 +17,52 @@ from contracts.attempt import Device, WorkerInfo
 from worker.settings import Settings
 from worker.supervisor.host.device import find_device
 from worker.supervisor.host.device_check import read_check
+from worker.supervisor.host.gpu_lock import try_lock
 from worker.supervisor.host.models_root import list_models
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
 
 
+LONGEST_PREFIX = 150
+"""If a name is a prefix, it is cut after this many characters, because a worker's name has at most 200."""
+
+
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
-    """Return the description of this worker. Raises DeviceMissing."""
-    device = find_device(settings.device, environ)
-    host = socket.gethostname()
+    """Return the description of this worker. Call it once in a process. Raises DeviceMissing."""
+    device = find_device(settings.device, environ, settings.gpus)
     worker = WorkerInfo(
-        worker_id=settings.worker_name or f"{host}-{device.uuid or 'cpu'}",
-        host=host,
+        worker_id=settings.worker_name or _default_name(settings.work_dir, device),
+        host=socket.gethostname(),
         pid=os.getpid(),
         queue=settings.queue,
         device=device,
         versions=installed_versions(),
     )
     return with_current_state(worker, settings)
+
+
+def name_of_card(settings: Settings, device: Device, *, is_only_one: bool) -> str:
+    """Return the name of the worker for a card. STEPLINE_WORKER_NAME is a prefix unless there is only one card."""
+    if settings.worker_name is None:
+        return _default_name(settings.work_dir, device)
+    if is_only_one:
+        return settings.worker_name
+    return f"{settings.worker_name[:LONGEST_PREFIX]}-{device.uuid}"
+
+
+def host_id(work_dir: Path) -> str:
+    """Return the random id of a work directory; it is created on first use. Raises OSError."""
+    path = work_dir / "host_id"
+    if not path.exists():
+        new = path.with_name(f"host_id.{secrets.token_hex(8)}")
+        new.write_text(f"{secrets.token_hex(4)}\n")
+        try:
+            os.link(new, path)  # unlike a rename, this fails if another process was faster
+        except FileExistsError:
+            pass
+        finally:
+            new.unlink()
+    return path.read_text().strip()
 
 
 def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
@@ -55,6 +89,31 @@ def slot_name(worker: WorkerInfo) -> str:
 def slug(name: str) -> str:
     """Return a name as a safe path component."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip(".") or "_"
+
+
+def _default_name(work_dir: Path, device: Device) -> str:
+    """Return a name built from the device and the id of the work directory.
+
+    Earlier versions used the name of the host instead of that id. A worker that has run directories under such a name keeps it.
+    """
+    former = f"{socket.gethostname()}-{device.uuid or 'cpu'}"
+    has_former = worker_home(work_dir, former).exists()
+    work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if device.uuid is not None:
+        return former if has_former else f"{device.uuid}-{host_id(work_dir)}"
+    # Only one worker at a time uses a card, but several may use the CPU and share the work directory. Each holds the lock
+    # of its name until its process ends.
+    own = f"{host_id(work_dir)}-cpu"
+    names = itertools.chain(
+        [former] if has_former else [],
+        [own],
+        (f"{host_id(work_dir)}-{number}-cpu" for number in itertools.count(2)),
+    )
+    return next(name for name in names if _can_hold_name(work_dir, name))
+
+
+def _can_hold_name(work_dir: Path, name: str) -> bool:
+    return try_lock(work_dir / "locks" / f"{slug(name)}.name") is not None
 
 
 def describe_device(device: Device) -> str:

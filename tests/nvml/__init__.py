@@ -1,0 +1,32 @@
+"""A stub of NVIDIA's driver library, for processes that a test starts on a machine without a GPU."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).with_name("stub.c")
+LIBRARY = "libnvidia-ml.so.1"
+
+
+def build_stub(directory: Path) -> Path:
+    """Compile the stub into the directory and return the directory. Skips the test if there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("the stub of NVML needs a C compiler")
+    directory.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", str(directory / LIBRARY), str(SOURCE)], check=True
+    )
+    return directory
+
+
+def with_gpus(stub: Path, gpus: str) -> dict[str, str]:
+    """Return the variables that make a process find these GPUs (stub.c describes the format)."""
+    return {"LD_LIBRARY_PATH": str(stub), "STUB_GPUS": gpus}
+
+
+def uuid_of(number: int) -> str:
+    """Return the uuid of a GPU of a test."""
+    return f"GPU-{number}0000000-0000-0000-0000-000000000000"

@@ -1,0 +1,126 @@
+"""The parent process of a host's workers, with small programs in place of the workers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.attempt import Device
+from tests.processes import marked, wait_until_gone
+from worker import fleet
+from worker.fleet import LONGEST_BACKOFF_SECONDS, Worker
+
+RUN = """
+import sys
+from pathlib import Path
+from contracts.attempt import Device
+from worker import fleet
+from worker.logs import configure_logging
+from worker.settings import Settings
+configure_logging()
+directory = Path(sys.argv[1])
+fleet.PROGRAM = (sys.executable, "-c", sys.argv[2])
+devices = [Device(kind="cuda", uuid=uuid) for uuid in ("GPU-1", "GPU-2")]
+fleet.Fleet(Settings(work_dir=directory), devices, directory / "locks", fleet.os.environ).run()
+"""
+STUBBORN = """
+import os, signal, time
+seen = []
+def say(*words):
+    os.write(1, (" ".join([os.environ["CUDA_VISIBLE_DEVICES"], *map(str, words)]) + "\\n").encode())
+def note(number, frame):
+    seen.append(number)
+    say("got", number)  # print would fail if the signal had interrupted another print
+signal.signal(signal.SIGTERM, note)
+signal.signal(signal.SIGINT, note)
+say("is up", os.environ["STEPLINE_DEVICE"], "STEPLINE_GPUS" in os.environ)
+while len(seen) < 2:
+    time.sleep(0.02)  # signal.pause would miss a signal that arrives just before it
+"""
+
+
+def wait_for_count(printed: Path, text: str, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while printed.read_text().count(text) != count:
+        assert time.monotonic() < deadline, printed.read_text()
+        time.sleep(0.05)
+
+
+def wait_for_exit(worker: Worker, now: float) -> int:
+    deadline = time.monotonic() + 30
+    while (status := worker.reap(now)) is None:
+        assert time.monotonic() < deadline, "the program does not exit"
+        time.sleep(0.05)
+    return status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_each_stop_signal_is_forwarded_once_and_the_parent_waits_for_all_workers(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    printed = tmp_path / "printed"
+    environment = os.environ | marked(str(tmp_path)) | {"STEPLINE_GPUS": "0,1"}
+    with printed.open("wb") as output:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(tmp_path), STUBBORN],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        for gpu in ("GPU-1", "GPU-2"):
+            wait_for_count(printed, f"{gpu} is up cuda False", 1)
+        for count in (1, 2):
+            assert parent.poll() is None
+            parent.send_signal(number)
+            wait_for_count(printed, f" got {number}\n", 2 * count)
+        assert parent.wait(30) == 0
+        wait_until_gone(str(tmp_path), tmp_path, 10)
+        assert list(tmp_path.rglob("alive_parents/*/*")) == []
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def test_a_worker_that_keeps_exiting_is_restarted_after_growing_delays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fleet, "PROGRAM", (sys.executable, "-c", "raise SystemExit(3)"))
+    worker = Worker("w", Device(kind="cuda", uuid="GPU-1"), os.environ)
+    delays = []
+
+    for now in (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 10_000.0):
+        worker.start_if_due(now)
+        assert worker.is_running, "the delay is over"
+        assert wait_for_exit(worker, now) == 3
+        delays.append(worker.restart_seconds(now))
+        worker.start_if_due(now)
+        assert not worker.is_running, "the worker waits before it is restarted"
+
+    assert delays == [1, 2, 4, 8, 16, LONGEST_BACKOFF_SECONDS, 1]
+
+
+def test_the_processes_of_a_worker_that_exits_are_killed_before_it_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])"
+    monkeypatch.setattr(fleet, "PROGRAM", (sys.executable, "-c", code))
+    environment = os.environ | marked(str(tmp_path))
+    worker = Worker("w", Device(kind="cuda", uuid="GPU-1"), environment)
+
+    worker.start_if_due(0)
+    assert wait_for_exit(worker, 0) == 0
+
+    wait_until_gone(str(tmp_path), tmp_path, 10)
+
+
+def test_the_parent_process_imports_neither_celery_nor_torch() -> None:
+    code = "import sys, worker.fleet; print([n for n in ('celery', 'kombu', 'torch', 'httpx2') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

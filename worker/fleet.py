@@ -1,0 +1,238 @@
+"""`stepline worker`: runs one worker for each card of this host. Runs as `python -m worker.fleet`.
+
+This process holds the lock of each of its cards until it ends, so no other `stepline worker` starts a worker for the same
+card. While another process holds a card, this one tries again every few seconds. It restarts a worker that exits. A host
+without a GPU gets one worker, without this parent process.
+"""
+
+import os
+
+from processes.privacy import keep_private
+
+if __name__ == "__main__":
+    keep_private(os.environ)  # before the imports below, which take half a second
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from contracts.attempt import Device
+from worker.logs import configure_logging
+from worker.settings import Settings
+from worker.supervisor import alive
+from worker.supervisor.host.device import DeviceMissing, find_devices
+from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
+from worker.supervisor.host.gpus import GPUS, VISIBLE
+from worker.supervisor.host.identity import describe_device, name_of_card, slug
+
+log = structlog.get_logger("worker.fleet")  # __name__ is __main__ here
+
+PYTHON = (sys.executable, "-P", "-m")
+PROGRAM = (*PYTHON, "worker.celery_app")
+LOOK_SECONDS = 0.1
+CARD_SECONDS = 3.0
+"""Time between two attempts to lock the cards that other processes hold."""
+HEARTBEAT_SECONDS = 10.0
+CRASH_WINDOW_SECONDS = 60.0
+LONGEST_BACKOFF_SECONDS = 30.0
+FORWARDED: Mapping[signal.Signals, signal.Signals] = {
+    signal.SIGTERM: signal.SIGTERM,
+    signal.SIGINT: signal.SIGINT,
+    signal.SIGQUIT: signal.SIGQUIT,
+    signal.SIGHUP: signal.SIGTERM,  # a terminal was closed; Celery would restart
+}
+"""The signals that stop this process, and what it then sends to its workers."""
+
+
+class Worker:
+    """The worker of one card. It leads its own session and is killed when this process ends."""
+
+    def __init__(self, name: str, device: Device, environ: Mapping[str, str]) -> None:
+        self.name = name
+        self.device = device
+        self._environ = {key: value for key, value in environ.items() if key != GPUS} | {
+            VISIBLE: device.uuid or "",
+            "STEPLINE_DEVICE": "cuda",
+            "STEPLINE_WORKER_NAME": name,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._crashes: list[float] = []
+        self._start_at = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process has been started and has not been reaped."""
+        return self._process is not None
+
+    def start_if_due(self, now: float) -> None:
+        """Start the worker, unless it is running or waits after a crash. Only the main thread may call this."""
+        if self._process is None and now >= self._start_at:
+            self._process = subprocess.Popen(
+                [*PYTHON, "processes.parent", str(os.getpid()), *PROGRAM],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # so that Ctrl-C in a terminal reaches only this process
+            )
+            log.info("started a worker", worker_id=self.name, pid=self._process.pid)
+
+    def reap(self, now: float) -> int | None:
+        """If the process has ended, kill the rest of its group and return its exit status."""
+        if self._process is None:
+            return None
+        # Check without reaping: until it is reaped, the kernel cannot reuse the group id that we kill.
+        ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):  # the whole group has ended
+            os.killpg(self._process.pid, signal.SIGKILL)
+        status = self._process.wait()
+        self._process = None
+        self._crashes = [*(at for at in self._crashes if now - at < CRASH_WINDOW_SECONDS), now]
+        self._start_at = now + min(2.0 ** (len(self._crashes) - 1), LONGEST_BACKOFF_SECONDS)
+        return status
+
+    def restart_seconds(self, now: float) -> float:
+        """Return how long the worker waits until it is started again."""
+        return round(self._start_at - now, 1)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the worker a signal if it is running."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
+
+class Fleet:
+    """The workers of this host's cards."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Sequence[Device],
+        lock_dir: Path,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        only_one = len(devices) == 1
+        self._work_dir = settings.work_dir
+        self._lock_dir = lock_dir
+        self._free = [
+            Worker(name_of_card(settings, device, is_only_one=only_one), device, environ)
+            for device in devices
+        ]
+        """The workers whose cards this process does not hold."""
+        self._workers: list[Worker] = []
+        """The workers whose cards this process holds."""
+        self._locks: list[int] = []
+        self._clock = clock
+        self._signals: deque[signal.Signals] = deque()
+        self._is_stopping = False
+        self._is_waiting = False
+        self._look_for_cards_at = 0.0
+        self._heartbeat_at = 0.0
+        self._last_heartbeat_error = ""
+
+    def run(self) -> None:
+        """Run the workers until a signal stops them and all have ended."""
+        for number in FORWARDED:
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+                signal.signal(number, self._receive)
+        alive.forget_parents(self._work_dir)
+        while True:
+            now = self._clock()
+            self._forward_signals()
+            self._reap(now)
+            if self._is_stopping and not any(worker.is_running for worker in self._workers):
+                break
+            if not self._is_stopping:
+                self._take_cards(now)
+                for worker in self._workers:
+                    worker.start_if_due(now)
+            self._report(now)
+            time.sleep(LOOK_SECONDS)
+        alive.forget_parents(self._work_dir)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of a handler
+        self._signals.append(signal.Signals(number))
+
+    def _forward_signals(self) -> None:
+        while self._signals:
+            number = self._signals.popleft()
+            self._is_stopping = True
+            log.info("stopping the workers", signal=number.name)
+            for worker in self._workers:
+                worker.send(FORWARDED[number])
+
+    def _reap(self, now: float) -> None:
+        for worker in self._workers:
+            status = worker.reap(now)
+            if status is not None and not self._is_stopping:
+                log.error(
+                    "a worker exited and will be restarted",
+                    worker_id=worker.name,
+                    status=status,
+                    seconds=worker.restart_seconds(now),
+                )
+
+    def _take_cards(self, now: float) -> None:
+        """Lock the cards that are free."""
+        if not self._free or now < self._look_for_cards_at:
+            return
+        self._look_for_cards_at = now + CARD_SECONDS
+        for worker in list(self._free):
+            lock = try_lock(self._lock_dir / f"{slug(worker.device.uuid or '')}.card")
+            if lock is None:
+                continue
+            self._locks.append(lock)
+            self._free.remove(worker)
+            self._workers.append(worker)
+            self._heartbeat_at = now
+            log.info("took a card", worker_id=worker.name, device=describe_device(worker.device))
+        if not self._workers and not self._is_waiting:
+            self._is_waiting = True
+            log.info(
+                "waiting, because other processes hold all cards",
+                cards=[worker.device.uuid for worker in self._free],
+            )
+
+    def _report(self, now: float) -> None:
+        """Write the file that the health check reads."""
+        if now < self._heartbeat_at:
+            return
+        self._heartbeat_at = now + HEARTBEAT_SECONDS
+        try:
+            alive.touch_parent(self._work_dir, [worker.name for worker in self._workers])
+        except OSError as error:  # a full disk; the workers must go on
+            if str(error) != self._last_heartbeat_error:
+                log.warning("could not write the heartbeat", reason=str(error))
+            self._last_heartbeat_error = str(error)
+
+
+def main() -> None:
+    """Run a worker for each selected card; without a GPU, become the only worker."""
+    configure_logging()
+    settings = Settings()
+    if not settings.worker_token.get_secret_value():
+        raise SystemExit(
+            "stepline worker: STEPLINE_WORKER_TOKEN is not set. Set it to the server's token"
+        )
+    try:
+        settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        devices = find_devices(settings.device, os.environ, settings.gpus)
+        if devices[0].kind == "cpu":
+            os.execv(PROGRAM[0], PROGRAM)  # noqa: S606  # runs without a shell
+        fleet = Fleet(settings, devices, find_lock_dir(settings, devices[0]), os.environ)
+    except (DeviceMissing, LockDirRefused, OSError) as error:
+        raise SystemExit(f"stepline worker: {error}") from error
+    fleet.run()
+
+
+if __name__ == "__main__":
+    main()
