@@ -142,7 +142,8 @@ class Fleet:
     def run(self) -> None:
         """Run the workers until a signal stops them and all have ended."""
         for number in FORWARDED:
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            is_ignored = signal.getsignal(number) == signal.SIG_IGN
+            if number != signal.SIGHUP or not is_ignored:  # nohup ignores SIGHUP
                 signal.signal(number, self._receive)
         alive.forget_parents(self._work_dir)
         while True:

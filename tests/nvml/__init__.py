@@ -1,23 +1,17 @@
 """A stub of NVIDIA's driver library, for processes that a test starts on a machine without a GPU."""
 
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 SOURCE = Path(__file__).with_name("stub.c")
 LIBRARY = "libnvidia-ml.so.1"
 
 
 def build_stub(directory: Path) -> Path:
-    """Compile the stub into the directory and return the directory. Skips the test if there is no compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("the stub of NVML needs a C compiler")
+    """Compile the stub into the directory and return the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", str(directory / LIBRARY), str(SOURCE)], check=True
+        ["cc", "-shared", "-fPIC", "-o", str(directory / LIBRARY), str(SOURCE)], check=True
     )
     return directory
 
