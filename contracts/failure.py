@@ -173,7 +173,7 @@ _FACTS: dict[FailureReason, _Facts] = {
         "若任务已失败，说明它两次使设备出错，而设备随后均通过检查，请同时检查模型和数据。",
     ),
     FailureReason.DEVICE_UNUSABLE: _Facts(
-        False,
+        True,
         "The device cannot compute in 4 bits.",
         "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` names the problem.",
         "设备不支持 4-bit 计算。",
