@@ -58,12 +58,14 @@ def _run_all(slot: Slot) -> int:
     ended = 0
     while not slot.stop.is_set:
         is_usable = slot.guard.is_device_usable(slot.lock_fd, slot.stop)
-        current = with_current_state(slot.worker, slot.settings)
+        state: dict[str, object] = {"device_check": slot.guard.state}
+        if slot.guard.is_idle:
+            # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
+            state["idle"] = take_turn(slot.lock_fd)
+        current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
             slot.server.hello(current)  # so that the server stops counting on this worker
             break
-        # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
-        current = current.model_copy(update={"idle": take_turn(slot.lock_fd)})
         claim = slot.server.claim(current)
         if claim is None:
             break

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.attempt import Device, WorkerInfo
+from contracts.base import utc_now
 from worker.settings import Settings
-from worker.supervisor.host.device import find_device
-from worker.supervisor.host.device_check import read_check
+from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.device_check import has_used_gpu, read_check
 from worker.supervisor.host.models_root import list_models
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
@@ -20,15 +21,31 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
     """Return the description of this worker. Raises DeviceMissing."""
     device = find_device(settings.device, environ)
     host = socket.gethostname()
+    if device.kind == "cpu" and settings.device == "auto":
+        _refuse_lost_gpu(settings, host, environ)
     worker = WorkerInfo(
         worker_id=settings.worker_name or f"{host}-{device.uuid or 'cpu'}",
         host=host,
         pid=os.getpid(),
+        started_at=utc_now(),
         queue=settings.queue,
         device=device,
         versions=installed_versions(),
     )
     return with_current_state(worker, settings)
+
+
+def _refuse_lost_gpu(settings: Settings, host: str, environ: Mapping[str, str]) -> None:
+    """Raise DeviceMissing if this worker has used a GPU that is not visible now, unless GPUs are deliberately hidden."""
+    name = settings.worker_name
+    homes = slug(name) if name else f"{slug(host)}-[GM][PI][UG]-*"  # GPU-… or MIG-…
+    if environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
+        return
+    if has_used_gpu(worker_home(settings.work_dir, "").parent, homes):
+        raise DeviceMissing(
+            "this worker used a GPU before, but no GPU is visible now. Check the NVIDIA driver. To use the CPU instead, set "
+            "STEPLINE_DEVICE=cpu."
+        )
 
 
 def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
