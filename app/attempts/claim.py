@@ -13,6 +13,7 @@ from app.datasets import store as datasets
 from app.db.engine import database_now
 from app.db.ids import new_id
 from app.db.tables import Attempt, Job, to_json
+from app.doorbell import is_ring_due
 from app.events import store as events
 from app.jobs import queue
 from app.jobs import store as jobs
@@ -22,6 +23,9 @@ from app.workers import service as workers
 from app.workers import store as worker_rows
 from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
 from contracts.job import DatasetSource, HubDataset, load_stored_spec
+
+PASS_ON_SECONDS = 0.2
+"""Minimum time between a ring and its repetition because a worker with a failed device took it."""
 
 
 class Hello(NamedTuple):
@@ -97,7 +101,11 @@ def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[s
     """Return the queue of a worker that took a ring but can run no job, if another worker can take the ring."""
     if not queue.count_claimable(session, worker.queue, now, 1):
         return []
-    return [worker.queue] if workers.list_ready(session, worker, now) else []
+    if not workers.list_ready(session, worker, now):
+        return []
+    # The worker may take this ring too. If the other one never takes it, the two must not ring without a pause.
+    is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
+    return [worker.queue] if is_due else []
 
 
 def _take_job(session: Session, worker: WorkerInfo, attempt_id: str, now: datetime) -> Job | None:
