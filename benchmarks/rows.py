@@ -155,7 +155,6 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "losses": 0,
         "checkpoint_step": 0,
         "lost_checkpoint_step": 0,
-        "device_failures": 0,
         "phase": "training" if status is JobStatus.RUNNING else None,
         "step": 500 if started else 0,
         "total_steps": 500 if started else None,

@@ -63,6 +63,8 @@ class DeviceCheck(Tolerant):
     """Whether a worker's GPU works. The worker checks it before its first claim and after each `device_failed`."""
 
     passed: bool
+    pending: bool = False
+    """Whether the device failed during an attempt and has not been checked since. Then `passed` is false."""
     count: Count = 0
     """Number of checks that the device has passed so far."""
     reason: str = Field("", max_length=5000)
@@ -78,6 +80,8 @@ class WorkerInfo(Tolerant):
     """Name that is stable across restarts; by default made from the GPU and an id of the work directory."""
     host: str = ""
     pid: int = 0
+    started_at: UtcDatetime | None = None
+    """When this worker process started, by its own clock."""
     queue: str = "default"
     device: Device = Device()
     models: list[str] | None = None
@@ -86,8 +90,7 @@ class WorkerInfo(Tolerant):
     device_check: DeviceCheck | None = None
     """State of the GPU. Null for a CPU, before the first check, and from workers of earlier versions."""
     idle: Idle | None = None
-    """Set only in a claim, in the hello that replaces it while the device fails its check, and in the first hello after a
-    start."""
+    """Set only in a claim, in the first hello after a start, and in a hello sent instead of a claim because the device has failed."""
 
 
 class DatasetFile(Tolerant):

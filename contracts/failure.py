@@ -167,13 +167,13 @@ _FACTS: dict[FailureReason, _Facts] = {
         True,
         "The device failed.",
         "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
-        "If the job failed, its attempts broke two devices that work again, so check its model and data too.",
+        "If the job failed, it broke two devices, or one device three times, that work again, so check its model and data too.",
         "设备发生故障。",
         "请检查工作节点的 GPU、驱动和 bitsandbytes，`stepline doctor` 会指出问题。任务可由其他工作节点执行。"
-        "若任务已失败，说明它两次使设备出错，而设备随后均通过检查，请同时检查模型和数据。",
+        "若任务已失败，说明它使两台设备出错，或使同一设备三次出错，而设备随后均通过检查，请同时检查模型和数据。",
     ),
     FailureReason.DEVICE_UNUSABLE: _Facts(
-        False,
+        True,
         "The device does not support 4-bit computation.",
         "Check the versions of the driver, CUDA and bitsandbytes on the worker. `stepline doctor` names the problem.",
         "设备不支持 4-bit 计算。",

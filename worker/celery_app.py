@@ -15,6 +15,8 @@ if __name__ == "__main__":
 import signal
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -29,6 +31,7 @@ from worker.settings import Settings
 from worker.supervisor import alive
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.host.check_timer import CheckTimer
 from worker.supervisor.host.device import DeviceMissing
 from worker.supervisor.host.gpu_lock import (
     DeviceBusy,
@@ -41,6 +44,7 @@ from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
     slot_name,
+    slug,
     with_current_state,
 )
 from worker.supervisor.run import run_next
@@ -94,13 +98,21 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
     return app
 
 
-def send_hellos(settings: Settings, worker: WorkerInfo, stop: threading.Event) -> None:
-    """Send hellos to the server at regular intervals until `stop` is set. This never starts a job."""
+def send_hellos(
+    settings: Settings, worker: WorkerInfo, stop: threading.Event, ring: Callable[[], object]
+) -> None:
+    """Send hellos to the server at regular intervals until `stop` is set.
+
+    While the worker's GPU has failed, also call `ring` whenever a check is due. Otherwise, nobody might ring for this worker.
+    """
     token = settings.worker_token.get_secret_value()
     last = ""
+    timer = CheckTimer(settings, worker)
     with Server(settings.server_url, token, 0, 0) as server:
         while not stop.is_set():
             alive.touch(settings.work_dir, worker.worker_id)
+            if timer.is_check_due():
+                ring()
             try:
                 server.hello(with_current_state(worker, settings))
                 result = "accepted"
@@ -113,6 +125,19 @@ def send_hellos(settings: Settings, worker: WorkerInfo, stop: threading.Event) -
             stop.wait(
                 settings.hello_seconds if result == "accepted" else min(2, settings.hello_seconds)
             )
+
+
+def ring_own_queue(app: Celery, settings: Settings, worker: WorkerInfo) -> None:
+    """Ring for this worker only."""
+    try:
+        app.send_task(TASK_NAME, queue=own_queue(settings, worker), ignore_result=True, retry=False)
+    except Exception as error:  # noqa: BLE001  # each transport has its own errors; the next hello tries again
+        log.warning("could not ring for the check of the device", reason=str(error))
+
+
+def own_queue(settings: Settings, worker: WorkerInfo) -> str:
+    """Return the name of the queue that only this worker reads. No job queue has a dot in its name."""
+    return f"{celery_queue(settings.queue)}.worker.{slug(worker.worker_id)}"
 
 
 def report_restart(settings: Settings, worker: WorkerInfo) -> None:
@@ -162,7 +187,9 @@ def main() -> None:
     report_restart(settings, worker)
     app = create_app(settings, worker)
     hello = threading.Thread(
-        target=send_hellos, args=(settings, worker, threading.Event()), daemon=True
+        target=send_hellos,
+        args=(settings, worker, threading.Event(), partial(ring_own_queue, app, settings, worker)),
+        daemon=True,
     )
     # The pool forks before the worker is ready; threads may only start after that.
     signals.setup_logging.connect(_keep_our_logging, weak=False)
@@ -173,7 +200,7 @@ def main() -> None:
             "--quiet",
             "worker",
             "--queues",
-            celery_queue(settings.queue),
+            f"{celery_queue(settings.queue)},{own_queue(settings, worker)}",
             "--hostname",
             f"{os.getpid()}@{socket.gethostname()}",
             "--without-gossip",

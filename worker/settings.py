@@ -58,6 +58,6 @@ class Settings(BaseSettings):
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)
-    """Minimum time between two checks of a failed GPU. After each ring, the worker waits that long before it checks again."""
+    """Time between two checks of a failed GPU."""
     kept_runs: int = Field(5, ge=0)
     """Number of run directories to keep: those of failed attempts, and of jobs that may resume here from a checkpoint."""

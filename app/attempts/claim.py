@@ -1,5 +1,6 @@
 """Handles a worker's announcements, and its claims for jobs."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from app.datasets import store as datasets
 from app.db.engine import database_now
 from app.db.ids import new_id
 from app.db.tables import Attempt, Job, to_json
+from app.doorbell import is_ring_due
 from app.events import store as events
 from app.jobs import queue
 from app.jobs import store as jobs
@@ -22,55 +24,126 @@ from app.workers import store as worker_rows
 from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
 from contracts.job import DatasetSource, HubDataset, load_stored_spec
 
+PASS_ON_SECONDS = 0.2
+"""Minimum time between a ring and its repetition because a worker with a failed device took it."""
+
 
 class Hello(NamedTuple):
     """The result of handling a worker's announcement."""
 
     is_current: bool
     """False if the message is stale: the worker has sent a later one."""
+    is_able: bool
+    """Whether the worker can run jobs: its device has not failed."""
     to_ring: list[str]
-    """Queues to ring because a job was requeued."""
+    """Queues to ring because a job was requeued or can be claimed now."""
+
+
+class Granted(NamedTuple):
+    """The reply to a claim."""
+
+    claim: Claim | None
+    """None if there is no job that the worker may claim, or if the request is stale."""
+    to_ring: list[str]
+    """Queues to ring, because a job that waited for the result of a check can be claimed now."""
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
     """Store the worker's announcement, and end the attempts that it no longer runs."""
     now = database_now(session)
-    suspect = worker_rows.save_worker(session, worker, now)
+    worker_rows.save_worker(session, worker, now)
     queues: list[str | None] = []
     if worker.idle is not None:
         if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
-            return Hello(is_current=False, to_ring=[])
+            return Hello(is_current=False, is_able=False, to_ring=[])
         queues = [
             end_stale(session, attempt, times, now)
             for attempt in store.list_running_of(session, worker.worker_id)
             if attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
         ]
-    device_failures.clear_suspect(session, worker, suspect, now)
-    return Hello(is_current=True, to_ring=[queue for queue in queues if queue is not None])
+    queues += device_failures.apply_check(session, worker, now)
+    judged = device_failures.judge_device(session, worker)
+    if judged is not worker:
+        worker_rows.save_worker(session, judged, now)
+    is_able = workers.is_able(judged)
+    if not is_able and worker.idle is not None:
+        queues += _pass_ring_on(session, worker, now)
+    return Hello(True, is_able, [name for name in queues if name is not None])
 
 
-def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Claim | None:
-    """Assign the worker the next job in its queue that it may claim. Return None if there is none, or if the request is stale.
+def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
+    """Assign the worker the next job in its queue that it may claim.
 
-    A worker whose device has failed gets no job. A repeated claim returns the same attempt. Earlier attempts on the worker's device are ended first.
+    A worker whose device has failed gets no job. A repeated claim returns the same attempt. Earlier attempts on the worker's
+    device are ended first.
     """
     worker, times = request.worker, Times.of(settings)
     secret = settings.worker_token.get_secret_value()
-    if not receive_hello(session, worker, times).is_current or not workers.is_able(worker):
-        return None
+    hello = receive_hello(session, worker, times)
+    if not hello.is_current or not hello.is_able:
+        return Granted(None, hello.to_ring)
     repeated = _find_repeated(session, request, secret)
     if repeated is not None:
         token = lease.make_token(secret, repeated.id, request.claim_id)
         held, _ = lease.hold(session, repeated.id, token, times)
-        return _claim(session, held.id, jobs.lock_job(session, held.job_id), token, settings)
+        locked = jobs.lock_job(session, held.job_id)
+        return Granted(_claim(session, held.id, locked, token, settings), hello.to_ring)
     now = database_now(session)
-    only, without = workers.claimable_models(session, worker, now)
     attempt_id = new_id("att")
-    job = queue.claim_best(
-        session, worker.queue, attempt_id, now, only_models=only, except_models=without
-    )
+    job = _take_job(session, worker, attempt_id, now)
     if job is None:
-        return None
+        return Granted(None, hello.to_ring)
+    claim = _start_attempt(session, request, job, attempt_id, now=now, settings=settings)
+    return Granted(claim, hello.to_ring)
+
+
+def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
+    """Return the queue of a worker that took a ring but can run no job, if another worker can take the ring."""
+    if not queue.count_claimable(session, worker.queue, now, 1):
+        return []
+    if not workers.list_ready(session, worker, now):
+        return []
+    # The worker may take this ring too. If the other one never takes it, the two must not ring without a pause.
+    is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
+    return [worker.queue] if is_due else []
+
+
+def _take_job(session: Session, worker: WorkerInfo, attempt_id: str, now: datetime) -> Job | None:
+    only, without = workers.claimable_models(session, worker, now)
+    suspects = device_failures.list_suspects(session, worker, now)
+    job = queue.claim_best(
+        session,
+        worker.queue,
+        attempt_id,
+        now,
+        only_models=only,
+        except_models=without,
+        except_jobs=suspects.jobs,
+    )
+    if job is not None or not suspects.permitted:
+        return job
+    return queue.claim_best(
+        session,
+        worker.queue,
+        attempt_id,
+        now,
+        only_models=only,
+        except_models=without,
+        only_jobs=suspects.permitted,
+    )
+
+
+def _start_attempt(
+    session: Session,
+    request: ClaimRequest,
+    job: Job,
+    attempt_id: str,
+    *,
+    now: datetime,
+    settings: Settings,
+) -> Claim:
+    worker, times = request.worker, Times.of(settings)
+    secret = settings.worker_token.get_secret_value()
     token = lease.make_token(secret, attempt_id, request.claim_id)
     attempt = Attempt(
         id=attempt_id,

@@ -1,87 +1,185 @@
 """Distinguishes jobs that break devices from devices that break by themselves.
 
-If a device fails during an attempt, the attempt becomes the suspect of its worker, and the job returns to the queue. If the
-device then passes a check, the job may be the cause. A job to which that happens twice fails, because it would otherwise stop one
-worker after another.
+If a device fails during an attempt, the job returns to the queue. Nobody can claim it until the device's check has ended, or
+CHECK_SECONDS have passed. If the device fails its check, it was the cause. If it passes, either may be:
+
+- A job fails after it has broken MAX_DEVICES devices, or after MAX_REPEATS failures without a new checkpoint in between.
+  Otherwise, it would stop one worker after another, or one worker forever.
+- A device on which MAX_JOBS jobs have failed without a success in between gets no job until its worker restarts. Otherwise, it
+  would fail one job after another. A job that has broken MAX_DEVICES devices does not count here.
+
+Until the cause is known, a job and the device that it broke are kept apart if another job or another worker is available.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.db.tables import Attempt
+from app.db.tables import Attempt, DeviceFailure, Job
 from app.events import store as events
-from app.jobs import failure_counts
+from app.jobs import device_failures as store
 from app.jobs import store as jobs
-from app.workers import store as workers
-from app.workers.store import NO_SUSPECT, Suspect
-from contracts.attempt import Outcome, WorkerInfo
+from app.workers import service as workers
+from contracts.attempt import DeviceCheck, Outcome, WorkerInfo
 from contracts.failure import Failure, FailureReason
 
-MAX_DEVICE_FAILURES = 2
-"""A job fails after its attempts have ended with `device_failed` this many times on devices that then passed a check."""
-PASSED = "device_check_passed"
-"""Code of the event that an attempt's device passed a check after the attempt had ended with `device_failed`."""
+MAX_DEVICES = 2
+"""A job fails after this many different devices have failed during its attempts and then passed a check."""
+MAX_REPEATS = 3
+"""A job fails after this many such failures without a new checkpoint in between, even on a single device."""
+MAX_JOBS = 2
+"""A device gets no job after it has failed during attempts of this many jobs, without a success in between."""
+CHECK_SECONDS = 60.0
+"""How long a job waits at most for the result of the check of the device that it broke. A check takes about 10 seconds."""
+APART_SECONDS = 600.0
+"""How long a job waits at most for another worker that is idle."""
 
 
-def is_device_failure(outcome: Outcome) -> bool:
-    """Return whether an attempt ended because its worker's device failed."""
-    return outcome.failure is not None and outcome.failure.reason is FailureReason.DEVICE_FAILED
+class Suspects(NamedTuple):
+    """The jobs during which a worker's device has failed since its last success."""
+
+    jobs: list[str]
+    permitted: list[str]
+    """Those that the worker may claim if it finds no other job, because no other worker is ready to run them."""
 
 
-def suspect_attempt(session: Session, attempt: Attempt) -> bool:
-    """Make an attempt that ends with `device_failed` the suspect of its worker; False if the worker does not check its device.
-
-    Call this before the rows of the attempt and the job are locked: a hello locks the worker's row first, too.
-    """
-    check = WorkerInfo.model_validate(attempt.worker).device_check
-    if check is None:
+def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
+    """Return whether an attempt ended because its device failed, and its worker checks its device before the next claim."""
+    if outcome.failure is None or outcome.failure.reason is not FailureReason.DEVICE_FAILED:
         return False
-    workers.set_suspect(session, attempt.worker_id, Suspect(attempt.id, check.count))
-    return True
+    return WorkerInfo.model_validate(attempt.worker).device_check is not None
 
 
-def clear_suspect(session: Session, worker: WorkerInfo, suspect: Suspect, now: datetime) -> None:
-    """If the worker's device has passed a check since its suspect started, count the failure against the suspect's job."""
+def record_failure(session: Session, attempt: Attempt, job: Job, now: datetime) -> None:
+    """Store that the device of a worker that checks it failed during an attempt. The job is locked."""
+    worker = WorkerInfo.model_validate(attempt.worker)
+    assert worker.device_check is not None  # noqa: S101  # see is_checked_failure
+    failure = DeviceFailure(
+        attempt_id=attempt.id,
+        number=attempt.number,
+        job_id=job.id,
+        worker_id=attempt.worker_id,
+        worker_started_at=worker.started_at,
+        device=(worker.device.uuid or worker.worker_id)[:200],
+        check_count=worker.device_check.count,
+        checkpoint_step=job.checkpoint_step,
+        failed_at=now,
+    )
+    store.insert_failure(session, failure)
+
+
+def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
+    """Apply the announced state of a worker's device to the jobs that wait for it. Return queues to ring."""
     check = worker.device_check
-    if suspect.attempt_id is None or check is None:
+    if check is None or check.pending:
+        return []
+    to_ring: list[str] = []
+    for failure in store.list_unchecked(session, worker.worker_id):
+        job = jobs.find_and_lock(session, failure.job_id)
+        if job is None:
+            continue
+        if check.passed and check.count > failure.check_count:
+            _count(session, failure, job, now)
+        elif check.passed:
+            continue  # sent before the failure
+        if store.mark_claimable(session, failure):
+            # Two rings, because the worker itself may take one.
+            to_ring += [job.queue] * 2
+    return to_ring
+
+
+def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) -> None:
+    """Count a failure against its job, because the device has passed a check since."""
+    store.mark_passed(session, failure, now)
+    if job.status.is_final or not failure.blames_job:
         return
-    if not check.passed or check.count <= suspect.check_count:
-        return
-    workers.set_suspect(session, worker.worker_id, NO_SUSPECT)
-    attempt = session.get(Attempt, suspect.attempt_id)
-    job = None if attempt is None else jobs.find_and_lock(session, attempt.job_id)
-    if attempt is None or job is None or job.status.is_final:
-        return
-    failures = failure_counts.count_device_failure(session, job)
+    store.increment_version(session, job.id)
     events.insert_event(
         session,
         job.id,
-        PASSED,
+        "device_check_passed",
         now,
-        attempt=attempt.number,
+        attempt=failure.number,
         level="warning",
-        number=attempt.number,
-        worker=attempt.worker_id,
+        number=failure.number,
+        worker=failure.worker_id,
     )
-    if failures < MAX_DEVICE_FAILURES:
-        return
-    failure = _describe(session, attempt)
-    if jobs.mark_failed_before_start(session, job.id, failure, now) is not None:
+    attempt = session.get_one(Attempt, failure.attempt_id)
+    fault = find_fault(session, job.id, Outcome.model_validate(attempt.outcome))
+    # If the job is running, it fails only if its device fails too: finish_attempt looks again.
+    if fault and jobs.mark_failed_before_start(session, job.id, fault, now) is not None:
         events.insert_event(
-            session, job.id, "job_failed", now, level="error", reason=failure.reason.value
+            session, job.id, "job_failed", now, level="error", reason=fault.reason.value
         )
 
 
-def _describe(session: Session, last: Attempt) -> Failure:
-    passed = events.list_newest(session, last.job_id, PASSED, MAX_DEVICE_FAILURES)
-    attempts = " and ".join(
-        f"attempt {event.data['number']} on {event.data['worker']}" for event in reversed(passed)
-    )
-    outcome = Outcome.model_validate(last.outcome)
+def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | None:
+    """Return the failure of a job that has broken too many devices, or one too often; else None."""
+    failures = store.list_against_job(session, job_id)
+    if not failures:
+        return None
+    repeats = sum(each.checkpoint_step == failures[-1].checkpoint_step for each in failures)
+    if len(_devices(failures)) < MAX_DEVICES and repeats < MAX_REPEATS:
+        return None
+    names = [f"attempt {each.number} on {each.worker_id}" for each in failures[-MAX_REPEATS:]]
     cause = outcome.failure or Failure(reason=FailureReason.DEVICE_FAILED)
     detail = (
-        f"The device failed during {attempts}, and each time it then passed its check, so the job may be the cause. "
-        f"Error of attempt {last.number}:\n{cause.detail}"
+        f"The device failed during {' and '.join(names)}, and each time it then passed its check, so the job may be the "
+        f"cause. Error of the last attempt:\n{cause.detail}"
     )
     return cause.model_copy(update={"detail": detail[:20_000]})
+
+
+def judge_device(session: Session, worker: WorkerInfo) -> WorkerInfo:
+    """Return the worker; with a failed device if too many jobs have failed on it since its worker started."""
+    check = worker.device_check
+    if check is None or not check.passed:
+        return worker
+    failures = [
+        each
+        for each in store.list_against_device(session, worker.worker_id)
+        if each.worker_started_at == worker.started_at
+    ]
+    suspects = [job_id for job_id in _jobs(failures) if not _is_convicted(session, job_id)]
+    if len(suspects) < MAX_JOBS:
+        return worker
+    reason = (
+        f"The device passes its check, but it failed during jobs {' and '.join(suspects)}, with no success in between. "
+        "The server gives this worker no job until the worker is restarted."
+    )
+    failed = DeviceCheck(
+        passed=False, count=check.count, reason=reason[:5000], since=failures[-1].failed_at
+    )
+    return worker.model_copy(update={"device_check": failed})
+
+
+def list_suspects(session: Session, worker: WorkerInfo, now: datetime) -> Suspects:
+    """Return the jobs that a worker should leave to others, because they may have broken its device or the other way round."""
+    if worker.device_check is None:
+        return Suspects([], [])
+    failures = store.list_against_device(session, worker.worker_id)
+    if not failures:
+        return Suspects([], [])
+    ready = workers.list_ready(session, worker, now)
+    permitted = []
+    for job_id in _jobs(failures):
+        failed_at = max(each.failed_at for each in failures if each.job_id == job_id)
+        model = store.find_model(session, job_id)
+        is_recent = failed_at > now - timedelta(seconds=APART_SECONDS)
+        if not (is_recent and any(w.models is None or model in w.models for w in ready)):
+            permitted.append(job_id)
+    return Suspects(_jobs(failures), permitted)
+
+
+def _is_convicted(session: Session, job_id: str) -> bool:
+    return len(_devices(store.list_against_job(session, job_id))) >= MAX_DEVICES
+
+
+def _devices(failures: Sequence[DeviceFailure]) -> set[str]:
+    return {failure.device for failure in failures}
+
+
+def _jobs(failures: Sequence[DeviceFailure]) -> list[str]:
+    return list(dict.fromkeys(failure.job_id for failure in failures))

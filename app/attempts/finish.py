@@ -10,6 +10,7 @@ from app.attempts.progress import AttemptProgress
 from app.db.engine import database_now
 from app.db.tables import Attempt, Job, to_json
 from app.errors.kinds import ArtifactsMissing, AttemptSuperseded, RecordsMissing
+from app.jobs import device_failures as failures
 from app.jobs import store as jobs
 from app.jobs.settlement import Settlement
 from app.leases import lease
@@ -31,9 +32,6 @@ def finish_attempt(
     stored = lease.get_attempt(session, attempt_id, token)
     if stored.outcome is not None and stored.outcome["status"] == request.outcome.status:
         return FinishReply(job_status=str(stored.settled_as)), None
-    is_device_checked = False
-    if device_failures.is_device_failure(request.outcome):
-        is_device_checked = device_failures.suspect_attempt(session, stored)
     attempt, now = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
     if attempt.acked_seq < request.last_seq:
@@ -50,9 +48,16 @@ def finish_attempt(
     if store.end_attempt(session, attempt, request.outcome, content, now) is None:
         raise AttemptSuperseded(attempt=attempt_id, status="ended")
     settlement = Settlement(session, attempt, job, now, times.retry_seconds)
-    status = settlement.apply_outcome(
-        request.outcome, request.summary, is_device_checked=is_device_checked
-    )
+    if device_failures.is_checked_failure(stored, request.outcome):
+        device_failures.record_failure(session, stored, job, now)
+        fault = device_failures.find_fault(session, job.id, request.outcome)
+        status = settlement.apply_device_failure(
+            request.outcome, fault, device_failures.CHECK_SECONDS
+        )
+    else:
+        status = settlement.apply_outcome(request.outcome, request.summary)
+    if is_success:
+        failures.excuse_device(session, attempt.worker_id)
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
         # No steps were left to train, so the history continues with its evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))

@@ -60,15 +60,19 @@ def hello(
 
 @router.post(CLAIM_PATH, response_model=Claim)
 @takes(BodyKind.WORKER_MESSAGE)
-def claim(request: ClaimRequest, database: DatabaseDep, settings: SettingsDep) -> Claim | Response:
+def claim(
+    request: ClaimRequest, database: DatabaseDep, settings: SettingsDep, doorbell: DoorbellDep
+) -> Claim | Response:
     """Assign the worker the next job in its queue that it may claim. Return 204 if there is none."""
     with database.writing() as session:
         granted = claim_next(session, request, settings)
-    if granted is None:
+    for queue in granted.to_ring:
+        doorbell.ring(queue)
+    if granted.claim is None:
         return Response(status_code=204)
-    ids = {"job_id": granted.job_id, "attempt_id": granted.attempt_id}
+    ids = {"job_id": granted.claim.job_id, "attempt_id": granted.claim.attempt_id}
     log.info("job claimed", worker_id=request.worker.worker_id, **ids)
-    return granted
+    return granted.claim
 
 
 @router.post(SYNC_PATH, response_model=SyncReply)

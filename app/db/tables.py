@@ -24,6 +24,7 @@ from sqlalchemy import (
     UniqueConstraint,
     desc,
     text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -180,8 +181,6 @@ class Job(Base):
     """Highest step at which any attempt wrote a checkpoint."""
     lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """Value of `checkpoint_step` at the last loss."""
-    device_failures: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """How many times a device failed during this job and then passed its check."""
 
     phase: Mapped[Phase | None]
     step: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -297,6 +296,34 @@ class Attempt(Base):
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     settled_as: Mapped[JobStatus | None]
     """The job's status after this attempt ended."""
+
+
+class DeviceFailure(Base):
+    """An attempt that ended with `device_failed` on a worker that checks its device."""
+
+    __tablename__ = "device_failures"
+
+    attempt_id: Mapped[str] = mapped_column(
+        ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int]
+    """The attempt's number."""
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    worker_id: Mapped[str] = mapped_column(String(200), index=True)
+    worker_started_at: Mapped[datetime | None]
+    device: Mapped[str] = mapped_column(String(200))
+    """The GPU's uuid, or the worker's id if the uuid is unknown."""
+    check_count: Mapped[int] = mapped_column(BigInteger)
+    """Number of checks that the device had passed when the attempt started."""
+    checkpoint_step: Mapped[int] = mapped_column(BigInteger)
+    """The job's `checkpoint_step` when the device failed."""
+    failed_at: Mapped[datetime]
+    passed_at: Mapped[datetime | None]
+    """When the device passed a check after this failure."""
+    blames_job: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """False after a user has retried the job."""
+    blames_device: Mapped[bool] = mapped_column(default=True, server_default=true())
+    """False after a job has succeeded on the worker."""
 
 
 class Record(Base):
@@ -450,12 +477,6 @@ class Worker(Base):
     slot_id: Mapped[str | None] = mapped_column(String(100))
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)
     """Latest known turn of the worker's device lock; a message from an earlier turn is stale."""
-    suspect_attempt_id: Mapped[str | None] = mapped_column(String(80))
-    """The attempt that ended with `device_failed`; null once the device has passed a check since."""
-    suspect_check_count: Mapped[int] = mapped_column(
-        BigInteger, default=0, server_default=text("0")
-    )
-    """Number of checks that the device had passed when that attempt started."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
 

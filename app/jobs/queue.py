@@ -81,13 +81,18 @@ def claim_best(
     *,
     only_models: Sequence[str] | None = None,
     except_models: Sequence[str] = (),
+    only_jobs: Sequence[str] | None = None,
+    except_jobs: Sequence[str] = (),
 ) -> Job | None:
     """Assign the first matching queued job to an attempt and return it; None if no job matches."""
+    permitted = [Job.id.not_in(except_jobs)] if except_jobs else []
+    if only_jobs is not None:
+        permitted.append(Job.id.in_(only_jobs))
 
     def claim(*where: ColumnElement[bool]) -> Job | None:
         best = (
             select(Job.number)
-            .where(_is_claimable(now), Job.queue == queue, *where)
+            .where(_is_claimable(now), Job.queue == queue, *permitted, *where)
             .order_by(*_ORDER)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -108,7 +113,7 @@ def claim_best(
     models = _distinct(Job.model, _IS_QUEUED, Job.queue == queue)
     first = (
         select(Job.number)
-        .where(_is_claimable(now), Job.queue == queue, Job.model == models.c.value)
+        .where(_is_claimable(now), Job.queue == queue, Job.model == models.c.value, *permitted)
         .order_by(*_ORDER)
         .limit(1)
         .scalar_subquery()

@@ -25,7 +25,7 @@ from app.errors.kinds import (
     UnsafeCharacter,
 )
 from app.events import store as events
-from app.jobs import idempotency, lists, queue, store
+from app.jobs import device_failures, idempotency, lists, queue, store
 from app.jobs.cursors import decode_place, encode_place
 from app.jobs.schemas import (
     JobFilter,
@@ -198,6 +198,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     train = _require_upload(session, job_id, spec.dataset.train)
     separate = _require_upload(session, job_id, spec.dataset.eval)
     store.mark_retried(session, job, train, separate)
+    device_failures.excuse_job(session, job_id)
     events.insert_event(session, job_id, "job_retried", now)
     return get_job(session, job_id, language), job.queue
 

@@ -32,20 +32,14 @@ class Settlement:
     retry_seconds: float
     """Delay before the first retry; doubles with each consecutive loss."""
 
-    def apply_outcome(
-        self, outcome: Outcome, summary: Summary | None, *, is_device_checked: bool = False
-    ) -> JobStatus:
-        """Update the job after its worker has reported an outcome. Success requires a summary.
-
-        If `is_device_checked`, the worker claims no job until its device has passed a check, so a failed device does not
-        count as a loss.
-        """
+    def apply_outcome(self, outcome: Outcome, summary: Summary | None) -> JobStatus:
+        """Update the job after its worker has reported an outcome. Success requires a summary."""
         match outcome.status:
             case "succeeded":
                 assert summary is not None  # noqa: S101  # finish_attempt rejects a success without one
                 return self._succeed(summary)
             case "failed":
-                return self._apply_failure(outcome, is_device_checked)
+                return self._apply_failure(outcome)
             case "cancelled":
                 return self._cancel()
             case "paused":
@@ -53,6 +47,21 @@ class Settlement:
             case "interrupted":
                 self._note("attempt_interrupted", level="warning", step=outcome.step)
                 return self._pause_or_queue(step=outcome.step)
+
+    def apply_device_failure(
+        self, outcome: Outcome, fault: Failure | None, wait_seconds: float
+    ) -> JobStatus:
+        """Update the job after the device of a worker that checks it has failed. This does not count as a loss.
+
+        If `fault` is given, the job fails with it. Otherwise nobody can claim the job for `wait_seconds`: the result of the
+        device's check decides whether the job may be the cause.
+        """
+        self._note_failure(outcome)
+        if self.job.cancel_requested_at is not None:
+            return self._cancel()
+        if fault is not None:
+            return self._fail(fault)
+        return self._pause_or_queue(step=self.attempt.last_step or 0, wait_seconds=wait_seconds)
 
     def apply_loss(self, code: str = "attempt_lost") -> JobStatus:
         """Update the job after its worker was lost, and add an event with this code.
@@ -84,7 +93,11 @@ class Settlement:
         )
         return self._pause_or_queue(step=0)
 
-    def _apply_failure(self, outcome: Outcome, is_device_checked: bool) -> JobStatus:
+    def _apply_failure(self, outcome: Outcome) -> JobStatus:
+        failure = self._note_failure(outcome)
+        return self._retry(failure) if failure.reason.is_retryable else self._fail(failure)
+
+    def _note_failure(self, outcome: Outcome) -> Failure:
         failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
         self._note(
             "attempt_failed",
@@ -94,9 +107,7 @@ class Settlement:
             reason=failure.reason.value,
             detail=failure.detail[:500],
         )
-        if failure.reason is FailureReason.DEVICE_FAILED and is_device_checked:
-            return self._pause_or_queue(step=self.attempt.last_step or 0)
-        return self._retry(failure) if failure.reason.is_retryable else self._fail(failure)
+        return failure
 
     def _retry(self, failure: Failure, retries_without_wait: int = 0) -> JobStatus:
         if self.job.cancel_requested_at is not None:

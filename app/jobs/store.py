@@ -198,7 +198,7 @@ def mark_resumed(session: Session, job_id: str) -> Job | None:
 def mark_retried(
     session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
 ) -> Job | None:
-    """Failed or cancelled → queued; resets the numbers of losses and of device failures."""
+    """Failed or cancelled → queued; resets the number of losses."""
     return _move(
         session,
         (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
@@ -210,7 +210,6 @@ def mark_retried(
         cancel_requested_at=None,
         failure=None,
         losses=0,
-        device_failures=0,
         lost_checkpoint_step=Job.checkpoint_step,
     )
 

@@ -106,7 +106,8 @@ class Sweeper:
     def _queues_to_ring(self) -> Counter[str]:
         """Return the queues with claimable jobs that have not been rung lately, and how many times to ring each.
 
-        One ring starts one job on one worker. The broker may have lost all rings, so each live worker that can run jobs gets one.
+        One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. A worker whose device has
+        failed takes rings too, so these are counted as well unless no worker can run jobs.
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:
@@ -114,7 +115,7 @@ class Sweeper:
         for name in queues:
             with self._database.writing() as session:
                 now = database_now(session)
-                workers = worker_rows.count_able(session, name, now)
+                workers = worker_rows.count_live(session, name, now)
                 count = queue.count_claimable(session, name, now, max(1, workers))
                 if count and is_ring_due(session, name, now, self._settings.ring_seconds):
                     due[name] = count

@@ -52,11 +52,11 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
 
 
 def known_models(session: Session, queue: str, now: datetime) -> set[str] | None:
-    """Return the models of the queue's able workers; None if there is none, or one of them can download models.
+    """Return the models of the queue's live workers; None if there is none, or one of them can download models.
 
-    A worker is able if it is live and its device has not failed.
+    A worker whose device has failed counts too: its device is checked again, so its jobs can wait for it.
     """
-    workers = [worker for worker in store.list_live(session, queue, now) if is_able(worker)]
+    workers = store.list_live(session, queue, now)
     if not workers or any(worker.models is None for worker in workers):
         return None
     return {model for worker in workers for model in worker.models or []}
@@ -65,6 +65,15 @@ def known_models(session: Session, queue: str, now: datetime) -> set[str] | None
 def is_able(worker: WorkerInfo) -> bool:
     """Return whether a live worker can run jobs: its device has not failed, or is not checked."""
     return worker.device_check is None or worker.device_check.passed
+
+
+def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:
+    """Return the other workers of the queue that are live, run no attempt, and can run jobs."""
+    return [
+        other
+        for other in store.list_idle(session, worker.queue, now)
+        if other.worker_id != worker.worker_id and is_able(other)
+    ]
 
 
 def claimable_models(

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, false, func, or_, select, update
 from sqlalchemy.orm import Session
@@ -15,41 +14,18 @@ LIVE_SECONDS = 60
 """A worker is live if it sent a hello within this time. Workers send one about every 20 seconds."""
 
 
-class Suspect(NamedTuple):
-    """The attempt during which a worker's device failed; its device has not passed a check since."""
-
-    attempt_id: str | None
-    check_count: int
-    """Number of checks that the device had passed when the attempt started."""
-
-
-NO_SUSPECT = Suspect(None, 0)
-
-
-def save_worker(session: Session, info: WorkerInfo, now: datetime) -> Suspect:
-    """Store when a worker was last seen, and its description; return its suspect. Locks the worker's row."""
+def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
+    """Store when a worker was last seen, and its description. Locks the worker's row."""
     seen = {"queue": info.queue, "info": to_json(info), "last_seen_at": now}
     found = session.execute(
         update(Worker)
         .where(Worker.id == info.worker_id)
         .values(**seen)
-        .returning(Worker.suspect_attempt_id, Worker.suspect_check_count)
+        .returning(Worker.id)
         .execution_options(synchronize_session=False)
     ).first()
     if found is None:
         insert_missing(session, Worker, [{"id": info.worker_id, "first_seen_at": now, **seen}])
-        return NO_SUSPECT
-    return Suspect._make(found)
-
-
-def set_suspect(session: Session, worker_id: str, suspect: Suspect) -> None:
-    """Store a worker's suspect. Locks the worker's row."""
-    session.execute(
-        update(Worker)
-        .where(Worker.id == worker_id)
-        .values(suspect_attempt_id=suspect.attempt_id, suspect_check_count=suspect.check_count)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
@@ -84,11 +60,21 @@ def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:
     return list({worker.id: (worker, job_id) for worker, job_id in rows}.values())
 
 
-def count_able(session: Session, queue: str, now: datetime) -> int:
-    """Return how many live workers of a queue can run jobs, because their devices have not failed."""
+def count_live(session: Session, queue: str, now: datetime) -> int:
+    """Return how many workers of a queue are live; 0 if the devices of all of them have failed."""
     passed = Worker.info["device_check"]["passed"].as_boolean()
-    able = select(func.count()).select_from(Worker)
-    return session.scalar(able.where(*_is_live(queue, now), passed.is_not(false()))) or 0
+    count = select(func.count(), func.count().filter(passed.is_not(false()))).select_from(Worker)
+    live, able = session.execute(count.where(*_is_live(queue, now))).one()
+    return live if able else 0
+
+
+def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
+    """Return the descriptions of the live workers of a queue that run no attempt."""
+    busy = select(Attempt.id).where(
+        Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
+    )
+    rows = session.scalars(select(Worker.info).where(*_is_live(queue, now), ~busy.exists()))
+    return [WorkerInfo.model_validate(info) for info in rows]
 
 
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:

@@ -153,7 +153,7 @@ def _claim(models: list[str] | None) -> DatabaseRequest:
         settings = Settings(worker_token="t")
         receive_hello(session, WorkerInfo(worker_id="any"), Times.of(settings))
         worker = WorkerInfo(worker_id="worker-1", models=models)
-        claim = claim_next(session, ClaimRequest(worker=worker), settings)
+        claim = claim_next(session, ClaimRequest(worker=worker), settings).claim
         assert claim is not None
         return claim
 

@@ -35,7 +35,7 @@ from tests.app.player import TOKEN, Player
 from tests.factories import make_metric
 
 MAX_LOSSES = 3
-MAX_DEVICE_FAILURES = 2
+MAX_REPEATS, MAX_JOBS = 3, 2
 FINAL = {"succeeded", "failed", "cancelled"}
 LAST_SEQ = 6
 """Highest `seq` of a metric record; low enough that repeats and gaps are common."""
@@ -51,6 +51,8 @@ class ModelAttempt:
     worker: str
     check_count: int | None
     """Number of checks that the worker's device had passed at the claim; None if the worker does not check its device."""
+    started: int
+    """How often the worker had been restarted at the claim."""
     status: str = "running"
     stored: set[int] = field(default_factory=set)
     settled_as: str | None = None
@@ -78,13 +80,14 @@ class ModelJob:
     losses: int = 0
     checkpoint_step: int = 0
     checkpoint_at_loss: int = 0
-    device_failures: int = 0
+    is_held: bool = False
+    """Whether the queued job waits for the check of the device that it broke."""
+    failures: list["ModelFailure"] = field(default_factory=list)
 
-    def count_device_failure(self) -> None:
-        """Apply a passed check of a device that failed during an attempt of this job."""
-        self.device_failures += 1
-        if self.device_failures >= MAX_DEVICE_FAILURES and self.status in {"queued", "paused"}:
-            self.status = "failed"
+    def has_fault(self) -> bool:
+        """Return whether the device has failed too often and then passed its check. Only one device fails here."""
+        steps = [each.checkpoint_step for each in self.failures if each.passed and each.blames_job]
+        return bool(steps) and steps.count(steps[-1]) >= MAX_REPEATS
 
     def settle(self, attempt: ModelAttempt, status: str, is_loss: bool = False) -> None:
         """Update the job after an attempt has ended. `continue` queues it again, or pauses or cancels it if requested."""
@@ -108,6 +111,19 @@ class ModelJob:
         return "paused" if self.pause_requested else "queued"
 
 
+@dataclass(eq=False)
+class ModelFailure:
+    """A failure of w1's device."""
+
+    attempt: ModelAttempt
+    started: int
+    """How often the worker had been restarted."""
+    checkpoint_step: int
+    passed: bool = False
+    blames_job: bool = True
+    blames_device: bool = True
+
+
 class Machine(RuleBasedStateMachine):
     """One example: a queue, its users and two workers. Worker w1 checks its device, w2 does not."""
 
@@ -119,7 +135,9 @@ class Machine(RuleBasedStateMachine):
         self.jobs: list[ModelJob] = []
         self.attempts: list[ModelAttempt] = []
         self.passed_checks = 1
-        self.suspect: ModelAttempt | None = None
+        self.restarts = 0
+        self.failures: list[ModelFailure] = []
+        self.has_seen_w2 = False
 
     # Users
 
@@ -154,7 +172,7 @@ class Machine(RuleBasedStateMachine):
         if job.cancel_requested:
             return "cancel_pending"
         if job.status == "queued":
-            job.status = "paused"
+            job.status, job.is_held = "paused", False
         elif job.status == "running":
             job.pause_requested = True
         return "ok"
@@ -178,7 +196,9 @@ class Machine(RuleBasedStateMachine):
             return "cancel_pending" if job.cancel_requested else "ok"
         job.status, job.cancel_requested = "queued", False
         job.losses, job.checkpoint_at_loss = 0, job.checkpoint_step
-        job.device_failures = 0
+        job.is_held = False
+        for failure in job.failures:
+            failure.blames_job = False
         return "ok"
 
     @precondition(lambda self: self.jobs)
@@ -191,6 +211,7 @@ class Machine(RuleBasedStateMachine):
         assert response.status_code == (409 if job.status == "running" else 200)
         if job.status != "running":
             self.jobs.remove(job)
+            self.failures = [each for each in self.failures if each.attempt.job is not job]
             for attempt in job.attempts:
                 attempt.status = "deleted"
 
@@ -207,9 +228,12 @@ class Machine(RuleBasedStateMachine):
         response = self.player.post_claim(claim_id=claim_id, **self._describe(worker))
 
         self._apply_check(worker)
-        waiting = [job for job in self.jobs if job.status == "queued"]
+        waiting = self._claimable(worker)
+        self.has_seen_w2 |= worker == "w2"
 
-        if claimed_before:
+        if worker == "w1" and self._is_out():
+            assert response.status_code == 204
+        elif claimed_before:
             again = Claim.model_validate_json(response.content)
             assert again == claimed_before[0].claim.model_copy(
                 update={"resume": again.resume, "earlier": again.earlier}
@@ -221,34 +245,59 @@ class Machine(RuleBasedStateMachine):
             claim = Claim.model_validate_json(response.content)
             assert (claim.job_id, claim.number) == (best.id, len(best.attempts) + 1)
             check_count = self.passed_checks if worker == "w1" else None
-            attempt = ModelAttempt(best, claim, claim_id, worker, check_count)
+            attempt = ModelAttempt(best, claim, claim_id, worker, check_count, self.restarts)
             best.attempts.append(attempt)
-            best.status = "running"
+            best.status, best.is_held = "running", False
             self.attempts.append(attempt)
 
-    @rule(is_new=st.booleans())
-    def check_device(self, is_new: bool) -> None:
-        self.passed_checks += is_new
+    def _claimable(self, worker: str) -> list[ModelJob]:
+        waiting = [job for job in self.jobs if job.status == "queued" and not job.is_held]
+        if worker == "w2":
+            return waiting
+        suspects = [each.attempt.job for each in self.failures if each.blames_device]
+        others = [job for job in waiting if job not in suspects]
+        is_w2_busy = any(a.status == "running" for a in self.attempts if a.worker == "w2")
+        return others or ([] if self.has_seen_w2 and not is_w2_busy else waiting)
 
-        self.player.hello(**self._describe("w1"))
+    def _is_out(self) -> bool:
+        against = [f for f in self.failures if f.blames_device and f.started == self.restarts]
+        return len({failure.attempt.job.id for failure in against}) >= MAX_JOBS
 
-        self._apply_check("w1")
+    @rule(result=st.sampled_from(["repeated", "passed", "failed"]))
+    def check_device(self, result: str) -> None:
+        self.passed_checks += result == "passed"
 
-    def _describe(self, worker: str) -> dict[str, Any]:
-        check = {"passed": True, "count": self.passed_checks} if worker == "w1" else None
+        self.player.hello(**self._describe("w1", passed=result != "failed"))
+
+        self._apply_check("w1", passed=result != "failed")
+
+    @rule()
+    def restart_worker(self) -> None:
+        self.restarts += 1
+
+    def _describe(self, worker: str, *, passed: bool = True) -> dict[str, Any]:
+        check = {"passed": passed, "count": self.passed_checks} if worker == "w1" else None
         return {
             "worker_id": f"{worker}-{self.queue}",
             "queue": self.queue,
             "device_check": check,
+            "started_at": f"2026-11-28T10:00:{self.restarts:02}Z",
         }
 
-    def _apply_check(self, worker: str) -> None:
-        suspect = self.suspect
-        if worker != "w1" or suspect is None or suspect.check_count == self.passed_checks:
+    def _apply_check(self, worker: str, *, passed: bool = True) -> None:
+        if worker != "w1":
             return
-        self.suspect = None
-        if suspect.job in self.jobs and suspect.job.status not in FINAL:
-            suspect.job.count_device_failure()
+        for failure in [each for each in self.failures if not each.passed]:
+            job, count = failure.attempt.job, failure.attempt.check_count
+            assert count is not None
+            if passed and self.passed_checks <= count:
+                continue
+            failure.passed = passed
+            is_fault = job.status in {"queued", "paused"} and failure.blames_job and job.has_fault()
+            if passed and is_fault:
+                job.status, job.is_held = "failed", False
+            elif job.attempts[-1] is failure.attempt:
+                job.is_held = False
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data(), seqs=st.sets(st.integers(1, LAST_SEQ), max_size=4))
@@ -317,10 +366,20 @@ class Machine(RuleBasedStateMachine):
             attempt.status = status
             is_device_checked = attempt.check_count is not None
             is_loss = outcome == "killed" or (outcome == "device failed" and not is_device_checked)
-            if outcome == "device failed" and is_device_checked:
-                self.suspect = attempt
             made = {"succeeded": "succeeded", "out of memory": "failed", "cancelled": "cancelled"}
-            attempt.job.settle(attempt, made.get(outcome, "continue"), is_loss)
+            job, settled = attempt.job, made.get(outcome, "continue")
+            is_device_failure = outcome == "device failed" and is_device_checked
+            if is_device_failure:
+                failure = ModelFailure(attempt, attempt.started, job.checkpoint_step)
+                self.failures.append(failure)
+                job.failures.append(failure)
+                if job.has_fault() and not job.cancel_requested:
+                    settled = "failed"
+            job.settle(attempt, settled, is_loss)
+            job.is_held = is_device_failure and job.status == "queued"
+            if outcome == "succeeded":
+                for failure in self.failures:
+                    failure.blames_device &= attempt.worker != "w1"
             assert response.json() == {"job_status": attempt.job.status}
 
     # Time

@@ -200,19 +200,19 @@ def test_the_sweep_rings_once_for_each_worker_that_can_start_a_job(
     assert bell.rung == ["default"] * 3
 
 
-def test_the_sweep_does_not_ring_for_a_worker_whose_device_has_failed(
-    player: Player, sweeper: Sweeper, bell: Bellringer
+@pytest.mark.parametrize(("able", "rings"), [(2, 4), (0, 1)])
+def test_the_sweep_rings_for_failed_devices_too_because_they_take_rings_unless_all_have_failed(
+    player: Player, sweeper: Sweeper, bell: Bellringer, able: int, rings: int
 ) -> None:
     for _ in range(5):
         player.submit()
-    player.hello(worker_id="not checked")
-    player.hello(worker_id="passed", device_check={"passed": True, "count": 1})
-    for name in ("failed", "failed too"):
-        player.hello(worker_id=name, device_check={"passed": False, "reason": "it broke"})
+    for number in range(4):
+        check = None if number == 0 and able else {"passed": number < able}
+        player.hello(worker_id=f"worker-{number}", device_check=check)
 
     sweeper.sweep_once()
 
-    assert bell.rung == ["default"] * 2
+    assert bell.rung == ["default"] * rings
 
 
 def test_the_server_rings_when_a_worker_returns_without_its_attempt(

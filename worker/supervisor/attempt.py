@@ -64,6 +64,7 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
     )
     try:
         outcome = _train(slot, claim, run_dir, reporter, uploads)
+        outcome = slot.guard.explain(outcome, slot.lock_fd, slot.stop, reporter.pulse)
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
         if outcome.failure is not None and outcome.failure.reason is FailureReason.DEVICE_FAILED:
             slot.guard.mark_failed(outcome.failure.detail)  # before the server may requeue the job

@@ -35,7 +35,6 @@ def run_next(
     home.mkdir(parents=True, exist_ok=True)
     reap_strays(home.parent)  # those of every worker on this host
     with stop_on_sigterm(settings.term_seconds) as stop:
-        guard.wait_until_check_is_due(stop)  # without the device's lock, which others may need
         try:
             with (
                 hold_device(find_lock_dir(settings, worker.device), slot_name(worker)) as lock_fd,
@@ -59,11 +58,13 @@ def _run_all(slot: Slot) -> int:
     ended = 0
     while not slot.stop.is_set:
         is_usable = slot.guard.is_device_usable(slot.lock_fd, slot.stop)
-        current = with_current_state(slot.worker, slot.settings)
-        # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
-        current = current.model_copy(update={"idle": take_turn(slot.lock_fd)})
+        state: dict[str, object] = {"device_check": slot.guard.state}
+        if slot.guard.is_idle:
+            # We hold the lock and no child is alive, so any earlier attempt on this device has ended.
+            state["idle"] = take_turn(slot.lock_fd)
+        current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
-            slot.server.hello(current)  # instead of a claim, so that the server knows the reason
+            slot.server.hello(current)  # so that the server stops counting on this worker
             break
         claim = slot.server.claim(current)
         if claim is None:

@@ -90,6 +90,8 @@ def test_a_worker_whose_gpu_torch_cannot_use_claims_nothing_and_reports_why(tmp_
     check = announced["device_check"]
     assert (check["passed"], check["count"]) == (False, 0)
     assert "GPU-1, but torch cannot use it" in check["reason"]
+    idle = json.loads(hello.body)["idle"]
+    assert idle is not None, "the worker holds the lock, so its earlier attempts have ended"
 
 
 def test_a_worker_claims_nothing_while_another_service_uses_its_gpu(tmp_path: Path) -> None:

@@ -15,10 +15,14 @@ from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
 """The status of an attempt that ends because of a request to stop."""
-_BITSANDBYTES_EXIT = re.compile(r"^Error (.+) at line \d+ in file \S", re.MULTILINE)
-"""bitsandbytes prints this line, with CUDA's message, and calls exit(1) (CUDA_CHECK_RETURN in its csrc, version 0.50)."""
-_TORCH_ABORT = re.compile(r"^\s*what\(\):\s+CUDA error: (.+)", re.MULTILINE)
-"""The C++ runtime prints this line and aborts if torch raises a CUDA error where Python cannot catch it."""
+NATIVE_ERROR_BYTES = 1024**2
+"""How much of the end of the output is searched for an error of native code."""
+_NATIVE_ERROR = re.compile(
+    r"^Error (.+) at line \d+ in file \S"  # bitsandbytes, before exit(1): CUDA_CHECK_RETURN in its csrc, version 0.50
+    r"|^\s*what\(\):\s+CUDA error: (.+)",  # the C++ runtime, before it aborts because of an error of torch
+    re.MULTILINE,
+)
+"""CUDA's message in an error that native code prints because Python cannot catch it."""
 _OUT_OF_MEMORY = "out of memory"
 """CUDA's message for cudaErrorMemoryAllocation."""
 
@@ -68,28 +72,40 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
             evidence=evidence,
         )
     ended = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
-    printed = tail(run_dir.output) or "(no output)"
+    last_lines = tail(run_dir.output) or "(no output)"
+    error = _find_native_error(run_dir.output) if code in {1, -signal.SIGABRT} else None
+    cause = "" if error is None else f"Error of native code: {error}\n"
     return Failure(
-        reason=_reason_of_crash(code, printed),
-        detail=f"The training process {ended} without writing an outcome. Last lines of its output:\n{printed}",
+        reason=_reason_of_crash(error),
+        detail=f"The training process {ended} without writing an outcome. {cause}Last lines of its output:\n{last_lines}",
         evidence=evidence,
     )
 
 
-def _reason_of_crash(code: int, printed: str) -> FailureReason:
-    """Return the reason of a child that ended without an outcome, by the last error that native code printed."""
-    patterns = {1: _BITSANDBYTES_EXIT, -signal.SIGABRT: _TORCH_ABORT}
-    messages = patterns[code].findall(printed) if code in patterns else []
-    if not messages:
+def _find_native_error(output: Path) -> str | None:
+    """Return CUDA's message in the last error that native code printed; None if there is none.
+
+    The stacks that torch and faulthandler print after it can be long.
+    """
+    found = list(_NATIVE_ERROR.finditer(_read_end(output, NATIVE_ERROR_BYTES)))
+    return (found[-1].group(1) or found[-1].group(2)).strip() if found else None
+
+
+def _reason_of_crash(native_error: str | None) -> FailureReason:
+    if native_error is None:
         return FailureReason.CRASHED
-    return FailureReason.OOM_GPU if messages[-1] == _OUT_OF_MEMORY else FailureReason.DEVICE_FAILED
+    is_out_of_memory = native_error == _OUT_OF_MEMORY
+    return FailureReason.OOM_GPU if is_out_of_memory else FailureReason.DEVICE_FAILED
 
 
 def tail(path: Path, lines: int = 30) -> str:
     """Return the last lines of a text file, at most 8 KiB; empty if the file does not exist."""
+    return "\n".join(_read_end(path, 8192).splitlines()[-lines:])
+
+
+def _read_end(path: Path, size: int) -> str:
     if not path.exists():
         return ""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 8192))
-        text = file.read().decode(errors="replace")
-    return "\n".join(text.splitlines()[-lines:])
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read().decode(errors="replace")

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.attempt import Device, WorkerInfo
+from contracts.base import utc_now
 from worker.settings import Settings
-from worker.supervisor.host.device import find_device
-from worker.supervisor.host.device_check import read_check
+from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.device_check import has_used_gpu, read_check
 from worker.supervisor.host.gpu_lock import try_lock
 from worker.supervisor.host.models_root import list_models
 
@@ -30,10 +31,13 @@ LONGEST_PREFIX = 150
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
     """Return the description of this worker. Call it once in a process. Raises DeviceMissing."""
     device = find_device(settings.device, environ, settings.gpus)
+    if device.kind == "cpu" and settings.device == "auto":
+        _refuse_lost_gpu(settings, environ)
     worker = WorkerInfo(
         worker_id=settings.worker_name or _default_name(settings.work_dir, device),
         host=socket.gethostname(),
         pid=os.getpid(),
+        started_at=utc_now(),
         queue=settings.queue,
         device=device,
         versions=installed_versions(),
@@ -63,6 +67,21 @@ def host_id(work_dir: Path) -> str:
         finally:
             new.unlink()
     return path.read_text().strip()
+
+
+def _refuse_lost_gpu(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Raise DeviceMissing if this worker has used a GPU that is not visible now, unless GPUs are deliberately hidden."""
+    name = settings.worker_name
+    homes = (
+        f"{slug(name)}*" if name else "*[GM][PI][UG]-*"
+    )  # GPU-… or MIG-…, in names of earlier versions after the host
+    if environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
+        return
+    if has_used_gpu(worker_home(settings.work_dir, "").parent, homes):
+        raise DeviceMissing(
+            "this worker used a GPU before, but no GPU is visible now. Check the NVIDIA driver. To use the CPU instead, set "
+            "STEPLINE_DEVICE=cpu."
+        )
 
 
 def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:

@@ -7,6 +7,13 @@ import torch
 
 _OUT_OF_MEMORY = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
 """Out-of-memory messages of CUDA's runtime, Triton, cuBLAS and cuDNN, which bypass torch's allocator."""
+_JOB_OR_BUILD = re.compile(
+    r"_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH|BAD_PARAM)"
+    r"|\bno kernel image\b|\binvalid device function\b|\binvalid configuration argument\b|\bunsupported toolchain\b"
+)
+"""CUDA errors of a call that no device, or no device of this kind, could run. The device works."""
+_MAYBE_MEMORY = re.compile(r"CUBLAS_STATUS_(NOT_INITIALIZED|INTERNAL_ERROR)")
+"""What cuBLAS often reports if it cannot allocate its workspace. A failed device has the same symptoms."""
 _DEVICE_FAILURE = re.compile(
     r"^(CUDA error|CUDA driver error|CUDA unknown error|Triton Error \[CUDA\])"
     r"|CUBLAS_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
@@ -28,13 +35,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)) is not None
 
 
+def may_be_out_of_memory(error: BaseException) -> bool:
+    """Return whether work with less memory may succeed. If it fails with the same error, the device counts as failed."""
+    is_maybe = isinstance(error, RuntimeError) and _MAYBE_MEMORY.search(str(error)) is not None
+    return is_maybe or is_out_of_memory(error)
+
+
 def is_device_failure(error: BaseException) -> bool:
     """Return whether this error, or one that led to it, means that the device failed. Running out of memory does not."""
     return any(_is_device_failure(each) for each in _with_causes(error))
 
 
 def _is_device_failure(error: BaseException) -> bool:
-    if is_out_of_memory(error):
+    if is_out_of_memory(error) or _JOB_OR_BUILD.search(str(error)):
         return False
     if isinstance(error, torch.AcceleratorError):
         return True

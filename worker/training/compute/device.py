@@ -10,6 +10,7 @@ import bitsandbytes
 import torch
 
 from contracts.failure import FailureReason
+from worker.training.compute.cuda_errors import is_out_of_memory
 from worker.training.errors import Evidence, TrainingError
 
 _PROBE_SIZE = 128
@@ -78,6 +79,8 @@ def check_four_bit(device: Device) -> None:
     try:
         error = _four_bit_error(device)
     except (RuntimeError, OSError, AttributeError, ValueError, NotImplementedError) as problem:
+        if is_out_of_memory(problem):  # another process occupies the GPU, which works
+            raise
         raise TrainingError(
             FailureReason.DEVICE_FAILED,
             f"a small 4-bit matrix product on {device.name} failed: {type(problem).__name__}: {problem}",

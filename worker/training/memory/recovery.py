@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 
-from worker.training.compute.cuda_errors import is_out_of_memory
+from worker.training.compute.cuda_errors import may_be_out_of_memory
 from worker.training.data.samples import Sample
 from worker.training.state import Run
 
@@ -23,7 +23,7 @@ def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T])
         try:
             return work(run.token_budget)
         except RuntimeError as error:
-            if not (is_out_of_memory(error) and _reduce_memory(run, longest)):
+            if not (may_be_out_of_memory(error) and _reduce_memory(run, longest)):
                 raise
         # Free the memory only here: the exception and its frames held references to it until now.
         if run.model.device.is_cuda:

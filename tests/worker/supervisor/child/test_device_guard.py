@@ -2,12 +2,12 @@
 
 import os
 import signal
-import threading
 from pathlib import Path
 
 import pytest
 
-from contracts.attempt import Device, DeviceCheck, WorkerInfo
+from contracts.attempt import Device, DeviceCheck, Outcome, WorkerInfo
+from contracts.failure import Failure, FailureReason
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag, Stopped, stop_on_sigterm
@@ -87,52 +87,24 @@ def test_a_process_checks_its_device_once_before_its_first_claim(bench: Bench) -
     assert (bench.checks, bench.state.count) == (2, 2)
 
 
-def test_a_device_that_fails_its_check_can_pass_a_later_one(bench: Bench) -> None:
+def test_a_device_that_fails_its_check_is_checked_again_only_after_a_while(bench: Bench) -> None:
     bench.break_device()
 
     assert not bench.is_usable()
-    assert not bench.state.passed
+    bench.now += 59
+    assert not bench.is_usable()
+    assert bench.checks == 1
+    assert (bench.state.passed, bench.state.pending) == (False, False)
     assert "the device is broken" in bench.state.reason
+
+    bench.now += 1
     assert not bench.is_usable()
     assert bench.checks == 2
 
     bench.repair_device()
+    bench.now += 60
     assert bench.is_usable()
     assert (bench.checks, bench.state.passed, bench.state.count) == (3, True, 1)
-
-
-def test_a_ring_soon_after_a_failed_check_waits_until_the_next_one_is_due(bench: Bench) -> None:
-    bench.guard.wait_until_check_is_due(bench.stop)  # no check has failed: returns at once
-    bench.break_device()
-    assert not bench.is_usable()
-    waiting = threading.Thread(target=bench.guard.wait_until_check_is_due, args=[bench.stop])
-
-    bench.now += 59
-    waiting.start()
-    waiting.join(0.1)
-    assert waiting.is_alive()
-    bench.now += 1
-    waiting.join(10)
-
-    assert not waiting.is_alive()
-
-
-def test_a_worker_that_must_stop_does_not_wait_for_the_next_check(bench: Bench) -> None:
-    bench.break_device()
-    assert not bench.is_usable()
-
-    bench.stop.set()
-
-    bench.guard.wait_until_check_is_due(bench.stop)  # would never return, because the clock stands
-
-
-def test_a_failure_during_an_attempt_makes_the_next_check_due_immediately(bench: Bench) -> None:
-    bench.break_device()
-    assert not bench.is_usable()
-
-    bench.guard.mark_failed("it broke again")
-
-    bench.guard.wait_until_check_is_due(bench.stop)  # would never return, because the clock stands
 
 
 def test_a_device_that_failed_during_an_attempt_is_checked_before_the_next_claim(
@@ -141,7 +113,7 @@ def test_a_device_that_failed_during_an_attempt_is_checked_before_the_next_claim
     assert bench.is_usable()
 
     bench.guard.mark_failed("CUDA error: unspecified launch failure")
-    assert (bench.state.passed, bench.state.count) == (False, 1)
+    assert (bench.state.passed, bench.state.pending, bench.state.count) == (False, True, 1)
     assert "launch failure" in bench.state.reason
 
     assert bench.is_usable()
@@ -206,3 +178,76 @@ def test_a_stop_signal_ends_a_check_without_a_result(tmp_path: Path) -> None:
     assert read_check(bench.home) is None
     with hold_device(tmp_path / "locks", "gpu", patience_seconds=0):
         pass  # would raise DeviceBusy if the check still ran
+
+
+def test_a_disk_that_is_full_does_not_stop_claims(bench: Bench) -> None:
+    (bench.home / "device_check.json").mkdir()  # so that the state cannot be stored
+
+    assert bench.is_usable()
+
+    assert bench.guard.state is not None
+    assert (bench.guard.state.passed, bench.guard.state.count) == (True, 1)
+    bench.guard.mark_failed("it broke")
+    assert bench.is_usable()
+    assert (bench.checks, bench.guard.state.count) == (2, 2)
+
+
+def fail(reason: FailureReason) -> Outcome:
+    return Outcome(status="failed", failure=Failure(reason=reason, detail="exited with -11"))
+
+
+def explain(bench: Bench, outcome: Outcome, pulses: list[int]) -> Outcome:
+    with hold_device(bench.directory / "locks", "gpu") as lock_fd:
+        return bench.guard.explain(outcome, lock_fd, bench.stop, lambda: pulses.append(1))
+
+
+@pytest.mark.parametrize("reason", ["crashed", "no_progress", "child_killed"])
+def test_a_device_that_fails_its_check_after_an_attempt_explains_why_the_attempt_failed(
+    bench: Bench, reason: str
+) -> None:
+    assert bench.is_usable()
+    bench.break_device()
+    pulses: list[int] = []
+
+    explained = explain(bench, fail(FailureReason(reason)), pulses).failure
+
+    assert explained is not None
+    assert explained.reason is FailureReason.DEVICE_FAILED
+    assert "the device is broken" in explained.detail
+    assert "exited with -11" in explained.detail
+    assert pulses, "the attempt must keep its lease during the check"
+    bench.guard.mark_failed(explained.detail)
+    assert (bench.state.passed, bench.state.pending) == (False, False)
+    assert not bench.is_usable()
+    assert bench.checks == 2
+
+
+def test_a_device_that_passes_its_check_explains_no_failure(bench: Bench) -> None:
+    assert bench.is_usable()
+    outcome = fail(FailureReason.CRASHED)
+
+    assert explain(bench, outcome, []) == outcome
+
+    assert (bench.checks, bench.state.count) == (2, 2)
+    assert bench.is_usable()
+
+
+def test_failures_with_another_cause_need_no_check(bench: Bench) -> None:
+    assert bench.is_usable()
+    bench.break_device()
+    outcomes = [fail(FailureReason.DATASET_INVALID), Outcome(status="cancelled")]
+
+    for outcome in outcomes:
+        assert explain(bench, outcome, []) == outcome
+
+    assert bench.checks == 1
+
+
+def test_a_worker_that_now_uses_the_cpu_forgets_the_state_of_its_gpu(bench: Bench) -> None:
+    bench.break_device()
+    assert not bench.is_usable()
+
+    guard = bench.new_process(WorkerInfo(worker_id="w"))
+
+    assert guard.state is None
+    assert read_check(bench.home) is None

@@ -244,6 +244,41 @@ def test_an_exit_of_native_code_because_of_a_cuda_error_is_recognised_by_its_las
     assert "Last lines of its output" in failure.detail
 
 
+DEEP_STACK = """
+import faulthandler, os, sys
+faulthandler.enable()
+def dive(depth):
+    if depth:
+        return dive(depth - 1)
+    print({line!r}, file=sys.stderr)
+    print("CUDA kernel errors might be asynchronously reported at some other API call", file=sys.stderr)
+    for number in range(40):
+        print(f"frame #{{number}}: c10::impl::f(void*) + 0x{{number:x}} (0x7f in libc10.so)" * 9, file=sys.stderr, flush=True)
+    {end}
+dive(400)
+"""
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "sys.exit(1)"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "  what():  CUDA error: unspecified launch failure",
+        "Error unspecified launch failure at line 97 in file /src/csrc/ops.cu",
+    ],
+)
+def test_an_error_of_native_code_is_found_before_the_long_stacks_that_follow_it(
+    run_dir: RunDir, lock_fd: int, line: str, end: str
+) -> None:
+    process = _start(run_dir, DEEP_STACK.format(line=line, end=end), lock_fd)
+    process.wait(20)
+
+    failure = read_outcome(process, run_dir, None).failure
+    assert failure is not None
+    assert failure.reason is FailureReason.DEVICE_FAILED
+    assert "Error of native code: unspecified launch failure" in failure.detail
+
+
 def test_a_damaged_outcome_file_is_reported_as_a_crash(run_dir: RunDir, lock_fd: int) -> None:
     run_dir.outcome.write_text("{")
     process = _start(run_dir, "", lock_fd)

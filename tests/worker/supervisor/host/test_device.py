@@ -1,11 +1,14 @@
+import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import pynvml
 import pytest
 
 from worker.settings import Settings
 from worker.supervisor.host.device import DeviceMissing, find_device
-from worker.supervisor.host.identity import describe_worker, slot_name, slug
+from worker.supervisor.host.device_check import record_failed
+from worker.supervisor.host.identity import describe_worker, slot_name, slug, worker_home
 
 
 def _has_gpu() -> bool:
@@ -47,6 +50,25 @@ def test_a_gpu_is_found_and_identified_by_its_uuid(environ: Mapping[str, str]) -
 @pytest.mark.skipif(not _has_gpu(), reason="there is no GPU")
 def test_a_worker_uses_the_cpu_if_all_gpus_are_hidden() -> None:
     assert find_device("auto", {"CUDA_VISIBLE_DEVICES": ""}).kind == "cpu"
+
+
+@pytest.mark.skipif(_has_gpu(), reason="this machine has a GPU")
+@pytest.mark.parametrize("name", ["north", None])
+def test_a_worker_that_has_lost_its_gpu_uses_the_cpu_only_if_the_settings_say_so(
+    tmp_path: Path, name: str | None
+) -> None:
+    settings = Settings(work_dir=tmp_path, worker_name=name)
+    assert describe_worker(settings, {}).device.kind == "cpu"
+    home = worker_home(tmp_path, name or f"{socket.gethostname()}-GPU-0123")
+    home.mkdir(parents=True)
+    record_failed(home, "it fell off the bus")
+
+    with pytest.raises(DeviceMissing, match="STEPLINE_DEVICE=cpu"):
+        describe_worker(settings, {})
+
+    assert describe_worker(settings, {"CUDA_VISIBLE_DEVICES": ""}).device.kind == "cpu"
+    chosen = settings.model_copy(update={"device": "cpu"})
+    assert describe_worker(chosen, {}).device.kind == "cpu"
 
 
 def test_a_worker_has_a_stable_name_and_a_slot() -> None:

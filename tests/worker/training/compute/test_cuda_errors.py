@@ -16,6 +16,7 @@ DEVICE_FAILURES: list[RuntimeError] = [
     RuntimeError("CUDA error: unspecified launch failure"),
     RuntimeError("CUDA error: device-side assert triggered"),
     RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle)`"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
     RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
     RuntimeError("CUDA driver error: device not ready"),
     RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
@@ -47,6 +48,18 @@ def test_a_failed_device_is_recognised_behind_the_error_that_it_caused() -> None
         (ValueError("CUDA error: quoted by another error"), FailureReason.CRASHED),
         (RuntimeError("the row says: CUDA error"), FailureReason.CRASHED),
         (RuntimeError("Triton Error [CUDA]: out of memory"), FailureReason.OOM_GPU),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm`"),
+            FailureReason.CRASHED,
+        ),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_NOT_SUPPORTED when calling `cublasLtMatmul`"),
+            FailureReason.CRASHED,
+        ),
+        (
+            torch.AcceleratorError("CUDA error: no kernel image is available for execution"),
+            FailureReason.CRASHED,
+        ),
     ],
     ids=str,
 )

@@ -22,6 +22,16 @@ def test_the_error_for_an_unusable_device_contains_the_library_versions() -> Non
     assert "bitsandbytes" in caught.value.failure.evidence
 
 
+def test_a_device_without_free_memory_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def allocate(*_: object) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB.")
+
+    monkeypatch.setattr("worker.training.compute.device._four_bit_error", allocate)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        check_four_bit(choose_device("float32", None))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a usable GPU")
 def test_a_gpu_that_torch_cannot_use_is_never_replaced_by_the_cpu() -> None:
     with pytest.raises(TrainingError) as caught:

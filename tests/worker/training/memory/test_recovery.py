@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ OUT_OF_MEMORY_ERRORS: list[RuntimeError] = [
 class RunsOutOfMemory(Stop):
     """Simulates a GPU that runs out of memory: each of the given calls to `check`, counted from 1, raises the next error."""
 
-    def __init__(self, *failing_calls: int) -> None:
+    def __init__(
+        self, *failing_calls: int, errors: Sequence[RuntimeError] = OUT_OF_MEMORY_ERRORS
+    ) -> None:
         super().__init__(Path("/nonexistent"))
         self._failing_calls = failing_calls
         self._call = 0
-        self._errors = itertools.cycle(OUT_OF_MEMORY_ERRORS)
+        self._errors = itertools.cycle(errors)
 
     def check(self) -> None:
         self._call += 1
@@ -116,3 +119,19 @@ def test_a_run_that_never_has_enough_memory_fails_as_out_of_memory(
     assert outcome.failure is not None
     assert outcome.failure.reason is FailureReason.OOM_GPU
     assert outcome.step == len(losses(run_dir))
+
+
+def test_cublas_that_cannot_start_gets_more_memory_before_the_device_counts_as_failed(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    errors = [RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling cublasCreate")]
+    for name in ("full", "broken"):
+        (tmp_path / name).mkdir()
+    full = make_run_dir(tmp_path / "full", tiny_model, spec=SPEC)
+    broken = make_run_dir(tmp_path / "broken", tiny_model, spec=SPEC)
+
+    assert run_here(full, RunsOutOfMemory(6, errors=errors)).status == "succeeded"
+    failure = run_here(broken, RunsOutOfMemory(*range(6, 40), errors=errors)).failure
+
+    assert failure is not None
+    assert failure.reason is FailureReason.DEVICE_FAILED

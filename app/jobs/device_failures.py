@@ -1,0 +1,96 @@
+"""SQL for failures of devices, and which of them suggest that their job, not the device, is the cause."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.db.tables import Base, DeviceFailure, Job
+from contracts.job import JobStatus
+
+_FAILURES = Base.metadata.tables[DeviceFailure.__tablename__]
+
+
+def insert_failure(session: Session, failure: DeviceFailure) -> None:
+    """Store that a device failed during an attempt."""
+    session.add(failure)
+    session.flush()
+
+
+def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
+    """Return a worker's failures since which its device has not passed a check."""
+    return session.scalars(
+        select(DeviceFailure)
+        .where(DeviceFailure.worker_id == worker_id, DeviceFailure.passed_at.is_(None))
+        .order_by(DeviceFailure.failed_at)
+    ).all()
+
+
+def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
+    """Return the failures after which the device passed a check, since the last retry by a user, oldest first."""
+    return session.scalars(
+        select(DeviceFailure)
+        .where(
+            DeviceFailure.job_id == job_id,
+            DeviceFailure.passed_at.is_not(None),
+            DeviceFailure.blames_job,
+        )
+        .order_by(DeviceFailure.number)
+    ).all()
+
+
+def list_against_device(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
+    """Return a worker's failures since its last success, oldest first."""
+    return session.scalars(
+        select(DeviceFailure)
+        .where(DeviceFailure.worker_id == worker_id, DeviceFailure.blames_device)
+        .order_by(DeviceFailure.failed_at)
+    ).all()
+
+
+def excuse_job(session: Session, job_id: str) -> None:
+    """Stop counting the job's earlier failures against it."""
+    session.execute(update(_FAILURES).where(_FAILURES.c.job_id == job_id).values(blames_job=False))
+
+
+def excuse_device(session: Session, worker_id: str) -> None:
+    """Stop counting the earlier failures against the worker's device."""
+    session.execute(
+        update(_FAILURES)
+        .where(_FAILURES.c.worker_id == worker_id, _FAILURES.c.blames_device)
+        .values(blames_device=False)
+    )
+
+
+def mark_passed(session: Session, failure: DeviceFailure, now: datetime) -> None:
+    """Store that the device has passed a check after this failure."""
+    failure.passed_at = now
+    session.flush()
+
+
+def increment_version(session: Session, job_id: str) -> None:
+    """Show readers that the job has changed, because an event is inserted."""
+    session.execute(update(Job).where(Job.id == job_id).values(version=Job.version + 1))
+
+
+def mark_claimable(session: Session, failure: DeviceFailure) -> bool:
+    """Let the job be claimed now; return False if it does not wait, or has been claimed since this failure."""
+    changed = session.execute(
+        update(Job)
+        .where(
+            Job.id == failure.job_id,
+            Job.status == JobStatus.QUEUED,
+            Job.attempt_number == failure.number,
+            Job.not_before.is_not(None),
+        )
+        .values(not_before=None, version=Job.version + 1)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return changed is not None
+
+
+def find_model(session: Session, job_id: str) -> str | None:
+    """Return the job's model, or None."""
+    return session.scalar(select(Job.model).where(Job.id == job_id))
