@@ -7,7 +7,7 @@ from tests.e2e.conftest import make_job
 from tests.e2e.service import wait_for
 from tests.faults.breakable_gpu import ERROR
 from tests.faults.cluster import Cluster
-from tests.faults.databases import slow_on_both
+from tests.faults.databases import on_sqlite_first, slow_on_both
 from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import worker_home
 
@@ -68,7 +68,7 @@ def test_no_job_fails_when_a_gpu_breaks_and_another_worker_runs_the_queued_jobs(
         assert attempts(cluster, job_id) == [("succeeded", "worker")]
 
 
-@slow_on_both
+@on_sqlite_first
 def test_a_worker_finds_out_by_itself_that_its_gpu_works_again(
     cluster: Cluster, tmp_path: Path
 ) -> None:
