@@ -34,16 +34,6 @@ def list_events(session: Session, job_id: str, after_id: int, limit: int) -> Seq
     ).all()
 
 
-def list_newest(session: Session, job_id: str, code: str, limit: int) -> Sequence[Event]:
-    """Return at most `limit` events of a job with this code, newest first."""
-    return session.scalars(
-        select(Event)
-        .where(Event.job_id == job_id, Event.code == code)
-        .order_by(Event.id.desc())
-        .limit(limit)
-    ).all()
-
-
 def find_last_event(session: Session, job_id: str) -> int:
     """Return the id of a job's newest event; 0 if there is none."""
     return session.scalar(select(func.max(Event.id)).where(Event.job_id == job_id)) or 0

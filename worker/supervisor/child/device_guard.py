@@ -57,7 +57,8 @@ class DeviceGuard:
         self._check_seconds = check_seconds
         self._clock = clock
         self._is_usable = worker.device.kind == "cpu"
-        self._state = read_check(self._home)
+        self._state: DeviceCheck | None = None
+        """The state that this process stored last. A pool process is a fork of the main process, so it begins with None."""
         self._failed_at: float | None = None
         """When the last check failed; None if a check is due immediately."""
         self._running: Child | None = None
@@ -68,7 +69,9 @@ class DeviceGuard:
     @property
     def state(self) -> DeviceCheck | None:
         """The state of the GPU. It is newer than the stored one if the disk is full."""
-        return None if self._device.kind == "cpu" else self._state
+        if self._device.kind == "cpu":
+            return None
+        return self._state or read_check(self._home)
 
     @property
     def is_idle(self) -> bool:
@@ -80,7 +83,7 @@ class DeviceGuard:
         if self._device.kind == "cpu" or not self._is_usable:  # explain() has already stored why
             return
         self._is_usable, self._failed_at = False, None
-        self._store(next_failed(self._state, reason, pending=True))
+        self._store(next_failed(self.state, reason, pending=True))
 
     def is_device_usable(self, lock_fd: int, stop: StopFlag) -> bool:
         """Return whether the device works; check it if that is due. The caller holds the device's lock. Raises Stopped."""
@@ -129,10 +132,10 @@ class DeviceGuard:
         reason = self._check(lock_fd, stop, pulse)
         self._is_usable = reason is None
         if reason is None:
-            self._store(next_passed(self._state))
+            self._store(next_passed(self.state))
             log.info("the device passed its check")
         else:
-            self._store(next_failed(self._state, reason))
+            self._store(next_failed(self.state, reason))
             self._failed_at = self._clock()
         return reason
 

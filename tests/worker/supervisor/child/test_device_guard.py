@@ -180,6 +180,18 @@ def test_a_stop_signal_ends_a_check_without_a_result(tmp_path: Path) -> None:
         pass  # would raise DeviceBusy if the check still ran
 
 
+def test_a_pool_process_that_replaces_another_continues_its_count_of_checks(bench: Bench) -> None:
+    replacement = bench.new_process()  # a fork of the main process, in which no check takes place
+    assert bench.is_usable()
+    bench.guard.mark_failed("it broke")
+    assert bench.is_usable()
+
+    bench.guard = replacement
+    assert bench.is_usable()
+
+    assert bench.state.count == 3
+
+
 def test_a_disk_that_is_full_does_not_stop_claims(bench: Bench) -> None:
     (bench.home / "device_check.json").mkdir()  # so that the state cannot be stored
 
