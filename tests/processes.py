@@ -11,8 +11,8 @@ from processes.privacy import ALLOW_TRACING
 MARK = "LC_STEPLINE_TEST_MARK"
 """Variable that a test sets for the processes that it starts. Every part of `stepline up` inherits locale variables."""
 
-BACKGROUND = 10
-"""The nice value of a process in the background: a tenth of the share that a process in the foreground gets."""
+BACKGROUND = 7
+"""The nice value of a process in the background: a fifth of the share that a process in the foreground gets."""
 
 
 def marked(mark: str) -> dict[str, str]:

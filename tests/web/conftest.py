@@ -118,7 +118,7 @@ class Visitor:
 
     def wait_for_points(self, count: int) -> None:
         """Wait until the loss chart shows that the run has at least `count` points."""
-        self.page.wait_for_function(POINTS, arg=count)
+        self.page.wait_for_function(POINTS, arg=count, timeout=3 * WAIT_MS)
 
 
 @pytest.fixture(scope="package")

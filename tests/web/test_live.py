@@ -37,10 +37,10 @@ def test_the_curve_grows_without_a_reload_and_equals_the_api(visit: Visit, site:
     expect(page.locator(".job")).to_have_attribute("data-source", "stream")
     before = assert_equal_to_the_api(visitor, site)["series"]["loss"]["step"]
 
-    visitor.wait_for_points(len(before) + 20)
+    visitor.wait_for_points(len(before) + 10)
 
     after = assert_equal_to_the_api(visitor, site)
-    assert len(after["series"]["loss"]["step"]) >= len(before) + 20
+    assert len(after["series"]["loss"]["step"]) >= len(before) + 10
     assert page.evaluate("window.untouched")
     evaluations = [
         event["data"]["step"]

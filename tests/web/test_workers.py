@@ -45,6 +45,7 @@ def test_a_failed_device_is_shown_with_its_reason_and_how_long_ago_in_both_langu
         expect(broken.locator(".status")).to_have_text(failed)
         expect(broken).to_contain_text(REASON)
         expect(broken.locator("dd", has_text=REASON)).to_contain_text(ago)
-        healthy = page.locator(".workers .card", has_not_text="broken-gpu").first
-        expect(healthy.locator(".status")).to_have_text(online)
+        # Other tests of this service may have announced workers that are offline.
+        others = page.locator(".workers .card", has_not_text="broken-gpu")
+        expect(others.locator(".status", has_text=online).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
