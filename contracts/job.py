@@ -202,7 +202,7 @@ class TrainingSpec(Strict):
     max_grad_norm: float = Field(1.0, gt=0, le=1e6)
     """Maximum global L2 norm of the gradients; larger gradients are scaled down to it."""
     epochs: int = Field(1, ge=1, le=10_000)
-    """Passes over the training rows."""
+    """Number of epochs: passes over the training rows."""
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     """Number of optimizer steps; overrides `epochs`. The rows are repeated until it is reached. Null: use `epochs`."""
     max_length: int = Field(1024, ge=8, le=1_048_576)

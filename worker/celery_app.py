@@ -27,7 +27,7 @@ from contracts.attempt import WorkerInfo
 from contracts.wire import TASK_NAME, celery_queue
 from worker.doorbell import RingsOnly
 from worker.logs import configure_logging
-from worker.settings import Settings
+from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
@@ -172,11 +172,7 @@ def hand_back_jobs(**_: Any) -> None:
 def main() -> None:
     """Start the worker. The main process handles the broker and the hellos; one pool process supervises training."""
     configure_logging()
-    settings = Settings()
-    if not settings.worker_token.get_secret_value():
-        raise SystemExit(
-            "stepline worker: STEPLINE_WORKER_TOKEN is not set. Set it to the server's token"
-        )
+    settings = load_settings()
     settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         worker = describe_worker(settings, os.environ)

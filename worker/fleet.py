@@ -26,7 +26,7 @@ import structlog
 
 from contracts.attempt import Device
 from worker.logs import configure_logging
-from worker.settings import Settings
+from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.host.device import DeviceMissing, find_devices
 from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
@@ -219,11 +219,7 @@ class Fleet:
 def main() -> None:
     """Run a worker for each selected card; without a GPU, become the only worker."""
     configure_logging()
-    settings = Settings()
-    if not settings.worker_token.get_secret_value():
-        raise SystemExit(
-            "stepline worker: STEPLINE_WORKER_TOKEN is not set. Set it to the server's token"
-        )
+    settings = load_settings()
     try:
         settings.work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         devices = find_devices(settings.device, os.environ, settings.gpus)

@@ -61,3 +61,13 @@ class Settings(BaseSettings):
     """Time between two checks of a failed GPU."""
     kept_runs: int = Field(5, ge=0)
     """Number of run directories to keep: those of failed attempts, and of jobs that may resume here from a checkpoint."""
+
+
+def load_settings() -> Settings:
+    """Return the settings of a worker that is to start. Raises SystemExit if the token is missing."""
+    settings = Settings()
+    if not settings.worker_token.get_secret_value():
+        raise SystemExit(
+            "stepline worker: STEPLINE_WORKER_TOKEN is not set. Set it to the server's token"
+        )
+    return settings

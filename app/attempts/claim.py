@@ -1,6 +1,7 @@
 """Handles a worker's announcements, and its claims for jobs."""
 
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -111,26 +112,19 @@ def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[s
 def _take_job(session: Session, worker: WorkerInfo, attempt_id: str, now: datetime) -> Job | None:
     only, without = workers.claimable_models(session, worker, now)
     suspects = device_failures.list_suspects(session, worker, now)
-    job = queue.claim_best(
+    claim_best = partial(
+        queue.claim_best,
         session,
         worker.queue,
         attempt_id,
         now,
         only_models=only,
         except_models=without,
-        except_jobs=suspects.jobs,
     )
-    if job is not None or not suspects.permitted:
-        return job
-    return queue.claim_best(
-        session,
-        worker.queue,
-        attempt_id,
-        now,
-        only_models=only,
-        except_models=without,
-        only_jobs=suspects.permitted,
-    )
+    job = claim_best(except_jobs=suspects.jobs)
+    if job is None and suspects.permitted:
+        job = claim_best(only_jobs=suspects.permitted)
+    return job
 
 
 def _start_attempt(

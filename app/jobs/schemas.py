@@ -26,7 +26,7 @@ class Progress(BaseModel):
     """Optimizer steps done."""
     total_steps: int | None
     epoch: float | None
-    """Passes over the training rows so far, including a partial one."""
+    """Epochs trained so far, as a fraction."""
     percent: float | None
     """Percentage of the optimizer steps done."""
     rows: RowsDone | None = None

@@ -227,12 +227,8 @@ def delete_job(session: Session, job_id: str) -> bool:
 
 def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
     """Queued or paused → cancelled: no process is running the job."""
-    return _move(
-        session,
-        (Job.id == job_id, Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])),
-        status=JobStatus.CANCELLED,
-        cancel_requested_at=now,
-        ended_at=now,
+    return _end_before_start(
+        session, job_id, now, status=JobStatus.CANCELLED, cancel_requested_at=now
     )
 
 
@@ -240,14 +236,14 @@ def mark_failed_before_start(
     session: Session, job_id: str, failure: Failure, now: datetime
 ) -> Job | None:
     """Queued or paused → failed: no process is running the job."""
-    return _move(
-        session,
-        (Job.id == job_id, Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])),
-        status=JobStatus.FAILED,
-        not_before=None,
-        ended_at=now,
-        failure=to_json(failure),
+    return _end_before_start(
+        session, job_id, now, status=JobStatus.FAILED, not_before=None, failure=to_json(failure)
     )
+
+
+def _end_before_start(session: Session, job_id: str, now: datetime, **values: Any) -> Job | None:
+    waits = Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])
+    return _move(session, (Job.id == job_id, waits), ended_at=now, **values)
 
 
 def mark_cancelled(session: Session, attempt: HeldAttempt, now: datetime) -> Job | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker.supervisor.device_states import record_failed, record_passed
 from worker.supervisor import alive
-from worker.supervisor.host.device_check import record_failed, record_passed
 from worker.supervisor.host.identity import worker_home
 
 

@@ -38,16 +38,6 @@ def next_failed(last: DeviceCheck | None, reason: str, *, pending: bool = False)
     return DeviceCheck(passed=False, pending=pending, count=count, reason=reason, since=since)
 
 
-def record_passed(home: Path) -> None:
-    """Store that the GPU has passed a check. Raises OSError."""
-    write_check(home, next_passed(read_check(home)))
-
-
-def record_failed(home: Path, reason: str) -> None:
-    """Store that the GPU has failed and why. Raises OSError."""
-    write_check(home, next_failed(read_check(home), reason))
-
-
 def write_check(home: Path, check: DeviceCheck) -> None:
     """Store the state of the GPU. Raises OSError."""
     write_model(_path(home), check)

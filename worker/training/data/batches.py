@@ -67,7 +67,7 @@ class Windows:
         return [self._samples[row] for row in rows]
 
     def epochs_done(self, step: int) -> float:
-        """Return the number of passes over the training rows after a step, as a fraction."""
+        """Return the number of epochs trained after a step, as a fraction."""
         epoch, place = divmod(step - 1, self.per_epoch)
         return epoch + min((place + 1) * self._size, len(self._samples)) / len(self._samples)
 

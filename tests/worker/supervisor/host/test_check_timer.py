@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Device, WorkerInfo
+from tests.worker.supervisor.device_states import record_failed, record_passed
 from worker.settings import Settings
 from worker.supervisor.host.check_timer import CheckTimer
-from worker.supervisor.host.device_check import record_failed, record_passed
 from worker.supervisor.host.identity import worker_home
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pynvml
 import pytest
 
+from tests.worker.supervisor.device_states import record_failed
 from worker.settings import Settings
 from worker.supervisor.host.device import DeviceMissing, find_device
-from worker.supervisor.host.device_check import record_failed
 from worker.supervisor.host.identity import describe_worker, slot_name, slug, worker_home
 
 

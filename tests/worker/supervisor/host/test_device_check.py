@@ -1,8 +1,9 @@
 from pathlib import Path
 
 from contracts.attempt import Device, WorkerInfo
+from tests.worker.supervisor.device_states import record_failed, record_passed
 from worker.settings import Settings
-from worker.supervisor.host.device_check import read_check, record_failed, record_passed
+from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import with_current_state, worker_home
 
 
