@@ -84,6 +84,10 @@ class WorkerInfo(Tolerant):
     """When this worker process started, by its own clock."""
     queue: str = "default"
     device: Device = Device()
+    host_id: str = Field("", max_length=100)
+    """Random id of the host's work directory; workers with the same id can lend each other their cards. Empty: unknown."""
+    cards: int = Field(1, ge=1)
+    """Number of cards that this worker could use for one job if all were free: its own, and those that it can borrow."""
     models: list[str] | None = None
     """Directories under its models root; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
@@ -109,6 +113,8 @@ class ClaimRequest(Tolerant):
     worker: WorkerInfo
     claim_id: str | None = Field(None, min_length=1, max_length=100)
     """Random. All retries of a claim send the same value and get the same attempt and token."""
+    free_cards: int = Field(1, ge=1)
+    """Number of cards whose locks the worker holds while it sends this claim, its own included."""
 
 
 class EarlierAttempt(Tolerant):
@@ -133,6 +139,8 @@ class Claim(Tolerant):
     """When the job was submitted; servers of earlier versions send null."""
     token: str
     spec: JobSpec
+    gpus: int = Field(1, ge=1)
+    """Number of cards to train on, including the worker's own; at most the request's `free_cards`."""
     train: DatasetFile | HubDataset
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []

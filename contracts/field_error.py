@@ -14,6 +14,7 @@ class FieldProblem(StrEnum):
     INVALID_WARMUP_STEPS = "invalid_warmup_steps"
     INVALID_TARGET_MODULES = "invalid_target_modules"
     INVALID_TOKEN_BUDGET = "invalid_token_budget"
+    INVALID_GPUS = "invalid_gpus"
     INVALID_MODEL_NAME = "invalid_model_name"
     INVALID_DATASET_ID = "invalid_dataset_id"
     INVALID_TIME = "invalid_time"

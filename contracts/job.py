@@ -60,6 +60,7 @@ MOST_STEPS = 100_000_000
 MOST_ROWS = 1_000_000_000
 FEWEST_TOKENS = 16
 MOST_TOKENS = 100_000_000
+MOST_GPUS = 64
 
 Count = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -84,6 +85,10 @@ OnOffAutoField = Annotated[OnOffAuto, _one_error(FieldProblem.NOT_TRUE_FALSE_OR_
 TokenBudget = Annotated[
     Annotated[int, Field(ge=FEWEST_TOKENS, le=MOST_TOKENS)] | Auto,
     _one_error(FieldProblem.INVALID_TOKEN_BUDGET, fewest=FEWEST_TOKENS, most=MOST_TOKENS),
+]
+Gpus = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_GPUS)] | Literal["all"],
+    _one_error(FieldProblem.INVALID_GPUS, most=MOST_GPUS),
 ]
 
 ModelName = Annotated[
@@ -246,6 +251,13 @@ class EngineSpec(Strict):
     """Compile the decoder blocks with torch.compile. `auto`: off."""
 
 
+class ResourcesSpec(Strict):
+    """The hardware that the job needs."""
+
+    gpus: Gpus = 1
+    """Number of GPUs, all on one host; `all`: every GPU of the host that claims the job, at most the effective batch size."""
+
+
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 LabelValue = Annotated[str, StringConstraints(max_length=512)]
 
@@ -264,6 +276,7 @@ class JobSpec(Strict):
     evaluation: EvaluationSpec = EvaluationSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
     engine: EngineSpec = EngineSpec()
+    resources: ResourcesSpec = ResourcesSpec()
     name: str | None = Field(None, max_length=200)
     """Display name; need not be unique. No text field of a new job may contain control or bidi characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)

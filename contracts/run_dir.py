@@ -131,6 +131,8 @@ class Placed(Tolerant):
     """Number of the attempt whose checkpoint is in `resume/`."""
     spool_bytes: int | None = None
     """Maximum size of records.jsonl; near the limit, metrics are thinned out. Null: no limit."""
+    ranks: int = Field(1, ge=1)
+    """Number of processes that train together. On GPUs, rank r uses the r-th entry of CUDA_VISIBLE_DEVICES."""
     hang_seconds: float = 1800.0
     """Maximum time between two micro-batches; after that the program counts as hung."""
 

@@ -197,6 +197,11 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "must be a number of tokens from {fewest} to {most}, or 'auto'",
         "应为 {fewest} 到 {most} 之间的 token 数，或 'auto'",
     ),
+    FieldProblem.INVALID_GPUS: FieldWords(
+        FieldProblem.INVALID_GPUS,
+        "must be a number of GPUs from 1 to {most}, or 'all'",
+        "应为 1 到 {most} 的 GPU 数，或 'all'",
+    ),
     FieldProblem.INVALID_MODEL_NAME: FieldWords(
         FieldProblem.INVALID_MODEL_NAME,
         "must be a directory name or a hub id, such as 'Qwen/Qwen2-0.5B-Instruct'",
