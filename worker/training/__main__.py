@@ -8,11 +8,13 @@ import contextlib
 import faulthandler
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
 from contracts.run_dir import RunDir
 from processes.parent import die_with_parent
+from worker.training.ranks.others import STACK_SIGNAL, Others, count_ranks, stack_path
 from worker.training.rundir.stop import Stop
 
 
@@ -24,6 +26,9 @@ def main(arguments: list[str]) -> int:
         "--check-device",
         action="store_true",
         help="only check that the device can compute in 4 bits",
+    )
+    parser.add_argument(
+        "--rank", type=int, default=0, help="used by rank 0 to start the other ranks"
     )
     parser.add_argument("--parent-pid", type=int, help="exit when this parent process ends")
     options = parser.parse_args(arguments)
@@ -40,16 +45,35 @@ def main(arguments: list[str]) -> int:
     if run_dir.records.exists():
         parser.error(f"{run_dir.path} has already been used for a run. Use a new run directory.")
     stop = Stop(run_dir.control)
-    stop.listen()
+    if options.rank == 0:
+        stop.listen()
+        others = Others.start(run_dir, count_ranks(run_dir))
+    else:
+        others = Others()
+        follow_rank_0(run_dir)
 
     # Import only now: importing torch takes seconds, and the parent may die during that time.
     import worker.training.compute  # noqa: F401, PLC0415 - before transformers: it imports bitsandbytes without the compiler
-    from worker.training.run import run_to_outcome  # noqa: PLC0415
+    from worker.training.run import Place, run_to_outcome  # noqa: PLC0415
 
-    outcome = run_to_outcome(run_dir, stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    place = Place(os.environ.get("CUDA_VISIBLE_DEVICES"), options.rank, others)
+    outcome = run_to_outcome(run_dir, stop, place)
+    if options.rank > 0:
+        while outcome.status == "succeeded":
+            signal.pause()  # rank 0 kills this process; if it ended earlier, rank 0 would take that for a failure
+        return 0
+    others.close()
     with contextlib.suppress(OSError):  # a full disk: outcome.json reports it
         print(f"{outcome.status} after {outcome.step} steps", flush=True)
     return 0
+
+
+def follow_rank_0(own: RunDir) -> None:
+    """Leave requests to stop to rank 0, and let it request the stacks of this process's threads."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    faulthandler.register(
+        STACK_SIGNAL, stack_path(own).open("w"), all_threads=True
+    )  # open until this process ends
 
 
 def check_device() -> int:

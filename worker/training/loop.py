@@ -35,6 +35,7 @@ def train(run: Run) -> None:
         run.recorder.phase(Phase.TRAINING, progress.step, run.total_steps)
         started = time.monotonic()
         step = progress.step + 1
+        run.seed_step(step)
 
         window = run.windows.window(step)  # fetch
         nll, tokens = _accumulate(run, window)  # forward, backward
@@ -92,20 +93,23 @@ def measure(run: Run) -> Evaluation:
 
 def score(run: Run) -> Evaluation:
     """Evaluate without recording."""
-    samples, step = run.data.evaluation, run.progress.step
+    samples, step, group = run.data.evaluation, run.progress.step, run.group
+    group.check_equal("adapter weights", run.adapter_checksum, step)
     tokens = sum(len(sample) for sample in samples)
 
     def work(budget: int) -> Evaluation:
         with run.counter.counting(Phase.EVALUATING, len(samples), tokens) as count:
-            return evaluate(run.model, samples, budget, step=step, between=run.between, count=count)
+            return evaluate(
+                run.model, samples, budget, step=step, group=group, between=run.between, count=count
+            )
 
-    return within_memory(run, samples, work)
+    return within_memory(run, [samples[row] for row in group.share(samples)], work)
 
 
 def save_checkpoint(run: Run) -> None:
     """Save a checkpoint of the last complete step, unless there is none or it is already saved."""
     step = run.progress.step
-    if step == run.last_saved_step:
+    if step == run.last_saved_step or not run.group.is_main:
         return
     run.recorder.phase(Phase.SAVING, step, run.total_steps)
     saved = run.checkpoints.save(snapshot.take(run))
@@ -123,28 +127,32 @@ def _evaluate_if_due(run: Run) -> None:
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
     """Compute the gradient of the window's mean loss; return the window's summed NLL and its supervised tokens.
 
-    The loss is summed over supervised tokens and divided once, so packing affects memory but not the result. The
+    The loss is summed over supervised tokens, over all ranks, and divided once, so neither packing nor the number of ranks
+    changes the result. The
     division is in the adapter's float32, because in bfloat16 a factor that is not a power of two would round all
     gradients in the same direction.
     """
     tokens = supervised_tokens(window)
+    share = [window[row] for row in run.group.share(window)]
     device = run.model.device.torch_device
 
     def gradients(token_budget: int) -> float:
         run.model.peft_model.train()
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
         total = torch.zeros((), dtype=torch.float64, device=device)
-        for batch in pack(window, token_budget, together=run.model.packs):
+        for batch in pack(share, token_budget, together=run.model.packs):
             run.between()
             nll: Tensor = sum_nll(run.model, batch.to(device))
             nll.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total += nll.detach()
-        for parameter in run.model.adapter_parameters:
-            if parameter.grad is not None:
-                parameter.grad.div_(tokens)
         return total.item()
 
-    return within_memory(run, window, gradients), tokens
+    nll = within_memory(run, share, gradients)
+    nll = run.group.sum_update(run.model.adapter_parameters, nll, tokens)
+    for parameter in run.model.adapter_parameters:
+        if parameter.grad is not None:
+            parameter.grad.div_(tokens)
+    return nll, tokens
 
 
 def _keep_if_best(run: Run, loss: float) -> None:

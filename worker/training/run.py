@@ -5,6 +5,7 @@ import errno
 import os
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,7 +18,12 @@ from contracts.run_dir import Placed, RunDir, write_model
 from worker.training import snapshot
 from worker.training.compute.compiler import check_compiler
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
-from worker.training.compute.device import check_four_bit, choose_device
+from worker.training.compute.device import (
+    check_four_bit,
+    choose_device,
+    divide_threads,
+    peak_memory_bytes,
+)
 from worker.training.data.batches import Windows
 from worker.training.data.bounds import Bounds
 from worker.training.data.facts import data_warnings
@@ -39,6 +45,8 @@ from worker.training.model.files import check_model_files, digest_base
 from worker.training.model.length import check_length
 from worker.training.model.load import load_model
 from worker.training.model.tokenizer import check_vocabulary, load_tokenizer
+from worker.training.ranks.group import join_group
+from worker.training.ranks.others import Others, job_dir
 from worker.training.report.choices import explain_choices
 from worker.training.report.summary import summarize
 from worker.training.rundir import checkpoint
@@ -53,14 +61,26 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors that mean that space has run out: a full disk, an exhausted quota, or the file size limit."""
 
 
-def run_to_outcome(run_dir: RunDir, stop: Stop, visible_gpus: str | None = None) -> Outcome:
+@dataclass(frozen=True)
+class Place:
+    """Where this process runs: its GPUs, and its place among the ranks of the job."""
+
+    visible_gpus: str | None = None
+    """The program's CUDA_VISIBLE_DEVICES."""
+    rank: int = 0
+    others: Others = field(default_factory=Others)
+    """On rank 0, the other ranks."""
+
+
+def run_to_outcome(run_dir: RunDir, stop: Stop, place: Place | None = None) -> Outcome:
     """Run the whole program, write the outcome and return it, even if an error occurs."""
-    progress = Progress()
+    place, progress = place or Place(), Progress()
+    place.others.watch(_exit_handler(run_dir, progress))
     try:
         reserve_room(run_dir)
         placed = _read_placed(run_dir)
-        with Recorder(run_dir.records, placed.spool_bytes) as recorder:
-            _run(run_dir, placed, stop, recorder, progress=progress, visible_gpus=visible_gpus)
+        with Recorder(run_dir.records, placed.spool_bytes, rank=place.rank) as recorder:
+            _run(run_dir, placed, stop, recorder, progress=progress, place=place)
         outcome = Outcome(status="succeeded", step=progress.step)
     except StopRequested as request:
         outcome = Outcome(status=request.status, step=progress.step)
@@ -103,14 +123,15 @@ def _run(
     recorder: Recorder,
     *,
     progress: Progress,
-    visible_gpus: str | None,
+    place: Place,
 ) -> None:
     spec = _read_spec(run_dir)
 
     recorder.phase(Phase.LOADING)
     check_model_files(run_dir.model, placed.model_roots)
     check_length(run_dir.model, spec)
-    device = choose_device(spec.quantization.compute_dtype, visible_gpus)
+    device = choose_device(spec.quantization.compute_dtype, place.visible_gpus, place.rank)
+    divide_threads(device, placed.ranks)
     check_compiler(spec, device)
     check_four_bit(device)
     tokenizer = load_tokenizer(run_dir.model)
@@ -129,6 +150,8 @@ def _run(
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
     budget = choose_token_budget(spec.engine.token_budget, model)
+    job = job_dir(run_dir, place.rank)
+    group = join_group(job, place.rank, placed.ranks, device.torch_device, place.others)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
     run = Run(
         spec=spec,
@@ -142,29 +165,36 @@ def _run(
         checkpoints=Checkpoints(run_dir.checkpoints, spec.checkpoint.keep),
         recorder=recorder,
         stop=stop,
-        watchdog=Watchdog(model.adapter_parameters),
+        watchdog=Watchdog(model.adapter_parameters, group.signs, place.others),
         progress=progress,
         counter=counter,
+        group=group,
     )
     if spec.engine.activation_checkpointing is True:
         run.checkpointing_activations = True
         model.checkpoint_activations()
     try_largest_batch(run)
     _resume(run, run_dir.resume, placed)
-    _announce(run)
+    group.check_equal("data, models or checkpoints", lambda: snapshot.checksum(run), progress.step)
+    group.copy_from_main(model.adapter_parameters)
+    if group.is_main:
+        _announce(run)
     stop.check()
 
-    final = _train(run, _hang_handler(run_dir, progress), placed.hang_seconds)
+    final = _train(run, _exit_handler(run_dir, progress), placed.hang_seconds)
+    peak = int(group.largest(peak_memory_bytes(device)))
+    if not group.is_main:
+        return
 
     recorder.phase(Phase.SAVING, progress.step, run.total_steps)
     save_adapter(model, tokenizer, run_dir.adapter)
     choices = explain_choices(run, template, budget)
-    write_model(run_dir.summary, summarize(run, placed, final, choices))
+    write_model(run_dir.summary, summarize(run, placed, final, choices, peak))
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
     """Train under the watchdog, put the adapter that will be saved into the model, and return its evaluation."""
-    ended = run.watchdog.watch(on_hang, hang_seconds)
+    watching = run.watchdog.watch(on_hang, hang_seconds) if run.group.is_main else None
     try:
         train(run)
         final = measure(run)
@@ -180,7 +210,8 @@ def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) ->
         _save_before_stopping(run, request)
         raise
     finally:
-        ended.set()
+        if watching is not None:
+            watching.set()
     return final
 
 
@@ -216,9 +247,9 @@ def _resume(run: Run, directory: Path, placed: Placed) -> None:
         )
 
 
-def _hang_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], None]:
+def _exit_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], None]:
     def end(failure: Failure) -> None:
-        # The main thread hangs, so the stack cannot unwind: write the reason and exit.
+        # The main thread hangs or waits for another rank, so the stack cannot unwind: write the reason and exit.
         with contextlib.suppress(OSError):
             print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
@@ -234,7 +265,7 @@ def _announce(run: Run) -> None:
     data, model = run.data, run.model
     run.recorder.log(
         f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
-        f"({data.truncated_rows} of them truncated, {data.dropped_rows} more dropped); {run.total_steps} steps on {model.device.name}; "
+        f"({data.truncated_rows} of them truncated, {data.dropped_rows} more dropped); {run.total_steps} steps on {run.devices_name}; "
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )

@@ -106,11 +106,18 @@ def identity(run: Run) -> dict[str, str]:
     }
 
 
+def checksum(run: Run) -> int:
+    """Return a number by which ranks verify that they train the same run from the same step."""
+    values = [*sorted(identity(run).items()), ("step", run.progress.step)]
+    return int.from_bytes(hashlib.sha256(repr(values).encode()).digest()[:8], "big")
+
+
 def circumstances(run: Run) -> dict[str, str | int]:
     """Return the circumstances, other than the run itself, on which bit-identical numbers depend."""
     device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
+        "ranks": run.group.count,
         "cpu_threads": torch.get_num_threads(),
         "device": device.torch_device.type,
         "compute_dtype": str(device.compute_dtype),
@@ -147,7 +154,8 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     """Adopt the earlier attempt's choices if it ran on the same device; choices for another device may not fit."""
     own, theirs = circumstances(run), state.circumstances
     threads = theirs.get("cpu_threads")
-    if all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
+    is_alike = theirs.get("ranks", 1) == run.group.count
+    if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         run.token_budget = state.token_budget
         if isinstance(threads, int) and threads <= len(os.sched_getaffinity(0)):
             torch.set_num_threads(threads)

@@ -1,5 +1,6 @@
 """Run: all parts of one run. Progress: how far the run has come. Checkpoints save the state kept here."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,7 @@ from worker.training.data.preparation import Data
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.watchdog import Watchdog
 from worker.training.model.trainable import TrainableModel
+from worker.training.ranks.group import ALONE, Group
 from worker.training.rundir.checkpoint import Checkpoints
 from worker.training.rundir.counter import RowCounter
 from worker.training.rundir.recorder import Recorder
@@ -73,6 +75,7 @@ class Run:
     watchdog: Watchdog
     progress: Progress
     counter: RowCounter = field(default_factory=RowCounter)
+    group: Group = ALONE
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""
@@ -89,15 +92,41 @@ class Run:
         if self.model.device.is_cuda:
             self.generators["cuda"] = torch.cuda.get_rng_state(self.model.device.torch_device)
 
+    def seed_step(self, step: int) -> None:
+        """Seed the generators for a step if there are several ranks.
+
+        Each rank then draws its own dropout masks, and a checkpoint needs no generators of the other ranks.
+        """
+        if self.group.count == 1:
+            return
+        text = f"{self.spec.training.seed}:{step}:{self.group.rank}"
+        digest = hashlib.sha256(text.encode("ascii")).digest()
+        torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        self.remember_generators()
+
     def rewind_generators(self) -> None:
         """Reset the generators to the last saved states."""
         torch.set_rng_state(self.generators["cpu"])
         if "cuda" in self.generators and self.model.device.is_cuda:
             torch.cuda.set_rng_state(self.generators["cuda"], self.model.device.torch_device)
 
+    @property
+    def devices_name(self) -> str:
+        """Name of the device; if there are several, with their number."""
+        name = self.model.device.name
+        return name if self.group.count == 1 else f"{self.group.count} × {name}"
+
     def adapter(self) -> dict[str, torch.nn.Parameter]:
         """Return the adapter's weights by name."""
         return {n: p for n, p in self.model.peft_model.named_parameters() if p.requires_grad}
+
+    def adapter_checksum(self) -> int:
+        """Return a number that changes with any bit of the adapter's weights."""
+        parts = [
+            p.detach().view(torch.int32).sum(dtype=torch.int64)
+            for p in self.model.adapter_parameters
+        ]
+        return int(torch.stack(parts).sum().item())
 
     def phase_seconds(self) -> dict[str, float]:
         """Return the seconds spent in each phase, over all attempts."""

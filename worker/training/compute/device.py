@@ -1,5 +1,6 @@
 """Chooses the device and its compute type, and checks whether it can compute in 4 bits."""
 
+import os
 import platform
 import resource
 from dataclasses import dataclass
@@ -54,11 +55,21 @@ class Device:
 
 
 def choose_device(
-    compute: Literal["auto", "bfloat16", "float32"], visible_gpus: str | None
+    compute: Literal["auto", "bfloat16", "float32"], visible_gpus: str | None, rank: int = 0
 ) -> Device:
-    """Return the GPU if there is one, else the CPU. `visible_gpus` is the program's CUDA_VISIBLE_DEVICES."""
+    """Return the GPU of this rank if there are GPUs, else the CPU. `visible_gpus` is the program's CUDA_VISIBLE_DEVICES.
+
+    Call it before anything else uses a GPU: it makes the rank's GPU the current one.
+    """
     if torch.cuda.is_available():
-        device, name = torch.device("cuda", 0), torch.cuda.get_device_name(0)
+        if rank >= torch.cuda.device_count():
+            raise TrainingError(
+                FailureReason.DEVICE_FAILED,
+                f"rank {rank} has no GPU: torch can use {torch.cuda.device_count()} of {visible_gpus}",
+                evidence=_device_evidence(),
+            )
+        device, name = torch.device("cuda", rank), torch.cuda.get_device_name(rank)
+        torch.cuda.set_device(device)
     elif visible_gpus not in {None, "", "-1"}:
         raise TrainingError(
             FailureReason.DEVICE_FAILED,
@@ -72,6 +83,12 @@ def choose_device(
     else:
         dtype, reason = getattr(torch, compute), "set by quantization.compute_dtype"
     return Device(device, name, dtype, reason)
+
+
+def divide_threads(device: Device, ranks: int) -> None:
+    """Give this process its share of the processors if several ranks compute on a CPU and OMP_NUM_THREADS is not set."""
+    if ranks > 1 and not device.is_cuda and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // ranks))
 
 
 def check_four_bit(device: Device) -> None:

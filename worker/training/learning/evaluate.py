@@ -16,6 +16,7 @@ from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
 from worker.training.learning.loss import token_nll
 from worker.training.model.trainable import TrainableModel
+from worker.training.ranks.group import ALONE, Group
 from worker.training.rundir.counter import Count, count_nothing
 
 _RESAMPLES = 1000
@@ -48,23 +49,30 @@ def evaluate(
     token_budget: int,
     *,
     step: int,
+    group: Group = ALONE,
     between: Callable[[], None] = lambda: None,
     count: Count = count_nothing,
 ) -> Evaluation:
-    """Compute the NLL of every sample, without dropout.
+    """Compute the NLL of every sample, without dropout. Each rank computes its share; all return the same evaluation.
 
-    Calls `between`, which may raise to stop, before each micro-batch, and `count` after it with its samples and tokens.
+    Calls `between`, which may raise to stop, before each micro-batch, and `count` after it with its samples and tokens,
+    multiplied by the number of ranks, because the other ranks are about as far as this one.
     """
     started = time.monotonic()
-    row_nll = np.zeros(len(samples))
+    rows = group.share(samples)
+    share = [samples[row] for row in rows]
+    share_nll = np.zeros(len(share))
     model.peft_model.eval()
-    for batch in pack(samples, token_budget, together=model.packs):
+    for batch in pack(share, token_budget, together=model.packs):
         between()
         nll = token_nll(model, batch.to(model.device.torch_device)).double().cpu()
-        row_nll += (
-            torch.zeros(len(samples), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
+        share_nll += (
+            torch.zeros(len(share), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
         )
-        count(len(np.unique(batch.rows.numpy())), batch.tokens)
+        count(group.count * len(np.unique(batch.rows.numpy())), group.count * batch.tokens)
+    row_nll = np.zeros(len(samples))
+    row_nll[rows] = share_nll
+    row_nll = group.sum(row_nll)
     _check_finite(row_nll, step)
     row_tokens = np.array([sample.supervised_tokens for sample in samples], dtype=np.int64)
     return Evaluation(row_nll, row_tokens, time.monotonic() - started)

@@ -4,7 +4,6 @@ import hashlib
 import math
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,8 @@ from torch import Tensor
 
 from contracts.failure import Failure, FailureReason
 from worker.training.errors import DETAIL_CHARACTERS, TrainingError
+from worker.training.ranks.others import Others
+from worker.training.ranks.signs import Signs
 
 ZERO_STEPS = 10
 """A run ends after this many consecutive steps with a loss of exactly zero: no model predicts real text with certainty."""
@@ -22,13 +23,19 @@ FROZEN_STEPS = 20
 class Watchdog:
     """Checks each step; a thread detects when no micro-batch completes."""
 
-    def __init__(self, adapter: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        adapter: Sequence[Tensor],
+        signs: Signs | None = None,
+        others: Others | None = None,
+    ) -> None:
         self._adapter = adapter
+        self._signs = signs or Signs()
+        self._others = others or Others()
         self._first_digest = ""
         self._steps = 0
         self._zeros = 0
         self._without_gradient = 0
-        self._last_beat = time.monotonic()
 
     def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
         """Check a step before the optimizer applies it."""
@@ -71,12 +78,13 @@ class Watchdog:
 
     def beat(self) -> None:
         """Record a sign of life."""
-        self._last_beat = time.monotonic()
+        self._signs.beat()
 
     def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
         """Start watching; the adapter's current weights are the baseline.
 
-        Calls `on_hang`, in a thread, if there is no sign of life for `limit_seconds`. Set the returned event to stop.
+        Calls `on_hang`, in a thread, if there is no sign of life for `limit_seconds`. If several ranks train, what counts are
+        the signs of the rank that the others wait for. Set the returned event to stop.
         """
         # Computed only now, because a resume sets the adapter's weights before this call.
         self._first_digest = _digest(self._adapter)
@@ -84,9 +92,12 @@ class Watchdog:
 
         def wait() -> None:
             while not ended.wait(min(1.0, limit_seconds / 4)):
-                silent = time.monotonic() - self._last_beat
+                rank, silent = self._signs.silence()
                 if silent > limit_seconds:
-                    on_hang(_hang(watched, silent, limit_seconds))
+                    stack = self._others.stack(rank) if rank else _stack(watched)
+                    on_hang(
+                        _hang(rank if self._signs.count > 1 else None, stack, silent, limit_seconds)
+                    )
                     return
 
         self.beat()
@@ -94,14 +105,20 @@ class Watchdog:
         return ended
 
 
-def _hang(thread: int, silent_seconds: float, limit_seconds: float) -> Failure:
+def _stack(thread: int) -> str:
     frame = sys._current_frames().get(thread)  # noqa: SLF001 - documented, and the only way to read another thread's stack
-    stack = "".join(traceback.format_stack(frame)) if frame else ""
-    detail = f"no micro-batch completed for {silent_seconds:.0f} s. Stack of the training thread:\n{stack}"
+    return "".join(traceback.format_stack(frame)) if frame else ""
+
+
+def _hang(rank: int | None, stack: str, silent_seconds: float, limit_seconds: float) -> Failure:
+    where = "" if rank is None else f" on rank {rank}"
+    stack = stack or "(not available: the process is stopped or cannot be interrupted)"
+    detail = f"no micro-batch completed for {silent_seconds:.0f} s{where}. Stack of the training thread:\n{stack}"
     return Failure(
         reason=FailureReason.NO_PROGRESS,
         detail=detail[-DETAIL_CHARACTERS:],
-        evidence={"silent_seconds": silent_seconds, "limit_seconds": limit_seconds},
+        evidence={"silent_seconds": silent_seconds, "limit_seconds": limit_seconds}
+        | ({} if rank is None else {"rank": rank}),
     )
 
 

@@ -18,7 +18,7 @@ def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T])
     Once a micro-batch holds no more than the longest sample, recompute activations instead of keeping them, if the spec
     leaves that choice to the engine. If memory still runs out, raise the error.
     """
-    longest = max(len(sample) for sample in samples)
+    longest = max((len(sample) for sample in samples), default=0)
     while True:
         try:
             return work(run.token_budget)

@@ -11,6 +11,9 @@ def try_largest_batch(run: Run) -> None:
     if not run.model.device.is_cuda:
         return
     samples = sorted(run.data.train, key=len, reverse=True)[: run.spec.effective_batch_size]
+    samples = [samples[row] for row in run.group.share(samples)]
+    if not samples:
+        return
     run.remember_generators()
 
     def compute(token_budget: int) -> None:

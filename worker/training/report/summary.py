@@ -1,4 +1,4 @@
-"""Builds the Summary of a finished run from its parts. The only new measurement is the peak memory."""
+"""Builds the Summary of a finished run from its parts."""
 
 import math
 from typing import Any
@@ -7,14 +7,19 @@ from contracts.base import utc_now
 from contracts.run_dir import Placed
 from contracts.summary import Summary, WindowLoss, window_steps
 from contracts.verdicts.course import recent_steps
-from worker.training.compute.device import library_versions, peak_memory_bytes
+from worker.training.compute.device import library_versions
 from worker.training.learning.evaluate import Evaluation, improvement_interval
 from worker.training.report.flops import training_flops, utilisation
 from worker.training.state import Progress, Run
 
 
-def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, Any]) -> Summary:
-    """Return the report of the run. Call it after the final evaluation."""
+def summarize(
+    run: Run, placed: Placed, final: Evaluation, choices: dict[str, Any], peak_memory_bytes: int
+) -> Summary:
+    """Return the report of the run. Call it after the final evaluation.
+
+    `peak_memory_bytes` is the highest peak of all ranks.
+    """
     spec, data, model, progress = run.spec, run.data, run.model, run.progress
     base = progress.base_evaluation
     return Summary(
@@ -58,10 +63,10 @@ def summarize(run: Run, placed: Placed, final: Evaluation, choices: dict[str, An
         flops_utilisation=utilisation(
             model,
             training_flops(model, progress.tokens, sum(progress.step_tokens)),
-            progress.training_seconds,
+            progress.training_seconds * run.group.count,
         ),
-        peak_memory_bytes=peak_memory_bytes(model.device),
-        device=model.device.name,
+        peak_memory_bytes=peak_memory_bytes,
+        device=run.devices_name,
         phases=run.phase_seconds(),
         quantized_layers=model.quantized_layers,
         choices=choices,

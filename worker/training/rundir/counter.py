@@ -48,7 +48,8 @@ class RowCounter:
 
         def count(more_rows: int, more_work: int) -> None:
             nonlocal rows_done, work_done, written
-            rows_done, work_done = rows_done + more_rows, work_done + more_work
+            rows_done = min(rows_done + more_rows, rows)
+            work_done = min(work_done + more_work, work)
             now = self._clock()
             if now - written >= self._write_seconds:
                 written = now

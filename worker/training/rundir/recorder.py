@@ -37,10 +37,12 @@ class Recorder:
         path: Path,
         spool_bytes: int | None = None,
         now: Callable[[], datetime] = utc_now,
+        rank: int = 0,
     ) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._file = os.open(path, flags, 0o644)
         self._now = now
+        self._rank = rank
         self._seq = 0
         self._spool = Spool(spool_bytes)
         self._gap: Gap | None = None
@@ -123,10 +125,16 @@ class Recorder:
     def log(
         self, message: str, level: LogLevel = "info", step: int | None = None, **data: Any
     ) -> None:
-        """Record a message for users, and print it to the program's output."""
+        """Record a message for users, and print it to the program's output.
+
+        Ranks above 0 print only warnings and errors, with their number, because rank 0 prints the rest.
+        """
+        is_printed = self._rank == 0 or level != "info"
+        whose = f"rank {self._rank}: " if self._rank else ""
         # If the disk is full, writing the record below reports it.
         with contextlib.suppress(OSError):
-            print(f"[{level}] {message}", flush=True)
+            if is_printed:
+                print(f"[{level}] {whose}{message}", flush=True)
         self._write(
             LogRecord(
                 seq=self._next(), at=self._now(), level=level, message=message, step=step, data=data

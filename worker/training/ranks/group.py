@@ -1,0 +1,156 @@
+"""Group: the operations in which all ranks take part. With one rank they change nothing.
+
+Every rank must call them in the same order. A rank that fails before one of them ends the run (see others.py).
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, distributed
+from torch.nn import Parameter
+
+from contracts.failure import FailureReason
+from contracts.run_dir import RunDir
+from worker.training.data.samples import Sample
+from worker.training.errors import TrainingError
+from worker.training.ranks.others import GRACE_SECONDS, Others, signs_path, store_path
+from worker.training.ranks.shares import divide
+from worker.training.ranks.signs import Signs
+
+_FOREVER = timedelta(days=365)
+"""The watchdog ends a run that hangs, and it can say which rank the others wait for."""
+_ORPHAN_SECONDS = 60.0
+"""Time after which a rank reports a failed operation itself. Normally, rank 0 ends it before that."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The ranks of a run, seen from one of them."""
+
+    rank: int = 0
+    count: int = 1
+    signs: Signs = field(default_factory=Signs)
+    others: Others = field(default_factory=Others)
+    """On rank 0, the other ranks."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, the only one that records and saves."""
+        return self.rank == 0
+
+    def share(self, samples: Sequence[Sample]) -> list[int]:
+        """Return the indexes of the samples that this rank computes."""
+        if self.count == 1:
+            return list(range(len(samples)))
+        return divide(samples, self.count)[self.rank]
+
+    def sum_update(self, parameters: Sequence[Parameter], nll: float, tokens: int) -> float:
+        """Add up the gradients of all ranks, in place, and return the sum of their NLL.
+
+        `tokens` is the number of supervised tokens of the whole window. All ranks must agree on it, because each divides by it.
+        """
+        if self.count == 1:
+            return nll
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        self.together(partial(distributed.all_reduce, flat))
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        total, all_tokens = self.sum(np.array([nll, tokens]))
+        if all_tokens != tokens * self.count:
+            raise self._differ("windows")
+        return float(total)
+
+    def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the sums of the ranks' values."""
+        return self._reduced(values, distributed.ReduceOp.SUM)
+
+    def largest(self, value: float) -> float:
+        """Return the largest of the ranks' values."""
+        return float(self._reduced(np.array([value]), distributed.ReduceOp.MAX)[0])
+
+    def copy_from_main(self, tensors: Sequence[Tensor]) -> None:
+        """Replace the tensors by those of rank 0, in place."""
+        if self.count == 1:
+            return
+        with torch.no_grad():
+            for tensor in tensors:
+                self.together(partial(distributed.broadcast, tensor, src=0))
+
+    def check_equal(self, name: str, value: Callable[[], int], step: int | None = None) -> None:
+        """Raise TrainingError unless `value` is the same on all ranks; only its lowest 52 bits are compared."""
+        if self.count == 1:
+            return
+        low = float(value() & (2**52 - 1))
+        if self.largest(low) != -self.largest(-low):
+            raise self._differ(name, step)
+
+    def _reduced(
+        self, values: npt.NDArray[np.float64], operation: distributed.ReduceOp.RedOpType
+    ) -> npt.NDArray[np.float64]:
+        if self.count == 1:
+            return values
+        tensor = torch.from_numpy(values.copy())
+        self.together(lambda: distributed.all_reduce(tensor, op=operation))
+        return tensor.numpy()
+
+    def together(self, operation: Callable[[], object]) -> None:
+        """Run an operation that waits for all ranks. If another rank has ended, raise its failure."""
+        self.signs.meet()
+        try:
+            operation()
+        except RuntimeError as error:
+            self._blame(error)
+            raise
+        self.signs.beat()
+
+    def _differ(self, name: str, step: int | None = None) -> TrainingError:
+        return TrainingError(
+            FailureReason.CRASHED,
+            f"the {self.count} ranks of this run have different {name}",
+            step=step,
+            evidence={"ranks": self.count},
+        )
+
+    def _blame(self, error: RuntimeError) -> None:
+        """Raise the failure of the rank that has ended, if one has: its end is why the operation failed."""
+        if not self.is_main:
+            # Another rank has ended. Rank 0 reports it and ends this process.
+            time.sleep(_ORPHAN_SECONDS)
+            return
+        failure = self.others.wait_for_failure(GRACE_SECONDS)
+        if failure is not None:
+            raise TrainingError(
+                failure.reason, failure.detail, step=failure.step, evidence=failure.evidence
+            ) from error
+
+
+ALONE = Group()
+"""The group of a run with one rank."""
+
+
+def join_group(job: RunDir, rank: int, count: int, device: torch.device, others: Others) -> Group:
+    """Return the group of the run's ranks once all have joined. They connect over the loopback interface only."""
+    if count == 1:
+        return ALONE
+    os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo", NCCL_IB_DISABLE="1")
+    group = Group(rank, count, Signs(rank, count, signs_path(job)), others)
+    group.together(
+        lambda: distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
+            init_method=f"file://{store_path(job)}",
+            rank=rank,
+            world_size=count,
+            timeout=_FOREVER,
+            device_id=device if device.type == "cuda" else None,
+        )
+    )
+    return group
