@@ -2,10 +2,12 @@
 
     python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl] [--updates 2] [--pairs 1]
     python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
+    python -m benchmarks.engine --model DIR --data FILE --ranks 2 --peers ''      # one rank against two
 
 Each side runs in its own process, alternating, pair by pair; the benchmark reports medians. The last line is JSON. Loading and
 evaluation are excluded on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
-measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU.
+measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU;
+with several ranks, that of rank 0.
 """
 
 import argparse
@@ -26,9 +28,10 @@ from typing import Any
 import torch
 
 from benchmarks.peers.windows import Plan
+from benchmarks.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
 from contracts.record import MetricRecord, decode_line
-from contracts.run_dir import RunDir, write_model
+from contracts.run_dir import Placed, RunDir, write_model
 from contracts.summary import Summary
 
 PEERS_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-peers"
@@ -84,11 +87,18 @@ def main() -> None:
         plan_path = folder / "plan.json"
         plan.save(plan_path)
         sides = {"stepline": Side("stepline", [ours])}
+        several = f"{options.ranks} ranks"
         sides |= {peer: Side(peer) for peer in options.peers}
+        if options.ranks > 1:
+            sides[several] = Side(several)
         for pair in range(options.pairs):
             if pair:
                 again = run_ours(folder / f"ours-{pair}", model, options.data, spec)[2]
                 sides["stepline"].runs.append(again)
+            if options.ranks > 1:
+                path = folder / f"ranks-{pair}"
+                run = run_ours(path, model, options.data, spec, options.ranks)[2]
+                sides[several].runs.append(run)
             for peer in options.peers:
                 sides[peer].runs.append(run_peer(peer, plan, plan_path, folder))
         report(list(sides.values()), summary, tokens_per_second_limit(plan, summary))
@@ -111,6 +121,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--engine", type=json.loads, default={}, help="JSON for the spec's `engine` field"
     )
+    parser.add_argument("--ranks", type=int, default=1, help="also run with this number of ranks")
     parser.add_argument("--double-quant", action="store_true")
     return parser.parse_args()
 
@@ -129,11 +140,14 @@ def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
     )
 
 
-def run_ours(path: Path, model: Path, data: Path, spec: JobSpec) -> tuple[Summary, Plan, Run]:
+def run_ours(
+    path: Path, model: Path, data: Path, spec: JobSpec, ranks: int = 1
+) -> tuple[Summary, Plan, Run]:
     """Run the training program in a fresh run directory."""
     run_dir = RunDir(path)
     run_dir.train_data.parent.mkdir(parents=True)
     write_model(run_dir.spec, spec)
+    write_model(run_dir.placed, Placed(ranks=ranks))
     run_dir.model.symlink_to(model)
     rows = read_rows(data)
     run_dir.train_data.write_text(
@@ -284,48 +298,13 @@ def make_model(folder: Path, data: Path) -> Path:
     return path
 
 
-def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second that this machine would reach if it spent all its time on matrix products at peak speed."""
-    return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
-
-
-def flops_per_token(plan: Plan, summary: Summary) -> float:
-    """Return the floating-point operations of an update's matrix products, per token.
-
-    2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the adapter's, and
-    4 for each of the head's (also frozen), on supervised tokens only, because its logits are computed once.
-    """
-    config = json.loads((Path(plan.model) / "config.json").read_text())
-    head = config["vocab_size"] * config["hidden_size"]
-    embeddings = head if config.get("tie_word_embeddings") else 2 * head
-    adapter = summary.trainable_parameters
-    body = summary.all_parameters - adapter - embeddings
-    supervised = sum(label != -100 for row in plan.rows for label in row["labels"])
-    return float(4 * body + 6 * adapter + 4 * head * supervised / sum(plan.tokens))
-
-
-def peak_flops(compute_dtype: str) -> float:
-    """Return this machine's FLOP/s in a large matrix product: the best of five runs."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    size = 8192 if device == "cuda" else 2048
-    square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))
-    seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        square @ square
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / min(seconds)
-
-
 def report(sides: list[Side], summary: Summary, limit: float) -> None:
     """Print the table, the losses side by side, and JSON in the last line."""
     ours = sides[0]
     print(f"device: {summary.device}  choices: {json.dumps(summary.choices, ensure_ascii=False)}")
     print(f"{'side':<10} {'tokens/s':>9} {'peak GB':>8}  losses")
     for side in sides:
-        losses = " ".join(f"{loss:.4f}" for loss in side.runs[0].losses)
+        losses = " ".join(f"{loss:.6f}" for loss in side.runs[0].losses)
         print(
             f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
         )
@@ -338,6 +317,8 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
             ours.tokens_per_second_of(updates) / side.tokens_per_second
         )
         ratios[f"memory_vs_{side.name}"] = ours.peak_bytes / side.peak_bytes
+        pairs = zip(ours.runs[0].losses, side.runs[0].losses, strict=False)  # the same updates
+        ratios[f"largest_loss_difference_vs_{side.name}"] = max(abs(a - b) for a, b in pairs)
     result = {
         side.name: {
             "tokens_per_second": side.tokens_per_second,
