@@ -3,6 +3,7 @@
 An orphan's command line names the supervisor that started it, but its current parent is another process.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -17,10 +18,10 @@ def reap_strays(home: Path, proc: Path = Path("/proc")) -> list[int]:
     strays = [int(entry.name) for entry in proc.iterdir() if _is_stray(entry, home)]
     for pid in strays:
         log.warning("killing an orphaned training process", pid=pid)
-        try:
+        with contextlib.suppress(ProcessLookupError):  # a rank above 0 leads no group
             os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return strays
 
 

@@ -49,6 +49,7 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
             else "the model caps or scales its logits, so its own forward pass computes them",
         ),
         "chat_template": _choice(template.kind, template.reason),
+        **_ranks_choice(run),
         **_expert_choice(run),
         "adapter": _adapter_choice(run),
     }
@@ -83,6 +84,16 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
             torch.get_num_threads(),
             "torch's default, or the number in the previous attempt on this device",
         ),
+    }
+
+
+def _ranks_choice(run: Run) -> dict[str, Any]:
+    if run.group.count == 1:
+        return {}
+    return {
+        "ranks": _choice(
+            run.group.count, "resources.gpus; each rank computes its share of every update"
+        )
     }
 
 
