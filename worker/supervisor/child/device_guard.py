@@ -154,6 +154,7 @@ class DeviceGuard:
         give_up_at = self._clock() + self._check_seconds
         child = start_child(run_dir, self._device, lock_fd, self._environ, self._program)
         try:
+            pulse()  # also if the check ends before the first look
             while not child.wait(self._settings.poll_seconds):
                 pulse()
                 if stop.is_set:
