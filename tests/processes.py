@@ -55,12 +55,12 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def find_trainings(runs: Path) -> dict[int, Training]:
-    """Return the live training processes whose run directory is `runs/<worker>/<attempt>`."""
+    """Return the live training processes whose run directory is `runs/<worker>/<attempt>`, without the ranks that they start."""
     found = {}
     for pid in _all():
         try:
             arguments = _read(pid, "cmdline").split(b"\0")
-            if b"worker.training" not in arguments:
+            if b"worker.training" not in arguments or b"--rank" in arguments:
                 continue
             state = _stat(pid)[0]
         except OSError:  # it has ended in the meantime
