@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
+import pynvml
 import structlog
 
 from contracts.attempt import Device
@@ -29,6 +30,7 @@ from worker.logs import configure_logging
 from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.host.device import DeviceMissing, find_devices
+from worker.supervisor.host.driver import DriverTooOld, check_driver
 from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
 from worker.supervisor.host.gpus import GPUS, VISIBLE
 from worker.supervisor.host.identity import describe_device, name_of_card, slug
@@ -225,8 +227,11 @@ def main() -> None:
         devices = find_devices(settings.device, os.environ, settings.gpus)
         if devices[0].kind == "cpu":
             os.execv(PROGRAM[0], PROGRAM)  # noqa: S606  # runs without a shell
+        problem = check_driver()
+        if problem is not None:
+            log.error("the GPUs cannot be used", reason=problem)
         fleet = Fleet(settings, devices, find_lock_dir(settings, devices[0]), os.environ)
-    except (DeviceMissing, LockDirRefused, OSError) as error:
+    except (DeviceMissing, DriverTooOld, LockDirRefused, OSError, pynvml.NVMLError) as error:
         raise SystemExit(f"stepline worker: {error}") from error
     fleet.run()
 

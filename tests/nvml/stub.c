@@ -1,7 +1,8 @@
 /* A stub of libnvidia-ml.so.1 with the functions that Stepline calls.
 
    STUB_GPUS lists the GPUs, separated by blanks. A GPU is its uuid; a colon and the uuids of its MIG instances, separated by
-   commas, may follow (none: MIG is enabled, but there is no instance). A uuid that begins with `lost` cannot be read. */
+   commas, may follow (none: MIG is enabled, but there is no instance). A uuid that begins with `lost` cannot be read.
+   STUB_DRIVER and STUB_CUDA are the versions of the driver and of CUDA, the latter as 1000 × major + 10 × minor. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,18 @@ int nvmlInitWithFlags(unsigned flags) {
 int nvmlShutdown(void) { return SUCCESS; }
 
 const char *nvmlErrorString(int code) { return code == GPU_IS_LOST ? "GPU is lost" : "error of the stub"; }
+
+int nvmlSystemGetDriverVersion(char *version, unsigned length) {
+    const char *set = getenv("STUB_DRIVER");
+    strncpy(version, set ? set : "580.95.05", length);
+    return SUCCESS;
+}
+
+int nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    const char *set = getenv("STUB_CUDA");
+    *version = atoi(set ? set : "13000");
+    return SUCCESS;
+}
 
 int nvmlDeviceGetCount_v2(unsigned *found) {
     *found = count;

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx2
+import pynvml
 from kombu import Connection
 from kombu.exceptions import KombuError, OperationalError
 
@@ -27,6 +28,7 @@ from contracts.attempt import Device
 from worker.settings import Settings
 from worker.supervisor.child.process import child_environment
 from worker.supervisor.host.device import DeviceMissing, find_devices
+from worker.supervisor.host.driver import DriverTooOld, check_driver
 from worker.supervisor.host.identity import describe_device, installed_versions
 from worker.supervisor.host.models_root import list_models
 from worker.supervisor.server.answers import MISDIRECTED
@@ -81,10 +83,21 @@ def _devices(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding
     except DeviceMissing as error:
         yield Finding("bad", f"device: {error}")
         return
+    if devices[0].kind == "cuda":
+        yield from _driver()
     for device in devices:
         uuid = f" ({device.uuid})" if device.uuid else ""
         yield Finding("ok", f"device: {describe_device(device)}{uuid}")
         yield _four_bit(device, environ)
+
+
+def _driver() -> Iterator[Finding]:
+    try:
+        problem = check_driver()
+    except (DriverTooOld, pynvml.NVMLError) as error:
+        problem = str(error)
+    if problem is not None:
+        yield Finding("bad", f"driver: {problem}")
 
 
 def _four_bit(device: Device, environ: Mapping[str, str]) -> Finding:
