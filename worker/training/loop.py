@@ -38,10 +38,10 @@ def train(run: Run) -> None:
         run.seed_step(step)
 
         window = run.windows.window(step)  # fetch
-        nll, tokens = _accumulate(run, window)  # forward, backward
+        summed, tokens = _accumulate(run, window)  # forward, backward
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        grad_norm = norm.item()
+        nll, grad_norm = torch.stack([summed, norm.double()]).tolist()  # waits for the device
         run.watchdog.check_gradient(step, nll / tokens, grad_norm)  # check
         torch.nn.utils.clip_grads_with_norm_(parameters, training.max_grad_norm, norm)  # clip
         rate = learning_rate(training, step, run.total_steps)
@@ -124,7 +124,7 @@ def _evaluate_if_due(run: Run) -> None:
         measure(run)
 
 
-def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
+def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
     """Compute the gradient of the window's mean loss; return the window's summed NLL and its supervised tokens.
 
     The loss is summed over supervised tokens, over all ranks, and divided once, so neither packing nor the number of ranks
@@ -136,7 +136,7 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
     share = [window[row] for row in run.group.share(window)]
     device = run.model.device.torch_device
 
-    def gradients(token_budget: int) -> float:
+    def gradients(token_budget: int) -> Tensor:
         run.model.peft_model.train()
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
         total = torch.zeros((), dtype=torch.float64, device=device)
@@ -145,13 +145,14 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[float, int]:
             nll: Tensor = sum_nll(run.model, batch.to(device))
             nll.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total += nll.detach()
-        return total.item()
+        return total
 
     nll = within_memory(run, share, gradients)
-    nll = run.group.sum_update(run.model.adapter_parameters, nll, tokens)
-    for parameter in run.model.adapter_parameters:
-        if parameter.grad is not None:
-            parameter.grad.div_(tokens)
+    summed = [p.grad for p in run.model.adapter_parameters if p.grad is not None]
+    run.group.sum_update(summed, nll, tokens)
+    torch._foreach_div_(
+        summed, float(tokens)
+    )  # torch's own optimizers use it; it has no public name
     return nll, tokens
 
 

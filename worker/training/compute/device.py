@@ -48,6 +48,11 @@ class Device:
             return 0
         return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """A GPU's compute capability; (0, 0) for a CPU."""
+        return torch.cuda.get_device_capability(self.torch_device) if self.is_cuda else (0, 0)
+
     def synchronize(self) -> None:
         """Wait until the device has finished all submitted work. Does nothing on a CPU."""
         if self.is_cuda:

@@ -6,8 +6,8 @@ and without a cache. Any other call mixes the samples silently (shown by tests/w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -34,11 +34,19 @@ class MicroBatch:
     """[N]: the supervised tokens."""
     rows: Tensor
     """[N]: index of each token's sample in the packed list."""
+    boundaries: Tensor
+    """[samples + 1], int32: where each sample begins in the row, and T."""
+    longest: int
+    """Number of tokens of the longest sample."""
 
     def to(self, device: torch.device) -> Self:
         """Return a copy on the device."""
-        fields = (self.input_ids, self.position_ids, self.places, self.targets, self.rows)
-        return type(self)(*(field.to(device, non_blocking=True) for field in fields))
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
     @property
     def tokens(self) -> int:
@@ -103,14 +111,17 @@ def pack(
 
 def _build(samples: Sequence[Sample], rows: Sequence[int]) -> MicroBatch:
     chosen = [samples[row] for row in rows]
+    lengths = [len(sample) for sample in chosen]
     ids = np.concatenate([sample.ids for sample in chosen]).astype(np.int64)
     supervised = np.flatnonzero(np.concatenate([sample.supervised for sample in chosen]))
-    owners = np.repeat(np.array(rows, dtype=np.int64), [len(sample) for sample in chosen])
-    positions = np.concatenate([np.arange(len(sample), dtype=np.int64) for sample in chosen])
+    owners = np.repeat(np.array(rows, dtype=np.int64), lengths)
+    positions = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])
     return MicroBatch(
         input_ids=torch.from_numpy(ids)[None],
         position_ids=torch.from_numpy(positions)[None],
         places=torch.from_numpy(supervised - 1),
         targets=torch.from_numpy(ids[supervised]),
         rows=torch.from_numpy(owners[supervised]),
+        boundaries=torch.from_numpy(np.cumsum([0, *lengths], dtype=np.int32)),
+        longest=max(lengths),
     )

@@ -16,7 +16,6 @@ from transformers import (
     BitsAndBytesConfig,
     set_seed,
 )
-from transformers.utils import is_flash_attn_2_available
 
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
@@ -27,15 +26,16 @@ from worker.training.model.adapter import add_adapter, check_targets
 from worker.training.model.files import count_parameters
 from worker.training.model.length import longest_packed
 from worker.training.model.proofs import (
-    VARLEN,
     attention_of,
     check_causal,
     narrowest_window,
-    prefer_segments,
-    prove_best,
+    prefer,
+    prove,
 )
 from worker.training.model.refusal import refusing
+from worker.training.model.segments import SEGMENTS
 from worker.training.model.trainable import TrainableModel
+from worker.training.model.varlen import LEAST_CAPABILITY, VARLEN
 
 DOUBLE_QUANT_FROM = 3_000_000_000
 """`auto` also quantises the scales of models with at least this many parameters. For smaller models, that saves little and
@@ -62,15 +62,16 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     ):
         body, head = base.get_decoder(), base.get_output_embeddings()
         peft_model = add_adapter(base, body, spec.lora)
-        packs, plain_head = prove_best(base, body, head)
+        packs, plain_head = prove(base, body, head)
         packs = packs and spec.training.max_length <= (longest_packed(base.config) or math.inf)
         if spec.engine.compile is True:
             _compile(body)
         check_causal(body, head)
         window = narrowest_window(base.config) or spec.training.max_length
         covers_samples = window >= spec.training.max_length
-        if packs and covers_samples and not device.is_cuda and spec.engine.compile is not True:
-            prefer_segments(base, body, head)
+        unmasked = maskless_attention(device, compiles=spec.engine.compile is True)
+        if packs and covers_samples and unmasked is not None:
+            prefer(unmasked, base, body, head)
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -116,23 +117,21 @@ def _load_base(directory: Path, device: Device, *, double_quant: bool) -> Any:
 
 
 def _from_pretrained(directory: Path, device: Device, *, double_quant: bool) -> Any:
-    *preferred, last = attentions(device, varlen_installed=is_flash_attn_2_available())
-    for attention in preferred:
-        try:
-            return _load(directory, device, double_quant=double_quant, attention=attention)
-        except ValueError as error:
-            if not any(words in str(error) for words in ("attn_implementation", "Flash Attention")):
-                raise  # otherwise the architecture does not support this attention: try the next one
-    return _load(directory, device, double_quant=double_quant, attention=last)
+    try:
+        return _load(directory, device, double_quant=double_quant, attention="sdpa")
+    except ValueError as error:
+        if "attn_implementation" not in str(error):
+            raise
+        # The architecture does not support SDPA.
+        return _load(directory, device, double_quant=double_quant, attention="eager")
 
 
-def attentions(device: Device, *, varlen_installed: bool) -> list[str]:
-    """Return the attention implementations to try, best first.
-
-    A varlen kernel needs no dense mask, but runs only in bfloat16 on a GPU.
-    """
-    varlen = varlen_installed and device.is_cuda and device.compute_dtype is torch.bfloat16
-    return [*([VARLEN] if varlen else []), "sdpa", "eager"]
+def maskless_attention(device: Device, *, compiles: bool) -> str | None:
+    """Return the attention without a mask to try on this device, or None."""
+    if not device.is_cuda:
+        return None if compiles else SEGMENTS
+    has_kernel = device.capability >= LEAST_CAPABILITY and device.compute_dtype is torch.bfloat16
+    return VARLEN if has_kernel else None
 
 
 def _load(directory: Path, device: Device, *, double_quant: bool, attention: str) -> Any:

@@ -4,7 +4,6 @@ The assumptions: its attention is causal; samples packed into one row do not mix
 attention sample by sample gives the same result.
 """
 
-import contextlib
 import re
 from typing import Any
 
@@ -13,9 +12,8 @@ from torch import Tensor, nn
 
 from contracts.failure import FailureReason
 from worker.training.errors import TrainingError
-from worker.training.model.segments import SEGMENTS
+from worker.training.model.varlen import VARLEN
 
-VARLEN = "flash_attention_2"
 _WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 _FIRST, _SECOND = 9, 7
 """Lengths in tokens of the two packed samples."""
@@ -37,12 +35,37 @@ def narrowest_window(config: Any) -> int | None:
     return min(widths, default=None)
 
 
-def hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
-    """Return the last hidden states [1, T, hidden] of ids and positions [1, T]."""
+def hidden_states(
+    body: Any,
+    ids: Tensor,
+    positions: Tensor,
+    boundaries: Tensor | None = None,
+    longest: int | None = None,
+) -> Tensor:
+    """Return the last hidden states [1, T, hidden] of ids and positions [1, T].
+
+    `boundaries` and `longest` describe the samples as in MicroBatch. Only varlen attention needs them; without them, they are
+    computed from the positions, which waits for the device.
+    """
+    options: dict[str, Any] = {}
+    if attention_of(body) == VARLEN:
+        if boundaries is None:
+            boundaries = _boundaries_of(positions[0])
+            longest = int(boundaries.diff().max())
+        options = {"cu_seq_lens_q": boundaries, "cu_seq_lens_k": boundaries}
+        options |= {"max_length_q": longest, "max_length_k": longest}
     # No mask, no cache, restarting positions: only such a call keeps packed samples apart.
-    output = body(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
+    output = body(
+        input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **options
+    )
     states: Tensor = output.last_hidden_state
     return states
+
+
+def _boundaries_of(positions: Tensor) -> Tensor:
+    starts = torch.nonzero(positions == 0).flatten()
+    end = torch.tensor([len(positions)], device=positions.device)
+    return torch.cat([starts, end]).to(torch.int32)
 
 
 @torch.no_grad()
@@ -63,21 +86,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
         )
 
 
-def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Verify the model; if a varlen kernel fails or mixes samples, replace it with SDPA or eager attention."""
-    if attention_of(base) == VARLEN:
-        with contextlib.suppress(RuntimeError):
-            packs, plain_head = _prove(base, body, head)
-            if packs:
-                return packs, plain_head
-        try:
-            base.set_attn_implementation("sdpa")
-        except ValueError:  # this architecture does not support it
-            base.set_attn_implementation("eager")
-    return _prove(base, body, head)
-
-
-def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
+def prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
     """Return whether packed samples stay apart, and whether the logits are exactly head(hidden)."""
     base.eval()
     return _keeps_apart(body, head), _has_plain_head(base, body, head)
@@ -131,17 +140,22 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
     return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 
-@torch.no_grad()
-def prefer_segments(base: Any, body: Any, head: nn.Linear) -> None:
-    """Use attention sample by sample (see segments.py) if the architecture supports it and the result is the same."""
+def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> None:
+    """Use an attention without a mask (SEGMENTS or VARLEN), unless the model does not support it.
+
+    Its result must be the same as under SDPA's mask, and it must keep packed samples apart.
+    """
     if attention_of(base) != "sdpa":
         return
     base.eval()
     ids, positions = _random_ids(head), _two_samples(head)
-    expected = hidden_states(body, ids, positions)
-    base.set_attn_implementation(SEGMENTS)
+    with torch.no_grad():
+        expected = hidden_states(body, ids, positions)
+    base.set_attn_implementation(attention)
     try:
-        same = _close(hidden_states(body, ids, positions), expected)
+        with torch.no_grad():
+            same = _close(hidden_states(body, ids, positions), expected)
+        same = same and not _sees_first(body, ids, positions)
     except (ValueError, TypeError, RuntimeError):
         same = False
     if not same:

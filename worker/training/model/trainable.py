@@ -31,7 +31,7 @@ class TrainableModel:
     trainable_parameters: int
     all_parameters: int
     attention: str
-    """Name in transformers: flash_attention_2 (a varlen kernel), stepline_segments, sdpa or eager."""
+    """Name in transformers: stepline_varlen, stepline_segments, sdpa or eager."""
     shares_unpacking: bool
     """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
     packs: bool
@@ -52,7 +52,9 @@ class TrainableModel:
     def hidden(self, batch: MicroBatch) -> Tensor:
         """Return the last hidden states that predict supervised tokens: [N, hidden]."""
         with self._autocast():
-            states = hidden_states(self.body, batch.input_ids, batch.position_ids)
+            states = hidden_states(
+                self.body, batch.input_ids, batch.position_ids, batch.boundaries, batch.longest
+            )
         return states[0].index_select(0, batch.places)
 
     def logits(self, batch: MicroBatch) -> Tensor:

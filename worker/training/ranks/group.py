@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
-from torch.nn import Parameter
 
 from contracts.failure import FailureReason
 from contracts.run_dir import RunDir
@@ -51,23 +50,28 @@ class Group:
             return list(range(len(samples)))
         return divide(samples, self.count)[self.rank]
 
-    def sum_update(self, parameters: Sequence[Parameter], nll: float, tokens: int) -> float:
-        """Add up the gradients of all ranks, in place, and return the sum of their NLL.
+    def sum_update(self, gradients: Sequence[Tensor], nll: Tensor, tokens: int) -> None:
+        """Add up the gradients and the NLL, a scalar, of all ranks, in place.
 
         `tokens` is the number of supervised tokens of the whole window. All ranks must agree on it, because each divides by it.
         """
         if self.count == 1:
-            return nll
-        gradients = [p.grad for p in parameters if p.grad is not None]
+            return
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        self.together(partial(distributed.all_reduce, flat))
+        sums = torch.stack([nll, torch.full_like(nll, tokens)])
+
+        def reduce() -> None:
+            distributed.all_reduce(flat)
+            distributed.all_reduce(sums)
+            sums.tolist()  # waits for the device, so that a rank that hangs counts as awaited
+
+        self.together(reduce)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
-        total, all_tokens = self.sum(np.array([nll, tokens]))
-        if all_tokens != tokens * self.count:
+        nll.copy_(sums[0])
+        if int(sums[1]) != tokens * self.count:
             raise self._differ("windows")
-        return float(total)
 
     def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the sums of the ranks' values."""

@@ -8,12 +8,14 @@ from worker.training.data.template import Template
 from worker.training.memory.budget import TokenBudget
 from worker.training.model.load import DOUBLE_QUANT_FROM
 from worker.training.model.segments import SEGMENTS
+from worker.training.model.varlen import VARLEN
 from worker.training.state import Run
 
 _ATTENTION = {
-    "flash_attention_2": "a varlen kernel is installed, so packed samples need no mask",
+    VARLEN: "torch's varlen kernel computes all samples of a micro-batch at once, without a mask",
     SEGMENTS: "on a CPU, attention runs sample by sample, without a mask",
-    "sdpa": "a block-diagonal mask separates packed samples: no varlen kernel is available for this device and model",
+    "sdpa": "a block-diagonal mask separates packed samples: attention without a mask is not available for this device, or "
+    "gave another result for this model",
     "eager": "the architecture supports no other attention",
 }
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from worker.training.data.batches import Windows, pack, supervised_tokens
 from worker.training.data.order import epoch_order
@@ -83,3 +84,12 @@ def test_positions_restart_and_targets_stay_within_each_sample() -> None:
 
 def test_samples_that_must_not_be_packed_together_get_a_micro_batch_each() -> None:
     assert [b.tokens for b in pack(samples(3, 5, 4), 64, together=False)] == [5, 4, 3]
+
+
+def test_boundaries_mark_where_each_sample_begins() -> None:
+    (batch,) = pack(samples(3, 5, 2), 64)
+
+    assert batch.boundaries.tolist() == [0, 5, 8, 10]
+    assert batch.boundaries.dtype is torch.int32
+    assert batch.longest == 5
+    assert batch.to(torch.device("cpu")).longest == 5

@@ -20,14 +20,14 @@ from transformers import (
 from contracts.failure import FailureReason
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
-from worker.training.compute.device import Device, choose_device
+from worker.training.compute.device import choose_device
 from worker.training.data.batches import pack
 from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import evaluate
 from worker.training.learning.loss import sum_nll
 from worker.training.model.length import check_length
-from worker.training.model.load import attentions, load_model
+from worker.training.model.load import load_model
 from worker.training.model.trainable import TrainableModel
 
 Load = Callable[..., TrainableModel]
@@ -210,23 +210,6 @@ def test_an_unknown_architecture_is_rejected(load: Load, tiny_model: Path, tmp_p
 
     assert caught.value.failure.reason is FailureReason.MODEL_REFUSED
     assert "quantum_foam" in caught.value.failure.detail
-
-
-@pytest.mark.parametrize(
-    ("kind", "compute_dtype", "installed", "expected"),
-    [
-        ("cuda", torch.bfloat16, True, ["flash_attention_2", "sdpa", "eager"]),
-        ("cuda", torch.bfloat16, False, ["sdpa", "eager"]),
-        ("cuda", torch.float32, True, ["sdpa", "eager"]),
-        ("cpu", torch.bfloat16, True, ["sdpa", "eager"]),
-    ],
-)
-def test_the_varlen_kernel_is_tried_first_where_it_is_installed_and_supported(
-    kind: str, compute_dtype: torch.dtype, installed: bool, expected: list[str]
-) -> None:
-    device = Device(torch.device(kind), kind, compute_dtype, "")
-
-    assert attentions(device, varlen_installed=installed) == expected
 
 
 def test_the_number_of_positions_is_found_under_an_architectures_own_name(tmp_path: Path) -> None:

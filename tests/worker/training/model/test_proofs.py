@@ -88,14 +88,3 @@ def test_a_regular_model_is_packed_and_has_a_plain_head(
     model = load_as(tmp_path, compute_dtype)
 
     assert (model.packs, model.plain_head) == (True, True)
-
-
-def test_an_architecture_without_sdpa_falls_back_to_eager_attention(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Simulate a varlen kernel that mixes samples.
-    monkeypatch.setattr("worker.training.model.proofs.VARLEN", "eager")
-    monkeypatch.setattr("worker.training.model.proofs._keeps_apart", lambda *_: False)
-    make_other(Gemma2ForCausalLM, tmp_path, num_key_value_heads=1)
-
-    assert load_as(tmp_path, "float32").attention == "eager"
