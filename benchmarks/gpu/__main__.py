@@ -1,0 +1,147 @@
+"""Measures the training engine on this host's GPU.
+
+    python -m benchmarks.gpu --quick         # at most about ten minutes: the 0.5B shape, the main settings
+    python -m benchmarks.gpu                 # 0.5B, 1.5B and 7B with every switch; continues where an earlier run stopped
+
+It checks the device, trains models with Qwen2's shapes and random weights, with one switch of the engine changed at a time, beside
+transformers' Trainer on the same rows, and runs the tests that need a GPU. What does not fit in the GPU's memory is named and
+skipped. All sides of a model run on the same card, one after the other. The last line is JSON.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from benchmarks.gpu.cells import SETTINGS, TRAINER, Cell, Result, Results, cells, measure
+from benchmarks.gpu.report import table
+from benchmarks.gpu.shapes import SHAPES, make_rows
+
+STATE = Path.home() / ".cache" / "stepline" / "gpu-benchmark"
+QUICK_SETTINGS = ("auto", TRAINER, "compile")
+QUICK_SECONDS = 420.0
+"""A quick run starts no measurement after this time."""
+
+
+def main() -> int:
+    """Run the missing measurements, write the table, and return the exit status."""
+    options = arguments()
+    if not torch.cuda.is_available() and not options.allow_cpu:
+        print(
+            "There is no GPU that torch can use; see docs/gpu.md. To try the benchmark: --allow-cpu",
+            file=sys.stderr,
+        )
+        return 1
+    if subprocess.run(
+        [sys.executable, "-m", "worker.training", "--check-device"], check=False
+    ).returncode:
+        return 1
+    began = time.monotonic()
+    results = Results(options.state / slug(machine()))
+    data = make_rows(options.state / "rows.jsonl")
+    found: dict[Cell, Result] = {}
+    for cell in cells(options.shapes, options.settings, options.gpus):
+        result = results.find(cell)
+        if result is None and options.quick and time.monotonic() - began > QUICK_SECONDS:
+            print(f"{cell.name}: left out, because the time is up", flush=True)
+            continue
+        if result is None:
+            print(f"{cell.name}: running", flush=True)
+            result = measure(cell, options.state, data, options.updates)
+            results.keep(cell, result)
+        found[cell] = result
+    tests = run_tests() if not options.no_tests else "not run"
+    text = table(f"{machine()}. Tests that need a GPU: {tests}.", found)
+    options.output.write_text(text)
+    print(text)
+    print(json.dumps({cell.name: asdict(result) for cell, result in found.items()}))
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only the 0.5B shape and the main settings"
+    )
+    parser.add_argument(
+        "--shapes", type=_names(SHAPES), default=None, help=f"of {', '.join(SHAPES)}"
+    )
+    parser.add_argument("--settings", type=_names([*SETTINGS, TRAINER]), default=None)
+    parser.add_argument(
+        "--updates", type=int, default=8, help="measured optimizer updates; two more precede them"
+    )
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        default=torch.cuda.device_count(),
+        help="also measure this number of GPUs together",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("gpu.md"), help="where to write the table"
+    )
+    parser.add_argument("--state", type=Path, default=STATE, help="directory of models and results")
+    parser.add_argument(
+        "--allow-cpu", action="store_true", help="run without a GPU, to try the benchmark"
+    )
+    parser.add_argument(
+        "--no-tests", action="store_true", help="do not run the tests that need a GPU"
+    )
+    options = parser.parse_args()
+    options.shapes = options.shapes or (["0.5B"] if options.quick else ["0.5B", "1.5B", "7B"])
+    everything = ["auto", TRAINER, *(name for name in SETTINGS if name != "auto")]
+    options.settings = options.settings or (list(QUICK_SETTINGS) if options.quick else everything)
+    return options
+
+
+def machine() -> str:
+    """Return the device's name and the versions on which the figures depend."""
+    device = "CPU"
+    if torch.cuda.is_available():
+        _, total = torch.cuda.mem_get_info()
+        device = (
+            f"{torch.cuda.get_device_name()}, {total / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+        )
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}"
+        for name in ("torch", "bitsandbytes", "transformers", "stepline")
+    )
+    return f"{device}; {versions}"
+
+
+def slug(text: str) -> str:
+    """Return a text as the name of a directory."""
+    return "".join(
+        character if character.isalnum() or character in ".-" else "-" for character in text
+    )
+
+
+def run_tests() -> str:
+    """Run the tests that need a GPU; return pytest's last line."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip().rpartition("\n")[2].strip("= ") or f"exit status {done.returncode}"
+
+
+def _names(known: Collection[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return names
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""One measurement: a model, and one setting of the engine or a peer. Each runs in its own process; its result is kept in a file."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine import Run, run_ours, run_peer
+from benchmarks.gpu.shapes import SHAPES, make_model
+from benchmarks.roofline import tokens_per_second_limit
+from contracts.job import JobSpec
+
+SETTINGS: Mapping[str, dict[str, Any]] = {
+    "auto": {},
+    "compile": {"compile": True},
+    "dequantize_base": {"dequantize_base": True},
+    "no fused_optimizer": {"fused_optimizer": False},
+    "activation_checkpointing": {"activation_checkpointing": True},
+}
+"""Stepline's engine with one switch changed, by name."""
+TRAINER = "Trainer"
+WARM_UP = 2
+"""Updates before the measured ones: the first ones compile kernels and fill caches."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model, and the setting or peer that trains it."""
+
+    shape: str
+    setting: str
+    gpus: int = 1
+
+    @property
+    def name(self) -> str:
+        """A name that is also a file name."""
+        return f"{self.shape} {self.setting} {self.gpus}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell measured. A cell that failed has only `failure`."""
+
+    failure: str | None = None
+    tokens_per_second: float = 0.0
+    peak_bytes: float = 0.0
+    predicted_bytes: float | None = None
+    """The peak that the engine predicted; None for a peer."""
+    utilisation: float | None = None
+    """Share of the device's peak FLOP/s; None if the peak is unknown."""
+    roofline: float | None = None
+    """Share of the tokens per second that matrix multiplications at their measured peak speed would allow."""
+    losses: list[float] = field(default_factory=list)
+
+
+def cells(shapes: Sequence[str], settings: Sequence[str], gpus: int) -> Iterator[Cell]:
+    """Return the cells in the order in which they run: for each model the default first, then the peer, then the switches."""
+    for shape in shapes:
+        for setting in settings:
+            yield Cell(shape, setting)
+        if gpus > 1:
+            yield Cell(shape, "auto", gpus)
+
+
+def measure(cell: Cell, folder: Path, data: Path, updates: int) -> Result:
+    """Run a cell."""
+    model = make_model(SHAPES[cell.shape], folder)
+    work = folder / "runs" / cell.name
+    shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
+    try:
+        return _measure(cell, model, work, data, updates)
+    except SystemExit as failed:  # run_ours and run_peer raise it with the end of the output
+        return Result(failure=_reason(str(failed), work))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _measure(cell: Cell, model: Path, work: Path, data: Path, updates: int) -> Result:
+    settings = SETTINGS.get(cell.setting, {})
+    spec = make_spec(model, WARM_UP + updates, settings)
+    summary, plan, run = run_ours(work, model, data, spec, cell.gpus)
+    if cell.setting == TRAINER:
+        plan_path = work / "plan.json"
+        plan.save(plan_path)
+        run = run_peer("trainer", plan, plan_path, work)
+        return Result(None, _speed(run), run.peak_bytes, losses=run.losses)
+    speed = _speed(run)
+    return Result(
+        None,
+        speed,
+        run.peak_bytes,
+        predicted_bytes=getattr(summary, "predicted_peak_memory_bytes", None),
+        utilisation=summary.flops_utilisation,
+        roofline=speed / (cell.gpus * tokens_per_second_limit(plan, summary)),
+        losses=run.losses,
+    )
+
+
+def _speed(run: Run) -> float:
+    return sum(run.tokens[WARM_UP:]) / sum(run.seconds[WARM_UP:])
+
+
+def make_spec(model: Path, updates: int, engine: dict[str, Any]) -> JobSpec:
+    """Return the reference recipe for a few updates, with one row held out."""
+    return JobSpec.model_validate(
+        {
+            "model": model.name,
+            "dataset": {"train": "ds_00000000", "eval_size": 1},
+            "quantization": {"double_quant": False},
+            "training": {"max_steps": updates},
+            "engine": engine,
+        }
+    )
+
+
+def _reason(output: str, work: Path) -> str:
+    outcome = work / "outcome.json"
+    if outcome.exists():
+        failure = json.loads(outcome.read_text()).get("failure") or {}
+        return str(failure.get("reason", "failed"))
+    return "out of memory" if "out of memory" in output.lower() else "failed"
+
+
+class Results:
+    """The results so far, one file for each cell, so that a run continues where an earlier one stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def find(self, cell: Cell) -> Result | None:
+        """Return the result of a cell, or None if it has not run."""
+        path = self._path(cell)
+        return Result(**json.loads(path.read_text())) if path.exists() else None
+
+    def keep(self, cell: Cell, result: Result) -> None:
+        """Store the result of a cell."""
+        temporary = self._path(cell).with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(result)))
+        temporary.replace(self._path(cell))
+
+    def _path(self, cell: Cell) -> Path:
+        return self._folder / f"{cell.name}.json"

@@ -1,0 +1,102 @@
+"""Models with the shapes of Qwen2 and random weights, and rows to train them on."""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+VOCABULARY = 20_000
+"""Tokens of the tokenizer; the model's own vocabulary is larger, as in Qwen2, whose embeddings have unused entries."""
+ROWS = 2_000
+_WORDS = 4_000
+_SENTENCE = (6, 14)
+"""Fewest and most words of a sentence."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a Qwen2 model."""
+
+    name: str
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    vocabulary: int = 151_936
+    tied: bool = True
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments of Qwen2Config."""
+        return {
+            "vocab_size": self.vocabulary,
+            "hidden_size": self.hidden,
+            "intermediate_size": self.intermediate,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.key_value_heads,
+            "max_position_embeddings": 32_768,
+            "tie_word_embeddings": self.tied,
+        }
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("tiny", 128, 256, 2, 4, 2, vocabulary=VOCABULARY),
+        Shape("0.5B", 896, 4864, 24, 14, 2),
+        Shape("1.5B", 1536, 8960, 28, 12, 2),
+        Shape("7B", 3584, 18_944, 28, 28, 4, vocabulary=152_064, tied=False),
+    )
+}
+"""`tiny` tests the benchmark itself; the others are the published sizes of Qwen2."""
+
+
+def make_model(shape: Shape, folder: Path) -> Path:
+    """Write a model of this shape, in bfloat16, and its tokenizer, unless it is already there; return its directory."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415 - slow to import
+
+    from tests.tiny_model import make_tokenizer  # noqa: PLC0415
+
+    path = folder / f"qwen2-{shape.name}"
+    whole = path / "tokenizer.json"  # written last
+    if whole.exists():
+        return path
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = Qwen2ForCausalLM._from_config(Qwen2Config(**shape.config()), dtype=torch.bfloat16)  # noqa: SLF001  # the only way to choose the dtype
+    model.save_pretrained(path)
+    tokenizer = make_tokenizer(texts(200), vocabulary=VOCABULARY)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def make_rows(path: Path) -> Path:
+    """Write rows in Alpaca format, whose lengths vary as in instruction data: most are short, a few are long."""
+    chance = random.Random(0)  # noqa: S311  # no secret
+    rows = [
+        {
+            "instruction": _text(chance, chance.randint(1, 4)),
+            "input": "",
+            "output": _text(chance, min(60, 1 + int(chance.expovariate(1 / 8)))),
+        }
+        for _ in range(ROWS)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def texts(count: int) -> list[str]:
+    """Return texts to train the tokenizer on."""
+    chance = random.Random(1)  # noqa: S311  # no secret
+    return [_text(chance, 20) for _ in range(count)]
+
+
+def _text(chance: random.Random, sentences: int) -> str:
+    return " ".join(
+        " ".join(f"w{chance.randrange(_WORDS)}" for _ in range(chance.randint(*_SENTENCE))) + "."
+        for _ in range(sentences)
+    )
