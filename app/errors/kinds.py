@@ -1,4 +1,4 @@
-"""Every error of the API. The texts are in words.py."""
+"""Every error of the API. The messages are in words.py."""
 
 from collections.abc import Sequence
 
