@@ -26,7 +26,7 @@ from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, W
 from contracts.job import DatasetSource, HubDataset, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
-"""If a worker with a failed device takes a ring, the server rings again for another worker at most this often."""
+"""If a worker with a failed device takes a ring, the server rings for another worker, but waits at least this long."""
 
 
 class Hello(NamedTuple):

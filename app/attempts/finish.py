@@ -24,7 +24,7 @@ from contracts.wire import ADAPTER_ARTIFACT
 def finish_attempt(
     session: Session, attempt_id: str, token: str, request: FinishRequest, times: Times
 ) -> tuple[FinishReply, str | None]:
-    """End the attempt and settle its job. A repeat with the same outcome gets the same reply.
+    """End the attempt and settle its job. A repeated request with the same outcome gets the same reply.
 
     Returns the reply, and the queue to ring if the job can be claimed again immediately. Raises InvalidToken,
     AttemptSuperseded, RecordsMissing, and ArtifactsMissing if a successful attempt lacks its summary or adapter.

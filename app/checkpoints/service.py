@@ -126,7 +126,8 @@ def offer_checkpoint(
 ) -> tuple[CheckpointReply, list[str]]:
     """Return a checkpoint's missing files, and the paths to delete after the commit. If none is missing, mark it as stored.
 
-    Raises CheckpointNotRecorded until the checkpoint's record has arrived, so that a stored checkpoint is never ahead of the history.
+    Raises CheckpointNotRecorded until the checkpoint's record has arrived, so that a stored checkpoint is never ahead of
+    the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:

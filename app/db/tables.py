@@ -219,8 +219,8 @@ class JobLabel(Base):
     created_at: Mapped[datetime | None]
     """Copy of the job's `created_at`."""
     number: Mapped[int | None] = mapped_column(BigInteger)
-    """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null only if a server of
-    an earlier version stored the label after the migration; the label filter does not find such a job."""
+    """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null only if a
+    server of an earlier version stored the label after the migration; the label filter does not find such a job."""
 
 
 class JobText(Base):

@@ -50,7 +50,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "body_too_deep": _both(
         "The JSON in the request body is nested deeper than {limit} levels.",
         "请求体中的 JSON 嵌套超过 {limit} 层。",
-        "Send a body with fewer levels.",
+        "Send a body with fewer levels of nesting.",
         "请减少嵌套层数。",
     ),
     "invalid_body": _both(
@@ -263,7 +263,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "No checkpoint of the job contains the file {sha256}.",
         "该任务的检查点中没有文件 {sha256}。",
         "Offer the checkpoint first. The server deletes the files of pruned checkpoints.",
-        "请先提交检查点。检查点被清理后，其文件也会删除。",
+        "请先提交检查点。检查点被清理后，其文件也会一并删除。",
     ),
     "artifacts_missing": _both(
         "Attempt {attempt} reports success, but {missing} is missing.",
