@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int:
-    """Run the four steps; keep the service running until Ctrl-C unless `once`. Return the exit status."""
+    """Run the four steps; unless `once` is set, keep the service running until Ctrl-C. Return the exit status."""
     models_dir = data_dir / "models"
     models_dir.mkdir(parents=True, exist_ok=True)
     print(say(language, "base"), flush=True)
@@ -146,7 +146,7 @@ def _wait_for_ctrl_c(service: Part, language: Language) -> None:
 
 
 def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
-    """Upload, submit, follow, report. Return whether the job reached its goal."""
+    """Upload the rows, run the job and print its report. Return whether the held-out perplexity at least halved."""
     print(say(language, "submit"), flush=True)
     print(f"      $ curl -s {client.url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
     dataset_id = client.upload(TICKETS_FILE)
