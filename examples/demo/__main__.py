@@ -115,7 +115,7 @@ def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
     home = data_dir / "service"
     home.mkdir(exist_ok=True)
     log = data_dir / "up.log"
-    log.unlink(missing_ok=True)  # otherwise an earlier service's log would show that it is ready
+    log.unlink(missing_ok=True)  # otherwise an earlier service's log would make this one look ready
     port = url.rpartition(":")[2]
     program = [sys.executable, "-P", "-m", "cli.main", "up", "--port", port]
     program += ["--data-dir", str(home), "--models-dir", str(models_dir)]
