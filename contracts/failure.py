@@ -57,7 +57,7 @@ class Failure(Tolerant):
     detail: str = Field("", max_length=20_000)
     """The worker's observation, in English."""
     step: int | None = None
-    """Optimizer step at which it happened."""
+    """Optimizer step at which the failure happened."""
     evidence: dict[str, str | int | float | bool | None] = {}
     """Measured values that support the reason."""
 
@@ -167,7 +167,8 @@ _FACTS: dict[FailureReason, _Facts] = {
         True,
         "The device failed.",
         "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
-        "If the job failed, it broke two devices, or one device three times, that work again, so check its model and data too.",
+        "If the job has failed, two devices failed while running it, or one device failed three times, and all passed a check "
+        "afterwards, so check the job's model and data too.",
         "设备发生故障。",
         "请检查工作节点的 GPU、驱动和 bitsandbytes，`stepline doctor` 会指出问题。任务可由其他工作节点执行。"
         "若任务已失败，说明它使两台设备出错，或使同一设备三次出错，而设备随后均通过检查，请同时检查模型和数据。",

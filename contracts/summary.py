@@ -88,7 +88,7 @@ class Summary(Tolerant):
     """Trained tokens, including prompts, per second of training."""
     samples_per_second: float | None = None
     padding_share: float | None = None
-    """Share of padding among the computed tokens."""
+    """Share of the computed tokens that were padding."""
     flops_utilisation: float | None = None
     """Share of the device's peak FLOPS that the run reached; null unless it ran in bfloat16 on a known GPU."""
     peak_memory_bytes: int | None = None

@@ -1,6 +1,6 @@
 """DataFacts: how varied the rows of a run are, and how many evaluation rows are also training rows.
 
-Rows are compared as conversations, regardless of their format in the file. Two texts are equal after normalisation if they
+Rows are compared as conversations, regardless of their format in the file. Two strings are equal after normalisation if they
 differ only in Unicode form (NFKC), case, whitespace or invisible characters; docs/numbers.md has the details.
 """
 

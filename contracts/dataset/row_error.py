@@ -1,4 +1,4 @@
-"""RowError: the problem with a dataset row, as a code and values, with its texts in English and Chinese."""
+"""RowError: the problem with a dataset row, as a code and values, with its message in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
