@@ -28,10 +28,10 @@ from tests.e2e.service import WORKER_TOKEN, Service
 from tests.postgres import Postgres, running_postgres
 
 WARM_UP = 6
-"""Warm-up requests of each kind, after which every statement is prepared and cached."""
+"""Number of warm-up requests of each kind; after them, every statement is prepared and cached."""
 ONE_JOB = {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}, "name": "one"}
 Request = tuple[str, str, dict[str, Any]]
-"""Method, path, and other arguments of httpx2."""
+"""Method, path, and further arguments for httpx2."""
 
 
 def measure(options: argparse.Namespace) -> None:

@@ -89,7 +89,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DATASET_NOT_FOUND: _Facts(
         False,
         "The dataset was not found.",
-        "Check its hub id, configuration, split and revision, and that the worker can reach the hub.",
+        "Check the dataset's hub id, configuration, split and revision, and that the worker can reach the hub.",
         "找不到数据集。",
         "请检查 Hub 上的数据集 id、配置、划分和版本，并确认工作节点能访问 Hub。",
     ),
@@ -197,7 +197,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.CRASHED: _Facts(
         False,
         "The training process ended with an unexpected error.",
-        "The traceback is in the detail and in the job's logs. Please report it.",
+        "The traceback is in the detail and in the job's logs. Please report the error.",
         "训练进程因意外错误退出。",
         "完整堆栈见详情和任务日志，请反馈给我们。",
     ),

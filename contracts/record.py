@@ -72,7 +72,7 @@ class PhaseRecord(_Record):
     phase: Phase
     step: Count = 0
     total_steps: Count | None = None
-    """Steps of the whole run, once known."""
+    """Number of steps in the whole run, once known."""
     resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
     """Number of the attempt from whose checkpoint this one resumed; null if it started at the first step."""
     resumed_step: Count | None = Field(None, exclude_if=_is_none)

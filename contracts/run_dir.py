@@ -108,7 +108,7 @@ class RunDir:
 
     @property
     def outcome(self) -> Path:
-        """The Outcome, written last. A program that ended without one was killed."""
+        """The Outcome, written last. A program that ended without writing one was killed."""
         return self.path / "outcome.json"
 
 
@@ -123,7 +123,7 @@ class Placed(Tolerant):
     model_revision: str | None = None
     """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Real directories. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
+    """Directories, with links resolved. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
     eval_revision: str | None = None

@@ -27,6 +27,6 @@ class DataFacts(Tolerant):
     train: RowFacts
     evaluation: RowFacts
     overlapping_rows: int = Field(ge=0)
-    """Evaluation rows that are also training rows, character for character."""
+    """Number of evaluation rows that match a training row character for character."""
     overlapping_rows_normalized: int = Field(ge=0)
-    """Evaluation rows that are also training rows after normalisation, including the exact ones."""
+    """Number of evaluation rows that match a training row after normalisation, including exact matches."""
