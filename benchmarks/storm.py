@@ -5,9 +5,9 @@
 
 In each round, `--streams` clients open the stream of one job, and `--slow` clients send nothing, half a request's head, or half
 a body. At the same time, another client requests `/v1/jobs` ten times a second. Then the benchmark aborts the connections and,
-once the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are lifted, so that
-the server accepts the whole storm, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios compare the
-last round with the second, because the first one fills caches and pools.
+once the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are lifted,
+so that the server accepts the whole storm, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios
+compare the last round with the second, because the first one fills caches and pools.
 """
 
 import argparse

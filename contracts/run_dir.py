@@ -123,7 +123,7 @@ class Placed(Tolerant):
     model_revision: str | None = None
     """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Directories, with links resolved. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
+    """Resolved directories. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
     eval_revision: str | None = None
