@@ -1,4 +1,4 @@
-"""Storms of clients hit one server process; measures what it holds afterwards and its response times for another client.
+"""Measures a server under storms of clients: the resources it holds afterwards, and its response times for another client.
 
     python -m benchmarks.storm [--rounds 10] [--streams 2000] [--slow 700] [--hold-seconds 5] [--database sqlite]
         [--addresses 1] [--capped]
