@@ -140,7 +140,9 @@ def test_a_ring_that_a_worker_with_a_failed_device_takes_is_repeated_for_an_idle
     assert bell.rung == [], "no worker would take the ring"
 
 
-def test_a_job_for_a_model_that_only_a_failed_device_has_is_accepted(player: Player) -> None:
+def test_a_job_is_accepted_if_only_a_worker_with_a_failed_device_has_its_model(
+    player: Player,
+) -> None:
     player.hello(**gpu("a", passed=False, models=["rare"]))
     player.hello(worker_id="b", models=["common"])
 

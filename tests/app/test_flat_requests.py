@@ -191,7 +191,7 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "two labels": _list(labels={"team": "0", "stage": "1"}),
     "a label and a status": _list(labels={"team": "0"}, statuses=[JobStatus.FAILED]),
     "a search with hits": _list(search="sweep"),
-    "a search without a hit": _list(search="not there"),
+    "a search without hits": _list(search="not there"),
     "a search among statuses": _list(
         search="not there", statuses=[JobStatus.FAILED, JobStatus.SUCCEEDED]
     ),

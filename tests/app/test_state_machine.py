@@ -117,7 +117,7 @@ class ModelFailure:
 
     attempt: ModelAttempt
     started: int
-    """How many times the worker had been restarted when its device failed."""
+    """How many times the worker had been restarted when it claimed the attempt."""
     checkpoint_step: int
     passed: bool = False
     blames_job: bool = True

@@ -123,7 +123,7 @@ def test_a_restarted_worker_releases_its_job_before_the_takeover_time_ends(
     assert cancelled["status"] == "cancelled"
     assert service.trainers() == []
 
-    # Stored checkpoints survive the cancel: a retry resumes from them.
+    # The checkpoints survive the cancel, so a retry resumes from one of them.
     _ask(service, job_id, "retry")
     service.wait_for_job(job_id, lambda job: job["attempt"] == 3 and job["phase"] == "training")
     assert _codes(service, job_id).count("resuming_local") == 2
