@@ -29,12 +29,12 @@ MODELS = 40
 WORKERS = 20
 RUNNING = 10
 LATE = 40
-"""Number of newest jobs, which wait behind all others in their queue and have their own model."""
+"""Number of newest jobs; they wait behind all other jobs of their queue and use a model that no other job uses."""
 LATE_MODEL = "team/late"
 NEEDLE = "needle-in-hay"
 NEEDLE_FROM_NEWEST = 900
 NEWEST_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-"""Submission time of the newest job; each older one was submitted a second earlier."""
+"""Submission time of the newest job; the jobs were submitted one second apart."""
 _CHUNK = 20_000
 _SUMMARY = json.dumps(
     to_json(make_summary(windows=[{"step": 10 * n, "loss": 2.5 - n / 50} for n in range(1, 51)]))
@@ -56,13 +56,13 @@ def first_queued(size: int) -> int:
 
 
 def queued_id(size: int, nth: int) -> str:
-    """Return the id of a job in the middle of the queues; each `nth` gives a different one."""
+    """Return the id of a job in the middle of the queues, a different job for each `nth`."""
     middle = size - size // 20
     return job_id(middle - nth)
 
 
 def write(database: Database, size: int) -> None:
-    """Fill a migrated, empty database with this many jobs."""
+    """Fill a migrated, empty database with `size` jobs."""
     tables = {
         Worker: _workers(),
         Job: (_job(n, size) for n in range(size)),

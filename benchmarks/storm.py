@@ -1,13 +1,13 @@
-"""Storms of clients against one server process: the resources it holds afterwards, and its response times for other clients.
+"""Measures a server under storms of clients: the resources it holds afterwards, and its response times for another client.
 
     python -m benchmarks.storm [--rounds 10] [--streams 2000] [--slow 700] [--hold-seconds 5] [--database sqlite]
         [--addresses 1] [--capped]
 
 In each round, `--streams` clients open the stream of one job, and `--slow` clients send nothing, half a request's head, or half
-a body. At the same time, another client requests `/v1/jobs` ten times a second. Then the benchmark cuts the connections and, once
-the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are lifted, so that
-the server accepts the whole storm, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios compare the
-last round with the second, because the first one fills caches and pools.
+a body. At the same time, another client requests `/v1/jobs` ten times a second. Then the benchmark aborts the connections and,
+once the server has closed its side, measures the server's memory, open files, SQLite handles and threads. The caps are lifted,
+so that the server accepts the whole storm, unless `--capped` leaves them at their defaults. The last line is JSON; its ratios
+compare the last round with the second, because the first one fills caches and pools.
 """
 
 import argparse
@@ -45,7 +45,7 @@ SLOW = (
     b"GET /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: ",
     b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
 )
-"""The data that the slow clients send, in turn."""
+"""What the slow clients send; each client takes the next entry."""
 CAPS = ("connections_per_peer", "streams", "streams_per_peer")
 
 
@@ -118,7 +118,7 @@ def compare(rounds: list[dict[str, Any]]) -> dict[str, float]:
 
 
 async def storm(server: Server, job: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Open all connections, hold them, and cut them; return the responses, the opening time and the peak memory."""
+    """Open all connections, hold them, and abort them; return the responses, the opening time and the peak memory."""
     before = psutil.Process(server.process.pid).num_fds()
     answers: Counter[str] = Counter()
     began = time.perf_counter()

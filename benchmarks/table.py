@@ -1,7 +1,7 @@
-"""The cost of each kind of request with 1,000, 100,000 and 1,000,000 jobs. Runs as `python -m benchmarks.load --table`.
+"""Measures each kind of request with 1,000, 100,000 and 1,000,000 jobs. Run it as `python -m benchmarks.load --table`.
 
-Each size has its own server process, and all of them run at the same time. Every kind of request goes to each in turn, so that
-other load on the machine slows all sizes equally. The rows are written into the database directly; the requests go over HTTP.
+Each size has its own server process, and all of them run at the same time. Each request is sent to the servers in turn, so that
+other load on the machine slows all sizes equally. The rows are written directly into the database; the requests go over HTTP.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from tests.e2e.service import WORKER_TOKEN, Service
 from tests.postgres import Postgres, running_postgres
 
 WARM_UP = 6
-"""Warm-up requests of each kind, after which every statement is prepared and cached."""
+"""Number of warm-up requests of each kind; after them, every statement is prepared and cached."""
 ONE_JOB = {"model": "team/model-0", "dataset": {"train": {"hub": "team/rows"}}, "name": "one"}
 Request = tuple[str, str, dict[str, Any]]
-"""Method, path, and other arguments of httpx2."""
+"""Method, path, and further arguments for httpx2."""
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -65,7 +65,7 @@ def measure_database(
     print(f"{'jobs':<46}{''.join(f'{size:>12,}' for size in sizes)}{'ratio':>8}")
     for name, build in KINDS.items():
         add(name, measure_kind(sides, build, rounds), 1000)
-    add("sweep: queues to ring", measure_sweep(sides, rounds), 1000)
+    add("sweep: finding queues to ring", measure_sweep(sides, rounds), 1000)
     add(
         "search without a hit, all pages, in seconds",
         [s.search_all() for s in sides],
@@ -77,7 +77,7 @@ def measure_database(
 
 
 class Side:
-    """One size: its database and its server."""
+    """The database and the server for one size."""
 
     def __init__(
         self, stack: ExitStack, folder: Path, size: int, postgres: Postgres | None
@@ -131,7 +131,7 @@ class Side:
 def measure_kind(
     sides: list[Side], build: Callable[[Side, int], Request], rounds: int
 ) -> list[float]:
-    """Return the median seconds that a kind of request takes on each side."""
+    """Return the median seconds that a kind of request takes, for each size."""
     seconds: list[list[float]] = [[] for _ in sides]
     for number in range(-WARM_UP, rounds):
         for side, measured in zip(sides, seconds, strict=True):
@@ -143,7 +143,7 @@ def measure_kind(
 
 
 def measure_sweep(sides: list[Side], rounds: int) -> list[float]:
-    """Return the median seconds that the sweep's queries for waiting jobs take on each side."""
+    """Return the median seconds that the sweep's queries for waiting jobs take, for each size."""
     medians = []
     for side in sides:
         seconds = []
@@ -247,13 +247,13 @@ KINDS: dict[str, Callable[[Side, int], Request]] = {
     "one job, ended": _job(lambda size: size // 2),
     "GET /v1/workers": lambda *_: ("GET", "/v1/workers", {}),
     "submission": _submit,
-    "submission again, with its key": _submit_again,
-    "cancel of a queued job": _cancel,
-    "hello of a worker": lambda *_: (
+    "repeated submission with the same key": _submit_again,
+    "cancellation of a queued job": _cancel,
+    "hello from a worker": lambda *_: (
         "POST",
         HELLO_PATH,
         {"json": {"worker_id": "any-model", "queue": "default"}},
     ),
     "claim": _claim,
-    "claim of a model behind all others": _claim_behind,
+    "claim of a job behind all others": _claim_behind,
 }

@@ -31,7 +31,7 @@ def valkey_server() -> Path:
 
 
 def choose_socket(directory: Path) -> Path:
-    """Return a socket path in the directory, or in a temporary one if that path is too long or has special characters."""
+    """Return a socket path in the directory, or in a temporary directory if that path is too long or has special characters."""
     path = directory / "valkey.sock"
     if len(str(path).encode()) <= LONGEST_SOCKET_PATH and re.fullmatch(
         r"[\w./-]+", str(path), re.ASCII

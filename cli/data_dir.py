@@ -73,7 +73,7 @@ class DataDir:
         return token
 
     def lock(self, note: str) -> int:
-        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse with the holder's note."""
+        """Lock this directory until the returned descriptor is closed. Raises DataDirInUse with the lock holder's note."""
         path = self.path / "up.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:

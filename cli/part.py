@@ -37,7 +37,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it. Call this only from the main thread: the parent-death signal fires when the calling thread ends."""
+        """Start the process. Call this only from the main thread: the parent-death signal fires when the calling thread ends."""
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
         with self.log.open("ab") as log:
@@ -52,17 +52,17 @@ class Part:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit status; None while it is running or before it is started."""
+        """The exit status of the process; None before it is started and while it is running."""
         return None if self._process is None else self._process.poll()
 
     @property
     def is_running(self) -> bool:
-        """Whether it is running."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         if self._process is None:
             raise RuntimeError(f"{self.name} has not been started")
         return self._process.pid
@@ -81,7 +81,7 @@ class Part:
         self._process.wait()
 
     def last_lines(self, lines: int = 12) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines of the log."""
         with contextlib.suppress(FileNotFoundError), self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 8192))
             text = file.read().decode(errors="replace")

@@ -107,7 +107,7 @@ class _Site:
 
 
 def up(data_dir: Path, host: str, port: int, models_dir: Path | None, *, allow_remote: bool) -> int:
-    """Start everything, supervise it, and stop it on a signal. Return the exit status."""
+    """Start all parts, supervise them, and stop them on a signal. Return the exit status."""
     keep_private(os.environ)
     signals = _StopSignals()
     home = DataDir(data_dir.expanduser().resolve())

@@ -22,7 +22,7 @@ class AttemptStatus(StrEnum):
     CANCELLED = "cancelled"  # was running; the training process has ended
     PAUSED = "paused"  # was running; a checkpoint was written
     INTERRUPTED = "interrupted"  # was running; its worker was stopped and handed the job back
-    LOST = "lost"  # was running; silent for longer than the takeover time
+    LOST = "lost"  # was running; its worker was silent for longer than the takeover time
 
     @property
     def is_final(self) -> bool:
@@ -77,7 +77,7 @@ class WorkerInfo(Tolerant):
     """A worker's description of itself, in hello and in each claim."""
 
     worker_id: str = Field(min_length=1, max_length=200)
-    """Name that is stable across restarts; by default made from the GPU and an id of the work directory."""
+    """Name that is stable across restarts; by default derived from the GPU and the work directory's id."""
     host: str = ""
     pid: int = 0
     started_at: UtcDatetime | None = None
@@ -89,7 +89,7 @@ class WorkerInfo(Tolerant):
     cards: int = Field(1, ge=1)
     """Number of cards that this worker could use for one job if all were free: its own, and those that it can borrow."""
     models: list[str] | None = None
-    """Directories under its models root; null if it can also download models from the hub."""
+    """Models in its models root, as `name` or `owner/name`; null if it can also download models from the hub."""
     versions: dict[str, str] = {}
     device_check: DeviceCheck | None = None
     """State of the GPU. Null for a CPU, before the first check, and from workers of earlier versions."""

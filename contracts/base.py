@@ -46,5 +46,5 @@ UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 
 
 def utc_now() -> datetime:
-    """Return the current time in UTC, for entry points that pass it on."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -26,13 +26,13 @@ class Manifest(Tolerant):
     format_version: int = FORMAT_VERSION
     step: int
     eval_loss: float | None = None
-    """Evaluation loss at exactly this step; the checkpoint with the lowest one is the best."""
+    """Evaluation loss at exactly this step; the checkpoint with the lowest loss is the best."""
     files: dict[str, str]
     """SHA-256 in hexadecimal, by file name."""
 
 
 class CheckpointFile(Tolerant):
-    """One of a checkpoint's files, which include the manifest."""
+    """One of a checkpoint's files; the manifest is one of them too."""
 
     name: FileName
     sha256: Sha256
@@ -70,7 +70,7 @@ class ResumePoint(Tolerant):
 
     checkpoint_id: str
     attempt: int
-    """Number of the attempt that wrote it."""
+    """Number of the attempt that wrote the checkpoint."""
     step: int
     files: list[CheckpointFile]
     origin: Origin = Origin()

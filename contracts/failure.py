@@ -57,7 +57,7 @@ class Failure(Tolerant):
     detail: str = Field("", max_length=20_000)
     """The worker's observation, in English."""
     step: int | None = None
-    """Optimizer step at which it happened."""
+    """Optimizer step at which the failure happened."""
     evidence: dict[str, str | int | float | bool | None] = {}
     """Measured values that support the reason."""
 
@@ -89,7 +89,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.DATASET_NOT_FOUND: _Facts(
         False,
         "The dataset was not found.",
-        "Check its hub id, configuration, split and revision, and that the worker can reach the hub.",
+        "Check the dataset's hub id, configuration, split and revision, and that the worker can reach the hub.",
         "找不到数据集。",
         "请检查 Hub 上的数据集 id、配置、划分和版本，并确认工作节点能访问 Hub。",
     ),
@@ -167,7 +167,8 @@ _FACTS: dict[FailureReason, _Facts] = {
         True,
         "The device failed.",
         "Check the worker's GPU, driver and bitsandbytes; `stepline doctor` names the problem. Another worker can run the job. "
-        "If the job failed, it broke two devices, or one device three times, that work again, so check its model and data too.",
+        "If the job has failed, two devices failed while running it, or one device failed three times, and all passed a check "
+        "afterwards, so check the job's model and data too.",
         "设备发生故障。",
         "请检查工作节点的 GPU、驱动和 bitsandbytes，`stepline doctor` 会指出问题。任务可由其他工作节点执行。"
         "若任务已失败，说明它使两台设备出错，或使同一设备三次出错，而设备随后均通过检查，请同时检查模型和数据。",
@@ -196,7 +197,7 @@ _FACTS: dict[FailureReason, _Facts] = {
     FailureReason.CRASHED: _Facts(
         False,
         "The training process ended with an unexpected error.",
-        "The traceback is in the detail and in the job's logs. Please report it.",
+        "The traceback is in the detail and in the job's logs. Please report the error.",
         "训练进程因意外错误退出。",
         "完整堆栈见详情和任务日志，请反馈给我们。",
     ),

@@ -27,7 +27,7 @@ class FieldProblem(StrEnum):
 def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:
     """Return an error for a validator to raise: its `type` is the problem's code, its `ctx` the values.
 
-    Its message is for logs and tracebacks.
+    The error's message is for logs and tracebacks.
     """
     shown = ", ".join(f"{name}={value}" for name, value in values.items())
     return PydanticCustomError(problem.value, f"{problem.value} {shown}".rstrip(), values)

@@ -28,7 +28,7 @@ class JobStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the status no longer changes by itself."""
+        """Whether the job has ended; then only a retry can change its status."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
@@ -45,7 +45,7 @@ class Phase(StrEnum):
 
 
 def _one_error(problem: FieldProblem, **values: object) -> WrapValidator:
-    """Replace all errors of a type with one, because pydantic reports one per union member."""
+    """Replace all errors of a value with one, because pydantic reports one for each member of a union."""
 
     def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
@@ -142,7 +142,7 @@ class DatasetSpec(Strict):
     eval: DatasetSource | None = None
     """A separate evaluation dataset; null holds out `eval_size` rows of `train`."""
     eval_size: EvalSize = "auto"
-    """Rows to hold out: a count, a share below 1, or `auto`: min(2000, max(1, 2 % of the rows))."""
+    """Rows to hold out: a count, a share below 1, or `auto`, which means min(2000, max(1, 2 % of the rows))."""
 
     def held_out_rows(self, rows: int) -> int:
         """Return how many of `rows` training rows are held out; 0 with a separate evaluation dataset."""
@@ -156,14 +156,14 @@ class DatasetSpec(Strict):
 
 
 class QuantizationSpec(Strict):
-    """How the frozen base weights are stored, and the type in which they are used."""
+    """How the frozen base weights are stored, and the dtype in which the model computes."""
 
     type: Annotated[Literal["nf4"], OneOf()] = "nf4"
     """4-bit NormalFloat, in blocks of 64 weights (QLoRA, arXiv:2305.14314)."""
     double_quant: OnOffAutoField = "auto"
-    """Quantise the blocks' scales as well. Saves 0.4 bits per weight but adds kernels. `auto`: depends on the model's size."""
+    """Quantise the blocks' scales as well. Saves 0.4 bits per weight but costs extra kernels. `auto`: depends on the model's size."""
     compute_dtype: Annotated[Literal["auto", "bfloat16", "float32"], OneOf()] = "auto"
-    """Type of the matrix products. `auto`: bfloat16 if the hardware supports it, else float32. float16 is not available
+    """Dtype of the matrix multiplications. `auto`: bfloat16 if the hardware supports it, else float32. float16 is not available
     because it overflows on Qwen2."""
 
 
@@ -186,14 +186,14 @@ class EarlyStopping(Strict):
     patience: int = Field(3, ge=1, le=1000)
     """Number of consecutive evaluations without improvement after which training stops."""
     min_delta: float = Field(0.0, ge=0, le=10)
-    """Minimum fall in evaluation loss (nats per token) that counts as an improvement."""
+    """Minimum decrease in evaluation loss (nats per token) that counts as an improvement."""
 
 
 class TrainingSpec(Strict):
     """The recipe: batch, rate, length. An update has `per_device_batch_size` × `gradient_accumulation_steps` samples."""
 
     per_device_batch_size: int = Field(4, ge=1, le=1024)
-    """Samples per accumulation step. Only the product of this field and the next one affects the result."""
+    """Samples per accumulation step. Only the product of this field and `gradient_accumulation_steps` affects the result."""
     gradient_accumulation_steps: int = Field(4, ge=1, le=4096)
     """Accumulation steps per optimizer update."""
     learning_rate: float = Field(2e-4, gt=0, le=1)
@@ -201,7 +201,7 @@ class TrainingSpec(Strict):
     lr_scheduler: Annotated[Literal["cosine", "linear", "constant"], OneOf()] = "cosine"
     """Learning rate schedule after the warm-up."""
     warmup_steps: WarmupSteps = 0
-    """Optimizer steps over which the learning rate rises from 0: a count, or a share of the run below 1."""
+    """Optimizer steps over which the learning rate rises from 0: a count, or a share (below 1) of the run."""
     weight_decay: float = Field(0.0, ge=0, le=1)
     """AdamW's decoupled weight decay."""
     max_grad_norm: float = Field(1.0, gt=0, le=1e6)
@@ -211,7 +211,7 @@ class TrainingSpec(Strict):
     max_steps: int | None = Field(None, ge=1, le=MOST_STEPS)
     """Number of optimizer steps; overrides `epochs`. The rows are repeated until it is reached. Null: use `epochs`."""
     max_length: int = Field(1024, ge=8, le=1_048_576)
-    """Maximum tokens per sample; a longer one is cut at the end, or dropped if no answer would be left."""
+    """Maximum tokens per sample; a longer sample is cut at the end, or dropped if no answer would be left."""
     early_stopping: EarlyStopping | None = None
     """Rule for early stopping; null trains to the end."""
     seed: int = Field(42, ge=0, le=2**31 - 1)
@@ -219,7 +219,7 @@ class TrainingSpec(Strict):
 
 
 class EvaluationSpec(Strict):
-    """Evaluations during training, in addition to one before and one after it."""
+    """Evaluations during training, in addition to the ones before and after training."""
 
     every_steps: int = Field(500, ge=1, le=MOST_STEPS)
     """Optimizer steps between evaluations."""
@@ -244,7 +244,7 @@ class EngineSpec(Strict):
     activation_checkpointing: OnOffAutoField = "auto"
     """Recompute activations in the backward pass to save memory. `auto`: only if memory runs out."""
     dequantize_base: OnOffAutoField = "auto"
-    """Keep the NF4-rounded base weights in the compute type: faster, but uses more memory. `auto`: off."""
+    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: off."""
     fused_optimizer: OnOffAutoField = "auto"
     """Update the whole adapter in one kernel. `auto`: only on a GPU."""
     compile: OnOffAutoField = "auto"

@@ -12,9 +12,9 @@ class EvaluationCost(Tolerant):
     evaluations: int
     """Number of evaluations: before, during and after training. Early stopping adds one, of the best adapter."""
     row_passes: int
-    """Rows over all evaluations. Each takes a forward pass; a training row also takes a backward pass."""
+    """Rows processed by all evaluations. Each needs a forward pass; a training row also needs a backward pass."""
     training_row_passes: int
-    """Rows over all optimizer steps."""
+    """Rows processed by all optimizer steps."""
     share: float
     """`row_passes` as a share of all row passes, from 0 to 1."""
 

@@ -39,7 +39,7 @@ class MetricRecord(_Record):
     step: Count
     values: dict[str, float]
     """`loss`: nats per supervised token over the effective batch · `learning_rate`: the rate this step used ·
-    `grad_norm`: global L2 norm before clipping · `epoch`: passes done, as a fraction · `tokens`: supervised tokens ·
+    `grad_norm`: global L2 norm before clipping · `epoch`: passes so far, as a decimal · `tokens`: supervised tokens ·
     `seconds`: duration of the step, until the device has finished it."""
 
 
@@ -48,7 +48,7 @@ class EvalRecord(_Record):
 
     type: Literal["eval"] = "eval"
     step: Count
-    """Steps trained before the evaluation; 0 is the untrained base."""
+    """Optimizer steps before the evaluation; 0 is the untrained base."""
     loss: float
     """Nats per supervised token over the whole evaluation split."""
     tokens: int = Field(ge=0)
@@ -72,7 +72,7 @@ class PhaseRecord(_Record):
     phase: Phase
     step: Count = 0
     total_steps: Count | None = None
-    """Steps of the whole run, once known."""
+    """Number of steps in the whole run, once known."""
     resumed_from: Ordinal | None = Field(None, exclude_if=_is_none)
     """Number of the attempt from whose checkpoint this one resumed; null if it started at the first step."""
     resumed_step: Count | None = Field(None, exclude_if=_is_none)
@@ -98,7 +98,7 @@ class GapRecord(_Record):
     count: int = Field(ge=1)
     """Records omitted since the previous record."""
     number: Ordinal = 1
-    """Number of this gap in the attempt, from 1."""
+    """Position among the attempt's gaps, from 1."""
     total: Ordinal
     """Records omitted so far, over all gaps of this attempt."""
 

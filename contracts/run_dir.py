@@ -108,7 +108,7 @@ class RunDir:
 
     @property
     def outcome(self) -> Path:
-        """The Outcome, written last. A program that ended without one was killed."""
+        """The Outcome, written last. A program that ended without writing one was killed."""
         return self.path / "outcome.json"
 
 
@@ -123,7 +123,7 @@ class Placed(Tolerant):
     model_revision: str | None = None
     """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Real directories. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
+    """Resolved directories. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
     eval_revision: str | None = None
@@ -138,7 +138,7 @@ class Placed(Tolerant):
 
     @property
     def origin(self) -> Origin:
-        """The commits that are also used by attempts that resume from this attempt's checkpoints."""
+        """The commits that this attempt uses; attempts that resume from its checkpoints use the same ones."""
         return Origin(
             model_revision=self.model_revision,
             train_revision=self.train_revision,
@@ -155,7 +155,7 @@ class Control(Tolerant):
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
     """Write a temporary file, fsync it and rename it: a reader sees the old file or the new one, never a partial one.
 
-    Without `sync` this does not survive a power failure: the file may then be empty.
+    Without `sync`, the file may be empty after a power failure.
     """
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:

@@ -56,7 +56,7 @@ class Summary(Tolerant):
     eval_loss: float
     """Mean NLL per supervised token of the evaluation split, after training."""
     base_eval_loss: float | None = None
-    """The same before training."""
+    """Mean NLL per supervised token of the evaluation split, before training."""
     improvement_interval: Interval | None = None
     """Confidence interval of base_eval_loss − eval_loss, by bootstrap over the evaluation rows."""
     windows: list[WindowLoss] = []
@@ -79,7 +79,7 @@ class Summary(Tolerant):
     dropped_rows: int = 0
     """Rows dropped because no answer was left within max_length."""
     overlapping_rows: int = 0
-    """Evaluation rows that are also training rows, character for character."""
+    """Number of evaluation rows that match a training row character for character."""
     data: DataFacts | None = None
     """How varied the rows are, and how many evaluation rows are also training rows after normalisation."""
     supervised_tokens: int | None = None
@@ -88,7 +88,7 @@ class Summary(Tolerant):
     """Trained tokens, including prompts, per second of training."""
     samples_per_second: float | None = None
     padding_share: float | None = None
-    """Share of padding among the computed tokens."""
+    """Share of the computed tokens that were padding."""
     flops_utilisation: float | None = None
     """Share of the device's peak FLOPS that the run reached; null unless it ran in bfloat16 on a known GPU."""
     peak_memory_bytes: int | None = None

@@ -77,11 +77,11 @@ class Client:
     def follow(
         self, job_id: str, seconds: float = 1.0
     ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-        """Yield the job and all of its loss points so far, about every `seconds`, until it has ended."""
+        """Yield the job and all of its loss points so far, about every `seconds`, until the job has ended."""
         points: list[dict[str, Any]] = []
         since = ""
         while True:
-            job = self.job(job_id)  # before the losses, so that none is missed
+            job = self.job(job_id)  # read before the losses, so that no loss is missed
             page = self._json("GET", f"/v1/jobs/{job_id}/loss?since={since}")
             if page.get("rewind_to_step") is not None:  # a new attempt restarted from that step
                 points = [point for point in points if point["step"] <= page["rewind_to_step"]]
@@ -117,7 +117,7 @@ class Client:
             time.sleep(page["poll_after_seconds"] if seconds is None else seconds)
 
     def listen(self, job_id: str, since: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (event, data) of the job's stream until the job has ended; reconnect without missing an event."""
+        """Yield (event, data) pairs from the job's stream until the job has ended; reconnect without missing an event."""
         last_id = ""
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}

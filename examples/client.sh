@@ -6,7 +6,7 @@ set -eu
 [ $# -eq 4 ] || { sed -n '2,4s/^# //p' "$0"; exit 2; }
 url=${1%/} dataset=$2 job=$3 out_dir=$4
 
-# field NAME: the first string of that name in a JSON response; in a job's response the job's own fields come first
+# field NAME: the first string with that name in a JSON response; in a job's response the job's own fields come first
 field() { tr -d '\n' | grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | sed 's/.*: *"\(.*\)"$/\1/'; }
 
 dataset_id=$(curl -sS --fail-with-body "$url/v1/datasets" -F "file=@$dataset" | field id)
@@ -20,7 +20,7 @@ while :; do
   status=$(printf '%s' "$state" | field status)
   # In a phase without steps (tokenizing, evaluating): the number of rows done.
   rows=$(printf '%s' "$state" | sed -n 's/.*"rows": *{"done": *\([0-9]*\), *"total": *\([0-9]*\).*/, \1 of \2 rows/p')
-  # Only points since the last poll. If `rewind_to_step` is set, a new attempt restarted from that step.
+  # Request only points since the last poll. If `rewind_to_step` is set, a new attempt restarted from that step.
   page=$(curl -sS --fail-with-body "$url/v1/jobs/$job_id/loss?since=$since")
   since=$(printf '%s' "$page" | field cursor)
   rewind=$(printf '%s' "$page" | sed -n 's/.*"rewind_to_step": *\([0-9][0-9]*\).*/\1/p')

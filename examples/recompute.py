@@ -2,10 +2,11 @@
 
     python examples/recompute.py http://127.0.0.1:8000 job_… MODEL_DIR ROWS_FILE [--eval-rows FILE] [--steps 3]
 
-It downloads the spec, the summary, the loss history and the adapter. ROWS_FILE is the uploaded file (the API does not return
-it), MODEL_DIR the model's directory. It prints a table. It exits with 1 if a difference exceeds its tolerance, and with 2 if the
-figures cannot be computed. It does not import Stepline; it implements docs/numbers.md. It computes full logits, one sample
-at a time, which is slow but easy to check. It does not support mixtures of experts or models with vision or audio towers.
+It downloads the spec, the summary, the loss history and the adapter. MODEL_DIR is the model's directory, and ROWS_FILE is
+the uploaded file, which the API does not return. It prints a table. It exits with 1 if a difference exceeds its tolerance,
+and with 2 if the figures cannot be computed. It does not import Stepline; it implements docs/numbers.md. It computes full
+logits, one sample at a time, which is slow but easy to check. It does not support mixture-of-experts models or models with
+vision or audio towers.
 """
 
 import argparse
@@ -58,7 +59,7 @@ class Job:
     """The losses of the first steps."""
 
     def choice(self, name: str) -> Any:
-        """Return the engine's choice for a field with `auto`."""
+        """Return what the engine chose for a field that was set to `auto`."""
         try:
             return self.summary["choices"][name]["value"]
         except (KeyError, TypeError) as error:
@@ -206,7 +207,7 @@ class Tokens:
         self._ends = sorted(special, key=len, reverse=True)
 
     def samples(self, rows: list[list[Turn]]) -> list[Sample]:
-        """Return a sample for each row that has an answer left within `max_length`."""
+        """Return a sample for each row that still contains part of an answer after truncation to `max_length`."""
         return [sample for row in rows if (sample := self._sample(row)).supervised]
 
     def _sample(self, turns: list[Turn]) -> Sample:
@@ -226,7 +227,7 @@ class Tokens:
         return Sample(encoded["input_ids"][: self._max_length], labels[: self._max_length])
 
     def _chat(self, turns: list[Turn]) -> tuple[str, list[tuple[int, int]]]:
-        """Return the text, and the start and end of each answer, including its end-of-turn token."""
+        """Return the conversation's text, and the start and end of each answer, including its end-of-turn token."""
         answers = []
         for number, turn in enumerate(turns):
             if turn["role"] != "assistant" or not turn["content"]:
@@ -234,7 +235,7 @@ class Tokens:
             through, answer = self._apply(turns[: number + 1]), turn["content"].strip()
             if number:
                 start = len(self._apply(turns[:number], prompt=True))
-            else:  # no turn before it: the answer begins where a different answer changes the text
+            else:  # with no turn before it, the answer begins where a different answer changes the text
                 other = turn | {"content": "a" if answer[:1] != "a" else "b"}
                 start = len(os.path.commonprefix([through, self._apply([other])]))  # noqa: RUF071
             end = through.index(answer, start) + len(answer)
@@ -273,7 +274,7 @@ class Computation:
         self.dtype: str = job.choice("compute_dtype")
 
     def evaluation_loss(self, samples: list[Sample], adapter: Path | None) -> float:
-        """Return the NLL of all supervised tokens ÷ their number, with an adapter or for the base alone."""
+        """Return the mean NLL per supervised token, with an adapter or for the base model alone."""
         model = self._base()
         if adapter is not None:
             model = PeftModel.from_pretrained(model, adapter)
@@ -283,7 +284,7 @@ class Computation:
         return total / sum(sample.supervised for sample in samples)
 
     def train(self, samples: list[Sample]) -> tuple[int, Iterator[float]]:
-        """Return the number of trainable parameters, and an iterator over the losses of the steps."""
+        """Return the number of trainable parameters, and an iterator over the step losses."""
         spec = self._job.spec
         training, lora = spec["training"], spec["lora"]
         base = self._base()
@@ -431,7 +432,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the given arguments, or the command line."""
+    """Parse the given arguments, or else the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -10,7 +10,7 @@ from app.db.engine import Database
 from app.db.tables import Base
 
 LOCK_NUMBER = 7_316_453
-"""Arbitrary number of an advisory lock, which serializes concurrent migrations of a PostgreSQL database."""
+"""Arbitrary number of the advisory lock that serializes concurrent migrations of a PostgreSQL database."""
 
 
 def run(connection: Connection) -> None:
@@ -35,7 +35,7 @@ def run(connection: Connection) -> None:
 def _can_be_compared(
     found: Any, _name: str | None, _kind: str, _reflected: bool, other: Any
 ) -> bool:
-    """Return False for an index that exists on both sides and has a descending column: SQLite reports it as ascending."""
+    """Return False for an index that exists on both sides and has a descending column, which SQLite reports as ascending."""
     both = [each for each in (found, other) if isinstance(each, Index)]
     descends = any(
         isinstance(column, UnaryExpression) for index in both for column in index.expressions

@@ -1,4 +1,4 @@
-"""Prints the behaviours that the tests prove: each test's name as a sentence, under its file.
+"""Prints the behaviours that the tests prove: each test's name as a sentence, grouped by file.
 
 python -m tests.behaviours
 """
@@ -10,7 +10,7 @@ TESTS = Path(__file__).parent
 
 
 def main() -> None:
-    """Print the list, and the number of behaviours last."""
+    """Print the list, followed by the number of behaviours."""
     count = 0
     for path in sorted(TESTS.rglob("test_*.py")):
         names = names_of_tests(path.read_text(encoding="utf-8"))
@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def names_of_tests(source: str) -> list[str]:
-    """Return the names of a file's test functions, in the order of the file."""
+    """Return the names of a file's test functions, in file order."""
     return [
         node.name
         for node in ast.walk(ast.parse(source))

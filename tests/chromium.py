@@ -21,8 +21,8 @@ ARGUMENTS = (
 def running_chromium(*arguments: str) -> Iterator[Browser]:
     """Start a browser; close it at the end of the block.
 
-    Playwright's sync API allows only one browser per process and none next to an asyncio loop,
-    so no session fixture may hold one.
+    Playwright's sync API allows only one browser per process, and none while an asyncio loop runs,
+    so a session fixture must not hold a browser.
     """
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments])

@@ -12,7 +12,7 @@ from tests.units import UnitScheduling, longest_first
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
-    """Distribute the tests in units."""
+    """Distribute the tests in the units that tests/units.py defines."""
     return UnitScheduling(config, log)
 
 

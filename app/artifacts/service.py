@@ -35,7 +35,7 @@ class ArtifactView(BaseModel):
 
 
 def list_artifacts(session: Session, job_id: str) -> list[ArtifactView]:
-    """Return a job's artifacts. For each name, only that of the newest attempt is included. Raises JobNotFound."""
+    """Return a job's artifacts; for each name, only the newest attempt's. Raises JobNotFound."""
     jobs.require_job(session, job_id)
     return [
         ArtifactView(

@@ -26,7 +26,7 @@ from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, W
 from contracts.job import DatasetSource, HubDataset, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
-"""Minimum time between a ring and its repetition because a worker with a failed device took it."""
+"""If a worker with a failed device takes a ring, the server rings for another worker, but waits at least this long."""
 
 
 class Hello(NamedTuple):
@@ -46,7 +46,7 @@ class Granted(NamedTuple):
     claim: Claim | None
     """None if there is no job that the worker may claim, or if the request is stale."""
     to_ring: list[str]
-    """Queues to ring, because a job that waited for the result of a check can be claimed now."""
+    """Queues to ring because a job was requeued or can be claimed now."""
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
@@ -99,12 +99,12 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
 
 
 def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Return the queue of a worker that took a ring but can run no job, if another worker can take the ring."""
+    """Return the queue to ring again, if any: this worker took a ring but cannot run jobs, and another worker can."""
     if not queue.count_claimable(session, worker.queue, now, 1):
         return []
     if not workers.list_ready(session, worker, now):
         return []
-    # The worker may take this ring too. If the other one never takes it, the two must not ring without a pause.
+    # This worker may take the new ring too, again and again. The minimum interval prevents a busy loop.
     is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
     return [worker.queue] if is_due else []
 
@@ -169,7 +169,7 @@ def _start_attempt(
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt that an earlier try of this claim received, identified by its token: a retry derives the same token."""
+    """Return the attempt that an earlier try of this claim was given. A retry derives the same token, which identifies it."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):
@@ -203,7 +203,7 @@ def _describe(session: Session, source: DatasetSource) -> DatasetFile | HubDatas
     if isinstance(source, HubDataset):
         return source
     dataset = datasets.find_dataset(session, source)
-    assert dataset is not None  # noqa: S101  # a foreign key prevents its deletion
+    assert dataset is not None  # noqa: S101  # a dataset cannot be deleted while such a job needs it
     return DatasetFile(
         dataset_id=dataset.id, sha256=dataset.sha256, bytes=dataset.bytes, rows=dataset.rows
     )

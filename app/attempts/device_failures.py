@@ -1,7 +1,8 @@
 """Distinguishes jobs that break devices from devices that break by themselves.
 
-If a device fails during an attempt, the job returns to the queue. Nobody can claim it until the device's check has ended, or
-CHECK_SECONDS have passed. If the device fails its check, it was the cause. If it passes, either may be:
+If a device fails during an attempt, the job returns to the queue. No worker can claim the job until the device has been
+checked or CHECK_SECONDS have passed. If the device fails its check, it was the cause. If it passes, the cause may be the job
+or the device:
 
 - A job fails after it has broken MAX_DEVICES devices, or after MAX_REPEATS failures without a new checkpoint in between.
   Otherwise, it would stop one worker after another, or one worker forever.
@@ -32,28 +33,28 @@ MAX_REPEATS = 3
 MAX_JOBS = 2
 """A device gets no job after it has failed during attempts of this many jobs, without a success in between."""
 CHECK_SECONDS = 60.0
-"""How long a job waits at most for the result of the check of the device that it broke. A check takes about 10 seconds."""
+"""Maximum time that a job waits for the check of the device that it broke. A check takes about 10 seconds."""
 APART_SECONDS = 600.0
-"""How long a job waits at most for another worker that is idle."""
+"""Maximum time that a job is left to other workers that are ready to run it."""
 
 
 class Suspects(NamedTuple):
-    """The jobs during which a worker's device has failed since its last success."""
+    """The jobs during which a worker's device has failed since a job last succeeded on this worker."""
 
     jobs: list[str]
     permitted: list[str]
-    """Those that the worker may claim if it finds no other job, because no other worker is ready to run them."""
+    """Those that the worker may claim if it finds no other job: no other worker is ready, or APART_SECONDS have passed."""
 
 
 def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
-    """Return whether an attempt ended because its device failed, and its worker checks its device before the next claim."""
+    """Return whether the attempt's device failed and its worker checks the device before the next claim."""
     if outcome.failure is None or outcome.failure.reason is not FailureReason.DEVICE_FAILED:
         return False
     return WorkerInfo.model_validate(attempt.worker).device_check is not None
 
 
 def record_failure(session: Session, attempt: Attempt, job: Job, now: datetime) -> None:
-    """Store that the device of a worker that checks it failed during an attempt. The job is locked."""
+    """Record that a device failed during an attempt. The job is locked, and the worker checks its device."""
     worker = WorkerInfo.model_validate(attempt.worker)
     assert worker.device_check is not None  # noqa: S101  # see is_checked_failure
     failure = DeviceFailure(
@@ -71,7 +72,7 @@ def record_failure(session: Session, attempt: Attempt, job: Job, now: datetime) 
 
 
 def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Apply the announced state of a worker's device to the jobs that wait for it. Return queues to ring."""
+    """Update the jobs that wait for this worker's device check, if it has announced a result. Return the queues to ring."""
     check = worker.device_check
     if check is None or check.pending:
         return []
@@ -83,7 +84,7 @@ def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str
         if check.passed and check.count > failure.check_count:
             _count(session, failure, job, now)
         elif check.passed:
-            continue  # sent before the failure
+            continue  # the worker sent this before the failure
         if store.mark_claimable(session, failure):
             # Two rings, because the worker itself may take one.
             to_ring += [job.queue] * 2
@@ -91,7 +92,7 @@ def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str
 
 
 def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) -> None:
-    """Count a failure against its job, because the device has passed a check since."""
+    """Count a device failure against the job, because the device has passed a check since then."""
     store.mark_passed(session, failure, now)
     if job.status.is_final or not failure.blames_job:
         return
@@ -108,7 +109,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
     )
     attempt = session.get_one(Attempt, failure.attempt_id)
     fault = find_fault(session, job.id, Outcome.model_validate(attempt.outcome))
-    # If the job is running, it fails only if its device fails too: finish_attempt looks again.
+    # A job that is already running again fails only if its current device fails too; finish_attempt then decides.
     if fault and jobs.mark_failed_before_start(session, job.id, fault, now) is not None:
         events.insert_event(
             session, job.id, "job_failed", now, level="error", reason=fault.reason.value
@@ -116,7 +117,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
 
 
 def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | None:
-    """Return the failure of a job that has broken too many devices, or one too often; else None."""
+    """Return the failure of a job that has broken too many devices, or one device too often; otherwise None."""
     failures = store.list_against_job(session, job_id)
     if not failures:
         return None
@@ -126,14 +127,14 @@ def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | Non
     names = [f"attempt {each.number} on {each.worker_id}" for each in failures[-MAX_REPEATS:]]
     cause = outcome.failure or Failure(reason=FailureReason.DEVICE_FAILED)
     detail = (
-        f"The device failed during {' and '.join(names)}, and each time it then passed its check, so the job may be the "
+        f"The device failed during {' and '.join(names)} but passed its check afterwards each time, so the job may be the "
         f"cause. Error of the last attempt:\n{cause.detail}"
     )
     return cause.model_copy(update={"detail": detail[:20_000]})
 
 
 def judge_device(session: Session, worker: WorkerInfo) -> WorkerInfo:
-    """Return the worker; with a failed device if too many jobs have failed on it since its worker started."""
+    """Return the worker, with its device marked as failed if it has failed during too many jobs since the worker started."""
     check = worker.device_check
     if check is None or not check.passed:
         return worker
@@ -156,7 +157,7 @@ def judge_device(session: Session, worker: WorkerInfo) -> WorkerInfo:
 
 
 def list_suspects(session: Session, worker: WorkerInfo, now: datetime) -> Suspects:
-    """Return the jobs that a worker should leave to others, because they may have broken its device or the other way round."""
+    """Return the jobs that a worker should leave to others, because either the job or the worker's device may be faulty."""
     if worker.device_check is None:
         return Suspects([], [])
     failures = store.list_against_device(session, worker.worker_id)

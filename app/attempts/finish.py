@@ -24,7 +24,7 @@ from contracts.wire import ADAPTER_ARTIFACT
 def finish_attempt(
     session: Session, attempt_id: str, token: str, request: FinishRequest, times: Times
 ) -> tuple[FinishReply, str | None]:
-    """End the attempt and settle its job. A repeat with the same outcome gets the same reply.
+    """End the attempt and settle its job. A repeated request with the same outcome gets the same reply.
 
     Returns the reply, and the queue to ring if the job can be claimed again immediately. Raises InvalidToken,
     AttemptSuperseded, RecordsMissing, and ArtifactsMissing if a successful attempt lacks its summary or adapter.
@@ -59,7 +59,7 @@ def finish_attempt(
     if is_success:
         failures.excuse_device(session, attempt.worker_id)
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
-        # No steps were left to train, so the history continues with its evaluation.
+        # No steps were left, so the history continues with this attempt's evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))
     store.note_settlement(session, attempt, status)
     return FinishReply(job_status=status.value), _queue_to_ring(job, status)

@@ -25,7 +25,7 @@ def store_records(
     if not by_seq:
         return []
     if min(by_seq) > attempt.seen_seq:
-        stored: Collection[int] = ()  # all of them are newer than any stored one
+        stored: Collection[int] = ()  # all of these records are newer than the stored ones
     else:
         stored = store.list_stored_seqs(session, attempt.id, by_seq.keys())
     fresh = [record for seq, record in sorted(by_seq.items()) if seq not in stored]
@@ -48,7 +48,7 @@ def count_records(
 
 
 def store_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) -> int:
-    """Store the new part of the chunk, and return the total number of stored bytes of output.
+    """Store the new part of the chunk, and return how many bytes of output are now stored.
 
     A chunk that would leave a gap is skipped, and the worker sends it again. A chunk that overlaps the stored output is
     trimmed.

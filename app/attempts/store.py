@@ -132,7 +132,7 @@ def insert_records(session: Session, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int]) -> int:
-    """Return the last `seq` before the first gap in the attempt's records; `fresh` lists those just stored."""
+    """Return the last `seq` before the first gap in the attempt's records; `fresh` lists those that were just stored."""
     acked: int = attempt.acked_seq
     if attempt.seen_seq == acked and fresh == list(range(acked + 1, acked + 1 + len(fresh))):
         return acked + len(fresh)  # the usual case needs no query
@@ -149,7 +149,7 @@ def find_acked_seq(session: Session, attempt: HeldAttempt, fresh: Sequence[int])
 
 
 def find_output_length(session: Session, attempt_id: str, from_offset: int) -> int:
-    """Return the number of stored characters of output from `from_offset` (in bytes)."""
+    """Return how many characters of output are stored from byte `from_offset` onward."""
     length: int | None = session.scalar(
         select(func.sum(func.length(Output.text))).where(
             Output.attempt_id == attempt_id, Output.offset >= from_offset

@@ -16,8 +16,8 @@ def prune(session: Session, job: Job, current: HeldAttempt) -> list[str]:
 
     The job keeps its newest `checkpoint.keep` checkpoints and its best one, counted separately for the server's storage
     and for the disk of each attempt's worker. It also keeps the checkpoint that `current` is uploading: over a slow link,
-    training may write several newer ones before the upload is done. The caller must have locked the job's row, and deletes
-    the files after the commit.
+    training may write several newer ones before the upload is done. The caller must have locked the job's row, and must
+    delete the files after the commit.
     """
     keep = load_stored_spec(job.spec).checkpoint.keep
     found = [checkpoint for checkpoint, _ in store.list_of_job(session, job.id)]
@@ -59,7 +59,7 @@ def find_best(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
 
 
 def files_of(checkpoint: Checkpoint) -> list[CheckpointFile]:
-    """Return the files that the worker has offered for the checkpoint; empty before the offer."""
+    """Return the files that the worker has offered for the checkpoint; empty if it has offered none yet."""
     return [CheckpointFile.model_validate(file) for file in checkpoint.files or []]
 
 

@@ -75,7 +75,7 @@ def list_checkpoints(session: Session, job_id: str) -> list[CheckpointView]:
 def list_resume_points(
     session: Session, job: Job
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
-    """Return the checkpoints that the job's newest attempt may resume from, newest first, and the attempts before it.
+    """Return the checkpoints that the newest attempt may resume from, and the job's earlier attempts, both newest first.
 
     Checkpoints at steps that a later attempt has replaced are left out. The new attempt therefore either extends the
     history or replaces it from one step onward.
@@ -126,7 +126,8 @@ def offer_checkpoint(
 ) -> tuple[CheckpointReply, list[str]]:
     """Return a checkpoint's missing files, and the paths to delete after the commit. If none is missing, mark it as stored.
 
-    Raises CheckpointNotRecorded until its record has arrived, so that a stored checkpoint is never ahead of the history.
+    Raises CheckpointNotRecorded until the checkpoint's record has arrived, so that a stored checkpoint is never ahead of
+    the history.
     """
     attempt, now = lease.hold(session, attempt_id, token, times)
     if max(offer.step, *(file.bytes for file in offer.files)) > LARGEST_BYTES:

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[
         list[str], NoDecode, BeforeValidator(_split), AfterValidator(_hosts)
     ] = []
-    """Names and addresses of this server in addition to localhost and `host`, separated by commas; may be `*.suffix` or `*`."""
+    """Names and addresses of this server in addition to localhost and `host`, separated by commas; `*.suffix` and `*` are allowed."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
@@ -91,9 +91,9 @@ class Settings(BaseSettings):
     """Addresses and networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted."""
 
     flush_seconds: float = Field(0.5, gt=0)
-    """Longest time that a worker delays a new record."""
+    """Maximum time that a worker holds back a new record."""
     sync_seconds: float = Field(10, gt=0)
-    """Longest time between two syncs if a worker has nothing new."""
+    """Maximum time between two syncs if a worker has nothing new to report."""
     lease_seconds: float = Field(45, gt=0)
     """Silence after which an attempt is shown as unreachable."""
     takeover_seconds: float = Field(180, gt=0)

@@ -48,7 +48,7 @@ class DatasetView(BaseModel):
     sha256: str
     """Hash of the uploaded file."""
     forms: dict[str, int]
-    """Number of rows in each form: alpaca, prompt, messages."""
+    """Number of rows per format (alpaca, prompt, messages)."""
     created_at: datetime
 
 
@@ -69,7 +69,7 @@ class DatasetDetail(DatasetView):
     """One dataset, with its first rows."""
 
     preview: list[Conversation]
-    """In the form used for training; long text is truncated."""
+    """As used for training; long text is truncated."""
 
 
 class Deleted(BaseModel):
@@ -159,7 +159,7 @@ def _hash(file: BinaryIO) -> tuple[str, int]:
 
 
 def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str]:
-    """Write the rows as JSONL and count them by form. Raises DatasetInvalid with the first invalid rows."""
+    """Write the rows as JSONL and count them by format. Raises DatasetInvalid with the first invalid rows."""
     forms: Counter[str] = Counter()
     wrong: list[str] = []
     for found in read_rows(file):

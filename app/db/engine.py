@@ -1,4 +1,4 @@
-"""The database: engines, sessions and its clock. Each request is one transaction.
+"""Access to the database: engines, sessions and the database's clock. Each request is one transaction.
 
 On SQLite there is one writer connection. Its pool serializes threads, and `BEGIN IMMEDIATE` serializes processes.
 Readers have their own connections and never wait. On PostgreSQL, readers and writers share one pool.
@@ -69,7 +69,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction on one snapshot of the database."""
-        # It also ends with a commit, because psycopg discards its prepared statements after a rollback.
+        # This transaction also ends with a commit, because psycopg discards its prepared statements after a rollback.
         with Session(self.reader, expire_on_commit=False) as session, session.begin():
             yield session
 

@@ -56,7 +56,7 @@ def _sqlite_moment(element: moment, compiler: SQLCompiler, **options: Any) -> st
 def written_out(column: InstrumentedAttribute[T], value: T) -> ColumnElement[bool]:
     """Return column = value with the value as a literal in the statement, not as a parameter.
 
-    A database uses a partial index only if the statement satisfies its condition whatever the parameters are.
+    A database uses a partial index only if the statement implies the index's condition for every value of its parameters.
     """
     return column == bindparam(None, value, type_=column.type, literal_execute=True)
 

@@ -110,7 +110,7 @@ class Dataset(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     forms: Mapped[dict[str, Any]]
-    """Number of rows of each form: alpaca, prompt, messages."""
+    """Number of rows per format (alpaca, prompt, messages)."""
     path: Mapped[str] = mapped_column(String(400))
     """Relative to the data directory."""
     created_at: Mapped[datetime]
@@ -167,7 +167,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
-    """Earliest time of the next claim; set after a loss."""
+    """The job cannot be claimed before this time; null if it need not wait."""
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
     """Set by a pause request on a running job; cleared by a resume and when the attempt ends."""
@@ -176,11 +176,11 @@ class Job(Base):
     """Number of attempts so far."""
     current_attempt_id: Mapped[str | None] = mapped_column(String(80))
     losses: Mapped[int] = mapped_column(default=0)
-    """Consecutive losses without a new checkpoint."""
+    """Consecutive lost or retried attempts without a new checkpoint."""
     checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
     """Highest step at which any attempt wrote a checkpoint."""
     lost_checkpoint_step: Mapped[int] = mapped_column(BigInteger, default=0)
-    """Value of `checkpoint_step` at the last loss."""
+    """Value of `checkpoint_step` when `losses` last changed."""
 
     phase: Mapped[Phase | None]
     step: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -219,8 +219,8 @@ class JobLabel(Base):
     created_at: Mapped[datetime | None]
     """Copy of the job's `created_at`."""
     number: Mapped[int | None] = mapped_column(BigInteger)
-    """Copy of the job's `number`. Together with `created_at`, it is the job's place in a list. Both are null only if a server of
-    an earlier version stored the label after the migration; the label filter does not find such a job."""
+    """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null only if a
+    server of an earlier version stored the label after the migration; the label filter does not find such a job."""
 
 
 class JobText(Base):
@@ -286,8 +286,8 @@ class Attempt(Base):
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Every supervisor note up to this one is stored as an event."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """The first step that this attempt trained; from there on, its points replace those of earlier attempts.
-    If no step was left to train, the step after the last one."""
+    """This attempt's first step; from there on, its points replace those of earlier attempts.
+    If no steps were left, the step after the last one."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]
     """Number of the attempt whose checkpoint this one resumed from."""
@@ -368,7 +368,7 @@ class CurveBlock(Base):
 
 
 class Sample(Base):
-    """Measurements that a supervisor took of its machine at one moment of an attempt."""
+    """Measurements that a supervisor took of its machine at one moment during an attempt."""
 
     __tablename__ = "samples"
 

@@ -43,7 +43,7 @@ MOST_HEAD_BYTES = 16 * 1024
 LINGER_SECONDS = 2.0
 """Time for a rejected client to read the error. Closing immediately would reset the connection and lose the response."""
 MOST_REJECTED = 32
-"""Maximum number of a peer's connections over the cap that get an error response; further ones are closed without a response."""
+"""How many of a peer's connections above the cap get an error response; any further ones are closed without a response."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 
@@ -193,7 +193,7 @@ class Connection(H11Protocol):
         return Phase.WORK
 
     def _watch(self) -> None:
-        if self._is_lost:  # the application may end after the connection
+        if self._is_lost:  # the application may finish after the connection is gone
             return
         phase = self._find_phase()
         if phase is not self._phase:

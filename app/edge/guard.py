@@ -1,4 +1,4 @@
-"""The guard before every route: rejects cross-origin requests that a web page made a browser send.
+"""The guard before every route: rejects requests that a web page from another origin makes a browser send.
 
 It checks Host (hosts.py), then Origin and Sec-Fetch-Site (origins.py). Requests from other clients pass, because an
 attacker who can run a program does not need a browser.

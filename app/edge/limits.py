@@ -17,7 +17,8 @@ class ConnectionLimits:
     progress_seconds: float
     """Length of a window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int
-    """At most 64 KiB, the size of uvicorn's buffer: a client that fills it while the application is not reading has sent enough."""
+    """At most 64 KiB, the size of uvicorn's buffer, so that a client that fills the buffer while the application is not reading
+    has sent enough."""
     per_peer: int
     """Maximum number of connections per peer; 0 means no limit."""
 

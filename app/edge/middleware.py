@@ -116,5 +116,5 @@ def _declared_bytes(scope: Scope) -> int:
 
 def _too_large(limit: int) -> HTTPException:
     # Not BodyTooLarge: while FastAPI reads a body, it turns any exception except HTTPException into a 400.
-    # app/http/handlers.py converts this one to the standard error body.
+    # app/http/handlers.py converts this exception to the standard error body.
     return HTTPException(status_code=413, detail=str(limit))

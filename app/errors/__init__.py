@@ -1,1 +1,1 @@
-"""Errors of the API: their codes, their texts in English and Chinese, and their JSON. Contains no routes."""
+"""Errors of the API: their codes, their messages in English and Chinese, and their JSON. Contains no routes."""

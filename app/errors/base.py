@@ -40,7 +40,7 @@ class FieldError(BaseModel):
     param: str | None
     """Dotted path of the field; null if the problem belongs to no single field."""
     code: str
-    """For programs; stable. `docs/api.md` lists the codes."""
+    """A stable code for programs; `docs/api.md` lists the codes."""
     message: str
     """For people, in the language of Accept-Language, without the field's name."""
 
@@ -57,7 +57,7 @@ class ErrorDetail(BaseModel):
     param: str | None
     """Dotted path of the first invalid field."""
     code: str
-    """For programs; stable."""
+    """A stable code for programs."""
     hint: str | None = None
     """What to try; absent if there is nothing to suggest."""
     errors: list[FieldError] | None = None

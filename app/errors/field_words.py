@@ -1,4 +1,4 @@
-"""Error texts for single fields in English and Chinese, each with its code."""
+"""Error messages for single fields in English and Chinese, each with its code."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ class FieldCode(StrEnum):
 
 @dataclass(frozen=True)
 class FieldWords:
-    """The text for one type of error. `{names}` are values of the error's `ctx`."""
+    """The messages for one type of error. `{names}` are values of the error's `ctx`."""
 
     code: FieldCode | FieldProblem
     en: str
@@ -184,7 +184,7 @@ FIELD_WORDS: dict[str, FieldWords] = {
     ),
     FieldProblem.INVALID_WARMUP_STEPS: FieldWords(
         FieldProblem.INVALID_WARMUP_STEPS,
-        "must be a number of steps from 0 to {most}, or a share of the run below 1",
+        "must be a number of steps from 0 to {most}, or a share of the run, less than 1",
         "应为 0 到 {most} 的步数，或小于 1 的比例",
     ),
     FieldProblem.INVALID_TARGET_MODULES: FieldWords(
@@ -238,4 +238,4 @@ FIELD_WORDS: dict[str, FieldWords] = {
         shows_value=False,
     ),
 }
-"""Texts by the type of pydantic's error. For our own validators, the type is the code."""
+"""Messages by pydantic's error type. For our own validators, the type is the code."""

@@ -1,4 +1,4 @@
-"""Every error of the API. The texts are in words.py."""
+"""Every error of the API. The messages are in words.py."""
 
 from collections.abc import Sequence
 
@@ -82,7 +82,7 @@ class NotTogether(AppError):
 
 
 class BadArtifactName(AppError):
-    """A name is not valid for an artifact."""
+    """An artifact's name is not valid."""
 
     code, status = "bad_artifact_name", 400
 
@@ -244,7 +244,7 @@ class AttemptSuperseded(AppError):
 
 
 class RecordsMissing(AppError):
-    """A worker finishes an attempt before all its records have arrived."""
+    """A worker finishes an attempt before all records of the attempt have arrived."""
 
     code, status = error_codes.RECORDS_MISSING, 409
     retry_after_seconds = 1
@@ -265,7 +265,7 @@ class ArtifactsMissing(AppError):
 
 
 class InvalidHttp(AppError):
-    """The bytes of a connection are not HTTP/1.1."""
+    """The bytes received on a connection are not HTTP/1.1."""
 
     code, status = "invalid_http", 400
 

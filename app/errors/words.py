@@ -1,4 +1,4 @@
-"""Error texts in English and Chinese. Texts for single fields are in field_words.py, and event texts are in app/events/words.py.
+"""Error messages in English and Chinese. Those for single fields are in field_words.py; events are in app/events/words.py.
 
 The `{names}` stand for figures of the raised error.
 """
@@ -21,7 +21,7 @@ class Words:
 def error_words(code: str, language: Language, figures: Mapping[str, object]) -> Words:
     """Return the message and the hint of an error, with its figures filled in."""
     words = ERRORS[code][language]
-    # Texts are escaped, because they come from requests, workers and files. Numbers stay numbers for formatting.
+    # Strings are escaped, because they come from requests, workers and files. Numbers stay numbers for formatting.
     figures = {
         name: value if isinstance(value, int | float) else escape_lines(str(value))
         for name, value in figures.items()
@@ -37,7 +37,7 @@ UNSTORABLE_VALUE: dict[Language, str] = {
     "en": "contains a value that is too long or cannot be stored",
     "zh": "含有过长或无法存储的值",
 }
-"""The problem of a body with a value that no column can hold."""
+"""The problem with a body that contains a value that the database cannot store."""
 
 ERRORS: dict[str, dict[Language, Words]] = {
     "invalid_field": _both("{problem}", "{problem}", "{hint}", "{hint}"),
@@ -50,7 +50,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "body_too_deep": _both(
         "The JSON in the request body is nested deeper than {limit} levels.",
         "请求体中的 JSON 嵌套超过 {limit} 层。",
-        "Send a body with fewer levels.",
+        "Send a body with fewer levels of nesting.",
         "请减少嵌套层数。",
     ),
     "invalid_body": _both(
@@ -263,7 +263,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "No checkpoint of the job contains the file {sha256}.",
         "该任务的检查点中没有文件 {sha256}。",
         "Offer the checkpoint first. The server deletes the files of pruned checkpoints.",
-        "请先提交检查点。检查点被清理后，其文件也会删除。",
+        "请先提交检查点。检查点被清理后，其文件也会一并删除。",
     ),
     "artifacts_missing": _both(
         "Attempt {attempt} reports success, but {missing} is missing.",

@@ -1,1 +1,1 @@
-"""Dataset files: their forms of rows, the errors in them, and facts about the rows. Nothing here reads a file or a tokenizer."""
+"""Dataset files: row formats, errors in rows, and facts about the rows. Nothing here reads a file or uses a tokenizer."""

@@ -1,6 +1,6 @@
 """DataFacts: how varied the rows of a run are, and how many evaluation rows are also training rows.
 
-Rows are compared as conversations, regardless of their format in the file. Two texts are equal after normalisation if they
+Rows are compared as conversations, regardless of their format in the file. Two strings are equal after normalisation if they
 differ only in Unicode form (NFKC), case, whitespace or invisible characters; docs/numbers.md has the details.
 """
 
@@ -27,6 +27,6 @@ class DataFacts(Tolerant):
     train: RowFacts
     evaluation: RowFacts
     overlapping_rows: int = Field(ge=0)
-    """Evaluation rows that are also training rows, character for character."""
+    """Number of evaluation rows that match a training row character for character."""
     overlapping_rows_normalized: int = Field(ge=0)
-    """Evaluation rows that are also training rows after normalisation, including the exact ones."""
+    """Number of evaluation rows that match a training row after normalisation, including exact matches."""

@@ -1,4 +1,4 @@
-"""RowError: the problem with a dataset row, as a code and values, with its texts in English and Chinese."""
+"""RowError: the problem with a dataset row, as a code and values, with its message in English and Chinese."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -37,7 +37,7 @@ class RowProblem(StrEnum):
 class RowError(ValueError):
     """A row that cannot be trained on. `line` counts from 1; `figures` are inserted into the problem's sentence.
 
-    Figures named `found` and `expected` are keys of the tables of kinds (`_KINDS_EN`, `_KINDS_ZH`).
+    If a figure named `found` or `expected` is a key of `_KINDS_EN` and `_KINDS_ZH`, the sentence describes that kind of value.
     """
 
     def __init__(self, line: int, problem: RowProblem, **figures: str | int) -> None:

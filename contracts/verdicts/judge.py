@@ -37,7 +37,7 @@ class FinishedRun:
     eval_loss: float
     """Evaluation loss of the saved adapter."""
     adapter_step: int
-    """Step of the saved adapter; before the last step if early stopping restored the best one."""
+    """Step of the saved adapter; earlier than the last step if early stopping restored the best adapter."""
     mean_train_loss: float
     eval_rows: int
     trainable_parameters: int

@@ -40,7 +40,7 @@ def is_degenerate(facts: RowFacts) -> bool:
 
 
 def judge_overlap(rows: int, exact_rows: int, eval_rows: int) -> list[Verdict]:
-    """Return the verdict if `rows` of `eval_rows` evaluation rows are also training rows, `exact_rows` of them exactly."""
+    """Return the verdict if `rows` of `eval_rows` evaluation rows are also training rows, `exact_rows` of them exact copies."""
     if not rows:
         return []
     if rows < LEAKED_SHARE * eval_rows:

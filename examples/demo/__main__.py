@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int:
-    """Run the four steps; keep the service running until Ctrl-C unless `once`. Return the exit status."""
+    """Run the four steps; unless `once` is set, keep the service running until Ctrl-C. Return the exit status."""
     models_dir = data_dir / "models"
     models_dir.mkdir(parents=True, exist_ok=True)
     print(say(language, "base"), flush=True)
@@ -115,7 +115,7 @@ def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
     home = data_dir / "service"
     home.mkdir(exist_ok=True)
     log = data_dir / "up.log"
-    log.unlink(missing_ok=True)  # otherwise an earlier service's log would show that it is ready
+    log.unlink(missing_ok=True)  # otherwise an earlier service's log would make this one look ready
     port = url.rpartition(":")[2]
     program = [sys.executable, "-P", "-m", "cli.main", "up", "--port", port]
     program += ["--data-dir", str(home), "--models-dir", str(models_dir)]
@@ -146,7 +146,7 @@ def _wait_for_ctrl_c(service: Part, language: Language) -> None:
 
 
 def _run_job(client: Client, service: Part, data_dir: Path, language: Language) -> bool:
-    """Upload, submit, follow, report. Return whether the job reached its goal."""
+    """Upload the rows, run the job and print its report. Return whether the held-out perplexity at least halved."""
     print(say(language, "submit"), flush=True)
     print(f"      $ curl -s {client.url}/v1/datasets -F file=@{_short(TICKETS_FILE)}")
     dataset_id = client.upload(TICKETS_FILE)

@@ -1,7 +1,7 @@
 """Makes the demo's base model: a small Qwen2 whose parameters are all trained briefly on the general text.
 
-A separate program: `python -m examples.demo.base_model MODELS_DIR` creates MODELS_DIR/stepline-demo-qwen2 with safetensors,
-tokenizer and chat template. If a model made with the same recipe exists, it is kept.
+Run separately as `python -m examples.demo.base_model MODELS_DIR`, it creates MODELS_DIR/stepline-demo-qwen2 with safetensors
+weights, a tokenizer and a chat template. If a model made with the same recipe already exists, it is kept.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L
 """Qwen2's pattern for splitting text into words."""
 
 Say = Callable[[int, int, float, float], None]
-"""Called after each step with its number, the number of steps, its loss, and the seconds so far."""
+"""Called after each step with its number, the total number of steps, its loss, and the seconds elapsed."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _make_tokenizer(rows: list[Row], recipe: Recipe) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    # The general text, the words of the template, and customers' messages: the vocabulary covers more than the training text.
+    # The tokenizer also learns the template's words and customers' messages, which are not all in the general text.
     texts = [text for row in rows for text in row.texts]
     texts += ["system\nYou are a helpful assistant.\n", "user\n", "assistant\n"] * 100
     texts += [f"{row['instruction']}\n{row['input']}" for row in ticket_rows(SEED, COUNT)]
@@ -114,7 +114,7 @@ def _make_tokenizer(rows: list[Row], recipe: Recipe) -> Any:
 
 
 def _blocks(rows: list[Row], tokenizer: Any, recipe: Recipe) -> torch.Tensor:
-    """Return the rows in random order as one text, tokenized and cut into blocks of equal length."""
+    """Join the rows in random order into one text, tokenize it, and return it cut into blocks of equal length."""
     shuffled = random.Random(recipe.seed).sample(rows, len(rows))  # noqa: S311  # not for secrets
     text = END_OF_TEXT.join(
         tokenizer.apply_chat_template(row.messages, tokenize=False) if row.messages else row.text

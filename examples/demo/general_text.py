@@ -13,14 +13,14 @@ from examples.demo.words import CHINESE, ENGLISH, pick_purchase, plural
 
 @dataclass(frozen=True)
 class Row:
-    """Plain text, or a conversation if there are messages."""
+    """A row of plain text, or a conversation if it has messages."""
 
     text: str = ""
     messages: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def texts(self) -> list[str]:
-        """All texts of the row."""
+        """The content of each message, or the plain text."""
         return [turn["content"] for turn in self.messages] or [self.text]
 
 

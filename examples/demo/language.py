@@ -1,4 +1,4 @@
-"""The demo's texts in English and Chinese."""
+"""What the demo prints, in English and Chinese."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -15,11 +15,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "[2/4] 启动服务：API、消息中间件与工作节点（{log}）",
     ),
     "submit": (
-        "[3/4] Uploading a task that the base has never seen, and submitting the job",
+        "[3/4] Uploading data for a task that the base model has never seen, and submitting the job",
         "[3/4] 上传基座模型没见过的数据集并提交任务",
     ),
     "train": (
-        "[4/4] Training with QLoRA on the 4-bit base",
+        "[4/4] Training with QLoRA on the 4-bit base model",
         "[4/4] 在 4-bit 量化的基座模型上做 QLoRA 训练",
     ),
     "watch": ("      Watch it at {url}", "      网页查看：{url}"),
@@ -44,7 +44,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "任务 {job} 已结束，状态为 {status}：{error}",
     ),
     "service_ended": (
-        "The service exited unexpectedly; the end of its log:\n{tail}",
+        "The service exited unexpectedly. Its log ends with:\n{tail}",
         "服务意外退出，日志末尾：\n{tail}",
     ),
     "not_ready": (

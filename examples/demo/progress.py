@@ -77,7 +77,7 @@ class Progress:
 
 
 def draw_curve(losses: list[float], columns: int = 24) -> str:
-    """Return the losses as a small bar chart, each bar the mean of an equal share of the steps."""
+    """Draw the losses as a small bar chart; each bar is the mean over an equal share of the steps."""
     if not losses:
         return ""
     columns = min(columns, len(losses))

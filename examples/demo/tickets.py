@@ -172,7 +172,7 @@ def main() -> None:
 
 
 def ticket_rows(seed: int, count: int) -> Iterator[dict[str, str]]:
-    """Yield `count` rows in Alpaca format, alternating English and Chinese. No two messages are equal."""
+    """Yield `count` rows in Alpaca format, alternating English and Chinese. No two messages are the same."""
     rng = random.Random(seed)  # noqa: S311  # not for secrets
     seen: set[str] = set()
     while len(seen) < count:

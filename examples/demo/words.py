@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """One language's words. For days and payments, the same index means the same in both languages."""
+    """One language's words. For days and payments, the same index has the same meaning in both languages."""
 
     names: list[str]
     streets: list[str]
@@ -16,7 +16,7 @@ class Words:
     goods: list[tuple[str, str]]
     """An item and its unit."""
     payments: list[tuple[str, str]]
-    """A payment method, and its phrase in a sentence."""
+    """A payment method, and the words for it in a sentence."""
     numbers: list[str]
     """The numbers 1 to 12, as written before a unit."""
     colours: list[str]

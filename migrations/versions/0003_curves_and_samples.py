@@ -1,6 +1,6 @@
-"""Curve blocks, which make plots of long histories fast, and samples of the machine.
+"""Curve blocks, which make plots of long histories fast, and machine samples.
 
-Existing attempts keep `folded_seq` 0, so plots read their records.
+Existing attempts keep `folded_seq` 0, so they are plotted from their records.
 
 Revision: 0003
 """
@@ -15,7 +15,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    # A plain ALTER on both databases; a batch would copy the table on SQLite.
+    # A plain ALTER on both databases; Alembic's batch mode would copy the table on SQLite.
     op.add_column(
         "attempts",
         sa.Column("folded_seq", sa.BigInteger(), server_default=sa.text("0"), nullable=False),

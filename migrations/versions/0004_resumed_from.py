@@ -1,6 +1,6 @@
-"""The checkpoint that each attempt resumed from, so that the job's line follows the attempts as they actually ran.
+"""The checkpoint that each attempt resumed from, so that a job's history follows the attempts as they actually ran.
 
-Existing attempts do not record it; each is assumed to resume from the newest attempt that trained before its first step.
+Existing attempts do not record it. Each is assumed to have resumed from the newest earlier attempt that began at a lower step.
 
 Revision: 0004
 """
@@ -15,7 +15,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    # A plain ALTER on both databases; a batch would copy the table on SQLite.
+    # A plain ALTER on both databases; Alembic's batch mode would copy the table on SQLite.
     op.add_column("attempts", sa.Column("resumed_from", sa.Integer(), nullable=True))
     op.add_column("attempts", sa.Column("resumed_step", sa.BigInteger(), nullable=True))
 

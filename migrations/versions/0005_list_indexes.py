@@ -84,10 +84,10 @@ def upgrade() -> None:
 
 
 def _fill_texts() -> None:
-    """Write the text of each job: in SQL if its spec is ASCII, otherwise in Python.
+    """Write each job's searchable text: in SQL if the job's spec is ASCII, otherwise in Python.
 
-    SQL folds the case of other characters by its locale, and a database with the encoding SQL_ASCII cannot even read them
-    from JSON.
+    SQL lowercases other characters according to the database's locale, and a database with the encoding
+    SQL_ASCII cannot even read them from JSON.
     """
     connection = op.get_bind()
     has_non_ascii = sa.cast(JOBS.c.spec, sa.Text()).contains("\\u", autoescape=True)

@@ -1,4 +1,4 @@
-"""Progress of a running job in rows, while it tokenizes or evaluates.
+"""Progress in rows of a running job, while it tokenizes or evaluates.
 
 Revision: 0006
 """
@@ -13,7 +13,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    # A plain ALTER on both databases; a batch would copy the table on SQLite.
+    # A plain ALTER on both databases; Alembic's batch mode would copy the table on SQLite.
     op.add_column("jobs", sa.Column("rows_done", sa.BigInteger(), nullable=True))
     op.add_column("jobs", sa.Column("rows_total", sa.BigInteger(), nullable=True))
     op.add_column("jobs", sa.Column("rows_seconds", sa.Double(), nullable=True))

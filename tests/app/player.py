@@ -190,7 +190,7 @@ class Player:
         )
 
     def finish(self, claim: Claim, status: str, last_seq: int = 0, **outcome: Any) -> Response:
-        """Finish an attempt; a successful one includes a summary."""
+        """Finish an attempt, with a summary if it succeeded."""
         summary = make_summary() if status == "succeeded" else None
         request = FinishRequest(
             outcome=Outcome.model_validate({"status": status, **outcome}),

@@ -57,7 +57,7 @@ class Reader:
         return next((each.id for each in reversed(self.events) if each.id is not None), None)
 
     def named(self, event: str) -> list[Any]:
-        """Return the data of all events with this name so far."""
+        """Return the data of all events with this name that have arrived so far."""
         return [each.data for each in list(self.events) if each.event == event]
 
     def losses(self) -> dict[int, float]:
@@ -65,7 +65,7 @@ class Reader:
         return series_after(list(self.events)).get("loss", {})
 
     def wait(self, is_met: Callable[[Self], object], seconds: float = 30) -> None:
-        """Wait until the condition on the events holds."""
+        """Wait until the events meet the condition."""
         deadline = time.monotonic() + seconds
         while not is_met(self):
             assert time.monotonic() < deadline, [(each.event, each.id) for each in self.events]

@@ -410,7 +410,7 @@ def test_a_reported_number_above_the_maximum_is_rejected_and_its_field_is_named(
     assert error["message"] == f"{field} contains a number larger than {2**53}."
 
 
-def test_another_error_next_to_a_number_above_the_maximum_is_reported(player: Player) -> None:
+def test_another_error_is_reported_even_if_a_number_is_above_the_maximum(player: Player) -> None:
     player.submit()
     claim = player.claim()
     large = {"type": "metric", "seq": 10**30, "step": -1, "at": AT, "values": {}}

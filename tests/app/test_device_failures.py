@@ -1,4 +1,4 @@
-"""A failed device costs no job; a job that breaks two devices, which then pass their checks, fails."""
+"""A failed device alone fails no job, but a job that broke two devices fails if both then pass their checks."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.app.test_sweep import end_retry_delays
 
 
 def gpu(name: str, count: int = 1, *, passed: bool = True, **info: Any) -> dict[str, Any]:
-    """Return the description of a worker whose GPU has passed `count` checks and now works or not."""
+    """Return the description of a worker whose GPU has passed `count` checks; `passed` is the result of the latest check."""
     check = {"passed": passed, "count": count, "reason": "" if passed else "it broke"}
     return {"worker_id": name, "device_check": check, "device": {"kind": "cuda"}} | info
 
@@ -37,14 +37,14 @@ def codes(player: Player, job: str) -> list[str]:
 
 
 def failures(database: Database) -> int:
-    """Return how many failures of devices count against jobs."""
+    """Return how many device failures count against jobs."""
     counts = select(func.count()).where(DeviceFailure.passed_at.is_not(None))
     with database.reading() as session:
         return session.scalar(counts.where(DeviceFailure.blames_job)) or 0
 
 
 def is_claimable(player: Player) -> bool:
-    """Return whether another worker gets a job; it hands the job back."""
+    """Return whether another worker can claim a job; if so, that worker hands the job back."""
     response = player.post_claim(worker_id="other")
     if response.status_code == 204:
         return False
@@ -53,7 +53,7 @@ def is_claimable(player: Player) -> bool:
     return True
 
 
-def test_a_failed_device_returns_the_job_when_its_check_fails_and_does_not_count_as_a_loss(
+def test_a_job_is_queued_again_without_counting_a_loss_if_its_device_fails_and_then_fails_its_check(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
@@ -73,7 +73,7 @@ def test_a_failed_device_returns_the_job_when_its_check_fails_and_does_not_count
     player.succeed(claim)
 
 
-def test_nobody_can_claim_a_job_before_the_check_of_the_device_that_it_broke_has_ended(
+def test_a_job_cannot_be_claimed_until_the_check_of_the_device_that_it_broke_has_ended(
     player: Player,
 ) -> None:
     player.submit()
@@ -105,7 +105,7 @@ def test_a_job_waits_only_a_minute_for_a_check_whose_result_does_not_arrive(
     assert is_claimable(player)
 
 
-def test_a_job_that_breaks_two_devices_that_then_pass_their_checks_fails_though_other_workers_ask_for_it(
+def test_a_job_that_broke_two_devices_fails_once_both_pass_their_checks_even_if_others_try_to_claim_it(
     player: Player,
 ) -> None:
     job = player.submit()
@@ -130,7 +130,7 @@ def test_a_job_that_breaks_two_devices_that_then_pass_their_checks_fails_though_
     assert player.post_claim(**gpu("a", 5)).status_code == 204
 
 
-def test_a_running_job_that_has_broken_two_devices_fails_when_a_third_fails(
+def test_a_running_job_that_has_broken_two_devices_fails_when_it_breaks_a_third(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
@@ -147,7 +147,7 @@ def test_a_running_job_that_has_broken_two_devices_fails_when_a_third_fails(
     assert "attempt 1 on a and attempt 2 on b" in player.job(job)["error"]["detail"]
 
 
-def test_a_job_stays_queued_while_only_one_of_its_two_broken_devices_has_passed_a_check(
+def test_a_job_stays_queued_while_only_one_of_the_two_devices_that_it_broke_has_passed_a_check(
     player: Player, database: Database
 ) -> None:
     job = player.submit()
@@ -188,7 +188,9 @@ def test_a_job_fails_after_it_has_broken_the_same_device_three_times_without_a_n
     assert player.job(job)["error"]["code"] == "device_failed"
 
 
-def test_a_paused_job_fails_too(player: Player) -> None:
+def test_a_paused_job_that_broke_two_devices_fails_once_both_pass_their_checks(
+    player: Player,
+) -> None:
     job = player.submit()
     break_device(player, player.claim(**gpu("a")))
     player.hello(**gpu("a", 2))
@@ -247,7 +249,7 @@ def test_a_rejected_finish_counts_against_no_job(player: Player, database: Datab
     assert failures(database) == 0
 
 
-def test_a_device_that_a_worker_of_an_earlier_version_calls_unusable_fails_no_job(
+def test_no_job_fails_when_a_worker_of_an_earlier_version_calls_its_device_unusable(
     player: Player,
 ) -> None:
     player.submit()
@@ -275,7 +277,7 @@ def test_a_pending_request_takes_effect_when_the_device_fails(
     assert break_device(player, claim) == status
 
 
-def test_the_check_of_a_device_changes_no_job_that_has_ended_or_was_deleted(
+def test_a_device_check_changes_no_job_that_has_ended_or_was_deleted(
     player: Player, database: Database
 ) -> None:
     ended, deleted = player.submit(), player.submit()
@@ -292,7 +294,7 @@ def test_the_check_of_a_device_changes_no_job_that_has_ended_or_was_deleted(
     assert "device_check_passed" not in codes(player, ended)
 
 
-def test_a_message_from_a_worker_of_an_earlier_version_needs_no_state_of_its_device(
+def test_a_claim_from_a_worker_of_an_earlier_version_may_omit_the_state_of_its_device(
     player: Player,
 ) -> None:
     player.submit()

@@ -70,7 +70,7 @@ def placeholders_of(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_has_a_text_with_the_same_placeholders_in_both_languages(
+def test_every_error_message_has_the_same_placeholders_in_both_languages(
     kind: type[AppError],
 ) -> None:
     english, chinese = messages.ERRORS[kind.code]["en"], messages.ERRORS[kind.code]["zh"]
@@ -90,7 +90,7 @@ def test_numbers_are_formatted_as_their_message_specifies(language: Language) ->
         assert messages.error_words(code, language, numbers).message == message.format_map(numbers)
 
 
-def test_every_event_has_a_text_with_the_same_placeholders_in_both_languages() -> None:
+def test_every_event_message_has_the_same_placeholders_in_both_languages() -> None:
     for code, words in EVENTS.items():
         assert placeholders_of(words["en"]) == placeholders_of(words["zh"]), code
 
@@ -193,7 +193,7 @@ def every_change(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from ({**fields, name: inner} for inner in every_change(value))
 
 
-def test_errors_in_a_spec_never_show_the_wording_of_pydantic() -> None:
+def test_errors_in_a_spec_never_use_pydantics_wording() -> None:
     spec = make_spec(labels={"k": "v"}, training={"early_stopping": {"patience": 3}})
     found = set()
     for change in [
@@ -591,7 +591,7 @@ def test_cors_allows_only_the_configured_origins(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("kind", FIELD_WORDS)
-def test_every_field_error_has_a_text_with_the_same_placeholders_in_both_languages(
+def test_every_field_error_message_has_the_same_placeholders_in_both_languages(
     kind: str,
 ) -> None:
     words = FIELD_WORDS[kind]
@@ -601,7 +601,7 @@ def test_every_field_error_has_a_text_with_the_same_placeholders_in_both_languag
     assert not CHINESE.search(words.en)
 
 
-def test_every_problem_that_our_validators_report_has_a_text() -> None:
+def test_every_problem_that_our_validators_report_has_a_message() -> None:
     assert {problem: FIELD_WORDS[problem].code for problem in FieldProblem} == {
         problem: problem for problem in FieldProblem
     }

@@ -60,7 +60,7 @@ def test_a_device_that_fails_during_two_jobs_gets_no_job_until_its_worker_restar
     assert device_check(player, "a")["passed"]
 
 
-def test_a_success_ends_the_suspicion_against_a_device(player: Player) -> None:
+def test_a_success_clears_a_device_of_suspicion(player: Player) -> None:
     player.submit()
     break_device(player, player.claim(**gpu("a")))
     other = player.submit()
@@ -73,7 +73,7 @@ def test_a_success_ends_the_suspicion_against_a_device(player: Player) -> None:
     player.claim(**gpu("a", 3))
 
 
-def test_jobs_that_break_two_devices_do_not_count_against_the_devices(player: Player) -> None:
+def test_a_job_that_breaks_two_devices_counts_against_neither_of_them(player: Player) -> None:
     for number in range(1, 6, 2):
         job = player.submit()
         for name in ("a", "b"):
@@ -140,7 +140,9 @@ def test_a_ring_that_a_worker_with_a_failed_device_takes_is_repeated_for_an_idle
     assert bell.rung == [], "no worker would take the ring"
 
 
-def test_a_job_for_a_model_that_only_a_failed_device_has_is_accepted(player: Player) -> None:
+def test_a_job_is_accepted_if_only_a_worker_with_a_failed_device_has_its_model(
+    player: Player,
+) -> None:
     player.hello(**gpu("a", passed=False, models=["rare"]))
     player.hello(worker_id="b", models=["common"])
 

@@ -1,7 +1,7 @@
 """Database work per request does not grow with the number of jobs.
 
-The tests count work instead of time: the instructions of the virtual machine on SQLite, and the rows that each node of the
-executed plan reads on PostgreSQL.
+The tests measure work instead of time: virtual-machine instructions on SQLite, and the rows that each node of the executed
+plan reads on PostgreSQL.
 """
 
 import contextlib
@@ -191,14 +191,14 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "two labels": _list(labels={"team": "0", "stage": "1"}),
     "a label and a status": _list(labels={"team": "0"}, statuses=[JobStatus.FAILED]),
     "a search with hits": _list(search="sweep"),
-    "a search without a hit": _list(search="not there"),
+    "a search without hits": _list(search="not there"),
     "a search among statuses": _list(
         search="not there", statuses=[JobStatus.FAILED, JobStatus.SUCCEEDED]
     ),
-    "a search in a label": _list(search="not there", labels={"team": "1"}),
+    "a search within a label": _list(search="not there", labels={"team": "1"}),
     "a full id": _list(search=rows.job_id(7)),
-    "the first of a queue": _job(rows.first_queued),
-    "the last of a queue": _job(lambda size: size - 1),
+    "the first job in a queue": _job(rows.first_queued),
+    "the last job in a queue": _job(lambda size: size - 1),
     "an ended job": _job(lambda size: size // 2),
     "submission": _submit,
     "claim": _claim(None),

@@ -15,7 +15,7 @@ from tests.factories import make_metric
 def steps_of(
     first: int, last: int, resumed_from: int | None = None, *, loss: float
 ) -> list[Record]:
-    """Return the records of an attempt that resumed from another one's checkpoint and trained these steps."""
+    """Return the records of an attempt that resumed from another attempt's checkpoint and trained these steps."""
     resumed_step = None if resumed_from is None else first - 1
     phase = PhaseRecord(
         seq=1,
@@ -48,7 +48,7 @@ def spans(*parts: tuple[int, int, float]) -> list[tuple[int, float]]:
 
 
 class Reader:
-    """Follows a line by polling one of the two routes for new points."""
+    """Follows a job's history by polling one of the two routes for new points."""
 
     def __init__(self, player: Player, job: str, route: str) -> None:
         self._player, self._route = player, f"/v1/jobs/{job}/{route}"

@@ -1,4 +1,4 @@
-"""The metrics of a job through the API, on both databases."""
+"""A job's metrics as the API returns them, on both databases."""
 
 import csv
 import io

@@ -155,7 +155,7 @@ def test_a_markdown_report_shows_the_loss_windows_as_a_table() -> None:
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_every_verdict_has_a_text_that_fits_the_box(language: Language) -> None:
+def test_the_text_of_every_verdict_fits_the_box(language: Language) -> None:
     summaries = [case.summary for case in (*BAD, *GOOD)]
 
     reports = [render_report(summary, language) for summary in summaries]

@@ -50,9 +50,9 @@ class ModelAttempt:
     claim_id: str
     worker: str
     check_count: int | None
-    """Number of checks that the worker's device had passed at the claim; None if the worker does not check its device."""
+    """Number of checks that the worker's device had passed before the claim, or None if the worker does not check it."""
     started: int
-    """How often the worker had been restarted at the claim."""
+    """How many times the worker had been restarted when it claimed the attempt."""
     status: str = "running"
     stored: set[int] = field(default_factory=set)
     settled_as: str | None = None
@@ -117,7 +117,7 @@ class ModelFailure:
 
     attempt: ModelAttempt
     started: int
-    """How often the worker had been restarted."""
+    """How many times the worker had been restarted when it claimed the attempt."""
     checkpoint_step: int
     passed: bool = False
     blames_job: bool = True
@@ -457,7 +457,7 @@ def test_jobs_attempts_and_leases_match_the_reference_model(
         return Machine(player, database, sweeper, dataset)
 
     run_state_machine_as_test(
-        machine,  # type: ignore[arg-type]  # its documentation allows a factory
+        machine,  # type: ignore[arg-type]  # hypothesis documents that a factory is allowed
         settings=limits(
             max_examples=examples,
             stateful_step_count=40,

@@ -201,9 +201,10 @@ def test_the_sweep_rings_once_for_each_worker_that_can_start_a_job(
 
 
 @pytest.mark.parametrize(("able", "rings"), [(2, 4), (0, 1)])
-def test_the_sweep_rings_for_failed_devices_too_because_they_take_rings_unless_all_have_failed(
+def test_the_sweep_also_rings_for_workers_with_failed_devices_unless_every_device_has_failed(
     player: Player, sweeper: Sweeper, bell: Bellringer, able: int, rings: int
 ) -> None:
+    """A worker takes rings even while its device has failed."""
     for _ in range(5):
         player.submit()
     for number in range(4):

@@ -79,13 +79,13 @@ FORGED: dict[str, Callable[[dict[str, Any]], dict[str, Any] | bytes]] = {
 
 HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "time limits": _headers(timelimit=[0.001, 0.001]),
-    "time limits of wrong types": _headers(timelimit={"a": []}),
+    "time limits of the wrong type": _headers(timelimit={"a": []}),
     "an expiry in the past": _headers(expires="1970-01-01T00:00:00+00:00"),
     "an expiry that is not a time": _headers(expires=["soon"]),
     "an eta in the far future": _headers(eta="9000-01-01T00:00:00+00:00"),
     "an eta that is not a time": _headers(eta={"at": 1}),
     "retries": _headers(retries=10**30),
-    "a group and a root of wrong types": _headers(group=[], root_id={}, parent_id=1),
+    "a group and a root of the wrong type": _headers(group=[], root_id={}, parent_id=1),
     "a dict as its shadow name": _headers(shadow={"a": 1}),
     "long descriptions of its arguments": _headers(argsrepr="x" * 30_000, kwargsrepr=["y"]),
     "a compression header": _headers(compression="zlib"),
@@ -108,7 +108,7 @@ HARMLESS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         ring | {"properties": ring["properties"] | {"reply_to": "elsewhere", "correlation_id": {}}}
     ),
     "no properties": _without("properties"),
-    "delivery properties of wrong types": lambda ring: (
+    "delivery properties of the wrong type": lambda ring: (
         ring | {"properties": {"delivery_info": [], "delivery_tag": {}, "priority": "high"}}
     ),
     "an unknown body encoding": lambda ring: (

@@ -71,7 +71,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def read_response(client: socket.socket) -> tuple[int, dict[str, str], Any]:
-    """Read one response that ends with the connection; return its status, headers and JSON."""
+    """Read one response, which ends when the connection closes; return its status, headers and JSON."""
     head, _, body = read_all(client).partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -163,7 +163,7 @@ def test_a_request_body_sent_too_slowly_gets_408(strict_server: Server, language
     assert "Traceback" not in strict_server.log.read_text()
 
 
-def test_the_connection_is_closed_if_a_body_never_ends_after_the_response(
+def test_the_connection_is_closed_after_the_response_if_the_request_body_never_ends(
     strict_server: Server,
 ) -> None:
     with connected(strict_server, post(10**9).replace(b"/v1/jobs", b"/nowhere")) as client:

@@ -38,7 +38,7 @@ def open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Yield a server that listens on all addresses, as in a container, and allows two host names."""
     directory = tmp_path_factory.mktemp("open")
     names = "api, *.Internal.example,"
-    everywhere = "0.0.0.0"  # noqa: S104  # what the image does
+    everywhere = "0.0.0.0"  # noqa: S104  # as in the image
     with running(directory, migrated(directory), host=everywhere, allowed_hosts=names) as server:
         yield server
 

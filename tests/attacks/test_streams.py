@@ -183,7 +183,7 @@ STORM_SLOW = 30
 ROUNDS = 3
 
 
-def test_storms_of_streams_leave_no_open_files_threads_or_memory_behind(tmp_path: Path) -> None:
+def test_opening_many_streams_leaks_no_open_files_threads_or_memory(tmp_path: Path) -> None:
     with running(tmp_path, migrated(tmp_path), streams_per_peer=0, sweep_seconds=1) as server:
         job = server.post().json()["id"]
         process = psutil.Process(server.process.pid)

@@ -1,4 +1,4 @@
-"""Chat templates are programs that come with a model. These never end, use all memory or do not compile."""
+"""Chat templates are programs that come with a model. The ones in this file never end, use all memory or do not compile."""
 
 import shutil
 from collections.abc import Callable
@@ -166,7 +166,7 @@ def test_a_cancel_takes_effect_while_a_template_is_being_rendered(
     assert outcome_of(run_dir) == Outcome(status="cancelled", step=0)
 
 
-def test_a_tokenizer_that_fails_is_reported_as_a_problem_of_the_model(
+def test_a_tokenizer_that_fails_is_reported_as_a_problem_with_the_model(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     """A regular expression in tokenizer.json backtracks until its library panics."""

@@ -145,7 +145,7 @@ def test_a_job_from_an_earlier_version_with_unsafe_characters_can_be_read_and_ru
 
 
 def make_old(database: Database, job: str) -> None:
-    """Give a stored job a name and labels that were once accepted."""
+    """Give a stored job a name and labels that an earlier version accepted."""
     with database.writing() as session:
         spec = dict(session.scalars(select(Job.spec).where(Job.id == job)).one())
         spec |= {"name": "evil\u202egpj.exe", "labels": {"team": COLOR}}

@@ -83,7 +83,7 @@ def test_a_job_that_ends_twice_or_has_overlapping_attempts_counts_as_run_twice()
         assert check(history).counts()["jobs_run_twice"] == 1
 
 
-def test_two_processes_may_train_a_job_only_while_the_former_one_is_cut_off_or_suspended() -> None:
+def test_two_processes_may_train_a_job_only_while_the_earlier_one_is_cut_off_or_suspended() -> None:
     history, stopped = good_history(), good_history()
     history.cuts.clear()
     stopped.cuts.clear()

@@ -7,7 +7,7 @@ from cli.listening import CannotListen, find_listener, interface_addresses
 from tests.ports import find_free_port
 
 IPV6 = Path("/proc/net/if_inet6")
-ALL_IPV4 = "0.0.0.0"  # noqa: S104  # what the tests are about
+ALL_IPV4 = "0.0.0.0"  # noqa: S104  # the tests are about this address
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "localhost"])

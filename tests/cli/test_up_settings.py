@@ -13,7 +13,7 @@ from cli.listening import interface_addresses
 from tests.cli.up import STOP_SECONDS, Up, running_up
 from tests.processes import find_processes
 
-ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # what the tests are about
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104  # the tests are about this address
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Runs `stepline up` as a user at a terminal does. Used by the tests of the command and of the whole service."""
+"""Runs `stepline up` as a user at a terminal would. The tests of the command and of the whole service use it."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def running_up(
     prefix: Sequence[str] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Iterator[Up]:
-    """Run `stepline up` with these options and variables, optionally wrapped in a prefix command."""
+    """Run `stepline up` with these options and variables, optionally started by a prefix command."""
     home = home or tmp_path / "data"
     port = port or find_free_port()
     printed = tmp_path / f"printed-{time.monotonic_ns()}"

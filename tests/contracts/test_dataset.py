@@ -190,7 +190,7 @@ BAD_ROWS: list[tuple[object, str, str]] = [
 
 
 @pytest.mark.parametrize(("row", "english", "chinese"), BAD_ROWS)
-def test_an_invalid_row_is_explained_without_the_wording_of_pydantic(
+def test_an_invalid_row_is_explained_without_pydantics_wording(
     row: object, english: str, chinese: str
 ) -> None:
     with pytest.raises(RowError) as caught:

@@ -141,7 +141,7 @@ def test_a_stored_spec_with_numbers_beyond_the_bounds_still_loads() -> None:
 
 
 def test_every_field_has_a_description() -> None:
-    """Without one, neither the API's schema nor the form explains the field."""
+    """Without a description, neither the API's schema nor the form explains a field."""
     parts = [
         each for each in vars(job).values() if isinstance(each, type) and issubclass(each, Strict)
     ]

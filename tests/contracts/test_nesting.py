@@ -57,6 +57,6 @@ def test_an_unterminated_string_does_not_add_depth(text: str) -> None:
 
 def test_invalid_json_is_not_reported_as_too_deep() -> None:
     for text in ("", "{", "[1,]", "nul", b"\xff"):
-        with pytest.raises(ValueError) as caught:  # noqa: PT011  # its type varies; the next line checks it
+        with pytest.raises(ValueError) as caught:  # noqa: PT011  # the error's type varies and is checked below
             loads(text)
         assert not isinstance(caught.value, TooDeep)

@@ -25,7 +25,9 @@ def test_a_summary_survives_a_round_trip_through_json_with_its_computed_fields()
 
 
 @pytest.mark.parametrize("reason", FailureReason)
-def test_every_failure_reason_has_texts_in_both_languages(reason: FailureReason) -> None:
+def test_every_failure_reason_has_a_message_and_a_hint_in_both_languages(
+    reason: FailureReason,
+) -> None:
     assert reason.message("en") != reason.message("zh")
     assert reason.hint("en") != reason.hint("zh")
     assert all([reason.message("en"), reason.hint("en"), reason.message("zh"), reason.hint("zh")])

@@ -1,4 +1,4 @@
-"""The verdicts of each run in the table, the thresholds, and the rules that running jobs share."""
+"""The verdicts on each run in the table, the thresholds, and the rules that also apply to running jobs."""
 
 import json
 import math
@@ -135,7 +135,7 @@ def test_impossible_figures_are_judged_without_an_error() -> None:
     assert codes(make_summary(**nothing_done))
 
 
-# The rules for a run's course, which the history of a running job uses too.
+# The rules about how a loss develops. They also apply to the history of a running job.
 
 
 def test_divergence_is_detected_while_the_job_runs() -> None:

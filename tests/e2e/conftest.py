@@ -32,7 +32,7 @@ def place_model(service: Service, model: Path, name: str = "tiny-qwen2") -> Path
 def make_job(
     service: Service, rows: int = 40, steps: int | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """Upload rows and return the spec of a small job on them."""
+    """Upload rows and return the spec of a small job that trains on them."""
     return spec_of_job(service.upload_dataset(tiny_rows(rows)), steps) | changes
 
 
@@ -42,7 +42,7 @@ def tiny_rows(count: int) -> str:
 
 
 def spec_of_job(dataset: str, steps: int | None) -> dict[str, Any]:
-    """Return a small spec: four samples a step, eight rows held out; no number of steps is one epoch."""
+    """Return a small spec: four samples per step and eight rows held out. It trains one epoch if `steps` is None."""
     training = {
         "per_device_batch_size": 2,
         "gradient_accumulation_steps": 2,

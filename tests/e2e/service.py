@@ -1,7 +1,7 @@
 """Service: a whole Stepline for tests — real Valkey, real API, real Celery worker, real training — in one directory.
 
-Times are production's, scaled down, so that tests can wait for leases and rings. Everything that it starts, children of
-children included, ends when the block is left, and at the latest with the test's process.
+Times are production's, scaled down, so that tests can wait for leases and rings. Every process that a Service
+starts, and every descendant, ends when the `with` block ends, or at the latest when the test's process does.
 """
 
 import contextlib
@@ -135,7 +135,7 @@ class Service:
         return part
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> None:
-        """Send a part a signal and wait for its end."""
+        """Send a part a signal and wait until it has ended."""
         part = self.parts[name]
         os.kill(part.pid, number)
         wait_for(lambda: not part.is_running, seconds, part.last_lines)
@@ -166,7 +166,7 @@ class Service:
         assert part.is_running, part.last_lines()
         return any(worker["pid"] == part.pid for worker in self.get("/v1/workers")["data"])
 
-    # Talking to it
+    # Requests and waiting
 
     def get(self, path: str, **query: Any) -> Any:
         response = self.client.get(path, params=query)
@@ -201,7 +201,7 @@ class Service:
     def wait_for_job(
         self, job_id: str, is_there: Callable[[Any], bool], seconds: float = 180
     ) -> Any:
-        """Poll the job until the condition holds; return it."""
+        """Poll the job until it meets the condition; return it."""
         seen: list[Any] = [None]
 
         def look() -> bool:
@@ -228,13 +228,13 @@ class Service:
         return [pid for pid, command in found.items() if "-m worker.training" in command]
 
     def slow_trainings_down(self) -> None:
-        """Run the current training processes in the background, so that they do not take the processor from tests."""
+        """Lower the priority of the current training processes, so that they do not slow down the tests."""
         for pid in self.trainers():
-            with contextlib.suppress(ProcessLookupError):  # it has ended in the meantime
+            with contextlib.suppress(ProcessLookupError):  # the process has ended in the meantime
                 lower_priority(pid)
 
     def logs(self) -> str:
-        """Return the end of every part's log, for a failed test."""
+        """Return the end of every part's log, for the message of a failed test."""
         return "\n".join(f"--- {name}\n{part.last_lines(40)}" for name, part in self.parts.items())
 
 

@@ -25,7 +25,7 @@ def test_no_job_starts_without_a_ring_and_a_forged_ring_starts_exactly_one(
 ) -> None:
     service.stop("api")
     service.start_api(STEPLINE_DOORBELL="false")
-    time.sleep(2.5)  # rings from before have expired by then
+    time.sleep(2.5)  # earlier rings have expired by then
     job_id = service.post_job(**make_job(service, steps=1))
 
     deadline = time.monotonic() + 3  # six sweeps, three hellos

@@ -20,7 +20,7 @@ GPUS = [uuid_of(number) for number in range(4)]
 
 
 class Fleets:
-    """Starts `stepline worker`, each with its own work directory, and reads what the server knows about the workers."""
+    """Starts `stepline worker` processes, each with its own work directory, and reads what the server knows of their workers."""
 
     def __init__(self, service: Service, stub: Path) -> None:
         self.service = service
@@ -44,7 +44,7 @@ class Fleets:
         return self.service._start(name, program, self.settings(name, **settings))
 
     def workers(self, name: str) -> dict[str, Mapping[str, Any]]:
-        """Return the workers of a fleet that are running, by the uuid of their GPU."""
+        """Return a fleet's running workers, keyed by the UUID of their GPU."""
         running = self.processes(name)
         listed = self.service.get("/v1/workers")["data"]
         return {each["device"]["uuid"]: each for each in listed if each["pid"] in running}
@@ -65,7 +65,7 @@ class Fleets:
         return self.service.parts[name].log.read_text()
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send the parent process a signal; it must end with all its workers."""
+        """Send the parent process a signal and check that it ends together with all its workers."""
         part = self.service.parts[name]
         os.kill(part.pid, number)
         wait_for(lambda: not part.is_running, 60, lambda: self.log(name))
@@ -75,7 +75,7 @@ class Fleets:
 
 @pytest.fixture
 def fleets(running_fleets: Fleets) -> Iterator[Fleets]:
-    """The service, without a `stepline worker` of another test."""
+    """Yield the fleets of the module's service; stop the ones that the test started."""
     yield running_fleets
     for name, part in running_fleets.service.parts.items():
         if name not in {"broker", "api"}:
@@ -94,7 +94,7 @@ def running_fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleets]
         service.__exit__()
 
 
-def test_four_gpus_get_a_worker_each_and_a_worker_that_is_killed_is_restarted(
+def test_each_of_four_gpus_gets_a_worker_and_a_killed_worker_is_restarted(
     fleets: Fleets,
 ) -> None:
     fleets.start("four")
@@ -127,7 +127,7 @@ def test_four_gpus_get_a_worker_each_and_a_worker_that_is_killed_is_restarted(
     fleets.stop("four")
 
 
-def test_a_surplus_stepline_worker_is_healthy_and_takes_the_card_when_it_becomes_free(
+def test_a_surplus_stepline_worker_is_healthy_and_takes_over_a_gpu_that_becomes_free(
     fleets: Fleets,
 ) -> None:
     fleets.start("first", STEPLINE_GPUS="2")
@@ -151,7 +151,7 @@ def test_a_surplus_stepline_worker_is_healthy_and_takes_the_card_when_it_becomes
     wait_for(lambda: fleets.processes("second") == {}, 30, lambda: fleets.log("second"))
 
 
-def test_a_setting_that_names_no_gpu_ends_stepline_worker_with_a_message(fleets: Fleets) -> None:
+def test_stepline_worker_exits_with_a_message_if_a_setting_matches_no_gpu(fleets: Fleets) -> None:
     part = fleets.start("wrong", STEPLINE_GPUS="0,7")
 
     wait_for(lambda: not part.is_running, 30, lambda: fleets.log("wrong"))
@@ -161,7 +161,7 @@ def test_a_setting_that_names_no_gpu_ends_stepline_worker_with_a_message(fleets:
     assert "Traceback" not in fleets.log("wrong")
 
 
-def test_without_a_gpu_stepline_worker_becomes_the_only_worker_and_keeps_its_name_when_killed(
+def test_without_a_gpu_stepline_worker_is_itself_the_only_worker_and_keeps_its_name_after_a_restart(
     fleets: Fleets,
 ) -> None:
     part = fleets.start("none", STUB_GPUS="")

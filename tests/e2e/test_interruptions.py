@@ -13,7 +13,7 @@ from tests.processes import find_processes
 
 ENDLESS = 1_000_000
 WORN = 4
-"""Attempts after which a job gets no more faults: three losses end it."""
+"""A job that has reached this attempt gets no more faults, because three losses make a job fail."""
 
 
 def _attempts(service: Service, job_id: str) -> list[Any]:
@@ -26,7 +26,7 @@ def _status_of(service: Service, job_id: str, number: int) -> str:
 
 
 def _of_the_worker(service: Service) -> list[int]:
-    """Return the living processes of a worker: main, pool, training."""
+    """Return the ids of all live worker processes: main, pool and training."""
     found = find_processes(service.mark, service.directory)
     programs = ("worker.celery_app", "-m worker.training")
     return [pid for pid, command in found.items() if any(name in command for name in programs)]
@@ -46,7 +46,7 @@ def _wait_until_trained(service: Service, job_id: str, attempt: int) -> None:
 
 @pytest.fixture
 def running(service: Service) -> tuple[str, int]:
-    """A job that trains until a fault hits it, and the number of its attempt. Each test leaves it running again."""
+    """Return a running job to inject a fault into, and its attempt number. Later tests reuse the job while it is running."""
     jobs = service.get("/v1/jobs", status="running")["data"]
     fresh = [job for job in jobs if job["attempt"] < WORN]
     if fresh:
@@ -71,12 +71,14 @@ def test_a_worker_that_gets_sigterm_returns_its_job_to_the_queue(
     assert service.job(job_id)["status"] == "queued"
     assert _status_of(service, job_id, attempt) == "interrupted"
     newest = service.get(f"/v1/jobs/{job_id}/checkpoints")["data"][0]
-    assert newest["stored"], "any other worker could go on from here"
+    assert newest["stored"], "any other worker could resume from here"
     service.start_worker()
     _wait_until_trained(service, job_id, attempt + 1)
 
 
-def test_a_killed_training_process_is_retried(service: Service, running: tuple[str, int]) -> None:
+def test_a_job_whose_training_process_was_killed_is_retried(
+    service: Service, running: tuple[str, int]
+) -> None:
     job_id, attempt = running
     [trainer] = service.trainers()
 
@@ -88,7 +90,7 @@ def test_a_killed_training_process_is_retried(service: Service, running: tuple[s
     assert "child_killed" in str(failed)
 
 
-def test_the_training_of_a_killed_worker_ends_and_another_worker_takes_over(
+def test_training_ends_when_its_worker_is_killed_and_another_worker_takes_over(
     service: Service, running: tuple[str, int]
 ) -> None:
     job_id, attempt = running
@@ -127,7 +129,9 @@ def test_a_suspended_attempt_stops_when_it_wakes_after_the_takeover(
     service.stop("second")
 
 
-def test_an_outage_of_server_and_broker_loses_no_training_and_no_record(service: Service) -> None:
+def test_an_outage_of_the_server_and_the_broker_interrupts_no_training_and_loses_no_record(
+    service: Service,
+) -> None:
     for job in service.get("/v1/jobs", status="running")["data"]:
         service.cancel(job["id"])
     job_id = service.post_job(**make_job(service, steps=200))

@@ -1,4 +1,4 @@
-"""A job from POST to its adapter, through every real part."""
+"""A job from its submission to its adapter, with every part of the service real."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def _steps(points: list[Any]) -> list[int]:
 
 
 def test_a_job_runs_from_submission_to_its_adapter(service: Service) -> None:
-    job_id = service.post_job(**make_job(service, rows=40))  # 32 train: 8 steps
+    job_id = service.post_job(**make_job(service, rows=40))  # trains on 32 rows in 8 steps
 
     job = service.wait_for_end(job_id)
 
@@ -42,7 +42,7 @@ def test_a_job_runs_from_submission_to_its_adapter(service: Service) -> None:
         assert json.loads(zipped.read("adapter_config.json"))["r"] == 8
     names = {item["name"] for item in service.get(f"/v1/jobs/{job_id}/artifacts")["data"]}
     assert {"adapter.zip", "summary.json", "records.jsonl", "output.log"} <= names
-    # No run directory of a succeeded job is left.
+    # A job that succeeded leaves no run directory.
     runs = service.directory / "work" / "runs"
     wait_for(lambda: not list(runs.glob("*/*/spec.json")), 5, lambda: str(list(runs.glob("*/*"))))
     assert service.trainers() == []
@@ -101,11 +101,11 @@ def test_a_job_that_cannot_be_trained_fails_with_a_reason_and_the_worker_runs_th
 
 def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_model: Path) -> None:
     template = place_model(service, tiny_model, "slow") / "chat_template.jinja"
-    # The same text, after a few milliseconds.
+    # It renders the same text, but takes a few milliseconds longer.
     template.write_text("{% for _ in range(5000) %}{% endfor %}" + template.read_text())
     spec = make_job(service, rows=1600, steps=ENDLESS) | {"model": "slow"}
     spec["dataset"]["eval_size"] = 600
-    spec["engine"] = {"token_budget": 16}  # one row a micro-batch
+    spec["engine"] = {"token_budget": 16}  # one row per micro-batch
     job_id = service.post_job(**spec)
     tokenizing: list[Any] = []
     evaluating: list[Any] = []
@@ -124,7 +124,7 @@ def test_phases_without_steps_report_progress_in_rows(service: Service, tiny_mod
     for found, total in ((tokenizing, 1600), (evaluating, 600)):
         done = [rows["done"] for rows in found]
         between = [rows for rows in found if 0 < rows["done"] < total]
-        assert between, f"nothing was seen on the way: {found}"
+        assert between, f"no progress was seen between start and end: {found}"
         assert done == sorted(done)
         assert {rows["total"] for rows in found} == {total}
         assert all(rows["seconds_left"] > 0 for rows in between)

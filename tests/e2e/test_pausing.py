@@ -1,4 +1,4 @@
-"""A pause, a resume elsewhere, and a worker that comes back: real training, real processes."""
+"""A pause, a resume on another worker, and a worker that comes back, with real training and real processes."""
 
 import os
 import signal
@@ -59,7 +59,9 @@ def test_a_paused_job_resumes_from_its_checkpoint_on_another_worker(
     assert service.trainers() == []
     assert paused["pause_requested_at"] is None
     checkpoints = service.get(f"/v1/jobs/{job_id}/checkpoints")["data"]
-    assert [c["stored"] for c in checkpoints] == [True, False], "the pause's, and one on disk"
+    assert [c["stored"] for c in checkpoints] == [True, False], (
+        "the pause's checkpoint is stored, the earlier one is only on disk"
+    )
     paused_at = checkpoints[0]["step"]
     assert paused_at >= 12
 
@@ -121,11 +123,11 @@ def test_a_restarted_worker_releases_its_job_before_the_takeover_time_ends(
     assert cancelled["status"] == "cancelled"
     assert service.trainers() == []
 
-    # Stored checkpoints survive the cancel: a retry resumes from them.
+    # The checkpoints survive the cancel, so a retry resumes from one of them.
     _ask(service, job_id, "retry")
     service.wait_for_job(job_id, lambda job: job["attempt"] == 3 and job["phase"] == "training")
     assert _codes(service, job_id).count("resuming_local") == 2
     service.cancel(job_id)
     assert service.client.delete(f"/v1/jobs/{job_id}").status_code == 200
     files = service.directory / "files" / "checkpoints" / job_id
-    wait_for(lambda: not files.exists(), 10, service.logs)  # after the answer
+    wait_for(lambda: not files.exists(), 10, service.logs)  # they are deleted after the response

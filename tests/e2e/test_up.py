@@ -1,4 +1,4 @@
-"""`stepline up` with a job in it."""
+"""`stepline up` while a job runs."""
 
 import shutil
 import signal
@@ -26,7 +26,7 @@ def _wait_for_step(client: httpx2.Client, job_id: str, attempt: int) -> Any:
         time.sleep(0.1)
 
 
-def test_a_job_that_runs_at_ctrl_c_is_requeued_and_resumes_at_the_next_start(
+def test_a_job_that_is_running_at_ctrl_c_is_queued_again_and_resumes_at_the_next_start(
     tmp_path: Path, tiny_model: Path
 ) -> None:
     home = tmp_path / "data"

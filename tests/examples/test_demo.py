@@ -37,7 +37,7 @@ def test_no_ticket_is_repeated_so_no_evaluation_row_is_also_a_training_row() -> 
     assert len(set(conversations)) == COUNT
 
 
-def test_the_text_that_trains_the_base_model_contains_no_answers_to_the_task() -> None:
+def test_the_text_that_the_base_model_is_trained_on_contains_no_answers_to_the_task() -> None:
     answers = {row["output"] for row in ticket_rows(SEED, COUNT)}
     first_words = {answer[:4] for answer in answers}
 

@@ -14,7 +14,7 @@ from examples.recompute import CannotCompute, Line, main, parse_arguments
 from tests.e2e.service import Service
 from tests.tiny_model import make_rows, make_tiny_qwen2, write_rows
 
-# Plain peft 0.21 uses the old name of a property of transformers 5.
+# Unmodified peft 0.21 uses the deprecated name of a transformers 5 property.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 ROOT = Path(__file__).parent.parent.parent

@@ -18,7 +18,7 @@ ERROR = "CUDA error: unspecified launch failure"
 class Driver:
     """The functions of libnvidia-ml.so.1 that a worker calls. Others are missing, which pynvml reports as not supported."""
 
-    def nvmlInitWithFlags(self, _flags: int) -> int:  # noqa: N802  # the names of the library
+    def nvmlInitWithFlags(self, _flags: int) -> int:  # noqa: N802  # the library's own names
         return 0
 
     def nvmlShutdown(self) -> int:  # noqa: N802
@@ -55,7 +55,7 @@ def work(broken: Path) -> None:
     from worker.supervisor.child import device_guard, process  # noqa: PLC0415
 
     pynvml.nvmlLib = Driver()
-    # The third argument is the one by which the tests find training processes.
+    # The tests find training processes by the last argument.
     train_program = (__file__, "train", str(broken), "worker.training")
     check_program = (__file__, "check", str(broken))
     start = functools.partial(process.start_child, program=train_program)
@@ -73,7 +73,7 @@ def check(broken: Path) -> None:
 
 
 def train(broken: Path, arguments: list[str]) -> None:
-    """Train, until the device breaks."""
+    """Train until the device breaks."""
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     import torch  # noqa: PLC0415  # each mode imports only its own process's code
 

@@ -37,7 +37,7 @@ TWENTIETH = {
     "STEPLINE_PATIENCE_SECONDS": "4320",
     "STEPLINE_CLAIM_PATIENCE_SECONDS": "2",
 }
-"""The time after SIGTERM is longer than a twentieth: a machine under load needs it to save a checkpoint."""
+"""The time allowed after SIGTERM is more than 1/20, because a machine under load needs that long to save a checkpoint."""
 
 
 class Cluster(Service):
@@ -117,7 +117,7 @@ class Cluster(Service):
         return pid
 
     def find_training(self, name: str = "worker") -> int | None:
-        """Return the pid of a worker's training process; None if it has none."""
+        """Return the pid of a worker's training process, or None if the worker has none."""
         found = [pid for pid, each in find_trainings(self.runs).items() if each.worker == name]
         return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""Marks that select the databases of a test: one always, the other only with --slow."""
+"""Marks that select which databases a test runs on: usually one always, and the other only with --slow."""
 
 import pytest
 

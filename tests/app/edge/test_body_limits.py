@@ -66,7 +66,7 @@ def test_a_body_announced_as_too_large_is_rejected_before_it_is_sent(app: FastAP
     assert response.startswith(b"HTTP/1.1 413 "), "the server must not request the body"
 
 
-def test_every_worker_route_with_a_body_declares_the_kind_of_body(app: FastAPI) -> None:
+def test_every_worker_route_with_a_body_declares_which_kind_it_accepts(app: FastAPI) -> None:
     declared = {
         str(context.path): hasattr(context.endpoint, "body_kind")
         for context in iter_route_contexts(app.routes)
