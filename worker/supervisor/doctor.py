@@ -89,7 +89,7 @@ def _devices(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding
 
 def _four_bit(device: Device, environ: Mapping[str, str]) -> Finding:
     training = [sys.executable, "-m", "worker.training"]
-    environment = child_environment(device, environ)
+    environment = child_environment([device], environ)
     with tempfile.TemporaryDirectory() as empty:
         usage = subprocess.run(
             [*training, "--help"], cwd=empty, env=environment, capture_output=True, check=False

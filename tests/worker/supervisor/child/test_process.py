@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,15 @@ import pytest
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
 from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
+from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import Child, child_environment, start_child
 from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
 
-CPU = Device(kind="cpu")
-
 
 def _start(run_dir: RunDir, code: str, lock_fd: int, **environ: str) -> Child:
-    return start_child(run_dir, CPU, lock_fd, dict(os.environ) | environ, program=("-c", code))
+    environment = dict(os.environ) | environ
+    return start_child(run_dir, [hold(lock_fd)], environment, program=("-c", code))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_the_child_gets_no_secrets_no_server_url_and_no_hub_access(
     assert process.wait(10)
     seen = json.loads(run_dir.output.read_text())
     secrets = ("STEPLINE_", "HF_T", "AWS_", "NVIDIA_A", "NCCL_API")
-    assert not {name for name in seen if name.startswith(secrets)}
+    assert {name for name in seen if name.startswith(secrets)} == {"STEPLINE_LOCK_FDS"}
     assert (seen["OMP_NUM_THREADS"], seen["BNB_CUDA_VERSION"]) == ("1", "128")
     assert (seen["NCCL_DEBUG"], seen["TORCH_LOGS"]) == ("INFO", "+dynamo")
     assert seen["HF_HUB_OFFLINE"] == "1"
@@ -79,7 +80,63 @@ def test_the_child_gets_its_parent_pid_and_run_directory_as_arguments(
 def test_the_child_sees_only_the_gpu_with_the_uuid_of_its_device() -> None:
     device = Device(kind="cuda", uuid="GPU-12")
 
-    assert child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
+    assert child_environment([device], {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
+
+
+def test_a_child_on_several_gpus_sees_them_in_order_and_holds_each_lock(
+    run_dir: RunDir, tmp_path: Path
+) -> None:
+    names = ("GPU-2", "GPU-1", "GPU-3")
+    code = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(60)"
+    with ExitStack() as held:
+        cards = [
+            hold(held.enter_context(hold_device(tmp_path, name)), Device(kind="cuda", uuid=name))
+            for name in names
+        ]
+        process = start_child(run_dir, cards, os.environ, program=("-c", code))
+    while not run_dir.output.read_text():
+        assert not process.wait(0.02)
+
+    assert run_dir.output.read_text() == "GPU-2,GPU-1,GPU-3\n"
+    for name in names:
+        with pytest.raises(DeviceBusy), hold_device(tmp_path, name, patience_seconds=0):
+            pass
+    process.kill()
+    assert process.wait(5)
+    for name in names:
+        with hold_device(tmp_path, name, patience_seconds=5):
+            pass
+
+
+def test_the_locks_stay_held_until_the_last_process_that_inherited_them_has_ended(
+    run_dir: RunDir, tmp_path: Path
+) -> None:
+    # Like the first rank, which passes the locks on to another one; the other one leaves its group, so it outlives it here.
+    rank = "import time; print('up', flush=True); time.sleep(60)"
+    code = (
+        "import os, subprocess, sys, time\n"
+        "locks = [int(number) for number in os.environ['STEPLINE_LOCK_FDS'].split(',')]\n"
+        f"other = [sys.executable, '-c', {rank!r}]\n"
+        "process = subprocess.Popen(other, pass_fds=locks, start_new_session=True)\n"
+        "print(process.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    with hold_device(tmp_path, "a") as first, hold_device(tmp_path, "b") as second:
+        process = start_child(run_dir, [hold(first), hold(second)], os.environ, ("-c", code))
+    while len(run_dir.output.read_text().splitlines()) < 2:
+        assert not process.wait(0.02)
+    other = next(int(line) for line in run_dir.output.read_text().split() if line != "up")
+
+    process.kill()
+    assert process.wait(5)
+    for name in ("a", "b"):
+        with pytest.raises(DeviceBusy), hold_device(tmp_path, name, patience_seconds=0.2):
+            pass
+
+    os.kill(other, signal.SIGKILL)
+    for name in ("a", "b"):
+        with hold_device(tmp_path, name, patience_seconds=5):
+            pass
 
 
 def test_processes_started_by_the_child_end_with_it(run_dir: RunDir, lock_fd: int) -> None:
@@ -296,13 +353,13 @@ def test_the_training_program_is_killed_when_its_supervisor_dies(
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from contracts.attempt import Device\n"
         "from contracts.run_dir import RunDir\n"
+        "from tests.worker.supervisor.builders import hold\n"
         "from worker.supervisor.child.process import start_child\n"
         f"fd = os.open({str(tmp_path / 'lock')!r}, os.O_RDWR | os.O_CREAT)\n"
         "loop = 'import os,sys,time; from processes.parent import die_with_parent;"
         "die_with_parent(int(sys.argv[2])); print(os.getpid(), flush=True); time.sleep(60)'\n"
-        f"start_child(RunDir(Path({str(run_dir.path)!r})), Device(), fd, os.environ, ('-c', loop)).wait(60)"
+        f"start_child(RunDir(Path({str(run_dir.path)!r})), [hold(fd)], os.environ, ('-c', loop)).wait(60)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 20

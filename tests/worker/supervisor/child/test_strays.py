@@ -7,6 +7,14 @@ from worker.supervisor.child.strays import reap_strays
 
 SLEEP = "import time; print(flush=True); time.sleep(60)"
 
+RANKS = """
+import os, signal, subprocess, sys
+rank = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)", "--rank", "1"]
+other = subprocess.Popen([*rank, "--parent-pid", str(os.getpid()), sys.argv[-1] + "/ranks/1"])
+print(other.pid, flush=True)
+signal.pause()
+"""
+
 UNUSED_PID = 2**22 + 1
 """Larger than Linux's largest process id, so no process has it."""
 
@@ -38,3 +46,45 @@ def test_only_orphans_of_this_worker_are_killed(tmp_path: Path) -> None:
         for process in (own, stray, other_stray):
             process.kill()
             process.wait()
+
+
+def test_a_rank_is_killed_only_after_the_first_rank_has_ended(tmp_path: Path) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-c", RANKS, "--parent-pid", str(os.getpid()), str(tmp_path / "att_1")],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdout is not None
+    try:
+        lines = {first.stdout.readline().strip() for _ in range(2)}
+        other = int(next(line for line in lines if line != "up"))
+        assert reap_strays(tmp_path) == []
+
+        first.kill()
+        first.wait()
+        assert reap_strays(tmp_path) == [other]
+        assert first.stdout.read() == "", "the pipe is closed once the other rank has ended"
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+
+
+def test_a_process_that_a_live_training_has_just_forked_is_no_orphan(tmp_path: Path) -> None:
+    code = "import os, time\nos.fork()\nprint(flush=True)\ntime.sleep(60)"
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, "--parent-pid", str(os.getpid()), str(tmp_path / "att_1")],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    assert first.stdout is not None
+    try:
+        for _ in range(2):
+            first.stdout.readline()
+        assert reap_strays(tmp_path) == []
+        assert first.poll() is None
+    finally:
+        os.killpg(first.pid, 9)
+        first.wait()
+        first.stdout.close()

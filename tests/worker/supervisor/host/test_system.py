@@ -28,7 +28,7 @@ def write_proc(proc: Path, busy: int, idle: int) -> None:
 def test_processor_and_memory_use_are_measured_once_per_interval(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=100, idle=100)
-    with System(CPU, 7, 5.0, clock, tmp_path) as system:
+    with System([CPU], 7, 5.0, clock, tmp_path) as system:
         assert system.look() == {}
         clock.now = 5.0
         write_proc(tmp_path, busy=130, idle=170)
@@ -44,7 +44,7 @@ def test_processor_and_memory_use_are_measured_once_per_interval(tmp_path: Path)
 def test_values_that_cannot_be_measured_are_omitted(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=1, idle=1)
-    with System(Device(kind="cuda", uuid="GPU-none"), 8, 1.0, clock, tmp_path) as system:
+    with System([Device(kind="cuda", uuid="GPU-none")], 8, 1.0, clock, tmp_path) as system:
         clock.now = 2.0
         (tmp_path / "meminfo").write_text("nonsense")
 
@@ -53,7 +53,7 @@ def test_values_that_cannot_be_measured_are_omitted(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_measured() -> None:
     clock = Clock()
-    with System(CPU, os.getpid(), 1.0, clock) as system:
+    with System([CPU], os.getpid(), 1.0, clock) as system:
         clock.now = 2.0
         found = system.look()
 
@@ -69,7 +69,7 @@ def test_the_load_memory_and_temperature_of_a_gpu_are_measured() -> None:
         pytest.skip("no GPU")
     uuid = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0))
     clock = Clock()
-    with System(Device(kind="cuda", uuid=uuid), os.getpid(), 1.0, clock) as system:
+    with System([Device(kind="cuda", uuid=uuid)], os.getpid(), 1.0, clock) as system:
         clock.now = 2.0
         found = system.look()
 
