@@ -17,8 +17,6 @@ from worker.supervisor.host.device_check import read_check
 
 FLEET = "STEPLINE_FLEET"
 """Variable by which the parent process tells its workers the id of the host."""
-MIG = "MIG-"
-"""Beginning of the uuid of a MIG instance. A process can use only one instance, so they are not lent."""
 
 
 class Sibling(Tolerant):
@@ -55,6 +53,11 @@ def make_host_id(work_dir_id: str, cards: Sequence[Device]) -> str:
     return f"{work_dir_id}-{hashlib.sha256(uuids.encode()).hexdigest()[:8]}"
 
 
+def can_be_lent(uuid: str) -> bool:
+    """Return whether a card is a whole GPU. A process can use only one MIG instance."""
+    return not uuid.startswith("MIG-")
+
+
 def write_cards(lock_dir: Path, host_id: str, cards: Sequence[Sibling]) -> None:
     """Tell the workers of these cards which cards there are. Raises OSError."""
     text = _Fleet(host_id=host_id, cards=list(cards)).model_dump_json()
@@ -65,7 +68,7 @@ def write_cards(lock_dir: Path, host_id: str, cards: Sequence[Sibling]) -> None:
 def list_siblings(lock_dir: Path, worker: WorkerInfo, lock: str) -> list[Sibling]:
     """Return the other cards of the worker's parent process that are of its own card's model, also those that have failed."""
     uuid = worker.device.uuid
-    if uuid is None or uuid.startswith(MIG):
+    if uuid is None or not can_be_lent(uuid):
         return []
     try:
         fleet = _Fleet.model_validate_json(_path(lock_dir, lock).read_bytes())
@@ -76,7 +79,7 @@ def list_siblings(lock_dir: Path, worker: WorkerInfo, lock: str) -> list[Sibling
     return [
         card
         for card in fleet.cards
-        if card.uuid != uuid and not card.uuid.startswith(MIG) and card.model == worker.device.name
+        if card.uuid != uuid and can_be_lent(card.uuid) and card.model == worker.device.name
     ]
 
 
