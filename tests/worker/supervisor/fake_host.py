@@ -37,7 +37,8 @@ configure_logging()
 settings, uuid = load_settings(), os.environ["CUDA_VISIBLE_DEVICES"]
 device = Device(kind="cuda", name=sys.argv[1], uuid=uuid) if uuid else Device()
 worker = WorkerInfo(worker_id="w-" + uuid, device=device, host_id=os.environ["STEPLINE_FLEET"])
-attempt.start_child = functools.partial(start_child, program=("-c", sys.argv[2]))
+if sys.argv[2]:
+    attempt.start_child = functools.partial(start_child, program=("-c", sys.argv[2]))
 guard = DeviceGuard(settings, worker, os.environ, program=("-c", sys.argv[3]))
 print("ready", flush=True)
 def say(): print("passes the ring on", flush=True)
@@ -70,7 +71,10 @@ if (pathlib.Path(sys.argv[-1]).parent / "broken").exists():
 class FakeHost:
     """Workers with a card each (or one worker on the CPU), and their server."""
 
-    def __init__(self, directory: Path, cards: int, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, cards: int, training: str = TRAINING, **settings: str
+    ) -> None:
+        """`training`: the code of the training program; empty for the real one."""
         self.directory, self.lock_dir = directory, directory / "locks"
         self.work_dir = directory / "work"
         self.lock_dir.mkdir()
@@ -78,7 +82,7 @@ class FakeHost:
         model.mkdir(parents=True)
         (model / "config.json").write_text("{}")
         self.server = JobServer()
-        self.settings = settings
+        self.training, self.settings = training, settings
         self.uuids = [f"GPU-{number}" for number in range(cards)] or [""]
         self.workers: dict[str, Worker] = {}
         siblings = [
@@ -91,6 +95,7 @@ class FakeHost:
         return worker_home(self.work_dir, f"w-{uuid}")
 
     def start(self, uuid: str) -> "Worker":
+        """Start the worker of a card, which claims nothing until the test rings."""
         environment = {
             "STEPLINE_SERVER_URL": self.server.url,
             "STEPLINE_WORKER_TOKEN": "token",
@@ -102,7 +107,8 @@ class FakeHost:
             "CUDA_VISIBLE_DEVICES": uuid,
             FLEET: "host",
         }
-        worker = Worker(os.environ | marked(str(self.directory)) | environment | self.settings)
+        marks = marked(str(self.directory))
+        worker = Worker(self.training, os.environ | marks | environment | self.settings)
         self.workers[uuid] = worker
         return worker
 
@@ -139,9 +145,9 @@ class FakeHost:
 class Worker:
     """A worker process, which the test rings."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, training: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, MODEL, TRAINING, CHECK],
+            [sys.executable, "-c", WORKER, MODEL, training, CHECK],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -188,6 +194,7 @@ class JobServer:
     def __init__(self) -> None:
         self.jobs: list[tuple[str, int]] = []
         """Names of jobs, and the number of GPUs that they need."""
+        self.spec, self.rows = make_spec(), b'{"prompt": "a", "completion": "b"}\n'
         self.claims: list[ClaimRequest] = []
         self.hellos: list[Any] = []
         self.syncs: list[Any] = []
@@ -243,7 +250,7 @@ class JobServer:
                 self.hellos.append(json.loads(body))
                 return None
             case _:
-                return ROWS if "/datasets/" in path else None  # an uploaded file
+                return self.rows if "/datasets/" in path else None  # an uploaded file
 
     def _claim(self, request: ClaimRequest) -> Claim | None:
         with self._guard:
@@ -252,14 +259,11 @@ class JobServer:
             if not self.jobs or (is_too_large and not self.ignores_free_cards):
                 return None
             job, gpus = self.jobs.pop(0)
-        train = {"dataset_id": "ds_1", "sha256": ROWS_SHA256, "bytes": len(ROWS), "rows": 1}
+        sha256, size = hashlib.sha256(self.rows).hexdigest(), len(self.rows)
+        train = {"dataset_id": "ds_1", "sha256": sha256, "bytes": size, "rows": 1}
         return make_claim(
-            attempt_id=job, job_id=job, gpus=gpus, train=train, spec=make_spec(), sync_seconds=0.2
+            attempt_id=job, job_id=job, gpus=gpus, train=train, spec=self.spec, sync_seconds=0.2
         )
-
-
-ROWS = b'{"prompt": "a", "completion": "b"}\n'
-ROWS_SHA256 = hashlib.sha256(ROWS).hexdigest()
 
 
 def sync_reply(request: Any) -> bytes:
@@ -274,8 +278,10 @@ def sync_reply(request: Any) -> bytes:
     return reply.model_dump_json().encode()
 
 
-def wait_for(is_there: Callable[[], object], evidence: Callable[[], str]) -> None:
-    deadline = time.monotonic() + 30
+def wait_for(
+    is_there: Callable[[], object], evidence: Callable[[], str], seconds: float = 30
+) -> None:
+    deadline = time.monotonic() + seconds
     while not is_there():
         assert time.monotonic() < deadline, evidence()
         time.sleep(0.02)

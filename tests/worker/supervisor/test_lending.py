@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from contracts.job import JobSpec
+from tests.e2e.conftest import spec_of_job, tiny_rows
 from tests.processes import find_processes
+from tests.tiny_model import make_tiny_qwen2
 from tests.worker.supervisor.device_states import record_failed
 from tests.worker.supervisor.fake_host import FakeHost, wait_for
 from worker.supervisor.host.gpu_lock import try_lock
@@ -220,6 +223,29 @@ def test_a_cpu_worker_trains_a_job_on_as_many_ranks_as_it_offers(
     assert (claim.free_cards, claim.worker.cards) == (3, 3)
     host.finish("")
     worker.wait_for("ended 1")
+
+
+def test_the_real_training_program_trains_on_two_ranks_of_a_cpu(
+    make_host: Callable[..., FakeHost],
+) -> None:
+    host = make_host(0, training="", STEPLINE_CPU_RANKS="2", OMP_NUM_THREADS="1")
+    make_tiny_qwen2(host.directory / "models" / "tiny-qwen2")
+    host.server.spec = JobSpec.model_validate(spec_of_job("ds_00000000", steps=2))
+    host.server.rows = tiny_rows(40).encode()
+    host.server.jobs = [("job-2", 2)]
+    worker = host.start("")
+    worker.ring()
+
+    wait_for(lambda: "job-2" in host.server.finished, host.logs, 120)
+
+    assert host.server.finished["job-2"] == {"status": "succeeded", "failure": None, "step": 2}
+    losses = [
+        record["values"]["loss"]
+        for sync in host.server.syncs
+        for record in sync["records"]
+        if record["type"] == "metric"
+    ]
+    assert len(losses) == 2
 
 
 def test_a_server_that_assigns_more_gpus_than_were_offered_fails_the_attempt(

@@ -14,8 +14,9 @@ from contracts.failure import FailureReason
 from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
 from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.outcome import read_outcome
-from worker.supervisor.child.process import Child, child_environment, start_child
+from worker.supervisor.child.process import LOCK_FDS, Child, child_environment, start_child
 from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
+from worker.training.ranks import others
 
 
 def _start(run_dir: RunDir, code: str, lock_fd: int, **environ: str) -> Child:
@@ -112,6 +113,7 @@ def test_the_locks_stay_held_until_the_last_process_that_inherited_them_has_ende
     run_dir: RunDir, tmp_path: Path
 ) -> None:
     # Like the first rank, which passes the locks on to another one; the other one leaves its group, so it outlives it here.
+    assert LOCK_FDS == others.LOCK_FDS, "the training program reads the same variable"
     rank = "import time; print('up', flush=True); time.sleep(60)"
     code = (
         "import os, subprocess, sys, time\n"
