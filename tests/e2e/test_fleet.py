@@ -164,12 +164,17 @@ def test_a_ring_is_passed_on_while_cards_are_in_use_and_the_workers_go_on_when_t
     wait_for(lambda: fleets.log("busy").count(waits) == 2, 60, lambda: fleets.log("busy"))
 
     for lock in locks:
-        assert lock is not None
+        assert lock is not None, "the card is idle"
         os.close(lock)
     # The workers check their cards, which exist only in the stub, before they claim.
     failed = "not claiming, because the device failed its check"
     wait_for(lambda: fleets.log("busy").count(failed) == 2, 120, lambda: fleets.log("busy"))
-    fleets.stop("busy")
+
+    for uuid in GPUS[:2]:
+        assert try_lock(fleets.service.directory / "gpu-locks" / f"{uuid}.lock") is not None
+    fleets.service.ring()
+    wait_for(lambda: fleets.log("busy").count(waits) == 4, 60, lambda: fleets.log("busy"))
+    fleets.stop("busy")  # while both workers wait
 
 
 def test_a_setting_that_names_no_gpu_ends_stepline_worker_with_a_message(fleets: Fleets) -> None:

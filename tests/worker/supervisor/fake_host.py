@@ -202,6 +202,7 @@ class JobServer:
         self.before_claim: Callable[[], object] = lambda: None
         """Called while a worker waits for the reply to its claim."""
         self.ignores_free_cards = False
+        self._acked_seq = self._acked_output = 0
         self._guard = threading.Lock()
         outer = self
 
@@ -220,8 +221,13 @@ class JobServer:
 
             def log_message(self, *_: Any) -> None: ...
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        class Http(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Print nothing: tests kill workers during their requests."""
+
+        self._http = Http(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -242,7 +248,7 @@ class JobServer:
                 return None if claim is None else claim.model_dump_json().encode()
             case "sync":
                 self.syncs.append(json.loads(body))
-                return sync_reply(json.loads(body))
+                return self._sync(self.syncs[-1])
             case "finish":
                 self.finished[path.split("/")[-2]] = json.loads(body)["outcome"]
                 return b'{"job_status": "failed"}'
@@ -251,6 +257,22 @@ class JobServer:
                 return None
             case _:
                 return self.rows if "/datasets/" in path else None  # an uploaded file
+
+    def _sync(self, request: Any) -> bytes:
+        """Acknowledge everything so far. Only one job at a time may send records."""
+        output = request["output"]
+        if request["records"]:
+            self._acked_seq = request["records"][-1]["seq"]
+        if output is not None:
+            self._acked_output = output["offset"] + output["bytes"]
+        reply = SyncReply(
+            wanted=Wanted.CONTINUE,
+            lease_seconds=45,
+            acked_seq=self._acked_seq,
+            acked_output=self._acked_output,
+            acked_note=request["notes"][-1]["number"] if request["notes"] else 0,
+        )
+        return reply.model_dump_json().encode()
 
     def _claim(self, request: ClaimRequest) -> Claim | None:
         with self._guard:
@@ -264,18 +286,6 @@ class JobServer:
         return make_claim(
             attempt_id=job, job_id=job, gpus=gpus, train=train, spec=self.spec, sync_seconds=0.2
         )
-
-
-def sync_reply(request: Any) -> bytes:
-    output = request["output"]
-    reply = SyncReply(
-        wanted=Wanted.CONTINUE,
-        lease_seconds=45,
-        acked_seq=request["records"][-1]["seq"] if request["records"] else 0,
-        acked_output=output["offset"] + output["bytes"] if output else 0,
-        acked_note=request["notes"][-1]["number"] if request["notes"] else 0,
-    )
-    return reply.model_dump_json().encode()
 
 
 def wait_for(
