@@ -85,7 +85,7 @@ class WorkerInfo(Tolerant):
     queue: str = "default"
     device: Device = Device()
     host_id: str = Field("", max_length=100)
-    """Random id of the host's work directory; workers with the same id can lend each other their cards. Empty: unknown."""
+    """Workers with the same id can lend each other their cards: those of one `stepline worker`. It survives restarts. Empty: unknown."""
     cards: int = Field(1, ge=1)
     """Number of cards that this worker could use for one job if all were free: its own, and those that it can borrow."""
     models: list[str] | None = None
@@ -195,7 +195,8 @@ class SystemSample(Tolerant):
     values: dict[str, float]
     """By name: `sys.cpu_percent` (all processors) · `sys.process_rss_bytes` (the training process) ·
     `sys.host_memory_bytes` (in use) · `sys.gpu_percent` · `sys.gpu_memory_bytes` (in use) · `sys.gpu_power_watts` ·
-    `sys.gpu_celsius`. Values that cannot be measured are omitted."""
+    `sys.gpu_celsius`. If an attempt uses several GPUs, these four are those of the first one; those of the others end in `.1`,
+    `.2`, … (`sys.gpu_percent.1`). Values that cannot be measured are omitted."""
 
 
 class RowProgress(Tolerant):

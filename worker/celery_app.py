@@ -93,7 +93,7 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
 
     @app.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def ring() -> None:
-        run_next(settings, worker, os.environ, guard)
+        run_next(settings, worker, os.environ, guard, partial(pass_ring_on, app, settings))
 
     return app
 
@@ -133,6 +133,16 @@ def ring_own_queue(app: Celery, settings: Settings, worker: WorkerInfo) -> None:
         app.send_task(TASK_NAME, queue=own_queue(settings, worker), ignore_result=True, retry=False)
     except Exception as error:  # noqa: BLE001  # each transport has its own errors; the next hello tries again
         log.warning("could not ring for the check of the device", reason=str(error))
+
+
+def pass_ring_on(app: Celery, settings: Settings) -> None:
+    """Ring for any worker of the job queue, in place of this one, whose card is in use."""
+    try:
+        app.send_task(
+            TASK_NAME, queue=celery_queue(settings.queue), ignore_result=True, retry=False
+        )
+    except Exception as error:  # noqa: BLE001  # each transport has its own errors; the server's sweep rings again
+        log.warning("could not pass a ring on", reason=str(error))
 
 
 def own_queue(settings: Settings, worker: WorkerInfo) -> str:

@@ -1,8 +1,9 @@
 """`stepline worker`: runs one worker for each card of this host. Runs as `python -m worker.fleet`.
 
 This process holds the lock of each of its cards until it ends, so no other `stepline worker` starts a worker for the same
-card. While another process holds a card, this one tries again every few seconds. It restarts a worker that exits. A host
-without a GPU gets one worker, without this parent process.
+card. While another process holds a card, this one tries again every few seconds. It tells its workers which cards it holds, so
+that they can borrow them from each other. It restarts a worker that exits. A host without a GPU gets one worker, without this
+parent process.
 """
 
 import os
@@ -33,7 +34,14 @@ from worker.supervisor.host.device import DeviceMissing, find_devices
 from worker.supervisor.host.driver import DriverTooOld, check_driver
 from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
 from worker.supervisor.host.gpus import GPUS, VISIBLE
-from worker.supervisor.host.identity import describe_device, name_of_card, slug
+from worker.supervisor.host.identity import (
+    describe_device,
+    host_id,
+    name_of_card,
+    slug,
+    worker_home,
+)
+from worker.supervisor.host.siblings import FLEET, Sibling, make_host_id, write_cards
 
 log = structlog.get_logger("worker.fleet")  # __name__ is __main__ here
 
@@ -57,13 +65,17 @@ FORWARDED: Mapping[signal.Signals, signal.Signals] = {
 class Worker:
     """The worker of one card. It leads its own session and is killed when this process ends."""
 
-    def __init__(self, name: str, device: Device, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, device: Device, environ: Mapping[str, str], host: str = ""
+    ) -> None:
+        """`host`: the id under which the workers lend each other their cards."""
         self.name = name
         self.device = device
         self._environ = {key: value for key, value in environ.items() if key != GPUS} | {
             VISIBLE: device.uuid or "",
             "STEPLINE_DEVICE": "cuda",
             "STEPLINE_WORKER_NAME": name,
+            FLEET: host,
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._crashes: list[float] = []
@@ -125,8 +137,14 @@ class Fleet:
         only_one = len(devices) == 1
         self._work_dir = settings.work_dir
         self._lock_dir = lock_dir
+        self._host_id = make_host_id(host_id(settings.work_dir), devices)
         self._free = [
-            Worker(name_of_card(settings, device, is_only_one=only_one), device, environ)
+            Worker(
+                name_of_card(settings, device, is_only_one=only_one),
+                device,
+                environ,
+                self._host_id,
+            )
             for device in devices
         ]
         """The workers whose cards this process does not hold."""
@@ -197,6 +215,7 @@ class Fleet:
             self._free.remove(worker)
             self._workers.append(worker)
             self._heartbeat_at = now
+            self._list_cards()
             log.info("took a card", worker_id=worker.name, device=describe_device(worker.device))
         if not self._workers and not self._is_waiting:
             self._is_waiting = True
@@ -204,6 +223,22 @@ class Fleet:
                 "waiting, because other processes hold all cards",
                 cards=[worker.device.uuid for worker in self._free],
             )
+
+    def _list_cards(self) -> None:
+        """Tell the workers which cards this process holds, before it starts the worker of a new one."""
+        cards = [
+            Sibling(
+                uuid=worker.device.uuid or "",
+                model=worker.device.name,
+                lock=slug(worker.device.uuid or ""),
+                home=worker_home(self._work_dir, worker.name),
+            )
+            for worker in self._workers
+        ]
+        try:
+            write_cards(self._lock_dir, self._host_id, cards)
+        except OSError as error:  # a full disk; each worker then uses only its own card
+            log.warning("could not list the cards for the workers", reason=str(error))
 
     def _report(self, now: float) -> None:
         """Write the file that the health check reads."""

@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """Device to train on; `auto` uses the GPUs if there are any."""
     gpus: str | None = None
     """GPUs to use: indexes, uuids or beginnings of uuids, separated by commas; by default all that CUDA makes visible."""
+    cpu_ranks: int = Field(1, ge=1, le=64)
+    """Number of processes that may train one job together if the device is the CPU; a job that needs as many GPUs runs on them."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 

@@ -509,14 +509,16 @@ def test_machine_samples_are_returned_as_their_own_series(player: Player) -> Non
     player.sync(claim, samples=[sample(1, cpu_percent=10.0)])
     player.sync(claim, make_metric(1), make_metric(2))
     invalid = {"seq": 4, "at": utc_now(), "values": {"loss": 9.0, "sys.gpu_percent": float("nan")}}
+    third = sample(3, cpu_percent=30.0, celsius=50.0, **{"gpu_percent.1": 70.0})
     for _ in range(2):  # a repeated sync stores nothing twice
-        reply = player.sync(claim, samples=[sample(3, cpu_percent=30.0, celsius=50.0), invalid])
+        reply = player.sync(claim, samples=[third, invalid])
     version = player.job(job)["version"]
 
     assert reply.acked_seq == 2
     response = metrics(player, job)
     assert points_of(response, "sys.cpu_percent") == [(0, 10.0), (2, 30.0)]
     assert points_of(response, "sys.celsius") == [(2, 50.0)]
+    assert points_of(response, "sys.gpu_percent.1") == [(2, 70.0)]
     assert "sys.gpu_percent" not in response["names"]
     assert [step for step, _ in points_of(response)] == [1, 2]
     assert player.finish(claim, "cancelled", last_seq=2).status_code == 200

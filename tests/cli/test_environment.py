@@ -52,4 +52,4 @@ def test_the_worker_gets_every_variable_that_the_training_program_may_use() -> N
     given = environment_of("worker", shell)
 
     assert set(given) == set(shell)
-    assert set(child_environment(Device(), given)) >= set(shell)
+    assert set(child_environment([Device()], given)) >= set(shell)

@@ -2,7 +2,9 @@
 
    STUB_GPUS lists the GPUs, separated by blanks. A GPU is its uuid; a colon and the uuids of its MIG instances, separated by
    commas, may follow (none: MIG is enabled, but there is no instance). A uuid that begins with `lost` cannot be read.
-   STUB_DRIVER and STUB_CUDA are the versions of the driver and of CUDA, the latter as 1000 × major + 10 × minor. */
+   STUB_DRIVER and STUB_CUDA are the versions of the driver and of CUDA, the latter as 1000 × major + 10 × minor.
+
+   The load of the GPU with index n is 10 + n percent, its power 100 + n watts and its temperature 50 + n degrees Celsius. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,10 @@ typedef struct {
 typedef struct {
     unsigned long long total, free, used;
 } Memory;
+
+typedef struct {
+    unsigned gpu, memory;
+} Utilization;
 
 static Gpu gpus[MOST];
 static unsigned count;
@@ -72,6 +78,32 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, char **handle) {
     if (strncmp(gpus[index].uuid, "lost", 4) == 0)
         return GPU_IS_LOST;
     *handle = gpus[index].uuid;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetHandleByUUID(const char *uuid, char **handle) {
+    for (unsigned index = 0; index < count; index++)
+        if (strcmp(gpus[index].uuid, uuid) == 0)
+            return nvmlDeviceGetHandleByIndex_v2(index, handle);
+    return NOT_FOUND;
+}
+
+static unsigned index_of(char *handle) { return (unsigned)((Gpu *)handle - gpus); }
+
+int nvmlDeviceGetUtilizationRates(char *handle, Utilization *rates) {
+    rates->gpu = 10 + index_of(handle);
+    rates->memory = 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetPowerUsage(char *handle, unsigned *milliwatts) {
+    *milliwatts = 1000 * (100 + index_of(handle));
+    return SUCCESS;
+}
+
+int nvmlDeviceGetTemperature(char *handle, int sensor, unsigned *celsius) {
+    (void)sensor;
+    *celsius = 50 + index_of(handle);
     return SUCCESS;
 }
 

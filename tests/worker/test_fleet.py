@@ -13,6 +13,7 @@ from contracts.attempt import Device
 from tests.processes import marked, wait_until_gone
 from worker import fleet
 from worker.fleet import LONGEST_BACKOFF_SECONDS, Worker
+from worker.supervisor.host.gpu_lock import try_lock
 
 RUN = """
 import sys
@@ -40,6 +41,24 @@ signal.signal(signal.SIGINT, note)
 say("is up", os.environ["STEPLINE_DEVICE"], "STEPLINE_GPUS" in os.environ)
 while len(seen) < 2:
     time.sleep(0.02)  # signal.pause would miss a signal that arrives just before it
+"""
+
+
+BORROWER = """
+import os, sys, time
+from pathlib import Path
+from contracts.attempt import Device, WorkerInfo
+from worker.supervisor.host.identity import describe_worker, slug
+from worker.supervisor.host.siblings import FLEET, list_siblings
+uuid = os.environ["CUDA_VISIBLE_DEVICES"]
+worker = WorkerInfo(worker_id="x", device=Device(kind="cuda", uuid=uuid), host_id=os.environ[FLEET])
+known = None
+while True:
+    found = [each.uuid for each in list_siblings(Path(sys.argv[1]), worker, slug(uuid))]
+    if found != known:
+        known = found
+        os.write(1, f"{uuid} may borrow {found}\\n".encode())
+    time.sleep(0.02)
 """
 
 
@@ -85,6 +104,33 @@ def test_each_stop_signal_is_forwarded_once_and_the_parent_waits_for_all_workers
     finally:
         parent.kill()
         parent.wait()
+
+
+def test_the_workers_learn_which_cards_their_parent_holds_and_not_those_of_others(
+    tmp_path: Path,
+) -> None:
+    printed = tmp_path / "printed"
+    held = try_lock(tmp_path / "locks" / "GPU-2.card")
+    assert held is not None
+    program = BORROWER.replace("sys.argv[1]", repr(str(tmp_path / "locks")))
+    with printed.open("wb") as output:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(tmp_path), program],
+            env=os.environ | marked(str(tmp_path)),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_for_count(printed, "GPU-1 may borrow []", 1)
+        assert "GPU-2 may" not in printed.read_text()
+
+        os.close(held)
+        wait_for_count(printed, "GPU-1 may borrow ['GPU-2']", 1)
+        wait_for_count(printed, "GPU-2 may borrow ['GPU-1']", 1)
+    finally:
+        parent.terminate()
+        parent.wait(30)
 
 
 def test_a_worker_that_keeps_exiting_is_restarted_after_growing_delays(

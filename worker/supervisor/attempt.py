@@ -22,6 +22,7 @@ from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as
 from worker.supervisor.host.clock import boottime
+from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.system import System
 from worker.supervisor.placing.models import PlacingFailed
 from worker.supervisor.placing.place import Placer, tidy
@@ -41,21 +42,26 @@ RESERVED_GRACE = 0.3
 
 @dataclass(frozen=True)
 class Slot:
-    """State that all attempts of one worker share."""
+    """State that all attempts of one worker share, and the cards of the current one."""
 
     settings: Settings
     environ: Mapping[str, str]
     worker: WorkerInfo
-    home: Path
-    lock_fd: int
+    cards: tuple[HeldCard, ...]
+    """This worker's own card, then the borrowed ones."""
     server: Server
     stop: StopFlag
     guard: DeviceGuard
 
+    @property
+    def home(self) -> Path:
+        """The worker's directory."""
+        return self.cards[0].home
+
 
 def run_attempt(slot: Slot, claim: Claim) -> None:
     """Run one attempt and deliver its results. Never raises an error that concerns only this attempt."""
-    log.info("claimed", number=claim.number, model=claim.spec.model)
+    log.info("claimed", number=claim.number, model=claim.spec.model, gpus=claim.gpus)
     run_dir = RunDir(slot.home / claim.attempt_id)
     reporter = Reporter(claim, slot.server, run_dir)
     keep_run = True
@@ -64,10 +70,12 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
     )
     try:
         outcome = _train(slot, claim, run_dir, reporter, uploads)
-        outcome = slot.guard.explain(outcome, slot.lock_fd, slot.stop, reporter.pulse)
+        outcome = slot.guard.explain(outcome, slot.cards, slot.stop, reporter.pulse)
         log.info("ended", outcome=outcome.model_dump(mode="json", exclude_defaults=True))
         if outcome.failure is not None and outcome.failure.reason is FailureReason.DEVICE_FAILED:
-            slot.guard.mark_failed(outcome.failure.detail)  # before the server may requeue the job
+            slot.guard.mark_failed(
+                outcome.failure, slot.cards
+            )  # before the server may requeue the job
         _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
         reply = deliver(claim, slot.server, reporter, run_dir, outcome)
         # A job that has not succeeded may return to this worker and resume from the files on this disk.
@@ -100,6 +108,11 @@ def _train(
             raise Stopped(status)
 
     try:
+        if slot.worker.device.kind == "cuda" and len(slot.cards) != claim.gpus:
+            detail = (
+                f"The server assigned {claim.gpus} GPUs, but the worker holds {len(slot.cards)}."
+            )
+            return failed(FailureReason.CRASHED, detail)
         reporter.enter(Phase.PLACING)
         placer = Placer(
             claim, slot.server, slot.settings, slot.environ, pulse=pulse, notes=reporter.notes
@@ -124,13 +137,14 @@ def _follow(
 ) -> Outcome:
     """Start the training process and follow it until it ends."""
     settings = slot.settings
-    process = start_child(run_dir, slot.worker.device, slot.lock_fd, slot.environ)
+    process = start_child(run_dir, slot.cards, slot.environ)
     log.info("training process started", pid=process.pid)
     stopping = Stopping(process, run_dir, settings.control_seconds, settings.term_seconds)
     wanted, was_stopped = Wanted.CONTINUE, False
     started()
     try:
-        with System(slot.worker.device, process.pid, settings.system_seconds) as system:
+        devices = [card.device for card in slot.cards]
+        with System(devices, process.pid, settings.system_seconds) as system:
             while not process.wait(settings.poll_seconds):
                 reporter.note_system(system.look(), utc_now())
                 wanted, was_stopped = reporter.pulse(), slot.stop.is_set

@@ -14,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ from worker.supervisor.host.device import DeviceMissing, find_devices
 from worker.supervisor.host.driver import DriverTooOld, check_driver
 from worker.supervisor.host.identity import describe_device, installed_versions
 from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.siblings import can_be_lent
 from worker.supervisor.server.answers import MISDIRECTED
 from worker.supervisor.server.client import is_loopback
 
@@ -85,6 +87,9 @@ def _devices(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding
         return
     if devices[0].kind == "cuda":
         yield from _driver()
+    several = _several(devices, settings)
+    if several is not None:
+        yield several
     for device in devices:
         uuid = f" ({device.uuid})" if device.uuid else ""
         yield Finding("ok", f"device: {describe_device(device)}{uuid}")
@@ -100,9 +105,23 @@ def _driver() -> Iterator[Finding]:
         yield Finding("bad", f"driver: {problem}")
 
 
+def _several(devices: Sequence[Device], settings: Settings) -> Finding | None:
+    """Return how many of the devices one job can use; None if it is one."""
+    if devices[0].kind == "cpu":
+        if settings.cpu_ranks == 1:
+            return None
+        return Finding("ok", f"one job can train in up to {settings.cpu_ranks} processes")
+    models = Counter(device.name for device in devices if can_be_lent(device.uuid or ""))
+    most = max(models.values(), default=1)
+    if most == 1:
+        return None
+    note = ", all of one model" if len(models) > 1 else ""
+    return Finding("ok", f"one job can use up to {most} GPUs{note}")
+
+
 def _four_bit(device: Device, environ: Mapping[str, str]) -> Finding:
     training = [sys.executable, "-m", "worker.training"]
-    environment = child_environment(device, environ)
+    environment = child_environment([device], environ)
     with tempfile.TemporaryDirectory() as empty:
         usage = subprocess.run(
             [*training, "--help"], cwd=empty, env=environment, capture_output=True, check=False

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contracts.attempt import Claim
+from contracts.attempt import Claim, Device
 from contracts.checkpoint import (
     MANIFEST_FILE,
     STATE_FILE,
@@ -15,6 +15,7 @@ from contracts.checkpoint import (
 )
 from contracts.run_dir import Placed, RunDir, write_model
 from tests.factories import make_spec
+from worker.supervisor.host.held_cards import HeldCard
 
 
 def make_claim(**changes: Any) -> Claim:
@@ -31,6 +32,11 @@ def make_claim(**changes: Any) -> Claim:
         "lease_seconds": 45.0,
     }
     return Claim.model_validate(figures | changes)
+
+
+def hold(lock_fd: int, device: Device | None = None, home: Path = Path("unused")) -> HeldCard:
+    """Return a card, by default the CPU, whose lock the test holds."""
+    return HeldCard(device or Device(), lock_fd, home)
 
 
 def make_checkpoint(directory: Path, step: int, eval_loss: float | None = None) -> Path:

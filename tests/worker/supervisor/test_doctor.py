@@ -1,5 +1,7 @@
+import pytest
 from pydantic import SecretStr
 
+from contracts.attempt import Device
 from tests.worker.supervisor.scripted_server import ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor import doctor
@@ -13,3 +15,30 @@ def test_the_doctor_notes_a_host_name_that_the_server_does_not_allow() -> None:
     assert found.verdict == "note"
     assert "127.0.0.1" in found.what
     assert "STEPLINE_ALLOWED_HOSTS" in found.what
+
+
+@pytest.mark.parametrize(
+    ("cards", "line"),
+    [
+        (["A100"], None),
+        (["A100", "A100", "T4"], "one job can use up to 2 GPUs, all of one model"),
+        (["A100", "A100"], "one job can use up to 2 GPUs"),
+    ],
+)
+def test_the_doctor_says_how_many_gpus_one_job_can_use(cards: list[str], line: str | None) -> None:
+    devices = [
+        Device(kind="cuda", name=name, uuid=f"GPU-{number}") for number, name in enumerate(cards)
+    ]
+
+    found = doctor._several(devices, Settings())
+
+    assert (found and found.what) == line
+
+
+def test_the_doctor_does_not_count_mig_instances_and_reports_the_ranks_of_a_cpu() -> None:
+    instances = [Device(kind="cuda", name="A100 MIG", uuid=f"MIG-{number}") for number in range(2)]
+    assert doctor._several(instances, Settings()) is None
+
+    found = doctor._several([Device()], Settings(cpu_ranks=2))
+    assert found is not None
+    assert found.what == "one job can train in up to 2 processes"

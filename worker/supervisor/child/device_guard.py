@@ -1,39 +1,36 @@
 """DeviceGuard: a worker claims jobs only while its GPU works.
 
-The check is a small 4-bit product in a separate process (`python -m worker.training --check-device`), because a process that
-has lost its GPU cannot get it back. It runs before the first claim of each worker process and after each attempt that ended
-with `device_failed` or with an error for which a failed device may be the cause. A CPU is not checked.
+The check (card_checks.py) runs before the first claim of each worker process and after each attempt that ended with
+`device_failed` or with an error for which a failed device may be the cause. An attempt on several cards holds the locks of
+all of them, so this worker then checks all, and stores the result for the workers of the others. A CPU is not checked.
 """
 
-import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from contracts.attempt import DeviceCheck, Outcome, WorkerInfo
-from contracts.failure import FailureReason
-from contracts.run_dir import RunDir
+from contracts.failure import Failure, FailureReason
 from worker.settings import Settings
-from worker.supervisor.child.outcome import tail
-from worker.supervisor.child.process import PROGRAM, Child, start_child
+from worker.supervisor.child.card_checks import CHECK_PROGRAM, CHECK_SECONDS, CardChecks
 from worker.supervisor.child.stopping import StopFlag, Stopped
 from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.device_check import (
     forget_check,
     next_failed,
     next_passed,
+    read_age_seconds,
     read_check,
     write_check,
 )
+from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.identity import worker_home
 
 log = structlog.get_logger(__name__)
 
-CHECK_PROGRAM = (*PROGRAM, "--check-device")
 AMBIGUOUS = (FailureReason.CRASHED, FailureReason.NO_PROGRESS, FailureReason.CHILD_KILLED)
 """Reasons of attempts that a failed device may have ended without an error that names it."""
-CHECK_SECONDS = 180.0
-"""Time limit of a check; importing torch alone takes several seconds."""
 
 
 class DeviceGuard:
@@ -52,17 +49,13 @@ class DeviceGuard:
         self._settings = settings
         self._device = worker.device
         self._home = worker_home(settings.work_dir, worker.worker_id)
-        self._environ = environ
-        self._program = program
-        self._check_seconds = check_seconds
         self._clock = clock
+        self._checks = CardChecks(settings, environ, program, check_seconds, clock)
         self._is_usable = worker.device.kind == "cpu"
-        self._state: DeviceCheck | None = None
-        """The state that this process stored last. A pool process is a fork of the main process, so it begins with None."""
+        self._unstored: DeviceCheck | None = None
+        """The newest state if the disk is full; otherwise the stored state is the newest, because siblings store it too."""
         self._failed_at: float | None = None
         """When the last check failed; None if a check is due immediately."""
-        self._running: Child | None = None
-        """A check that could not be killed."""
         if self._is_usable:
             forget_check(self._home)  # from a time when this worker used a GPU
 
@@ -71,22 +64,16 @@ class DeviceGuard:
         """The state of the GPU. It is newer than the stored one if the disk is full."""
         if self._device.kind == "cpu":
             return None
-        return self._state or read_check(self._home)
+        return self._unstored or read_check(self._home)
 
     @property
     def is_idle(self) -> bool:
         """Whether no check is running."""
-        return self._running is None or self._running.wait(0)
+        return self._checks.is_idle
 
-    def mark_failed(self, reason: str) -> None:
-        """Store that the device failed during an attempt. It counts as failed until it has passed a check."""
-        if self._device.kind == "cpu" or not self._is_usable:  # explain() has already stored why
-            return
-        self._is_usable, self._failed_at = False, None
-        self._store(next_failed(self.state, reason, pending=True))
-
-    def is_device_usable(self, lock_fd: int, stop: StopFlag) -> bool:
-        """Return whether the device works; check it if that is due. The caller holds the device's lock. Raises Stopped."""
+    def is_device_usable(self, card: HeldCard, stop: StopFlag) -> bool:
+        """Return whether this worker's card works; check it if that is due. Raises Stopped."""
+        self._notice_failure_in_other_process()
         if self._is_usable:
             return True
         if self._failed_at is not None:
@@ -95,7 +82,7 @@ class DeviceGuard:
                 log.info("not claiming, because the device failed its last check")
                 return False
         try:
-            reason = self._check_and_store(lock_fd, stop, lambda: None)
+            reason = self._check_and_store([card], stop, lambda: None)[0]
         except OSError as error:  # a full disk
             reason = f"the check of the device could not be started: {error}"
             self._failed_at = self._clock()
@@ -104,69 +91,119 @@ class DeviceGuard:
         return reason is None
 
     def explain(
-        self, outcome: Outcome, lock_fd: int, stop: StopFlag, pulse: Callable[[], object]
+        self,
+        outcome: Outcome,
+        cards: Sequence[HeldCard],
+        stop: StopFlag,
+        pulse: Callable[[], object],
     ) -> Outcome:
-        """Return the outcome of an attempt; `device_failed` if the device may have caused the failure and now fails its check.
+        """Return the outcome of an attempt; `device_failed` if a card may have caused the failure and now fails its check.
 
-        Calls `pulse` regularly during the check. The caller holds the device's lock.
+        If the attempt used several cards and one of them failed, the evidence `card` is its uuid. Calls `pulse` regularly
+        during the checks. `cards`: those of the attempt, this worker's own first.
         """
         failure = outcome.failure
-        if self._device.kind == "cpu" or failure is None or failure.reason not in AMBIGUOUS:
+        if self._device.kind == "cpu" or failure is None:
+            return outcome
+        is_known = failure.reason is FailureReason.DEVICE_FAILED
+        if failure.reason not in AMBIGUOUS and not (is_known and len(cards) > 1):
             return outcome
         try:
-            reason = self._check_and_store(lock_fd, stop, pulse)
+            reasons = self._check_and_store(cards, stop, pulse)
         except (OSError, Stopped):  # a full disk, or a worker that must stop
-            return outcome
-        if reason is None:
-            return outcome
-        detail = f"After the training process had ended, the device failed its check:\n{reason}\n\n{failure.detail}"
-        failed = failure.model_copy(
-            update={"reason": FailureReason.DEVICE_FAILED, "detail": detail[:20_000]}
-        )
-        return outcome.model_copy(update={"failure": failed})
+            reasons = [None] * len(cards)
+        failed = [(card, reason) for card, reason in zip(cards, reasons, strict=True) if reason]
+        if failed:
+            failure = _blame(failure, failed)
+        if len(cards) > 1 and failure.reason is FailureReason.DEVICE_FAILED:
+            card = failed[0][0] if failed else cards[_rank_of(failure, len(cards))]
+            evidence = {**failure.evidence, "card": card.device.uuid}
+            failure = failure.model_copy(update={"evidence": evidence})
+        return outcome.model_copy(update={"failure": failure})
+
+    def mark_failed(self, failure: Failure, cards: Sequence[HeldCard]) -> None:
+        """Store that a card of an attempt failed during it. It counts as failed until it has passed a check.
+
+        Does nothing if the card is already known to have failed its check.
+        """
+        if self._device.kind == "cpu":
+            return
+        uuid = failure.evidence.get("card", self._device.uuid)
+        other = next((card for card in cards[1:] if card.device.uuid == uuid), None)
+        if other is None and self._is_usable:
+            self._is_usable, self._failed_at = False, None
+            self._store(next_failed(self.state, failure.detail, pending=True))
+        elif other is not None:
+            state = read_check(other.home)
+            if state is None or state.passed:
+                _store_for_sibling(other, next_failed(state, failure.detail, pending=True))
+
+    def _notice_failure_in_other_process(self) -> None:
+        """Follow a sibling that used this card and has stored that it failed. That sibling held the lock, as this process does now."""
+        if not self._is_usable or self._device.kind == "cpu":
+            return
+        state = self.state
+        if state is None or state.passed:
+            return
+        age = read_age_seconds(self._home, time.time())
+        self._is_usable = False
+        self._failed_at = None if state.pending else self._clock() - max(0.0, age or 0.0)
 
     def _check_and_store(
-        self, lock_fd: int, stop: StopFlag, pulse: Callable[[], object]
-    ) -> str | None:
-        """Check the device and store the result; return why it failed, or None. Raises OSError and Stopped."""
-        reason = self._check(lock_fd, stop, pulse)
-        self._is_usable = reason is None
-        if reason is None:
+        self, cards: Sequence[HeldCard], stop: StopFlag, pulse: Callable[[], object]
+    ) -> list[str | None]:
+        """Check cards, this worker's own first, and store what changed; return why each failed. Raises OSError and Stopped."""
+        own, *others = self._checks.run(cards, stop, pulse)
+        self._is_usable = own is None
+        if own is None:
             self._store(next_passed(self.state))
             log.info("the device passed its check")
         else:
-            self._store(next_failed(self.state, reason))
+            self._store(next_failed(self.state, own))
             self._failed_at = self._clock()
-        return reason
+        for card, reason in zip(cards[1:], others, strict=True):
+            if reason is None:
+                log.info("a borrowed card passed its check", card=card.device.uuid)
+            else:
+                log.error("a borrowed card failed its check", card=card.device.uuid, reason=reason)
+                _store_for_sibling(card, next_failed(read_check(card.home), reason))
+        return [own, *others]
 
     def _store(self, check: DeviceCheck) -> None:
-        self._state = check
+        self._unstored = check
         try:
             write_check(self._home, check)
         except OSError as error:  # a full disk; claims contain the state anyway
             log.warning("could not store the state of the device", reason=str(error))
+        else:
+            self._unstored = None
 
-    def _check(self, lock_fd: int, stop: StopFlag, pulse: Callable[[], object]) -> str | None:
-        """Run the check in its own process; return why it failed, or None if the device passed."""
-        run_dir = RunDir(self._home / "device_check")
-        shutil.rmtree(run_dir.path, ignore_errors=True)
-        run_dir.path.mkdir(parents=True)
-        give_up_at = self._clock() + self._check_seconds
-        child = start_child(run_dir, self._device, lock_fd, self._environ, self._program)
-        try:
-            pulse()  # also if the check ends before the first look
-            while not child.wait(self._settings.poll_seconds):
-                pulse()
-                if stop.is_set:
-                    raise Stopped("interrupted")
-                if self._clock() >= give_up_at:
-                    return f"the check of the device did not end within {self._check_seconds:.0f} s"
-            if child.exit_code == 0:
-                return None
-            return tail(run_dir.output) or f"the check of the device ended with {child.exit_code}"
-        finally:
-            child.kill()
-            if not child.wait(self._settings.term_seconds):
-                self._running = child
-                log.error("could not kill the check; it still occupies its device", pid=child.pid)
-            shutil.rmtree(run_dir.path, ignore_errors=True)
+
+def _blame(failure: Failure, failed: Sequence[tuple[HeldCard, str]]) -> Failure:
+    """Return the failure as one of the cards that failed their check."""
+    if len(failed) == 1:
+        found = failed[0][1]
+    else:
+        found = "\n\n".join(f"{card.device.uuid}: {reason}" for card, reason in failed)
+    detail = f"After the training process had ended, the device failed its check:\n{found}\n\n{failure.detail}"
+    return failure.model_copy(
+        update={"reason": FailureReason.DEVICE_FAILED, "detail": detail[:20_000]}
+    )
+
+
+def _rank_of(failure: Failure, ranks: int) -> int:
+    """Return the rank that reported the failure; 0 if unknown."""
+    rank = failure.evidence.get("rank")
+    return rank if isinstance(rank, int) and 0 <= rank < ranks else 0
+
+
+def _store_for_sibling(card: HeldCard, check: DeviceCheck) -> None:
+    try:
+        card.home.mkdir(parents=True, exist_ok=True)  # its worker may not have run yet
+        write_check(card.home, check)
+    except OSError as error:  # a full disk; the next attempt on the card finds the failure again
+        log.warning(
+            "could not store the state of a borrowed card",
+            card=card.device.uuid,
+            reason=str(error),
+        )

@@ -12,13 +12,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from contracts.attempt import Device
 from contracts.run_dir import RunDir
 from processes.environment import BASIC, COMPUTE, choose
 from worker.supervisor.child.oom import count_oom_kills
+from worker.supervisor.host.held_cards import HeldCard
 
+LOCK_FDS = "STEPLINE_LOCK_FDS"
+"""Variable with the descriptors of the inherited locks, comma-separated. The training program passes them on to its ranks."""
 PROGRAM = ("-m", "worker.training")
 
 
@@ -69,31 +72,32 @@ class Child:
 
 def start_child(
     run_dir: RunDir,
-    device: Device,
-    lock_fd: int,
+    cards: Sequence[HeldCard],
     environ: Mapping[str, str],
     program: tuple[str, ...] = PROGRAM,
 ) -> Child:
-    """Start the training program in a run directory. The child inherits the device lock."""
+    """Start the training program in a run directory. The child inherits the locks of its cards; rank r uses the r-th card."""
+    locks = [card.lock_fd for card in cards]
+    environment = child_environment([card.device for card in cards], environ)
     oom_kills = count_oom_kills()
     with run_dir.output.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, *program, "--parent-pid", str(os.getpid()), str(run_dir.path)],
             cwd=run_dir.path,
-            env=child_environment(device, environ),
+            env=environment | {LOCK_FDS: ",".join(map(str, locks))},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=(lock_fd,),
+            pass_fds=locks,
         )
     return Child(process, oom_kills)
 
 
-def child_environment(device: Device, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the training process's environment: the allowlisted variables, the device, and no access to the hub."""
+def child_environment(devices: Sequence[Device], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the training process's environment: the allowlisted variables, the devices, and no access to the hub."""
     passed = choose(environ, *BASIC, *COMPUTE)
-    visible = (device.uuid or "") if device.kind == "cuda" else ""
+    visible = ",".join(device.uuid or "" for device in devices if device.kind == "cuda")
     return passed | {
         "CUDA_VISIBLE_DEVICES": visible,
         "HF_HUB_OFFLINE": "1",

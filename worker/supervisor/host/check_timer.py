@@ -10,7 +10,10 @@ from worker.supervisor.host.identity import worker_home
 
 
 class CheckTimer:
-    """Answers True at most once per `device_check_seconds`, and only while the stored state of the GPU is failed."""
+    """Answers True at most once per `device_check_seconds`, and only while the stored state of the GPU is failed.
+
+    A GPU that failed during an attempt is checked without delay: a sibling may have stored that, and no ring may follow.
+    """
 
     def __init__(
         self, settings: Settings, worker: WorkerInfo, clock: Callable[[], float] = time.time
@@ -29,7 +32,7 @@ class CheckTimer:
         if check is None or check.passed:
             self._rung_at = None
             return False
-        age = read_age_seconds(self._home, now)
+        age = None if check.pending else read_age_seconds(self._home, now)
         since_ring = None if self._rung_at is None else now - self._rung_at
         if any(each is not None and 0 <= each < self._seconds for each in (age, since_ring)):
             return False

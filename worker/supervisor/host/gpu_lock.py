@@ -13,7 +13,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,10 @@ from pydantic import ValidationError
 
 from contracts.attempt import Device, Idle
 from worker.settings import Settings
+
+SHORTEST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.5
+"""Pauses between two tries grow: a sibling's claim takes milliseconds, its attempt may take days."""
 
 
 class DeviceBusy(Exception):
@@ -63,13 +67,21 @@ def try_lock(path: Path) -> int | None:
 
 
 @contextmanager
-def hold_device(lock_dir: Path, name: str, patience_seconds: float = 5.0) -> Iterator[int]:
-    """Hold the lock of a device while the block runs, and yield its file descriptor. Raises DeviceBusy."""
+def hold_device(
+    lock_dir: Path,
+    name: str,
+    patience_seconds: float = 5.0,
+    wait: Callable[[float], None] = time.sleep,
+) -> Iterator[int]:
+    """Hold the lock of a device while the block runs, and yield its file descriptor.
+
+    Raises DeviceBusy, and what `wait` raises, which is called with the time to the next try.
+    """
     lock_dir.mkdir(parents=True, exist_ok=True)
     path = lock_dir / f"{name}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(descriptor, path, time.monotonic() + patience_seconds)
+        _take(descriptor, path, time.monotonic() + patience_seconds, wait)
         yield descriptor
     finally:
         # Close, do not unlock: unlocking would release it while a child still holds it.
@@ -90,13 +102,15 @@ def take_turn(descriptor: int) -> Idle:
     return turn
 
 
-def _take(descriptor: int, path: Path, give_up_at: float) -> None:
+def _take(descriptor: int, path: Path, give_up_at: float, wait: Callable[[float], None]) -> None:
+    pause = SHORTEST_PAUSE_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= give_up_at:
                 raise DeviceBusy(f"another process holds {path}") from None
-            time.sleep(0.05)
+            wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         else:
             return

@@ -4,6 +4,7 @@ The server finds the earlier attempts of a worker by its name, and the worker fi
 must survive restarts and a new container with the same work directory, where the name of the host changes.
 """
 
+import hashlib
 import importlib.metadata
 import itertools
 import os
@@ -20,6 +21,7 @@ from worker.supervisor.host.device import DeviceMissing, find_device
 from worker.supervisor.host.device_check import has_used_gpu, read_check
 from worker.supervisor.host.gpu_lock import try_lock
 from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.siblings import FLEET, list_siblings
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")
 
@@ -33,9 +35,13 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
     device = find_device(settings.device, environ, settings.gpus)
     if device.kind == "cpu" and settings.device == "auto":
         _refuse_lost_gpu(settings, environ)
+    name = settings.worker_name or _default_name(settings.work_dir, device)
+    # Without a parent process, a worker lends and borrows nothing, so it is alone under its id.
+    alone = hashlib.sha256(name.encode()).hexdigest()[:16]
     worker = WorkerInfo(
-        worker_id=settings.worker_name or _default_name(settings.work_dir, device),
+        worker_id=name,
         host=socket.gethostname(),
+        host_id=environ.get(FLEET) or alone,
         pid=os.getpid(),
         started_at=utc_now(),
         queue=settings.queue,
@@ -85,11 +91,13 @@ def _refuse_lost_gpu(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def with_current_state(worker: WorkerInfo, settings: Settings) -> WorkerInfo:
-    """Return the worker with the state of its GPU and, unless it may use the hub, the models now in its models root."""
-    state: dict[str, object] = {}
+    """Return the worker with its cards, the state of its GPU and, unless it may use the hub, the models in its models root."""
+    state: dict[str, object] = {"cards": settings.cpu_ranks}
     if worker.device.kind == "cuda":
         home = worker_home(settings.work_dir, worker.worker_id)
         state["device_check"] = read_check(home)
+        siblings = list_siblings(settings.lock_dir, worker, slot_name(worker))
+        state["cards"] = 1 + sum(not sibling.has_failed for sibling in siblings)
     if not settings.hub:
         state["models"] = list_models(settings.models_dir)
     return worker.model_copy(update=state)

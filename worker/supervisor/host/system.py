@@ -6,7 +6,7 @@ Values that cannot be measured are omitted; a failed measurement never fails an 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,30 +19,39 @@ PROC = Path("/proc")
 
 
 class System:
-    """Measures the load at regular intervals while it is open."""
+    """Measures the load at regular intervals while it is open.
+
+    The names of the first GPU's series have no number; those of the others end in `.1`, `.2`, …
+    """
 
     def __init__(
         self,
-        device: Device,
+        devices: Sequence[Device],
         pid: int,
         every_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         proc: Path = PROC,
     ) -> None:
-        self._device = device
+        self._gpus = [device for device in devices if device.kind == "cuda"]
         self._pid = pid
         self._every_seconds = every_seconds
         self._clock = clock
         self._proc = proc
         self._due_at = clock() + every_seconds
         self._ticks = _processor_ticks(proc)
-        self._gpu: Any = None
+        self._handles: dict[str, Any] = {}
+        """NVML's handles, by the end of their series' names."""
+        self._is_initialised = False
 
     def __enter__(self) -> Self:
-        if self._device.kind == "cuda":
+        if self._gpus:
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlInit()
-                self._gpu = _handle(self._device.uuid)
+                self._is_initialised = True
+        if self._is_initialised:
+            for number, gpu in enumerate(self._gpus):
+                with contextlib.suppress(pynvml.NVMLError):
+                    self._handles[f".{number}" if number else ""] = _handle(gpu.uuid)
         return self
 
     def __exit__(
@@ -51,7 +60,7 @@ class System:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._gpu is not None:
+        if self._is_initialised:
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
@@ -65,8 +74,8 @@ class System:
             "sys.process_rss_bytes": _resident_bytes(self._proc, self._pid),
             "sys.host_memory_bytes": _used_bytes(self._proc),
         }
-        if self._gpu is not None:
-            found |= {name: _measure(query, self._gpu) for name, query in GPU_QUERIES.items()}
+        for end, gpu in self._handles.items():
+            found |= {f"{name}{end}": _measure(query, gpu) for name, query in GPU_QUERIES.items()}
         return {name: value for name, value in found.items() if value is not None}
 
     def _cpu_percent(self) -> float | None:

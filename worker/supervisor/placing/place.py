@@ -85,6 +85,7 @@ class Placer:
                 eval_revision=eval_revision,
                 resumed_from=resumed.attempt if resumed else None,
                 spool_bytes=self._settings.spool_bytes,
+                ranks=claim.gpus,
                 hang_seconds=self._settings.hang_seconds,
             ),
         )

@@ -102,10 +102,10 @@ class Server:
         """Report that this worker is online. One try; raises ServerUnavailable or Refused."""
         read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
 
-    def claim(self, worker: WorkerInfo) -> Claim | None:
-        """Claim the best job that fits this worker; None if there is none."""
+    def claim(self, worker: WorkerInfo, free_cards: int = 1) -> Claim | None:
+        """Claim the best job that fits this worker and the cards that it holds; None if there is none."""
         # All tries send the same claim_id, so that a lost response does not create a second attempt.
-        request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16))
+        request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16), free_cards=free_cards)
 
         def claim_once() -> Claim | None:
             response = self._post(CLAIM_PATH, self._worker_headers, request)

@@ -8,6 +8,7 @@ import pytest
 
 from contracts.attempt import Device, DeviceCheck, Outcome, WorkerInfo
 from contracts.failure import Failure, FailureReason
+from tests.worker.supervisor.builders import hold
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag, Stopped, stop_on_sigterm
@@ -49,7 +50,11 @@ class Bench:
 
     def is_usable(self) -> bool:
         with hold_device(self.directory / "locks", "gpu") as lock_fd:
-            return self.guard.is_device_usable(lock_fd, self.stop)
+            return self.guard.is_device_usable(hold(lock_fd, GPU.device, self.home), self.stop)
+
+    def mark_failed(self, detail: str) -> None:
+        failure = Failure(reason=FailureReason.DEVICE_FAILED, detail=detail)
+        self.guard.mark_failed(failure, [hold(-1, GPU.device, self.home)])
 
     def break_device(self) -> None:
         (self.home / "broken").touch()
@@ -112,7 +117,7 @@ def test_a_device_that_failed_during_an_attempt_is_checked_before_the_next_claim
 ) -> None:
     assert bench.is_usable()
 
-    bench.guard.mark_failed("CUDA error: unspecified launch failure")
+    bench.mark_failed("CUDA error: unspecified launch failure")
     assert (bench.state.passed, bench.state.pending, bench.state.count) == (False, True, 1)
     assert "launch failure" in bench.state.reason
 
@@ -124,7 +129,7 @@ def test_a_cpu_is_never_checked_and_never_marked_as_failed(tmp_path: Path) -> No
     bench = Bench(tmp_path)
     bench.guard = bench.new_process(WorkerInfo(worker_id="w"))
 
-    bench.guard.mark_failed("bitsandbytes is broken")
+    bench.mark_failed("bitsandbytes is broken")
 
     assert bench.is_usable()
     assert not bench.home.exists()
@@ -155,14 +160,14 @@ def test_a_check_holds_the_lock_of_the_device_and_gets_the_environment_of_a_trai
         "try:\n    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
         "except BlockingIOError:\n    print('locked')\n"
         "print(os.environ['CUDA_VISIBLE_DEVICES'], 'SECRET' in os.environ, "
-        "any(name.startswith('STEPLINE_') for name in os.environ), os.getpgid(0) == os.getpid())\n"
+        "[name for name in os.environ if name.startswith('STEPLINE_')], os.getpgid(0) == os.getpid())\n"
         "sys.exit(1)"
     )
     bench = Bench(tmp_path, code)
 
     assert not bench.is_usable()
 
-    assert bench.state.reason == "locked\nGPU-1 False False True"
+    assert bench.state.reason == "locked\nGPU-1 False ['STEPLINE_LOCK_FDS'] True"
 
 
 def test_a_stop_signal_ends_a_check_without_a_result(tmp_path: Path) -> None:
@@ -183,7 +188,7 @@ def test_a_stop_signal_ends_a_check_without_a_result(tmp_path: Path) -> None:
 def test_a_pool_process_that_replaces_another_continues_its_count_of_checks(bench: Bench) -> None:
     replacement = bench.new_process()  # a fork of the main process, in which no check takes place
     assert bench.is_usable()
-    bench.guard.mark_failed("it broke")
+    bench.mark_failed("it broke")
     assert bench.is_usable()
 
     bench.guard = replacement
@@ -199,7 +204,7 @@ def test_a_disk_that_is_full_does_not_stop_claims(bench: Bench) -> None:
 
     assert bench.guard.state is not None
     assert (bench.guard.state.passed, bench.guard.state.count) == (True, 1)
-    bench.guard.mark_failed("it broke")
+    bench.mark_failed("it broke")
     assert bench.is_usable()
     assert (bench.checks, bench.guard.state.count) == (2, 2)
 
@@ -210,7 +215,8 @@ def fail(reason: FailureReason) -> Outcome:
 
 def explain(bench: Bench, outcome: Outcome, pulses: list[int]) -> Outcome:
     with hold_device(bench.directory / "locks", "gpu") as lock_fd:
-        return bench.guard.explain(outcome, lock_fd, bench.stop, lambda: pulses.append(1))
+        card = hold(lock_fd, GPU.device, bench.home)
+        return bench.guard.explain(outcome, [card], bench.stop, lambda: pulses.append(1))
 
 
 @pytest.mark.parametrize("reason", ["crashed", "no_progress", "child_killed"])
@@ -228,7 +234,7 @@ def test_a_device_that_fails_its_check_after_an_attempt_explains_why_the_attempt
     assert "the device is broken" in explained.detail
     assert "exited with -11" in explained.detail
     assert pulses, "the attempt must keep its lease during the check"
-    bench.guard.mark_failed(explained.detail)
+    bench.mark_failed(explained.detail)
     assert (bench.state.passed, bench.state.pending) == (False, False)
     assert not bench.is_usable()
     assert bench.checks == 2

@@ -11,15 +11,14 @@ import pytest
 from contracts.attempt import Device, Outcome
 from contracts.failure import FailureReason
 from contracts.run_dir import RUNAWAY_SIGNAL, RunDir, write_model
+from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import Child, child_environment, start_child
-from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
-
-CPU = Device(kind="cpu")
 
 
 def _start(run_dir: RunDir, code: str, lock_fd: int, **environ: str) -> Child:
-    return start_child(run_dir, CPU, lock_fd, dict(os.environ) | environ, program=("-c", code))
+    environment = dict(os.environ) | environ
+    return start_child(run_dir, [hold(lock_fd)], environment, program=("-c", code))
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_the_child_gets_no_secrets_no_server_url_and_no_hub_access(
     assert process.wait(10)
     seen = json.loads(run_dir.output.read_text())
     secrets = ("STEPLINE_", "HF_T", "AWS_", "NVIDIA_A", "NCCL_API")
-    assert not {name for name in seen if name.startswith(secrets)}
+    assert {name for name in seen if name.startswith(secrets)} == {"STEPLINE_LOCK_FDS"}
     assert (seen["OMP_NUM_THREADS"], seen["BNB_CUDA_VERSION"]) == ("1", "128")
     assert (seen["NCCL_DEBUG"], seen["TORCH_LOGS"]) == ("INFO", "+dynamo")
     assert seen["HF_HUB_OFFLINE"] == "1"
@@ -79,7 +78,7 @@ def test_the_child_gets_its_parent_pid_and_run_directory_as_arguments(
 def test_the_child_sees_only_the_gpu_with_the_uuid_of_its_device() -> None:
     device = Device(kind="cuda", uuid="GPU-12")
 
-    assert child_environment(device, {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
+    assert child_environment([device], {})["CUDA_VISIBLE_DEVICES"] == "GPU-12"
 
 
 def test_processes_started_by_the_child_end_with_it(run_dir: RunDir, lock_fd: int) -> None:
@@ -96,18 +95,6 @@ def test_processes_started_by_the_child_end_with_it(run_dir: RunDir, lock_fd: in
     while time.monotonic() < deadline and _is_running(grandchild):
         time.sleep(0.01)
     assert not _is_running(grandchild)
-
-
-def test_the_device_lock_is_held_as_long_as_the_child_runs(run_dir: RunDir, tmp_path: Path) -> None:
-    with hold_device(tmp_path, "gpu") as descriptor:
-        process = _start(run_dir, "import time; time.sleep(60)", descriptor)
-    with pytest.raises(DeviceBusy), hold_device(tmp_path, "gpu", patience_seconds=0.2):
-        pass
-
-    process.kill()
-    assert process.wait(5)
-    with hold_device(tmp_path, "gpu", patience_seconds=1):
-        pass
 
 
 def test_the_outcome_of_an_attempt_is_read_from_the_childs_outcome_file(
@@ -296,13 +283,13 @@ def test_the_training_program_is_killed_when_its_supervisor_dies(
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from contracts.attempt import Device\n"
         "from contracts.run_dir import RunDir\n"
+        "from tests.worker.supervisor.builders import hold\n"
         "from worker.supervisor.child.process import start_child\n"
         f"fd = os.open({str(tmp_path / 'lock')!r}, os.O_RDWR | os.O_CREAT)\n"
         "loop = 'import os,sys,time; from processes.parent import die_with_parent;"
         "die_with_parent(int(sys.argv[2])); print(os.getpid(), flush=True); time.sleep(60)'\n"
-        f"start_child(RunDir(Path({str(run_dir.path)!r})), Device(), fd, os.environ, ('-c', loop)).wait(60)"
+        f"start_child(RunDir(Path({str(run_dir.path)!r})), [hold(fd)], os.environ, ('-c', loop)).wait(60)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.monotonic() + 20

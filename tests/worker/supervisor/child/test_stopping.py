@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from contracts.attempt import Device, Wanted
+from contracts.attempt import Wanted
 from contracts.run_dir import Control, RunDir
+from tests.worker.supervisor.builders import hold
 from worker.supervisor.child.process import Child, start_child
 from worker.supervisor.child.stopping import (
     StopFlag,
@@ -35,7 +36,7 @@ def run_dir(tmp_path: Path) -> RunDir:
 @pytest.fixture
 def child(run_dir: RunDir) -> Iterator[Child]:
     lock_fd = os.open(run_dir.path / "lock", os.O_RDWR | os.O_CREAT)
-    process = start_child(run_dir, Device(), lock_fd, os.environ, ("-c", IGNORES_SIGTERM))
+    process = start_child(run_dir, [hold(lock_fd)], os.environ, ("-c", IGNORES_SIGTERM))
     while not run_dir.output.read_text():
         assert not process.wait(0.02)
     yield process

@@ -1,10 +1,14 @@
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pynvml
 import pytest
 
 from contracts.attempt import Device
+from tests.nvml import build_stub, uuid_of, with_gpus
 from worker.supervisor.host.system import System
 
 CPU = Device(kind="cpu")
@@ -28,7 +32,7 @@ def write_proc(proc: Path, busy: int, idle: int) -> None:
 def test_processor_and_memory_use_are_measured_once_per_interval(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=100, idle=100)
-    with System(CPU, 7, 5.0, clock, tmp_path) as system:
+    with System([CPU], 7, 5.0, clock, tmp_path) as system:
         assert system.look() == {}
         clock.now = 5.0
         write_proc(tmp_path, busy=130, idle=170)
@@ -44,7 +48,7 @@ def test_processor_and_memory_use_are_measured_once_per_interval(tmp_path: Path)
 def test_values_that_cannot_be_measured_are_omitted(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=1, idle=1)
-    with System(Device(kind="cuda", uuid="GPU-none"), 8, 1.0, clock, tmp_path) as system:
+    with System([Device(kind="cuda", uuid="GPU-none")], 8, 1.0, clock, tmp_path) as system:
         clock.now = 2.0
         (tmp_path / "meminfo").write_text("nonsense")
 
@@ -53,12 +57,51 @@ def test_values_that_cannot_be_measured_are_omitted(tmp_path: Path) -> None:
 
 def test_this_machine_can_be_measured() -> None:
     clock = Clock()
-    with System(CPU, os.getpid(), 1.0, clock) as system:
+    with System([CPU], os.getpid(), 1.0, clock) as system:
         clock.now = 2.0
         found = system.look()
 
     assert found["sys.process_rss_bytes"] > 1e6
     assert found["sys.host_memory_bytes"] > 1e6
+
+
+LOOK = """
+import json, os, sys
+from contracts.attempt import Device
+from worker.supervisor.host.system import System
+now = [0.0]
+devices = [Device(kind="cuda", uuid=uuid) for uuid in sys.argv[1:]]
+with System(devices, os.getpid(), 1.0, lambda: now[0]) as system:
+    now[0] = 2.0
+    print(json.dumps(system.look()))
+"""
+
+
+def test_each_gpu_of_an_attempt_has_its_own_series_and_one_that_is_lost_has_none(
+    tmp_path: Path,
+) -> None:
+    gpus = [uuid_of(0), uuid_of(1), "lost", uuid_of(3)]
+    used = [gpus[3], gpus[2], gpus[0]]
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, *used],
+        env=os.environ | with_gpus(build_stub(tmp_path), " ".join(gpus)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    found = {name: value for name, value in json.loads(done.stdout).items() if "gpu" in name}
+    assert found == {
+        "sys.gpu_percent": 13.0,
+        "sys.gpu_memory_bytes": 0.0,
+        "sys.gpu_power_watts": 103.0,
+        "sys.gpu_celsius": 53.0,
+        "sys.gpu_percent.2": 10.0,
+        "sys.gpu_memory_bytes.2": 0.0,
+        "sys.gpu_power_watts.2": 100.0,
+        "sys.gpu_celsius.2": 50.0,
+    }
 
 
 @pytest.mark.gpu
@@ -69,7 +112,7 @@ def test_the_load_memory_and_temperature_of_a_gpu_are_measured() -> None:
         pytest.skip("no GPU")
     uuid = pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(0))
     clock = Clock()
-    with System(Device(kind="cuda", uuid=uuid), os.getpid(), 1.0, clock) as system:
+    with System([Device(kind="cuda", uuid=uuid)], os.getpid(), 1.0, clock) as system:
         clock.now = 2.0
         found = system.look()
 

@@ -61,7 +61,8 @@ export function oneLine(curve: Curve, name: string, label: string, color: string
 }
 
 interface Machine {
-  line: Line;
+  /** Of the first GPU, then of the others. */
+  lines: [Line, ...Line[]];
   format: (value: number) => string;
   span: [number, number];
   inBytes?: boolean;
@@ -76,18 +77,29 @@ export function machineLines(curve: Curve): Machine[] {
   if (load) {
     const name = say(load === "sys.gpu_percent" ? JOB.gpu_load : JOB.cpu_load);
     lines.push({
-      line: oneLine(curve, load, name, "--muted")[0]!,
+      lines: linesOfCards(curve, load, name),
       format: (value) => `${Math.round(value)}%`,
       span: [0, 100],
     });
   }
   if (memory) {
-    const line = oneLine(curve, memory, say(JOB.memory), "--muted")[0]!;
+    const ofCards = linesOfCards(curve, memory, say(JOB.memory));
     // The axis starts at 0, so that a change of a few megabytes looks small.
-    const most = Math.max(...line.series.value.map((one) => one ?? 0));
-    lines.push({ line, format: roundBytes, span: [0, most * 1.15], inBytes: true });
+    const most = Math.max(...ofCards.flatMap((line) => line.series.value.map((one) => one ?? 0)));
+    lines.push({ lines: ofCards, format: roundBytes, span: [0, most * 1.15], inBytes: true });
   }
   return lines;
+}
+
+/** Return the line of a series and, if the job uses several GPUs, those of the other cards, whose names end in `.1`, `.2`, … */
+function linesOfCards(curve: Curve, name: string, label: string): [Line, ...Line[]] {
+  const first = oneLine(curve, name, label, "--muted")[0]!;
+  const others: Line[] = [];
+  for (let number = 1; curve.of(`${name}.${number}`).length > 1; number += 1) {
+    const [line] = oneLine(curve, `${name}.${number}`, `${label} ${number}`, "--muted");
+    others.push({ ...line!, opacity: 0.5, width: 1 });
+  }
+  return [first, ...others];
 }
 
 export const axisFigure = (value: number): string => {

@@ -159,12 +159,12 @@ export function LossChart({ store, ended }: { store: JobStore; ended: boolean })
                 />
               </figure>
             ))}
-            {machine.map(({ line, format, span, inBytes }) => (
-              <figure key={line.name}>
-                <figcaption>{line.name}</figcaption>
+            {machine.map(({ lines, format, span, inBytes }) => (
+              <figure key={lines[0].name}>
+                <figcaption>{lines[0].name}</figcaption>
                 <Plot
-                  label={line.name}
-                  lines={[line]}
+                  label={lines[0].name}
+                  lines={lines}
                   height={110}
                   span={span}
                   inBytes={inBytes}

@@ -1,0 +1,111 @@
+"""The cards whose device locks this process holds: the worker's own card, and those borrowed from siblings for one claim.
+
+A training process inherits the locks of all its cards, so each stays locked until the last of its processes has ended.
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from contracts.attempt import Device
+from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.siblings import Sibling
+
+SHORTEST_PAUSE_SECONDS = 0.002
+LONGEST_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class HeldCard:
+    """A card that no other process uses while this one holds its lock. Also stands for the CPU."""
+
+    device: Device
+    lock_fd: int
+    home: Path
+    """Directory of the card's worker."""
+
+
+class Loan:
+    """Cards borrowed from siblings, until the block ends."""
+
+    def __init__(self, cards: Sequence[HeldCard] = ()) -> None:
+        self._cards = list(cards)
+
+    @classmethod
+    def borrow(cls, lock_dir: Path, siblings: Sequence[Sibling]) -> "Loan":
+        """Borrow the siblings that are idle and have not failed, without waiting for the others."""
+        cards = []
+        for sibling in siblings:
+            lock_fd = try_lock(lock_dir / f"{sibling.lock}.lock")
+            if lock_fd is None:
+                continue
+            if sibling.has_failed:  # the holder of the lock is the one who changes this
+                os.close(lock_fd)
+                continue
+            cards.append(HeldCard(sibling.device, lock_fd, sibling.home))
+        return cls(cards)
+
+    @property
+    def cards(self) -> tuple[HeldCard, ...]:
+        """The cards that are still borrowed."""
+        return tuple(self._cards)
+
+    def keep(self, count: int) -> None:
+        """Return all but the first `count` cards."""
+        while len(self._cards) > count:
+            # Close, do not unlock: unlocking would release it while a training process still holds it.
+            os.close(self._cards.pop().lock_fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.keep(0)
+
+
+class ClaimTurn:
+    """Lets one worker of a host borrow and claim at a time. If two did, each might hold half of the cards that a job needs.
+
+    A worker returns its turn only after it has released its own card, so the last of several claims sees every idle card.
+    """
+
+    def __init__(self, path: Path | None, wait: Callable[[float], None] = time.sleep) -> None:
+        """`path`: the lock of the host; None if nothing can be borrowed. `wait` may raise to end the waiting."""
+        self._path = path
+        self._wait = wait
+        self._lock_fd: int | None = None
+
+    def take(self) -> None:
+        """Wait for this worker's turn; do nothing if it already has it."""
+        pause = SHORTEST_PAUSE_SECONDS
+        while self._path is not None and self._lock_fd is None:
+            self._lock_fd = try_lock(self._path)
+            if self._lock_fd is None:
+                self._wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def give_back(self) -> None:
+        """Let the next worker claim."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
