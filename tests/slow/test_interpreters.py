@@ -1,7 +1,7 @@
 """Runs the interpreter-dependent tests on every other supported Python version that is installed.
 
-For each version, it creates an environment without torch, with the package versions from constraints.txt. This takes a minute
-and 450 MB; the environment stays in the temporary directory for the next run.
+For each version, the test creates an environment without torch, with the package versions from constraints.txt. This takes a
+minute and 450 MB; the environment stays in the temporary directory for the next run.
 """
 
 import hashlib

@@ -56,7 +56,7 @@ export class LiveJob {
     document.addEventListener("visibilitychange", this.onVisible);
     let first = true;
     this.stopEffects = effect(() => {
-      language.value; // subscribe: the server's texts must be read again in the new language
+      language.value; // subscribe: the server's messages must be read again in the new language
       if (!first) void this.reloadTexts();
       first = false;
     });
