@@ -29,7 +29,7 @@ class Training:
     """Name of the worker's folder, which contains the run directory."""
     attempt_id: str
     is_stopped: bool
-    """Suspended by SIGSTOP."""
+    """Whether the process is suspended by SIGSTOP."""
 
 
 def find_processes(mark: str, directory: Path) -> dict[int, str]:

@@ -41,12 +41,12 @@ def find_others() -> list[str]:
 
 
 def _runs(python: str) -> bool:
-    # pyenv has a command for each version, even if that version is not selected.
+    # pyenv provides a command for every installed version, but the command fails if its version is not selected.
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def make_environment(python: str) -> str:
-    """Return the interpreter of an environment with Stepline's server and the packages that its tests need."""
+    """Create an environment with the server and the packages that its tests need, if there is none; return its interpreter."""
     inputs = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
     key = hashlib.sha256(inputs + f"{python} {ROOT}".encode()).hexdigest()[:12]
     home = Path(tempfile.gettempdir()) / f"stepline-interpreters-{os.geteuid()}"
