@@ -8,11 +8,11 @@ import tempfile
 from pathlib import Path
 
 RANGE = range(20_000, 32_000)
-"""Below the kernel's ephemeral range, so that no outgoing connection takes a port before its server starts."""
+"""Below the kernel's ephemeral range, so that no outgoing connection takes a port before the test's server binds it."""
 
 
 def find_free_port() -> int:
-    """Return a free port of this machine that no other test process gets."""
+    """Return a free port on this machine and reserve it for this process, so that no other test process gets it."""
     locks = Path(tempfile.gettempdir()) / f"stepline-test-ports-{os.geteuid()}"
     locks.mkdir(exist_ok=True)
     while True:

@@ -30,12 +30,12 @@ class Postgres:
 
     @property
     def socket(self) -> Path:
-        """The path of its socket."""
+        """The path of the server's socket."""
         return self.directory / ".s.PGSQL.5432"
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started and is still running."""
+        """Whether the server has been started and is still running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:

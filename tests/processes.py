@@ -9,14 +9,15 @@ from pathlib import Path
 from processes.privacy import ALLOW_TRACING
 
 MARK = "LC_STEPLINE_TEST_MARK"
-"""Variable that a test sets for the processes that it starts. Every part of `stepline up` inherits locale variables."""
+"""Variable that marks the processes that a test starts. It is named like a locale variable, because every part of `stepline up`
+inherits those."""
 
 BACKGROUND = 7
-"""The nice value of a process in the background: a fifth of the share that a process in the foreground gets."""
+"""The nice value of a background process, which then gets a fifth of a foreground process's share of the processor."""
 
 
 def marked(mark: str) -> dict[str, str]:
-    """Return the variables that make a process findable: its mark, and permission to inspect it."""
+    """Return the variables that make a process findable: its mark, and one that allows other processes to inspect it."""
     return {MARK: mark, ALLOW_TRACING: "true"}
 
 
@@ -28,7 +29,7 @@ class Training:
     """Name of the worker's folder, which contains the run directory."""
     attempt_id: str
     is_stopped: bool
-    """Suspended by SIGSTOP."""
+    """Whether the process is suspended by SIGSTOP."""
 
 
 def find_processes(mark: str, directory: Path) -> dict[int, str]:
@@ -65,7 +66,7 @@ def find_trainings(runs: Path) -> dict[int, Training]:
             state = _stat(pid)[0]
         except OSError:  # it has ended in the meantime
             continue
-        place = Path(os.fsdecode(arguments[-2]))  # the last one is empty
+        place = Path(os.fsdecode(arguments[-2]))  # the last argument is empty
         if state != "Z" and place.is_relative_to(runs):
             found[pid] = Training(place.parent.name, place.name, state in "Tt")
     return found
@@ -85,16 +86,16 @@ def children_of(parent: int) -> list[int]:
 
 
 def lower_priority(pid: int) -> None:
-    """Leave the processor to other processes: for a training that runs until its test ends it. `pid` leads its group."""
+    """Lower the priority of the process group that `pid` leads, for a training process that runs until its test ends it."""
     os.setpriority(os.PRIO_PGRP, pid, BACKGROUND)
     with contextlib.suppress(
         OSError
-    ):  # a kernel without autogroups, which share the processor between sessions
+    ):  # the kernel has no autogroups, which divide the processor among sessions
         Path(f"/proc/{pid}/autogroup").write_text(str(BACKGROUND))
 
 
 def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:
-    """Wait until no such process is left. After `seconds`, raise AssertionError with a list of those that remain."""
+    """Wait until `find_processes` finds no process. After `seconds`, raise AssertionError with a list of those that remain."""
     deadline = time.monotonic() + seconds
     while left := find_processes(mark, directory):
         assert time.monotonic() < deadline, f"still running: {left}"

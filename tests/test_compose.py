@@ -148,4 +148,6 @@ def test_all_compose_projects_on_a_host_share_the_gpu_locks() -> None:
     assert worker["environment"]["STEPLINE_LOCK_DIR"] == "/locks"
     assert "gpu-locks:/locks" in worker["volumes"]
     assert volumes["gpu-locks"]["name"] == "stepline-gpu-locks"
-    assert " /locks" in (ROOT / "Dockerfile.gpu").read_text(), "the volume gets its owner from it"
+    assert " /locks" in (ROOT / "Dockerfile.gpu").read_text(), (
+        "the volume gets its owner from the image's directory"
+    )

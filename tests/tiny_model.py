@@ -1,4 +1,4 @@
-"""A real but tiny Qwen2 and rows to train it on. A test builds it when needed, in about two seconds and without a network."""
+"""A real but tiny Qwen2 and rows to train it on. Tests build them when needed, in about two seconds and without a network."""
 
 import json
 from collections.abc import Iterable
@@ -81,7 +81,7 @@ def write_rows(path: Path, rows: list[Any]) -> Path:
 
 
 def make_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
-    """Return a byte-level BPE tokenizer trained on texts, with Qwen2's chat template and special tokens."""
+    """Return a byte-level BPE tokenizer trained on the given text, with Qwen2's chat template and special tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()

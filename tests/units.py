@@ -6,7 +6,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no type hints
 
 FIRST = ("tests/faults", "tests/e2e", "tests/web", "tests/examples", "tests/cli", "tests/worker")
-"""The directories with the slowest tests. They run first, so that none is left running at the end while other processes are idle."""
+"""The directories with the slowest tests. They run first, so that no slow test still runs at the end while other processes are idle."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:

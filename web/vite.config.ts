@@ -1,5 +1,5 @@
 // Builds into app/static, from which the server serves the page. `npm run dev` serves the sources and proxies API requests to
-// STEPLINE_SERVER_URL, by default port 8000.
+// STEPLINE_SERVER_URL, by default http://127.0.0.1:8000.
 import { defineConfig } from "vite";
 
 const server = process.env.STEPLINE_SERVER_URL ?? "http://127.0.0.1:8000";

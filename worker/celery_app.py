@@ -103,7 +103,7 @@ def send_hellos(
 ) -> None:
     """Send hellos to the server at regular intervals until `stop` is set.
 
-    While the worker's GPU has failed, also call `ring` whenever a check is due. Otherwise, nobody might ring for this worker.
+    While the worker's GPU has failed, also call `ring` whenever a check is due. Otherwise, the doorbell might never ring for this worker.
     """
     token = settings.worker_token.get_secret_value()
     last = ""
@@ -132,7 +132,7 @@ def ring_own_queue(app: Celery, settings: Settings, worker: WorkerInfo) -> None:
     try:
         app.send_task(TASK_NAME, queue=own_queue(settings, worker), ignore_result=True, retry=False)
     except Exception as error:  # noqa: BLE001  # each transport has its own errors; the next hello tries again
-        log.warning("could not ring for the check of the device", reason=str(error))
+        log.warning("could not ring the doorbell for the device check", reason=str(error))
 
 
 def pass_ring_on(app: Celery, settings: Settings) -> None:

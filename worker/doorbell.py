@@ -2,7 +2,7 @@
 
 Anyone who can reach the broker can push onto a queue, and Celery and kombu trust the messages they find there: an id that
 is a dict crashes a worker, and a time limit in a header kills its pool process. So this module checks the raw bytes of
-each message before Celery or kombu parses it. If the message is a ring, it passes on a newly built one that contains
+each message before Celery or kombu parses it. If the message is a ring, the module passes on a newly built ring that contains
 nothing of the original; otherwise it discards and logs the message. No message is redelivered: if a ring is lost, the
 server's sweep rings again.
 """

@@ -1,7 +1,7 @@
 """`stepline worker`: runs one worker for each card of this host. Runs as `python -m worker.fleet`.
 
 This process holds the lock of each of its cards until it ends, so no other `stepline worker` starts a worker for the same
-card. While another process holds a card, this one tries again every few seconds. It tells its workers which cards it holds, so
+card. While another process holds a card, this process tries again every few seconds. It tells its workers which cards it holds, so
 that they can borrow them from each other. It restarts a worker that exits. A host without a GPU gets one worker, without this
 parent process.
 """
@@ -57,9 +57,9 @@ FORWARDED: Mapping[signal.Signals, signal.Signals] = {
     signal.SIGTERM: signal.SIGTERM,
     signal.SIGINT: signal.SIGINT,
     signal.SIGQUIT: signal.SIGQUIT,
-    signal.SIGHUP: signal.SIGTERM,  # a terminal was closed; Celery would restart
+    signal.SIGHUP: signal.SIGTERM,  # the terminal was closed; on SIGHUP, Celery would restart instead of stopping
 }
-"""The signals that stop this process, and what it then sends to its workers."""
+"""The signals that stop this process, each with the signal that it then sends to its workers."""
 
 
 class Worker:
@@ -87,7 +87,7 @@ class Worker:
         return self._process is not None
 
     def start_if_due(self, now: float) -> None:
-        """Start the worker, unless it is running or waits after a crash. Only the main thread may call this."""
+        """Start the worker, unless it is running or its delay after a crash is not over. Only the main thread may call this."""
         if self._process is None and now >= self._start_at:
             self._process = subprocess.Popen(
                 [*PYTHON, "processes.parent", str(os.getpid()), *PROGRAM],
@@ -114,7 +114,7 @@ class Worker:
         return status
 
     def restart_seconds(self, now: float) -> float:
-        """Return how long the worker waits until it is started again."""
+        """Return the seconds until the worker is started again."""
         return round(self._start_at - now, 1)
 
     def send(self, number: signal.Signals) -> None:

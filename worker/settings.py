@@ -1,4 +1,4 @@
-"""Settings of a worker process, read from the environment once, in celery_app. Names begin with STEPLINE_."""
+"""Settings of a worker process, read from the environment once, when it starts. Variable names begin with STEPLINE_."""
 
 import os
 import tempfile
@@ -31,11 +31,11 @@ class Settings(BaseSettings):
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)
-    """Name that is stable across restarts and unique among workers; by default built from GPU and work directory."""
+    """Name that is stable across restarts and unique among workers; by default built from the GPU and the work directory."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Device to train on; `auto` uses the GPUs if there are any."""
     gpus: str | None = None
-    """GPUs to use: indexes, uuids or beginnings of uuids, separated by commas; by default all that CUDA makes visible."""
+    """GPUs to use: indexes, uuids or uuid prefixes, separated by commas; by default all that CUDA makes visible."""
     cpu_ranks: int = Field(1, ge=1, le=64)
     """Number of processes that may train one job together if the device is the CPU; a job that needs as many GPUs runs on them."""
     hub: bool = True
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Return the settings of a worker that is to start. Raises SystemExit if the token is missing."""
+    """Return the settings for a worker that is about to start. Raise SystemExit if the token is missing."""
     settings = Settings()
     if not settings.worker_token.get_secret_value():
         raise SystemExit(

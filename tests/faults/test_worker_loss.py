@@ -1,4 +1,4 @@
-"""A worker, its pool process or its training is killed or suspended: the job still succeeds, and ends exactly once."""
+"""A worker, its pool process or its training process is killed or suspended: the job still succeeds, and ends exactly once."""
 
 import os
 import signal

@@ -17,10 +17,10 @@ def build_stub(directory: Path) -> Path:
 
 
 def with_gpus(stub: Path, gpus: str) -> dict[str, str]:
-    """Return the variables that make a process find these GPUs (stub.c describes the format)."""
+    """Return the environment variables that make a process find these GPUs (stub.c describes the format)."""
     return {"LD_LIBRARY_PATH": str(stub), "STUB_GPUS": gpus}
 
 
 def uuid_of(number: int) -> str:
-    """Return the uuid of a GPU of a test."""
+    """Return the uuid of the test GPU with this number."""
     return f"GPU-{number}0000000-0000-0000-0000-000000000000"

@@ -52,7 +52,7 @@ int nvmlInitWithFlags(unsigned flags) {
 
 int nvmlShutdown(void) { return SUCCESS; }
 
-const char *nvmlErrorString(int code) { return code == GPU_IS_LOST ? "GPU is lost" : "error of the stub"; }
+const char *nvmlErrorString(int code) { return code == GPU_IS_LOST ? "GPU is lost" : "stub error"; }
 
 int nvmlSystemGetDriverVersion(char *version, unsigned length) {
     const char *set = getenv("STUB_DRIVER");
@@ -71,7 +71,7 @@ int nvmlDeviceGetCount_v2(unsigned *found) {
     return SUCCESS;
 }
 
-/* A handle is the address of the uuid. */
+/* A GPU's handle is the address of its uuid. */
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, char **handle) {
     if (index >= count)
         return INVALID_ARGUMENT;

@@ -1,7 +1,7 @@
 """Runs the interpreter-dependent tests on every other supported Python version that is installed.
 
-For each version, it creates an environment without torch, with the package versions from constraints.txt. This takes a minute
-and 450 MB; the environment stays in the temporary directory for the next run.
+For each version, the test creates an environment without torch, with the package versions from constraints.txt. This takes a
+minute and 450 MB; the environment stays in the temporary directory for the next run.
 """
 
 import hashlib
@@ -41,12 +41,12 @@ def find_others() -> list[str]:
 
 
 def _runs(python: str) -> bool:
-    # pyenv has a command for each version, even if that version is not selected.
+    # pyenv provides a command for every installed version, but the command fails if its version is not selected.
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 def make_environment(python: str) -> str:
-    """Return the interpreter of an environment with Stepline's server and the packages that its tests need."""
+    """Create an environment with the server and the packages that its tests need, if there is none; return its interpreter."""
     inputs = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
     key = hashlib.sha256(inputs + f"{python} {ROOT}".encode()).hexdigest()[:12]
     home = Path(tempfile.gettempdir()) / f"stepline-interpreters-{os.geteuid()}"

@@ -251,7 +251,7 @@ def load_base(finished: Finished) -> Any:
     assert len(layers) == 168
     assert all(layer.weight.dtype is torch.uint8 for layer in layers)
     for layer in layers:
-        # On a CPU with AVX512-BF16 the first forward pass without gradients would repack the weights
+        # On a CPU with AVX512-BF16, the first forward pass without gradients would repack the weights
         # with scales rounded to bf16, which changes the base (docs/numbers.md).
         layer.support_avx512bf16_for_cpu = False
     return base

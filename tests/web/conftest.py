@@ -101,7 +101,7 @@ class Visitor:
             self.foreign_requests.append(url)
 
     def go(self, path: str) -> Page:
-        """Open a path of the page."""
+        """Open a path of the site."""
         self.page.goto(self.site.service.url + path)
         return self.page
 
@@ -113,11 +113,11 @@ class Visitor:
         )
 
     def plotted(self) -> Any:
-        """Return the points and the zoom of the loss chart. Only a visitor with a probe has them."""
+        """Return the points and the zoom of the loss chart. Only a probed window exposes them."""
         return json.loads(self.page.evaluate("JSON.stringify(window.__stepline)"))
 
     def wait_for_points(self, count: int) -> None:
-        """Wait until the loss chart shows that the run has at least `count` points."""
+        """Wait until the loss chart shows a total of at least `count` points."""
         self.page.wait_for_function(POINTS, arg=count, timeout=3 * WAIT_MS)
 
 

@@ -1,4 +1,4 @@
-"""Checks of the page that need no browser: its size, its colors, its Chinese texts and its lock file."""
+"""Checks of the page that need no browser: its size, its colors, its Chinese field names and its lock file."""
 
 import gzip
 import json
@@ -35,7 +35,7 @@ def test_the_build_contains_no_address_of_another_host() -> None:
     assert named == set()
 
 
-def test_the_build_does_not_contain_the_variable_for_tests() -> None:
+def test_the_build_does_not_contain_the_test_variable() -> None:
     (script,) = BUILD_DIR.glob("assets/*.js")
 
     assert "__stepline" not in script.read_text()
@@ -87,7 +87,7 @@ def luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_every_field_of_a_job_has_a_chinese_text(tmp_path: Path) -> None:
+def test_every_job_field_has_a_chinese_name(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/unused.db", data_dir=tmp_path)
     schemas = create_app(settings).openapi()["components"]["schemas"]
     text = (WEB / "src" / "texts" / "fields.ts").read_text()

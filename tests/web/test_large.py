@@ -1,4 +1,4 @@
-"""The page of a job with very many steps: it shows the whole run thinned, and any range in full detail."""
+"""The page of a job with very many steps: it downsamples the whole run, but shows any range in full detail."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,7 +32,7 @@ INK = """() => {
 
 @pytest.fixture(scope="module")
 def large(site: Site) -> Iterator[str]:
-    """A job that has ended and whose history was uploaded in HTTP syncs, like a worker's."""
+    """A job that has ended and whose history was uploaded in HTTP syncs, as a worker uploads it."""
     player = Player(site.service.client)
     job = player.submit(queue="large")
     claim = player.claim(worker_id="large", queue="large")

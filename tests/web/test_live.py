@@ -17,7 +17,7 @@ Visit = Callable[..., Visitor]
 
 
 def assert_equal_to_the_api(visitor: Visitor, site: Site) -> Any:
-    """Check that the plot has every point so far and that all equal the API's; return the plotted data."""
+    """Check that the plot has every point so far and that the values equal the API's; return the plotted data."""
     points = site.service.losses(site.running)
     visitor.wait_for_points(len(points))
     plotted = visitor.plotted()
@@ -175,7 +175,7 @@ def _step_past_a_checkpoint(service: Service, job_id: str) -> int:
     return int(service.wait_for_job(job_id, is_past_checkpoint)["progress"]["step"])
 
 
-def test_the_page_of_a_job_shows_its_report_as_soon_as_the_job_has_succeeded(
+def test_the_job_page_shows_the_report_as_soon_as_the_job_has_succeeded(
     visit: Visit, site: Site
 ) -> None:
     player = Player(cast("TestClient", site.service.client))

@@ -240,7 +240,7 @@ def test_a_missing_job_is_reported(visit: Visit, site: Site, job: str) -> None:
     expect(page.locator("main")).to_contain_text(f"Job {job} does not exist")
 
 
-def test_no_figure_of_a_job_is_truncated(visit: Visit, site: Site) -> None:
+def test_no_figure_on_the_job_page_is_truncated(visit: Visit, site: Site) -> None:
     visitor = visit(width=812)  # where tiles are narrowest
     page = visitor.go(f"/jobs/{site.running}")
     visitor.wait_for_points(12)

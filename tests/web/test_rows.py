@@ -56,7 +56,7 @@ class Played:
 
 @pytest.fixture
 def played(site: Site) -> Iterator[Played]:
-    """The job. Tests request it before `visit`, so that it is deleted after the browser window is closed."""
+    """The job. Tests request this fixture before `visit`, so that the job is deleted after the browser window is closed."""
     played = Played(site)
     yield played
     played.end()
@@ -87,7 +87,7 @@ def test_the_job_page_shows_the_progress_of_the_base_evaluation(
     expect(line).not_to_contain_text("left")
 
 
-def test_the_list_shows_row_progress_too_and_both_are_in_chinese(
+def test_the_job_list_and_the_job_page_show_row_progress_in_chinese(
     played: Played, visit: Visit
 ) -> None:
     played.enter(Phase.TOKENIZING)

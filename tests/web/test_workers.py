@@ -1,4 +1,4 @@
-"""The page of workers shows which device has failed, why and since when."""
+"""The workers page shows which device has failed, why and since when."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,5 +1,5 @@
 // Compares a JobSpec with its defaults, and formats it as text and as a curl command. Fields, defaults, ranges and help come
-// from the API's JSON schema only.
+// only from the API's JSON schema.
 import { signal } from "@preact/signals";
 import { getWithRetries } from "./api";
 import { NONE } from "./format";

@@ -1,5 +1,5 @@
-// Makes untrusted text safe to show: replaces control characters and characters that change the direction of text with escape
-// sequences. A test compares the set with contracts/text.py.
+// Makes untrusted text safe to show: control characters, and characters that change the text direction, become escape sequences.
+// A test compares the set of characters with the one in contracts/text.py.
 const UNSAFE = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]/gu;
 /** The same characters in JSON, which already escapes most of them. */
 const IN_JSON = /[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f]|\\[bfu]/;
@@ -11,7 +11,7 @@ export function escape(text: string): string {
   });
 }
 
-/** Parse a response of the API and escape its texts, so that they can be shown. Newlines and tabs are kept. */
+/** Parse an API response and escape its strings, so that they are safe to show. Newlines and tabs are kept. */
 export function parse<T>(json: string): T {
   const value = JSON.parse(json) as unknown;
   return (IN_JSON.test(json) ? escapeAll(value) : value) as T;
@@ -24,5 +24,5 @@ function escapeAll(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [escape(name), escapeAll(inner)]));
 }
 
-/** Isolate the direction of a text from the text around it, as `<bdi>` does for elements. */
+/** Isolate a string's text direction from the text around it, as `<bdi>` does for elements. */
 export const isolate = (text: string): string => `\u2068${text}\u2069`;

@@ -33,7 +33,7 @@ def test_a_worker_that_has_not_reported_recently_is_not_alive(
     assert "no heartbeat" in capsys.readouterr().err
 
 
-def test_a_worker_is_unhealthy_from_a_failure_of_its_device_until_a_check_passes(
+def test_a_worker_is_unhealthy_after_its_device_fails_until_a_check_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))
@@ -51,7 +51,7 @@ def test_a_worker_is_unhealthy_from_a_failure_of_its_device_until_a_check_passes
     assert alive.main() == 0
 
 
-def test_a_failed_device_of_a_worker_that_was_removed_does_not_count(
+def test_the_failed_device_of_a_removed_worker_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEPLINE_WORK_DIR", str(tmp_path))

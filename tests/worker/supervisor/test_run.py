@@ -28,7 +28,7 @@ SYNCED = Answer(
 FINISHED = Answer(body=b'{"job_status": "failed"}')
 NOTHING = Answer(204)
 PASSES = ("-c", "")
-"""A check of the device that passes."""
+"""The code of a device check that passes."""
 
 
 def _run(peer: ScriptedServer, tmp_path: Path) -> int:

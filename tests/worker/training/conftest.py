@@ -1,4 +1,4 @@
-"""Fixtures of the training tests: one tiny Qwen2 per session, one thread, no network."""
+"""Fixtures for the training tests: one tiny Qwen2 per session, one thread, no network."""
 
 from collections.abc import Callable
 from pathlib import Path

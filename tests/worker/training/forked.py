@@ -1,7 +1,8 @@
-"""Runs the training program in a process that is forked from one that has already imported its libraries.
+"""Runs the training program in a process forked from one that has already imported the program's libraries.
 
-Importing them takes longer than a run of the tiny model, so tests that need a process, but not a new interpreter, start seconds
-sooner. The server process that forks them runs nothing else: torch cannot be used in a fork of a process that has trained.
+Importing the libraries takes longer than training the tiny model, so tests that need a separate process, but not a new
+interpreter, save seconds. The server process that forks these processes runs nothing else, because torch cannot be used in a
+fork of a process that has trained a model.
 """
 
 import multiprocessing
@@ -39,7 +40,7 @@ class Forked:
         return self._process.exitcode
 
     def wait(self, timeout: float) -> int | None:
-        """Wait for the end; return the exit status, or None if the program still runs after `timeout` seconds."""
+        """Wait until the program ends; return its exit status, or None if it is still running after `timeout` seconds."""
         self._process.join(timeout)
         return self._process.exitcode
 
@@ -48,7 +49,7 @@ class Forked:
 
 
 def fork(run_dir: RunDir) -> Forked:
-    """Start the program over a run directory. Its output goes to the run's output.log."""
+    """Start the program on a run directory. Its output goes to the run's output.log."""
     process = _context.Process(target=_run, args=(run_dir.path, run_dir.output), daemon=True)
     process.start()
     return Forked(process)

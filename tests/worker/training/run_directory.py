@@ -40,7 +40,7 @@ def make_run_dir(
 
 
 def start(run_dir: RunDir, *options: str, **variables: str) -> subprocess.Popen[bytes]:
-    """Start the program in its own process, with these environment variables in addition to the usual ones."""
+    """Start the program in its own process, with the given environment variables in addition to the usual ones."""
     environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment |= variables
     with run_dir.output.open("wb") as output:
@@ -59,7 +59,7 @@ def run(run_dir: RunDir) -> Outcome:
 
 
 def run_here(run_dir: RunDir, stop: Stop | None = None) -> Outcome:
-    """Run the program in this process. It is seconds faster, and suits tests that do not need a separate process."""
+    """Run the program in this process. This saves seconds in tests that do not need a separate process."""
     run_to_outcome(run_dir, stop or Stop(run_dir.control))
     return outcome_of(run_dir)
 

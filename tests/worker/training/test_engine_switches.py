@@ -1,4 +1,4 @@
-"""The switches of spec.engine change speed and memory, not the numbers."""
+"""The switches in spec.engine change speed and memory use, not the results."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_a_base_dequantised_once_keeps_its_nf4_values(load: Load) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_bfloat16_compute_keeps_a_float32_adapter_and_a_close_loss(
+def test_with_bfloat16_compute_the_adapter_stays_float32_and_the_loss_is_close(
     tiny_model: Path, load: Load
 ) -> None:
     device = choose_device("bfloat16", None)

@@ -121,8 +121,11 @@ class Moment(NamedTuple):
     ("dropout", "moment"),
     [
         (0.0, Moment(kill_at=3)),  # in the first epoch
-        (0.05, Moment(kill_at=6)),  # in the second
-        (0.0, Moment(kill_at=9, every_steps=4)),  # in the third, after a checkpoint at its start
+        (0.05, Moment(kill_at=6)),  # in the second epoch
+        (
+            0.0,
+            Moment(kill_at=9, every_steps=4),
+        ),  # in the third epoch, after a checkpoint at its start
         (0.05, Moment(kill_at=random.randrange(3, 11))),  # noqa: S311 - any step will do
     ],
     ids=["first epoch", "second epoch", "start of the third epoch", "any step"],
@@ -381,7 +384,7 @@ def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir: RunDir) -> str:
-    """Resume with half the budget from a checkpoint made under these circumstances, stop at once and return the log."""
+    """Resume with half the token budget from a checkpoint that records these circumstances, stop at once and return the log."""
     snapshot = load(checkpoint)
     snapshot.state.circumstances.update(circumstances)
     Checkpoints(run_dir.resume, keep=1).save(snapshot)

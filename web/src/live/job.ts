@@ -22,7 +22,7 @@ type State =
   | { name: "resting" }
   | { name: "closed" };
 
-/** Only one refresh runs at a time. A refresh requested during it runs afterwards, because the first may have read an older state. */
+/** Only one refresh runs at a time. One requested meanwhile runs afterwards, because the first may have read an older state. */
 type Refresh = { name: "idle" } | { name: "running" } | { name: "running, then again" };
 
 const POLL_SECONDS = 1;
@@ -56,7 +56,7 @@ export class LiveJob {
     document.addEventListener("visibilitychange", this.onVisible);
     let first = true;
     this.stopEffects = effect(() => {
-      language.value; // subscribe: the server's texts must be read again in the new language
+      language.value; // subscribe: the server's messages must be read again in the new language
       if (!first) void this.reloadTexts();
       first = false;
     });

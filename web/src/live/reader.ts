@@ -7,7 +7,7 @@ import type { JobStore } from "./store";
 export class JobReader {
   /** The last request for events. Requests run one after another, so that no event is added twice. */
   private readingEvents: Promise<void> = Promise.resolve();
-  /** Status and attempt at the last read of attempts, files and summary. */
+  /** The job's status and attempt when its attempts, files and summary were last read. */
   private restKey = "";
 
   constructor(private readonly store: JobStore) {}

@@ -1,10 +1,10 @@
-// The page's data on one job. The store only holds data: it sends no requests and starts no timers.
+// The page's data about one job. The store only holds data: it sends no requests and starts no timers.
 import { signal } from "@preact/signals";
 import type { Artifact, Attempt, Event, Job, Summary } from "../api";
 import { Curve } from "../curve";
 import { addColumns, type Columns, MAX_POINTS } from "../history";
 
-/** If the curve has more loss points than this, far more than a plot shows, the run is read again in thinned form. */
+/** If the curve has more loss points than this, far more than a plot shows, the run is read again, downsampled. */
 const MAX_CURVE_POINTS = 2 * MAX_POINTS + 1000;
 
 export class JobStore {
@@ -61,7 +61,7 @@ export class JobStore {
     this.eventsCursor = cursor;
   }
 
-  /** Drop the server's texts after a change of language. */
+  /** Drop the server's messages after the language has changed. */
   dropTexts(): void {
     this.events.value = [];
     this.eventsCursor = null;

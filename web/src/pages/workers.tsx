@@ -53,7 +53,7 @@ export function WorkersPage() {
 
 function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
   const { device, device_check: check } = worker;
-  const ageOf = (time: string) => duration(Math.max(0, now - Date.parse(time)) / 1000); // a clock may be ahead
+  const ageOf = (time: string) => duration(Math.max(0, now - Date.parse(time)) / 1000); // the clock that set `time` may be ahead
   const hasFailed = check !== null && !check.passed;
   const rows: [string, preact.ComponentChildren][] = [
     [

@@ -55,7 +55,7 @@ export function CopyButton({ text, children }: { text: () => string | Promise<st
 
 async function putOnClipboard(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  // Browsers provide the clipboard API on https and localhost only. This deprecated way also works over plain http.
+  // Browsers provide the clipboard API only on https and localhost. This deprecated method also works over plain http.
   const area = document.createElement("textarea");
   area.value = text;
   document.body.append(area);

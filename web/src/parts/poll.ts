@@ -4,8 +4,8 @@ import { useEffect, useRef } from "preact/hooks";
 const HIDDEN_FACTOR = 10;
 
 /**
- * Call `poll` immediately and repeatedly until the component is removed. It returns the milliseconds until the next call, or
- * null to stop; a hidden page waits ten times as long. If a key changes, polling starts over, and `isCurrent` becomes false for
+ * Call `poll` immediately and then repeatedly until the component is removed. `poll` returns the milliseconds until the next call,
+ * or null to stop; a hidden page waits ten times as long. If a key changes, polling starts over, and `isCurrent` becomes false for
  * the earlier calls.
  */
 export function usePoll(poll: (isCurrent: () => boolean) => Promise<number | null>, keys: unknown[]): void {

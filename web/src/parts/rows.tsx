@@ -37,7 +37,7 @@ export function percentOfRows(job: Counting): number | null {
   return rows && rows.total ? Math.floor((100 * rows.done) / rows.total) : null;
 }
 
-/** Return the time left in the phase as text, for use when the job's time left is unknown; null if it is unknown too. */
+/** Return the time left in the phase as text, for use when the job's time left is unknown; null if the phase's is unknown too. */
 export function phaseLeft(job: Counting): string | null {
   const seconds = job.progress.rows?.seconds_left;
   return seconds === null || seconds === undefined ? null : say(SHARED.phase_left, { time: duration(seconds) });

@@ -1,4 +1,4 @@
-// Texts of the page that compares jobs.
+// Text for the page that compares jobs.
 import { texts } from "./say";
 
 export const COMPARE = texts({

@@ -1,4 +1,4 @@
-// Texts of the page that lists the API's endpoints.
+// Text for the page that lists the API's endpoints.
 import { texts } from "./say";
 
 export const DOCS = texts({

@@ -1,4 +1,4 @@
-// Texts of the frame around every page: header, banner, keyboard shortcuts.
+// Text for the frame around every page: header, banner, keyboard shortcuts.
 import { texts } from "./say";
 
 export const FRAME = texts({

@@ -1,4 +1,4 @@
-// Texts of a job's page.
+// Text for the job page.
 import { texts } from "./say";
 
 export const JOB = texts({

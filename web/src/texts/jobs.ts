@@ -1,4 +1,4 @@
-// Texts of the list of jobs.
+// Text for the job list.
 import { texts } from "./say";
 
 export const JOBS = texts({

@@ -1,4 +1,4 @@
-// Texts of the form for a new job. The names and help of its fields are in fields.ts.
+// Text for the new-job form. The names and help of its fields are in fields.ts.
 import { texts } from "./say";
 
 export const NEW = texts({

@@ -1,23 +1,23 @@
-// Defines texts in both languages and returns them in the page's language. Each page has its own file of texts.
+// Defines the page's text in both languages, and returns it in the selected one. Each page has a file with its own text.
 import { language } from "../preferences";
 
-/** One text in both languages; `say` fills in its `{names}`. */
+/** One piece of text in both languages; `say` fills in its `{names}`. */
 export type Text = readonly [english: string, chinese: string];
 
 type Names<Sentence> = Sentence extends `${string}{${infer Name}}${infer Rest}` ? Name | Names<Rest> : never;
 type Figures<T extends Text> = [Names<T[0]>] extends [never] ? [] : [Record<Names<T[0]>, string | number>];
 
-/** The texts, or a type error if the `{names}` in English and Chinese differ. */
+/** The given text, or a type error if the `{names}` in English and Chinese differ. */
 type Checked<All extends Record<string, Text>> = {
   [Key in keyof All]: [Names<All[Key][0]>, Names<All[Key][1]>] extends [Names<All[Key][1]>, Names<All[Key][0]>]
     ? All[Key]
-    : "the languages differ in their {names}";
+    : "the {names} in the two languages differ";
 };
 
-/** The texts of one page. */
+/** Define the text of one page. */
 export const texts = <const All extends Record<string, Text>>(all: All & Checked<All>): All => all;
 
-/** Return a text in the page's language. `figures` has a value for each of its `{names}`. */
+/** Return a piece of text in the page's language. `figures` has a value for each of its `{names}`. */
 export function say<const T extends Text>(text: T, ...[figures]: Figures<T>): string {
   const sentence: string = text[language.value === "zh" ? 1 : 0];
   return figures ? sentence.replace(/\{(\w+)\}/g, (_, name: keyof typeof figures) => String(figures[name])) : sentence;

@@ -1,4 +1,4 @@
-// Texts that several pages use.
+// Text that several pages use.
 import { texts } from "./say";
 
 export const SHARED = texts({

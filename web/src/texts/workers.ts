@@ -1,4 +1,4 @@
-// Texts of the list of workers.
+// Text for the list of workers.
 import { texts } from "./say";
 
 export const WORKERS = texts({

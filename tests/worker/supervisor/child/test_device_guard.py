@@ -1,4 +1,4 @@
-"""A worker claims only while its GPU works. The checks are real processes with scripted results."""
+"""A worker claims jobs only while its GPU works. The checks are real processes with scripted results."""
 
 import os
 import signal
@@ -151,7 +151,7 @@ def test_a_check_that_hangs_is_killed_with_its_children_and_counts_as_failed(
         pass  # would raise DeviceBusy if a process still held the lock
 
 
-def test_a_check_holds_the_lock_of_the_device_and_gets_the_environment_of_a_training(
+def test_a_check_holds_the_device_lock_and_gets_the_environment_of_a_training_process(
     tmp_path: Path,
 ) -> None:
     code = (
@@ -197,7 +197,7 @@ def test_a_pool_process_that_replaces_another_continues_its_count_of_checks(benc
     assert bench.state.count == 3
 
 
-def test_a_disk_that_is_full_does_not_stop_claims(bench: Bench) -> None:
+def test_a_full_disk_does_not_stop_claims(bench: Bench) -> None:
     (bench.home / "device_check.json").mkdir()  # so that the state cannot be stored
 
     assert bench.is_usable()
@@ -220,7 +220,7 @@ def explain(bench: Bench, outcome: Outcome, pulses: list[int]) -> Outcome:
 
 
 @pytest.mark.parametrize("reason", ["crashed", "no_progress", "child_killed"])
-def test_a_device_that_fails_its_check_after_an_attempt_explains_why_the_attempt_failed(
+def test_the_failure_of_an_attempt_is_blamed_on_a_device_that_fails_its_check_afterwards(
     bench: Bench, reason: str
 ) -> None:
     assert bench.is_usable()
@@ -240,7 +240,7 @@ def test_a_device_that_fails_its_check_after_an_attempt_explains_why_the_attempt
     assert bench.checks == 2
 
 
-def test_a_device_that_passes_its_check_explains_no_failure(bench: Bench) -> None:
+def test_a_failure_is_not_blamed_on_a_device_that_passes_its_check(bench: Bench) -> None:
     assert bench.is_usable()
     outcome = fail(FailureReason.CRASHED)
 

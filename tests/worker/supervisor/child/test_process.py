@@ -219,7 +219,7 @@ def print_and_abort(line: str) -> str:
         (print_and_abort("  what():  std::bad_alloc"), FailureReason.CRASHED),
     ],
 )
-def test_an_exit_of_native_code_because_of_a_cuda_error_is_recognised_by_its_last_line(
+def test_a_cuda_error_that_ends_native_code_is_recognised_by_the_last_line_of_output(
     run_dir: RunDir, lock_fd: int, code: str, reason: FailureReason
 ) -> None:
     process = _start(run_dir, code, lock_fd)

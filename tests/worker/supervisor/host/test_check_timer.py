@@ -1,4 +1,4 @@
-"""When a worker rings for itself, so that its failed GPU is checked again."""
+"""When a worker rings its own doorbell, so that its failed GPU is checked again."""
 
 import os
 from pathlib import Path
@@ -59,14 +59,14 @@ def test_a_check_is_due_at_most_once_per_interval_after_the_last_one(bench: Benc
     assert bench.timer.is_check_due()
 
 
-def test_a_clock_that_was_set_back_delays_no_check(bench: Bench) -> None:
+def test_a_clock_that_was_set_back_does_not_delay_a_check(bench: Bench) -> None:
     bench.fail_check()
     bench.now -= 500
 
     assert bench.timer.is_check_due()
 
 
-def test_a_cpu_is_never_due(tmp_path: Path) -> None:
+def test_a_check_of_a_cpu_is_never_due(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "cpu")
     bench.fail_check()
     bench.now += 60

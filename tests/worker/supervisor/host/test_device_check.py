@@ -47,7 +47,7 @@ def test_a_long_reason_is_shortened_and_a_damaged_file_counts_as_no_check(tmp_pa
     assert read_check(tmp_path) is None
 
 
-def test_a_worker_announces_the_state_of_its_gpu_but_none_of_a_cpu(tmp_path: Path) -> None:
+def test_a_worker_announces_the_state_of_a_gpu_but_not_of_a_cpu(tmp_path: Path) -> None:
     settings = Settings(work_dir=tmp_path)
     home = worker_home(tmp_path, "w")
     home.mkdir(parents=True)

@@ -71,7 +71,7 @@ def selected(cards: list[Card], gpus: str | None, visible: str | None = None) ->
         ("0,-1,1", ["0"]),
     ],
 )
-def test_both_settings_accept_indexes_uuids_and_beginnings_of_uuids(
+def test_both_settings_accept_indexes_uuids_and_uuid_prefixes(
     value: str, indexes: list[str]
 ) -> None:
     assert selected(TWO, value) == indexes
@@ -110,7 +110,7 @@ def test_a_mig_instance_is_selected_like_a_gpu(value: str, indexes: list[str]) -
         ("0,GPU-", "2 GPUs"),
     ],
 )
-def test_an_entry_that_does_not_match_one_card_is_an_error_that_lists_the_cards(
+def test_an_entry_that_does_not_match_exactly_one_card_is_an_error_that_lists_the_cards(
     value: str, count: str
 ) -> None:
     with pytest.raises(CardNotFound) as caught:
@@ -130,7 +130,7 @@ def test_a_gpu_with_several_mig_instances_is_ambiguous() -> None:
         select_cards(MIG, {}, "1")
 
 
-def test_a_host_offers_its_gpus_and_instead_of_a_gpu_with_mig_its_instances(stub: Path) -> None:
+def test_a_host_offers_the_mig_instances_of_a_gpu_in_place_of_the_gpu(stub: Path) -> None:
     a, b, c = (uuid_of(number) for number in range(3))
 
     assert find(stub, f"{a} {b}:MIG-1,MIG-2 {c}") == [a, "MIG-1", "MIG-2", c]
@@ -138,13 +138,15 @@ def test_a_host_offers_its_gpus_and_instead_of_a_gpu_with_mig_its_instances(stub
     assert find(stub, f"{a} {b}", STEPLINE_GPUS="1,0") == [b, a]
 
 
-def test_only_a_deliberate_choice_selects_the_cpu_of_a_host_with_gpus(stub: Path) -> None:
+def test_the_cpu_of_a_host_with_gpus_is_used_only_if_the_user_chooses_it(stub: Path) -> None:
     gpus = f"{uuid_of(0)} {uuid_of(1)}"
 
     assert find(stub, gpus, requested="cpu") == [None]
     assert find(stub, gpus, CUDA_VISIBLE_DEVICES="") == [None]
     assert find(stub, gpus, CUDA_VISIBLE_DEVICES="-1") == [None]
-    assert find(stub, "lost", CUDA_VISIBLE_DEVICES="-1") == [None], "no driver is needed for that"
+    assert find(stub, "lost", CUDA_VISIBLE_DEVICES="-1") == [None], (
+        "choosing the CPU needs no driver"
+    )
     assert "no GPU is visible" in find(stub, gpus, requested="cuda", CUDA_VISIBLE_DEVICES="")
     assert "CUDA_VISIBLE_DEVICES: 'GPU-7'" in find(stub, gpus, CUDA_VISIBLE_DEVICES="GPU-7")
     assert "no MIG instance" in find(stub, f"{uuid_of(0)}:")

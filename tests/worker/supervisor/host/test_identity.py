@@ -29,7 +29,7 @@ def name(work_dir: Path, *, worker_name: str | None = None, is_only_one: bool = 
 
 
 def start_cpu_worker(work_dir: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start a process that takes the name of a worker and keeps it until it is killed; return the name."""
+    """Start a process that takes a worker name and keeps it until it is killed; return the process and the name."""
     process = subprocess.Popen(
         [sys.executable, "-c", DESCRIBE, str(work_dir)],
         env={"PATH": os.environ["PATH"]},

@@ -95,7 +95,7 @@ def test_a_checkpoint_whose_record_has_not_arrived_is_retried_without_a_note(
     assert len(peer.requests) == 2
     versions = {name.lower(): value for name, value in peer.requests[0].headers.items()}
     assert versions[CODES_HEADER.lower()] == CODES_VERSION, (
-        "without it, the server sends the former code"
+        "without this header, the server sends the former code"
     )
 
 

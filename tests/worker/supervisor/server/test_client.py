@@ -104,7 +104,7 @@ def test_a_rejected_request_is_not_retried() -> None:
     assert len(peer.requests) == 1
 
 
-def test_a_request_that_fails_five_times_with_status_500_is_given_up() -> None:
+def test_a_request_is_abandoned_after_it_fails_five_times_with_status_500() -> None:
     with (
         ScriptedServer(error_answer(500, "internal_error")) as peer,
         _server(peer.url) as server,

@@ -27,12 +27,14 @@ DEVICE_FAILURES: list[RuntimeError] = [
 
 
 @pytest.mark.parametrize("error", DEVICE_FAILURES, ids=str)
-def test_a_cuda_error_other_than_out_of_memory_is_a_failed_device(error: RuntimeError) -> None:
+def test_a_cuda_error_other_than_out_of_memory_is_reported_as_a_failed_device(
+    error: RuntimeError,
+) -> None:
     assert failure_of(error).reason is FailureReason.DEVICE_FAILED
     assert failure_of(error).reason.is_retryable
 
 
-def test_a_failed_device_is_recognised_behind_the_error_that_it_caused() -> None:
+def test_a_failed_device_is_recognised_from_the_cause_of_another_error() -> None:
     cause = RuntimeError("CUDA error: unspecified launch failure")
     explicit, implicit = ValueError("the layer failed"), ValueError("the cleanup failed")
     explicit.__cause__ = implicit
@@ -69,7 +71,7 @@ def test_other_errors_are_not_reported_as_a_failed_device(
     assert failure_of(error).reason is reason
 
 
-def test_running_out_of_memory_on_the_way_is_not_a_failed_device() -> None:
+def test_an_error_caused_by_running_out_of_memory_is_not_a_failed_device() -> None:
     error = ValueError("the cleanup failed")
     error.__context__ = torch.AcceleratorError("CUDA error: out of memory")
 

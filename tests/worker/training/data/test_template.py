@@ -39,7 +39,7 @@ class OtherTokenizer:
 
 
 def dialogs() -> list[list[Message]]:
-    """Return 200 dialogs of one to four rounds, some with a system turn and some with empty turns."""
+    """Return 200 dialogs of one to four exchanges, some with a system turn and some with empty turns."""
     texts = itertools.cycle([*TEXTS, ""])
     out = []
     for number in range(200):

@@ -109,7 +109,7 @@ def test_an_adapter_for_experts_gives_the_same_logits_in_plain_peft(
     assert (without - expected).abs().max() > 0.1
 
 
-def test_the_summary_states_that_experts_are_not_held_in_4_bits(
+def test_the_summary_states_that_experts_are_not_stored_in_4_bits(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     make_experts(Qwen3MoeForCausalLM, tmp_path / "model")

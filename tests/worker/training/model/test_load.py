@@ -163,7 +163,7 @@ def test_only_the_named_target_modules_get_a_lora(load: Load) -> None:
         ({"rank": 65}, "lora.rank is 65, which is larger than the smaller side (64)"),
     ],
 )
-def test_a_lora_that_does_not_fit_the_model_is_rejected(
+def test_lora_settings_that_are_incompatible_with_the_model_are_rejected(
     load: Load, lora: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(TrainingError) as caught:
@@ -212,7 +212,9 @@ def test_an_unknown_architecture_is_rejected(load: Load, tiny_model: Path, tmp_p
     assert "quantum_foam" in caught.value.failure.detail
 
 
-def test_the_number_of_positions_is_found_under_an_architectures_own_name(tmp_path: Path) -> None:
+def test_the_number_of_positions_is_found_under_the_name_that_the_architecture_uses(
+    tmp_path: Path,
+) -> None:
     GPT2Config(vocab_size=396, n_positions=256).save_pretrained(tmp_path)
 
     check_length(tmp_path, small_spec(training={"max_length": 256}))

@@ -68,7 +68,7 @@ interface Machine {
   inBytes?: boolean;
 }
 
-/** Return load and memory of the GPU, or of the CPU on a host without a GPU. */
+/** Return the load and memory use of the GPU, or of the CPU on a host without a GPU. */
 export function machineLines(curve: Curve): Machine[] {
   const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
   const load = first("sys.gpu_percent", "sys.cpu_percent");

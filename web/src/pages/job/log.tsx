@@ -109,7 +109,7 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
   );
 }
 
-/** Return whether an output line repeats a recorded one: the training process also prints each as `[level] message`. */
+/** Return whether an output line repeats a recorded line, which the training process also prints as `[level] message`. */
 function isEcho(line: LogLine, recorded: Set<string>): boolean {
   const printed = line.source === "output" ? /^\[\w+\] (.*)$/s.exec(line.text) : null;
   return printed !== null && recorded.has(printed[1]!);

@@ -24,8 +24,8 @@ function requestedRange(): Range | null {
 }
 
 /**
- * Return the live curve, or, if a range is selected and the live curve is thinned, that range in full detail. The range is
- * fetched again as new points arrive.
+ * Return the live curve; if a range is selected and the live curve is downsampled, return that range in full detail instead. The
+ * range is fetched again as new points arrive.
  */
 function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
   const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
@@ -37,7 +37,7 @@ function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range 
     let current = true;
     readCurve(id, range).then(
       ({ curve }) => current && setDetail({ curve, key }),
-      () => undefined, // the banner already reports that the server is unreachable; the thinned curve stays
+      () => undefined, // the banner already reports that the server is unreachable; the live curve stays visible
     );
     return () => {
       current = false;

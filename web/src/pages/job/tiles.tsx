@@ -111,7 +111,7 @@ function Tile({ name, value, below }: { name: string; value: string; below: stri
   );
 }
 
-/** Return medians over the newest points. A mean would be wrong: a thinned curve keeps the extremes. */
+/** Return medians over the newest points. Means would be wrong, because a downsampled curve keeps the extreme values. */
 function recentSpeed(curve: Curve): { tokens: number; step: number } | null {
   const [tokens, step] = [median(curve.of("tokens_per_second")), median(curve.of("seconds"))];
   return tokens === null || step === null ? null : { tokens, step };

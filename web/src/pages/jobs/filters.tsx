@@ -78,7 +78,7 @@ export function Filters({ search, status, label }: Chosen) {
   );
 }
 
-/** Update a field when the URL changes, unless the field has the focus; null leaves it unchanged. */
+/** Update a field when the URL changes, unless the field has the focus. A `value` of null leaves the field unchanged. */
 function useFieldValue(field: RefObject<HTMLInputElement | null>, value: string | null): void {
   useEffect(() => {
     if (value !== null && field.current && document.activeElement !== field.current) field.current.value = value;

@@ -1,5 +1,5 @@
-// Builds the form from the JobSpec's JSON schema: its fields and their ranges, the spec from the texts entered, and the field
-// that each problem reported by the server belongs to.
+// Builds the form from the JobSpec's JSON schema: its fields and their ranges, the spec from the values entered, and the
+// field that each problem reported by the server belongs to.
 import type { ApiError } from "../../api";
 import { count } from "../../format";
 import { asText, leaves, put, resolve, type Schema, type Tree } from "../../spec";
@@ -11,7 +11,7 @@ export interface Field {
   path: string;
   title: string;
   help: string;
-  /** Schemas of its values; several for a field such as "a count, a share or auto". */
+  /** The schemas of the field's values; several for a field such as "a count, a share or auto". */
   choices: Schema[];
   defaultValue: unknown;
   isRequired: boolean;
@@ -100,7 +100,7 @@ const bound = (value: number, exclusive: number | undefined, sign: string): stri
 
 export type Texts = Record<string, string>;
 
-/** Return the texts of the form's fields for a spec. */
+/** Return the text of each form field for a spec. */
 export function textsOf(spec: Tree): Texts {
   const texts: Texts = {};
   for (const [path, value] of leaves(spec)) {
@@ -117,7 +117,7 @@ export function textsOf(spec: Tree): Texts {
   return texts;
 }
 
-/** Return the spec from the fields' texts, and the problem of each invalid field. */
+/** Return the spec built from the fields' text, and the problem with each invalid field. */
 export function specOf(fields: Field[], texts: Texts): { spec: Tree; problems: Record<string, string> } {
   const spec: Tree = {};
   const problems: Record<string, string> = {};
