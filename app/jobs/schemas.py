@@ -28,7 +28,7 @@ class Progress(BaseModel):
     epoch: float | None
     """Epochs trained so far, as a fraction."""
     percent: float | None
-    """Percentage of the optimizer steps done."""
+    """Percentage of the optimizer steps that have been completed."""
     rows: RowsDone | None = None
     """Rows of the current phase while the job tokenizes or evaluates; null in other phases."""
 
@@ -52,7 +52,7 @@ class JobState(BaseModel):
     name: str | None
     status: JobStatus
     version: int
-    """Increases with each change of the job."""
+    """Increases with each change to the job."""
     phase: Phase | None
     """Current phase of the running attempt."""
     progress: Progress
