@@ -74,7 +74,7 @@ class WindowPage(TypedDict):
 
 
 class Columns(TypedDict):
-    """New points of one series: the n-th step and the n-th value belong together."""
+    """New points of one series: the n-th value belongs to the n-th step."""
 
     step: list[int]
     value: list[float | None]
@@ -84,7 +84,7 @@ class Columns(TypedDict):
 
 
 class SeriesView(Columns):
-    """One series in columns: the n-th step and the n-th value belong together."""
+    """One series in columns: the n-th value belongs to the n-th step."""
 
     at: Annotated[NotRequired[list[float] | None], Field(default=None)]
     """With `times=true`: seconds since 1970."""

@@ -85,7 +85,7 @@ class JobView(JobState):
 
 
 class JobPage(Page[JobView]):
-    """One page of jobs. If no index covers the filter, it may contain fewer than `limit` even though there are more."""
+    """One page of jobs. If no index covers the filter, it may contain fewer than `limit` jobs even though more exist."""
 
     searched: int | None = None
     """Number of jobs checked for this page (newest first, at most 1,000), if no index covers the filter and the page is not
