@@ -3,7 +3,7 @@
     python -m benchmarks.engine --model DIR --data FILE [--peers trainer,trl] [--updates 2] [--pairs 1]
     python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
 
-Each side runs in its own process, alternating, pair by pair; the benchmark reports medians. The last line is JSON. Loading and
+Each side runs in its own process. The sides alternate, and the benchmark reports medians. The last line is JSON. Loading and
 evaluation are excluded on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
 measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU.
 """
@@ -73,7 +73,7 @@ class Side:
 
 
 def main() -> None:
-    """Run all sides in turn; print a table and JSON."""
+    """Run the sides alternately; print a table and JSON."""
     options = arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -285,15 +285,16 @@ def make_model(folder: Path, data: Path) -> Path:
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second that this machine would reach if it spent all its time on matrix products at peak speed."""
+    """Return the tokens per second that this machine would reach if it only multiplied matrices, at peak speed."""
     return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
 
 def flops_per_token(plan: Plan, summary: Summary) -> float:
-    """Return the floating-point operations of an update's matrix products, per token.
+    """Return the floating-point operations of an update's matrix multiplications, per token.
 
-    2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the adapter's, and
-    4 for each of the head's (also frozen), on supervised tokens only, because its logits are computed once.
+    Each frozen weight of the body takes 2 forward and 2 backward (it has no weight gradient), and each weight of the
+    adapter takes 6. Each weight of the head, which is frozen too, takes 4 (its logits are computed only once), and only on
+    supervised tokens.
     """
     config = json.loads((Path(plan.model) / "config.json").read_text())
     head = config["vocab_size"] * config["hidden_size"]
@@ -305,7 +306,7 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
 
 
 def peak_flops(compute_dtype: str) -> float:
-    """Return this machine's FLOP/s in a large matrix product: the best of five runs."""
+    """Return this machine's FLOP/s in a large matrix multiplication: the best of five runs."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = 8192 if device == "cuda" else 2048
     square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))
@@ -330,7 +331,9 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
             f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
         )
     share = ours.tokens_per_second / limit
-    print(f"limit with matrix products at peak: {limit:.1f} tokens/s; Stepline reaches {share:.0%}")
+    print(
+        f"limit with matrix multiplications at peak speed: {limit:.1f} tokens/s; Stepline reaches {share:.0%}"
+    )
     ratios = {"tokens_per_second_vs_limit": share}
     for side in sides[1:]:
         updates = len(side.runs[0].seconds)  # a slow peer runs fewer: compare the same updates
