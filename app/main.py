@@ -6,7 +6,7 @@ import os
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
-    keep_private(os.environ)  # before the imports below, which take a second
+    keep_private(os.environ)  # first, because the imports below take a second
 
 gc.disable()  # Imports create no garbage; collections would take a tenth of the start-up time.
 # Pydantic looks for plugins in the metadata of every installed package; the server has none.

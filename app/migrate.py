@@ -8,7 +8,7 @@ import os
 from processes.privacy import keep_private
 
 if __name__ == "__main__":
-    keep_private(os.environ)  # before the imports below, which take a second
+    keep_private(os.environ)  # first, because the imports below take a second
 
 import ast
 import functools

@@ -1,4 +1,4 @@
-"""Benchmarks: each measures both sides in one run and prints a ratio in its last line. Figures are in docs/benchmarks.md."""
+"""Benchmarks: each measures both sides of its comparison in one run; the last line of its output has the ratio. Figures are in docs/benchmarks.md."""
 
 from benchmarks.extra import require_dev_extra
 

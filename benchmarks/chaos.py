@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
-Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2, at a twentieth of the production times.
+Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2. Times are a twentieth of their production values.
 `--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker catches it.
 The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
 run without faults.
@@ -149,7 +149,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
     )
-    parser.add_argument("--build", help="no_fence, early_ack or no_spool")
+    parser.add_argument("--build", help="broken build to run: no_fence, early_ack or no_spool")
     parser.add_argument(
         "--kinds",
         type=lambda text: text.split(","),

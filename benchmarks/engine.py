@@ -4,7 +4,7 @@
     python -m benchmarks.engine --model make --data FILE      # a small body with Qwen2's full vocabulary
     python -m benchmarks.engine --model DIR --data FILE --ranks 2 --peers ''      # one rank against two
 
-Each side runs in its own process, alternating, pair by pair; the benchmark reports medians. The last line is JSON. Loading and
+Each side runs in its own process. The sides alternate, and the benchmark reports medians. The last line is JSON. Loading and
 evaluation are excluded on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
 measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU;
 with several ranks, that of rank 0.
@@ -76,7 +76,7 @@ class Side:
 
 
 def main() -> None:
-    """Run all sides in turn; print a table and JSON."""
+    """Run the sides alternately; print a table and JSON."""
     options = arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -309,7 +309,9 @@ def report(sides: list[Side], summary: Summary, limit: float) -> None:
             f"{side.name:<10} {side.tokens_per_second:>9.1f} {side.peak_bytes / 1e9:>8.2f}  {losses}"
         )
     share = ours.tokens_per_second / limit
-    print(f"limit with matrix products at peak: {limit:.1f} tokens/s; Stepline reaches {share:.0%}")
+    print(
+        f"limit with matrix multiplications at peak speed: {limit:.1f} tokens/s; Stepline reaches {share:.0%}"
+    )
     ratios = {"tokens_per_second_vs_limit": share}
     for side in sides[1:]:
         updates = len(side.runs[0].seconds)  # a slow peer runs fewer: compare the same updates

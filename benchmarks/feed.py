@@ -1,4 +1,4 @@
-"""Simulates a training process and its supervisor, to measure the path from a step to a client.
+"""Simulates a training process and its supervisor, to measure the delay from a training step to its arrival at a client.
 
 The training program's real recorder writes the records into a file, and the supervisor's real reporter sends them, delayed by
 up to STEPLINE_FLUSH_SECONDS.

@@ -3,10 +3,10 @@
     python -m benchmarks.history [--points 300000] [--read-points 100000] [--databases sqlite,postgresql]
         [--large 1000000] [--streams 1000] [--skip-peer]
 
-Writing: training steps of six values go to Stepline by HTTP sync with a real claim's token, and to MLflow by log-batch, one
-request after another and with full durability. A point is one value of one series at one step, on both sides. Requests of equal
-size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills the server with SIGKILL and counts the
-acknowledged records that are missing.
+Writing: training steps with six values each go to Stepline by HTTP sync with the token of a real claim, and to MLflow by
+log-batch, one request after another and with full durability. On both sides, a point is one value of one series at one step.
+Requests of equal size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills Stepline's server with
+SIGKILL and counts the acknowledged records that are missing.
 
 Reading: each side returns a curve of 1,000 points for a plot of `--read-points` steps, Stepline by /metrics, MLflow by
 get-history-bulk-interval. Then Stepline alone is measured with a job of `--large` steps, and with `--streams` open streams of one
@@ -134,7 +134,7 @@ class Server:
         }
 
     def start(self) -> None:
-        """Start it and wait until it responds."""
+        """Start the server and wait until it responds."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.main"], env=self._environment, stdout=log, stderr=log
@@ -142,7 +142,7 @@ class Server:
         wait_for(lambda: self.client.get("/healthz").status_code == 200, self._log)
 
     def kill(self) -> None:
-        """Kill it with SIGKILL."""
+        """Kill the server with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
@@ -261,7 +261,7 @@ def read_ours(server: Server, job: Claim, label: str, query: str = "") -> dict[s
 
 
 def measure_large(server: Server, steps: int) -> dict[str, Any]:
-    """Measure a job with very many steps: its plot, a zoom, its polls, and whether the plot shows its spike."""
+    """Measure a job with very many steps: its plot, a zoomed plot, its polls, and whether the plot shows its spike."""
     began = time.perf_counter()
     claim = fill_ours(server, steps, spike=steps * 2 // 3)
     seconds = time.perf_counter() - began

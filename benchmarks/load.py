@@ -3,11 +3,11 @@
     python -m benchmarks.load [--jobs 1000] [--databases sqlite,postgresql]
     python -m benchmarks.load --table [--sizes 1000,100000,1000000] [--rounds 20] [--databases sqlite,postgresql]
 
-One API process, four clients. A job counts when its 201 has arrived; by then it is committed with synchronous writes
-(SQLite FULL, PostgreSQL's default with fsync on). The benchmark only prints figures. The last line is JSON with the
+One API process, four clients. A job counts once its 201 response has arrived; by then, it has been committed with synchronous
+writes (SQLite FULL, PostgreSQL's default with fsync on). The benchmark only prints figures. The last line is JSON with the
 ratios to the targets, the number of cores, and the cost of one fsync on this machine.
 
-With --table: the cost of each kind of request with that many jobs, and the ratio of the largest size to the smallest
+With --table: the cost of each kind of request at each of --sizes, and the ratio of the largest size to the smallest
 (benchmarks/table.py). A million jobs take about 8 GB of disk and several minutes per database.
 """
 

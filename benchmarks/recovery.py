@@ -2,11 +2,11 @@
 
     python -m benchmarks.recovery [--workers 3] [--scale 1] [--database sqlite]
 
-Real API, Valkey, Celery workers and training on a tiny Qwen2, with production times divided by --scale. The first figure is
-the time from the takeover of a killed worker's attempt to the start of the next attempt on another worker. The second is the
-time from the return of a broker that lost everything to the start of each job that was submitted while it was down; there are
-as many of these jobs as idle workers. All times are by the server's clock. The benchmark only prints figures; the last line is
-JSON with the targets.
+The API, Valkey, the Celery workers and the training of a tiny Qwen2 are real; production times are divided by --scale. The first
+figure is the time from the takeover of a killed worker's attempt to the start of the next attempt on another worker. The second
+is the time from the return of a broker that lost everything to the start of each job that was submitted while the broker was
+down; there are as many of these jobs as idle workers. All times are taken from the server's clock. The benchmark only prints
+figures; the last line is JSON with the targets.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def measure_restarts(cluster: Cluster, dataset: str, count: int, takeover: float
 
 
 def measure_starts(cluster: Cluster, dataset: str, count: int) -> list[float]:
-    """Submit jobs while the broker is down; return the seconds from its return, with an empty queue, to each start."""
+    """Submit jobs while the broker is down; return the seconds from when it is back, with an empty queue, to each start."""
     cluster.stop("broker", signal.SIGKILL)
     jobs = [cluster.post_job(**spec_of_job(dataset, STEPS)) for _ in range(count)]
     returned = datetime.now(UTC)

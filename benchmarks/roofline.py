@@ -11,15 +11,16 @@ from contracts.summary import Summary
 
 
 def tokens_per_second_limit(plan: Plan, summary: Summary) -> float:
-    """Return the tokens per second that this machine would reach if it spent all its time on matrix products at peak speed."""
+    """Return the tokens per second that this machine would reach if it only multiplied matrices, at peak speed."""
     return peak_flops(plan.compute_dtype) / flops_per_token(plan, summary)
 
 
 def flops_per_token(plan: Plan, summary: Summary) -> float:
-    """Return the floating-point operations of an update's matrix products, per token.
+    """Return the floating-point operations of an update's matrix multiplications, per token.
 
-    2 forward and 2 backward for each frozen weight of the body (no weight gradient), 6 for each of the adapter's, and
-    4 for each of the head's (also frozen), on supervised tokens only, because its logits are computed once.
+    Each frozen weight of the body takes 2 forward and 2 backward (it has no weight gradient), and each weight of the
+    adapter takes 6. Each weight of the head, which is frozen too, takes 4 (its logits are computed only once), and only on
+    supervised tokens.
     """
     config = json.loads((Path(plan.model) / "config.json").read_text())
     head = config["vocab_size"] * config["hidden_size"]
@@ -31,7 +32,7 @@ def flops_per_token(plan: Plan, summary: Summary) -> float:
 
 
 def peak_flops(compute_dtype: str) -> float:
-    """Return this machine's FLOP/s in a large matrix product: the best of five runs."""
+    """Return this machine's FLOP/s in a large matrix multiplication: the best of five runs."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = 8192 if device == "cuda" else 2048
     square = torch.randn(size, size, device=device, dtype=getattr(torch, compute_dtype))

@@ -1,6 +1,6 @@
-"""Event texts in English and Chinese.
+"""Event messages in English and Chinese.
 
-The `{names}` stand for figures stored with the event. Failure codes and byte counts are converted to readable text.
+The `{names}` are placeholders for values stored with the event. Failure codes and byte counts are converted to readable text.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from contracts.text import escape_lines
 
 
 def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
-    """Return an event's text, or its code if this version does not know it."""
+    """Return an event's message, or the event's code if this version does not know the code."""
     if code not in EVENTS:
         return code
     worded = {name: _word(name, value, language) for name, value in figures.items()}
@@ -79,16 +79,16 @@ EVENTS: dict[str, dict[Language, str]] = {
     },
     "checkpoint_damaged": {
         "en": "Skipped the damaged checkpoint at step {step} (attempt {of_attempt}): {reason}",
-        "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，跳过：{reason}",
+        "zh": "第 {step} 步的检查点（第 {of_attempt} 次尝试）已损坏，已跳过：{reason}",
     },
     "checkpoint_unrecorded": {
         "en": "Skipped the checkpoint at step {step} (attempt {of_attempt}) because resuming from it would leave a gap in the history: "
         "{reason}",
-        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），从该检查点恢复会造成历史记录缺失：{reason}",
+        "zh": "已跳过第 {step} 步的检查点（第 {of_attempt} 次尝试），因为从该检查点恢复会造成历史记录缺失：{reason}",
     },
     "resuming_local": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) on this worker's disk.",
-        "zh": "从本机磁盘上第 {step} 步的检查点（第 {of_attempt} 次尝试）恢复训练。",
+        "zh": "从工作节点本地磁盘上第 {step} 步的检查点（第 {of_attempt} 次尝试）恢复训练。",
     },
     "resuming_stored": {
         "en": "Resuming from the checkpoint at step {step} (attempt {of_attempt}) in the server's storage.",
@@ -109,7 +109,7 @@ EVENTS: dict[str, dict[Language, str]] = {
         "zh": "第 {number} 次尝试失联：工作节点 {worker} 已 {silent_seconds} 秒无响应。",
     },
     "attempt_abandoned": {
-        "en": "Attempt {number} is lost: worker {worker} no longer runs it.",
+        "en": "Attempt {number} is lost: worker {worker} is no longer running it.",
         "zh": "第 {number} 次尝试已失效：工作节点 {worker} 已不再运行该尝试。",
     },
     "attempt_undelivered": ATTEMPT_UNDELIVERED,

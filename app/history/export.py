@@ -24,7 +24,7 @@ class ExportQuery:
     names: Sequence[str]
     bounds: Bounds
     place: Place
-    """Where to start. Rows up to this place are left out."""
+    """Where to start: only rows after this place are exported."""
 
 
 def csv_lines(database: Database, job_id: str, query: ExportQuery) -> Iterator[str]:

@@ -16,7 +16,7 @@ from contracts.text import escape_lines
 
 @dataclass(frozen=True)
 class _LogPlace:
-    """A reader's position: the attempt, the last record read, the output chunk's offset, and how many of its lines were read."""
+    """A reader's position: the attempt, the last record read, the output chunk's offset, and the number of lines read from it."""
 
     attempt: int = 0
     seq: int = 0

@@ -53,7 +53,7 @@ def etag(status: JobStatus, attempts: Sequence[Attempt], *query: object) -> str:
 
 
 def poll_after(status: JobStatus, *, has_more: bool) -> float | None:
-    """Return the number of seconds to wait before the next poll; None if nothing will be added."""
+    """Return the number of seconds to wait before the next poll; None if no more data will be added."""
     return 0.0 if has_more else POLL_SECONDS.get(status)
 
 

@@ -38,7 +38,7 @@ class LossPage(TypedDict):
     has_more: bool
     cursor: str | None
     rewind_to_step: Annotated[NotRequired[int | None], Field(default=None)]
-    """Set if the page continues with a newer attempt: discard your points after this step, then add the points of the page."""
+    """Set if the page continues with a newer attempt: discard your points after this step, then add the points on the page."""
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     """Steps on this page whose loss was NaN or infinite."""
     points: Annotated[NotRequired[int | None], Field(default=None)]
@@ -46,7 +46,7 @@ class LossPage(TypedDict):
     sampled: Annotated[NotRequired[bool], Field(default=False)]
     """Whether points were left out."""
     poll_after_seconds: float | None
-    """Seconds to wait before the next poll; null if nothing will be added."""
+    """Seconds to wait before the next poll; null if no more data will be added."""
 
 
 class WindowMean(TypedDict):
@@ -70,11 +70,11 @@ class WindowPage(TypedDict):
     rewind_to_step: Annotated[NotRequired[None], Field(default=None)]
     nonfinite: Annotated[NotRequired[list[int]], Field(default=[])]
     poll_after_seconds: float | None
-    """Seconds to wait before the next poll; null if nothing will be added."""
+    """Seconds to wait before the next poll; null if no more data will be added."""
 
 
 class Columns(TypedDict):
-    """New points of one series: the n-th step and the n-th value belong together."""
+    """New points of one series: the n-th value belongs to the n-th step."""
 
     step: list[int]
     value: list[float | None]
@@ -84,20 +84,20 @@ class Columns(TypedDict):
 
 
 class SeriesView(Columns):
-    """One series in columns: the n-th step and the n-th value belong together."""
+    """One series in columns: the n-th value belongs to the n-th step."""
 
     at: Annotated[NotRequired[list[float] | None], Field(default=None)]
     """With `times=true`: seconds since 1970."""
     points: int
     """Number of points within the bounds, before sampling."""
     sampled: bool
-    """Whether points were left out, and values rounded to six significant digits."""
+    """Whether points were left out and the values were rounded to six significant digits."""
     width: int
     """Records per bucket. Only each bucket's smallest and largest points are kept; 1 means that every point is included."""
 
 
 class AttemptSpan(TypedDict):
-    """The steps that an attempt trained."""
+    """The range of steps that an attempt has recorded."""
 
     number: int
     first_step: int | None
@@ -118,19 +118,19 @@ class MetricsView(TypedDict):
     job: str
     status: JobStatus
     complete: bool
-    """Whether the job has ended. If so, nothing will be added."""
+    """Whether the job has ended. If so, no more data will be added."""
     names: list[str]
     """All series of the job; with `since`, only those on this page."""
     series: dict[str, SeriesView]
     attempts: list[AttemptSpan]
     ghosts: list[Ghost] | None
     rewind_to_step: int | None
-    """Set if the page continues with a newer attempt: discard your points after this step, then add the points of the page."""
+    """Set if the page continues with a newer attempt: discard your points after this step, then add the points on the page."""
     has_more: bool
     cursor: str
     """Pass it as `since`, here or to the stream, to continue after this response."""
     poll_after_seconds: float | None
-    """Seconds to wait before the next poll; null if nothing will be added."""
+    """Seconds to wait before the next poll; null if no more data will be added."""
 
 
 class EventView(BaseModel):
@@ -167,7 +167,7 @@ class AttemptError(BaseModel):
 
 
 class AttemptView(BaseModel):
-    """One try at a job."""
+    """One attempt to run a job."""
 
     id: str
     number: int
@@ -182,7 +182,7 @@ class AttemptView(BaseModel):
     first_step: int | None
     last_step: int | None
     resumed_from: int | None
-    """Number of the attempt whose checkpoint it resumed from; null until it reports this, and if it started from step 0."""
+    """Number of the attempt whose checkpoint this attempt resumed from; null until reported, or if it started from step 0."""
     resumed_step: int | None
     """Step of that checkpoint."""
     error: AttemptError | None

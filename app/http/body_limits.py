@@ -1,4 +1,4 @@
-"""How large a request's body may be. A route that takes more than a small JSON body declares it with `@takes`.
+"""How large a request's body may be. A route that takes more than a small JSON body declares the kind of body with `@takes`.
 
 The middleware in app/edge applies the limit as the body arrives. A route that declares nothing gets the smallest limit, so
 a new upload route fails its first test instead of accepting bodies of any size.

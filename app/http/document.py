@@ -1,4 +1,4 @@
-"""Additions to the OpenAPI document that FastAPI cannot derive: other statuses, media types, headers, events."""
+"""Parts of the OpenAPI document that FastAPI cannot derive: additional statuses, media types, headers, events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +17,12 @@ LOCATION = {"Location": {"description": "Path of the resource.", "schema": {"typ
 
 
 def tagged(content: dict[str, Any] | None = None) -> Answers:
-    """Return the responses of a route that accepts If-None-Match; `content` holds media types besides JSON."""
+    """Return the responses of a route that accepts If-None-Match; `content` describes the media types other than JSON."""
     return {
         200: {"headers": {"ETag": _TAG}, "content": content or {}},
-        304: {"description": "The response is still the one that If-None-Match names."},
+        304: {
+            "description": "The response has not changed since the version that If-None-Match names."
+        },
     }
 
 
@@ -52,7 +54,7 @@ FILE_PARAMETERS = {
 
 
 def events(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the content of a stream whose events have this model. OpenAPI 3.2 defines `itemSchema`; 3.1 permits it."""
+    """Return the OpenAPI description of a stream whose events have this model. OpenAPI 3.2 defines `itemSchema`; 3.1 permits it."""
     item = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"text/event-stream": {"itemSchema": item}}
 

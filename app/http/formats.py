@@ -43,7 +43,7 @@ class Formats:
 
 
 def refuse_beside(chosen: str, **others: object) -> None:
-    """Raise NotTogether if any of these parameters is given: they have no effect together with `chosen`."""
+    """Raise NotTogether if any of these parameters is given, because they have no effect together with `chosen`."""
     for name, value in others.items():
         if value:
             raise NotTogether(name, one=name, other=chosen)

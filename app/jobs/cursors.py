@@ -1,4 +1,4 @@
-"""Cursors of job lists: encodes a place as an opaque string, and decodes it."""
+"""Encodes a place in a job list as an opaque cursor, and decodes such cursors."""
 
 from datetime import UTC, datetime, timedelta
 

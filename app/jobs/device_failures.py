@@ -1,4 +1,4 @@
-"""SQL for failures of devices, and which of them suggest that their job, not the device, is the cause."""
+"""SQL for device failures, including which of them suggest that the job, rather than the device, is the cause."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ def insert_failure(session: Session, failure: DeviceFailure) -> None:
 
 
 def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
-    """Return a worker's failures since which its device has not passed a check."""
+    """Return the failures of a worker's device after which it has not yet passed a check, oldest first."""
     return session.scalars(
         select(DeviceFailure)
         .where(DeviceFailure.worker_id == worker_id, DeviceFailure.passed_at.is_(None))
@@ -28,7 +28,7 @@ def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
 
 
 def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
-    """Return the failures after which the device passed a check, since the last retry by a user, oldest first."""
+    """Return a job's failures since a user last retried it, oldest first; only those after which the device passed a check."""
     return session.scalars(
         select(DeviceFailure)
         .where(
@@ -41,7 +41,7 @@ def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
 
 
 def list_against_device(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
-    """Return a worker's failures since its last success, oldest first."""
+    """Return the failures of a worker's device since the worker's last success, oldest first."""
     return session.scalars(
         select(DeviceFailure)
         .where(DeviceFailure.worker_id == worker_id, DeviceFailure.blames_device)
@@ -70,12 +70,12 @@ def mark_passed(session: Session, failure: DeviceFailure, now: datetime) -> None
 
 
 def increment_version(session: Session, job_id: str) -> None:
-    """Show readers that the job has changed, because an event is inserted."""
+    """Increment the job's version, so that readers notice that an event has been added."""
     session.execute(update(Job).where(Job.id == job_id).values(version=Job.version + 1))
 
 
 def mark_claimable(session: Session, failure: DeviceFailure) -> bool:
-    """Let the job be claimed now; return False if it does not wait, or has been claimed since this failure."""
+    """Let the job be claimed immediately; return False if it is not waiting, or has been claimed since this failure."""
     changed = session.execute(
         update(Job)
         .where(

@@ -1,4 +1,4 @@
-"""SQL of the losses that decide whether a job is retried. The job's row is locked."""
+"""SQL that counts a job's losses (lost attempts and retryable failures), which decide whether it is retried. The job's row is locked."""
 
 from sqlalchemy import update
 from sqlalchemy.orm import Session
@@ -7,7 +7,7 @@ from app.db.tables import Job
 
 
 def count_loss(session: Session, job: Job) -> int:
-    """Record the loss of the job's worker; return the number of consecutive losses without a new checkpoint."""
+    """Record one loss; return the number of consecutive losses without a new checkpoint."""
     losses = 1 if job.checkpoint_step > job.lost_checkpoint_step else job.losses + 1
     session.execute(
         update(Job)

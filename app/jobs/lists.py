@@ -1,8 +1,8 @@
 """SQL for job lists, newest first: by time of submission, and by number if the times are equal.
 
-A filter with an index in this order (a time, a status, a label) walks that index, so a page costs the same with a
-thousand jobs as with a million. A filter without such an index (a search, or a second filter) checks at most
-MOST_SEARCHED jobs of that walk per page; the cursor continues the search from there.
+For a filter that has an index in this order (a time, a status, a label), the query walks that index, so a page costs
+the same with a thousand jobs as with a million. For a filter without such an index (a search, or a second filter), it
+checks at most MOST_SEARCHED jobs of that walk per page; the cursor continues the search from there.
 """
 
 import re
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
-"""A place after every job."""
+"""The place after the last job of any list."""
 
 
 class Found(NamedTuple):
@@ -51,7 +51,7 @@ def text_of(name: str, model: str, job_id: str) -> str:
 
 
 def find_jobs(session: Session, chosen: JobFilter, below: Place | None, limit: int) -> Found:
-    """Return the places of at most `limit` jobs older than the place `below`."""
+    """Return the places of at most `limit` matching jobs after the place `below`, newest first."""
     walks, rest = _plan(session, chosen, below)
     if not rest:
         return Found(_places(session, _merged(walks, limit)))

@@ -51,7 +51,7 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
             if job.queue == queue
             and (last is None or (-job.priority, job.number) <= (-last.priority, last.number))
         ]
-        if not near:  # the newest jobs of a long queue
+        if not near:  # all of these jobs are beyond MOST_PLACES
             continue
         first = order.limit(MOST_PLACES).subquery()
         place = func.row_number().over(order_by=(first.c.priority.desc(), first.c.number))
@@ -109,7 +109,7 @@ def claim_best(
     job = claim(matches(Job.model), Job.number.in_(head.limit(MOST_PLACES)))
     if job is not None:
         return job
-    # The first thousand jobs need other workers. A matching job may be anywhere behind them.
+    # This worker cannot claim any of the first thousand jobs. A matching job may be anywhere behind them.
     models = _distinct(Job.model, _IS_QUEUED, Job.queue == queue)
     first = (
         select(Job.number)

@@ -28,7 +28,7 @@ class Progress(BaseModel):
     epoch: float | None
     """Epochs trained so far, as a fraction."""
     percent: float | None
-    """Percentage of the optimizer steps done."""
+    """Percentage of the optimizer steps that have been completed."""
     rows: RowsDone | None = None
     """Rows of the current phase while the job tokenizes or evaluates; null in other phases."""
 
@@ -52,7 +52,7 @@ class JobState(BaseModel):
     name: str | None
     status: JobStatus
     version: int
-    """Increases with each change of the job."""
+    """Increases with each change to the job."""
     phase: Phase | None
     """Current phase of the running attempt."""
     progress: Progress
@@ -85,7 +85,7 @@ class JobView(JobState):
 
 
 class JobPage(Page[JobView]):
-    """One page of jobs. If no index covers the filter, it may contain fewer than `limit` even though there are more."""
+    """One page of jobs. If no index covers the filter, it may contain fewer than `limit` jobs even though more exist."""
 
     searched: int | None = None
     """Number of jobs checked for this page (newest first, at most 1,000), if no index covers the filter and the page is not

@@ -51,10 +51,10 @@ class Settlement:
     def apply_device_failure(
         self, outcome: Outcome, fault: Failure | None, wait_seconds: float
     ) -> JobStatus:
-        """Update the job after the device of a worker that checks it has failed. This does not count as a loss.
+        """Update the job after a device failure on a worker that checks its device. This does not count as a loss.
 
-        If `fault` is given, the job fails with it. Otherwise nobody can claim the job for `wait_seconds`: the result of the
-        device's check decides whether the job may be the cause.
+        If `fault` is given, the job fails with it. Otherwise, no worker can claim the job for `wait_seconds`; meanwhile, a
+        check of the device shows whether the job may be the cause.
         """
         self._note_failure(outcome)
         if self.job.cancel_requested_at is not None:

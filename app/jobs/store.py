@@ -95,7 +95,7 @@ def lock_job(session: Session, job_id: str) -> Job:
 
 
 def hold_job(session: Session, job_id: str) -> HeldJob:
-    """Return the columns of an existing job that a sync needs, locked like lock_job()."""
+    """Return those columns of an existing job that a sync needs; the row is locked as in lock_job()."""
     return HeldJob._make(session.execute(_HOLD, {"job": job_id}).one())
 
 
@@ -123,7 +123,7 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
 def mark_running(
     session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
 ) -> Job | None:
-    """Queued → running: assign the job with this number to an attempt. This is one statement, so only one of several claims wins."""
+    """Queued → running: assign the job with this number to an attempt. One statement, so only one of several concurrent claims succeeds."""
     return _move(
         session,
         (Job.number == number, Job.status == JobStatus.QUEUED),

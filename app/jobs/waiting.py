@@ -23,7 +23,7 @@ QUERY_SECONDS = 0.25
 
 
 class Waits:
-    """All long polls of this process."""
+    """All long polls that this process serves."""
 
     def __init__(self, database: Database, stopping: threading.Event) -> None:
         self._database = database

@@ -34,7 +34,7 @@ class HeldAttempt(NamedTuple):
     resumed_step: int | None
 
 
-# For the same reason, the statements of a sync are built once and use plain tables.
+# Also for speed, the statements of a sync are built once and use plain tables.
 ATTEMPTS = Base.metadata.tables[Attempt.__tablename__]
 
 

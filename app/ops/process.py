@@ -25,8 +25,8 @@ def return_memory(above_bytes: int) -> int:
     """Return freed memory to the system if the process uses more than `above_bytes`. Return the bytes used afterwards.
 
     After many concurrent connections, glibc keeps most of their memory, because blocks that are still in use are scattered
-    throughout it. A garbage collection stops all threads for a moment, so it runs only if needed. On other systems than
-    Linux, do nothing and return 0.
+    throughout it. A garbage collection stops all threads for a moment, so it runs only if needed. On systems other
+    than Linux, do nothing and return 0.
     """
     if not _STATM.exists():
         return 0

@@ -266,7 +266,7 @@ def _window_lines(summary: Summary, words: _Words) -> list[str]:
 
 
 def _measured(summary: Summary, words: _Words) -> Iterator[str]:
-    """Yield those of the optional measurements that the run has."""
+    """Yield a line for each optional measurement that the run has."""
     if summary.base_eval_loss is not None and summary.base_perplexity is not None:
         before = _perplexity(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)

@@ -1,8 +1,9 @@
 """Curve blocks: each series of an attempt on progressively coarser grids, written as records arrive.
 
-A level-1 block thins 1,024 records to buckets of 16 records. A block of level n+1 thins 16 blocks of level n to buckets 16 times
-as wide. The server writes a block once, when all of its records have arrived, and never changes it. The records remain
-the source of truth: readers use them for the newest points, which are not in a block yet, and for the edges of a range.
+A level-1 block covers 1,024 records, thinned in buckets of 16 records. A block of level n+1 covers 16 blocks of level n,
+thinned in buckets 16 times as wide. The server writes a block once, when all of its records have arrived, and never changes
+it. The records remain the source of truth: readers use them for the newest points, which are not in a block yet, and for
+the edges of a range.
 """
 
 import itertools

@@ -1,7 +1,8 @@
 """Serves the web page, which is built from web/. If there is no build, `/` explains how to create one.
 
 The page has a fixed list of paths, so any other path gets the API's JSON error. The build is small, so the server
-compresses it once and keeps it in memory. It also sets the headers of each file, which Starlette's StaticFiles does not.
+compresses it once and keeps it in memory. The server also sets the headers of each file, which Starlette's StaticFiles does
+not do.
 """
 
 import gzip

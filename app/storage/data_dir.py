@@ -1,4 +1,4 @@
-"""Files in the data directory. Each is written to a temporary file, synced and renamed. It never changes afterwards."""
+"""Files in the data directory. Each is written under a temporary name, synced and renamed. It never changes afterwards."""
 
 import contextlib
 import hashlib

@@ -37,7 +37,8 @@ async def receive(
     path of the file that the new one replaces, or None; the replaced file is then deleted. No transaction is open while
     the body arrives. If `commit` raises, the sweep deletes the file later.
 
-    Raises ChecksumMismatch if the body does not have the given SHA-256, StorageFull or StorageUnavailable if the disk fails.
+    Raises ChecksumMismatch if the body does not have the given SHA-256, StorageFull if the disk is full, or
+    StorageUnavailable if the disk fails.
     """
     with storage_errors(), storage.draft() as draft:
         await _write(draft, body)

@@ -66,7 +66,7 @@ class StreamResponse(EventSourceResponse):
             except TimeoutError:
                 raise ClientDisconnect from None
 
-        # Close it here. Until the garbage collector does, the feed would push frames to the listener.
+        # Close the content here. Otherwise, the feed would push frames to the listener until the garbage collector closed it.
         async with contextlib.aclosing(self._content):
             await super().stream_response(send_in_time)
 
@@ -180,7 +180,7 @@ class Streams:
             self._leave(feed, listener)
 
     async def _join(self, job_id: str, place: Place, end: Place) -> tuple[_Feed, _Listener]:
-        """Add a listener to the job's feed, and read the feed up to the listener's place or further."""
+        """Add a listener to the job's feed, and read the feed further if it has not reached the listener's place."""
         self._loop = asyncio.get_running_loop()
         feed = self._feeds.get(job_id)
         if feed is None or feed.has_ended:
@@ -250,7 +250,7 @@ class Streams:
                 before = feed.found
                 try:
                     found = await self._run(self._read_update, feed.job_id, feed.place)
-                except JobNotFound:  # deleted
+                except JobNotFound:  # the job was deleted
                     feed.has_ended = True
                     self._push(feed, [])
                     return

@@ -1,4 +1,4 @@
-"""Leader election: only one server process at a time performs a task. A row records when it was last done."""
+"""Leader election: only one server process at a time performs a task. A row records when the task was last done."""
 
 from datetime import datetime, timedelta
 

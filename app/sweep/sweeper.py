@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 TASK = "sweep"
 TERMS = 3
-"""Sweeps that a leader may miss before another process takes over."""
+"""Number of sweeps that a leader may miss before another process takes over."""
 
 
 LEFTOVERS_SECONDS = 3600.0
@@ -77,7 +77,8 @@ class Sweeper:
             log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
             if to_ring is not None:
                 rings[to_ring] += 1
-        for name, times in (rings | self._queues_to_ring()).items():  # the larger count
+        # A queue that is in both counters gets the larger count.
+        for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)
         if time.monotonic() - self._searched_at >= LEFTOVERS_SECONDS:
             self._searched_at = time.monotonic()
@@ -106,8 +107,8 @@ class Sweeper:
     def _queues_to_ring(self) -> Counter[str]:
         """Return the queues with claimable jobs that have not been rung lately, and how many times to ring each.
 
-        One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. A worker whose device has
-        failed takes rings too, so these are counted as well unless no worker can run jobs.
+        One ring starts one job on one worker. The broker may have lost all rings, so each live worker gets one. A worker whose
+        device has failed takes rings too, so such workers are counted as well, unless no worker can run jobs.
         """
         due: Counter[str] = Counter()
         with self._database.reading() as session:

@@ -18,10 +18,10 @@ class WorkerView(BaseModel):
     queue: str
     device: Device
     models: list[str] | None
-    """Model directories that it has; null if it can also download models from the hub."""
+    """Model directories on the worker; null if it can also download models from the hub."""
     versions: dict[str, str]
     device_check: DeviceCheck | None
-    """Whether its GPU works. If it has failed, the worker claims no jobs. Null if it has not been checked, and for a CPU."""
+    """Whether the worker's GPU works. If the GPU has failed, the worker claims no jobs. Null if the worker has no GPU or has not checked it yet."""
     last_seen_at: datetime
     live: bool
     current_job: str | None
@@ -54,7 +54,7 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
 def known_models(session: Session, queue: str, now: datetime) -> set[str] | None:
     """Return the models of the queue's live workers; None if there is none, or one of them can download models.
 
-    A worker whose device has failed counts too: its device is checked again, so its jobs can wait for it.
+    A worker whose device has failed counts too: its device will be checked again, so its jobs can wait for it to recover.
     """
     workers = store.list_live(session, queue, now)
     if not workers or any(worker.models is None for worker in workers):
@@ -83,7 +83,7 @@ def claimable_models(
 
     If only other workers have the model of a job, the job is left to them. If no worker has it, any worker may claim the
     job, which then fails with a reason instead of waiting forever. A worker whose device has failed keeps its jobs: they wait
-    until it works again or is no longer live.
+    until the device works again or the worker is no longer live.
     """
     if claimant.models is None:
         return None, []

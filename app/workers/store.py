@@ -29,7 +29,7 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
-    """Store the turn of a worker's lock, and lock the worker's row. Return False if a later turn is already stored."""
+    """Store the turn that a worker announced for its lock, and lock the worker's row. Return False if a later turn is already stored."""
     taken = session.execute(
         update(Worker)
         .where(

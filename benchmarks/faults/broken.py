@@ -21,7 +21,7 @@ def no_fence() -> str:
     """Accept writes from every attempt with a valid token, even if the attempt has ended."""
     from app.leases import store  # noqa: PLC0415  # each build imports only its own process's code
 
-    statement = store._HOLD  # noqa: SLF001  # breaks the build from inside
+    statement = store._HOLD  # noqa: SLF001  # a broken build changes internals
     statement._where_criteria = tuple(  # noqa: SLF001
         criterion
         for criterion in statement._where_criteria  # noqa: SLF001

@@ -73,7 +73,7 @@ def _duplicate_ends(history: History) -> Iterator[str]:
     for job_id, attempts in _by_job(history).items():
         numbers = [attempt.number for attempt in attempts]
         if numbers != list(range(1, len(numbers) + 1)):
-            yield f"{job_id} has attempts with the numbers {numbers}"
+            yield f"{job_id} has attempts numbered {numbers}"
         if sum(attempt.status == "succeeded" for attempt in attempts) > 1:
             yield f"{job_id} succeeded in several attempts"
         for before, after in pairwise(attempts):

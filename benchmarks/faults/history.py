@@ -1,6 +1,7 @@
 """History: the requests to a service, the observations during the run, and the final content of its database.
 
-Plain data, so that the checker is a pure function. Times are seconds of time.monotonic() in the recording process.
+The history is plain data, so that the checker can be a pure function. Times are seconds of
+time.monotonic() in the recording process.
 """
 
 import json
@@ -46,7 +47,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Point:
-    """One record. Its content is JSON, without position and time."""
+    """One record. Its content is JSON, without its position and time."""
 
     seq: int
     type: str
@@ -101,7 +102,7 @@ class AttemptRow:
     reason: str | None = None
     """Why it failed."""
     stored: tuple[Point, ...] = ()
-    """Its records, by seq."""
+    """Its stored records, in the order of their seq."""
 
 
 @dataclass
@@ -124,5 +125,5 @@ class History:
 
 
 def read_points(content: bytes) -> list[Point]:
-    """Return the complete records of a records.jsonl; skips a torn last line."""
+    """Return the complete records of a records.jsonl file, skipping a torn last line."""
     return [Point.of(decode_line(line)) for line in content.split(b"\n")[:-1]]

@@ -1,4 +1,4 @@
-"""An MLflow tracking server over SQLite, to compare the loss history with."""
+"""An MLflow tracking server on SQLite, with which Stepline's loss history is compared."""
 
 import argparse
 import os

@@ -3,7 +3,7 @@
     python -m benchmarks.peers.trainer {trainer,trl} PLAN.json RESULT.json
 
 Both run the same training as Stepline: NF4 base, fp32 LoRA on all linear layers, AdamW, cosine, clip 1.0, the same rows with the
-same masks in the same order. The Trainer pads each micro-batch to its longest row and builds all logits.
+same masks in the same order. The Trainer pads each micro-batch to its longest row and computes all logits.
 """
 
 import sys

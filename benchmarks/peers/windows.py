@@ -42,5 +42,5 @@ class Plan:
 
 
 def save_result(path: Path, **figures: Any) -> None:
-    """Write a peer's own measurements: losses and seconds per update, peak_device_bytes."""
+    """Write a peer's own measurements: losses and seconds per update, and peak_device_bytes."""
     path.write_text(json.dumps(figures))
