@@ -50,7 +50,7 @@ def finish_attempt(
         raise AttemptSuperseded(attempt=attempt_id, status="ended")
     settlement = Settlement(session, attempt, job, now, times.retry_seconds)
     if device_failures.is_checked_failure(stored, request.outcome):
-        device_failures.record_failure(session, stored, job, now)
+        device_failures.record_failure(session, stored, job, request.outcome, now)
         fault = device_failures.find_fault(session, job.id, request.outcome)
         status = settlement.apply_device_failure(
             request.outcome, fault, device_failures.CHECK_SECONDS

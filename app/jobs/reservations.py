@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 from app.db.tables import Job
 from app.jobs import queue
 from app.workers import service as workers
-from app.workers import store as worker_rows
 from contracts.attempt import WorkerInfo
 from contracts.job import JobStatus
 
@@ -26,7 +25,7 @@ def end_unusable(session: Session, now: datetime) -> list[str]:
     """End the reservations of hosts that cannot run the job any more. Return each queue once for each ring that it needs."""
     to_ring: list[str] = []
     for job in session.scalars(select(Job).where(Job.reserved_host.is_not(None))).all():
-        if any(_can_run(worker, job) for worker in worker_rows.list_live(session, job.queue, now)):
+        if any(_can_run(worker, job) for worker in workers.list_live(session, job.queue, now)):
             continue
         same = (Job.number == job.number, Job.reserved_host == job.reserved_host)
         if _change(session, None, *same):

@@ -73,9 +73,14 @@ def is_able(worker: WorkerInfo) -> bool:
     return worker.device_check is None or worker.device_check.passed
 
 
+def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
+    """Return the live workers of a queue, including those whose devices have failed."""
+    return store.list_live(session, queue, now)
+
+
 def list_able(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     """Return the live workers of a queue that can run jobs."""
-    return [worker for worker in store.list_live(session, queue, now) if is_able(worker)]
+    return [worker for worker in list_live(session, queue, now) if is_able(worker)]
 
 
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:
