@@ -1,12 +1,16 @@
 """A host is reserved for the next job that needs more of its GPUs than are free, so that the order of the queue stays strict."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import event
 
 from app.config.settings import Settings
-from app.db.engine import Database
+from app.db.engine import Database, database_now
+from app.jobs.claims import Claimant, claim_best
 from app.sweep.sweeper import Sweeper
 from tests.app.gpu_hosts import ask, card, end, let_host_die, reserved_host, submit, take
 from tests.app.player import Player
@@ -209,3 +213,45 @@ def test_a_job_on_several_gpus_that_may_have_broken_a_device_does_not_let_its_wo
 
     assert reserved_host(database, next_large) == "a"
     assert player.job(suspect)["status"] == "queued"
+
+
+def test_two_hosts_that_claim_at_the_same_time_reserve_different_jobs_and_never_share_one(
+    player: Player, database: Database
+) -> None:
+    large = [submit(player, 2) for _ in range(2)]
+    small = [submit(player) for _ in range(20)]
+    both = Barrier(2)
+
+    def gather(host: str) -> list[str]:
+        both.wait()
+        for _ in range(3):
+            assert ask(player, card(host, 1, 2), 1) is None
+        both.wait()
+        return [take(player, card(host, n, 2), 2).job_id for n in range(6)]
+
+    with ThreadPoolExecutor(2) as pool:
+        taken = [job for jobs in pool.map(gather, "ab") for job in jobs]
+
+    assert len(set(taken)) == len(taken)
+    assert sorted(taken) == sorted(large + small[:10])
+
+
+@pytest.mark.parametrize("worker", [{}, {"host_id": "a", "cards": 2, "free_cards": 1}])
+def test_a_job_for_one_gpu_is_claimed_by_one_statement_even_behind_a_job_that_is_too_large(
+    player: Player, database: Database, worker: dict[str, Any]
+) -> None:
+    submit(player, 3)
+    small = submit(player)
+    statements: list[str] = []
+    event.listen(database.writer, "before_cursor_execute", lambda *sent: statements.append(sent[2]))
+
+    with database.writing() as session:
+        claimant = Claimant("default", database_now(session), **worker)
+        session.connection()
+        statements.clear()
+        taken = claim_best(session, claimant, "att_1")
+        sent = list(statements)
+
+    assert taken.job is not None
+    assert taken.job.id == small
+    assert len(sent) == 1
