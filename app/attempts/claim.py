@@ -1,8 +1,7 @@
 """Handles a worker's announcements, and its claims for jobs."""
 
 from datetime import datetime
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -16,14 +15,15 @@ from app.db.ids import new_id
 from app.db.tables import Attempt, Job, to_json
 from app.doorbell import is_ring_due
 from app.events import store as events
-from app.jobs import queue
+from app.jobs import claims, queue, reservations
 from app.jobs import store as jobs
+from app.jobs.claims import Claimant, Taken
 from app.leases import lease
 from app.leases.lease import Times
 from app.workers import service as workers
 from app.workers import store as worker_rows
 from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
-from contracts.job import DatasetSource, HubDataset, load_stored_spec
+from contracts.job import DatasetSource, HubDataset, ResourcesSpec, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
 """If a worker with a failed device takes a ring, the server rings for another worker, but waits at least this long."""
@@ -46,22 +46,21 @@ class Granted(NamedTuple):
     claim: Claim | None
     """None if there is no job that the worker may claim, or if the request is stale."""
     to_ring: list[str]
-    """Queues to ring because a job was requeued or can be claimed now."""
+    """Queues to ring, because jobs that waited for the result of a check or for a larger job can be claimed now."""
 
 
 def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
     """Store the worker's announcement, and end the attempts that it no longer runs."""
     now = database_now(session)
     worker_rows.save_worker(session, worker, now)
-    queues: list[str | None] = []
+    queues: list[str] = []
     if worker.idle is not None:
         if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
             return Hello(is_current=False, is_able=False, to_ring=[])
-        queues = [
-            end_stale(session, attempt, times, now)
-            for attempt in store.list_running_of(session, worker.worker_id)
-            if attempt.slot_id == worker.idle.slot and (attempt.slot_turn or 0) < worker.idle.turn
-        ]
+        for attempt in store.list_running_of(session, worker.worker_id):
+            is_same_slot = attempt.slot_id == worker.idle.slot
+            if is_same_slot and (attempt.slot_turn or 0) < worker.idle.turn:
+                queues += end_stale(session, attempt, times, now)
     queues += device_failures.apply_check(session, worker, now)
     judged = device_failures.judge_device(session, worker)
     if judged is not worker:
@@ -69,13 +68,13 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
     is_able = workers.is_able(judged)
     if not is_able and worker.idle is not None:
         queues += _pass_ring_on(session, worker, now)
-    return Hello(True, is_able, [name for name in queues if name is not None])
+    return Hello(True, is_able, queues)
 
 
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
     """Assign the worker the next job in its queue that it may claim.
 
-    A worker whose device has failed gets no job. A repeated claim returns the same attempt. Earlier attempts on the worker's
+    A worker gets no job that needs more GPUs than it holds, and none if its device has failed. A repeated claim returns the same attempt. Earlier attempts on the worker's
     device are ended first.
     """
     worker, times = request.worker, Times.of(settings)
@@ -86,16 +85,27 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
     repeated = _find_repeated(session, request, secret)
     if repeated is not None:
         token = lease.make_token(secret, repeated.id, request.claim_id)
-        held, _ = lease.hold(session, repeated.id, token, times)
-        locked = jobs.lock_job(session, held.job_id)
-        return Granted(_claim(session, held.id, locked, token, settings), hello.to_ring)
+        lease.hold(session, repeated.id, token, times)
+        locked = jobs.lock_job(session, repeated.job_id)
+        claim = _claim(session, repeated, locked, token, settings)
+        return Granted(claim, hello.to_ring)
     now = database_now(session)
     attempt_id = new_id("att")
-    job = _take_job(session, worker, attempt_id, now)
-    if job is None:
-        return Granted(None, hello.to_ring)
-    claim = _start_attempt(session, request, job, attempt_id, now=now, settings=settings)
-    return Granted(claim, hello.to_ring)
+    taken = _take_job(session, request, attempt_id, now)
+    to_ring = hello.to_ring + _rings_after(session, worker, taken, now)
+    if taken.job is None:
+        return Granted(None, to_ring)
+    claim = _start_attempt(
+        session, request, taken.job, taken.gpus, attempt_id, now=now, settings=settings
+    )
+    return Granted(claim, to_ring)
+
+
+def write_claim(claim: Claim, worker: WorkerInfo) -> str:
+    """Return a claim as JSON for a worker. A worker of an earlier version rejects a spec with `resources`."""
+    is_default = claim.spec.resources == ResourcesSpec()
+    left_out = {"spec": {"resources"}} if is_default or not worker.host_id else None
+    return claim.model_dump_json(exclude=left_out)
 
 
 def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
@@ -109,28 +119,47 @@ def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[s
     return [worker.queue] if is_due else []
 
 
-def _take_job(session: Session, worker: WorkerInfo, attempt_id: str, now: datetime) -> Job | None:
+def _take_job(session: Session, request: ClaimRequest, attempt_id: str, now: datetime) -> Taken:
+    worker = request.worker
     only, without = workers.claimable_models(session, worker, now)
     suspects = device_failures.list_suspects(session, worker, now)
-    claim_best = partial(
-        queue.claim_best,
-        session,
+    claimant = Claimant(
         worker.queue,
-        attempt_id,
         now,
         only_models=only,
         except_models=without,
+        except_jobs=suspects.jobs,
+        host_id=worker.host_id,
+        free_cards=request.free_cards,
+        cards=max(worker.cards, request.free_cards),
     )
-    job = claim_best(except_jobs=suspects.jobs)
-    if job is None and suspects.permitted:
-        job = claim_best(only_jobs=suspects.permitted)
-    return job
+    taken = claims.claim_best(session, claimant, attempt_id)
+    if taken.job is None and taken.waits_for is None and suspects.permitted:
+        permitted = claimant._replace(except_jobs=(), only_jobs=suspects.permitted)
+        taken = claims.claim_best(session, permitted, attempt_id)
+    return taken
+
+
+def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: datetime) -> list[str]:
+    """Return the queue once for each worker that a claim of a large job concerns."""
+    if taken.was_reserved:  # Later jobs waited for it.
+        return reservations.rings_after(session, worker.queue, now)
+    if taken.waits_for is None or not taken.has_reserved:
+        return []
+    # All GPUs that the job needs may be free on another host, and any idle worker may take a ring.
+    ready = workers.list_ready(session, worker, now)
+    gpus = taken.waits_for.gpus
+    is_large_enough = any(
+        other.host_id not in {"", worker.host_id} and other.cards >= gpus for other in ready
+    )
+    return [worker.queue] * len(ready) if is_large_enough else []
 
 
 def _start_attempt(
     session: Session,
     request: ClaimRequest,
     job: Job,
+    gpus: int,
     attempt_id: str,
     *,
     now: datetime,
@@ -147,6 +176,7 @@ def _start_attempt(
         token_sha256=lease.hash_token(token),
         worker_id=worker.worker_id,
         worker=to_json(worker),
+        gpus=gpus,
         slot_id=worker.idle.slot if worker.idle else None,
         slot_turn=worker.idle.turn if worker.idle else None,
         started_at=now,
@@ -156,16 +186,18 @@ def _start_attempt(
         acked_seq=0,
     )
     store.insert_attempt(session, attempt)
+    figures: dict[str, Any] = {"number": attempt.number, "worker": worker.worker_id}
+    if gpus > 1:
+        figures["gpus"] = gpus
     events.insert_event(
         session,
         job.id,
         "attempt_started",
         now,
         attempt=attempt.number,
-        number=attempt.number,
-        worker=worker.worker_id,
+        **figures,
     )
-    return _claim(session, attempt.id, job, token, settings)
+    return _claim(session, attempt, job, token, settings)
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
@@ -179,16 +211,17 @@ def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Atte
     return None
 
 
-def _claim(session: Session, attempt_id: str, job: Job, token: str, settings: Settings) -> Claim:
+def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: Settings) -> Claim:
     spec = load_stored_spec(job.spec)
     points, earlier = checkpoints.list_resume_points(session, job)
     return Claim(
-        attempt_id=attempt_id,
+        attempt_id=attempt.id,
         job_id=job.id,
-        number=job.attempt_number,
+        number=attempt.number,
         submitted_at=job.created_at,
         token=token,
         spec=spec,
+        gpus=attempt.gpus,
         train=_describe(session, spec.dataset.train),
         eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
         resume=points,

@@ -53,15 +53,17 @@ def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
     return WorkerInfo.model_validate(attempt.worker).device_check is not None
 
 
-def record_failure(session: Session, attempt: Attempt, job: Job, now: datetime) -> None:
+def record_failure(
+    session: Session, attempt: Attempt, job: Job, outcome: Outcome, now: datetime
+) -> None:
     """Record that a device failed during an attempt. The job is locked, and the worker checks its device."""
-    worker = WorkerInfo.model_validate(attempt.worker)
+    worker = _find_owner(session, WorkerInfo.model_validate(attempt.worker), outcome, now)
     assert worker.device_check is not None  # noqa: S101  # see is_checked_failure
     failure = DeviceFailure(
         attempt_id=attempt.id,
         number=attempt.number,
         job_id=job.id,
-        worker_id=attempt.worker_id,
+        worker_id=worker.worker_id,
         worker_started_at=worker.started_at,
         device=(worker.device.uuid or worker.worker_id)[:200],
         check_count=worker.device_check.count,
@@ -69,6 +71,20 @@ def record_failure(session: Session, attempt: Attempt, job: Job, now: datetime) 
         failed_at=now,
     )
     store.insert_failure(session, failure)
+
+
+def _find_owner(
+    session: Session, worker: WorkerInfo, outcome: Outcome, now: datetime
+) -> WorkerInfo:
+    """Return the worker whose device failed. An attempt on several GPUs may have failed on one that its worker borrowed."""
+    card = outcome.failure.evidence.get("card") if outcome.failure else None
+    if card is None or card == worker.device.uuid:
+        return worker
+    for other in workers.list_live(session, worker.queue, now):
+        is_sibling = other.host_id == worker.host_id
+        if is_sibling and other.device.uuid == card and other.device_check is not None:
+            return other
+    return worker
 
 
 def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:

@@ -11,6 +11,7 @@ from app.db.engine import database_now
 from app.db.tables import Attempt, Job, to_json
 from app.errors.kinds import ArtifactsMissing, AttemptSuperseded, RecordsMissing
 from app.jobs import device_failures as failures
+from app.jobs import queue
 from app.jobs import store as jobs
 from app.jobs.settlement import Settlement
 from app.leases import lease
@@ -23,15 +24,15 @@ from contracts.wire import ADAPTER_ARTIFACT
 
 def finish_attempt(
     session: Session, attempt_id: str, token: str, request: FinishRequest, times: Times
-) -> tuple[FinishReply, str | None]:
+) -> tuple[FinishReply, list[str]]:
     """End the attempt and settle its job. A repeated request with the same outcome gets the same reply.
 
-    Returns the reply, and the queue to ring if the job can be claimed again immediately. Raises InvalidToken,
+    Returns the reply, and the queue once for each ring that it needs. Raises InvalidToken,
     AttemptSuperseded, RecordsMissing, and ArtifactsMissing if a successful attempt lacks its summary or adapter.
     """
     stored = lease.get_attempt(session, attempt_id, token)
     if stored.outcome is not None and stored.outcome["status"] == request.outcome.status:
-        return FinishReply(job_status=str(stored.settled_as)), None
+        return FinishReply(job_status=str(stored.settled_as)), []
     attempt, now = lease.hold(session, attempt_id, token, times)
     job = jobs.lock_job(session, attempt.job_id)
     if attempt.acked_seq < request.last_seq:
@@ -49,7 +50,7 @@ def finish_attempt(
         raise AttemptSuperseded(attempt=attempt_id, status="ended")
     settlement = Settlement(session, attempt, job, now, times.retry_seconds)
     if device_failures.is_checked_failure(stored, request.outcome):
-        device_failures.record_failure(session, stored, job, now)
+        device_failures.record_failure(session, stored, job, request.outcome, now)
         fault = device_failures.find_fault(session, job.id, request.outcome)
         status = settlement.apply_device_failure(
             request.outcome, fault, device_failures.CHECK_SECONDS
@@ -62,13 +63,13 @@ def finish_attempt(
         # No steps were left, so the history continues with this attempt's evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))
     store.note_settlement(session, attempt, status)
-    return FinishReply(job_status=status.value), _queue_to_ring(job, status)
+    return FinishReply(job_status=status.value), _rings_after(session, attempt, job, status, now)
 
 
-def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, str | None] | None:
+def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, list[str]] | None:
     """End an attempt whose takeover time has passed and settle its job; return None if its worker has synced since then.
 
-    Returns the job's id, and the queue to ring if the job can be claimed again immediately.
+    Returns the job's id, and the queue once for each ring that it needs.
     """
     now = database_now(session)
     attempt = store.mark_lost(session, attempt_id, now)
@@ -77,11 +78,11 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, 
     job = jobs.lock_job(session, attempt.job_id)
     status = Settlement(session, attempt, job, now, times.retry_seconds).apply_loss()
     store.note_settlement(session, attempt, status)
-    return job.id, _queue_to_ring(job, status)
+    return job.id, _rings_after(session, attempt, job, status, now)
 
 
-def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -> str | None:
-    """End an attempt that its worker no longer runs, and settle its job. Return the queue to ring, if any.
+def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -> list[str]:
+    """End an attempt that its worker no longer runs, and settle its job. Return the queue once for each ring that it needs.
 
     An attempt that never synced was never delivered to the worker, so it does not count as lost.
     """
@@ -89,7 +90,7 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
     status = AttemptStatus.LOST if was_delivered else AttemptStatus.INTERRUPTED
     ended = store.mark_ended(session, attempt.id, status, now)
     if ended is None:
-        return None
+        return []
     job = jobs.lock_job(session, ended.job_id)
     settlement = Settlement(session, ended, job, now, times.retry_seconds)
     if was_delivered:
@@ -97,11 +98,16 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
     else:
         settled = settlement.apply_undelivered()
     store.note_settlement(session, ended, settled)
-    return _queue_to_ring(job, settled)
+    return _rings_after(session, ended, job, settled, now)
 
 
-def _queue_to_ring(job: Job, status: JobStatus) -> str | None:
-    return job.queue if status is JobStatus.QUEUED and job.not_before is None else None
+def _rings_after(
+    session: Session, attempt: HeldAttempt, job: Job, status: JobStatus, now: datetime
+) -> list[str]:
+    """Return the queue if the job can be claimed again immediately; for an attempt on several GPUs, once for each GPU's next job."""
+    if attempt.gpus > 1:
+        return [job.queue] * queue.count_claimable(session, job.queue, now, attempt.gpus)
+    return [job.queue] if status is JobStatus.QUEUED and job.not_before is None else []
 
 
 def _check_success(session: Session, attempt: HeldAttempt, request: FinishRequest) -> None:

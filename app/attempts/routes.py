@@ -7,7 +7,7 @@ from fastapi import APIRouter, BackgroundTasks, Header, Path, Request, Response
 
 from app.artifacts import service as artifacts
 from app.attempts.bounds import ReportRoute
-from app.attempts.claim import claim_next, receive_hello
+from app.attempts.claim import claim_next, receive_hello, write_claim
 from app.attempts.finish import finish_attempt
 from app.attempts.sync import find_dataset, store_earlier, sync_attempt
 from app.db.engine import DatabaseDep
@@ -62,7 +62,7 @@ def hello(
 @takes(BodyKind.WORKER_MESSAGE)
 def claim(
     request: ClaimRequest, database: DatabaseDep, settings: SettingsDep, doorbell: DoorbellDep
-) -> Claim | Response:
+) -> Response:
     """Assign the worker the next job in its queue that it may claim. Return 204 if there is none."""
     with database.writing() as session:
         granted = claim_next(session, request, settings)
@@ -72,7 +72,7 @@ def claim(
         return Response(status_code=204)
     ids = {"job_id": granted.claim.job_id, "attempt_id": granted.claim.attempt_id}
     log.info("job claimed", worker_id=request.worker.worker_id, **ids)
-    return granted.claim
+    return Response(write_claim(granted.claim, request.worker), media_type="application/json")
 
 
 @router.post(SYNC_PATH, response_model=SyncReply)
@@ -147,9 +147,9 @@ def finish(
 ) -> FinishReply:
     """End an attempt and settle its job."""
     with database.writing() as session:
-        reply, queue = finish_attempt(session, attempt_id, token, request, times)
+        reply, to_ring = finish_attempt(session, attempt_id, token, request, times)
     log.info("attempt ended", attempt_id=attempt_id, job_status=reply.job_status)
-    if queue is not None:
+    for queue in to_ring:
         background.add_task(doorbell.ring, queue)
     return reply
 

@@ -91,6 +91,7 @@ class Base(DeclarativeBase):
 
 _QUEUED = text("status = 'queued'")
 _RUNNING = text("status = 'running'")
+_RESERVED = text("reserved_host IS NOT NULL")
 _BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an INTEGER key
 
 
@@ -121,8 +122,9 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # Claim order within a queue, and within one model's jobs in a queue. The status is constant in these partial
-        # indexes; it comes first so that SQLite's planner prefers them to the index over all statuses.
+        # Claim order within a queue, within the jobs that need the same number of GPUs, and of those within one model's jobs. The
+        # status is constant in these partial indexes; it comes first so that SQLite's planner prefers them to the index over all
+        # statuses.
         Index(
             "ix_jobs_queue_order",
             "status",
@@ -133,9 +135,20 @@ class Job(Base):
             sqlite_where=_QUEUED,
         ),
         Index(
+            "ix_jobs_gpus_order",
+            "status",
+            "queue",
+            "gpus",
+            desc("priority"),
+            "number",
+            postgresql_where=_QUEUED,
+            sqlite_where=_QUEUED,
+        ),
+        Index(
             "ix_jobs_model_order",
             "status",
             "queue",
+            "gpus",
             "model",
             desc("priority"),
             "number",
@@ -145,6 +158,12 @@ class Job(Base):
         # List order of all jobs, and of the jobs with one status.
         Index("ix_jobs_created_at_number", "created_at", "number"),
         Index("ix_jobs_status_created_at_number", "status", "created_at", "number"),
+        Index(
+            "ix_jobs_reserved_host",
+            "reserved_host",
+            postgresql_where=_RESERVED,
+            sqlite_where=_RESERVED,
+        ),
     )
 
     number: Mapped[int] = mapped_column(_BigId, primary_key=True)
@@ -157,6 +176,12 @@ class Job(Base):
     model: Mapped[str] = mapped_column(String(200))
     queue: Mapped[str] = mapped_column(String(50))
     priority: Mapped[int]
+    gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """Number of GPUs that the job needs on one host; 0: all GPUs of the host, at most `most_gpus`."""
+    most_gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """Maximum number of GPUs that the job uses."""
+    reserved_host: Mapped[str | None] = mapped_column(String(100))
+    """Id of the host that starts no later job until enough of its GPUs are free for this one; null unless the job is queued."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
@@ -263,6 +288,8 @@ class Attempt(Base):
     worker_id: Mapped[str] = mapped_column(String(200))
     worker: Mapped[dict[str, Any]]
     """The worker's description of itself in the claim."""
+    gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
+    """Number of GPUs assigned to it."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
     """Id of the device lock that the worker held at the claim."""
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)

@@ -105,6 +105,12 @@ class NoTrainingRows(AppError):
     code, status = "no_training_rows", 400
 
 
+class TooManyGpus(AppError):
+    """The job asks for more GPUs than an update has samples."""
+
+    code, status = "too_many_gpus", 400
+
+
 class UnknownModel(AppError):
     """No live worker has the model or can download it."""
 

@@ -117,6 +117,14 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Lower dataset.eval_size or upload more rows.",
         "请减小 dataset.eval_size，或上传更多数据。",
     ),
+    "too_many_gpus": _both(
+        "resources.gpus is {gpus}, but an update has only {samples} samples (training.per_device_batch_size × "
+        "training.gradient_accumulation_steps). Each GPU needs at least one.",
+        "resources.gpus 为 {gpus}，但每次更新只有 {samples} 个样本（training.per_device_batch_size × "
+        "training.gradient_accumulation_steps）。每张 GPU 至少需要一个样本。",
+        "Set resources.gpus to at most {samples}, or raise training.gradient_accumulation_steps.",
+        "请将 resources.gpus 设为不超过 {samples}，或增大 training.gradient_accumulation_steps。",
+    ),
     "model_not_found": _both(
         "No worker has the model {model} or can download it from the hub.",
         "所有工作节点上都没有模型 {model}，也无法从 Hub 下载。",

@@ -13,9 +13,11 @@ def event_words(code: str, language: Language, figures: Mapping[str, object]) ->
     """Return an event's message, or the event's code if this version does not know the code."""
     if code not in EVENTS:
         return code
+    # An attempt on one GPU needs no number.
+    texts = ATTEMPT_ON_GPUS if code == "attempt_started" and "gpus" in figures else EVENTS[code]
     worded = {name: _word(name, value, language) for name, value in figures.items()}
     try:
-        return EVENTS[code][language].format_map(worded)
+        return texts[language].format_map(worded)
     except (KeyError, ValueError, TypeError):
         return code
 
@@ -42,6 +44,11 @@ def _size(count: int, language: Language) -> str:
 ATTEMPT_UNDELIVERED: dict[Language, str] = {
     "en": "Attempt {number} did not start: worker {worker} did not receive the job.",
     "zh": "第 {number} 次尝试未启动：工作节点 {worker} 未收到任务。",
+}
+
+ATTEMPT_ON_GPUS: dict[Language, str] = {
+    "en": "Attempt {number} started on worker {worker}, on {gpus} GPUs.",
+    "zh": "第 {number} 次尝试在工作节点 {worker} 上启动，使用 {gpus} 张 GPU。",
 }
 
 EVENTS: dict[str, dict[Language, str]] = {

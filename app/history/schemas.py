@@ -175,6 +175,8 @@ class AttemptView(BaseModel):
     unreachable: bool
     worker: str
     device: str
+    gpus: int
+    """Number of GPUs on which it trains; 1 on a CPU unless the worker runs several processes."""
     started_at: datetime
     synced_at: datetime
     """Time of the last sync."""

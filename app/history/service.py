@@ -150,6 +150,7 @@ def list_attempts(session: Session, job_id: str, language: Language) -> list[Att
                 unreachable=is_running and attempt.lease_expires_at < now,
                 worker=attempt.worker_id,
                 device=worker.device.name or worker.device.kind,
+                gpus=attempt.gpus,
                 started_at=attempt.started_at,
                 synced_at=attempt.synced_at,
                 ended_at=attempt.ended_at,

@@ -1,4 +1,4 @@
-"""SQL for queued jobs: places in the queue, and which job is claimed next.
+"""SQL for queued jobs: places in the queue, and how many can be claimed.
 
 Every statement walks an index that contains only queued jobs, in claim order, and stops after a fixed number of entries,
 so its cost does not depend on the length of the queue.
@@ -6,28 +6,31 @@ so its cost does not depend on the length of the queue.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, func, or_, select, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.sql import written_out
 from app.db.tables import Job
-from app.jobs import store
+from app.workers import store as workers
 from contracts.job import JobStatus
+
+T = TypeVar("T")
 
 MOST_PLACES = 1000
 """Highest place that is counted exactly."""
 FAR = MOST_PLACES + 1
 """Returned for any place beyond MOST_PLACES."""
-_IS_QUEUED: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
-_ORDER = (Job.priority.desc(), Job.number)
+IS_QUEUED: ColumnElement[bool] = written_out(Job.status, JobStatus.QUEUED)
+ORDER = (Job.priority.desc(), Job.number)
 
 
 def find_place(session: Session, job: Job) -> int | None:
     """Return a queued job's place in its queue (1 is claimed next, FAR is beyond MOST_PLACES), or None for other jobs."""
     if job.status is not JobStatus.QUEUED:
         return None
-    others = select(Job.number).where(_IS_QUEUED, Job.queue == job.queue)
+    others = select(Job.number).where(IS_QUEUED, Job.queue == job.queue)
     ahead = union_all(
         _first(others.where(Job.priority > job.priority)),
         _first(others.where(Job.priority == job.priority, Job.number < job.number)),
@@ -42,7 +45,7 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
     places = dict.fromkeys((job.number for job in queued), FAR)
     for queue in {job.queue for job in queued}:
         order = (
-            select(Job.number, Job.priority).where(_IS_QUEUED, Job.queue == queue).order_by(*_ORDER)
+            select(Job.number, Job.priority).where(IS_QUEUED, Job.queue == queue).order_by(*ORDER)
         )
         last = session.execute(order.offset(MOST_PLACES - 1).limit(1)).one_or_none()
         near = [
@@ -63,68 +66,19 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
 
 def list_queues(session: Session) -> list[str]:
     """Return the queues that have queued jobs."""
-    queues = _distinct(Job.queue, _IS_QUEUED)
+    queues = distinct(Job.queue, IS_QUEUED)
     return list(session.scalars(select(queues.c.value).order_by(queues.c.value)))
 
 
 def count_claimable(session: Session, queue: str, now: datetime, most: int) -> int:
     """Return how many jobs of a queue can be claimed now, at most `most`."""
-    claimable = select(Job.number).where(_is_claimable(now), Job.queue == queue).limit(most)
+    claimable = select(Job.number).where(is_claimable(now), Job.queue == queue).limit(most)
     return session.scalar(select(func.count()).select_from(claimable.subquery())) or 0
 
 
-def claim_best(
-    session: Session,
-    queue: str,
-    attempt_id: str,
-    now: datetime,
-    *,
-    only_models: Sequence[str] | None = None,
-    except_models: Sequence[str] = (),
-    only_jobs: Sequence[str] | None = None,
-    except_jobs: Sequence[str] = (),
-) -> Job | None:
-    """Assign the first matching queued job to an attempt and return it; None if no job matches."""
-    permitted = [Job.id.not_in(except_jobs)] if except_jobs else []
-    if only_jobs is not None:
-        permitted.append(Job.id.in_(only_jobs))
-
-    def claim(*where: ColumnElement[bool]) -> Job | None:
-        best = (
-            select(Job.number)
-            .where(_is_claimable(now), Job.queue == queue, *permitted, *where)
-            .order_by(*_ORDER)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        return store.mark_running(session, best.scalar_subquery(), attempt_id, now)
-
-    def matches(model: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
-        is_excluded = model.in_(except_models)
-        return ~is_excluded if only_models is None else ~is_excluded & model.in_(only_models)
-
-    if only_models is None and not except_models:
-        return claim()
-    head = select(Job.number).where(_IS_QUEUED, Job.queue == queue).order_by(*_ORDER)
-    job = claim(matches(Job.model), Job.number.in_(head.limit(MOST_PLACES)))
-    if job is not None:
-        return job
-    # This worker cannot claim any of the first thousand jobs. A matching job may be anywhere behind them.
-    models = _distinct(Job.model, _IS_QUEUED, Job.queue == queue)
-    first = (
-        select(Job.number)
-        .where(_is_claimable(now), Job.queue == queue, Job.model == models.c.value, *permitted)
-        .order_by(*_ORDER)
-        .limit(1)
-        .scalar_subquery()
-    )
-    firsts = select(first).where(matches(models.c.value))
-    ranked = select(Job.model).where(Job.number.in_(firsts)).order_by(*_ORDER)
-    for model in session.scalars(ranked).all():
-        job = claim(Job.model == model)
-        if job is not None:
-            return job
-    return None
+def count_rings(session: Session, queue: str, now: datetime) -> int:
+    """Return how many rings a queue needs so that each job that can be claimed wakes a worker."""
+    return count_claimable(session, queue, now, max(1, workers.count_live(session, queue, now)))
 
 
 def _first(numbers: Select[int]) -> Select[int]:
@@ -132,14 +86,15 @@ def _first(numbers: Select[int]) -> Select[int]:
     return select(first.c.number)
 
 
-def _is_claimable(now: datetime) -> ColumnElement[bool]:
-    return _IS_QUEUED & or_(Job.not_before.is_(None), Job.not_before <= now)
+def is_claimable(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a job waits in a queue and can be claimed now."""
+    return IS_QUEUED & or_(Job.not_before.is_(None), Job.not_before <= now)
 
 
-def _distinct(column: InstrumentedAttribute[str], *where: ColumnElement[bool]) -> CTE:
+def distinct(column: InstrumentedAttribute[T], *where: ColumnElement[bool]) -> CTE:
     """Return the distinct values of an indexed column, with one index lookup per value."""
 
-    def next_value(*beyond: ColumnElement[bool]) -> ScalarSelect[str]:
+    def next_value(*beyond: ColumnElement[bool]) -> ScalarSelect[T]:
         values = select(column).where(*where, *beyond).order_by(column).limit(1)
         return values.scalar_subquery()
 

@@ -16,7 +16,7 @@ from app.http.etags import holds
 from app.http.json_body import JsonRoute
 from app.http.language import LanguageDep
 from app.http.times import Moment
-from app.jobs import service
+from app.jobs import planning, service
 from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
 from app.jobs.waiting import Waits
 from app.storage.data_dir import StorageDep
@@ -45,16 +45,17 @@ def create_job(
     database: DatabaseDep,
     background: BackgroundTasks,
     doorbell: DoorbellDep,
+    language: LanguageDep,
     dry_run: bool = False,
     key: IdempotencyKey = None,
 ) -> Response:
     """Submit a job. A repeated request with the same Idempotency-Key returns the same job. dry_run only checks the spec."""
     if dry_run:
         with database.reading() as session:
-            plan = service.plan_job(session, spec)
+            plan = planning.plan_job(session, spec, language)
         return Response(plan.model_dump_json(), media_type="application/json")
     with database.writing() as session:
-        answer, is_new = service.submit_job(session, spec, key)
+        answer, is_new = service.submit_job(session, spec, key, language)
     if is_new:
         background.add_task(doorbell.ring, spec.queue)
     location = {"Location": f"/v1/jobs/{answer['id']}"}
@@ -117,17 +118,37 @@ async def get_job(
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: str, database: DatabaseDep, language: LanguageDep) -> JobView:
+def cancel_job(
+    *,
+    job_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> JobView:
     """Cancel a job: immediately if it is queued or paused, otherwise once its worker has stopped."""
     with database.writing() as session:
-        return service.cancel_job(session, job_id, language)
+        job, to_ring = service.cancel_job(session, job_id, language)
+    for queue in to_ring:
+        background.add_task(doorbell.ring, queue)
+    return job
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: str, database: DatabaseDep, language: LanguageDep) -> JobView:
+def pause_job(
+    *,
+    job_id: str,
+    database: DatabaseDep,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> JobView:
     """Pause a job: immediately if it is queued, otherwise once its attempt has written a checkpoint and ended."""
     with database.writing() as session:
-        return service.pause_job(session, job_id, language)
+        job, to_ring = service.pause_job(session, job_id, language)
+    for queue in to_ring:
+        background.add_task(doorbell.ring, queue)
+    return job
 
 
 @router.post("/{job_id}/resume")
@@ -165,11 +186,20 @@ def retry_job(
 
 
 @router.delete("/{job_id}")
-def delete_job(job_id: str, database: DatabaseDep, storage: StorageDep) -> DeletedJob:
+def delete_job(
+    *,
+    job_id: str,
+    database: DatabaseDep,
+    storage: StorageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+) -> DeletedJob:
     """Delete a job that is not running, with its history and files. Disk space is freed before the response is sent."""
     storage.give_up_reserve()
     with database.writing() as session:
-        service.delete_job(session, job_id)
+        to_ring = service.delete_job(session, job_id)
+    for queue in to_ring:
+        background.add_task(doorbell.ring, queue)
     storage.delete_job(job_id)
     return DeletedJob(id=job_id)
 

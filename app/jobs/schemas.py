@@ -44,6 +44,21 @@ class JobError(BaseModel):
     step: int | None = None
 
 
+class GpuWait(BaseModel):
+    """Why a queued job that needs several GPUs has not started."""
+
+    code: str
+    """`gpus_reserved`, `too_few_gpus`, `no_worker` or `workers_too_old`."""
+    message: str
+    """In the caller's language."""
+    gpus: int | None = None
+    """Number of GPUs that the job needs on one host."""
+    largest_host: int | None = None
+    """With `too_few_gpus`: how many GPUs the largest host can use for one job."""
+    host: str | None = None
+    """With `gpus_reserved`: name of the host that starts no later job before this one."""
+
+
 class JobState(BaseModel):
     """A job as users see it, without its spec."""
 
@@ -62,6 +77,8 @@ class JobState(BaseModel):
     """1 is claimed next. Null if the job is not queued or its position is above 1,000."""
     queue_position_above: int | None = None
     """1000 if the job is queued and its position is above 1,000; otherwise null."""
+    waiting: GpuWait | None = None
+    """Why the job waits for GPUs; null if it is not queued, if it needs only one GPU, and if it just waits for its turn."""
     last_loss: float | None
     eval_loss: float | None
     attempt: int
@@ -113,6 +130,10 @@ class Plan(BaseModel):
     steps: int | None
     evaluation: EvaluationCost | None = None
     """Cost of the evaluations; null if the number of training or evaluation rows is unknown."""
+    gpus: int | None = None
+    """Number of GPUs that the job would use; null if it asks for all GPUs of a host and no worker is online."""
+    waiting: GpuWait | None = None
+    """Why the job could not start now, even if no other job were queued; null if it needs only one GPU."""
 
 
 class JobFilter(BaseModel):

@@ -1,7 +1,7 @@
-"""Rules for jobs: which specs the server accepts, and which actions a job allows in which status."""
+"""Rules for jobs: submission, and which actions a job allows in which status."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.datasets import store as datasets
 from app.db.engine import database_now
 from app.db.ids import is_id, new_id
-from app.db.tables import Dataset, Job, to_json
+from app.db.tables import Job, to_json
 from app.errors.kinds import (
     CancelPending,
     DatasetGone,
@@ -19,58 +19,37 @@ from app.errors.kinds import (
     JobNotFound,
     JobPaused,
     JobRunning,
-    NoTrainingRows,
     UnknownDataset,
-    UnknownModel,
-    UnsafeCharacter,
 )
 from app.events import store as events
-from app.jobs import device_failures, idempotency, lists, queue, store
+from app.jobs import (
+    device_failures,
+    gpu_waits,
+    idempotency,
+    lists,
+    planning,
+    queue,
+    reservations,
+    store,
+)
 from app.jobs.cursors import decode_place, encode_place
+from app.jobs.gpu_need import find_need
 from app.jobs.schemas import (
     JobFilter,
     JobPage,
     JobView,
-    Plan,
     StoredAnswer,
 )
 from app.jobs.views import view
-from app.workers import service as workers
 from contracts.failure import Language
 from contracts.job import DatasetSource, JobSpec, JobStatus, load_stored_spec
-from contracts.plan import evaluation_cost
-from contracts.text import UNSAFE, find_unsafe
 
 T = TypeVar("T")
 
 
-def plan_job(session: Session, spec: JobSpec) -> Plan:
-    """Check a spec against the datasets and models and return its plan. Raises an AppError that names the field."""
-    _reject_unsafe(spec)
-    train = _find_rows(session, spec.dataset.train, "dataset.train")
-    separate = None
-    if spec.dataset.eval is not None:
-        separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
-    _check_model(session, spec)
-    eval_rows = separate.rows if separate else None
-    if train is None:
-        return Plan(spec=spec, train_rows=None, eval_rows=eval_rows, steps=None)
-    held_out = spec.dataset.held_out_rows(train.rows)
-    train_rows = train.rows - held_out
-    if train_rows < 1:
-        raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=train.rows)
-    if spec.dataset.eval is None:
-        eval_rows = held_out
-    return Plan(
-        spec=spec,
-        train_rows=train_rows,
-        eval_rows=eval_rows,
-        steps=spec.total_steps(train_rows),
-        evaluation=None if eval_rows is None else evaluation_cost(spec, train_rows, eval_rows),
-    )
-
-
-def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[StoredAnswer, bool]:
+def submit_job(
+    session: Session, spec: JobSpec, key: str | None, language: Language = "en"
+) -> tuple[StoredAnswer, bool]:
     """Store a job; return the response body and whether the job is new."""
     now = database_now(session)
     if key is not None:
@@ -78,9 +57,9 @@ def submit_job(session: Session, spec: JobSpec, key: str | None) -> tuple[Stored
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:
             return stored, False
-    plan_job(session, spec)
+    planning.plan_job(session, spec, language)
     job = _insert(session, spec, now)
-    answer = to_json(get_job(session, job.id, "en"))
+    answer = to_json(get_job(session, job.id, language))
     if key is not None:
         idempotency.keep_answer(session, key, answer)
     return answer, True
@@ -112,7 +91,17 @@ def get_with_summary(
     """Return a job and the summary of its last attempt, or None if there is no summary. Raises JobNotFound."""
     job, lease_expires_at = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
-    return view(job, lease_expires_at, place, database_now(session), language), job.summary
+    now = database_now(session)
+    waiting = gpu_waits.find_waits(session, [job], now, language).get(job.number)
+    seen = view(
+        job=job,
+        lease_expires_at=lease_expires_at,
+        place=place,
+        waiting=waiting,
+        now=now,
+        language=language,
+    )
+    return seen, job.summary
 
 
 def list_jobs(
@@ -123,21 +112,37 @@ def list_jobs(
     found = lists.find_jobs(session, chosen, below, limit + 1)
     page = found.places[:limit]
     rows = lists.read_jobs(session, page)
-    places = queue.find_places(session, [job for job, _ in rows])
+    jobs = [job for job, _ in rows]
+    places = queue.find_places(session, jobs)
     now = database_now(session)
+    waits = gpu_waits.find_waits(session, jobs, now, language)
     end = found.ended_at or (page[-1] if page else None)
     return JobPage(
-        data=[view(job, lease, places.get(job.number), now, language) for job, lease in rows],
+        data=[
+            view(
+                job=job,
+                lease_expires_at=lease,
+                place=places.get(job.number),
+                waiting=waits.get(job.number),
+                now=now,
+                language=language,
+            )
+            for job, lease in rows
+        ],
         has_more=len(found.places) > limit or found.ended_at is not None,
         cursor=encode_place(end) if end else cursor,
         searched=found.searched,
     )
 
 
-def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
-    """Cancel a job immediately if it is not running, otherwise record the request. Raises JobAlreadyEnded."""
+def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
+    """Cancel a job immediately if it is not running, otherwise record the request.
+
+    Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded.
+    """
     now = database_now(session)
     job = _lock(session, job_id)
+    was_reserved = job.reserved_host is not None
     if store.mark_cancelled_before_start(session, job.id, now):
         events.insert_event(session, job.id, "job_cancelled", now)
     elif store.mark_cancel_requested(session, job.id, now):
@@ -145,20 +150,25 @@ def cancel_job(session: Session, job_id: str, language: Language) -> JobView:
     view = get_job(session, job_id, language)
     if view.status.is_final and view.status is not JobStatus.CANCELLED:
         raise JobAlreadyEnded(job=job_id, status=view.status.value)
-    return view
+    return view, reservations.rings_after(session, job.queue, now) if was_reserved else []
 
 
-def pause_job(session: Session, job_id: str, language: Language) -> JobView:
-    """Pause a job immediately if it is not running, otherwise record the request. Raises JobAlreadyEnded, CancelPending."""
+def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
+    """Pause a job immediately if it is not running, otherwise record the request.
+
+    Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded, CancelPending.
+    """
     now = database_now(session)
     job = _lock(session, job_id)
+    was_reserved = job.reserved_host is not None
     _reject_ended(job)
     _reject_cancelling(job)
     if store.mark_paused_before_start(session, job_id):
         events.insert_event(session, job_id, "job_paused", now, step=job.step)
     elif store.mark_pause_requested(session, job_id, now):
         events.insert_event(session, job_id, "pause_requested", now, attempt=job.attempt_number)
-    return get_job(session, job_id, language)
+    to_ring = reservations.rings_after(session, job.queue, now) if was_reserved else []
+    return get_job(session, job_id, language), to_ring
 
 
 def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobView, str | None]:
@@ -203,14 +213,16 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     return get_job(session, job_id, language), job.queue
 
 
-def delete_job(session: Session, job_id: str) -> None:
+def delete_job(session: Session, job_id: str) -> list[str]:
     """Delete a job that is not running, and every row that refers to it. The caller deletes its files after the commit.
 
-    Raises JobRunning.
+    Return the queue once for each ring that it needs. Raises JobRunning.
     """
-    _lock(session, job_id)
+    job = _lock(session, job_id)
+    queue, was_reserved = job.queue, job.reserved_host is not None
     if not store.delete_job(session, job_id):
         raise JobRunning(job=job_id)
+    return reservations.rings_after(session, queue, database_now(session)) if was_reserved else []
 
 
 def _lock(session: Session, job_id: str) -> Job:
@@ -241,6 +253,7 @@ def _require_upload(session: Session, job_id: str, source: DatasetSource | None)
 
 
 def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
+    need = find_need(spec)
     job = Job(
         id=new_id("job"),
         status=JobStatus.QUEUED,
@@ -248,6 +261,8 @@ def _insert(session: Session, spec: JobSpec, now: datetime) -> Job:
         model=spec.model,
         queue=spec.queue,
         priority=spec.priority,
+        gpus=need.gpus,
+        most_gpus=need.most,
         train_dataset_id=_upload_id(spec.dataset.train),
         eval_dataset_id=_upload_id(spec.dataset.eval),
         created_at=now,
@@ -272,43 +287,3 @@ def _found(find: Callable[[Session, str], T | None], session: Session, job_id: s
 
 def _upload_id(source: DatasetSource | None) -> str | None:
     return source if isinstance(source, str) else None
-
-
-def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset | None:
-    if not isinstance(source, str):
-        return None
-    dataset = datasets.find_dataset(session, source)
-    if dataset is None:
-        raise UnknownDataset(param, dataset=source)
-    return dataset
-
-
-def _check_model(session: Session, spec: JobSpec) -> None:
-    known = workers.known_models(session, spec.queue, database_now(session))
-    if known is not None and spec.model not in known:
-        raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
-
-
-def _reject_unsafe(spec: JobSpec) -> None:
-    """Raise UnsafeCharacter if any text in a new job contains a character that must not reach a terminal or a page.
-
-    The contract accepts such characters, because jobs stored by an earlier version may contain some and must still load and run.
-    """
-    for field, text in _texts("", spec.model_dump(mode="json")):
-        character = find_unsafe(text)
-        if character is not None:
-            raise UnsafeCharacter(field, field=field, character=character)
-
-
-def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the dotted path and the content of each string in plain data, including the keys."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            inner_path = ".".join(filter(None, (path, UNSAFE.sub("", key))))
-            yield inner_path, key
-            yield from _texts(inner_path, inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(path, inner)

@@ -131,6 +131,7 @@ def mark_running(
         attempt_number=Job.attempt_number + 1,
         current_attempt_id=attempt_id,
         started_at=func.coalesce(Job.started_at, now),
+        reserved_host=None,
         phase=Phase.PLACING,
         seconds_per_step=None,
         **NO_ROWS,
@@ -185,6 +186,7 @@ def mark_paused_before_start(session: Session, job_id: str) -> Job | None:
         (Job.id == job_id, Job.status == JobStatus.QUEUED),
         status=JobStatus.PAUSED,
         not_before=None,
+        reserved_host=None,
     )
 
 
@@ -243,7 +245,7 @@ def mark_failed_before_start(
 
 def _end_before_start(session: Session, job_id: str, now: datetime, **values: Any) -> Job | None:
     waits = Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])
-    return _move(session, (Job.id == job_id, waits), ended_at=now, **values)
+    return _move(session, (Job.id == job_id, waits), ended_at=now, reserved_host=None, **values)
 
 
 def mark_cancelled(session: Session, attempt: HeldAttempt, now: datetime) -> Job | None:

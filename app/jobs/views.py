@@ -5,16 +5,18 @@ from datetime import datetime
 from app.db.tables import Job
 from app.jobs import queue
 from app.jobs.eta import eta_seconds
-from app.jobs.schemas import JobError, JobView, Progress, RowsDone
+from app.jobs.schemas import GpuWait, JobError, JobView, Progress, RowsDone
 from contracts.failure import Failure, Language
 from contracts.job import load_stored_spec
 from contracts.text import escape_lines
 
 
 def view(
+    *,
     job: Job,
     lease_expires_at: datetime | None,
     place: int | None,
+    waiting: GpuWait | None,
     now: datetime,
     language: Language,
 ) -> JobView:
@@ -37,6 +39,7 @@ def view(
         eta_seconds=eta_seconds(job, spec),
         queue_position=None if is_far else place,
         queue_position_above=queue.MOST_PLACES if is_far else None,
+        waiting=waiting,
         last_loss=job.last_loss,
         eval_loss=job.eval_loss,
         attempt=job.attempt_number,

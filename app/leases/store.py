@@ -22,6 +22,7 @@ class HeldAttempt(NamedTuple):
     job_id: str
     number: int
     worker_id: str
+    gpus: int
     synced_at: datetime
     seen_seq: int
     acked_seq: int

@@ -63,7 +63,8 @@ class Update:
 def read_update(session: Session, job_id: str, place: Place, until: Place | None = None) -> Update:
     """Return the frames after `place`, up to `until` if given, and the job's current state. Raises JobNotFound."""
     english = jobs.get_job(session, job_id, "en")
-    chinese = jobs.get_job(session, job_id, "zh") if english.error is not None else english
+    has_text = english.error is not None or english.waiting is not None
+    chinese = jobs.get_job(session, job_id, "zh") if has_text else english
     attempts = list_attempts(session, job_id)
     news = read_news(session, attempts, place, LIMIT, until)
     frames: list[Frame] = []

@@ -1,4 +1,4 @@
-"""The sweep: work that no request triggers. It ends silent attempts, repeats rings and deletes orphaned files.
+"""The sweep: work that no request triggers. It ends silent attempts and unusable reservations, repeats rings, and deletes orphaned files.
 
 The sweep is a task in the server's lifespan. Its work runs in a thread, and in only one process at a time.
 """
@@ -17,13 +17,12 @@ from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
-from app.jobs import idempotency, queue
+from app.jobs import idempotency, queue, reservations
 from app.leases.lease import Times
 from app.ops.process import return_memory
 from app.storage.data_dir import Storage
 from app.sweep.leader import lead
 from app.sweep.leftovers import remove_leftovers
-from app.workers import store as worker_rows
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +74,9 @@ class Sweeper:
                 continue
             job_id, to_ring = lost
             log.warning("attempt lost", job_id=job_id, attempt_id=attempt_id)
-            if to_ring is not None:
-                rings[to_ring] += 1
+            rings.update(to_ring)
+        with self._database.writing() as session:
+            rings.update(reservations.end_unusable(session, database_now(session)))
         # A queue that is in both counters gets the larger count.
         for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)
@@ -116,8 +116,7 @@ class Sweeper:
         for name in queues:
             with self._database.writing() as session:
                 now = database_now(session)
-                workers = worker_rows.count_live(session, name, now)
-                count = queue.count_claimable(session, name, now, max(1, workers))
+                count = queue.count_rings(session, name, now)
                 if count and is_ring_due(session, name, now, self._settings.ring_seconds):
                     due[name] = count
         return due

@@ -24,14 +24,18 @@ class WorkerView(BaseModel):
     """Whether the worker's GPU works. If the GPU has failed, the worker claims no jobs. Null if the worker has no GPU or has not checked it yet."""
     last_seen_at: datetime
     live: bool
+    gpus: int
+    """Number of GPUs that it can use for one job: its own, and those of its host that it can borrow."""
     current_job: str | None
+    current_gpus: int | None
+    """Number of GPUs that its current job uses; null if it is idle."""
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:
     """Return every worker that has ever sent a hello."""
     alive_since = now - timedelta(seconds=store.LIVE_SECONDS)
     views = []
-    for worker, job_id in store.list_workers(session):
+    for worker, job_id, gpus in store.list_workers(session):
         info = WorkerInfo.model_validate(worker.info)
         views.append(
             WorkerView(
@@ -45,7 +49,9 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
                 device_check=info.device_check,
                 last_seen_at=worker.last_seen_at,
                 live=worker.last_seen_at >= alive_since,
+                gpus=info.cards,
                 current_job=job_id,
+                current_gpus=gpus,
             )
         )
     return views
@@ -65,6 +71,16 @@ def known_models(session: Session, queue: str, now: datetime) -> set[str] | None
 def is_able(worker: WorkerInfo) -> bool:
     """Return whether a live worker can run jobs: its device has not failed, or is not checked."""
     return worker.device_check is None or worker.device_check.passed
+
+
+def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
+    """Return the live workers of a queue, including those whose devices have failed."""
+    return store.list_live(session, queue, now)
+
+
+def list_able(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
+    """Return the live workers of a queue that can run jobs."""
+    return [worker for worker in list_live(session, queue, now) if is_able(worker)]
 
 
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:

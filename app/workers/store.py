@@ -47,17 +47,17 @@ def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
     return taken is not None
 
 
-def list_workers(session: Session) -> Sequence[tuple[Worker, str | None]]:
-    """Return every worker with the id of the job that it runs, or None."""
+def list_workers(session: Session) -> Sequence[tuple[Worker, str | None, int | None]]:
+    """Return every worker with the id of the job that it runs and the number of its GPUs, or None."""
     rows = session.execute(
-        select(Worker, Attempt.job_id)
+        select(Worker, Attempt.job_id, Attempt.gpus)
         .outerjoin(
             Attempt,
             (Attempt.worker_id == Worker.id) & written_out(Attempt.status, AttemptStatus.RUNNING),
         )
         .order_by(Worker.id, Attempt.started_at)
     )
-    return list({worker.id: (worker, job_id) for worker, job_id in rows}.values())
+    return list({worker.id: (worker, job_id, gpus) for worker, job_id, gpus in rows}.values())
 
 
 def count_live(session: Session, queue: str, now: datetime) -> int:

@@ -89,9 +89,16 @@ class Player:
         response = self.client.post(HELLO_PATH, content=worker.model_dump_json(), headers=WORKER)
         assert response.status_code == 204, response.text
 
-    def post_claim(self, claim_id: str | None = None, **info: Any) -> Response:
-        """POST a claim."""
-        body = {"worker": {"worker_id": "worker-1"} | info, "claim_id": claim_id}
+    def post_claim(
+        self, claim_id: str | None = None, free_cards: int | None = None, **info: Any
+    ) -> Response:
+        """POST a claim; without `free_cards`, as a worker of an earlier version does."""
+        body: dict[str, Any] = {
+            "worker": {"worker_id": "worker-1"} | info,
+            "claim_id": claim_id,
+        }
+        if free_cards is not None:
+            body["free_cards"] = free_cards
         return self.client.post(CLAIM_PATH, json=body, headers=WORKER)
 
     def claim(self, **info: Any) -> Claim:

@@ -11,12 +11,13 @@ from functools import partial
 from typing import Any, Protocol
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, update
 from sqlalchemy.orm import Session
 
 from app.attempts.claim import claim_next, receive_hello
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
+from app.db.tables import Job
 from app.jobs import lists, queue, service
 from app.jobs.schemas import JobFilter
 from app.leases.lease import Times
@@ -63,9 +64,17 @@ def databases(
             database = Database(url)
             stack.callback(database.close)
             rows.write(database, size)
+            make_most_jobs_large(database, size)
             rows.analyze(database)
             made.append(database)
         yield made
+
+
+def make_most_jobs_large(database: Database, size: int) -> None:
+    """Let the jobs of the queue `large`, except the newest, need eight GPUs."""
+    most = (Job.queue == "large", Job.number <= size - rows.LATE)
+    with database.writing() as session:
+        session.execute(update(Job).where(*most).values(gpus=8, most_gpus=8))
 
 
 class Meter:
@@ -160,6 +169,17 @@ def _claim(models: list[str] | None) -> DatabaseRequest:
     return send
 
 
+def _claim_on_host(free_cards: int, **worker: Any) -> DatabaseRequest:
+    """Claim a job of the queue `large` on a host with other GPUs."""
+
+    def send(session: Session, size: int) -> object:
+        info = WorkerInfo(worker_id="worker-2", queue="large", host_id="host", **worker)
+        request = ClaimRequest(worker=info, free_cards=free_cards)
+        return claim_next(session, request, Settings(worker_token="t"))
+
+    return send
+
+
 def _sweep(session: Session, size: int) -> object:
     now = database_now(session)
     return [queue.count_claimable(session, name, now, 5) for name in queue.list_queues(session)]
@@ -203,6 +223,11 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "submission": _submit,
     "claim": _claim(None),
     "a claim behind jobs for other models": _claim([rows.LATE_MODEL]),
+    "a claim for one GPU behind larger jobs": _claim_on_host(1),
+    "a claim behind jobs that are too large": _claim_on_host(2, cards=4),
+    "a claim that reserves a host": _claim_on_host(2, cards=8),
+    "a claim on a reserved host": _claim_on_host(2, cards=8),
+    "a claim of a large job": _claim_on_host(8, cards=8),
     "workers": _workers,
     "sweep": _sweep,
 }

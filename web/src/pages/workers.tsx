@@ -63,11 +63,17 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
     [
       say(WORKERS.current_job),
       worker.current_job ? (
-        <a href={`/jobs/${worker.current_job}`}>{shortId(worker.current_job)}</a>
+        <>
+          <a href={`/jobs/${worker.current_job}`}>{shortId(worker.current_job)}</a>
+          {worker.current_gpus != null &&
+            worker.current_gpus > 1 &&
+            ` · ${say(SHARED.gpus, { n: worker.current_gpus })}`}
+        </>
       ) : (
         say(WORKERS.idle)
       ),
     ],
+    ...(worker.gpus > 1 ? [[say(WORKERS.for_one_job), say(SHARED.gpus, { n: worker.gpus })] as [string, string]] : []),
     [say(WORKERS.queue), worker.queue],
     [say(WORKERS.last_seen), say(WORKERS.ago, { age: ageOf(worker.last_seen_at) })],
     [say(WORKERS.models), worker.models === null ? say(WORKERS.any_model) : worker.models.join(", ") || "—"],

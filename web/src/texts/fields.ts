@@ -47,6 +47,10 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
     "以计算精度保存经 NF4 量化的基座权重：速度更快，但更占显存。auto：关闭。",
   ],
   "engine.compile": ["编译", "用 torch.compile 编译解码器层。auto：关闭。"],
+  "resources.gpus": [
+    "GPU 数",
+    "任务使用的 GPU 数，须位于同一台主机。all：使用执行任务的主机上的全部 GPU，但不超过有效 batch size。",
+  ],
   name: ["名称", "便于识别，可以重名。任务的所有文本字段都不能包含控制字符或改变文字方向的字符。"],
   labels: ["标签", "用于筛选，最多 16 个，每行一个 key:value。"],
   priority: ["优先级", "数值越大越优先；相同时按提交顺序。"],

@@ -15,6 +15,7 @@ export const NEW = texts({
   group_lora: ["Adapter (LoRA)", "适配器（LoRA）"],
   group_quantization: ["Quantization", "量化"],
   group_evaluation: ["Evaluation and checkpoints", "评估与检查点"],
+  group_resources: ["GPUs", "GPU"],
   group_engine: ["Engine", "引擎"],
   group_about: ["Name and queue", "名称与队列"],
 
@@ -35,6 +36,7 @@ export const NEW = texts({
     "Evaluation: {times} × {eval} rows, {share}% of all rows processed ({passes} of {all}).",
     "评估：{times} 次 × {eval} 条，占数据处理总量的 {share}%（{passes} / {all} 条）。",
   ],
+  plan_gpus: ["Trains on {n} GPUs of one host.", "使用同一台主机上的 {n} 张 GPU 训练。"],
   plan_hub: ["This job is valid.", "配置有效。"],
   equivalent: ["Equivalent curl command", "等价的 curl 命令"],
 

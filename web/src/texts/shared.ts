@@ -16,6 +16,7 @@ export const SHARED = texts({
   status: ["Status", "状态"],
   queue_place: ["position {n} in the queue", "队列第 {n} 位"],
   queue_place_above: ["beyond position {n} in the queue", "队列第 {n} 位之后"],
+  gpus: ["{n} GPUs", "{n} 张 GPU"],
   label_example: ["key:value", "key:value"],
   label_malformed: ["Enter a label as key:value.", "标签格式应为 key:value。"],
 

@@ -4,6 +4,7 @@ import type { JobStore } from "../../live/store";
 import { Card } from "../../parts/controls";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
+import { SHARED } from "../../texts/shared";
 import { sayState } from "../../texts/states";
 
 export function Attempts({ store }: { store: JobStore }) {
@@ -26,7 +27,10 @@ export function Attempts({ store }: { store: JobStore }) {
                 <td>
                   {attempt.worker}
                   <br />
-                  <small>{attempt.device}</small>
+                  <small>
+                    {attempt.device}
+                    {attempt.gpus > 1 && ` · ${say(SHARED.gpus, { n: attempt.gpus })}`}
+                  </small>
                 </td>
                 <td>
                   {clock(attempt.started_at)}

@@ -71,6 +71,11 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
         <Actions live={live} job={job} />
       </header>
       {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
+      {job.waiting && (
+        <p class="note waiting" role="status">
+          {job.waiting.message}
+        </p>
+      )}
       <Progress job={job} />
       <RowsLine job={job} />
       <Tiles store={store} job={job} />

@@ -124,7 +124,7 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
       </td>
       <td>
         <Status job={job} />
-        {job.error && <small class="cut">{job.error.message}</small>}
+        {(job.error ?? job.waiting) && <small class="cut">{(job.error ?? job.waiting)!.message}</small>}
       </td>
       <td class="amount">
         <Progress job={job} />

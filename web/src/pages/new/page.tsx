@@ -21,6 +21,7 @@ const GROUPS: [Text, (path: string) => boolean][] = [
   [NEW.group_training, (path) => path.startsWith("training.")],
   [NEW.group_lora, (path) => path.startsWith("lora.")],
   [NEW.group_evaluation, (path) => /^(evaluation|checkpoint)\./.test(path)],
+  [NEW.group_resources, (path) => path.startsWith("resources.")],
   [NEW.group_about, (path) => /^(name|labels|priority|queue)$/.test(path)],
   [NEW.group_quantization, (path) => path.startsWith("quantization.")],
   [NEW.group_engine, (path) => path.startsWith("engine.")],
@@ -209,6 +210,12 @@ function Form({ texts, change, intro, forget }: FormProps) {
               </p>
             )}
             {plan?.evaluation && <p class="note">{sayCost(plan.evaluation)}</p>}
+            {plan?.gpus != null && plan.gpus > 1 && <p class="note">{say(NEW.plan_gpus, { n: count(plan.gpus) })}</p>}
+            {plan?.waiting && (
+              <p class="problem" role="status">
+                {plan.waiting.message}
+              </p>
+            )}
             {tried && isInvalid && <p class="problem">{say(NEW.has_problems)}</p>}
             {unplaced.map(({ param, message }) => (
               <p key={param} class="problem" role="alert">

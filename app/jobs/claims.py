@@ -1,0 +1,201 @@
+"""SQL that chooses the next job for a worker and assigns it.
+
+Most jobs need one GPU: one statement claims the best of them. The order of the queue is strict for jobs that need several. If
+such a job is next on a worker's host and not enough GPUs of the host are free, the host is reserved for it: the host's workers
+start no later job until it has started. So its GPUs become free one after another, and neither large nor small jobs starve.
+
+Every statement walks an index that contains only queued jobs, in claim order. Jobs that need another number of GPUs, or more
+than the worker's host has, are not read.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.db.tables import Job
+from app.jobs import queue, reservations, store
+from app.jobs.gpu_need import ALL, GpuNeed
+
+
+class Claimant(NamedTuple):
+    """A worker that claims a job, and which jobs it may get."""
+
+    queue: str
+    now: datetime
+    only_models: Sequence[str] | None = None
+    """Null: all but `except_models`."""
+    except_models: Sequence[str] = ()
+    only_jobs: Sequence[str] | None = None
+    except_jobs: Sequence[str] = ()
+    host_id: str = ""
+    """Empty for a worker of an earlier version, which gets only jobs for one GPU."""
+    free_cards: int = 1
+    """Number of GPUs that the worker can use now."""
+    cards: int = 1
+    """Number of GPUs that the worker could use if all were free; at least `free_cards`."""
+
+    def permits(self) -> list[ColumnElement[bool]]:
+        """Return the conditions on a job's id."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.except_jobs:
+            conditions.append(Job.id.not_in(self.except_jobs))
+        if self.only_jobs is not None:
+            conditions.append(Job.id.in_(self.only_jobs))
+        return conditions
+
+    def matches(
+        self, model: ColumnElement[str] | InstrumentedAttribute[str]
+    ) -> list[ColumnElement[bool]]:
+        """Return the conditions on a job's model."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.except_models:
+            conditions.append(model.not_in(self.except_models))
+        if self.only_models is not None:
+            conditions.append(model.in_(self.only_models))
+        return conditions
+
+
+class Taken(NamedTuple):
+    """The result of a claim."""
+
+    job: Job | None
+    """The assigned job; None if the worker gets none."""
+    gpus: int = 1
+    """Number of GPUs that the job uses."""
+    was_reserved: bool = False
+    """Whether a host was reserved for the job, so that other jobs waited for it."""
+    waits_for: "LargeJob | None" = None
+    """The job that the worker's host starts next, once enough of its GPUs are free."""
+    has_reserved: bool = False
+    """Whether this claim has reserved the host for that job."""
+
+
+class LargeJob(NamedTuple):
+    """The columns of a queued job that may use several GPUs."""
+
+    number: int
+    priority: int
+    gpus: int
+    most_gpus: int
+    reserved_host: str | None
+
+
+def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
+    """Assign the first job that the worker may get to an attempt, or reserve its host for a job that needs more GPUs."""
+    if not claimant.host_id:
+        return Taken(_claim_small(session, claimant, attempt_id))
+    large = select(Job.number).where(queue.IS_QUEUED, Job.queue == claimant.queue)
+    none_is_large = ~or_(
+        large.where(Job.gpus == ALL).exists(),
+        large.where(Job.gpus.between(2, claimant.cards)).exists(),
+    )
+    job = _claim_small(session, claimant, attempt_id, none_is_large)
+    return _claim_in_order(session, claimant, attempt_id) if job is None else Taken(job)
+
+
+def _claim_in_order(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
+    changing: list[int] = []
+    while (large := _find_large(session, claimant, changing)) is not None:
+        for ahead in (
+            [Job.priority > large.priority],
+            [Job.priority == large.priority, Job.number < large.number],
+        ):
+            job = _claim_small(session, claimant, attempt_id, *ahead)
+            if job is not None:
+                return Taken(job)
+        if GpuNeed(large.gpus, large.most_gpus).on_host(claimant.cards) <= claimant.free_cards:
+            job = _claim(session, claimant, attempt_id, Job.number == large.number)
+            if job is not None:
+                gpus = min(large.most_gpus, claimant.free_cards)
+                return Taken(job, gpus, was_reserved=large.reserved_host is not None)
+        elif large.reserved_host == claimant.host_id:
+            return Taken(None, waits_for=large)
+        elif reservations.reserve(session, large.number, claimant.host_id):
+            return Taken(None, waits_for=large, has_reserved=True)
+        changing.append(large.number)  # another request is changing it now
+    return Taken(_claim_small(session, claimant, attempt_id))
+
+
+def _find_large(
+    session: Session, claimant: Claimant, except_numbers: Sequence[int]
+) -> LargeJob | None:
+    """Return the first job that may use several GPUs, that the worker's host can run, and that is not left to another host."""
+    sizes = queue.distinct(
+        Job.gpus, queue.IS_QUEUED, Job.queue == claimant.queue, Job.gpus <= claimant.cards
+    )
+    where = [
+        queue.is_claimable(claimant.now),
+        Job.queue == claimant.queue,
+        Job.gpus == sizes.c.value,
+        Job.number.not_in(except_numbers),
+        *claimant.permits(),
+        *claimant.matches(Job.model),
+    ]
+    if claimant.free_cards < claimant.cards:
+        is_ours = or_(Job.reserved_host.is_(None), Job.reserved_host == claimant.host_id)
+        where.append(is_ours | (Job.most_gpus <= claimant.free_cards))
+    first = select(Job.number).where(*where).order_by(*queue.ORDER).limit(1).scalar_subquery()
+    firsts = select(first).where(sizes.c.value != 1)
+    columns = [getattr(Job, name) for name in LargeJob._fields]
+    best = select(*columns).where(Job.number.in_(firsts)).order_by(*queue.ORDER).limit(1)
+    row = session.execute(best).one_or_none()
+    return None if row is None else LargeJob._make(row)
+
+
+def _claim_small(
+    session: Session, claimant: Claimant, attempt_id: str, *where: ColumnElement[bool]
+) -> Job | None:
+    """Assign the first job that uses one GPU and meets these conditions."""
+    small = [Job.gpus == 1, *where]
+    is_of_queue = (queue.IS_QUEUED, Job.queue == claimant.queue, Job.gpus == 1)
+    if not claimant.matches(Job.model):
+        return _claim(session, claimant, attempt_id, *small)
+    head = select(Job.number).where(*is_of_queue).order_by(*queue.ORDER).limit(queue.MOST_PLACES)
+    matching = [*claimant.matches(Job.model), Job.number.in_(head)]
+    job = _claim(session, claimant, attempt_id, *small, *matching)
+    if job is not None:
+        return job
+    # The first thousand jobs need other workers. A matching job may be anywhere behind them.
+    models = queue.distinct(Job.model, *is_of_queue)
+    first = (
+        select(Job.number)
+        .where(
+            queue.is_claimable(claimant.now),
+            Job.queue == claimant.queue,
+            Job.model == models.c.value,
+            *small,
+            *claimant.permits(),
+        )
+        .order_by(*queue.ORDER)
+        .limit(1)
+        .scalar_subquery()
+    )
+    firsts = select(first).where(*claimant.matches(models.c.value))
+    ranked = select(Job.model).where(Job.number.in_(firsts)).order_by(*queue.ORDER)
+    for model in session.scalars(ranked).all():
+        job = _claim(session, claimant, attempt_id, *small, Job.model == model)
+        if job is not None:
+            return job
+    return None
+
+
+def _claim(
+    session: Session, claimant: Claimant, attempt_id: str, *where: ColumnElement[bool]
+) -> Job | None:
+    """Assign the first job that meets these conditions. This is one statement."""
+    best = (
+        select(Job.number)
+        .where(
+            queue.is_claimable(claimant.now),
+            Job.queue == claimant.queue,
+            *claimant.permits(),
+            *where,
+        )
+        .order_by(*queue.ORDER)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return store.mark_running(session, best.scalar_subquery(), attempt_id, claimant.now)

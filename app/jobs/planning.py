@@ -1,0 +1,120 @@
+"""Which specs the server accepts, and the plan of a job."""
+
+from collections.abc import Iterator
+
+from sqlalchemy.orm import Session
+
+from app.datasets import store as datasets
+from app.db.engine import database_now
+from app.db.tables import Dataset
+from app.errors.kinds import (
+    NoTrainingRows,
+    TooManyGpus,
+    UnknownDataset,
+    UnknownModel,
+    UnsafeCharacter,
+)
+from app.jobs import gpu_waits
+from app.jobs.gpu_need import GpuNeed, find_need
+from app.jobs.schemas import GpuWait, Plan
+from app.workers import service as workers
+from contracts.failure import Language
+from contracts.job import DatasetSource, JobSpec
+from contracts.plan import evaluation_cost
+from contracts.text import UNSAFE, find_unsafe
+
+
+def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
+    """Check a spec against the datasets and models and return its plan. Raises an AppError that names the field."""
+    _reject_unsafe(spec)
+    need = _find_gpus(spec)
+    train = _find_rows(session, spec.dataset.train, "dataset.train")
+    separate = None
+    if spec.dataset.eval is not None:
+        separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
+    _check_model(session, spec)
+    eval_rows = separate.rows if separate else None
+    gpus, waiting = _plan_gpus(session, spec, need, language)
+    if train is None:
+        return Plan(
+            spec=spec,
+            train_rows=None,
+            eval_rows=eval_rows,
+            steps=None,
+            gpus=gpus,
+            waiting=waiting,
+        )
+    held_out = spec.dataset.held_out_rows(train.rows)
+    train_rows = train.rows - held_out
+    if train_rows < 1:
+        raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=train.rows)
+    if spec.dataset.eval is None:
+        eval_rows = held_out
+    return Plan(
+        spec=spec,
+        train_rows=train_rows,
+        eval_rows=eval_rows,
+        steps=spec.total_steps(train_rows),
+        evaluation=None if eval_rows is None else evaluation_cost(spec, train_rows, eval_rows),
+        gpus=gpus,
+        waiting=waiting,
+    )
+
+
+def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset | None:
+    if not isinstance(source, str):
+        return None
+    dataset = datasets.find_dataset(session, source)
+    if dataset is None:
+        raise UnknownDataset(param, dataset=source)
+    return dataset
+
+
+def _check_model(session: Session, spec: JobSpec) -> None:
+    known = workers.known_models(session, spec.queue, database_now(session))
+    if known is not None and spec.model not in known:
+        raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
+
+
+def _find_gpus(spec: JobSpec) -> GpuNeed:
+    need = find_need(spec)
+    if need.gpus > spec.effective_batch_size:
+        raise TooManyGpus("resources.gpus", gpus=need.gpus, samples=spec.effective_batch_size)
+    return need
+
+
+def _plan_gpus(
+    session: Session, spec: JobSpec, need: GpuNeed, language: Language
+) -> tuple[int | None, GpuWait | None]:
+    """Return how many GPUs a job would use, and why it could not start on any host."""
+    if need.gpus == 1:
+        return 1, None
+    able = workers.list_able(session, spec.queue, database_now(session))
+    largest = gpu_waits.largest_host(able)
+    gpus = need.gpus or (None if largest is None else need.on_host(largest))
+    return gpus, gpu_waits.find_wait(need, able, language)
+
+
+def _reject_unsafe(spec: JobSpec) -> None:
+    """Raise UnsafeCharacter if any text in a new job contains a character that must not reach a terminal or a page.
+
+    The contract accepts such characters, because jobs stored by an earlier version may contain some and must still load and run.
+    """
+    for field, text in _texts("", spec.model_dump(mode="json")):
+        character = find_unsafe(text)
+        if character is not None:
+            raise UnsafeCharacter(field, field=field, character=character)
+
+
+def _texts(path: str, value: object) -> Iterator[tuple[str, str]]:
+    """Yield the dotted path and the content of each string in plain data, including the keys."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            inner_path = ".".join(filter(None, (path, UNSAFE.sub("", key))))
+            yield inner_path, key
+            yield from _texts(inner_path, inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(path, inner)
