@@ -54,10 +54,12 @@ class Fleet:
         claim = ask(self.player, worker, free)
         if claim is None:
             return
-        assert claim.gpus <= free
+        place = [job.id for job in ahead].index(claim.job_id)
+        job = ahead[place]
+        assert claim.gpus == (job.gpus or min(job.most_gpus, host.cards)) <= free
         overtaken = [
             job
-            for job in ahead[: [job.id for job in ahead].index(claim.job_id)]
+            for job in ahead[:place]
             if host.can_run(job.gpus) and job.reserved_host in {None, host.name}
         ]
         assert not overtaken, f"{host.name} with {free} free cards started {claim.job_id} too early"
