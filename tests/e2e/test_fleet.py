@@ -14,7 +14,7 @@ from cli.part import Part
 from tests.e2e.service import Service, wait_for
 from tests.nvml import build_stub, uuid_of, with_gpus
 from tests.processes import MARK, children_of, environment_of, find_processes
-from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.gpu_lock import hold_device
 from worker.supervisor.host.identity import host_id
 
 GPUS = [uuid_of(number) for number in range(4)]
@@ -157,24 +157,20 @@ def test_a_ring_is_passed_on_while_cards_are_in_use_and_the_workers_go_on_when_t
 ) -> None:
     fleets.start("busy", STEPLINE_GPUS="0,1")
     wait_for(lambda: len(fleets.workers("busy")) == 2, 120, lambda: fleets.log("busy"))
-    locks = [try_lock(fleets.service.directory / "gpu-locks" / f"{uuid}.lock") for uuid in GPUS[:2]]
-
-    fleets.service.ring()
+    lock_dir = fleets.service.directory / "gpu-locks"
     waits = "waiting, because another process uses this worker's card"
-    wait_for(lambda: fleets.log("busy").count(waits) == 2, 60, lambda: fleets.log("busy"))
 
-    for lock in locks:
-        assert lock is not None, "the card is idle"
-        os.close(lock)
+    with hold_device(lock_dir, GPUS[0]), hold_device(lock_dir, GPUS[1]):
+        fleets.service.ring()
+        wait_for(lambda: fleets.log("busy").count(waits) == 2, 60, lambda: fleets.log("busy"))
     # The workers check their cards, which exist only in the stub, before they claim.
     failed = "not claiming, because the device failed its check"
     wait_for(lambda: fleets.log("busy").count(failed) == 2, 120, lambda: fleets.log("busy"))
 
-    for uuid in GPUS[:2]:
-        assert try_lock(fleets.service.directory / "gpu-locks" / f"{uuid}.lock") is not None
-    fleets.service.ring()
-    wait_for(lambda: fleets.log("busy").count(waits) == 4, 60, lambda: fleets.log("busy"))
-    fleets.stop("busy")  # while both workers wait
+    with hold_device(lock_dir, GPUS[0]), hold_device(lock_dir, GPUS[1]):
+        fleets.service.ring()
+        wait_for(lambda: fleets.log("busy").count(waits) == 4, 60, lambda: fleets.log("busy"))
+        fleets.stop("busy")  # while both workers wait
 
 
 def test_stepline_worker_exits_with_a_message_if_a_setting_matches_no_gpu(fleets: Fleets) -> None:
