@@ -20,7 +20,7 @@ from typing import Any
 from alembic import command
 
 from app.db.engine import Database, database_now
-from app.jobs import queue
+from app.jobs.queue import order as queue
 from app.migrate import alembic_config, migrate
 from benchmarks import rows
 from contracts.wire import CLAIM_PATH, HELLO_PATH

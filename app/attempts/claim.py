@@ -15,9 +15,10 @@ from app.db.ids import new_id
 from app.db.tables import Attempt, Job, to_json
 from app.doorbell import is_ring_due
 from app.events import store as events
-from app.jobs import claims, queue, reservations
 from app.jobs import store as jobs
-from app.jobs.claims import Claimant, Taken
+from app.jobs.queue import claims, reservations
+from app.jobs.queue import order as queue
+from app.jobs.queue.claims import Claimant, Taken
 from app.leases import lease
 from app.leases.lease import Times
 from app.workers import service as workers

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, DeviceFailure, Job
 from app.events import store as events
-from app.jobs import device_failures as store
 from app.jobs import store as jobs
+from app.jobs.endings import device_failures as store
 from app.workers import service as workers
 from contracts.attempt import DeviceCheck, Outcome, WorkerInfo
 from contracts.failure import Failure, FailureReason

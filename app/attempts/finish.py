@@ -10,10 +10,10 @@ from app.attempts.progress import AttemptProgress
 from app.db.engine import database_now
 from app.db.tables import Attempt, Job, to_json
 from app.errors.kinds import ArtifactsMissing, AttemptSuperseded, RecordsMissing
-from app.jobs import device_failures as failures
-from app.jobs import queue
 from app.jobs import store as jobs
-from app.jobs.settlement import Settlement
+from app.jobs.endings import device_failures as failures
+from app.jobs.endings.settlement import Settlement
+from app.jobs.queue import order as queue
 from app.leases import lease
 from app.leases.lease import Times
 from app.leases.store import HeldAttempt

@@ -10,7 +10,7 @@ from app.datasets.service import DatasetDetail, DatasetView, Deleted
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
 from app.http.document import LOCATION
-from app.http.language import LanguageDep
+from app.http.negotiation.language import LanguageDep
 from app.http.paging import Page
 from app.storage.data_dir import StorageDep
 from contracts.field_error import FieldProblem, field_error

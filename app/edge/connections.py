@@ -34,7 +34,7 @@ from app.edge.middleware import REQUEST_ID_HEADER
 from app.edge.peers import peer_of
 from app.errors.base import AppError, error_response
 from app.errors.kinds import BodyTimeout, HeadTimeout, HeadTooLarge, InvalidHttp, TooManyConnections
-from app.http.language import choose_language
+from app.http.negotiation.language import choose_language
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from app.config.hosts import AllowedHosts, Authority, MalformedHost, parse_autho
 from app.edge.origins import TrustedOrigins
 from app.errors.base import AppError, error_response
 from app.errors.kinds import HostNotAllowed, InvalidHost, OriginNotAllowed
-from app.http.language import choose_language
+from app.http.negotiation.language import choose_language
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors.base import error_response
 from app.errors.kinds import InternalError
 from app.http.body_limits import body_kind
-from app.http.language import choose_language
+from app.http.negotiation.language import choose_language
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,8 @@ from app.history.schemas import (
     WindowPage,
 )
 from app.http.document import tagged
-from app.http.formats import Formats, refuse_beside
-from app.http.language import LanguageDep
+from app.http.negotiation.formats import Formats, refuse_beside
+from app.http.negotiation.language import LanguageDep
 from app.http.paging import Page
 from app.series.line import FAR, Place
 

@@ -18,7 +18,7 @@ from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
 from app.errors.words import UNSTORABLE_VALUE
 from app.http import validation
-from app.http.language import get_language
+from app.http.negotiation.language import get_language
 from app.http.spelling import suggest_field
 from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language

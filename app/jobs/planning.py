@@ -14,8 +14,8 @@ from app.errors.kinds import (
     UnknownModel,
     UnsafeCharacter,
 )
-from app.jobs import gpu_waits
-from app.jobs.gpu_need import GpuNeed, find_need
+from app.jobs.queue import gpu_waits
+from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import GpuWait, Plan
 from app.workers import service as workers
 from contracts.failure import Language

@@ -14,7 +14,7 @@ from app.errors.kinds import BadLabelFilter
 from app.http.document import LOCATION, tagged
 from app.http.etags import holds
 from app.http.json_body import JsonRoute
-from app.http.language import LanguageDep
+from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
 from app.jobs import planning, service
 from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan

@@ -22,18 +22,12 @@ from app.errors.kinds import (
     UnknownDataset,
 )
 from app.events import store as events
-from app.jobs import (
-    device_failures,
-    gpu_waits,
-    idempotency,
-    lists,
-    planning,
-    queue,
-    reservations,
-    store,
-)
+from app.jobs import idempotency, lists, planning, store
 from app.jobs.cursors import decode_place, encode_place
-from app.jobs.gpu_need import find_need
+from app.jobs.endings import device_failures
+from app.jobs.queue import gpu_waits, reservations
+from app.jobs.queue import order as queue
+from app.jobs.queue.gpu_need import find_need
 from app.jobs.schemas import (
     JobFilter,
     JobPage,

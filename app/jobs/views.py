@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from app.db.tables import Job
-from app.jobs import queue
 from app.jobs.eta import eta_seconds
+from app.jobs.queue import order as queue
 from app.jobs.schemas import GpuWait, JobError, JobView, Progress, RowsDone
 from contracts.failure import Failure, Language
 from contracts.job import load_stored_spec

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import PlainTextResponse
 
 from app.db.engine import DatabaseDep
-from app.http.formats import Formats
-from app.http.language import LanguageDep
+from app.http.negotiation.formats import Formats
+from app.http.negotiation.language import LanguageDep
 from app.reports import service
 from contracts.summary import Summary
 

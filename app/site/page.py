@@ -14,8 +14,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 
 from app.errors.kinds import PathNotFound
-from app.http.accept import preferences
 from app.http.etags import holds
+from app.http.negotiation.accept import preferences
 
 BUILD_DIR = Path(__file__).parent.parent / "static"
 PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/workers", "/docs")

@@ -7,7 +7,7 @@ from fastapi.responses import StreamingResponse
 
 from app.edge.peers import hold_slot
 from app.http.document import events
-from app.http.language import LanguageDep
+from app.http.negotiation.language import LanguageDep
 from app.series.line import Place
 from app.stream.schemas import StreamEvent
 from app.stream.streams import StreamResponse, Streams

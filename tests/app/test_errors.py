@@ -19,7 +19,7 @@ from app.errors import words as messages
 from app.errors.base import AppError
 from app.errors.field_words import FIELD_WORDS, FieldCode
 from app.events.words import EVENTS, event_words
-from app.http.language import choose_language
+from app.http.negotiation.language import choose_language
 from app.http.validation import field_errors, row_problem
 from app.main import create_app
 from contracts.dataset.row_error import RowError

@@ -18,7 +18,8 @@ from app.attempts.claim import claim_next, receive_hello
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Job
-from app.jobs import lists, queue, service
+from app.jobs import lists, service
+from app.jobs.queue import order as queue
 from app.jobs.schemas import JobFilter
 from app.leases.lease import Times
 from app.workers import service as workers

@@ -12,8 +12,9 @@ from sqlalchemy import select
 from app.db.engine import Database
 from app.db.tables import Job, JobLabel, JobText, to_json
 from app.http.paging import encode_cursor
-from app.jobs import lists, queue
+from app.jobs import lists
 from app.jobs.lists import text_of
+from app.jobs.queue import order as queue
 from contracts.job import JobStatus
 from tests.app.player import Player
 from tests.factories import make_spec

@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
-from app.jobs.claims import Claimant, claim_best
+from app.jobs.queue.claims import Claimant, claim_best
 from app.sweep.sweeper import Sweeper
 from tests.app.gpu_hosts import ask, card, end, let_host_die, reserved_host, submit, take
 from tests.app.player import Player

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.http.accept import preferences
+from app.http.negotiation.accept import preferences
 
 
 @pytest.mark.parametrize(

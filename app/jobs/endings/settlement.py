@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Job
 from app.events import store as events
-from app.jobs import failure_counts, store
+from app.jobs import store
+from app.jobs.endings import failure_counts
 from app.leases.store import HeldAttempt
 from contracts.attempt import Outcome
 from contracts.failure import Failure, FailureReason

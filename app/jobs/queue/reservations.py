@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job
-from app.jobs import queue
+from app.jobs.queue import order as queue
 from app.workers import service as workers
 from contracts.attempt import WorkerInfo
 from contracts.job import JobStatus

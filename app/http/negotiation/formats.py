@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import WithJsonSchema
 
 from app.errors.kinds import NotTogether, UnknownFormat
-from app.http.accept import preferences
+from app.http.negotiation.accept import preferences
 
 
 class Formats:

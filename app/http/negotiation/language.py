@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.http.accept import preferences
+from app.http.negotiation.accept import preferences
 from contracts.failure import Language
 
 

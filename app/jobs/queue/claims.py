@@ -16,8 +16,10 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.tables import Job
-from app.jobs import queue, reservations, store
-from app.jobs.gpu_need import ALL, GpuNeed
+from app.jobs import store
+from app.jobs.queue import order as queue
+from app.jobs.queue import reservations
+from app.jobs.queue.gpu_need import ALL, GpuNeed
 
 
 class Claimant(NamedTuple):

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job
-from app.jobs.gpu_need import ALL, GpuNeed
+from app.jobs.queue.gpu_need import ALL, GpuNeed
 from app.jobs.schemas import GpuWait
 from app.workers import service as workers
 from contracts.attempt import WorkerInfo
