@@ -2,7 +2,7 @@
 
 A worker does not serve HTTP. Its main process touches a file each time it sends a hello, and this module checks that file's
 age, and whether the worker's GPU has failed. The parent process of the workers for this host's cards (worker/fleet.py) has a
-file that names its workers. Hosts may share a work directory, so each host has its own files.
+file that lists its workers. Hosts may share a work directory, so each host has its own files.
 """
 
 import json

@@ -72,7 +72,7 @@ class RenderingFailed(Exception):
 
 
 class Template:
-    """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
+    """Renders conversations for one tokenizer. Rendering runs the model's own code, so call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
         """`now` is the date that a template may write into the text. All attempts of a job pass the same one. None means today."""
