@@ -64,7 +64,7 @@ def _run_all(slot: Slot) -> int:
             state["idle"] = take_turn(slot.lock_fd)
         current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
-            slot.server.hello(current)  # so that the server stops counting on this worker
+            slot.server.hello(current)  # tells the server that this worker's device has failed
             break
         claim = slot.server.claim(current)
         if claim is None:

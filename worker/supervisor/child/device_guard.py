@@ -1,8 +1,8 @@
 """DeviceGuard: a worker claims jobs only while its GPU works.
 
-The check is a small 4-bit product in a separate process (`python -m worker.training --check-device`), because a process that
-has lost its GPU cannot get it back. It runs before the first claim of each worker process and after each attempt that ended
-with `device_failed` or with an error for which a failed device may be the cause. A CPU is not checked.
+The check computes a small 4-bit matrix product in a separate process (`python -m worker.training --check-device`), because a
+process that has lost its GPU cannot regain access to it. The check runs before the first claim of each worker process and
+after each attempt that ended with `device_failed` or with an error that a failed device may have caused. A CPU is not checked.
 """
 
 import shutil
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 CHECK_PROGRAM = (*PROGRAM, "--check-device")
 AMBIGUOUS = (FailureReason.CRASHED, FailureReason.NO_PROGRESS, FailureReason.CHILD_KILLED)
-"""Reasons of attempts that a failed device may have ended without an error that names it."""
+"""Reasons for failures that a failed device may have caused even if no error says so."""
 CHECK_SECONDS = 180.0
 """Time limit of a check; importing torch alone takes several seconds."""
 
@@ -58,7 +58,7 @@ class DeviceGuard:
         self._clock = clock
         self._is_usable = worker.device.kind == "cpu"
         self._state: DeviceCheck | None = None
-        """The state that this process stored last. A pool process is a fork of the main process, so it begins with None."""
+        """The state that this process stored last. None in a new pool process: its parent, the main process, stores none."""
         self._failed_at: float | None = None
         """When the last check failed; None if a check is due immediately."""
         self._running: Child | None = None
@@ -68,7 +68,7 @@ class DeviceGuard:
 
     @property
     def state(self) -> DeviceCheck | None:
-        """The state of the GPU. It is newer than the stored one if the disk is full."""
+        """The state of the GPU. It is newer than the stored state if the disk is full."""
         if self._device.kind == "cpu":
             return None
         return self._state or read_check(self._home)
@@ -86,7 +86,7 @@ class DeviceGuard:
         self._store(next_failed(self.state, reason, pending=True))
 
     def is_device_usable(self, lock_fd: int, stop: StopFlag) -> bool:
-        """Return whether the device works; check it if that is due. The caller holds the device's lock. Raises Stopped."""
+        """Return whether the device works; check it if a check is due. The caller holds the device's lock. Raises Stopped."""
         if self._is_usable:
             return True
         if self._failed_at is not None:
@@ -97,7 +97,7 @@ class DeviceGuard:
         try:
             reason = self._check_and_store(lock_fd, stop, lambda: None)
         except OSError as error:  # a full disk
-            reason = f"the check of the device could not be started: {error}"
+            reason = f"the device check could not be started: {error}"
             self._failed_at = self._clock()
         if reason is not None:
             log.error("not claiming, because the device failed its check", reason=reason)
@@ -106,7 +106,7 @@ class DeviceGuard:
     def explain(
         self, outcome: Outcome, lock_fd: int, stop: StopFlag, pulse: Callable[[], object]
     ) -> Outcome:
-        """Return the outcome of an attempt; `device_failed` if the device may have caused the failure and now fails its check.
+        """Return the outcome, changed to `device_failed` if the device may have caused the failure and now fails its check.
 
         Calls `pulse` regularly during the check. The caller holds the device's lock.
         """
@@ -159,13 +159,15 @@ class DeviceGuard:
                 if stop.is_set:
                     raise Stopped("interrupted")
                 if self._clock() >= give_up_at:
-                    return f"the check of the device did not end within {self._check_seconds:.0f} s"
+                    return f"the device check did not finish within {self._check_seconds:.0f} s"
             if child.exit_code == 0:
                 return None
-            return tail(run_dir.output) or f"the check of the device ended with {child.exit_code}"
+            return tail(run_dir.output) or f"the device check exited with {child.exit_code}"
         finally:
             child.kill()
             if not child.wait(self._settings.term_seconds):
                 self._running = child
-                log.error("could not kill the check; it still occupies its device", pid=child.pid)
+                log.error(
+                    "could not kill the device check; it still occupies the device", pid=child.pid
+                )
             shutil.rmtree(run_dir.path, ignore_errors=True)

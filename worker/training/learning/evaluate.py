@@ -1,4 +1,4 @@
-"""Evaluation: token-weighted over the whole split, independent of the batch size. A non-finite value is an error."""
+"""Evaluates a whole split: the loss is token-weighted and independent of the batch size. A non-finite value is an error."""
 
 import math
 import time
@@ -53,7 +53,8 @@ def evaluate(
 ) -> Evaluation:
     """Compute the NLL of every sample, without dropout.
 
-    Calls `between`, which may raise to stop, before each micro-batch, and `count` after it with its samples and tokens.
+    Before each micro-batch, calls `between`, which may raise to stop the evaluation. After it, calls `count` with the numbers of
+    its samples and tokens.
     """
     started = time.monotonic()
     row_nll = np.zeros(len(samples))

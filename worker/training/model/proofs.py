@@ -1,7 +1,7 @@
 """Verifies the engine's assumptions about a model when it is loaded, with a few random tokens.
 
-The assumptions: its attention is causal; samples packed into one row do not mix; its logits are head(hidden); and
-attention sample by sample gives the same result.
+The assumptions: the model's attention is causal; samples packed into one row do not mix; the logits are head(hidden); and
+computing attention sample by sample gives the same result.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _ROUNDING = 1e-3
 
 
 def attention_of(base: Any) -> str:
-    """Return the name of the model's attention."""
+    """Return the name of the model's attention implementation."""
     return str(base.config._attn_implementation)  # noqa: SLF001  # transformers has no public name for it
 
 
@@ -39,7 +39,7 @@ def narrowest_window(config: Any) -> int | None:
 
 def hidden_states(body: Any, ids: Tensor, positions: Tensor) -> Tensor:
     """Return the last hidden states [1, T, hidden] of ids and positions [1, T]."""
-    # No mask, no cache, restarting positions: only such a call keeps packed samples apart.
+    # No mask, no cache, restarting positions: only such a call keeps packed samples separate.
     output = body(input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False)
     states: Tensor = output.last_hidden_state
     return states
@@ -51,7 +51,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
     body.eval()
     ids = _random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    # Keep the same length, because a product of another shape may differ in more than the last digits.
+    # Keep the same length, because products of different shapes may differ by more than rounding errors.
     other = ids.clone()
     other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
     states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)
@@ -78,7 +78,7 @@ def prove_best(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
 
 
 def _prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Return whether packed samples stay apart, and whether the logits are exactly head(hidden)."""
+    """Return whether packed samples do not influence each other, and whether the logits are exactly head(hidden)."""
     base.eval()
     return _keeps_apart(body, head), _has_plain_head(base, body, head)
 
@@ -94,8 +94,8 @@ def _keeps_apart(body: Any, head: nn.Linear) -> bool:
 def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
     """Return whether the second sample's hidden states depend on the first sample's tokens.
 
-    Rounding changes values, by several percent in bfloat16, and may hide weak mixing. A gradient that must be zero is
-    exactly zero in any type.
+    Uses gradients instead of values: rounding changes values by several percent in bfloat16, which may hide weak mixing, but a
+    gradient that must be zero is exactly zero in any dtype.
     """
     embedded: list[Tensor] = []
 
@@ -115,7 +115,7 @@ def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
 
 @torch.no_grad()
 def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
-    # Check the keys: a cap far above the logits of random tokens changes them by less than any tolerance.
+    # Check the keys, because a cap far above the logits of random tokens changes the logits by less than any tolerance.
     config = base.config.get_text_config()
     if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
         return False
@@ -133,7 +133,7 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
 
 @torch.no_grad()
 def prefer_segments(base: Any, body: Any, head: nn.Linear) -> None:
-    """Use attention sample by sample (see segments.py) if the architecture supports it and the result is the same."""
+    """Compute attention sample by sample (see segments.py) if the architecture supports this and the result is the same."""
     if attention_of(base) != "sdpa":
         return
     base.eval()
