@@ -1,8 +1,8 @@
 """Health check for the workers on this host: `python -m worker.supervisor.alive`.
 
-A worker serves no HTTP. Its main process touches a file at each hello, and this module checks that file's age, and whether
-the worker's GPU has failed. The parent process of the workers for this host's cards (worker/fleet.py) has a file that names
-its workers. Hosts may share a work directory, so each host has its own files.
+A worker does not serve HTTP. Its main process touches a file each time it sends a hello, and this module checks that file's
+age, and whether the worker's GPU has failed. The parent process of the workers for this host's cards (worker/fleet.py) has a
+file that lists its workers. Hosts may share a work directory, so each host has its own files.
 """
 
 import json
@@ -29,7 +29,7 @@ def touch(work_dir: Path, worker_id: str) -> None:
 
 
 def touch_parent(work_dir: Path, workers: Sequence[str]) -> None:
-    """Record that this process is alive and is the parent of these workers, which may be none. Raises OSError."""
+    """Record that this process is alive and is the parent of these workers; the list may be empty. Raises OSError."""
     path = _parents(work_dir) / f"{_process_id(os.getpid())}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps([slug(worker) for worker in workers]), sync=False)
@@ -44,7 +44,7 @@ def forget_parents(work_dir: Path) -> None:
 
 
 def find_problem(work_dir: Path, now: float) -> str | None:
-    """Return why this host is not healthy; None if it is."""
+    """Return why this host is unhealthy; None if it is healthy."""
     parents = [path for path in sorted(_parents(work_dir).glob("*.json")) if _is_running(path)]
     live = [path.name for path in sorted(_workers(work_dir).glob("*")) if _is_fresh(path, now)]
     if not parents and not live:

@@ -35,7 +35,7 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 LAST_SECONDS = 60.0
-"""How long a failed attempt waits for the server to store its newest checkpoint."""
+"""How long an attempt that was not paused waits for the server to store its newest checkpoint."""
 RESERVED_GRACE = 0.3
 """Share of a stopping worker's grace period that is reserved for handing the job back."""
 
@@ -75,7 +75,7 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
         if outcome.failure is not None and outcome.failure.reason is FailureReason.DEVICE_FAILED:
             slot.guard.mark_failed(
                 outcome.failure, slot.cards
-            )  # before the server may requeue the job
+            )  # before the server can requeue the job
         _store_last_checkpoint(slot, claim, reporter, uploads, outcome)
         reply = deliver(claim, slot.server, reporter, run_dir, outcome)
         # A job that has not succeeded may return to this worker and resume from the files on this disk.
@@ -85,12 +85,12 @@ def run_attempt(slot: Slot, claim: Claim) -> None:
     except Superseded as refusal:
         log.warning("another attempt has taken over or the job has ended", reason=str(refusal))
     except (ServerUnavailable, Stopped) as error:
-        log.error("could not deliver", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # expected, so no traceback
+        log.error("could not deliver results", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # expected, so no traceback
     except Refused as refusal:
         log.error("the server rejected the attempt's request", reason=str(refusal))  # noqa: TRY400  # expected, so no traceback
         _give_up(slot, claim, reporter, f"The server rejected the worker's report: {refusal}")
     except Exception:
-        log.exception("the supervisor failed while delivering")
+        log.exception("the supervisor failed while delivering the results")
         _give_up(slot, claim, reporter, f"Error in the supervisor:\n{traceback.format_exc()}")
     finally:
         uploads.stop()
@@ -164,7 +164,8 @@ def _store_last_checkpoint(
 ) -> None:
     """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec requests it.
 
-    A paused attempt waits until it is stored, a stopping worker up to its grace period, and a failed attempt up to a minute.
+    A paused attempt waits until the checkpoint is stored or the time limit for results is reached, any other attempt up to
+    a minute. If the worker is stopping, the wait ends early enough to hand the job back within the grace period.
     """
     upload = claim.spec.checkpoint.upload
     statuses = {
@@ -195,8 +196,8 @@ def _nothing() -> None: ...
 
 
 def _give_up(slot: Slot, claim: Claim, reporter: Reporter, detail: str) -> None:
-    """Report at least that the attempt failed, so that its job does not wait for a takeover."""
+    """Report at least that the attempt failed, so that its job does not have to wait until the lease expires."""
     try:
         finish(claim, slot.server, reporter, failed(FailureReason.CRASHED, detail))
     except (Refused, ServerUnavailable, Stopped) as error:
-        log.error("could not finish", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # expected, so no traceback
+        log.error("could not report failure", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400  # expected, so no traceback

@@ -52,7 +52,7 @@ class Finding:
 
 
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Run every check in turn."""
+    """Run all checks, one after the other."""
     versions = installed_versions()
     yield Finding("ok", "versions: " + ", ".join(f"{name} {at}" for name, at in versions.items()))
     if "torch" not in versions or "bitsandbytes" not in versions:

@@ -88,7 +88,7 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
             state["idle"] = take_turn(own.lock_fd)
         current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
-            slot.server.hello(current)  # so that the server stops counting on this worker
+            slot.server.hello(current)  # tells the server that this worker's device has failed
             break
         turn.take()
         siblings = list_siblings(lock_dir, slot.worker, slot_name(slot.worker))

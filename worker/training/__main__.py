@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--check-device",
         action="store_true",
-        help="only check that the device can compute in 4 bits",
+        help="only check whether the device supports 4-bit computation",
     )
     parser.add_argument(
         "--rank", type=int, default=0, help="used by rank 0 to start the other ranks"
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         follow_rank_0(run_dir)
 
     # Import only now: importing torch takes seconds, and the parent may die during that time.
-    import worker.training.compute  # noqa: F401, PLC0415 - before transformers: it imports bitsandbytes without the compiler
+    import worker.training.compute  # noqa: F401, PLC0415 - before transformers: this package imports bitsandbytes without the compiler
     from worker.training.run import Place, run_to_outcome  # noqa: PLC0415
 
     place = Place(os.environ.get("CUDA_VISIBLE_DEVICES"), options.rank, others)
@@ -77,7 +77,7 @@ def follow_rank_0(own: RunDir) -> None:
 
 
 def check_device() -> int:
-    """Print whether this machine's device can compute in 4 bits; return the exit status, 0 if it can."""
+    """Print whether this machine's device supports 4-bit computation; return the exit status, 0 if it does."""
     from worker.training.compute.device import check_four_bit, choose_device  # noqa: PLC0415 - as above
     from worker.training.errors import TrainingError  # noqa: PLC0415 - as above
 
@@ -88,13 +88,13 @@ def check_device() -> int:
         print(error.failure.detail)
         return 1
     print(
-        f"{device.name} can compute in 4 bits with {device.compute_dtype}: {device.compute_reason}"
+        f"{device.name} supports 4-bit computation with {device.compute_dtype}: {device.compute_reason}"
     )
     return 0
 
 
 def prepare_environment() -> None:
-    """Keep libraries off the network, and idle threads from spinning. Call this before torch is imported."""
+    """Keep libraries off the network, and stop idle threads from spinning. Call this before torch is imported."""
     os.environ.update(
         HF_HUB_OFFLINE="1",
         TRANSFORMERS_OFFLINE="1",

@@ -28,7 +28,7 @@ class TrainingError(Exception):
 def storable(detail: str) -> str:
     """Return the end of a text, with surrogates replaced because UTF-8 cannot encode them.
 
-    The text may quote a model or a dataset.
+    Surrogates may come from a model or a dataset that the text quotes.
     """
     return detail[-DETAIL_CHARACTERS:].encode(errors="replace").decode()
 

@@ -25,7 +25,7 @@ def count_steps(spec: JobSpec, steps_per_epoch: int) -> int:
 
 
 def train(run: Run) -> None:
-    """Train from the run's current step to the last one. Raises StopRequested and TrainingError only."""
+    """Train from the run's current step to the last one. Raises only StopRequested and TrainingError."""
     parameters, progress, training = run.model.adapter_parameters, run.progress, run.spec.training
     run.remember_generators()
     _evaluate_if_due(run)  # before training, or if an earlier attempt ended before its evaluation
@@ -74,7 +74,7 @@ def train(run: Run) -> None:
 
 
 def measure(run: Run) -> Evaluation:
-    """Evaluate the current adapter and record the result; reuse the recorded one if it is current."""
+    """Evaluate the current adapter and record the result; reuse the recorded result if the adapter has not changed since."""
     progress = run.progress
     if progress.latest is not None and progress.is_evaluated():
         return progress.latest
@@ -107,7 +107,7 @@ def score(run: Run) -> Evaluation:
 
 
 def save_checkpoint(run: Run) -> None:
-    """Save a checkpoint of the last complete step, unless there is none or it is already saved."""
+    """Save a checkpoint of the last complete step, unless no step is complete or the checkpoint is already saved."""
     step = run.progress.step
     if step == run.last_saved_step or not run.group.is_main:
         return
@@ -125,7 +125,7 @@ def _evaluate_if_due(run: Run) -> None:
 
 
 def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
-    """Compute the gradient of the window's mean loss; return the window's summed NLL and its supervised tokens.
+    """Compute the gradient of the window's mean loss; return the window's summed NLL and its number of supervised tokens.
 
     The loss is summed over supervised tokens, over all ranks, and divided once, so neither packing nor the number of ranks
     changes the result. The

@@ -1,4 +1,4 @@
-"""Runs one run directory: load the spec, assemble the parts, train, save, and write the outcome last."""
+"""Executes one run: loads the spec, assembles the parts, trains, saves, and writes the outcome last."""
 
 import contextlib
 import errno
@@ -193,7 +193,7 @@ def _run(
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
-    """Train under the watchdog, put the adapter that will be saved into the model, and return its evaluation."""
+    """Train under the watchdog, set the model's adapter to the one that will be saved, and return its evaluation."""
     watching = run.watchdog.watch(on_hang, hang_seconds) if run.group.is_main else None
     try:
         train(run)
@@ -241,7 +241,7 @@ def _resume(run: Run, directory: Path, placed: Placed) -> None:
     )
     if changed:
         run.recorder.log(
-            "this attempt runs under different conditions than the previous one, so the last digits may differ: "
+            "this attempt runs under different conditions than the previous one, so results may differ by rounding errors: "
             f"{'; '.join(changed)}",
             "warning",
         )

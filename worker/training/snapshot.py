@@ -1,7 +1,7 @@
-"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums behind all means.
+"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums that all means come from.
 
 The learning rate needs no state: it is a function of the step. After the adapter is created, a run draws nothing from
-Python's or NumPy's global generators, so only torch's generators are saved.
+Python's or NumPy's global random generators, so only torch's generators are saved.
 """
 
 import hashlib
@@ -49,12 +49,12 @@ def take(run: Run) -> Snapshot:
         phase_seconds=run.phase_seconds(),
         evaluations=progress.evaluations,
     )
-    # Copy: the run may continue while they are written.
+    # Copy the tensors, because the run may continue while they are written.
     return Snapshot(state, {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()})
 
 
 def restore(run: Run, snapshot: Snapshot) -> list[str]:
-    """Restore the run from a snapshot. Return the changed circumstances, which may change the last digits."""
+    """Restore the run from a snapshot. Return the changed circumstances, which may cause rounding differences."""
     _check_identity(identity(run), snapshot.state.identity)
     changed = _adopt_circumstances(run, snapshot.state)
     state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
@@ -75,11 +75,11 @@ def restore(run: Run, snapshot: Snapshot) -> list[str]:
         )
     if state.best_step is not None:
         loss = next(point.loss for point in state.evaluations if point.step == state.best_step)
-        # Copy: the loaded tensors are mapped from a file that will be pruned.
+        # Copy the tensors, because they are mapped from a file that will be pruned.
         best = {name: value.clone() for name, value in _part(tensors, "best.").items()}
         progress.best = BestAdapter(state.best_step, loss, best)
     run.generators = _part(tensors, "generator.")
-    run.rewind_generators()  # last, because building the model and its adapter used them
+    run.rewind_generators()  # last, because building the model and its adapter used the generators
     return changed
 
 
@@ -113,7 +113,7 @@ def checksum(run: Run) -> int:
 
 
 def circumstances(run: Run) -> dict[str, str | int]:
-    """Return the circumstances, other than the run itself, on which bit-identical numbers depend."""
+    """Return the circumstances, other than the run itself, on which bit-identical results depend."""
     device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,
@@ -142,7 +142,7 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
     )
     if different == ["base"]:
         detail = (
-            "the checkpoint was trained on another base: the weights or the config.json in the model directory have "
+            "the checkpoint belongs to a different base model: the weights or the config.json in the model directory have "
             "changed since this job started. Restore them and retry the job, or submit a new one"
         )
     raise TrainingError(
@@ -151,7 +151,7 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
 
 
 def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
-    """Adopt the earlier attempt's choices if it ran on the same device; choices for another device may not fit."""
+    """Adopt the earlier attempt's choices if it ran on the same device; choices for another device may not be suitable."""
     own, theirs = circumstances(run), state.circumstances
     threads = theirs.get("cpu_threads")
     is_alike = theirs.get("ranks", 1) == run.group.count

@@ -31,7 +31,7 @@ class BestAdapter:
 
 @dataclass
 class Progress:
-    """The progress of a run over all its attempts, and the sums behind all reported means."""
+    """The progress of a run over all its attempts, and the sums from which all reported means are computed."""
 
     step: int = 0
     """Number of completed optimizer steps."""
@@ -40,7 +40,7 @@ class Progress:
     step_tokens: list[int] = field(default_factory=list)
     """Number of supervised tokens in each step's window."""
     tokens: int = 0
-    """Number of trained tokens, including prompts."""
+    """Number of tokens trained on, including prompts."""
     training_seconds: float = 0.0
     """Time spent in steps, without evaluations and checkpoints."""
     evaluations: list[EvalPoint] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Run:
     last_saved_step: int = 0
 
     def between(self) -> None:
-        """Record a sign of life. Call this between micro-batches; raises StopRequested if a stop is requested."""
+        """Record that the run has made progress. Call this between micro-batches; raises StopRequested if a stop is requested."""
         self.watchdog.beat()
         self.stop.check()
 

@@ -316,7 +316,7 @@ def test_a_run_does_not_resume_on_a_different_base(tiny_model: Path, tmp_path: P
     assert outcome.failure is not None
     assert outcome.failure.reason is FailureReason.SPEC_REFUSED
     assert outcome.failure.evidence == {"different": "base"}
-    assert "another base" in outcome.failure.detail
+    assert "different base model" in outcome.failure.detail
 
 
 def test_a_run_resumes_from_a_checkpoint_that_does_not_name_its_base(

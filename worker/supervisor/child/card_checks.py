@@ -79,13 +79,15 @@ class CardChecks:
 
     def _read(self, run_dir: RunDir, child: Child) -> str | None:
         if child.exit_code is None:
-            return f"the check of the device did not end within {self._check_seconds:.0f} s"
+            return f"the device check did not finish within {self._check_seconds:.0f} s"
         if child.exit_code == 0:
             return None
-        return tail(run_dir.output) or f"the check of the device ended with {child.exit_code}"
+        return tail(run_dir.output) or f"the device check exited with {child.exit_code}"
 
     def _end(self, child: Child) -> None:
         child.kill()
         if not child.wait(self._settings.term_seconds):
             self._unkilled.append(child)
-            log.error("could not kill the check; it still occupies its device", pid=child.pid)
+            log.error(
+                "could not kill the device check; it still occupies the device", pid=child.pid
+            )

@@ -1,7 +1,7 @@
 """DeviceGuard: a worker claims jobs only while its GPU works.
 
 The check (card_checks.py) runs before the first claim of each worker process and after each attempt that ended with
-`device_failed` or with an error for which a failed device may be the cause. An attempt on several cards holds the locks of
+`device_failed` or with an error that a failed device may have caused. An attempt on several cards holds the locks of
 all of them, so this worker then checks all, and stores the result for the workers of the others. A CPU is not checked.
 """
 
@@ -30,7 +30,7 @@ from worker.supervisor.host.identity import worker_home
 log = structlog.get_logger(__name__)
 
 AMBIGUOUS = (FailureReason.CRASHED, FailureReason.NO_PROGRESS, FailureReason.CHILD_KILLED)
-"""Reasons of attempts that a failed device may have ended without an error that names it."""
+"""Reasons for failures that a failed device may have caused even if no error says so."""
 
 
 class DeviceGuard:
@@ -61,7 +61,7 @@ class DeviceGuard:
 
     @property
     def state(self) -> DeviceCheck | None:
-        """The state of the GPU. It is newer than the stored one if the disk is full."""
+        """The state of the GPU. It is newer than the stored state if the disk is full."""
         if self._device.kind == "cpu":
             return None
         return self._unstored or read_check(self._home)
@@ -72,7 +72,7 @@ class DeviceGuard:
         return self._checks.is_idle
 
     def is_device_usable(self, card: HeldCard, stop: StopFlag) -> bool:
-        """Return whether this worker's card works; check it if that is due. Raises Stopped."""
+        """Return whether this worker's card works; check it if a check is due. Raises Stopped."""
         self._notice_failure_in_other_process()
         if self._is_usable:
             return True
@@ -84,7 +84,7 @@ class DeviceGuard:
         try:
             reason = self._check_and_store([card], stop, lambda: None)[0]
         except OSError as error:  # a full disk
-            reason = f"the check of the device could not be started: {error}"
+            reason = f"the device check could not be started: {error}"
             self._failed_at = self._clock()
         if reason is not None:
             log.error("not claiming, because the device failed its check", reason=reason)
@@ -97,7 +97,7 @@ class DeviceGuard:
         stop: StopFlag,
         pulse: Callable[[], object],
     ) -> Outcome:
-        """Return the outcome of an attempt; `device_failed` if a card may have caused the failure and now fails its check.
+        """Return the outcome, changed to `device_failed` if a card may have caused the failure and now fails its check.
 
         If the attempt used several cards and one of them failed, the evidence `card` is its uuid. Calls `pulse` regularly
         during the checks. `cards`: those of the attempt, this worker's own first.

@@ -1,4 +1,4 @@
-"""Determines how a training process ended, from its outcome.json, else from its exit code and last lines of output."""
+"""Determines how a training process ended, from its outcome.json or, without one, its exit code and last lines of output."""
 
 import re
 import signal
@@ -16,10 +16,10 @@ from worker.supervisor.child.process import Child
 EndedAs = Literal["cancelled", "paused", "interrupted"]
 """The status of an attempt that ends because of a request to stop."""
 NATIVE_ERROR_BYTES = 1024**2
-"""How much of the end of the output is searched for an error of native code."""
+"""How many bytes at the end of the output are searched for an error from native code."""
 _NATIVE_ERROR = re.compile(
     r"^Error (.+) at line \d+ in file \S"  # bitsandbytes, before exit(1): CUDA_CHECK_RETURN in its csrc, version 0.50
-    r"|^\s*what\(\):\s+CUDA error: (.+)",  # the C++ runtime, before it aborts because of an error of torch
+    r"|^\s*what\(\):\s+CUDA error: (.+)",  # the C++ runtime, before it aborts because of a torch error
     re.MULTILINE,
 )
 """CUDA's message in an error that native code prints because Python cannot catch it."""
@@ -28,7 +28,7 @@ _OUT_OF_MEMORY = "out of memory"
 
 
 def read_outcome(child: Child, run_dir: RunDir, requested: EndedAs | None) -> Outcome:
-    """Return how a child ended: by its outcome.json if there is one, else the stop request, else its exit code."""
+    """Return how a child ended, according to its outcome.json, or else the stop request, or else its exit code."""
     outcome = _read_file(run_dir)
     if outcome is not None:
         if requested is not None and outcome.status == "interrupted":
@@ -74,7 +74,7 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
     ended = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
     last_lines = tail(run_dir.output) or "(no output)"
     error = _find_native_error(run_dir.output) if code in {1, -signal.SIGABRT} else None
-    cause = "" if error is None else f"Error of native code: {error}\n"
+    cause = "" if error is None else f"Error in native code: {error}\n"
     return Failure(
         reason=_reason_of_crash(error),
         detail=f"The training process {ended} without writing an outcome. {cause}Last lines of its output:\n{last_lines}",
@@ -85,7 +85,7 @@ def _failure(child: Child, run_dir: RunDir) -> Failure:
 def _find_native_error(output: Path) -> str | None:
     """Return CUDA's message in the last error that native code printed; None if there is none.
 
-    The stacks that torch and faulthandler print after it can be long.
+    A long part of the output is searched, because torch and faulthandler may print long stacks after the error.
     """
     found = list(_NATIVE_ERROR.finditer(_read_end(output, NATIVE_ERROR_BYTES)))
     return (found[-1].group(1) or found[-1].group(2)).strip() if found else None

@@ -33,7 +33,7 @@ class Child:
         self.oom_kills = oom_kills
         """The cgroup's count of out-of-memory kills when the child started."""
         self.exit_code: int | None = None
-        """Set once the child has ended; if negative, the number of the signal that ended it."""
+        """None until the child has ended; -N if signal N ended it."""
 
     @property
     def pid(self) -> int:
@@ -41,10 +41,10 @@ class Child:
         return self._process.pid
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds` for the child to end, then kill the rest of its group; return whether it has ended."""
+        """Wait at most `seconds` for the child to end; return whether it has ended. If so, also kill the rest of its group."""
         end = time.monotonic() + seconds
         while self.exit_code is None:
-            # Check without reaping: until it is reaped, the kernel cannot reuse the group id that we kill.
+            # Check without reaping: until the child is reaped, the kernel cannot reuse its group id, which we need for the kill.
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self._kill_group()
                 self.exit_code = self._process.wait()

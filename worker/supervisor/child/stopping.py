@@ -29,7 +29,7 @@ class Stopped(Exception):
 
 
 class StopFlag:
-    """Whether this worker must stop. Uses plain attributes because a signal handler sets them."""
+    """Records whether this worker must stop. Uses plain attributes, because a signal handler sets them."""
 
     def __init__(self, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds

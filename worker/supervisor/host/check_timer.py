@@ -1,4 +1,4 @@
-"""CheckTimer: knows when the main process must ring, so that the pool process checks a failed GPU again."""
+"""CheckTimer: decides when the main process must ring, so that the pool process checks a failed GPU again."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from worker.supervisor.host.identity import worker_home
 
 
 class CheckTimer:
-    """Answers True at most once per `device_check_seconds`, and only while the stored state of the GPU is failed.
+    """Reports a check as due at most once per `device_check_seconds`, and only while the GPU is stored as failed.
 
     A GPU that failed during an attempt is checked without delay: a sibling may have stored that, and no ring may follow.
     """
@@ -25,7 +25,7 @@ class CheckTimer:
         self._rung_at: float | None = None
 
     def is_check_due(self) -> bool:
-        """Return whether to ring now. A clock that was set back delays no check."""
+        """Return whether to ring now. A clock that was set back does not delay a check."""
         if not self._is_gpu:
             return False
         check, now = read_check(self._home), self._clock()

@@ -12,7 +12,7 @@ from contracts.attempt import Device
 from worker.supervisor.host.gpus import CardNotFound, are_all_hidden, list_cards, select_cards
 
 NO_DRIVER = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
-"""The errors of NVML on a host without an NVIDIA driver."""
+"""NVML's errors on a host without an NVIDIA driver."""
 
 
 class DeviceMissing(Exception):
@@ -51,7 +51,7 @@ def find_device(
     environ: Mapping[str, str],
     gpus: str | None = None,
 ) -> Device:
-    """Return the first of find_devices. Raises DeviceMissing."""
+    """Return the first device that find_devices returns. Raises DeviceMissing."""
     return find_devices(requested, environ, gpus)[0]
 
 

@@ -1,6 +1,7 @@
-"""The state of a worker's GPU, in a file in the worker's home, so that it survives restarts.
+"""Keeps the state of a worker's GPU in a file in the worker's home, so that the state survives restarts.
 
-The pool process writes it. The main process sends it in hellos, and the health check reads it. A CPU has no such file.
+The pool process writes the file. The main process sends the state in hellos, and the health check reads the file. A worker
+without a GPU has no such file.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ REASON_CHARACTERS = 2000
 
 
 def read_check(home: Path) -> DeviceCheck | None:
-    """Return the state of the GPU; None if it has never been checked or the file cannot be read."""
+    """Return the state of the GPU; None if the GPU has never been checked or the file cannot be read."""
     try:
         return DeviceCheck.model_validate_json(_path(home).read_bytes())
     except (OSError, ValidationError):
@@ -49,7 +50,7 @@ def forget_check(home: Path) -> None:
 
 
 def read_age_seconds(home: Path, now: float) -> float | None:
-    """Return how long ago the state was stored; None if there is none."""
+    """Return how long ago the state was stored; None if no state is stored."""
     try:
         return now - _path(home).stat().st_mtime
     except FileNotFoundError:

@@ -2,11 +2,11 @@
 
 The kernel releases the lock when the last holder exits, so no other training starts on a GPU that an orphan still uses.
 A worker that has just acquired the lock therefore knows that all earlier training under it has ended, and may report
-that to the server. The file holds the lock's name and a counter of those reports. All services of this user on
-this host share the lock of a GPU.
+that to the server. The file holds the lock's name and a counter of those reports. All services of this user
+on this host share a GPU's lock.
 
-A worker needs this lock for each attempt. Which `stepline worker` may start a worker for a card is decided by another lock,
-the card lock (worker/fleet.py).
+A worker needs this lock for each attempt. Another lock, the card lock (worker/fleet.py), decides which `stepline
+worker` may start a worker for a card.
 """
 
 import fcntl
@@ -84,12 +84,12 @@ def hold_device(
         _take(descriptor, path, time.monotonic() + patience_seconds, wait)
         yield descriptor
     finally:
-        # Close, do not unlock: unlocking would release it while a child still holds it.
+        # Close the file without unlocking it: unlocking would release the lock while a child still holds it.
         os.close(descriptor)
 
 
 def take_turn(descriptor: int) -> Idle:
-    """Increment the turn of a held lock and return it as a report for the server. Nothing may be training under it."""
+    """Increment the turn of a held lock and return it as a report for the server. No training may be running under the lock."""
     try:
         last = Idle.model_validate_json(os.pread(descriptor, 1000, 0))
     except ValidationError:  # a new or damaged file proves nothing about earlier attempts

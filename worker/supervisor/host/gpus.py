@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 GPUS = "STEPLINE_GPUS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 HIDDEN = "-1"
-"""An entry that hides all cards after it; CUDA gives it the same meaning."""
+"""An entry that hides all cards listed after it, as in CUDA."""
 
 
 class CardNotFound(Exception):
-    """A setting names a card that this host does not have, or does not name exactly one."""
+    """An entry of a setting does not match exactly one card, or MIG is enabled on all GPUs but none has an instance."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def are_all_hidden(environ: Mapping[str, str], gpus: str | None) -> bool:
 
 
 def _read(environ: Mapping[str, str], gpus: str | None) -> tuple[str, list[str] | None]:
-    """Return the setting that selects cards, and its entries; None if there is no selection."""
+    """Return the name of the setting that selects cards, and its entries, which are None if neither setting is set."""
     setting, value = (GPUS, gpus) if gpus is not None else (VISIBLE, environ.get(VISIBLE))
     if value is None:
         return setting, None
@@ -111,7 +111,7 @@ def _find(cards: Sequence[Card], entry: str, setting: str) -> Card:
 
 
 def _is_meant(card: Card, entry: str) -> bool:
-    """Return whether an entry is the index of the card's GPU or the beginning of its uuid."""
+    """Return whether an entry is the index of the card's GPU or the beginning of the uuid of the card or its GPU."""
     if entry.isascii() and entry.isdecimal():
         return card.index.partition(":")[0] == str(int(entry))
     entry = entry.lower()
@@ -158,7 +158,7 @@ def _memory(handle: Any) -> int:
     try:
         return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except pynvml.NVMLError:
-        return 0  # a GPU that shares the host's memory does not report it
+        return 0  # a GPU that shares the host's memory does not report its memory
 
 
 def _text(value: str | bytes) -> str:

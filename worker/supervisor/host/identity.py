@@ -1,7 +1,7 @@
 """This worker's identity: its stable name, its device, its models and the package versions.
 
-The server finds the earlier attempts of a worker by its name, and the worker finds its local checkpoints by it. So the name
-must survive restarts and a new container with the same work directory, where the name of the host changes.
+The server uses the name to find a worker's earlier attempts, and the worker uses it to find its local checkpoints. So the
+name must survive restarts and a move to a new container with the same work directory but a different host name.
 """
 
 import hashlib
@@ -27,11 +27,11 @@ PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datase
 
 
 LONGEST_PREFIX = 150
-"""If a name is a prefix, it is cut after this many characters, because a worker's name has at most 200."""
+"""A name that is used as a prefix is cut to this many characters, because a worker's name has at most 200."""
 
 
 def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInfo:
-    """Return the description of this worker. Call it once in a process. Raises DeviceMissing."""
+    """Return the description of this worker. Call this once per process. Raises DeviceMissing."""
     device = find_device(settings.device, environ, settings.gpus)
     if device.kind == "cpu" and settings.device == "auto":
         _refuse_lost_gpu(settings, environ)
@@ -52,7 +52,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
 
 
 def name_of_card(settings: Settings, device: Device, *, is_only_one: bool) -> str:
-    """Return the name of the worker for a card. STEPLINE_WORKER_NAME is a prefix unless there is only one card."""
+    """Return the name of the worker for a card. STEPLINE_WORKER_NAME is used as a prefix unless there is only one card."""
     if settings.worker_name is None:
         return _default_name(settings.work_dir, device)
     if is_only_one:
@@ -80,7 +80,7 @@ def _refuse_lost_gpu(settings: Settings, environ: Mapping[str, str]) -> None:
     name = settings.worker_name
     homes = (
         f"{slug(name)}*" if name else "*[GM][PI][UG]-*"
-    )  # GPU-… or MIG-…, in names of earlier versions after the host
+    )  # earlier versions put the host name before GPU-… or MIG-…
     if environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
         return
     if has_used_gpu(worker_home(settings.work_dir, "").parent, homes):
@@ -121,15 +121,15 @@ def slug(name: str) -> str:
 def _default_name(work_dir: Path, device: Device) -> str:
     """Return a name built from the device and the id of the work directory.
 
-    Earlier versions used the name of the host instead of that id. A worker that has run directories under such a name keeps it.
+    Earlier versions used the host name instead of that id. A worker that has run directories under such a name keeps the name.
     """
     former = f"{socket.gethostname()}-{device.uuid or 'cpu'}"
     has_former = worker_home(work_dir, former).exists()
     work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if device.uuid is not None:
         return former if has_former else f"{device.uuid}-{host_id(work_dir)}"
-    # Only one worker at a time uses a card, but several may use the CPU and share the work directory. Each holds the lock
-    # of its name until its process ends.
+    # Only one worker at a time uses a card, but several may use the CPU and share the work directory. Each worker
+    # holds a lock on its name until its process ends.
     own = f"{host_id(work_dir)}-cpu"
     names = itertools.chain(
         [former] if has_former else [],

@@ -65,7 +65,7 @@ class System:
                 pynvml.nvmlShutdown()
 
     def look(self) -> dict[str, float]:
-        """Return the current measurements; empty if the next one is not due yet."""
+        """Return the current measurements; empty if no measurement is due yet."""
         if self._clock() < self._due_at:
             return {}
         self._due_at = self._clock() + self._every_seconds

@@ -1,6 +1,6 @@
-"""Hub requests, each handled by a separate process (hub_process.py) while the supervisor keeps syncing.
+"""Runs each hub request in a separate process (hub_process.py) while the supervisor keeps syncing.
 
-A download can take an hour. The supervisor can kill a separate process immediately, and never imports the hub's
+A download can take an hour. The supervisor can kill the separate process immediately, and never imports the hub's
 libraries itself.
 """
 
@@ -41,7 +41,7 @@ HubRequest = Annotated[ModelRequest | DatasetRequest, Field(discriminator="type"
 
 
 class HubAnswer(Tolerant):
-    """The result: a commit and, for a model, its directory; or a failure."""
+    """The result of a request: the commit and, for a model, its directory; or a failure."""
 
     commit: str | None = None
     path: Path | None = None

@@ -32,7 +32,7 @@ ALLOWED = (
     "chat_template.jinja",
     "chat_template.json",
 )
-"""Files to download from a model's repository: weights in a format without code, configuration and tokenizer files."""
+"""Files to download from a model's repository: configuration, tokenizer, and weights in a format that cannot contain code."""
 
 
 def download_model(request: ModelRequest) -> HubAnswer:
@@ -79,7 +79,7 @@ def run(request: HubRequest) -> HubAnswer:
         if isinstance(request, ModelRequest):
             return download_model(request)
         return download_dataset(request)
-    except Exception as error:  # noqa: BLE001  # outermost handler: the hub's libraries raise many kinds
+    except Exception as error:  # noqa: BLE001  # outermost handler: the hub's libraries raise many kinds of errors
         return HubAnswer(failure=_failure(request, error))
 
 

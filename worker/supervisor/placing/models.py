@@ -23,7 +23,7 @@ class PlacedModel:
     revision: str | None
     """The hub's commit; None for a directory under the models root."""
     roots: list[Path]
-    """Real directories. Each of the model's links must resolve to a file in one of them."""
+    """Directories, as paths without links. Each link in the model's directory must resolve to a file in one of them."""
 
 
 def find_local(models_dir: Path | None, name: str) -> PlacedModel | None:
@@ -50,7 +50,7 @@ def placed_snapshot(name: str, directory: Path, commit: str | None) -> PlacedMod
 
 
 def _home_of(directory: Path) -> Path:
-    """Return the directory that contains a model's link targets: a snapshot links to blobs beside it in the cache."""
+    """Return the directory that contains a model's link targets; for a snapshot, whose links lead to blobs, the model's cache."""
     if directory.parent.name == "snapshots" and directory.parent.parent.name.startswith("models--"):
         return directory.parent.parent
     return directory
@@ -72,7 +72,7 @@ def _check_within(name: str, directory: Path, roots: list[Path]) -> None:
 
 
 def not_found(name: str, models_dir: Path | None, hub: str) -> PlacingFailed:
-    """Return the failure for a model that was not found, naming the places searched. `hub` says why the hub has none."""
+    """Return the failure for a model that was not found, naming the places searched. `hub` says why the hub cannot provide it."""
     local = (
         f"no directory {name!r} with a config.json under the worker's models root"
         if models_dir is not None

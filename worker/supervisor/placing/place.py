@@ -27,7 +27,7 @@ from worker.supervisor.server.client import Server
 
 
 class Placer:
-    """Places the inputs of one claim. `pulse` keeps syncing with the server and may raise to end the attempt."""
+    """Puts the inputs of a claim into a run directory. `pulse` keeps syncing with the server and may raise to end the attempt."""
 
     def __init__(
         self,
@@ -140,7 +140,10 @@ class Placer:
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete the run directory unless `keep_run`, then all but `kept_runs`: first those without checkpoints, oldest first."""
+    """Delete the run directory unless `keep_run`, and then this worker's surplus run directories.
+
+    Keeps `kept_runs` run directories. Those with checkpoints take precedence, then the newest.
+    """
     if not keep_run:
         shutil.rmtree(run_dir.path, ignore_errors=True)
     siblings = sorted(

@@ -1,7 +1,7 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
-The newest checkpoint is tried first; a damaged one is skipped with a note. Earlier attempts may have left records on
-this disk that the server lacks. These are uploaded first. A checkpoint beyond the server's records is also skipped.
+Earlier attempts may have left records on this disk that the server lacks; these are uploaded before anything else. The
+newest checkpoint is tried first. A checkpoint that is damaged or beyond the server's records is skipped with a note.
 """
 
 import errno
@@ -49,7 +49,7 @@ class Unrecorded(Damaged):
 
 @dataclass(frozen=True)
 class Recorded:
-    """The last step of an earlier attempt for which the server has records, and why it has no later ones."""
+    """The last step of an earlier attempt for which the server has records, and why it has none for later steps."""
 
     step: int
     reason: str
@@ -98,7 +98,7 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the newest intact checkpoint and return it. Without one, return None: training starts at step 1."""
+        """Fill `resume/` with the newest intact checkpoint and return it; if there is none, return None: training starts at step 1."""
         local = dict(self._local_attempts())
         recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
         found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]

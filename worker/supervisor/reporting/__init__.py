@@ -1,4 +1,4 @@
-"""Keeps the server up to date while an attempt runs: records, output, notes, and the pace of the syncs.
+"""Keeps the server up to date while an attempt runs: sends records, output and notes, and paces the syncs.
 
 File uploads belong in results/.
 """

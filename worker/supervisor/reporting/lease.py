@@ -27,7 +27,7 @@ class Lease:
         self._delay = 0.0
 
     def is_due(self, has_news: bool) -> bool:
-        """Return whether a sync is due: soon if there is news, else at the slow interval. After failures, the pauses grow."""
+        """Return whether a sync is due: after the short interval if there is news, else after the long one. After failures, pauses grow."""
         waited = self._clock() - self._tried_at
         if self._failures:
             return waited >= self._delay
@@ -42,7 +42,7 @@ class Lease:
         self._failures = 0
 
     def failed(self) -> None:
-        """Record that the last sync got no response: wait longer each time, up to the slow interval."""
+        """Record that the last sync got no response: wait longer each time, up to about the long interval."""
         self._failures += 1
         pause = min(self._sync_seconds, self._flush_seconds * 2 ** min(self._failures, 10))
         self._delay = pause * random.uniform(0.75, 1.25)  # noqa: S311  # spreads the load; not for security

@@ -1,4 +1,4 @@
-"""Reads output.log in chunks of whole lines, from the last acknowledged byte."""
+"""Reads output.log in chunks of whole lines, starting after the last acknowledged byte."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ class Output:
         self._sent = 0
 
     def chunk(self, whole: bool = False) -> OutputChunk | None:
-        """Return the next lines, or None. `whole`: the file is complete, so include an unfinished last line."""
+        """Return the next lines, or None. If `whole`, the file is complete, so an unfinished last line is included."""
         if self._sent >= LIVE_BYTES or not self._path.exists():
             return None
         with self._path.open("rb") as file:

@@ -24,7 +24,7 @@ class Follow:
         self._read_seq = 0
         self._pending: deque[Record] = deque()
         self.damage: str | None = None
-        """Why the file cannot be read further; None while it can."""
+        """Why the file cannot be read further; None while it can be."""
 
     @property
     def last_seq(self) -> int:
@@ -32,13 +32,13 @@ class Follow:
         return self._read_seq
 
     def batch(self) -> list[Record]:
-        """Return the oldest unacknowledged records, at most 500; the same ones until they are acknowledged."""
+        """Return at most 500 records: the oldest ones that the server has not acknowledged yet."""
         if len(self._pending) < BATCH:
             self._read_more()
         return [record for record, _ in zip(self._pending, range(BATCH), strict=False)]
 
     def acknowledge(self, seq: int) -> None:
-        """Drop records up to seq, which the server has. If it has fewer than were already dropped, reread the file."""
+        """Drop the records that the server has: those up to seq. If later records were already dropped, reread the file."""
         first_kept = self._read_seq - len(self._pending) + 1
         if seq + 1 < first_kept:
             self._offset, self._read_seq = 0, 0

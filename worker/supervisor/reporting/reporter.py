@@ -103,7 +103,7 @@ class Reporter:
         )
 
     def _rows(self) -> RowProgress | None:
-        """Return how many rows of its phase the training program has processed; None if it is not counting rows."""
+        """Return how many rows the training program has processed in its current phase; None if it is not counting rows."""
         try:
             return RowProgress.model_validate_json(self._run_dir.progress.read_bytes())
         except (FileNotFoundError, ValidationError):

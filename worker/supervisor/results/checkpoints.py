@@ -1,6 +1,6 @@
 """Uploads an attempt's checkpoints while it trains: the newest first, then the best, one at a time.
 
-Runs in a thread with its own connection, so that neither a step nor a sync ever waits for it. A failed upload is noted
+Runs in a thread with its own connection, so that neither a step nor a sync ever waits for an upload. A failed upload is noted
 once and retried with growing pauses; it never stops the training. A superseded attempt stops uploading.
 """
 
@@ -38,15 +38,15 @@ CHECK_SECONDS = 0.2
 """Time between two checks of the disk."""
 LONGEST_PAUSE_SECONDS = 30.0
 OFFERS = 3
-"""Number of consecutive offers of a checkpoint after which its upload counts as failed."""
+"""A checkpoint's upload counts as failed after this many consecutive offers."""
 
 
 class _Ended(Exception):
-    """This upload is no longer needed."""
+    """The uploads of this attempt must end."""
 
 
 class Uploads:
-    """The uploads of one attempt."""
+    """Uploads the checkpoints of one attempt in a thread."""
 
     def __init__(
         self, claim: Claim, connect: Callable[[], Server], run_dir: RunDir, notes: Notes
@@ -111,7 +111,7 @@ class Uploads:
         step = manifest.step
         try:
             self._upload(server, path, manifest)
-        except RecordsMissing:  # the server does not have its record yet
+        except RecordsMissing:  # the server does not have the checkpoint's record yet
             return CHECK_SECONDS
         except Superseded:
             raise
@@ -125,7 +125,7 @@ class Uploads:
         except FileNotFoundError as error:
             if path.exists():
                 self._give_up(step, f"it is incomplete: {error}")
-            self._settled.add(step)  # if it was pruned instead, there is a newer one
+            self._settled.add(step)  # if the checkpoint was pruned, there is a newer one
         except (ServerUnavailable, OSError) as error:
             return self._note_failure(step, str(error))
         else:

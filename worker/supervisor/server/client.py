@@ -63,7 +63,7 @@ M = TypeVar("M", bound=BaseModel)
 TIMEOUT = httpx2.Timeout(15, connect=5)
 """Timeout in seconds for connecting and for each read or write."""
 FINISH_TIMEOUT = httpx2.Timeout(120, connect=5)
-"""The same for finish, which takes longer because the server updates the job."""
+"""Timeout for finish, which takes longer because the server updates the job."""
 DAMAGED_TRIES = 3
 """After this many damaged downloads, the server's own copy is considered damaged."""
 
@@ -103,7 +103,7 @@ class Server:
         read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
 
     def claim(self, worker: WorkerInfo, free_cards: int = 1) -> Claim | None:
-        """Claim the best job that fits this worker and the cards that it holds; None if there is none."""
+        """Claim the best job that this worker can run on the cards that it holds; return None if there is none."""
         # All tries send the same claim_id, so that a lost response does not create a second attempt.
         request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16), free_cards=free_cards)
 
@@ -129,7 +129,7 @@ class Server:
     def fetch_checkpoint_file(
         self, claim: Claim, sha256: str, path: Path, pulse: Callable[[], object]
     ) -> None:
-        """Write a file of a checkpoint of the claim's job to path and check its SHA-256."""
+        """Write a checkpoint file of the claim's job to path and check its SHA-256."""
         url = BLOB_PATH.format(attempt_id=claim.attempt_id, sha256=sha256)
         self._download(claim, url, sha256, path, pulse)
 
@@ -173,7 +173,7 @@ class Server:
         )
 
     def persist(self, claim: Claim, action: Callable[[], T]) -> T:
-        """Retry an action of the claim until the server responds, within the time limit for results."""
+        """Retry an action for the claim until the server responds, within the time limit for results."""
         # The pauses are shorter than a lease, so that a server that recovers gets the news before the lease expires.
         longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
         return retry(action, Policy(self._patience_seconds, longest, self._wait))
@@ -203,7 +203,7 @@ class Server:
         reply: type[M],
         timeout: httpx2.Timeout = TIMEOUT,
     ) -> M:
-        """Send a request of the claim and return the reply. One try; raises ServerUnavailable or Refused."""
+        """Send a request for the claim and return the reply. One try; raises ServerUnavailable or Refused."""
         return read(self._post(url, _attempt_headers(claim), request, timeout), reply)
 
     def _post(

@@ -9,7 +9,7 @@ from worker.training.errors import TrainingError
 
 
 def check_compiler(spec: JobSpec, device: Device) -> None:
-    """Reject engine.compile if no compiler is installed: C++ for CPU kernels, C for the launchers of GPU kernels."""
+    """Reject engine.compile if its compiler is not installed: C++ for CPU kernels, C for the launchers of GPU kernels."""
     if spec.engine.compile is not True:
         return
     language = "C" if device.is_cuda else "C++"

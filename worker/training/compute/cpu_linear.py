@@ -34,7 +34,7 @@ class SharedWeights:
         self._kernel = kernel
 
     def unpack(self, layer: Any) -> Tensor:
-        """Return the layer's weights in its compute type: [out_features, in_features]."""
+        """Return the layer's weights in its compute dtype: [out_features, in_features]."""
         packed, state = layer.weight.data, layer.weight.quant_state
         rows, columns = state.shape
         out = self._buffer[: rows * columns].view(rows, columns)
@@ -49,7 +49,7 @@ class SharedWeights:
 
 
 def share_weights(layers: Sequence[Any], library: Any = lib) -> bool:
-    """Make the layers unpack into one buffer. Returns False, without changes, if layers or library do not support it."""
+    """Make the layers unpack into one buffer. Returns False, without changes, if a layer or the library does not support this."""
     kernel = getattr(library, _KERNELS.get(layers[0].compute_dtype, ""), None)
     if kernel is None or not all(_is_plain(layer, layers[0].compute_dtype) for layer in layers):
         return False
@@ -90,7 +90,7 @@ def _forward(layer: Any, inputs: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """inputs · weightsᵀ + bias; unpacks again for the gradient of the inputs, because the weights are not kept."""
+    """Computes inputs · weightsᵀ + bias. The backward pass unpacks the weights again, because they are not kept."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, layer: Any) -> Tensor:

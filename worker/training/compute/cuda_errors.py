@@ -11,9 +11,9 @@ _JOB_OR_BUILD = re.compile(
     r"_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH|BAD_PARAM)"
     r"|\bno kernel image\b|\binvalid device function\b|\binvalid configuration argument\b|\bunsupported toolchain\b"
 )
-"""CUDA errors of a call that no device, or no device of this kind, could run. The device works."""
+"""CUDA errors of calls that no device, or no device of this kind, can run. They do not mean that the device has failed."""
 _MAYBE_MEMORY = re.compile(r"CUBLAS_STATUS_(NOT_INITIALIZED|INTERNAL_ERROR)")
-"""What cuBLAS often reports if it cannot allocate its workspace. A failed device has the same symptoms."""
+"""What cuBLAS often reports if it cannot allocate its workspace. A failed device causes the same errors."""
 _DEVICE_FAILURE = re.compile(
     r"^(CUDA error|CUDA driver error|CUDA unknown error|Triton Error \[CUDA\])"
     r"|CUBLAS_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
@@ -21,7 +21,7 @@ _DEVICE_FAILURE = re.compile(
     r"|\bGPU is lost\b|\buncorrectable\b.*\bECC\b"
     r"|^No CUDA GPUs are available|^Found no NVIDIA driver|^The NVIDIA driver on your system is too old"
 )
-"""Messages of a failed device from torch, cuBLAS, cuDNN, Triton and NVML.
+"""Messages with which torch, cuBLAS, cuDNN, Triton and NVML report a failed device.
 
 A CUDA error that the job causes, such as a device-side assert, cannot be distinguished from a failed device: in both cases,
 every later CUDA call of the process fails. The server fails a job that causes such errors twice.
@@ -36,7 +36,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def may_be_out_of_memory(error: BaseException) -> bool:
-    """Return whether work with less memory may succeed. If it fails with the same error, the device counts as failed."""
+    """Return whether the work may succeed with less memory. If it then fails with the same error, the device counts as failed."""
     is_maybe = isinstance(error, RuntimeError) and _MAYBE_MEMORY.search(str(error)) is not None
     return is_maybe or is_out_of_memory(error)
 
@@ -55,7 +55,7 @@ def _is_device_failure(error: BaseException) -> bool:
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, its cause or context, that one's, and so on."""
+    """Yield the error, then its cause or context, then the cause or context of that error, and so on."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:

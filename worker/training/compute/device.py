@@ -1,4 +1,4 @@
-"""Chooses the device and its compute type, and checks whether it can compute in 4 bits."""
+"""Chooses the device and its compute dtype, and checks whether the device supports 4-bit computation."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ from worker.training.errors import Evidence, TrainingError
 
 _PROBE_SIZE = 128
 _PROBE_TOLERANCE = 0.2
-"""NF4 rounding changes random weights by about 0.1 of their size; a broken kernel is off by 1 or more."""
+"""NF4 rounding of random weights causes a relative error of about 0.1, a broken kernel one of 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,23 @@ class Device:
     name: str
     compute_dtype: torch.dtype
     compute_reason: str
-    """Why this type was chosen, for the summary."""
+    """Why this dtype was chosen, for the summary."""
 
     @property
     def processor(self) -> str:
-        """The kind of processor; the last digits of results may depend on it."""
+        """The kind of processor; results may differ between kinds by rounding errors."""
         if self.is_cuda:
             return self.name
         return f"{_processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
 
     @property
     def is_cuda(self) -> bool:
-        """Whether it is a GPU."""
+        """Whether the device is a GPU."""
         return self.torch_device.type == "cuda"
 
     @property
     def memory_gib(self) -> int:
-        """A GPU's memory, rounded because drivers differ by a few megabytes. 0 for a CPU, where no choice depends on it."""
+        """A GPU's memory, rounded because drivers report slightly different sizes. 0 for a CPU, where no choice depends on it."""
         if not self.is_cuda:
             return 0
         return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
@@ -97,11 +97,11 @@ def divide_threads(device: Device, ranks: int) -> None:
 
 
 def check_four_bit(device: Device) -> None:
-    """Compute one small NF4 product, forward and backward, and compare it with the exact one."""
+    """Compute one small NF4 product, forward and backward, and compare the results with the exact ones."""
     try:
         error = _four_bit_error(device)
     except (RuntimeError, OSError, AttributeError, ValueError, NotImplementedError) as problem:
-        if is_out_of_memory(problem):  # another process occupies the GPU, which works
+        if is_out_of_memory(problem):  # the GPU works, but another process uses its memory
             raise
         raise TrainingError(
             FailureReason.DEVICE_FAILED,
@@ -170,10 +170,10 @@ def _fastest_dtype(device: torch.device) -> tuple[torch.dtype, str]:
         return torch.float32, "the GPU does not support bfloat16, and float16 overflows on Qwen2"
     if torch.cpu.get_capabilities().get("amx_bf16", False):
         return torch.bfloat16, "the CPU has bfloat16 matrix units (AMX)"
-    # AVX512-BF16 alone does not help: 384 tokens through a 896 × 4864 layer took 16.9 ms in bfloat16, 11.0 in float32.
+    # AVX512-BF16 alone does not help: 384 tokens through an 896 × 4864 layer took 16.9 ms in bfloat16 and 11.0 ms in float32.
     return (
         torch.float32,
-        "the CPU has no bfloat16 matrix units, so float32 is faster, and it is exact",
+        "the CPU has no bfloat16 matrix units, so float32 is faster, and it is more precise",
     )
 
 

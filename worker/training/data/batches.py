@@ -2,7 +2,7 @@
 
 The spec determines the window (the samples of one update); the engine chooses the micro-batches. Packed samples are
 concatenated in one row. transformers separates them by their restarting positions, but only without an attention mask
-and without a cache. Any other call mixes the samples silently (shown by tests/worker/training/model/test_load.py).
+and without a cache. Any other call silently mixes the samples (shown by tests/worker/training/model/test_load.py).
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class MicroBatch:
     targets: Tensor
     """[N]: the supervised tokens."""
     rows: Tensor
-    """[N]: index of each token's sample in the packed list."""
+    """[N]: for each supervised token, the index of its sample in the list given to `pack`."""
     boundaries: Tensor
     """[samples + 1], int32: where each sample begins in the row, and T."""
     longest: int
@@ -75,7 +75,7 @@ class Windows:
         return [self._samples[row] for row in rows]
 
     def epochs_done(self, step: int) -> float:
-        """Return the number of epochs trained after a step, as a fraction."""
+        """Return how many epochs have been completed after a step, including fractions."""
         epoch, place = divmod(step - 1, self.per_epoch)
         return epoch + min((place + 1) * self._size, len(self._samples)) / len(self._samples)
 

@@ -1,4 +1,4 @@
-"""Limits the CPU time and memory of a model's chat template, a program supplied with the model, and handles stop requests.
+"""Limits the CPU time and memory of a model's chat template, a program supplied with the model, and stops it on request.
 
 An exception from a signal handler ends an endless loop, but cannot interrupt a single operation of the interpreter. If
 such an operation takes too long, another signal, which the supervisor recognises, kills this process.
@@ -15,11 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 from contracts.run_dir import RUNAWAY_SIGNAL
 
 RENDER_SECONDS = 10.0
-"""CPU time limit per row. A row takes about 50 microseconds, and a conversation of 1,000 rounds about 8 seconds."""
+"""CPU time limit per row. A row takes about 50 microseconds, and a conversation of 1,000 exchanges about 8 seconds."""
 RUNAWAY_SECONDS = 30.0
 """CPU time per row after which the process is killed, if the signal handler could not end the rendering."""
 RENDER_BYTES = 1024**3
-"""Memory that rendering may allocate beyond the process's current memory: 250 times the longest row."""
+"""Memory that rendering may allocate beyond the process's current memory; this is 250 times the longest row."""
 POLL_SECONDS = 0.25
 """Time between two checks for a stop request."""
 _RAISE_AGAIN_SECONDS = 0.1
@@ -53,7 +53,7 @@ class Bounds:
         self._checked_at = time.monotonic()
 
     def poll(self) -> None:
-        """Call `check` if the last call was at least POLL_SECONDS ago. For loops over rows."""
+        """Call `check` if the last call was at least POLL_SECONDS ago. Call this in loops over rows."""
         if time.monotonic() - self._checked_at >= POLL_SECONDS:
             self._checked_at = time.monotonic()
             self._check()

@@ -15,7 +15,7 @@ from contracts.dataset.rows import Message
 from contracts.verdicts.rows import is_degenerate
 
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
-"""Soft hyphen, zero-width characters, direction marks, embeddings and isolates, byte order mark."""
+"""Soft hyphen, zero-width and invisible characters, bidi controls, byte order mark."""
 
 
 @dataclass

@@ -32,7 +32,7 @@ class Data:
     dropped_rows: int
     facts: DataFacts
     digest: str
-    """SHA-256 over every token and mask, to verify after a resume that the data is unchanged."""
+    """SHA-256 over all tokens and masks, used to verify after a resume that the data is unchanged."""
 
     @property
     def longest(self) -> int:

@@ -22,7 +22,7 @@ _CHARACTERS_PER_BATCH = 1_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """One row as tokens. A token is supervised if its prediction is trained; the first one never is."""
+    """One row as tokens. A token is supervised if the model is trained to predict it; the first token never is."""
 
     ids: npt.NDArray[np.int32]
     supervised: npt.NDArray[np.bool_]
@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def supervised_tokens(self) -> int:
-        """Number of tokens whose prediction is trained."""
+        """Number of tokens that the model is trained to predict."""
         return int(self.supervised.sum())
 
 
@@ -57,7 +57,7 @@ def tokenize(
     """Render and encode rows, cut them to `max_length` tokens, and drop those with no answer left."""
     samples: list[Sample] = []
     truncated = dropped = 0
-    # A separate thread encodes, without the interpreter's lock, so that a stop need not wait for it.
+    # Encode in a separate thread, without the interpreter's lock, so that a stop request need not wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):
@@ -126,7 +126,7 @@ def _encode(tokenizer: Any, texts: list[Rendered], add_special_tokens: bool) -> 
         [text.text for text in texts],
         add_special_tokens=add_special_tokens,
         return_attention_mask=False,
-        verbose=False,  # it warns about long texts, which are cut below
+        verbose=False,  # otherwise it warns about long rows, which are cut below
     )
 
 
@@ -137,7 +137,7 @@ def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any
     error = encoded.exception()
     if isinstance(error, MemoryError):
         raise error
-    # tokenizer.json decides what runs, and a panic in the library may raise any exception.
+    # tokenizer.json decides which code runs, and a panic in the library may raise any exception.
     if error is not None:
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
@@ -166,7 +166,7 @@ def _tokens_of(span: Span, encoding: Any) -> Span:
     if first is None or place is None:
         return Span(0, 0)
     last = encoding.char_to_token(place)
-    # If a character has several tokens (an emoji in bytes), this is only its first token.
+    # If a character has several tokens (such as an emoji encoded as bytes), this is only its first token.
     while (chars := encoding.token_to_chars(last + 1)) and chars[0] <= place < chars[1]:
         last += 1
     return Span(first, last + 1)

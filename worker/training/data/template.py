@@ -47,7 +47,7 @@ QWEN2_MARKED_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""The same text with the answers and their end-of-turn tokens marked; an empty answer is not trained on."""
+"""A template that writes the same text and marks the answers and their end-of-turn tokens; empty answers are not trained on."""
 
 _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
@@ -61,7 +61,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Rendered:
-    """A conversation as the model reads it, and its answers, including their end-of-turn tokens."""
+    """The text of a conversation as the model reads it, and where its answers are, including their end-of-turn tokens."""
 
     text: str
     answers: list[Span]
@@ -72,10 +72,10 @@ class RenderingFailed(Exception):
 
 
 class Template:
-    """Renders conversations for one tokenizer. Rendering runs the model's own code: call it under Bounds."""
+    """Renders conversations for one tokenizer. Rendering runs the model's own code, so call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is the date that a template may write into the text. All attempts of a job pass the same one. None: today."""
+        """`now` is the date that a template may write into the text. All attempts of a job pass the same one. None means today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
@@ -138,12 +138,12 @@ class Template:
         return Rendered(text, answers)
 
     def _answer(self, text: str, turns: list[dict[str, str]], place: int) -> Span:
-        """Return where the answer of turn `place` is in the whole text."""
+        """Return the span of turn `place`'s answer in the whole text."""
         content = turns[place]["content"]
         try:
             before = self._apply(turns[:place], add_generation_prompt=True)
             through = self._apply(turns[: place + 1])
-        except RenderingFailed:  # the template requires a turn before it, or one after it
+        except RenderingFailed:  # the template requires another turn before or after this one
             start = self._start_by_comparison(text, turns, place)
             return Span(start, self._end_of_answer(text, start, content))
         end = self._end_of_answer(through, len(before), content)
@@ -221,6 +221,7 @@ def _roles(turns: list[dict[str, str]]) -> str:
 
 def _with_date(chat_template: Any, now: datetime) -> str | None:
     """Replace each `strftime_now("…")` with a fixed time, because transformers would use the current time."""
-    if not isinstance(chat_template, str):  # none, or several named ones: transformers chooses
+    # If it is not a string, there is no template, or there are several named ones, from which transformers chooses.
+    if not isinstance(chat_template, str):
         return None
     return _DATE.sub(lambda call: call[1] + now.strftime(call[2]) + call[1], chat_template)

@@ -7,7 +7,7 @@ from contracts.summary import EvalPoint
 
 
 def is_stale(evaluations: Sequence[EvalPoint], rule: EarlyStopping | None) -> bool:
-    """Return whether none of the last `patience` evaluations fell more than `min_delta` below the best before it."""
+    """Return whether none of the last `patience` evaluations improved on the best earlier loss by more than `min_delta`."""
     if rule is None:
         return False
     best, without_improvement = float("inf"), 0

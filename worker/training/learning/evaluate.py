@@ -1,4 +1,4 @@
-"""Evaluation: token-weighted over the whole split, independent of the batch size. A non-finite value is an error."""
+"""Evaluates a whole split: the loss is token-weighted and independent of the batch size. A non-finite value is an error."""
 
 import math
 import time
@@ -55,8 +55,8 @@ def evaluate(
 ) -> Evaluation:
     """Compute the NLL of every sample, without dropout. Each rank computes its share; all return the same evaluation.
 
-    Calls `between`, which may raise to stop, before each micro-batch, and `count` after it with its samples and tokens,
-    multiplied by the number of ranks, because the other ranks are about as far as this one.
+    Before each micro-batch, calls `between`, which may raise to stop the evaluation. After it, calls `count` with the numbers of
+    its samples and tokens, multiplied by the number of ranks, because the other ranks are about as far as this one.
     """
     started = time.monotonic()
     rows = group.share(samples)

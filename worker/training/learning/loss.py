@@ -1,8 +1,8 @@
-"""The loss: summed negative log-likelihood of the supervised tokens; the caller divides once by their number.
+"""The loss: summed negative log-likelihood of the supervised tokens; the caller divides once by the number of tokens.
 
-The logits of a whole micro-batch are never in memory at the same time. Head and cross-entropy run over chunks of
-supervised tokens. If a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only the
-gradient of the hidden states has to be kept.
+The logits of a whole micro-batch are never in memory at the same time. The head and the cross-entropy process the
+supervised tokens in chunks. If a gradient is needed, the same pass computes it chunk by chunk: the head is frozen, so only
+the gradient of the hidden states has to be kept.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ def chunk_tokens(weight: Tensor) -> int:
 
 
 class _ChunkedNll(torch.autograd.Function):
-    """Sum of the NLL; the forward pass also computes its gradient with respect to the hidden states."""
+    """Sums the NLL; the forward pass also computes the gradient of the sum with respect to the hidden states."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: nn.Linear, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The optimizer, and the learning rate, a pure function of the step that matches transformers' schedules."""
+"""The optimizer, and the learning rate as a pure function of the step, which matches transformers' schedules."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def warmup_steps(training: TrainingSpec, total_steps: int) -> int:
-    """Return the warm-up in steps: a count as given, or a share of the run rounded up."""
+    """Return the number of warm-up steps: a count as given, or a share of the run's steps, rounded up."""
     warmup = training.warmup_steps
     return warmup if isinstance(warmup, int) else math.ceil(warmup * total_steps)
 

@@ -77,14 +77,14 @@ class Watchdog:
             )
 
     def beat(self) -> None:
-        """Record a sign of life."""
+        """Record that the run has made progress."""
         self._signs.beat()
 
     def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
         """Start watching; the adapter's current weights are the baseline.
 
-        Calls `on_hang`, in a thread, if there is no sign of life for `limit_seconds`. If several ranks train, what counts are
-        the signs of the rank that the others wait for. Set the returned event to stop.
+        Calls `on_hang`, in a thread, if no progress is recorded for `limit_seconds`. If several ranks train, only the progress of
+        the rank that the others wait for counts. Set the returned event to stop.
         """
         # Computed only now, because a resume sets the adapter's weights before this call.
         self._first_digest = _digest(self._adapter)

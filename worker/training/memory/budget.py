@@ -9,7 +9,7 @@ from contracts.job import Auto
 from worker.training.model.trainable import TrainableModel
 
 CPU_TOKENS = 512
-"""Measured on the 0.5B model: 62.7 tokens/s at 384, 65.6 at 512, 69.0 at 640; 768 costs 1.6 GB more than 384."""
+"""Measured on the 0.5B model: 62.7 tokens/s at 384, 65.6 at 512, 69.0 at 640; 768 needs 1.6 GB more memory than 384."""
 CUDA_MOST_TOKENS = 16_384
 """The block-diagonal mask is dense: beyond this size, its quadratic cost exceeds the savings from fewer kernel launches."""
 _UNKNOWN_TOKENS = 2048
@@ -46,7 +46,7 @@ def choose_token_budget(setting: int | Auto, model: TrainableModel) -> TokenBudg
 
 
 def memory_bytes(model: TrainableModel, tokens: int) -> int:
-    """Estimate the bytes a micro-batch holds until its backward pass: activations of all layers, mask, one head chunk.
+    """Estimate the bytes that a micro-batch holds until its backward pass: all layers' activations, the mask, one chunk of logits.
 
     Includes a copy of the experts if they are trained, because peft adds their LoRA to the whole tensor in each pass.
     Returns 0 if config.json does not give the layer sizes.

@@ -25,7 +25,7 @@ def within_memory(run: Run, samples: Sequence[Sample], work: Callable[[int], T])
         except RuntimeError as error:
             if not (may_be_out_of_memory(error) and _reduce_memory(run, longest)):
                 raise
-        # Free the memory only here: the exception and its frames held references to it until now.
+        # Free the memory only here: until now, the exception and its frames held references to the tensors.
         if run.model.device.is_cuda:
             torch.cuda.empty_cache()
         run.rewind_generators()
@@ -45,7 +45,8 @@ def _reduce_memory(run: Run, longest: int) -> bool:
         run.checkpointing_activations = True
         run.model.checkpoint_activations()
         run.recorder.log(
-            "out of memory with single samples; from now on activations are recomputed, which is slower but uses less memory",
+            "out of memory even though no micro-batch exceeds the longest sample; from now on, activations are recomputed, "
+            "which is slower but uses less memory",
             level="warning",
             step=step,
         )

@@ -1,6 +1,6 @@
-"""The LoRA adapter: the layers of a 4-bit base that get it, its peft configuration, and how to save it.
+"""The LoRA adapter: which layers of a 4-bit base model get one, its peft configuration, and how it is saved.
 
-Only layers of the text decoder get it, because text never reaches a vision or audio tower. Expert routers stay
+Only layers of the text decoder get one, because text never reaches a vision or audio tower. Expert routers stay
 unchanged, because a small change to them would send tokens to experts that were not trained on such tokens.
 """
 
@@ -47,7 +47,7 @@ def check_targets(base: Any, lora: LoraSpec) -> None:
 
 
 def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
-    """Return peft's model: `base` with a float32 LoRA on the target layers within `body`, its text decoder."""
+    """Return peft's model: `base` with a float32 LoRA adapter on the target layers within `body`, its text decoder."""
     config = _config(base, body, lora)
     if lora.dropout and config.target_parameters:
         raise TrainingError(
@@ -58,14 +58,14 @@ def add_adapter(base: Any, body: Any, lora: LoraSpec) -> Any:
     with warnings.catch_warnings():
         for message in _IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message=message)
-        # Adapter in float32: in bfloat16 most late updates would round to zero.
+        # Keep the adapter in float32, because in bfloat16 most late updates would round to zero.
         peft_model = get_peft_model(base, config, autocast_adapter_dtype=True)
     _check_ranks(peft_model, lora)
     return peft_model
 
 
 def sort_sets(config: Any) -> None:
-    """Turn each set of a peft configuration into a sorted list, so that equal adapters are saved as equal bytes.
+    """Turn each set of a peft configuration into a sorted list, so that identical adapters are saved as identical bytes.
 
     peft writes a set in hash order, which differs between processes.
     """
@@ -127,7 +127,7 @@ def _check_ranks(peft_model: Any, lora: LoraSpec) -> None:
             layer_name = name.removeprefix("base_model.model.")
             raise TrainingError(
                 FailureReason.SPEC_REFUSED,
-                f"lora.rank is {lora.rank}, which is larger than the smaller side ({smallest}) of {layer_name}",
+                f"lora.rank is {lora.rank}, which is larger than the smaller dimension ({smallest}) of {layer_name}",
                 evidence={"rank": lora.rank, "layer": layer_name, "smaller_side": smallest},
             )
 

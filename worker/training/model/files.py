@@ -27,7 +27,8 @@ _INCIDENTAL_KEYS = {"_name_or_path", "transformers_version", "torch_dtype", "dty
 def check_model_files(directory: Path, roots: Sequence[Path] | None = None) -> None:
     """Check every file that would be loaded. Raises TrainingError if the directory must not be loaded.
 
-    `roots` are real directories. Each link in the directory must resolve to a file in one of them. None: not checked.
+    `roots` are directories, as paths without links. Each link in the model's directory must resolve to a file in one of them. If
+    `roots` is None, links are not checked.
     """
     if not (directory / "config.json").is_file():
         raise TrainingError(

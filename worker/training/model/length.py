@@ -1,7 +1,7 @@
-"""Limits the length of samples to the model's positions, and to the length that its rotary embeddings encode consistently.
+"""Limits the length of samples to what the model has positions for, and to what its rotary embeddings encode consistently.
 
 Both limits come from config.json. transformers takes the length for rotary embeddings from the largest position of the whole
-row, so packed samples share it.
+row, so packed samples share that length.
 """
 
 from pathlib import Path
@@ -44,9 +44,9 @@ def check_length(directory: Path, spec: JobSpec) -> None:
 
 
 def longest_packed(config: Any) -> int | None:
-    """Return the length up to which packing does not change `longrope`; None if it never does.
+    """Return the length up to which packing does not change `longrope`; None if packing never does.
 
-    A longer sample switches its whole row to the frequencies for long texts.
+    A longer sample switches its whole row to the frequencies for long inputs.
     """
     lengths = (rope["original_max_position_embeddings"] for rope in _ropes(config, "longrope"))
     return min(lengths, default=None)
@@ -55,7 +55,7 @@ def longest_packed(config: Any) -> int | None:
 def longest_dynamic(config: Any) -> int | None:
     """Return the length up to which `dynamic` frequencies do not change; None if they never do.
 
-    Beyond it, they grow with the longest row so far and also apply to later rows.
+    Beyond that length, they grow with the longest row so far and also apply to later rows.
     """
     # Hunyuan's "dynamic" frequencies have an alpha and never change.
     is_growing = any(not rope.get("alpha") for rope in _ropes(config, "dynamic"))

@@ -43,7 +43,7 @@ adds kernels per layer."""
 
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
-    """Load the base in 4 bits, set the seed, and add the adapter. The directory's files must have been checked."""
+    """Load the base in 4-bit precision, set the seed, and add the adapter. The directory's files must have been checked."""
     double_quant = _double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
@@ -161,8 +161,8 @@ def _linear_4bit(base: Any) -> Iterator[Any]:
 def _keep_training_layout(layers: list[Any]) -> None:
     """Keep bitsandbytes from using its inference layout for CPUs with AVX512-BF16.
 
-    The first evaluation would repack every layer in place, with its scales rounded to bfloat16. Later training steps would
-    then get no gradient through those layers, with only a warning.
+    Otherwise, the first evaluation would repack every layer in place, with its scales rounded to bfloat16. Later training
+    steps would then get no gradient through those layers, with only a warning.
     """
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False

@@ -1,7 +1,7 @@
 """Verifies the engine's assumptions about a model when it is loaded, with a few random tokens.
 
-The assumptions: its attention is causal; samples packed into one row do not mix; its logits are head(hidden); and
-attention sample by sample gives the same result.
+The assumptions: the model's attention is causal; samples packed into one row do not mix; the logits are head(hidden); and
+computing attention sample by sample gives the same result.
 """
 
 import re
@@ -24,7 +24,7 @@ _ROUNDING = 1e-3
 
 
 def attention_of(base: Any) -> str:
-    """Return the name of the model's attention."""
+    """Return the name of the model's attention implementation."""
     return str(base.config._attn_implementation)  # noqa: SLF001  # transformers has no public name for it
 
 
@@ -54,7 +54,7 @@ def hidden_states(
             longest = int(boundaries.diff().max())
         options = {"cu_seq_lens_q": boundaries, "cu_seq_lens_k": boundaries}
         options |= {"max_length_q": longest, "max_length_k": longest}
-    # No mask, no cache, restarting positions: only such a call keeps packed samples apart.
+    # No mask, no cache, restarting positions: only such a call keeps packed samples separate.
     output = body(
         input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **options
     )
@@ -74,7 +74,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
     body.eval()
     ids = _random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
-    # Keep the same length, because a product of another shape may differ in more than the last digits.
+    # Keep the same length, because products of different shapes may differ by more than rounding errors.
     other = ids.clone()
     other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
     states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)
@@ -87,7 +87,7 @@ def check_causal(body: Any, head: nn.Linear) -> None:
 
 
 def prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
-    """Return whether packed samples stay apart, and whether the logits are exactly head(hidden)."""
+    """Return whether packed samples do not influence each other, and whether the logits are exactly head(hidden)."""
     base.eval()
     return _keeps_apart(body, head), _has_plain_head(base, body, head)
 
@@ -103,8 +103,8 @@ def _keeps_apart(body: Any, head: nn.Linear) -> bool:
 def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
     """Return whether the second sample's hidden states depend on the first sample's tokens.
 
-    Rounding changes values, by several percent in bfloat16, and may hide weak mixing. A gradient that must be zero is
-    exactly zero in any type.
+    Uses gradients instead of values: rounding changes values by several percent in bfloat16, which may hide weak mixing, but a
+    gradient that must be zero is exactly zero in any dtype.
     """
     embedded: list[Tensor] = []
 
@@ -124,7 +124,7 @@ def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
 
 @torch.no_grad()
 def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
-    # Check the keys: a cap far above the logits of random tokens changes them by less than any tolerance.
+    # Check the keys, because a cap far above the logits of random tokens changes the logits by less than any tolerance.
     config = base.config.get_text_config()
     if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
         return False
@@ -143,7 +143,7 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
 def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> None:
     """Use an attention without a mask (SEGMENTS or VARLEN), unless the model does not support it.
 
-    Its result must be the same as under SDPA's mask, and it must keep packed samples apart.
+    Its result must be the same as under SDPA's mask, and packed samples must not influence each other.
     """
     if attention_of(base) != "sdpa":
         return

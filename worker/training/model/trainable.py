@@ -27,7 +27,7 @@ class TrainableModel:
     linear_parameters: int
     """Number of parameters in the 4-bit layers."""
     expert_parameters: int
-    """Number of expert parameters stored as one tensor per layer. They keep the compute type: only linear layers are 4-bit."""
+    """Number of expert parameters stored as one tensor per layer. They stay in the compute dtype: only linear layers are 4-bit."""
     trainable_parameters: int
     all_parameters: int
     attention: str

@@ -1,4 +1,4 @@
-"""The engine's choices and their reasons: one entry per choice that affects speed, memory or the last digits of results."""
+"""The engine's choices and their reasons: one entry per choice that affects speed, memory or rounding."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         ),
         "cpu_threads": _choice(
             torch.get_num_threads(),
-            "torch's default, or the number in the previous attempt on this device",
+            "torch's default, or the number of threads used by the previous attempt on this device",
         ),
     }
 

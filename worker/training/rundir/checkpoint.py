@@ -42,7 +42,7 @@ class CheckpointState(Tolerant):
     identity: dict[str, str]
     """Identifies the run: a checkpoint of another run is rejected."""
     circumstances: dict[str, str | int]
-    """Conditions for bit-identical numbers. If they have changed, the resumed run logs a warning."""
+    """Conditions that must be unchanged for bit-identical results. If they have changed, the resumed run logs a warning."""
     token_budget: int
     tokens: int
     best_step: int | None = None

@@ -1,4 +1,4 @@
-"""Recorder: appends the attempt's records, numbered from 1, to records.jsonl. The only writer of that file."""
+"""Recorder: appends the attempt's records, numbered from 1, to records.jsonl. Nothing else writes to that file."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ class Recorder:
         """Record a complete evaluation after `step` steps.
 
         While the spool is nearly full, a skipped evaluation is held back: it is recorded after all if a checkpoint or the end
-        of the run follows directly, so that neither lacks its evaluation.
+        of the run follows directly, so that neither is recorded without its evaluation.
         """
         self._release_held()
         self._held = EvalRecord(
@@ -102,7 +102,7 @@ class Recorder:
         )
 
     def phase(self, phase: Phase, step: int = 0, total_steps: int | None = None) -> None:
-        """Enter a phase; the time until the next one counts towards it."""
+        """Enter a phase; the time until the next phase begins counts towards it."""
         if phase is self._phase:
             return
         self._phase_seconds = self.phase_seconds()

@@ -1,7 +1,7 @@
 """The spool: limits the size of records.jsonl. When nearly full, it accepts fewer and fewer metrics and evaluations.
 
 It accepts everything up to nine tenths of the limit, and then one metric in ten. Each time half of the remaining space
-is used, it accepts half as many (one in twenty, in forty …), so that metrics never reach the limit. Evaluations are
+is used, it accepts half as many (one in twenty, one in forty, …), so that metrics never reach the limit. Evaluations are
 thinned in the same way. Other records are few and always accepted, except the phases that recur with each evaluation.
 """
 
@@ -17,7 +17,7 @@ RESERVED_BYTES = 1000
 """Space reserved for the last metric and the gap recorded before it."""
 
 Figures = Literal["metric", "evaluation"]
-"""Kinds of records that are thinned. Each has its own count: with a shared count, alternating kinds could lose one entirely."""
+"""Kinds of records that are thinned. Each has its own count: with a shared count, one of two alternating kinds could be lost."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Gap:
 
     @classmethod
     def of(cls, step: int) -> "Gap":
-        """Return the gap of one skipped record."""
+        """Return a gap that consists of one skipped record."""
         return cls(step, step, 1)
 
     def with_one_more(self, step: int) -> "Gap":
@@ -52,7 +52,7 @@ class Spool:
 
     @property
     def is_nearly_full(self) -> bool:
-        """Whether metrics and evaluations are thinned."""
+        """Whether the spool is so full that metrics and evaluations are thinned."""
         return self._limit_bytes is not None and self._bytes >= WHOLE_SHARE * self._limit_bytes
 
     def admits(self, kind: Figures) -> bool:

@@ -1,4 +1,4 @@
-"""Stop: checks between micro-batches whether control.json or SIGTERM has requested the end of the run."""
+"""Stop: checks between micro-batches whether control.json or SIGTERM has requested that the run stop."""
 
 import signal
 from pathlib import Path
@@ -37,7 +37,7 @@ class Stop:
         except FileNotFoundError:
             return Wanted.CONTINUE
         except ValidationError:
-            # Partially written by a writer without an atomic rename; the next check reads it again.
+            # The file is only partially written, because its writer does not rename atomically; the next check reads it again.
             return Wanted.CONTINUE
 
     def _on_sigterm(self, _number: int, _frame: object) -> None:

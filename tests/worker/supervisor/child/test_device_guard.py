@@ -146,7 +146,7 @@ def test_a_check_that_hangs_is_killed_with_its_children_and_counts_as_failed(
 
     assert not bench.is_usable()
 
-    assert "did not end within" in bench.state.reason
+    assert "did not finish within" in bench.state.reason
     with hold_device(tmp_path / "locks", "gpu", patience_seconds=0):
         pass  # would raise DeviceBusy if a process still held the lock
 

@@ -263,7 +263,7 @@ def test_an_error_of_native_code_is_found_before_the_long_stacks_that_follow_it(
     failure = read_outcome(process, run_dir, None).failure
     assert failure is not None
     assert failure.reason is FailureReason.DEVICE_FAILED
-    assert "Error of native code: unspecified launch failure" in failure.detail
+    assert "Error in native code: unspecified launch failure" in failure.detail
 
 
 def test_a_damaged_outcome_file_is_reported_as_a_crash(run_dir: RunDir, lock_fd: int) -> None:

@@ -156,7 +156,7 @@ def test_a_rank_larger_than_an_expert_is_rejected(load: Load, tmp_path: Path) ->
         load(directory=tmp_path, lora={"rank": 32})
 
     assert caught.value.failure.reason is FailureReason.SPEC_REFUSED
-    assert "larger than the smaller side (16) of model.layers.0.mlp.experts" in (
+    assert "larger than the smaller dimension (16) of model.layers.0.mlp.experts" in (
         caught.value.failure.detail
     )
 

@@ -160,7 +160,7 @@ def test_only_the_named_target_modules_get_a_lora(load: Load) -> None:
         ({"rank": 8, "target_modules": ["q_proj", "query"]}, "'query' matches no layer"),
         ({"rank": 8, "target_modules": ["lm_head"]}, "'lm_head' is not a 4-bit linear layer"),
         ({"rank": 8, "target_modules": ["embed_tokens"]}, "'embed_tokens' is not"),
-        ({"rank": 65}, "lora.rank is 65, which is larger than the smaller side (64)"),
+        ({"rank": 65}, "lora.rank is 65, which is larger than the smaller dimension (64)"),
     ],
 )
 def test_lora_settings_that_are_incompatible_with_the_model_are_rejected(
