@@ -3,6 +3,7 @@
 The workers are processes that run the real supervisor; the training program and the check of the device are small programs.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Any, Self
 from contracts.attempt import Claim, ClaimRequest, SyncReply, Wanted
 from contracts.run_dir import Placed, RunDir
 from tests.factories import make_spec
-from tests.processes import marked
+from tests.processes import find_processes, marked
 from tests.worker.supervisor.builders import make_claim
 from worker.supervisor.host.identity import worker_home
 from worker.supervisor.host.siblings import FLEET, Sibling, write_cards
@@ -139,6 +140,12 @@ class FakeHost:
     def __exit__(self, *_: object) -> None:
         for worker in self.workers.values():
             worker.kill()
+        # The small training programs outlive a killed worker. One that has just started may start more.
+        while left := find_processes(str(self.directory), self.work_dir):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
         self.server.close()
 
 
