@@ -123,6 +123,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--ranks", type=int, default=1, help="also run with this number of ranks")
     parser.add_argument("--double-quant", action="store_true")
+    parser.add_argument("--compute-dtype", choices=["auto", "bfloat16", "float32"], default="auto")
     return parser.parse_args()
 
 
@@ -132,7 +133,10 @@ def make_spec(model: Path, options: argparse.Namespace) -> JobSpec:
         {
             "model": model.name,
             "dataset": {"train": "ds_00000000", "eval_size": 1},
-            "quantization": {"double_quant": options.double_quant},
+            "quantization": {
+                "double_quant": options.double_quant,
+                "compute_dtype": options.compute_dtype,
+            },
             "lora": {"rank": options.rank, "alpha": 2 * options.rank},
             "training": {"max_steps": options.updates, "max_length": options.max_length},
             "engine": options.engine,
