@@ -38,7 +38,7 @@ from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.optim import build_optimizer, is_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
-from worker.training.memory.budget import choose_token_budget
+from worker.training.memory.plan import Planner
 from worker.training.memory.rehearsal import try_largest_batch
 from worker.training.model.adapter import save_adapter
 from worker.training.model.files import check_model_files, digest_base
@@ -145,11 +145,15 @@ def _run(
     stop.check()
 
     recorder.phase(Phase.LOADING)
+    planner = Planner(run_dir.model, spec, device, data.train, placed.ranks)
+    plan = planner.plan()
+    stop.check()
     model = load_model(run_dir.model, spec, device)
     check_vocabulary(model, data.largest_token)
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
-    budget = choose_token_budget(spec.engine.token_budget, model)
+    plan = planner.adjust(plan, model)
+    budget = plan.token_budget(spec, model)
     job = job_dir(run_dir, place.rank)
     group = join_group(job, place.rank, placed.ranks, device.torch_device, place.others)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
@@ -169,10 +173,10 @@ def _run(
         progress=progress,
         counter=counter,
         group=group,
+        plan=plan,
     )
-    if spec.engine.activation_checkpointing is True:
-        run.checkpointing_activations = True
-        model.checkpoint_activations()
+    if plan.recomputes or spec.engine.activation_checkpointing is True:
+        run.checkpoint_activations()
     try_largest_batch(run)
     _resume(run, run_dir.resume, placed)
     group.check_equal("data, models or checkpoints", lambda: snapshot.checksum(run), progress.step)
@@ -269,6 +273,8 @@ def _announce(run: Run) -> None:
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
+    if run.plan.choice is not None and run.plan.choice.is_reduced:
+        run.recorder.log(f"memory is scarce: {run.plan.choice.reason}", "warning")
     for warning in data_warnings(data.facts):
         run.recorder.log(warning, "warning")
 

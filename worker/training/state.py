@@ -12,6 +12,7 @@ from worker.training.data.batches import Windows
 from worker.training.data.preparation import Data
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.watchdog import Watchdog
+from worker.training.memory.plan import UNPLANNED, MemoryPlan
 from worker.training.model.trainable import TrainableModel
 from worker.training.ranks.group import ALONE, Group
 from worker.training.rundir.checkpoint import Checkpoints
@@ -76,6 +77,7 @@ class Run:
     progress: Progress
     counter: RowCounter = field(default_factory=RowCounter)
     group: Group = ALONE
+    plan: MemoryPlan = UNPLANNED
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""
@@ -85,6 +87,11 @@ class Run:
         """Record a sign of life. Call this between micro-batches; raises StopRequested if a stop is requested."""
         self.watchdog.beat()
         self.stop.check()
+
+    def checkpoint_activations(self) -> None:
+        """Recompute activations from now on."""
+        self.checkpointing_activations = True
+        self.model.checkpoint_activations()
 
     def remember_generators(self) -> None:
         """Save the generators' states. Call this between two steps."""

@@ -41,15 +41,16 @@ def _attend_on_gpu(
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    *,
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
-    is_causal: bool = False,  # noqa: FBT001, FBT002 - torch's signature
+    is_causal: bool = False,
     scale: float | None = None,
     **_options: Any,
 ) -> Tensor:
     """Return attention [1, heads, T, size]; a mask becomes a bias of the compute type, which the backward pass keeps."""
     if attn_mask is None:
-        return _flash(query, key, value, dropout_p, scale, is_causal=is_causal)
+        return _flash(query, key, value, dropout=dropout_p, scale=scale, is_causal=is_causal)
     bias = attn_mask
     if attn_mask.dtype is torch.bool:
         bias = torch.zeros_like(attn_mask, dtype=query.dtype)
@@ -59,7 +60,7 @@ def _attend_on_gpu(
         bias = functional.pad(bias, (0, _BIAS_MULTIPLE - width % _BIAS_MULTIPLE))[..., :width]
     bias = bias.expand(*query.shape[:3], width)
     efficient = torch.ops.aten._scaled_dot_product_efficient_attention  # noqa: SLF001
-    output: Tensor = efficient(query, key, value, bias, True, dropout_p, False, scale=scale)[0]  # noqa: FBT003
+    output: Tensor = efficient(query, key, value, bias, True, dropout_p, False, scale=scale)[0]
     return output
 
 
@@ -67,13 +68,13 @@ def _flash(
     query: Tensor,
     key: Tensor,
     value: Tensor,
+    *,
     dropout: float,
     scale: float | None,
-    *,
     is_causal: bool,
 ) -> Tensor:
     flash = torch.ops.aten._scaled_dot_product_flash_attention  # noqa: SLF001
-    output: Tensor = flash(query, key, value, dropout, is_causal, False, scale=scale)[0]  # noqa: FBT003
+    output: Tensor = flash(query, key, value, dropout, is_causal, False, scale=scale)[0]
     return output
 
 
@@ -90,7 +91,7 @@ def _attend_unmasked(
 ) -> tuple[Tensor, None]:
     """Return attention within each sample: [1, T, heads, size], in one launch on a GPU, sample by sample on a CPU."""
     if query.is_cuda:
-        output = _flash(query, key, value, dropout, scaling, is_causal=True)
+        output = _flash(query, key, value, dropout=dropout, scale=scaling, is_causal=True)
         return output.transpose(1, 2).contiguous(), None
     outputs, start = [], 0
     for length in _segments:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,21 +85,47 @@ class _Product(torch.autograd.Function):
         return gradient @ ctx.layer.unpack(), None
 
 
-def build_fake_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
-    """Return the model with its adapter on fake tensors of the device. Call it under FakeTensorMode.
+@dataclass(frozen=True)
+class Traits:
+    """What the proofs find about a model when it is loaded, as far as it changes the memory of a step."""
 
-    It assumes what the proofs of real models mostly find: packed samples stay apart, and the preferred attention works.
-    """
-    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    attention: str
+    """sdpa (a dense mask), eager, or UNMASKED."""
+    packs: bool
+    plain_head: bool
+
+    @classmethod
+    def expected(cls, directory: Path, spec: JobSpec, device: Device) -> "Traits":
+        """Return what is to be expected before the model is loaded."""
+        config = _read_config(directory)
+        text = config.get_text_config()
+        return cls(
+            attention="sdpa" if _expects_mask(config, spec, device) else UNMASKED,
+            packs=True,
+            plain_head=all(getattr(text, name, None) in {None, 1} for name in CAPS_AND_SCALES),
+        )
+
+    @classmethod
+    def of(cls, model: TrainableModel) -> "Traits":
+        """Return those of a loaded model."""
+        known = model.attention in {"sdpa", "eager"}
+        return cls(model.attention if known else UNMASKED, model.packs, model.plain_head)
+
+
+def build_fake_model(
+    directory: Path, spec: JobSpec, device: Device, traits: Traits
+) -> TrainableModel:
+    """Return the model with its adapter on fake tensors of the device. Call it under FakeTensorMode."""
+    config = _read_config(directory)
     double_quant = uses_double_quant(directory, spec)
-    keeps_mask = expects_mask(config, spec, device)
     with torch.device(device.torch_device), _without_moves():
         with no_init_weights():
             base = AutoModelForCausalLM.from_config(
                 config,
                 dtype=device.compute_dtype,
-                attn_implementation="sdpa" if keeps_mask else UNMASKED,
+                attn_implementation=traits.attention,
             )
+        base.tie_weights()  # building without initial weights leaves this out
         base.config.use_cache = False
         base.requires_grad_(requires_grad=False)
         layers = [] if spec.engine.dequantize_base is True else _quantize(base, double_quant)
@@ -111,7 +138,6 @@ def build_fake_model(directory: Path, spec: JobSpec, device: Device) -> Trainabl
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
     trainable, total = peft_model.get_nb_trainable_parameters()
-    text = config.get_text_config()
     return TrainableModel(
         peft_model=peft_model,
         body=body,
@@ -123,22 +149,25 @@ def build_fake_model(directory: Path, spec: JobSpec, device: Device) -> Trainabl
         expert_parameters=0,
         trainable_parameters=trainable,
         all_parameters=total,
-        attention="sdpa" if keeps_mask else UNMASKED,
+        attention=traits.attention,
         shares_unpacking=shares,
-        packs=True,
-        plain_head=all(getattr(text, name, None) in {None, 1} for name in CAPS_AND_SCALES),
+        packs=traits.packs,
+        plain_head=traits.plain_head,
     )
 
 
-def expects_mask(config: Any, spec: JobSpec, device: Device) -> bool:
-    """Return whether attention will run under a dense mask, as far as this is known before the model is loaded."""
+def _read_config(directory: Path) -> Any:
+    return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+
+
+def _expects_mask(config: Any, spec: JobSpec, device: Device) -> bool:
     if device.is_cuda:
         return attentions(device, varlen_installed=is_flash_attn_2_available())[0] != VARLEN
     window = narrowest_window(config) or spec.training.max_length
     return spec.engine.compile is True or window < spec.training.max_length
 
 
-def _quantize(base: Any, double_quant: bool) -> list[FakeLinear4bit]:  # noqa: FBT001 - private
+def _quantize(base: Any, double_quant: bool) -> list[FakeLinear4bit]:
     """Replace the layers that transformers stores in 4 bits; return the replacements."""
     kept = HfQuantizer.get_modules_to_not_convert(base, None, base._keep_in_fp32_modules)  # noqa: SLF001
     layers = []

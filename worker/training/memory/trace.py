@@ -1,13 +1,8 @@
 """Runs the training step on fake tensors of the device and measures the memory that it would take."""
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -18,18 +13,18 @@ from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
 from worker.training.memory.fake_attention import FakeAttention, set_segments
-from worker.training.memory.fake_model import build_fake_model
+from worker.training.memory.fake_model import Traits, build_fake_model
 from worker.training.memory.tracker import MemoryTracker
 
 
 class Trace:
     """The model, its adapter and its optimizer on fake tensors, ready to run steps of any size."""
 
-    def __init__(self, directory: Path, spec: JobSpec, device: Device) -> None:
+    def __init__(self, directory: Path, spec: JobSpec, device: Device, traits: Traits) -> None:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._tracker = MemoryTracker(device.torch_device)
         with self._fake, self._tracker, FakeAttention():
-            self.model = build_fake_model(directory, spec, device)
+            self.model = build_fake_model(directory, spec, device, traits)
             # Fused, because the loop over parameters reads values, which fake tensors do not have. The memory is the same.
             self._optimizer = build_optimizer(
                 self.model.adapter_parameters, spec.training, fused=True
@@ -37,6 +32,12 @@ class Trace:
         self._max_grad_norm = spec.training.max_grad_norm
         self.resident_bytes = self._tracker.live_bytes
         """Base, adapter, gradients and moments."""
+        self.kept_bytes = sum(
+            parameter.nbytes
+            for parameter in self.model.peft_model.parameters()
+            if not parameter.requires_grad and parameter.dtype is not torch.uint8
+        )
+        """The base's weights that are not stored in 4 bits."""
 
     def step_bytes(self, samples: Sequence[Sample]) -> int:
         """Return the peak of one update with one micro-batch of these samples, above the resident bytes."""

@@ -11,6 +11,8 @@ from torch.utils._pytree import tree_leaves
 _ALLOCATION = 512
 """torch's allocator on a GPU rounds every block up to a multiple of this number of bytes."""
 
+_PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm)
+
 
 class MemoryTracker(TorchDispatchMode):
     """While active, follows every storage that an operation creates on the device, until it is freed.
@@ -56,6 +58,10 @@ class MemoryTracker(TorchDispatchMode):
 
 def _hidden_bytes(func: Any, args: Any) -> int:
     """Return the bytes that the kernel of an operation allocates internally."""
-    if func.overloadpacket is torch.ops.aten.logsumexp:  # exp(input - maximum)
-        return int(args[0].numel() * args[0].element_size())
+    operation = func.overloadpacket
+    if operation is torch.ops.aten.logsumexp:  # exp(input - maximum)
+        return int(args[0].nbytes)
+    if operation in _PRODUCTS and args[-1].device.type == "cpu":
+        # oneDNN copies a bfloat16 weight into the layout of the processor's matrix units.
+        return int(args[-1].nbytes) if args[-1].dtype is torch.bfloat16 else 0
     return 0

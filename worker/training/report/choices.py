@@ -22,6 +22,10 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
     """Return {choice: {value, reason}} for the summary."""
     return {
         **_numeric_choices(run),
+        "memory_plan": {
+            **_choice(run.plan.choice is not None, run.plan.reason),
+            "seconds": round(run.plan.seconds, 2),
+        },
         "token_budget": _choice(
             run.token_budget,
             budget.reason
@@ -68,9 +72,7 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         ),
         "activation_checkpointing": _choice(
             run.checkpointing_activations,
-            "only if memory runs out"
-            if spec.engine.activation_checkpointing == "auto"
-            else "set by engine.activation_checkpointing",
+            _checkpointing_reason(run),
         ),
         "dequantize_base": _switch(spec.engine.dequantize_base, "engine.dequantize_base"),
         "compile": _switch(spec.engine.compile, "engine.compile"),
@@ -85,6 +87,14 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
             "torch's default, or the number in the previous attempt on this device",
         ),
     }
+
+
+def _checkpointing_reason(run: Run) -> str:
+    if run.spec.engine.activation_checkpointing != "auto":
+        return "set by engine.activation_checkpointing"
+    if run.plan.recomputes:
+        return "without it, the longest sample would not fit into memory, according to the plan"
+    return "only if memory runs out"
 
 
 def _ranks_choice(run: Run) -> dict[str, Any]:

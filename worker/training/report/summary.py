@@ -66,6 +66,9 @@ def summarize(
             progress.training_seconds * run.group.count,
         ),
         peak_memory_bytes=peak_memory_bytes,
+        predicted_memory_bytes=run.plan.predicted_bytes(
+            run.token_budget, recomputes=run.checkpointing_activations
+        ),
         device=run.devices_name,
         phases=run.phase_seconds(),
         quantized_layers=model.quantized_layers,
