@@ -1,6 +1,7 @@
 """Compares the memory that the plan predicts with the memory that real training takes on this machine's CPU.
 
     python -m benchmarks.memory_plan --model DIR [--tokens 256,512] [--dtypes bfloat16,float32] [--updates 2]
+    python -m benchmarks.memory_plan --fake-cuda     # predictions for GPUs, from shapes alone; needs g++, but no GPU
 
 For each compute type, one process loads the real model and trains each setting, and another one predicts each setting from
 config.json and the names and shapes of the weights alone. Settings are the numbers of tokens per micro-batch, and the largest
@@ -15,14 +16,34 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks import fake_cuda
 
 GIB = 2**30
 _SIDES = ("predict", "measure")
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 _SAMPLES = 4
+SIZES = {
+    "0.5B": (896, 4864, 24, 14, 2, 151_936),
+    "1.5B": (1536, 8960, 28, 12, 2, 151_936),
+    "7B": (3584, 18_944, 28, 28, 4, 152_064),
+}
+"""Qwen2: hidden size, intermediate size, layers, heads, key and value heads, vocabulary."""
+GPU_ROWS = (
+    ("0.5B", True, 8705, False),
+    ("0.5B", False, 16_384, False),
+    ("1.5B", True, 4162, False),
+    ("7B", True, 1449, False),
+    ("7B", True, 2048, False),
+    ("7B", False, 2048, False),
+    ("7B", True, 4096, True),
+)
+"""Size, whether attention runs under a mask, tokens, and whether activations are recomputed."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +57,9 @@ class Setting:
 def main() -> None:
     """Run both sides of each compute type; print a table and JSON."""
     options = arguments()
+    if options.fake_cuda:
+        predict_for_gpus(options.rank)
+        return
     if options.side:
         side = predict if options.side == "predict" else measure
         side(options)
@@ -53,7 +77,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--model", required=True, type=Path, help="a model directory")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", type=Path, help="a model directory")
+    what.add_argument("--fake-cuda", action="store_true", help="only predict, for GPUs")
     parser.add_argument("--tokens", default="256,512", help="per micro-batch, ascending")
     parser.add_argument("--dtypes", default="bfloat16,float32")
     parser.add_argument("--updates", type=int, default=2, help="of each setting")
@@ -112,7 +138,7 @@ def predict(options: argparse.Namespace) -> None:
             options.model, spec, device, samples(each.tokens), recomputes=each.recomputes
         )
         print(each, [f"{part / GIB:.2f} GiB" for part in parts], file=sys.stderr, flush=True)
-        found.append(sum(parts))
+        found.append(parts[0])
     print(json.dumps(found))
 
 
@@ -147,6 +173,62 @@ def measure(options: argparse.Namespace) -> None:
         found.append(1024 * int(peak[1]) if peak else 0)
         print(f"{setting}: {found[-1] / GIB:.2f} GiB", file=sys.stderr, flush=True)
     print(json.dumps(found))
+
+
+def predict_for_gpus(rank: int) -> None:
+    """Print the predicted memory of Qwen2's sizes on fake CUDA tensors. Attention runs under a mask (SDPA) or without (varlen)."""
+    fake_cuda.enable()
+    import torch  # noqa: PLC0415 - after the fake device
+
+    from worker.training.__main__ import prepare_environment  # noqa: PLC0415
+
+    prepare_environment()
+    import worker.training.compute  # noqa: F401, PLC0415, I001 - before transformers
+    from transformers import Qwen2Config  # noqa: PLC0415
+    from contracts.job import JobSpec  # noqa: PLC0415
+    from worker.training.compute.device import Device  # noqa: PLC0415
+    from worker.training.memory.demand import Shape  # noqa: PLC0415
+    from worker.training.memory.fake_attention import UNMASKED  # noqa: PLC0415
+    from worker.training.memory.fake_model import Traits  # noqa: PLC0415
+    from worker.training.memory.plan import trace_demand  # noqa: PLC0415
+
+    device = Device(torch.device("cuda", 0), "a fake GPU", torch.bfloat16, "")
+    print("fake CUDA tensors, bfloat16, LoRA rank", rank)
+    print(
+        f"{'model':<6} {'attention':<9} {'tokens':>6} {'recomputed':>10} {'resident':>9} {'step':>6}  s"
+    )
+    for size, masked, tokens, recomputes in GPU_ROWS:
+        started = time.process_time()
+        hidden, intermediate, layers, heads, shared, vocabulary = SIZES[size]
+        config = Qwen2Config(
+            hidden_size=hidden,
+            intermediate_size=intermediate,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=shared,
+            vocab_size=vocabulary,
+            tie_word_embeddings=size != "7B",
+            max_position_embeddings=32_768,
+        )
+        spec = JobSpec.model_validate(
+            {
+                "model": size,
+                "dataset": {"train": "ds_00000000", "eval_size": 1},
+                "quantization": {"double_quant": size == "7B"},
+                "lora": {"rank": rank, "alpha": 2 * rank},
+            }
+        )
+        traits = Traits("sdpa" if masked else UNMASKED, packs=True, plain_head=True)
+        with tempfile.TemporaryDirectory() as folder:
+            config.save_pretrained(folder)
+            shape = Shape(longest=-(-tokens // 16), window=tokens, supervised=0.5)
+            demand = trace_demand(Path(folder), spec, device, shape, traits)
+            step = demand.step_bytes(tokens, recomputes=recomputes)
+        print(
+            f"{size:<6} {'sdpa' if masked else 'varlen':<9} {tokens:>6} {'yes' if recomputes else 'no':>10} "
+            f"{demand.resident_bytes / GIB:>9.2f} {step / GIB:>6.2f}  {time.process_time() - started:.1f}",
+            flush=True,
+        )
 
 
 def samples(tokens: int) -> list[Any]:

@@ -10,6 +10,9 @@ from worker.training.data.samples import Sample
 from worker.training.memory.curve import Curve
 from worker.training.memory.trace import Trace
 
+CPU_GROWTH = 1.3
+"""On a CPU, aligned blocks of many sizes fragment glibc's heap. Measured with the 0.5B model in bfloat16: 1.2 to 1.4."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -58,6 +61,8 @@ class Demand:
         """Base, adapter, gradients and moments."""
         self.program_bytes = program_bytes
         """Everything else in `peak_memory_bytes`: on a CPU, the program and the weight files that it has mapped."""
+        self.growth = 1.0 if first.model.device.is_cuda else CPU_GROWTH
+        """Factor by which the heap grows beyond the step's tensors."""
         self._traces = {False: first}
         self._recomputing = recomputing
         self._points: dict[bool, dict[int, int]] = {False: {}, True: {}}
@@ -96,7 +101,11 @@ class Demand:
     def peak_bytes(self, token_budget: int, *, recomputes: bool) -> int | None:
         """Return the predicted peak of a run in bytes; None if nothing suitable was traced."""
         step = self.known_step_bytes(token_budget, recomputes=recomputes)
-        return None if step is None else self.program_bytes + self.resident_bytes + step
+        return None if step is None else self.whole_bytes(step)
+
+    def whole_bytes(self, step: int) -> int:
+        """Return the peak of a run with this step, in bytes: program, resident model, and the step with its heap's growth."""
+        return self.program_bytes + self.resident_bytes + int(step * self.growth)
 
     def release(self) -> None:
         """Forget the fake models."""

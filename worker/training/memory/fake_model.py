@@ -130,6 +130,7 @@ def build_fake_model(
         base.requires_grad_(requires_grad=False)
         layers = [] if spec.engine.dequantize_base is True else _quantize(base, double_quant)
         shares = bool(layers) and not device.is_cuda and spec.engine.compile is not True
+        base.is_loaded_in_4bit = bool(layers)  # peft chooses its layers by it
         if shares:
             _share(layers)
         body, head = base.get_decoder(), base.get_output_embeddings()

@@ -12,8 +12,6 @@ _GPU_SHARE = 0.92
 """Share of a GPU's free memory that traced tensors may fill; the allocator's blocks take the rest."""
 _GPU_WORKSPACE = 2**28
 """Bytes for cuBLAS and the attention's backward pass, which the trace does not see."""
-_CPU_GROWTH = 1.3
-"""A heap grows by up to this factor over the traced step, because it fragments."""
 _REFINEMENTS = 3
 _GIB = 2**30
 
@@ -66,7 +64,7 @@ def choose_for_cpu(
     setting = spec.engine.token_budget
     usual = CPU_TOKENS if setting == "auto" else setting
     reason = CPU_REASON if setting == "auto" else "set by engine.token_budget"
-    room = int((free if loaded else free - demand.resident_bytes) / _CPU_GROWTH)
+    room = int((free if loaded else free - demand.resident_bytes) / demand.growth)
     options = _options(spec)
     filled = demand.shape.filled(usual, packs=demand.packs)
     if demand.step_bytes(filled, recomputes=options[0]) <= room:
@@ -90,17 +88,15 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
     Never less than the longest sample, which is computed as a whole; None if it does not fit.
     """
     least = demand.shape.longest
-    if demand.step_bytes(least, recomputes=recomputes) > room:
-        return None
     most = demand.shape.filled(most, packs=demand.packs)
-    if most <= least or demand.step_bytes(most, recomputes=recomputes) <= room:
+    if demand.step_bytes(most, recomputes=recomputes) <= room:
         return most
     tokens = demand.curve(most, recomputes=recomputes).largest(room, least, most)
     for _ in range(_REFINEMENTS):  # between the traced points, the curve is only close
         if demand.step_bytes(tokens, recomputes=recomputes) <= room:
             return tokens
         tokens = max(least, int(tokens * 0.95))
-    return least
+    return least if demand.step_bytes(least, recomputes=recomputes) <= room else None
 
 
 def raised_tokens(demand: Demand, choice: Choice, measured: int) -> int:

@@ -5,7 +5,7 @@ Nothing here changes the effective batch. Without a trace, the token budget come
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.job import JobSpec
@@ -114,16 +114,15 @@ class Planner:
 
     def adjust(self, plan: MemoryPlan, model: TrainableModel) -> MemoryPlan:
         """Return the plan for the loaded model: for the memory that is free now, and for the traits that were found."""
-        if plan.demand is None:
+        demand, traits = plan.demand, Traits.of(model)
+        if demand is None:
             return plan
-        traits = Traits.of(model)
         if traits != plan.traits:
             plan = self._trace(traits, plan)
         elif self._device.is_cuda:
             started = time.monotonic()
-            choice = self._choose(plan.demand, loaded=True)
-            seconds = plan.seconds + time.monotonic() - started
-            plan = MemoryPlan(plan.reason, seconds, plan.demand, choice, traits)
+            choice = self._choose(demand, loaded=True)
+            plan = replace(plan, choice=choice, seconds=plan.seconds + time.monotonic() - started)
         if plan.demand is not None:
             plan.demand.release()
         return plan
@@ -194,9 +193,9 @@ def predict_bytes(
     *,
     recomputes: bool = False,
 ) -> tuple[int, int, int]:
-    """Return the bytes of the program, of the resident model, and of the step with one micro-batch of these samples."""
+    """Return the bytes of the whole run, of its resident model, and of the step with one micro-batch of these samples."""
     shape = Shape.of(samples, len(samples))
     traits = Traits.expected(directory, spec, device)
     demand = trace_demand(directory, spec, device, shape, traits)
     step = demand.step_bytes(shape.window, recomputes=recomputes)
-    return demand.program_bytes, demand.resident_bytes, step
+    return demand.whole_bytes(step), demand.resident_bytes, step

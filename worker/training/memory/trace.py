@@ -12,7 +12,7 @@ from worker.training.data.batches import pack
 from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
-from worker.training.memory.fake_attention import FakeAttention, set_segments
+from worker.training.memory.fake_attention import fake_attention, set_segments
 from worker.training.memory.fake_model import Traits, build_fake_model
 from worker.training.memory.tracker import MemoryTracker
 
@@ -23,7 +23,7 @@ class Trace:
     def __init__(self, directory: Path, spec: JobSpec, device: Device, traits: Traits) -> None:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._tracker = MemoryTracker(device.torch_device)
-        with self._fake, self._tracker, FakeAttention():
+        with self._fake, self._tracker, fake_attention():
             self.model = build_fake_model(directory, spec, device, traits)
             # Fused, because the loop over parameters reads values, which fake tensors do not have. The memory is the same.
             self._optimizer = build_optimizer(
@@ -45,7 +45,7 @@ class Trace:
         set_segments([len(sample) for sample in samples])
         self._tracker.forget_peak()
         parameters = self.model.adapter_parameters
-        with self._fake, self._tracker, FakeAttention():
+        with self._fake, self._tracker, fake_attention():
             self.model.peft_model.train()
             self._optimizer.zero_grad(set_to_none=False)
             sum_nll(self.model, batch.to(self.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch

@@ -14,14 +14,14 @@ _ALLOCATION = 512
 _PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm)
 
 
-class MemoryTracker(TorchDispatchMode):
+class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
     """While active, follows every storage that an operation creates on the device, until it is freed.
 
     It sees the results of operations, but not what a kernel allocates internally; `_hidden_bytes` adds the large cases.
     """
 
     def __init__(self, device: torch.device) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in torch
         self._device_type = device.type
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self.live_bytes = 0
