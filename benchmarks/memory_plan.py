@@ -3,14 +3,13 @@
     python -m benchmarks.memory_plan --model DIR [--tokens 256,512] [--dtypes bfloat16,float32] [--updates 2]
     python -m benchmarks.memory_plan --fake-cuda     # predictions for GPUs, from shapes alone; needs g++, but no GPU
 
-For each compute type, one process loads the real model and trains each setting, and another one predicts each setting from
-config.json and the names and shapes of the weights alone. Settings are the numbers of tokens per micro-batch, and the largest
-number again with recomputed activations. Measured is the peak of the process's resident memory (VmHWM), which is reset before
-each setting. The last line is JSON.
+Each setting is trained in one process, which loads the real model, and predicted in another one, which reads only config.json
+and the names and shapes of the weights. Settings are the numbers of tokens per micro-batch, and the largest number again with
+recomputed activations, for each compute type. Measured is the peak of the process's resident memory (VmHWM). The last line is
+JSON.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import re
@@ -26,7 +25,7 @@ from benchmarks import fake_cuda
 
 GIB = 2**30
 _SIDES = ("predict", "measure")
-_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+_MEMORY = re.compile(r"(VmHWM|RssAnon|RssFile):\s+(\d+) kB")
 _SAMPLES = 4
 SIZES = {
     "0.5B": (896, 4864, 24, 14, 2, 151_936),
@@ -66,9 +65,10 @@ def main() -> None:
         return
     result = []
     for dtype in options.dtypes.split(","):
-        predicted, measured = (run_side(side, dtype, options) for side in _SIDES)
-        for setting, ours, real in zip(settings(options), predicted, measured, strict=True):
-            result.append({"dtype": dtype, **vars(setting), "predicted": ours, "measured": real})
+        for setting in settings(options):
+            predicted, measured = (run_side(side, dtype, setting, options) for side in _SIDES)
+            row = {"dtype": dtype, "predicted": predicted, "measured": measured}
+            result.append(row | vars(setting))
     report(result)
 
 
@@ -80,28 +80,30 @@ def arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", type=Path, help="a model directory")
     what.add_argument("--fake-cuda", action="store_true", help="only predict, for GPUs")
-    parser.add_argument("--tokens", default="256,512", help="per micro-batch, ascending")
+    parser.add_argument("--tokens", default="256,512", help="per micro-batch")
     parser.add_argument("--dtypes", default="bfloat16,float32")
     parser.add_argument("--updates", type=int, default=2, help="of each setting")
     parser.add_argument("--rank", type=int, default=64)
+    parser.add_argument("--recompute", action="store_true", help="used by this program itself")
     parser.add_argument("--side", choices=_SIDES, help="used by this program itself")
     return parser.parse_args()
 
 
 def settings(options: argparse.Namespace) -> list[Setting]:
-    """Return the settings in the order in which they run: recomputation cannot be switched off again."""
+    """Return the settings of each compute type."""
     tokens = [int(number) for number in options.tokens.split(",")]
-    return [*(Setting(number, recomputes=False) for number in tokens), Setting(tokens[-1], True)]
+    kept = [Setting(number, recomputes=False) for number in tokens]
+    return [*kept, Setting(tokens[-1], recomputes=True)]
 
 
-def run_side(side: str, dtype: str, options: argparse.Namespace) -> list[int]:
-    """Run one side in its own process; return the bytes of each setting."""
-    arguments = ["--model", str(options.model), "--tokens", options.tokens, "--dtypes", dtype]
+def run_side(side: str, dtype: str, setting: Setting, options: argparse.Namespace) -> int:
+    """Run one side of a setting in its own process; return the bytes."""
+    arguments = ["--model", str(options.model), "--tokens", str(setting.tokens), "--dtypes", dtype]
     arguments += ["--updates", str(options.updates), "--rank", str(options.rank), "--side", side]
+    arguments += ["--recompute"] if setting.recomputes else []
     command = [sys.executable, "-m", "benchmarks.memory_plan", *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: list[int] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return int(done.stdout.splitlines()[-1])
 
 
 def prepare(options: argparse.Namespace) -> tuple[Any, Any]:
@@ -128,22 +130,19 @@ def prepare(options: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Print what the plan predicts for each setting, without reading a weight."""
+    """Print what the plan predicts for a setting, in bytes, without reading a weight."""
     spec, device = prepare(options)
     from worker.training.memory.plan import predict_bytes  # noqa: PLC0415 - after the environment
 
-    found = []
-    for each in settings(options):
-        parts = predict_bytes(
-            options.model, spec, device, samples(each.tokens), recomputes=each.recomputes
-        )
-        print(each, [f"{part / GIB:.2f} GiB" for part in parts], file=sys.stderr, flush=True)
-        found.append(parts[0])
-    print(json.dumps(found))
+    batch = samples(int(options.tokens))
+    found = predict_bytes(options.model, spec, device, batch, recomputes=options.recompute)
+    whole, resident, step = (f"{part / GIB:.2f} GiB" for part in found)
+    print(f"whole {whole}, resident {resident}, step {step}", file=sys.stderr, flush=True)
+    print(found[0])
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Print the peak of the resident memory of each setting, in bytes."""
+    """Train a setting; print the peak of the resident memory, in bytes."""
     spec, device = prepare(options)
     import torch  # noqa: PLC0415 - after the environment
 
@@ -155,24 +154,21 @@ def measure(options: argparse.Namespace) -> None:
     model = load_model(options.model, spec, device)
     parameters = model.adapter_parameters
     optimizer = build_optimizer(parameters, spec.training)
-    libc, found = ctypes.CDLL("libc.so.6"), []
-    for setting in settings(options):
-        if setting.recomputes:
-            model.checkpoint_activations()
-        (batch,) = pack(samples(setting.tokens), setting.tokens)
-        libc.malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-        for _ in range(options.updates):
-            model.peft_model.train()
-            optimizer.zero_grad(set_to_none=False)
-            sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-            torch.nn.utils.clip_grads_with_norm_(parameters, 1.0, norm)
-            optimizer.step()
-        peak = _PEAK.search(Path("/proc/self/status").read_text())
-        found.append(1024 * int(peak[1]) if peak else 0)
-        print(f"{setting}: {found[-1] / GIB:.2f} GiB", file=sys.stderr, flush=True)
-    print(json.dumps(found))
+    if options.recompute:
+        model.checkpoint_activations()
+    tokens = int(options.tokens)
+    (batch,) = pack(samples(tokens), tokens)
+    for _ in range(options.updates):
+        model.peft_model.train()
+        optimizer.zero_grad(set_to_none=False)
+        sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        torch.nn.utils.clip_grads_with_norm_(parameters, 1.0, norm)
+        optimizer.step()
+        status = Path("/proc/self/status").read_text()
+        parts = {name: int(kib) / 2**20 for name, kib in _MEMORY.findall(status)}
+        print({name: f"{gib:.2f} GiB" for name, gib in parts.items()}, file=sys.stderr, flush=True)
+    print(int(parts["VmHWM"] * GIB))
 
 
 def predict_for_gpus(rank: int) -> None:

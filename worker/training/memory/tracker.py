@@ -38,11 +38,12 @@ class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unty
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor) and leaf.device.type == self._device_type:
-                self._follow(leaf)
+                self.follow(leaf)
         self.peak_bytes = max(self.peak_bytes, self.live_bytes + _hidden_bytes(func, args))
         return result
 
-    def _follow(self, tensor: Tensor) -> None:
+    def follow(self, tensor: Tensor) -> None:
+        """Count a tensor's storage until it is freed, if it is not counted yet."""
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001  # torch has no public identity of a storage
         if key in self._live:
