@@ -128,10 +128,11 @@ def test_every_line_of_a_report_is_64_columns_wide(
 def test_a_report_compares_predicted_and_measured_memory() -> None:
     memory = {"peak_memory_bytes": 5_100_000_000, "predicted_memory_bytes": 4_900_000_000}
 
-    for language, line in (
-        ("en", "• Peak memory: predicted 4.9 GB, measured 5.1 GB"),
-        ("zh", "• 内存峰值: 预测 4.9 GB, 实测 5.1 GB"),
-    ):
+    lines: dict[Language, str] = {
+        "en": "• Peak memory: predicted 4.9 GB, measured 5.1 GB",
+        "zh": "• 内存峰值: 预测 4.9 GB, 实测 5.1 GB",
+    }
+    for language, line in lines.items():
         assert line in inside(render_report(make_summary(**memory), language))
     assert "predicted" not in render_report(make_summary(peak_memory_bytes=1), "en")
 

@@ -158,7 +158,7 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     is_alike = theirs.get("ranks", 1) == run.group.count
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         # The same processor may have less memory than in the previous attempt.
-        run.token_budget = min(state.token_budget, run.plan.most_tokens or state.token_budget)
+        run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
         if state.activation_checkpointing and not run.checkpointing_activations:
             run.checkpoint_activations()
         if isinstance(threads, int) and threads <= len(os.sched_getaffinity(0)):

@@ -12,7 +12,6 @@ from worker.training.data.batches import Windows
 from worker.training.data.preparation import Data
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.watchdog import Watchdog
-from worker.training.memory.plan import UNPLANNED, MemoryPlan
 from worker.training.model.trainable import TrainableModel
 from worker.training.ranks.group import ALONE, Group
 from worker.training.rundir.checkpoint import Checkpoints
@@ -77,7 +76,8 @@ class Run:
     progress: Progress
     counter: RowCounter = field(default_factory=RowCounter)
     group: Group = ALONE
-    plan: MemoryPlan = UNPLANNED
+    most_tokens: int | None = None
+    """The largest token budget that fits into memory, if that is less than usual."""
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from worker.training.model.files import count_parameters
+
 _FIELD = r"^{}:?\s+(\d+)"
 _NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
 """Names of compute types in safetensors files."""
@@ -48,13 +50,28 @@ def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
     A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of another type are
     converted, after which the files are closed.
     """
-    total = 0
+    return max(0, _file_bytes(directory) - kept) if _is_stored_as(directory, dtype) else 0
+
+
+def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
+    """Return what loading takes at most: the mapped files and, if their type is another one, all weights converted.
+
+    transformers converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
+    """
+    converted = 0 if _is_stored_as(directory, dtype) else count_parameters(directory)
+    return _file_bytes(directory) + converted * dtype.itemsize
+
+
+def _file_bytes(directory: Path) -> int:
+    return sum(shard.stat().st_size for shard in directory.glob("*.safetensors"))
+
+
+def _is_stored_as(directory: Path, dtype: torch.dtype) -> bool:
+    stored = set()
     for shard in directory.glob("*.safetensors"):
         with safe_open(shard, framework="pt") as weights:
-            stored = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - not a dict
-        if _NAMES.get(dtype) in stored:
-            total += shard.stat().st_size
-    return max(0, total - kept)
+            stored |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - not a dict
+    return _NAMES.get(dtype) in stored
 
 
 def _limit(cgroup: Path) -> int | None:

@@ -3,8 +3,10 @@
 Nothing here changes the effective batch. Without a trace, the token budget comes from config.json alone (budget.py).
 """
 
+import contextlib
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from worker.training.memory.fit import (
 from worker.training.memory.host import (
     free_gpu_bytes,
     free_host_bytes,
+    loading_bytes,
     mapped_bytes,
     resident_bytes,
     total_host_bytes,
@@ -83,9 +86,6 @@ class MemoryPlan:
         return TokenBudget(self.choice.tokens, self.choice.reason)
 
 
-UNPLANNED = MemoryPlan("not planned")
-
-
 class Planner:
     """Plans one run: before its model is loaded, and again afterwards if something turned out differently."""
 
@@ -137,11 +137,12 @@ class Planner:
     def _trace(self, traits: Traits | None, earlier: MemoryPlan | None) -> MemoryPlan:
         started = time.monotonic()
         try:
-            traits = traits or Traits.expected(self._directory, self._spec, self._device)
-            demand = trace_demand(self._directory, self._spec, self._device, self._shape, traits)
-            if earlier is not None and earlier.demand is not None:
-                demand.program_bytes = earlier.demand.program_bytes  # before the model was loaded
-            choice = self._choose(demand, loaded=earlier is not None)
+            with _quiet():
+                traits, demand = self._demand(traits)
+                if earlier is not None and earlier.demand is not None:
+                    demand.program_bytes = earlier.demand.program_bytes  # without the model
+                    demand.loading_bytes = earlier.demand.loading_bytes
+                choice = self._choose(demand, loaded=earlier is not None)
         except TrainingError:
             raise
         except Exception as error:  # noqa: BLE001 - an architecture may do anything that fake tensors do not support
@@ -160,6 +161,18 @@ class Planner:
             traits,
         )
 
+    def _demand(self, known: Traits | None) -> tuple[Traits, Demand]:
+        """Return the demand for the known traits, or for the expected ones."""
+        traits = known or Traits.expected(self._directory, self._spec, self._device)
+        arguments = (self._directory, self._spec, self._device, self._shape)
+        try:
+            return traits, trace_demand(*arguments, traits)
+        except ValueError as error:
+            if known is not None or "attn_implementation" not in str(error):
+                raise
+        traits = replace(traits, attention="eager")  # the architecture does not support SDPA
+        return traits, trace_demand(*arguments, traits)
+
     def _choose(self, demand: Demand, *, loaded: bool) -> Choice:
         if self._device.is_cuda:
             free = free_gpu_bytes(self._device.torch_device)
@@ -168,21 +181,34 @@ class Planner:
         return choose_for_cpu(demand, self._spec, free, total, loaded=loaded)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from logging errors of fake operations: the plan's reason gives them."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def trace_demand(
     directory: Path, spec: JobSpec, device: Device, shape: Shape, traits: Traits
 ) -> Demand:
     """Return the demand of the step that this job will run."""
     first = Trace(directory, spec, device, traits)
-    program = 0
+    program = loading = 0
     if not device.is_cuda:
-        program = resident_bytes() + mapped_bytes(directory, device.compute_dtype, first.kept_bytes)
+        dtype, program = device.compute_dtype, resident_bytes()
+        loading = program + loading_bytes(directory, dtype)
+        program += mapped_bytes(directory, dtype, first.kept_bytes)
 
     def recomputing() -> Trace:
         trace = Trace(directory, spec, device, traits)
         trace.model.checkpoint_activations()
         return trace
 
-    return Demand(shape, first, recomputing, program)
+    return Demand(shape, first, recomputing, program_bytes=program, loading_bytes=loading)
 
 
 def predict_bytes(

@@ -5,11 +5,12 @@ import torch
 from worker.training.data.batches import pack
 from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
+from worker.training.memory.plan import MemoryPlan
 from worker.training.memory.recovery import within_memory
 from worker.training.state import Run
 
 
-def try_largest_batch(run: Run) -> None:
+def try_largest_batch(run: Run, plan: MemoryPlan) -> None:
     """Compute the fullest micro-batch once. If memory runs out, reduce the budget; if much is left, raise it."""
     if not run.model.device.is_cuda:
         return
@@ -21,13 +22,13 @@ def try_largest_batch(run: Run) -> None:
     before = run.token_budget
     measured = _try(run, samples)
     if run.token_budget == before:
-        raise_budget(run, samples, measured)
+        raise_budget(run, plan, samples, measured)
     run.rewind_generators()
 
 
-def raise_budget(run: Run, samples: list[Sample], measured: int) -> None:
+def raise_budget(run: Run, plan: MemoryPlan, samples: list[Sample], measured: int) -> None:
     """Raise the budget if the probe's `measured` bytes leave enough room; keep the old one if the larger one fails."""
-    before, tokens = run.token_budget, run.plan.raised_tokens(run.spec, measured)
+    before, tokens = run.token_budget, plan.raised_tokens(run.spec, measured)
     if tokens is None:
         return
     run.recorder.log(

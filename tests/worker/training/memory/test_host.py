@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from worker.training.memory.host import (
     free_host_bytes,
+    loading_bytes,
     mapped_bytes,
     resident_bytes,
     total_host_bytes,
@@ -51,3 +52,5 @@ def test_only_weights_of_the_compute_type_stay_mapped(tmp_path: Path) -> None:
 
     assert mapped_bytes(tmp_path, torch.bfloat16, kept=500) == size - 500
     assert mapped_bytes(tmp_path, torch.float32, kept=500) == 0
+    assert loading_bytes(tmp_path, torch.bfloat16) == size
+    assert loading_bytes(tmp_path, torch.float32) == size + 4000
