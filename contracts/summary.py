@@ -93,6 +93,8 @@ class Summary(Tolerant):
     """Share of the device's peak FLOPS that the run reached; null unless it ran in bfloat16 on a known GPU."""
     peak_memory_bytes: int | None = None
     """On a CPU, the training process's peak resident memory; on a GPU, torch's peak allocated memory."""
+    predicted_memory_bytes: int | None = None
+    """The same peak as predicted before the weights were loaded; null if it was not planned."""
     device: str | None = None
     phases: dict[str, float] = {}
     """Seconds spent in each phase."""

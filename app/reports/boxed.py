@@ -76,6 +76,7 @@ class _Words:
     layers: str
     parameters: str
     device: str
+    predicted: str
     speed: str
     verdict_heading: str
     verdicts: dict[VerdictCode, str]
@@ -111,6 +112,7 @@ _WORDS: dict[Language, _Words] = {
         layers="• 4位量化: {layers}个线性层 (NF4)",
         parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
         device="• 设备: {device}{memory}",
+        predicted="• 内存峰值: 预测 {predicted:.1f} GB, 实测 {measured:.1f} GB",
         speed="• 速度: {tokens:,.0f} tokens/秒",
         verdict_heading="🎯 评估",
         verdicts={
@@ -168,6 +170,7 @@ _WORDS: dict[Language, _Words] = {
         layers="• 4-bit: {layers} linear layers (NF4)",
         parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
         device="• Device: {device}{memory}",
+        predicted="• Peak memory: predicted {predicted:.1f} GB, measured {measured:.1f} GB",
         speed="• Speed: {tokens:,.0f} tokens/s",
         verdict_heading="🎯 Verdict",
         verdicts={
@@ -286,6 +289,10 @@ def _measured(summary: Summary, words: _Words) -> Iterator[str]:
         peak = summary.peak_memory_bytes
         memory = "" if peak is None else f" | {peak / 1e9:.1f} GB"
         yield words.device.format(device=summary.device, memory=memory)
+    if summary.predicted_memory_bytes is not None and summary.peak_memory_bytes is not None:
+        yield words.predicted.format(
+            predicted=summary.predicted_memory_bytes / 1e9, measured=summary.peak_memory_bytes / 1e9
+        )
     if summary.tokens_per_second is not None:
         yield words.speed.format(tokens=summary.tokens_per_second)
 

@@ -108,6 +108,7 @@ def test_the_reference_figures_give_the_reference_report_line_by_line() -> None:
             "quantized_layers": 168,
             "device": "NVIDIA 一个名字很长的加速卡 with a long name 80GB SXM5 " * 2,
             "peak_memory_bytes": 5_100_000_000,
+            "predicted_memory_bytes": 4_900_000_000,
             "tokens_per_second": 39.1,
             "truncated_rows": 3,
             "dropped_rows": 2,
@@ -122,6 +123,18 @@ def test_every_line_of_a_report_is_64_columns_wide(
     report = render_report(make_summary(**changes), language)
 
     assert {width(line) for line in report.splitlines()} == {64}
+
+
+def test_a_report_compares_predicted_and_measured_memory() -> None:
+    memory = {"peak_memory_bytes": 5_100_000_000, "predicted_memory_bytes": 4_900_000_000}
+
+    lines: dict[Language, str] = {
+        "en": "• Peak memory: predicted 4.9 GB, measured 5.1 GB",
+        "zh": "• 内存峰值: 预测 4.9 GB, 实测 5.1 GB",
+    }
+    for language, line in lines.items():
+        assert line in inside(render_report(make_summary(**memory), language))
+    assert "predicted" not in render_report(make_summary(peak_memory_bytes=1), "en")
 
 
 def test_a_report_compares_before_and_after_if_the_base_model_was_evaluated() -> None:

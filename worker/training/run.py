@@ -38,7 +38,7 @@ from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.optim import build_optimizer, is_fused
 from worker.training.learning.watchdog import Watchdog
 from worker.training.loop import count_steps, measure, save_checkpoint, score, train
-from worker.training.memory.budget import choose_token_budget
+from worker.training.memory.plan import MemoryPlan, Planner
 from worker.training.memory.rehearsal import try_largest_batch
 from worker.training.model.adapter import save_adapter
 from worker.training.model.files import check_model_files, digest_base
@@ -48,7 +48,7 @@ from worker.training.model.tokenizer import check_vocabulary, load_tokenizer
 from worker.training.ranks.group import join_group
 from worker.training.ranks.others import Others, job_dir
 from worker.training.report.choices import explain_choices
-from worker.training.report.summary import summarize
+from worker.training.report.summary import PeakMemory, summarize
 from worker.training.rundir import checkpoint
 from worker.training.rundir.checkpoint import Checkpoints
 from worker.training.rundir.counter import RowCounter
@@ -145,11 +145,15 @@ def _run(
     stop.check()
 
     recorder.phase(Phase.LOADING)
+    planner = Planner(run_dir.model, spec, device, data.train, placed.ranks)
+    plan = planner.plan()
+    stop.check()
     model = load_model(run_dir.model, spec, device)
     check_vocabulary(model, data.largest_token)
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
-    budget = choose_token_budget(spec.engine.token_budget, model)
+    plan = planner.adjust(plan, model)
+    budget = plan.token_budget(spec, model)
     job = job_dir(run_dir, place.rank)
     group = join_group(job, place.rank, placed.ranks, device.torch_device, place.others)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
@@ -169,16 +173,16 @@ def _run(
         progress=progress,
         counter=counter,
         group=group,
+        most_tokens=plan.most_tokens,
     )
-    if spec.engine.activation_checkpointing is True:
-        run.checkpointing_activations = True
-        model.checkpoint_activations()
-    try_largest_batch(run)
+    if plan.recomputes or spec.engine.activation_checkpointing is True:
+        run.checkpoint_activations()
+    try_largest_batch(run, plan)
     _resume(run, run_dir.resume, placed)
     group.check_equal("data, models or checkpoints", lambda: snapshot.checksum(run), progress.step)
     group.copy_from_main(model.adapter_parameters)
     if group.is_main:
-        _announce(run)
+        _announce(run, plan)
     stop.check()
 
     final = _train(run, _exit_handler(run_dir, progress), placed.hang_seconds)
@@ -188,8 +192,10 @@ def _run(
 
     recorder.phase(Phase.SAVING, progress.step, run.total_steps)
     save_adapter(model, tokenizer, run_dir.adapter)
-    choices = explain_choices(run, template, budget)
-    write_model(run_dir.summary, summarize(run, placed, final, choices, peak))
+    choices = explain_choices(run, template, budget, plan)
+    predicted = plan.predicted_bytes(run.token_budget, recomputes=run.checkpointing_activations)
+    memory = PeakMemory(predicted, peak)
+    write_model(run_dir.summary, summarize(run, placed, final, choices, memory))
 
 
 def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
@@ -261,7 +267,7 @@ def _exit_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], No
     return end
 
 
-def _announce(run: Run) -> None:
+def _announce(run: Run, plan: MemoryPlan) -> None:
     data, model = run.data, run.model
     run.recorder.log(
         f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
@@ -269,6 +275,8 @@ def _announce(run: Run) -> None:
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
+    if plan.choice is not None and plan.choice.is_reduced:
+        run.recorder.log(f"memory is scarce: {plan.choice.reason}", "warning")
     for warning in data_warnings(data.facts):
         run.recorder.log(warning, "warning")
 

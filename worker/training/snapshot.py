@@ -43,6 +43,7 @@ def take(run: Run) -> Snapshot:
         identity=identity(run),
         circumstances=circumstances(run),
         token_budget=run.token_budget,
+        activation_checkpointing=run.checkpointing_activations,
         tokens=progress.tokens,
         best_step=None if progress.best is None else progress.best.step,
         training_seconds=progress.training_seconds,
@@ -156,7 +157,10 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     threads = theirs.get("cpu_threads")
     is_alike = theirs.get("ranks", 1) == run.group.count
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
-        run.token_budget = state.token_budget
+        # The same processor may have less memory than in the previous attempt.
+        run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
+        if state.activation_checkpointing and not run.checkpointing_activations:
+            run.checkpoint_activations()
         if isinstance(threads, int) and threads <= len(os.sched_getaffinity(0)):
             torch.set_num_threads(threads)
     own = circumstances(run) | {"token_budget": run.token_budget}

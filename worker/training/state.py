@@ -76,6 +76,8 @@ class Run:
     progress: Progress
     counter: RowCounter = field(default_factory=RowCounter)
     group: Group = ALONE
+    most_tokens: int | None = None
+    """The largest token budget that fits into memory, if that is less than usual."""
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""
@@ -85,6 +87,11 @@ class Run:
         """Record that the run has made progress. Call this between micro-batches; raises StopRequested if a stop is requested."""
         self.watchdog.beat()
         self.stop.check()
+
+    def checkpoint_activations(self) -> None:
+        """Recompute activations from now on."""
+        self.checkpointing_activations = True
+        self.model.checkpoint_activations()
 
     def remember_generators(self) -> None:
         """Save the generators' states. Call this between two steps."""

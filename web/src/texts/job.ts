@@ -51,6 +51,7 @@ export const JOB = texts({
   since: ["since {clock}", "{clock} 开始"],
   memory: ["Memory", "显存/内存"],
   peak: ["peak", "峰值"],
+  peak_predicted: ["peak; predicted: {bytes}", "峰值，预测 {bytes}"],
 
   chart_rate: ["Learning rate", "学习率"],
   chart_norm: ["Gradient norm", "梯度范数"],

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from contracts.job import Auto
+from worker.training.memory.host import free_gpu_bytes
 from worker.training.model.trainable import TrainableModel
 
 CPU_TOKENS = 512
 """Measured on the 0.5B model: 62.7 tokens/s at 384, 65.6 at 512, 69.0 at 640; 768 needs 1.6 GB more memory than 384."""
+CPU_REASON = "on a CPU, larger micro-batches gain little and use more memory"
 CUDA_MOST_TOKENS = 16_384
 """The block-diagonal mask is dense: beyond this size, its quadratic cost exceeds the savings from fewer kernel launches."""
 _UNKNOWN_TOKENS = 2048
@@ -32,12 +32,10 @@ def choose_token_budget(setting: int | Auto, model: TrainableModel) -> TokenBudg
     if setting != "auto":
         return TokenBudget(setting, "set by engine.token_budget")
     if not model.device.is_cuda:
-        return TokenBudget(
-            CPU_TOKENS, "on a CPU, larger micro-batches gain little and use more memory"
-        )
+        return TokenBudget(CPU_TOKENS, CPU_REASON)
     if _Sizes.of(model.config) is None:
         return TokenBudget(_UNKNOWN_TOKENS, "config.json does not give the layer sizes")
-    free, _ = torch.cuda.mem_get_info(model.device.torch_device)
+    free = free_gpu_bytes(model.device.torch_device)
     room = int(free * _MEMORY_SHARE)
     tokens = CUDA_MOST_TOKENS
     while tokens > _LEAST_TOKENS and memory_bytes(model, tokens) > room:

@@ -42,8 +42,7 @@ def _reduce_memory(run: Run, longest: int) -> bool:
         )
         return True
     if run.spec.engine.activation_checkpointing == "auto" and not run.checkpointing_activations:
-        run.checkpointing_activations = True
-        run.model.checkpoint_activations()
+        run.checkpoint_activations()
         run.recorder.log(
             "out of memory even though no micro-batch exceeds the longest sample; from now on, activations are recomputed, "
             "which is slower but uses less memory",

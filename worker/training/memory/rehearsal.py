@@ -1,13 +1,17 @@
-"""Tries the fullest micro-batch before training, so that a lack of memory shows up early."""
+"""Tries the fullest micro-batch before training: a lack of memory shows up early, and a prediction is checked."""
+
+import torch
 
 from worker.training.data.batches import pack
+from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
+from worker.training.memory.plan import MemoryPlan
 from worker.training.memory.recovery import within_memory
 from worker.training.state import Run
 
 
-def try_largest_batch(run: Run) -> None:
-    """Compute the fullest micro-batch once. If memory runs out, reduce the budget."""
+def try_largest_batch(run: Run, plan: MemoryPlan) -> None:
+    """Compute the fullest micro-batch once. If memory runs out, reduce the budget; if much is left, raise it."""
     if not run.model.device.is_cuda:
         return
     samples = sorted(run.data.train, key=len, reverse=True)[: run.spec.effective_batch_size]
@@ -15,12 +19,45 @@ def try_largest_batch(run: Run) -> None:
     if not samples:
         return
     run.remember_generators()
-
-    def compute(token_budget: int) -> None:
-        run.model.peft_model.train()
-        batch = pack(samples, token_budget, together=run.model.packs)[0]
-        sum_nll(run.model, batch.to(run.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
-        run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
-
-    within_memory(run, samples, compute)
+    before = run.token_budget
+    measured = _try(run, samples)
+    if run.token_budget == before:
+        raise_budget(run, plan, samples, measured)
     run.rewind_generators()
+
+
+def raise_budget(run: Run, plan: MemoryPlan, samples: list[Sample], measured: int) -> None:
+    """Raise the budget if the probe's `measured` bytes leave enough room; keep the old one if the larger one fails."""
+    before, tokens = run.token_budget, plan.raised_tokens(run.spec, measured)
+    if tokens is None:
+        return
+    run.recorder.log(
+        f"the fullest micro-batch took {measured / 2**30:.2f} GiB, less than planned: trying {tokens} instead of "
+        f"{before} tokens per micro-batch"
+    )
+    run.token_budget = tokens
+    _try(run, samples)
+    if run.token_budget < tokens:
+        run.token_budget = before
+
+
+def _try(run: Run, samples: list[Sample]) -> int:
+    """Compute the fullest micro-batch; return the bytes that it took above those in use before."""
+    device = run.model.device.torch_device
+
+    def compute(token_budget: int) -> int:
+        run.model.peft_model.train()
+        in_use = _start_measuring(device)
+        batch = pack(samples, token_budget, together=run.model.packs)[0]
+        sum_nll(run.model, batch.to(device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
+        return torch.cuda.max_memory_allocated(device) - in_use if device.type == "cuda" else 0
+
+    return within_memory(run, samples, compute)
+
+
+def _start_measuring(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)

@@ -44,7 +44,7 @@ adds kernels per layer."""
 
 def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
     """Load the base in 4-bit precision, set the seed, and add the adapter. The directory's files must have been checked."""
-    double_quant = _double_quant(directory, spec)
+    double_quant = uses_double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
     _keep_training_layout(quantized)
@@ -93,7 +93,8 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
     )
 
 
-def _double_quant(directory: Path, spec: JobSpec) -> bool:
+def uses_double_quant(directory: Path, spec: JobSpec) -> bool:
+    """Return whether the scales are quantised too."""
     setting = spec.quantization.double_quant
     if setting != "auto":
         return setting

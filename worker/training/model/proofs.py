@@ -17,7 +17,7 @@ from worker.training.model.varlen import VARLEN
 _WINDOW = re.compile(r"(window|window_size|chunk_size)$")
 _FIRST, _SECOND = 9, 7
 """Lengths in tokens of the two packed samples."""
-_CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+CAPS_AND_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
 """Keys of config.json for operations between head(hidden) and the logits."""
 _ROUNDING = 1e-3
 """Relative difference allowed between two computations of the same product."""
@@ -126,7 +126,7 @@ def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
 def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
     # Check the keys, because a cap far above the logits of random tokens changes the logits by less than any tolerance.
     config = base.config.get_text_config()
-    if any(getattr(config, name, None) not in {None, 1} for name in _CAPS_AND_SCALES):
+    if any(getattr(config, name, None) not in {None, 1} for name in CAPS_AND_SCALES):
         return False
     states: list[Tensor] = []
     hook = body.register_forward_hook(

@@ -6,6 +6,7 @@ import torch
 
 from worker.training.data.template import Template
 from worker.training.memory.budget import TokenBudget
+from worker.training.memory.plan import MemoryPlan
 from worker.training.model.load import DOUBLE_QUANT_FROM
 from worker.training.model.segments import SEGMENTS
 from worker.training.model.varlen import VARLEN
@@ -20,10 +21,16 @@ _ATTENTION = {
 }
 
 
-def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[str, Any]:
+def explain_choices(
+    run: Run, template: Template, budget: TokenBudget, plan: MemoryPlan
+) -> dict[str, Any]:
     """Return {choice: {value, reason}} for the summary."""
     return {
-        **_numeric_choices(run),
+        **_numeric_choices(run, plan),
+        "memory_plan": {
+            **_choice(plan.choice is not None, plan.reason),
+            "seconds": round(plan.seconds, 2),
+        },
         "token_budget": _choice(
             run.token_budget,
             budget.reason
@@ -57,7 +64,7 @@ def explain_choices(run: Run, template: Template, budget: TokenBudget) -> dict[s
     }
 
 
-def _numeric_choices(run: Run) -> dict[str, Any]:
+def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
     device, spec = run.model.device, run.spec
     dtype = str(device.compute_dtype).removeprefix("torch.")
     return {
@@ -70,9 +77,7 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
         ),
         "activation_checkpointing": _choice(
             run.checkpointing_activations,
-            "only if memory runs out"
-            if spec.engine.activation_checkpointing == "auto"
-            else "set by engine.activation_checkpointing",
+            _checkpointing_reason(run, plan),
         ),
         "dequantize_base": _switch(spec.engine.dequantize_base, "engine.dequantize_base"),
         "compile": _switch(spec.engine.compile, "engine.compile"),
@@ -87,6 +92,14 @@ def _numeric_choices(run: Run) -> dict[str, Any]:
             "torch's default, or the number of threads used by the previous attempt on this device",
         ),
     }
+
+
+def _checkpointing_reason(run: Run, plan: MemoryPlan) -> str:
+    if run.spec.engine.activation_checkpointing != "auto":
+        return "set by engine.activation_checkpointing"
+    if plan.recomputes:
+        return "without it, the longest sample would not fit into memory, according to the plan"
+    return "only if memory runs out"
 
 
 def _ranks_choice(run: Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Builds the Summary of a finished run from its parts."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from contracts.base import utc_now
@@ -13,13 +14,19 @@ from worker.training.report.flops import training_flops, utilisation
 from worker.training.state import Progress, Run
 
 
-def summarize(
-    run: Run, placed: Placed, final: Evaluation, choices: dict[str, Any], peak_memory_bytes: int
-) -> Summary:
-    """Return the report of the run. Call it after the final evaluation.
+@dataclass(frozen=True)
+class PeakMemory:
+    """The peak of the run's memory in bytes."""
 
-    `peak_memory_bytes` is the highest peak of all ranks.
-    """
+    predicted_bytes: int | None
+    measured_bytes: int
+    """The highest peak of all ranks."""
+
+
+def summarize(
+    run: Run, placed: Placed, final: Evaluation, choices: dict[str, Any], memory: PeakMemory
+) -> Summary:
+    """Return the report of the run. Call it after the final evaluation."""
     spec, data, model, progress = run.spec, run.data, run.model, run.progress
     base = progress.base_evaluation
     return Summary(
@@ -65,7 +72,8 @@ def summarize(
             training_flops(model, progress.tokens, sum(progress.step_tokens)),
             progress.training_seconds * run.group.count,
         ),
-        peak_memory_bytes=peak_memory_bytes,
+        peak_memory_bytes=memory.measured_bytes,
+        predicted_memory_bytes=memory.predicted_bytes,
         device=run.devices_name,
         phases=run.phase_seconds(),
         quantized_layers=model.quantized_layers,

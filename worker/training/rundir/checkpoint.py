@@ -44,6 +44,7 @@ class CheckpointState(Tolerant):
     circumstances: dict[str, str | int]
     """Conditions that must be unchanged for bit-identical results. If they have changed, the resumed run logs a warning."""
     token_budget: int
+    activation_checkpointing: bool = False
     tokens: int
     best_step: int | None = None
     """Step of the adapter in the tensors `best.…`."""

@@ -89,7 +89,9 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         value={bytes(summary?.peak_memory_bytes ?? memory?.used)}
         below={
           summary?.peak_memory_bytes
-            ? say(JOB.peak)
+            ? summary.predicted_memory_bytes
+              ? say(JOB.peak_predicted, { bytes: bytes(summary.predicted_memory_bytes) })
+              : say(JOB.peak)
             : memory?.total
               ? say(JOB.of_total, { total: bytes(memory.total) })
               : ""

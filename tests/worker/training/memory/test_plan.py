@@ -1,0 +1,208 @@
+"""The plan fits token budget and activation checkpointing into the free memory, and rejects what cannot fit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contracts.failure import FailureReason
+from contracts.job import JobSpec
+from contracts.record import LogRecord
+from tests.worker.training.conftest import small_spec
+from tests.worker.training.run_directory import losses, make_run_dir, records, run_here, summary_of
+from worker.training.compute.device import choose_device
+from worker.training.data.samples import Sample
+from worker.training.errors import TrainingError
+from worker.training.memory import plan as plans
+from worker.training.memory.curve import Curve
+from worker.training.memory.demand import Demand, Shape
+from worker.training.memory.fake_model import Traits
+from worker.training.memory.fit import choose_for_cpu, choose_for_gpu, raised_tokens
+from worker.training.memory.trace import Trace
+
+GIB = 2**30
+SHAPE = Shape(longest=256, window=4096, supervised=0.5)
+
+
+@pytest.fixture(scope="module")
+def demand(tiny_model: Path) -> Demand:
+    spec, device = small_spec(), choose_device("float32", None)
+    traits = Traits.expected(tiny_model, spec, device)
+    return plans.trace_demand(tiny_model, spec, device, SHAPE, traits)
+
+
+def spec_with(**engine: Any) -> JobSpec:
+    return small_spec(engine=engine)
+
+
+def free_for(demand: Demand, tokens: int, *, recomputes: bool = False) -> int:
+    """Return the free GPU memory that suffices for a step of these tokens, and for hardly more."""
+    step = demand.step_bytes(tokens, recomputes=recomputes)
+    return int((demand.resident_bytes + step + 2**28) / 0.92) + 2**20
+
+
+def test_with_enough_memory_a_micro_batch_holds_a_whole_update(demand: Demand) -> None:
+    choice = choose_for_gpu(demand, small_spec(), 80 * GIB)
+
+    assert (choice.tokens, choice.recomputes, choice.is_reduced) == (4096, False, False)
+
+
+def test_the_budget_is_the_largest_whose_step_fits(demand: Demand) -> None:
+    choice = choose_for_gpu(demand, small_spec(), free_for(demand, 1500))
+
+    assert 1350 <= choice.tokens <= 1600
+    assert demand.step_bytes(choice.tokens, recomputes=False) <= choice.room
+    assert choice.is_reduced
+    assert not choice.recomputes
+
+
+def test_activations_are_recomputed_if_the_longest_sample_does_not_fit_otherwise(
+    demand: Demand,
+) -> None:
+    free = free_for(demand, 256, recomputes=True)
+    assert free < free_for(demand, 256)
+
+    choice = choose_for_gpu(demand, small_spec(), free)
+
+    assert choice.recomputes
+    assert choice.tokens >= 256
+    with pytest.raises(TrainingError):
+        choose_for_gpu(demand, spec_with(activation_checkpointing=False), demand.resident_bytes)
+
+
+def test_a_requested_budget_is_kept(demand: Demand) -> None:
+    assert choose_for_gpu(demand, spec_with(token_budget=777), 80 * GIB).tokens == 777
+    assert choose_for_cpu(demand, spec_with(token_budget=777), 80 * GIB, 80 * GIB).tokens == 777
+
+
+@pytest.mark.parametrize("kind", ["gpu", "cpu"])
+def test_a_job_that_cannot_fit_is_rejected_with_the_figures(demand: Demand, kind: str) -> None:
+    available = demand.resident_bytes + 1000
+
+    def choose() -> object:
+        if kind == "gpu":
+            return choose_for_gpu(demand, small_spec(), available)
+        return choose_for_cpu(demand, small_spec(), 1000, demand.program_bytes + available)
+
+    with pytest.raises(TrainingError) as caught:
+        choose()
+
+    failure = caught.value.failure
+    assert failure.reason is FailureReason.SPEC_REFUSED
+    assert failure.evidence["model_bytes"] == demand.resident_bytes
+    assert failure.evidence["available_bytes"] == demand.resident_bytes + 1000
+    assert failure.evidence["step_bytes"] == demand.step_bytes(256, recomputes=True)
+    assert "256 tokens" in failure.detail
+
+
+def test_a_cpu_gets_a_smaller_budget_only_if_memory_is_too_little_for_the_usual_one(
+    demand: Demand,
+) -> None:
+    usual = choose_for_cpu(demand, small_spec(), 80 * GIB, 80 * GIB)
+    step = demand.step_bytes(400, recomputes=False)
+    scarce = int(demand.resident_bytes + step * demand.growth) + 2**16
+
+    choice = choose_for_cpu(demand, small_spec(), scarce, 80 * GIB)
+
+    assert (usual.tokens, usual.is_reduced) == (512, False)
+    assert 256 <= choice.tokens <= 420
+    assert choice.is_reduced
+    assert "too little for 512" in choice.reason
+
+
+def test_a_probe_that_took_less_than_predicted_raises_the_budget(demand: Demand) -> None:
+    choice = choose_for_gpu(demand, small_spec(), free_for(demand, 1000))
+    predicted = demand.step_bytes(choice.tokens, recomputes=False)
+
+    assert raised_tokens(demand, choice, predicted) == choice.tokens
+    assert raised_tokens(demand, choice, predicted * 2) == choice.tokens
+    assert 1.7 * choice.tokens < raised_tokens(demand, choice, predicted // 2) <= 4096
+
+
+def test_a_curve_goes_through_its_points_and_finds_the_largest_size() -> None:
+    curve = Curve.through({10: 1 + 20 + 300, 20: 1 + 40 + 1200, 30: 1 + 60 + 2700})
+
+    assert [curve.at(tokens) for tokens in (10, 40)] == pytest.approx([321, 4881], abs=1)
+    assert curve.largest(3 * 50 * 50 + 2 * 50 + 2, 1, 1000) == 50
+    assert curve.largest(0, 7, 1000) == 7
+
+
+def test_no_micro_batch_is_larger_than_an_update_or_smaller_than_the_longest_sample() -> None:
+    rows = [
+        Sample(np.zeros(length, dtype=np.int32), np.arange(length) > 0) for length in (5, 90, 30, 8)
+    ]
+
+    shape = Shape.of(rows, effective_batch_size=2)
+
+    assert [shape.filled(tokens, packs=True) for tokens in (10, 100, 500)] == [90, 100, 120]
+    assert shape.filled(500, packs=False) == 90
+    assert sum(len(sample) for sample in shape.fill(119)) == 119
+    assert max(len(sample) for sample in shape.fill(119)) <= 90
+
+
+def run_planned(path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, **spec: Any) -> Any:
+    monkeypatch.setattr(plans, "_SMALL_MODEL", 0)
+    path.mkdir()
+    run_dir = make_run_dir(path, model, spec=spec)
+    outcome = run_here(run_dir)
+    assert outcome.status == "succeeded", outcome.failure
+    return run_dir
+
+
+def test_a_planned_run_reports_its_prediction_and_trains_the_same_numbers(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unplanned").mkdir()
+    unplanned = make_run_dir(tmp_path / "unplanned", tiny_model)
+    run_here(unplanned)
+
+    planned = run_planned(tmp_path / "planned", tiny_model, monkeypatch)
+
+    summary = summary_of(planned)
+    assert losses(planned) == losses(unplanned)
+    assert summary.predicted_memory_bytes is not None
+    assert summary.choices["memory_plan"]["value"] is True
+    assert summary.choices["memory_plan"]["seconds"] > 0
+    assert summary.choices["token_budget"]["value"] == 512
+    assert summary_of(unplanned).predicted_memory_bytes is None
+    assert "not traced" in summary_of(unplanned).choices["memory_plan"]["reason"]
+
+
+def test_a_step_that_cannot_be_traced_is_estimated_and_the_summary_says_why(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> int:
+        raise NotImplementedError("no fake kernel\nfor this operation")
+
+    monkeypatch.setattr(Trace, "step_bytes", fail)
+
+    summary = summary_of(run_planned(tmp_path / "run", tiny_model, monkeypatch))
+
+    assert summary.predicted_memory_bytes is None
+    assert summary.choices["token_budget"]["value"] == 512
+    plan = summary.choices["memory_plan"]
+    assert plan["value"] is False
+    assert "NotImplementedError: no fake kernel)" in plan["reason"]
+
+
+def test_scarce_memory_lowers_the_budget_of_a_run_and_is_logged(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed: list[int] = []
+
+    def free() -> int:
+        return needed[0] if needed else 80 * GIB
+
+    monkeypatch.setattr(plans, "free_host_bytes", free)
+    enough = summary_of(run_planned(tmp_path / "enough", tiny_model, monkeypatch))
+    needed.append(2 * 2**20)
+
+    run_dir = run_planned(tmp_path / "scarce", tiny_model, monkeypatch)
+
+    summary = summary_of(run_dir)
+    assert summary.choices["token_budget"]["value"] < enough.choices["token_budget"]["value"]
+    assert any(
+        isinstance(record, LogRecord) and "memory is scarce" in record.message
+        for record in records(run_dir)
+    )

@@ -1,0 +1,122 @@
+"""The traced step takes the memory that a real step takes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from contracts.job import JobSpec
+from tests.worker.training.conftest import small_spec
+from worker.training.compute.device import choose_device
+from worker.training.data.batches import pack
+from worker.training.data.samples import Sample
+from worker.training.learning.loss import sum_nll
+from worker.training.learning.optim import build_optimizer
+from worker.training.memory.fake_attention import UNMASKED
+from worker.training.memory.fake_model import Traits
+from worker.training.memory.trace import Trace
+from worker.training.memory.tracker import MemoryTracker
+from worker.training.model.load import load_model
+
+CPU = choose_device("float32", None)
+
+
+def samples(count: int, length: int) -> list[Sample]:
+    supervised = np.arange(length) >= length // 2
+    return [Sample(np.full(length, 7, dtype=np.int32), supervised) for _ in range(count)]
+
+
+def real_step_bytes(
+    directory: Path, spec: JobSpec, batch: list[Sample], *, recomputes: bool
+) -> int:
+    """Return the peak of a step of the loaded model above what was live before it, counted with the same tracker."""
+    model = load_model(directory, spec, choose_device(spec.quantization.compute_dtype, None))
+    optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=True)
+    if recomputes:
+        model.checkpoint_activations()
+    model.peft_model.train()
+    (packed,) = pack(batch, sum(map(len, batch)))
+    tracker = MemoryTracker(torch.device("cpu"))
+    for layer in model.peft_model.modules():
+        if hasattr(layer, "shared_weights"):
+            tracker.follow(layer.shared_weights._buffer)
+    for parameter in model.peft_model.parameters():
+        tracker.follow(parameter)
+    for parameter in model.adapter_parameters:
+        assert parameter.grad is not None
+        for value in (parameter.grad, *optimizer.state[parameter].values()):
+            tracker.follow(value)
+    resident = tracker.live_bytes
+    with tracker:
+        sum_nll(model, packed).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        optimizer.step()
+    return tracker.peak_bytes - resident
+
+
+@pytest.mark.parametrize(
+    ("changes", "recomputes"),
+    [
+        ({}, False),
+        ({}, True),
+        ({"lora": {"rank": 64, "alpha": 16, "dropout": 0.1}}, False),
+        ({"quantization": {"compute_dtype": "bfloat16"}}, False),
+        ({"engine": {"dequantize_base": True}}, False),
+    ],
+    ids=["plain", "recomputed", "dropout", "bfloat16", "dequantized"],
+)
+def test_a_traced_step_takes_what_a_real_step_takes(
+    tiny_model: Path, changes: dict[str, Any], recomputes: bool
+) -> None:
+    spec, batch = small_spec(**changes), samples(4, 128)
+    device = choose_device(spec.quantization.compute_dtype, None)
+    trace = Trace(tiny_model, spec, device, Traits.expected(tiny_model, spec, device))
+    if recomputes:
+        trace.model.checkpoint_activations()
+
+    traced = trace.step_bytes(batch)
+
+    real = real_step_bytes(tiny_model, spec, batch, recomputes=recomputes)
+    assert traced == pytest.approx(real, rel=0.03)
+
+
+def test_the_resident_bytes_are_those_of_the_loaded_model_and_its_optimizer(
+    tiny_model: Path, load: Callable[..., Any]
+) -> None:
+    spec = small_spec()
+    trace = Trace(tiny_model, spec, CPU, Traits(UNMASKED, packs=True, plain_head=True))
+    model = load()
+    base = sum(p.nbytes for p in model.peft_model.parameters() if not p.requires_grad)
+    adapter = sum(p.nbytes for p in model.adapter_parameters)
+
+    unpacked = 4 * 256 * 128  # the buffer into which all layers unpack
+    assert trace.resident_bytes == pytest.approx(base + 4 * adapter + unpacked, rel=0.05)
+    assert trace.model.trainable_parameters == model.trainable_parameters
+    assert trace.model.quantized_layers == model.quantized_layers
+
+
+def test_a_dense_mask_costs_the_square_of_the_tokens_and_attention_without_one_does_not(
+    tiny_model: Path,
+) -> None:
+    def curvature(attention: str) -> float:
+        trace = Trace(tiny_model, small_spec(), CPU, Traits(attention, packs=True, plain_head=True))
+        low, middle, high = (trace.step_bytes(samples(n, 64)) for n in (16, 32, 48))
+        return (high - 2 * middle + low) / 1024**2
+
+    # Per layer, one float32 per pair of tokens; the boolean mask once.
+    assert curvature("sdpa") > 4
+    assert curvature(UNMASKED) < 0.5
+
+
+def test_tracing_takes_no_random_numbers_and_leaves_nothing_behind(tiny_model: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+
+    trace = Trace(tiny_model, small_spec(), CPU, Traits(UNMASKED, packs=True, plain_head=True))
+    first = trace.step_bytes(samples(2, 64))
+
+    assert trace.step_bytes(samples(2, 64)) == first
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.zeros(2).sum().item() == 0  # real tensors are real again

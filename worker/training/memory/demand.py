@@ -1,0 +1,121 @@
+"""What a step demands: traced bytes for any number of tokens, with kept or with recomputed activations."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.training.data.samples import Sample
+from worker.training.memory.curve import Curve
+from worker.training.memory.trace import Trace
+
+CPU_GROWTH = 1.5
+"""On a CPU, aligned blocks of many sizes fragment glibc's heap: measured 1.0 in a first update, 1.4 to 1.7 in later ones."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a job's micro-batches, in tokens."""
+
+    longest: int
+    """Of the longest sample."""
+    window: int
+    """Of the largest possible update; no micro-batch is larger."""
+    supervised: float
+    """The largest share of supervised tokens in a sample."""
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], effective_batch_size: int) -> "Shape":
+        """Return the sizes for these training samples, of which there must be at least one."""
+        lengths = sorted((len(sample) for sample in samples), reverse=True)
+        share = max(sample.supervised_tokens / len(sample) for sample in samples)
+        return cls(lengths[0], sum(lengths[:effective_batch_size]), share)
+
+    def filled(self, token_budget: int, *, packs: bool) -> int:
+        """Return the tokens of the fullest micro-batch under a budget."""
+        return min(max(token_budget, self.longest), self.window) if packs else self.longest
+
+    def fill(self, tokens: int) -> list[Sample]:
+        """Return samples that make up a micro-batch of this size, none of them longer than the longest."""
+        count = math.ceil(tokens / self.longest)
+        lengths = [tokens // count + (number < tokens % count) for number in range(count)]
+        return [
+            Sample(
+                np.zeros(length, dtype=np.int32),
+                np.arange(length) >= max(1, round(length * (1 - self.supervised))),
+            )
+            for length in lengths
+        ]
+
+
+class Demand:
+    """Traces on first use and remembers. After `release` it answers only from what it remembers."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        first: Trace,
+        recomputing: Callable[[], Trace],
+        *,
+        program_bytes: int = 0,
+        loading_bytes: int = 0,
+    ) -> None:
+        self.shape = shape
+        self.packs = first.model.packs
+        self.resident_bytes = first.resident_bytes
+        """Base, adapter, gradients and moments."""
+        self.program_bytes = program_bytes
+        """Everything else in `peak_memory_bytes`: on a CPU, the program and the weight files that it has mapped."""
+        self.loading_bytes = loading_bytes
+        """The peak while the model is loaded, on a CPU."""
+        self.growth = 1.0 if first.model.device.is_cuda else CPU_GROWTH
+        """Factor by which the heap grows beyond the step's tensors."""
+        self._traces = {False: first}
+        self._recomputing = recomputing
+        self._points: dict[bool, dict[int, int]] = {False: {}, True: {}}
+        self._curves: dict[bool, Curve] = {}
+
+    def step_bytes(self, tokens: int, *, recomputes: bool) -> int:
+        """Return the traced bytes of a step above the resident ones."""
+        points = self._points[recomputes]
+        if tokens not in points:
+            if recomputes not in self._traces:
+                self._traces[recomputes] = self._recomputing()
+            points[tokens] = self._traces[recomputes].step_bytes(self.shape.fill(tokens))
+        return points[tokens]
+
+    def curve(self, most: int, *, recomputes: bool) -> Curve:
+        """Return the curve through three traced points up to `most` tokens."""
+        if recomputes not in self._curves:
+            points = {
+                tokens: self.step_bytes(tokens, recomputes=recomputes)
+                for tokens in {max(1, most // 4), max(1, most // 2), most}
+            }
+            self._curves[recomputes] = Curve.through(points)
+        return self._curves[recomputes]
+
+    def known_curve(self, *, recomputes: bool) -> Curve | None:
+        """Return the curve if it has been traced."""
+        return self._curves.get(recomputes)
+
+    def known_step_bytes(self, token_budget: int, *, recomputes: bool) -> int | None:
+        """Return the bytes of the fullest step under a budget without tracing; None if they are not known."""
+        tokens = self.shape.filled(token_budget, packs=self.packs)
+        curve = self.known_curve(recomputes=recomputes)
+        otherwise = None if curve is None else curve.at(tokens)
+        return self._points[recomputes].get(tokens, otherwise)
+
+    def peak_bytes(self, token_budget: int, *, recomputes: bool) -> int | None:
+        """Return the predicted peak of a run in bytes; None if nothing suitable was traced."""
+        step = self.known_step_bytes(token_budget, recomputes=recomputes)
+        return None if step is None else self.whole_bytes(step)
+
+    def whole_bytes(self, step: int) -> int:
+        """Return the peak of a run with this step, in bytes: while it loads, or while it trains."""
+        training = self.program_bytes + self.resident_bytes + int(step * self.growth)
+        return max(self.loading_bytes, training)
+
+    def release(self) -> None:
+        """Forget the fake models."""
+        self._traces.clear()

@@ -1,0 +1,206 @@
+"""The model that will be trained, on fake tensors: real classes and shapes, but neither weights nor memory."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import bitsandbytes
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.initialization import no_init_weights
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers.base import HfQuantizer
+from transformers.quantizers.quantizers_utils import should_convert_module
+from transformers.utils import is_flash_attn_2_available
+
+from contracts.job import JobSpec
+from worker.training.compute.device import Device
+from worker.training.memory.fake_attention import UNMASKED
+from worker.training.model.adapter import add_adapter
+from worker.training.model.load import attentions, uses_double_quant
+from worker.training.model.proofs import CAPS_AND_SCALES, VARLEN, narrowest_window
+from worker.training.model.trainable import TrainableModel
+
+_SCALE_BLOCK = 64
+"""Number of 4-bit weights that share one scale."""
+
+
+class FakeLinear4bit(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]  # bitsandbytes has no types
+    """A 4-bit layer on fake tensors: holds packed weights and scales, and unpacks the weights for each product.
+
+    It does not call bitsandbytes, because Params4bit cannot be made from a fake tensor.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], bias: Any, dtype: torch.dtype, *, double_quant: bool
+    ) -> None:
+        nn.Module.__init__(self)
+        self.out_features, self.in_features = shape
+        self.bias = bias
+        self.compute_dtype, self.quant_storage = dtype, torch.uint8
+        count = self.out_features * self.in_features
+        packed = torch.empty(-(-count // 2), 1, dtype=torch.uint8)
+        self.weight = nn.Parameter(packed, requires_grad=False)
+        scale_dtype = torch.uint8 if double_quant else torch.float32
+        self.scales = torch.empty(-(-count // _SCALE_BLOCK), dtype=scale_dtype)
+        state = SimpleNamespace(shape=torch.Size(shape))
+        facts = {"quant_state": state, "compress_statistics": double_quant, "quant_type": "nf4"}
+        for name, value in facts.items():
+            setattr(self.weight, name, value)
+        self.shared: Tensor | None = None
+        """The buffer into which all layers unpack on a CPU."""
+
+    def unpack(self) -> Tensor:
+        """Return the weights in the compute type: [out_features, in_features]."""
+        shape = (self.out_features, self.in_features)
+        if self.shared is not None:
+            return self.shared[: shape[0] * shape[1]].view(shape)
+        return torch.empty(shape, dtype=self.compute_dtype, device=self.weight.device)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return inputs · weightsᵀ + bias in the inputs' type."""
+        outputs: Tensor = _Product.apply(inputs.to(self.compute_dtype), self)  # type: ignore[no-untyped-call]  # untyped in torch
+        return outputs.to(inputs.dtype)
+
+
+class _Product(torch.autograd.Function):
+    """Unpacks again for the gradient of the inputs, as bitsandbytes does."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, layer: FakeLinear4bit) -> Tensor:
+        ctx.layer = layer
+        bias = None if layer.bias is None else layer.bias.to(inputs.dtype)
+        return functional.linear(inputs, layer.unpack(), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        return gradient @ ctx.layer.unpack(), None
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the proofs find about a model when it is loaded, as far as it changes the memory of a step."""
+
+    attention: str
+    """sdpa (a dense mask), eager, or UNMASKED."""
+    packs: bool
+    plain_head: bool
+
+    @classmethod
+    def expected(cls, directory: Path, spec: JobSpec, device: Device) -> "Traits":
+        """Return what is to be expected before the model is loaded."""
+        config = _read_config(directory)
+        text = config.get_text_config()
+        return cls(
+            attention="sdpa" if _expects_mask(config, spec, device) else UNMASKED,
+            packs=True,
+            plain_head=all(getattr(text, name, None) in {None, 1} for name in CAPS_AND_SCALES),
+        )
+
+    @classmethod
+    def of(cls, model: TrainableModel) -> "Traits":
+        """Return those of a loaded model."""
+        known = model.attention in {"sdpa", "eager"}
+        return cls(model.attention if known else UNMASKED, model.packs, model.plain_head)
+
+
+def build_fake_model(
+    directory: Path, spec: JobSpec, device: Device, traits: Traits
+) -> TrainableModel:
+    """Return the model with its adapter on fake tensors of the device. Call it under FakeTensorMode."""
+    config = _read_config(directory)
+    double_quant = uses_double_quant(directory, spec)
+    with torch.device(device.torch_device), _without_moves():
+        with no_init_weights():
+            base = AutoModelForCausalLM.from_config(
+                config,
+                dtype=device.compute_dtype,
+                attn_implementation=traits.attention,
+            )
+        base.tie_weights()  # building without initial weights leaves this out
+        base.config.use_cache = False
+        base.requires_grad_(requires_grad=False)
+        layers = [] if spec.engine.dequantize_base is True else _quantize(base, double_quant)
+        shares = bool(layers) and not device.is_cuda and spec.engine.compile is not True
+        base.is_loaded_in_4bit = bool(layers)  # peft chooses its layers by it
+        if shares:
+            _share(layers)
+        body, head = base.get_decoder(), base.get_output_embeddings()
+        peft_model = add_adapter(base, body, spec.lora)
+        for parameter in peft_model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    trainable, total = peft_model.get_nb_trainable_parameters()
+    return TrainableModel(
+        peft_model=peft_model,
+        body=body,
+        head=head,
+        device=device,
+        double_quant=double_quant,
+        quantized_layers=len(layers),
+        linear_parameters=sum(layer.in_features * layer.out_features for layer in layers),
+        expert_parameters=0,
+        trainable_parameters=trainable,
+        all_parameters=total,
+        attention=traits.attention,
+        shares_unpacking=shares,
+        packs=traits.packs,
+        plain_head=traits.plain_head,
+    )
+
+
+def _read_config(directory: Path) -> Any:
+    return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+
+
+def _expects_mask(config: Any, spec: JobSpec, device: Device) -> bool:
+    if device.is_cuda:
+        return attentions(device, varlen_installed=is_flash_attn_2_available())[0] != VARLEN
+    window = narrowest_window(config) or spec.training.max_length
+    return spec.engine.compile is True or window < spec.training.max_length
+
+
+def _quantize(base: Any, double_quant: bool) -> list[FakeLinear4bit]:
+    """Replace the layers that transformers stores in 4 bits; return the replacements."""
+    kept = HfQuantizer.get_modules_to_not_convert(base, None, base._keep_in_fp32_modules)  # noqa: SLF001
+    layers = []
+    for name, module in list(base.named_modules()):
+        if not isinstance(module, Conv1D) and type(module) is not nn.Linear:
+            continue
+        if should_convert_module(name, kept):
+            weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
+            shape, dtype = tuple(weight.shape), weight.dtype
+            layer = FakeLinear4bit(shape, module.bias, dtype, double_quant=double_quant)
+            base.set_submodule(name, layer)
+            layers.append(layer)
+    return layers
+
+
+def _share(layers: list[FakeLinear4bit]) -> None:
+    largest = max(layer.in_features * layer.out_features for layer in layers)
+    shared = torch.empty(largest, dtype=layers[0].compute_dtype)
+    for layer in layers:
+        layer.shared = shared
+
+
+@contextlib.contextmanager
+def _without_moves() -> Iterator[None]:
+    """Let peft create its layers in place: a module of fake tensors cannot be moved, and need not be."""
+
+    def stay(module: Any, *_arguments: Any, **_options: Any) -> Any:
+        return module
+
+    name = "_move_adapter_to_device_of_base_layer"
+    with (
+        mock.patch.object(BaseTunerLayer, name, stay),
+        mock.patch.object(nn.Module, "to", stay),
+    ):
+        yield

@@ -1,0 +1,142 @@
+"""Chooses token budget and activation checkpointing so that the traced step fits into the free memory."""
+
+from dataclasses import dataclass
+
+from contracts.failure import FailureReason
+from contracts.job import JobSpec
+from worker.training.errors import TrainingError
+from worker.training.memory.budget import CPU_REASON, CPU_TOKENS, CUDA_MOST_TOKENS
+from worker.training.memory.demand import Demand
+
+_GPU_SHARE = 0.92
+"""Share of a GPU's free memory that traced tensors may fill; the allocator's blocks take the rest."""
+_GPU_WORKSPACE = 2**28
+"""Bytes for cuBLAS and the attention's backward pass, which the trace does not see."""
+_REFINEMENTS = 3
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Token budget and activation checkpointing."""
+
+    tokens: int
+    recomputes: bool
+    is_reduced: bool
+    """Whether memory is too scarce for the usual choice."""
+    reason: str
+    room: int
+    """Bytes that a step may take."""
+
+
+def choose_for_gpu(demand: Demand, spec: JobSpec, free: int, *, loaded: bool = False) -> Choice:
+    """Return the choice for a GPU with `free` bytes, of which the model takes some unless it is `loaded`.
+
+    Activations are recomputed only if the longest sample does not fit otherwise. Raises SPEC_REFUSED before the model is
+    loaded if even then it does not fit.
+    """
+    left = free if loaded else free - demand.resident_bytes
+    room = int(free * _GPU_SHARE) - _GPU_WORKSPACE - (free - left)
+    options, setting = _options(spec), spec.engine.token_budget
+    figures = f"traced for {free / _GIB:.1f} GiB of free GPU memory"
+    for recomputes in options:
+        tokens = largest_tokens(demand, room, CUDA_MOST_TOKENS, recomputes=recomputes)
+        if tokens is not None:
+            reduced = tokens < min(CUDA_MOST_TOKENS, demand.shape.window) or (
+                recomputes and len(options) > 1
+            )
+            if setting != "auto":
+                return Choice(setting, recomputes, reduced, "set by engine.token_budget", room)
+            return Choice(tokens, recomputes, reduced, figures, room)
+    if not loaded:
+        _reject_if_larger(demand, spec, left, "GPU memory")
+    tokens = demand.shape.longest if setting == "auto" else setting
+    return Choice(tokens, options[-1], True, f"{figures}, which hardly suffices", room)
+
+
+def choose_for_cpu(
+    demand: Demand, spec: JobSpec, free: int, total: int, *, loaded: bool = False
+) -> Choice:
+    """Return the usual budget, or a smaller one if the host's `free` bytes do not suffice for it.
+
+    Raises SPEC_REFUSED if the job cannot even fit into `total` bytes.
+    """
+    setting = spec.engine.token_budget
+    usual = CPU_TOKENS if setting == "auto" else setting
+    reason = CPU_REASON if setting == "auto" else "set by engine.token_budget"
+    room = int((free if loaded else free - demand.resident_bytes) / demand.growth)
+    options = _options(spec)
+    filled = demand.shape.filled(usual, packs=demand.packs)
+    if demand.step_bytes(filled, recomputes=options[0]) <= room:
+        return Choice(usual, options[0], False, reason, room)
+    figures = f"traced for {free / _GIB:.1f} GiB of free memory, which is too little for {usual}"
+    for recomputes in options:
+        tokens = largest_tokens(demand, room, usual, recomputes=recomputes)
+        if tokens is not None:
+            tokens = tokens if setting == "auto" else setting
+            return Choice(tokens, recomputes, True, figures, room)
+    _reject_if_larger(
+        demand, spec, total - demand.program_bytes - demand.resident_bytes, "memory on this host"
+    )
+    tokens = demand.shape.longest if setting == "auto" else setting
+    return Choice(tokens, options[-1], True, f"{figures}; it may run out", room)
+
+
+def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) -> int | None:
+    """Return the largest budget of at most `most` tokens whose step fits into `room` bytes.
+
+    Never less than the longest sample, which is computed as a whole; None if it does not fit.
+    """
+    least = demand.shape.longest
+    most = demand.shape.filled(most, packs=demand.packs)
+    if demand.step_bytes(most, recomputes=recomputes) <= room:
+        return most
+    tokens = demand.curve(most, recomputes=recomputes).largest(room, least, most)
+    for _ in range(_REFINEMENTS):  # between the traced points, the curve is only close
+        if demand.step_bytes(tokens, recomputes=recomputes) <= room:
+            return tokens
+        tokens = max(least, int(tokens * 0.95))
+    return least if demand.step_bytes(least, recomputes=recomputes) <= room else None
+
+
+def raised_tokens(demand: Demand, choice: Choice, measured: int) -> int:
+    """Return the budget that fits if all steps take as much less than predicted as the `measured` one, in bytes.
+
+    Never less than the chosen budget.
+    """
+    predicted = demand.known_step_bytes(choice.tokens, recomputes=choice.recomputes)
+    curve = demand.known_curve(recomputes=choice.recomputes)
+    if predicted is None or curve is None or measured >= predicted:
+        return choice.tokens
+    most = demand.shape.filled(CUDA_MOST_TOKENS, packs=demand.packs)
+    return curve.largest(choice.room * predicted / max(1, measured), choice.tokens, most)
+
+
+def _options(spec: JobSpec) -> list[bool]:
+    """Return the permitted values of activation checkpointing, the preferred one first."""
+    setting = spec.engine.activation_checkpointing
+    return [False, True] if setting == "auto" else [setting]
+
+
+def _reject_if_larger(demand: Demand, spec: JobSpec, room: int, kind: str) -> None:
+    recomputes = _options(spec)[-1]
+    longest = demand.shape.longest
+    step = demand.step_bytes(longest, recomputes=recomputes)
+    if step <= room:
+        return
+    model, available = demand.resident_bytes, room + demand.resident_bytes
+    how = "with" if recomputes else "without"
+    help_ = "" if recomputes else ", set engine.activation_checkpointing to auto"
+    raise TrainingError(
+        FailureReason.SPEC_REFUSED,
+        f"the job needs more {kind} than there is: the model with its adapter and optimizer takes {model / _GIB:.2f} GiB, and a "
+        f"sample of {longest:,} tokens takes {step / _GIB:.2f} GiB more ({how} activation checkpointing), but only "
+        f"{available / _GIB:.2f} GiB are available. Lower training.max_length or lora.rank{help_}, or use a device with more memory",
+        evidence={
+            "model_bytes": model,
+            "step_bytes": step,
+            "available_bytes": available,
+            "longest_sample_tokens": longest,
+            "activation_checkpointing": recomputes,
+        },
+    )

@@ -1,0 +1,88 @@
+"""The memory of the device that the run may still take, in bytes."""
+
+import re
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from worker.training.model.files import count_parameters
+
+_FIELD = r"^{}:?\s+(\d+)"
+_NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
+"""Names of compute types in safetensors files."""
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_gpu_bytes(device: torch.device) -> int:
+    """Return the free bytes of a GPU, after giving back the blocks that torch keeps for reuse."""
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    return free
+
+
+def free_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
+    """Return the bytes that a process can still take, within the limit of its container."""
+    free = 1024 * _field(proc / "meminfo", "MemAvailable")
+    limit = _limit(cgroup)
+    if limit is None:
+        return free
+    used = int((cgroup / "memory.current").read_text())
+    cached = _field(cgroup / "memory.stat", "inactive_file")  # the kernel frees it when needed
+    return max(0, min(free, limit - used + cached))
+
+
+def total_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
+    """Return the host's memory, or the limit of the container if it is lower."""
+    total = 1024 * _field(proc / "meminfo", "MemTotal")
+    limit = _limit(cgroup)
+    return total if limit is None else min(total, limit)
+
+
+def resident_bytes(proc: Path = Path("/proc")) -> int:
+    """Return the bytes that this process has in the host's memory."""
+    return 1024 * _field(proc / "self" / "status", "VmRSS")
+
+
+def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
+    """Return the bytes of the weight files that stay mapped, except the `kept` ones, which are in use as they are.
+
+    A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of another type are
+    converted, after which the files are closed.
+    """
+    return max(0, _file_bytes(directory) - kept) if _is_stored_as(directory, dtype) else 0
+
+
+def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
+    """Return what loading takes at most: the mapped files and, if their type is another one, all weights converted.
+
+    transformers converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
+    """
+    converted = 0 if _is_stored_as(directory, dtype) else count_parameters(directory)
+    return _file_bytes(directory) + converted * dtype.itemsize
+
+
+def _file_bytes(directory: Path) -> int:
+    return sum(shard.stat().st_size for shard in directory.glob("*.safetensors"))
+
+
+def _is_stored_as(directory: Path, dtype: torch.dtype) -> bool:
+    stored = set()
+    for shard in directory.glob("*.safetensors"):
+        with safe_open(shard, framework="pt") as weights:
+            stored |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - not a dict
+    return _NAMES.get(dtype) in stored
+
+
+def _limit(cgroup: Path) -> int | None:
+    """Return the container's limit, or None if there is none."""
+    try:
+        text = (cgroup / "memory.max").read_text().strip()
+    except OSError:
+        return None
+    return None if text == "max" else int(text)
+
+
+def _field(path: Path, name: str) -> int:
+    found = re.search(_FIELD.format(name), path.read_text(), re.MULTILINE)
+    return int(found[1]) if found else 0
