@@ -188,7 +188,7 @@ def predict_for_gpus(rank: int) -> None:
     from worker.training.memory.fake_model import Traits  # noqa: PLC0415
     from worker.training.memory.plan import trace_demand  # noqa: PLC0415
 
-    device = Device(torch.device("cuda", 0), "a fake GPU", torch.bfloat16, "")
+    device = Device(torch.device("cuda", 0), "a fake GPU", torch.bfloat16, "", (8, 0))
     print("fake CUDA tensors, bfloat16, LoRA rank", rank)
     print(
         f"{'model':<6} {'attention':<9} {'tokens':>6} {'recomputed':>10} {'resident':>9} {'step':>6}  s"

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import torch
 
-_OUT_OF_MEMORY = re.compile(r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED")
-"""Out-of-memory messages of CUDA's runtime, Triton, cuBLAS and cuDNN, which bypass torch's allocator."""
+_OUT_OF_MEMORY = re.compile(
+    r"(CUDA|Triton)\b.*\bout of memory|_STATUS_ALLOC_FAILED|Cuda failure \d+ 'out of memory'"
+)
+"""Out-of-memory messages of CUDA's runtime, Triton, cuBLAS, cuDNN and NCCL, which bypass torch's allocator."""
 _JOB_OR_BUILD = re.compile(
     r"_STATUS_(INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH|BAD_PARAM)"
     r"|\bno kernel image\b|\binvalid device function\b|\binvalid configuration argument\b|\bunsupported toolchain\b"
@@ -18,6 +20,7 @@ _DEVICE_FAILURE = re.compile(
     r"^(CUDA error|CUDA driver error|CUDA unknown error|Triton Error \[CUDA\])"
     r"|CUBLAS_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
     r"|CUDNN_STATUS_(EXECUTION_FAILED|INTERNAL_ERROR|MAPPING_ERROR|NOT_INITIALIZED)"
+    r"|\bCuda failure \d+\b"  # NCCL
     r"|\bGPU is lost\b|\buncorrectable\b.*\bECC\b"
     r"|^No CUDA GPUs are available|^Found no NVIDIA driver|^The NVIDIA driver on your system is too old"
 )

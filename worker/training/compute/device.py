@@ -28,6 +28,8 @@ class Device:
     compute_dtype: torch.dtype
     compute_reason: str
     """Why this dtype was chosen, for the summary."""
+    capability: tuple[int, int] = (0, 0)
+    """A GPU's compute capability; (0, 0) for a CPU."""
 
     @property
     def processor(self) -> str:
@@ -47,11 +49,6 @@ class Device:
         if not self.is_cuda:
             return 0
         return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
-
-    @property
-    def capability(self) -> tuple[int, int]:
-        """A GPU's compute capability; (0, 0) for a CPU."""
-        return torch.cuda.get_device_capability(self.torch_device) if self.is_cuda else (0, 0)
 
     def synchronize(self) -> None:
         """Wait until the device has finished all submitted work. Does nothing on a CPU."""
@@ -87,7 +84,8 @@ def choose_device(
         dtype, reason = _fastest_dtype(device)
     else:
         dtype, reason = getattr(torch, compute), "set by quantization.compute_dtype"
-    return Device(device, name, dtype, reason)
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+    return Device(device, name, dtype, reason, capability)
 
 
 def divide_threads(device: Device, ranks: int) -> None:

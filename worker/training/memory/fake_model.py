@@ -18,14 +18,13 @@ from transformers.initialization import no_init_weights
 from transformers.pytorch_utils import Conv1D
 from transformers.quantizers.base import HfQuantizer
 from transformers.quantizers.quantizers_utils import should_convert_module
-from transformers.utils import is_flash_attn_2_available
 
 from contracts.job import JobSpec
 from worker.training.compute.device import Device
 from worker.training.memory.fake_attention import UNMASKED
 from worker.training.model.adapter import add_adapter
-from worker.training.model.load import attentions, uses_double_quant
-from worker.training.model.proofs import CAPS_AND_SCALES, VARLEN, narrowest_window
+from worker.training.model.load import maskless_attention, uses_double_quant
+from worker.training.model.proofs import CAPS_AND_SCALES, narrowest_window
 from worker.training.model.trainable import TrainableModel
 
 _SCALE_BLOCK = 64
@@ -151,6 +150,7 @@ def build_fake_model(
         trainable_parameters=trainable,
         all_parameters=total,
         attention=traits.attention,
+        mask_reason="",
         shares_unpacking=shares,
         packs=traits.packs,
         plain_head=traits.plain_head,
@@ -162,10 +162,9 @@ def _read_config(directory: Path) -> Any:
 
 
 def _expects_mask(config: Any, spec: JobSpec, device: Device) -> bool:
-    if device.is_cuda:
-        return attentions(device, varlen_installed=is_flash_attn_2_available())[0] != VARLEN
     window = narrowest_window(config) or spec.training.max_length
-    return spec.engine.compile is True or window < spec.training.max_length
+    can_avoid = maskless_attention(device, compiles=spec.engine.compile is True) is not None
+    return not can_avoid or window < spec.training.max_length
 
 
 def _quantize(base: Any, double_quant: bool) -> list[FakeLinear4bit]:

@@ -70,8 +70,11 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         window = narrowest_window(base.config) or spec.training.max_length
         covers_samples = window >= spec.training.max_length
         unmasked = maskless_attention(device, compiles=spec.engine.compile is True)
-        if packs and covers_samples and unmasked is not None:
-            prefer(unmasked, base, body, head)
+        mask_reason: str | None = "attention without a mask is not available for this device"
+        if unmasked is not None:
+            mask_reason = "the samples are not packed, or longer than the attention window"
+            if packs and covers_samples:
+                mask_reason = prefer(unmasked, base, body, head)
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -87,6 +90,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         trainable_parameters=trainable,
         all_parameters=total,
         attention=attention_of(base),
+        mask_reason=mask_reason or "",
         shares_unpacking=shares_unpacking,
         packs=packs,
         plain_head=plain_head,

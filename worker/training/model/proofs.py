@@ -47,19 +47,26 @@ def hidden_states(
     `boundaries` and `longest` describe the samples as in MicroBatch. Only varlen attention needs them; without them, they are
     computed from the positions, which waits for the device.
     """
-    options: dict[str, Any] = {}
-    if attention_of(body) == VARLEN:
-        if boundaries is None:
-            boundaries = _boundaries_of(positions[0])
-            longest = int(boundaries.diff().max())
-        options = {"cu_seq_lens_q": boundaries, "cu_seq_lens_k": boundaries}
-        options |= {"max_length_q": longest, "max_length_k": longest}
+    options = attention_options(body, positions, boundaries, longest)
     # No mask, no cache, restarting positions: only such a call keeps packed samples separate.
     output = body(
         input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **options
     )
     states: Tensor = output.last_hidden_state
     return states
+
+
+def attention_options(
+    body: Any, positions: Tensor, boundaries: Tensor | None = None, longest: int | None = None
+) -> dict[str, Any]:
+    """Return what the model's attention needs to know about the samples; see hidden_states()."""
+    if attention_of(body) != VARLEN:
+        return {}
+    if boundaries is None:
+        boundaries = _boundaries_of(positions[0])
+        longest = int(boundaries.diff().max())
+    options: dict[str, Any] = {"cu_seq_lens_q": boundaries, "cu_seq_lens_k": boundaries}
+    return options | {"max_length_q": longest, "max_length_k": longest}
 
 
 def _boundaries_of(positions: Tensor) -> Tensor:
@@ -140,13 +147,13 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
     return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 
-def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> None:
-    """Use an attention without a mask (SEGMENTS or VARLEN), unless the model does not support it.
+def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
+    """Use an attention without a mask (SEGMENTS or VARLEN), unless the model does not support it; then return the reason.
 
     Its result must be the same as under SDPA's mask, and packed samples must not influence each other.
     """
     if attention_of(base) != "sdpa":
-        return
+        return "the architecture does not support SDPA"
     base.eval()
     ids, positions = _random_ids(head), _two_samples(head)
     with torch.no_grad():
@@ -155,11 +162,21 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> None:
     try:
         with torch.no_grad():
             same = _close(hidden_states(body, ids, positions), expected)
-        same = same and not _sees_first(body, ids, positions)
-    except (ValueError, TypeError, RuntimeError):
-        same = False
-    if not same:
-        base.set_attn_implementation("sdpa")
+            # A head that is not plain is computed by the whole model.
+            base(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=None,
+                use_cache=False,
+                **attention_options(body, positions),
+            )
+        if same and not _sees_first(body, ids, positions):
+            return None
+        reason = "attention without a mask gave another result"
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = f"attention without a mask failed: {type(error).__name__}: {error}"[:300]
+    base.set_attn_implementation("sdpa")
+    return reason
 
 
 def _random_ids(head: nn.Linear) -> Tensor:

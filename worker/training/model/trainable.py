@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from worker.training.compute.device import Device
 from worker.training.data.batches import MicroBatch
-from worker.training.model.proofs import hidden_states
+from worker.training.model.proofs import attention_options, hidden_states
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class TrainableModel:
     all_parameters: int
     attention: str
     """Name in transformers: stepline_varlen, stepline_segments, sdpa or eager."""
+    mask_reason: str
+    """Why the attention needs a mask; empty if it needs none."""
     shares_unpacking: bool
     """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
     packs: bool
@@ -66,6 +68,7 @@ class TrainableModel:
                 attention_mask=None,
                 use_cache=False,
                 logits_to_keep=batch.places,
+                **attention_options(self.body, batch.position_ids, batch.boundaries, batch.longest),
             )
         logits: Tensor = output.logits[0]
         return logits

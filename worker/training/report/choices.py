@@ -15,8 +15,7 @@ from worker.training.state import Run
 _ATTENTION = {
     VARLEN: "torch's varlen kernel computes all samples of a micro-batch at once, without a mask",
     SEGMENTS: "on a CPU, attention runs sample by sample, without a mask",
-    "sdpa": "a block-diagonal mask separates packed samples: attention without a mask is not available for this device, or "
-    "gave another result for this model",
+    "sdpa": "a block-diagonal mask separates packed samples",
     "eager": "the architecture supports no other attention",
 }
 
@@ -37,7 +36,10 @@ def explain_choices(
             if run.token_budget == budget.tokens
             else f"initially {budget.tokens} ({budget.reason}); changed by a resume or because memory ran out",
         ),
-        "attention": _choice(run.model.attention, _ATTENTION[run.model.attention]),
+        "attention": _choice(
+            run.model.attention,
+            ": ".join(filter(None, (_ATTENTION[run.model.attention], run.model.mask_reason))),
+        ),
         "shared_unpacking": _choice(
             run.model.shares_unpacking,
             "the 4-bit layers are unpacked into one buffer"
