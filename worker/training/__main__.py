@@ -47,16 +47,20 @@ def main(arguments: list[str]) -> int:
     stop = Stop(run_dir.control)
     if options.rank == 0:
         stop.listen()
-        others = Others.start(run_dir, count_ranks(run_dir))
     else:
-        others = Others()
         follow_rank_0(run_dir)
+    others, start_error = Others(), None
+    try:
+        if options.rank == 0:
+            others = Others.start(run_dir, count_ranks(run_dir))
+    except OSError as error:
+        start_error = error
 
     # Import only now: importing torch takes seconds, and the parent may die during that time.
     import worker.training.compute  # noqa: F401, PLC0415 - before transformers: this package imports bitsandbytes without the compiler
     from worker.training.run import Place, run_to_outcome  # noqa: PLC0415
 
-    place = Place(os.environ.get("CUDA_VISIBLE_DEVICES"), options.rank, others)
+    place = Place(os.environ.get("CUDA_VISIBLE_DEVICES"), options.rank, others, start_error)
     outcome = run_to_outcome(run_dir, stop, place)
     if options.rank > 0:
         while outcome.status == "succeeded":

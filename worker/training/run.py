@@ -45,8 +45,9 @@ from worker.training.model.files import check_model_files, digest_base
 from worker.training.model.length import check_length
 from worker.training.model.load import load_model
 from worker.training.model.tokenizer import check_vocabulary, load_tokenizer
-from worker.training.ranks.group import join_group
-from worker.training.ranks.others import Others, job_dir
+from worker.training.model.trainable import TrainableModel
+from worker.training.ranks.group import Group
+from worker.training.ranks.others import Others, job_dir, open_signs
 from worker.training.report.choices import explain_choices
 from worker.training.report.summary import PeakMemory, summarize
 from worker.training.rundir import checkpoint
@@ -61,6 +62,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors that mean that space has run out: a full disk, an exhausted quota, or the file size limit."""
 
 
+RANK_SPOOL_BYTES = 2**20
+"""Maximum size of the records of a rank above 0, which only help to find an error."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where this process runs: its GPUs, and its place among the ranks of the job."""
@@ -70,6 +75,13 @@ class Place:
     rank: int = 0
     others: Others = field(default_factory=Others)
     """On rank 0, the other ranks."""
+    start_error: OSError | None = None
+    """Why the other ranks could not be started."""
+
+    def check(self) -> None:
+        """Raise OSError if the other ranks could not be started."""
+        if self.start_error is not None:
+            raise self.start_error
 
 
 def run_to_outcome(run_dir: RunDir, stop: Stop, place: Place | None = None) -> Outcome:
@@ -79,8 +91,13 @@ def run_to_outcome(run_dir: RunDir, stop: Stop, place: Place | None = None) -> O
     try:
         reserve_room(run_dir)
         placed = _read_placed(run_dir)
-        with Recorder(run_dir.records, placed.spool_bytes, rank=place.rank) as recorder:
-            _run(run_dir, placed, stop, recorder, progress=progress, place=place)
+        place.check()
+        spool_bytes = RANK_SPOOL_BYTES if place.rank else placed.spool_bytes
+        with (
+            Recorder(run_dir.records, spool_bytes, rank=place.rank) as recorder,
+            contextlib.ExitStack() as ending,
+        ):
+            _run(run_dir, placed, stop, recorder, progress=progress, place=place, ending=ending)
         outcome = Outcome(status="succeeded", step=progress.step)
     except StopRequested as request:
         outcome = Outcome(status=request.status, step=progress.step)
@@ -124,6 +141,7 @@ def _run(
     *,
     progress: Progress,
     place: Place,
+    ending: contextlib.ExitStack,
 ) -> None:
     spec = _read_spec(run_dir)
 
@@ -152,10 +170,9 @@ def _run(
     check_vocabulary(model, data.largest_token)
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
+    watchdog, group = _join(run_dir, placed, place, model, progress=progress, ending=ending)
     plan = planner.adjust(plan, model)
     budget = plan.token_budget(spec, model)
-    job = job_dir(run_dir, place.rank)
-    group = join_group(job, place.rank, placed.ranks, device.torch_device, place.others)
     windows = Windows(data.train, spec.effective_batch_size, spec.training.seed)
     run = Run(
         spec=spec,
@@ -169,7 +186,7 @@ def _run(
         checkpoints=Checkpoints(run_dir.checkpoints, spec.checkpoint.keep),
         recorder=recorder,
         stop=stop,
-        watchdog=Watchdog(model.adapter_parameters, group.signs, place.others),
+        watchdog=watchdog,
         progress=progress,
         counter=counter,
         group=group,
@@ -185,8 +202,10 @@ def _run(
         _announce(run, plan)
     stop.check()
 
-    final = _train(run, _exit_handler(run_dir, progress), placed.hang_seconds)
+    final = _train(run)
     peak = int(group.largest(peak_memory_bytes(device)))
+    place.others.close()
+    ending.close()
     if not group.is_main:
         return
 
@@ -198,9 +217,31 @@ def _run(
     write_model(run_dir.summary, summarize(run, placed, final, choices, memory))
 
 
-def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) -> Evaluation:
-    """Train under the watchdog, set the model's adapter to the one that will be saved, and return its evaluation."""
-    watching = run.watchdog.watch(on_hang, hang_seconds) if run.group.is_main else None
+def _join(
+    run_dir: RunDir,
+    placed: Placed,
+    place: Place,
+    model: TrainableModel,
+    *,
+    progress: Progress,
+    ending: contextlib.ExitStack,
+) -> tuple[Watchdog, Group]:
+    """Start the watchdog, which then also notices a rank that hangs before training, and wait for the other ranks."""
+    job = job_dir(run_dir, place.rank)
+    signs = open_signs(job, place.rank, placed.ranks)
+    watchdog = Watchdog(model.adapter_parameters, signs, place.others)
+    if place.rank == 0:
+        watching = watchdog.watch(_exit_handler(run_dir, progress), placed.hang_seconds)
+        ending.callback(watching.set)
+    group = Group(place.rank, placed.ranks, signs, place.others)
+    group.connect(job, model.device.torch_device)
+    group.warm_up(model.adapter_parameters)  # before the free memory is measured
+    return watchdog, group
+
+
+def _train(run: Run) -> Evaluation:
+    """Train, set the model's adapter to the one that will be saved, and return its evaluation."""
+    run.watchdog.remember_adapter()
     try:
         train(run)
         final = measure(run)
@@ -213,11 +254,9 @@ def _train(run: Run, on_hang: Callable[[Failure], None], hang_seconds: float) ->
             )
             final = score(run)
     except StopRequested as request:
+        run.group.others.close()  # saving may take long
         _save_before_stopping(run, request)
         raise
-    finally:
-        if watching is not None:
-            watching.set()
     return final
 
 
@@ -260,7 +299,9 @@ def _exit_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], No
             print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
         try:
-            write_outcome(run_dir, Outcome(status="failed", failure=stamped, step=progress.step))
+            if not run_dir.outcome.exists():  # the main thread may have ended the run meanwhile
+                outcome = Outcome(status="failed", failure=stamped, step=progress.step)
+                write_outcome(run_dir, outcome)
         finally:  # the disk may be the cause of the hang
             os._exit(0)
 

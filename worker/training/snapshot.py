@@ -109,7 +109,9 @@ def identity(run: Run) -> dict[str, str]:
 
 def checksum(run: Run) -> int:
     """Return a number by which ranks verify that they train the same run from the same step."""
-    values = [*sorted(identity(run).items()), ("step", run.progress.step)]
+    model = run.model
+    proven = (model.attention, model.packs, model.plain_head, str(model.device.compute_dtype))
+    values = [*sorted(identity(run).items()), run.progress.step, proven]
     return int.from_bytes(hashlib.sha256(repr(values).encode()).digest()[:8], "big")
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
+from contracts.exits import tail
 from contracts.run_dir import RunDir
 from worker.settings import Settings
-from worker.supervisor.child.outcome import tail
 from worker.supervisor.child.process import PROGRAM, Child, start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped
 from worker.supervisor.host.clock import boottime

@@ -1,30 +1,18 @@
 """Determines how a training process ended, from its outcome.json or, without one, its exit code and last lines of output."""
 
-import re
-import signal
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from contracts.attempt import Outcome
+from contracts.exits import explain_exit
 from contracts.failure import Failure, FailureReason
-from contracts.run_dir import RUNAWAY_SIGNAL, RunDir
-from worker.supervisor.child.oom import count_oom_kills
+from contracts.run_dir import RunDir
+from processes.oom import count_oom_kills
 from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
 """The status of an attempt that ends because of a request to stop."""
-NATIVE_ERROR_BYTES = 1024**2
-"""How many bytes at the end of the output are searched for an error from native code."""
-_NATIVE_ERROR = re.compile(
-    r"^Error (.+) at line \d+ in file \S"  # bitsandbytes, before exit(1): CUDA_CHECK_RETURN in its csrc, version 0.50
-    r"|^\s*what\(\):\s+CUDA error: (.+)",  # the C++ runtime, before it aborts because of a torch error
-    re.MULTILINE,
-)
-"""CUDA's message in an error that native code prints because Python cannot catch it."""
-_OUT_OF_MEMORY = "out of memory"
-"""CUDA's message for cudaErrorMemoryAllocation."""
 
 
 def read_outcome(child: Child, run_dir: RunDir, requested: EndedAs | None) -> Outcome:
@@ -50,62 +38,5 @@ def _read_file(run_dir: RunDir) -> Outcome | None:
 
 
 def _failure(child: Child, run_dir: RunDir) -> Failure:
-    code = child.exit_code or 0
-    evidence: dict[str, str | int | float | bool | None] = {"exit_code": code}
-    if code == -signal.SIGKILL and count_oom_kills() > child.oom_kills:
-        return Failure(
-            reason=FailureReason.OOM_HOST,
-            detail="The kernel killed the training process because the host ran out of memory.",
-            evidence=evidence,
-        )
-    if code in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
-        return Failure(
-            reason=FailureReason.CHILD_KILLED,
-            detail=f"The training process was terminated by signal {-code}.",
-            evidence=evidence,
-        )
-    if code == -RUNAWAY_SIGNAL:
-        return Failure(
-            reason=FailureReason.MODEL_REFUSED,
-            detail="The model's chat template exceeded the CPU time limit for one row, in an operation that could not "
-            "be interrupted. Use a model with another template.",
-            evidence=evidence,
-        )
-    ended = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
-    last_lines = tail(run_dir.output) or "(no output)"
-    error = _find_native_error(run_dir.output) if code in {1, -signal.SIGABRT} else None
-    cause = "" if error is None else f"Error in native code: {error}\n"
-    return Failure(
-        reason=_reason_of_crash(error),
-        detail=f"The training process {ended} without writing an outcome. {cause}Last lines of its output:\n{last_lines}",
-        evidence=evidence,
-    )
-
-
-def _find_native_error(output: Path) -> str | None:
-    """Return CUDA's message in the last error that native code printed; None if there is none.
-
-    A long part of the output is searched, because torch and faulthandler may print long stacks after the error.
-    """
-    found = list(_NATIVE_ERROR.finditer(_read_end(output, NATIVE_ERROR_BYTES)))
-    return (found[-1].group(1) or found[-1].group(2)).strip() if found else None
-
-
-def _reason_of_crash(native_error: str | None) -> FailureReason:
-    if native_error is None:
-        return FailureReason.CRASHED
-    is_out_of_memory = native_error == _OUT_OF_MEMORY
-    return FailureReason.OOM_GPU if is_out_of_memory else FailureReason.DEVICE_FAILED
-
-
-def tail(path: Path, lines: int = 30) -> str:
-    """Return the last lines of a text file, at most 8 KiB; empty if the file does not exist."""
-    return "\n".join(_read_end(path, 8192).splitlines()[-lines:])
-
-
-def _read_end(path: Path, size: int) -> str:
-    if not path.exists():
-        return ""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - size))
-        return file.read().decode(errors="replace")
+    has_oom_kill = count_oom_kills() > child.oom_kills
+    return explain_exit(child.exit_code or 0, run_dir.output, ran_out_of_memory=has_oom_kill)

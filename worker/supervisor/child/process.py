@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contracts.attempt import Device
 from contracts.run_dir import RunDir
 from processes.environment import BASIC, COMPUTE, choose
-from worker.supervisor.child.oom import count_oom_kills
+from processes.oom import count_oom_kills
 from worker.supervisor.host.held_cards import HeldCard
 
 LOCK_FDS = "STEPLINE_LOCK_FDS"

@@ -4,6 +4,7 @@ import hashlib
 import math
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -76,6 +77,10 @@ class Watchdog:
                 evidence={"steps": FROZEN_STEPS},
             )
 
+    def remember_adapter(self) -> None:
+        """Compare the adapter with its current weights from now on, for instance after a resume has set them."""
+        self._first_digest = _digest(self._adapter)
+
     def beat(self) -> None:
         """Record that the run has made progress."""
         self._signs.beat()
@@ -86,13 +91,13 @@ class Watchdog:
         Calls `on_hang`, in a thread, if no progress is recorded for `limit_seconds`. If several ranks train, only the progress of
         the rank that the others wait for counts. Set the returned event to stop.
         """
-        # Computed only now, because a resume sets the adapter's weights before this call.
-        self._first_digest = _digest(self._adapter)
-        watched, ended = threading.get_ident(), threading.Event()
+        self.remember_adapter()
+        watched, ended, began = threading.get_ident(), threading.Event(), time.monotonic()
 
         def wait() -> None:
             while not ended.wait(min(1.0, limit_seconds / 4)):
                 rank, silent = self._signs.silence()
+                silent = min(silent, time.monotonic() - began)  # other ranks may still be loading
                 if silent > limit_seconds:
                     stack = self._others.stack(rank) if rank else _stack(watched)
                     on_hang(

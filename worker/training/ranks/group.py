@@ -17,9 +17,10 @@ from torch import Tensor, distributed
 
 from contracts.failure import FailureReason
 from contracts.run_dir import RunDir
+from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
-from worker.training.ranks.others import GRACE_SECONDS, Others, signs_path, store_path
+from worker.training.ranks.others import BLAME_SECONDS, Others, store_path
 from worker.training.ranks.shares import divide
 from worker.training.ranks.signs import Signs
 
@@ -44,6 +45,24 @@ class Group:
         """Whether this is rank 0, the only one that records and saves."""
         return self.rank == 0
 
+    def connect(self, job: RunDir, device: torch.device) -> None:
+        """Wait until all ranks of the run have joined. They connect over the loopback interface only."""
+        if self.count == 1:
+            return
+        # "=": exactly this interface. No network plugin: all ranks are on this host.
+        os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="=lo", NCCL_NET="Socket")
+        is_cuda = device.type == "cuda"
+        self.together(
+            lambda: distributed.init_process_group(
+                "cpu:gloo,cuda:nccl" if is_cuda else "gloo",
+                store=distributed.FileStore(str(store_path(job)), self.count),  # type: ignore[attr-defined]  # not declared, but public
+                rank=self.rank,
+                world_size=self.count,
+                timeout=_FOREVER,
+                device_id=device if is_cuda else None,
+            )
+        )
+
     def share(self, samples: Sequence[Sample]) -> list[int]:
         """Return the indexes of the samples that this rank computes."""
         if self.count == 1:
@@ -59,6 +78,10 @@ class Group:
             return
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         sums = torch.stack([nll, torch.full_like(nll, tokens)])
+        if flat.is_cuda:
+            torch.cuda.synchronize(
+                flat.device
+            )  # an error of this rank's own work is reported as its own
 
         def reduce() -> None:
             distributed.all_reduce(flat)
@@ -72,6 +95,13 @@ class Group:
         nll.copy_(sums[0])
         if int(sums[1]) != tokens * self.count:
             raise self._differ("windows")
+
+    def warm_up(self, parameters: Sequence[Tensor]) -> None:
+        """Sum gradients of this size once, so that the memory for it, also NCCL's own, counts as used from now on."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.count > 1 and gradients:
+            nothing = torch.zeros((), dtype=torch.float64, device=gradients[0].device)
+            self.sum_update(gradients, nothing, 0)
 
     def sum(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the sums of the ranks' values."""
@@ -126,11 +156,13 @@ class Group:
 
     def _blame(self, error: RuntimeError) -> None:
         """Raise the failure of the rank that has ended, if one has: its end is why the operation failed."""
+        if is_device_failure(error) or is_out_of_memory(error):
+            return  # this rank's own
         if not self.is_main:
             # Another rank has ended. Rank 0 reports it and ends this process.
             time.sleep(_ORPHAN_SECONDS)
             return
-        failure = self.others.wait_for_failure(GRACE_SECONDS)
+        failure = self.others.wait_for_failure(BLAME_SECONDS)
         if failure is not None:
             raise TrainingError(
                 failure.reason, failure.detail, step=failure.step, evidence=failure.evidence
@@ -139,22 +171,3 @@ class Group:
 
 ALONE = Group()
 """The group of a run with one rank."""
-
-
-def join_group(job: RunDir, rank: int, count: int, device: torch.device, others: Others) -> Group:
-    """Return the group of the run's ranks once all have joined. They connect over the loopback interface only."""
-    if count == 1:
-        return ALONE
-    os.environ.update(GLOO_SOCKET_IFNAME="lo", NCCL_SOCKET_IFNAME="lo", NCCL_IB_DISABLE="1")
-    group = Group(rank, count, Signs(rank, count, signs_path(job)), others)
-    group.together(
-        lambda: distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
-            init_method=f"file://{store_path(job)}",
-            rank=rank,
-            world_size=count,
-            timeout=_FOREVER,
-            device_id=device if device.type == "cuda" else None,
-        )
-    )
-    return group

@@ -1,7 +1,8 @@
 """Rank 0 starts the other ranks, watches them, and ends them with itself. Runs before torch is imported.
 
 The others are in rank 0's process group and die with it, so whoever ends rank 0 or its group ends them all. Each has a run
-directory of its own, `ranks/RANK`, whose inputs are links to those of the job. Only its records and its outcome are in it.
+directory of its own, `ranks/RANK`, whose inputs are links to those of the job. It contains only the rank's records, output and
+outcome. Rank 0 copies the output, line by line, to its own.
 """
 
 import contextlib
@@ -10,25 +11,33 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from pydantic import ValidationError
 
 from contracts.attempt import Outcome
-from contracts.failure import Failure, FailureReason
+from contracts.exits import explain_exit
+from contracts.failure import Failure
 from contracts.run_dir import Placed, RunDir
+from processes.oom import count_oom_kills
 from worker.training.ranks.signs import Signs
 
 LOCK_FDS = "STEPLINE_LOCK_FDS"
 """Environment variable: descriptors of the device locks, comma-separated, which every rank must hold until it ends."""
 STACK_SIGNAL = signal.SIGUSR1
 """Makes a rank write the stacks of its threads to its `stack` file."""
-_POLL_SECONDS = 0.1
-GRACE_SECONDS = 10.0
+BLAME_SECONDS = 10.0
+"""Time in which the end of another rank is noticed after an operation with it has failed."""
+GRACE_SECONDS = 60.0
 """Time that rank 0's main thread gets to end the run by itself after another rank has ended."""
+CLOSE_SECONDS = 20.0
+"""Time after which rank 0 ends although a killed rank is still stuck in the driver. The device locks outlive it."""
+_POLL_SECONDS = 0.1
 _STACK_SECONDS = 2.0
-_TERMINATED = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LAST_OUTPUT_SECONDS = 2.0
 
 
 def count_ranks(run_dir: RunDir) -> int:
@@ -54,107 +63,132 @@ def signs_path(job: RunDir) -> Path:
     return job.path / "ranks" / "signs"
 
 
+def open_signs(job: RunDir, rank: int, count: int) -> Signs:
+    """Return the ranks' signs of life, seen from one of them."""
+    return Signs(rank, count, signs_path(job)) if count > 1 else Signs()
+
+
 def stack_path(own: RunDir) -> Path:
     """Return the file into which a rank writes its stacks when it gets STACK_SIGNAL."""
     return own.path / "stack"
 
 
-class Others:
-    """The other ranks, as processes of rank 0. With one rank there are none."""
+class Rank:
+    """Another rank: its process, and the thread that copies its output."""
 
-    def __init__(self, processes: Sequence[tuple[RunDir, subprocess.Popen[bytes]]] = ()) -> None:
-        self._processes = processes
+    def __init__(self, run_dir: RunDir, number: int) -> None:
+        self.number = number
+        self.own = RunDir(signs_path(run_dir).parent / str(number))
+        self.own.path.mkdir()
+        inputs = (run_dir.spec, run_dir.placed, run_dir.model, run_dir.train_data.parent)
+        for path in (*inputs, run_dir.resume):
+            if path.exists():
+                (self.own.path / path.name).symlink_to(path)
+        locks = os.environ.get(LOCK_FDS, "")
+        options = ("--rank", str(number), "--parent-pid", str(os.getpid()))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "worker.training", *options, str(self.own.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[int(descriptor) for descriptor in locks.split(",") if descriptor],
+        )
+        self._copier = threading.Thread(target=self._copy, name=f"output of rank {number}")
+        self._copier.daemon = True
+        self._copier.start()
+
+    def explain(self, status: int, *, ran_out_of_memory: bool) -> Failure:
+        """Return why the rank ended: by its outcome if it wrote one, else by its exit status and output."""
+        self._copier.join(_LAST_OUTPUT_SECONDS)
+        try:
+            failure = Outcome.model_validate_json(self.own.outcome.read_bytes()).failure
+        except (OSError, ValidationError):
+            failure = None
+        failure = failure or explain_exit(
+            status, self.own.output, ran_out_of_memory=ran_out_of_memory
+        )
+        return failure.model_copy(
+            update={
+                "detail": f"Rank {self.number}: {failure.detail}"[:20_000],
+                "evidence": {**failure.evidence, "rank": self.number},
+            }
+        )
+
+    def _copy(self) -> None:
+        output: IO[bytes] | None = self.process.stdout
+        assert output is not None  # noqa: S101  # it is a pipe
+        with output, contextlib.suppress(OSError, ValueError), self.own.output.open("wb") as own:
+            for line in output:
+                with contextlib.suppress(OSError):  # a full disk must not block the rank
+                    own.write(line)
+                    own.flush()
+                with contextlib.suppress(OSError):
+                    text = line.decode(errors="replace").rstrip("\n")
+                    print(f"rank {self.number}: {text}", flush=True)
+
+
+class Others:
+    """The other ranks, seen from rank 0. With one rank there are none."""
+
+    def __init__(self, ranks: Sequence[Rank] = (), oom_kills: int = 0) -> None:
+        self._ranks = ranks
+        self._oom_kills = oom_kills
         self._ended = threading.Event()
         self._is_closing = threading.Event()
         self._failure: Failure | None = None
 
     @classmethod
     def start(cls, run_dir: RunDir, count: int) -> "Others":
-        """Start ranks 1 to `count` - 1. Only the main thread may call this: they die with the thread that starts them."""
-        if count > 1:
-            signs_path(run_dir).parent.mkdir()
-            Signs.create(signs_path(run_dir), count)
-        return cls([_start(run_dir, rank) for rank in range(1, count)])
+        """Start ranks 1 to `count` - 1. Raises OSError.
+
+        Only the main thread may call this, because they die with the thread that starts them.
+        """
+        if count == 1:
+            return cls()
+        signs_path(run_dir).parent.mkdir()
+        Signs.create(signs_path(run_dir), count)
+        oom_kills = count_oom_kills()
+        return cls([Rank(run_dir, number) for number in range(1, count)], oom_kills)
 
     def watch(self, on_end: Callable[[Failure], None]) -> None:
         """Watch the processes in a thread. Calls `on_end` in it if rank 0 goes on for GRACE_SECONDS after one has ended."""
-        if self._processes:
+        if self._ranks:
             args = (on_end,)
             threading.Thread(target=self._watch, args=args, name="ranks", daemon=True).start()
 
     def wait_for_failure(self, seconds: float) -> Failure | None:
         """Return why another rank ended, waiting up to `seconds` for one to end; None if all run."""
-        self._ended.wait(seconds if self._processes else 0)
+        self._ended.wait(seconds if self._ranks else 0)
         return self._failure
 
     def stack(self, rank: int) -> str:
         """Return the stacks of another rank's threads; empty if it cannot write them, for instance because it is stopped."""
-        own, process = self._processes[rank - 1]
+        other = self._ranks[rank - 1]
         with contextlib.suppress(OSError):
-            process.send_signal(STACK_SIGNAL)
+            other.process.send_signal(STACK_SIGNAL)
             self._is_closing.wait(_STACK_SECONDS)
-            return stack_path(own).read_text(errors="replace")
+            return stack_path(other.own).read_text(errors="replace")
         return ""
 
     def close(self) -> None:
-        """Kill the other ranks. Call it when this run needs them no longer."""
+        """Kill the other ranks. Call it as soon as rank 0 needs them no longer: from then on their end means nothing."""
         self._is_closing.set()
-        for _, process in self._processes:
-            process.kill()
-        for _, process in self._processes:
-            process.wait()
+        for rank in self._ranks:
+            rank.process.kill()
+        give_up_at = time.monotonic() + CLOSE_SECONDS
+        for rank in self._ranks:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                rank.process.wait(max(0.0, give_up_at - time.monotonic()))
 
     def _watch(self, on_end: Callable[[Failure], None]) -> None:
         while not self._is_closing.wait(_POLL_SECONDS):
-            for rank, (own, process) in enumerate(self._processes, 1):
-                status = process.poll()
-                if status is not None and not self._is_closing.is_set():
-                    self._failure = _explain(own, rank, status)
-                    self._ended.set()
-                    if not self._is_closing.wait(GRACE_SECONDS):
-                        on_end(self._failure)
-                    return
-
-
-def _start(run_dir: RunDir, rank: int) -> tuple[RunDir, subprocess.Popen[bytes]]:
-    own = RunDir(signs_path(run_dir).parent / str(rank))
-    own.path.mkdir()
-    inputs = (
-        run_dir.spec,
-        run_dir.placed,
-        run_dir.model,
-        run_dir.train_data.parent,
-        run_dir.resume,
-    )
-    for path in inputs:
-        if path.exists():
-            (own.path / path.name).symlink_to(path)
-    locks = os.environ.get(LOCK_FDS, "")
-    options = ("--rank", str(rank), "--parent-pid", str(os.getpid()))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker.training", *options, str(own.path)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[int(number) for number in locks.split(",") if number],
-    )
-    return own, process
-
-
-def _explain(own: RunDir, rank: int, status: int) -> Failure:
-    """Return why a rank ended: by its outcome if it wrote one, else by its exit status."""
-    try:
-        failure = Outcome.model_validate_json(own.outcome.read_bytes()).failure
-    except (OSError, ValidationError):
-        failure = None
-    if failure is None:
-        ended = f"was killed by signal {-status}" if status < 0 else f"exited with {status}"
-        failure = Failure(
-            reason=FailureReason.CHILD_KILLED if -status in _TERMINATED else FailureReason.CRASHED,
-            detail=f"The process {ended} without writing an outcome.",
-            evidence={"exit_code": status},
-        )
-    return failure.model_copy(
-        update={
-            "detail": f"Rank {rank}: {failure.detail}"[:20_000],
-            "evidence": {**failure.evidence, "rank": rank},
-        }
-    )
+            for rank in self._ranks:
+                status = rank.process.poll()
+                if status is None or self._is_closing.is_set():
+                    continue
+                has_oom_kill = count_oom_kills() > self._oom_kills
+                self._failure = rank.explain(status, ran_out_of_memory=has_oom_kill)
+                self._ended.set()
+                if not self._is_closing.wait(GRACE_SECONDS):
+                    on_end(self._failure)
+                return

@@ -127,14 +127,13 @@ class Recorder:
     ) -> None:
         """Record a message for users, and print it to the program's output.
 
-        Ranks above 0 print only warnings and errors, with their number, because rank 0 prints the rest.
+        Ranks above 0 print only warnings and errors, because rank 0 prints the rest.
         """
         is_printed = self._rank == 0 or level != "info"
-        whose = f"rank {self._rank}: " if self._rank else ""
         # If the disk is full, writing the record below reports it.
         with contextlib.suppress(OSError):
             if is_printed:
-                print(f"[{level}] {whose}{message}", flush=True)
+                print(f"[{level}] {message}", flush=True)
         self._write(
             LogRecord(
                 seq=self._next(), at=self._now(), level=level, message=message, step=step, data=data

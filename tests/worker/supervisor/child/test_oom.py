@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from worker.supervisor.child.oom import count_oom_kills
+from processes.oom import count_oom_kills
 
 
 def test_with_cgroup_v2_oom_kills_are_read_from_the_workers_own_group(tmp_path: Path) -> None:
