@@ -147,7 +147,6 @@ def _run(
     recorder.phase(Phase.LOADING)
     planner = Planner(run_dir.model, spec, device, data.train, placed.ranks)
     plan = planner.plan()
-    stop.check()
     model = load_model(run_dir.model, spec, device)
     check_vocabulary(model, data.largest_token)
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
