@@ -172,7 +172,8 @@ def _run(
         progress=progress,
         counter=counter,
         group=group,
-        most_tokens=plan.most_tokens,
+        # A GPU recovers from a budget that is too large; a host does not.
+        most_tokens=None if device.is_cuda else plan.most_tokens,
     )
     if plan.recomputes or spec.engine.activation_checkpointing is True:
         run.checkpoint_activations()
