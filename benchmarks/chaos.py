@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
-Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2. Times are a twentieth of their production values.
+Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2. Timeouts and intervals are one-twentieth of their production values.
 `--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker catches it.
 The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
 run without faults.
@@ -77,7 +77,7 @@ class Load:
         self.seed_of: dict[str, int] = {}
 
     def keep_up(self) -> None:
-        """Submit as many jobs as are missing, if the server is reachable."""
+        """Submit jobs until the target number is queued or running, if the server is reachable."""
         try:
             listed = self._cluster.client.get("/v1/jobs", params={"limit": 100}, timeout=5)
             open_jobs = {

@@ -8,8 +8,8 @@ log-batch, one request after another and with full durability. On both sides, a 
 Requests of equal size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills Stepline's server with
 SIGKILL and counts the acknowledged records that are missing.
 
-Reading: each side returns a curve of 1,000 points for a plot of `--read-points` steps, Stepline by /metrics, MLflow by
-get-history-bulk-interval. Then Stepline alone is measured with a job of `--large` steps, and with `--streams` open streams of one
+Reading: each side returns a curve of 1,000 points for a plot of `--read-points` steps, Stepline through /metrics and
+MLflow through get-history-bulk-interval. Then Stepline alone is measured with a job of `--large` steps, and with `--streams` open streams of one
 server process during `--stream-seconds` of training, whose steps go through the worker's real recorder and reporter. The last
 line is JSON; "ratios" holds the smallest measured ratios.
 """
@@ -88,10 +88,10 @@ def compare(ours: list[dict[str, Any]], peer: dict[str, Any]) -> dict[str, float
             ratio = figures["points_per_second"] / peer["write"][size]["points_per_second"]
             writes.append(ratio)
             print(
-                f"{side['database']}: writing, {size} points per request: {ratio:.1f} times MLflow"
+                f"{side['database']}: writing, {size} points per request: {ratio:.1f} times as fast as MLflow"
             )
         reads.append(peer["read"]["median_ms"] / side["read"]["median_ms"])
-        print(f"{side['database']}: reading a plot: {reads[-1]:.1f} times MLflow")
+        print(f"{side['database']}: reading a plot: {reads[-1]:.1f} times as fast as MLflow")
     return {"write_vs_mlflow": round(min(writes), 2), "read_vs_mlflow": round(min(reads), 2)}
 
 

@@ -56,7 +56,7 @@ def mark_lost(session: Session, attempt_id: str, now: datetime) -> HeldAttempt |
 def mark_ended(
     session: Session, attempt_id: str, status: AttemptStatus, now: datetime
 ) -> HeldAttempt | None:
-    """Mark an attempt that its worker no longer runs as lost or interrupted. Return None if it has already ended."""
+    """Mark as lost or interrupted an attempt that its worker is no longer running. Return None if it has already ended."""
     return _change(
         session,
         (Attempt.id == attempt_id, Attempt.status == AttemptStatus.RUNNING),

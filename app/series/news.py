@@ -1,4 +1,4 @@
-"""Reads the new rows on the line after a place, unsampled and in order, for polls and streams."""
+"""Reads the rows that follow a reader's place on the job's line, in order and without thinning, for polls and streams."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

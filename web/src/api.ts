@@ -24,7 +24,7 @@ export interface List<Item> {
   cursor: string | null;
 }
 
-/** When the server last responded, and since when it has been unreachable (null if it is reachable). */
+/** When the server last responded, and when it became unreachable (null if it is reachable). */
 export const lastResponseAt = signal(Date.now());
 export const unreachableSince = signal<number | null>(null);
 

@@ -165,7 +165,6 @@ def _run(
     recorder.phase(Phase.LOADING)
     planner = Planner(run_dir.model, spec, device, data.train, placed.ranks)
     plan = planner.plan()
-    stop.check()
     model = load_model(run_dir.model, spec, device)
     check_vocabulary(model, data.largest_token)
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
@@ -190,7 +189,8 @@ def _run(
         progress=progress,
         counter=counter,
         group=group,
-        most_tokens=plan.most_tokens,
+        # A GPU recovers from a budget that is too large; a host does not.
+        most_tokens=None if device.is_cuda else plan.most_tokens,
     )
     if plan.recomputes or spec.engine.activation_checkpointing is True:
         run.checkpoint_activations()

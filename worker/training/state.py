@@ -77,7 +77,7 @@ class Run:
     counter: RowCounter = field(default_factory=RowCounter)
     group: Group = ALONE
     most_tokens: int | None = None
-    """The largest token budget that fits into memory, if that is less than usual."""
+    """The largest token budget that fits into the memory of a host, if that is less than usual."""
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""

@@ -1,6 +1,7 @@
 """A run that is killed at any moment and resumed gives the same results as an uninterrupted run, bit for bit."""
 
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from tests.worker.training.run_directory import (
 )
 from worker.training.data.template import QWEN2_TEMPLATE
 from worker.training.errors import StopRequested
+from worker.training.memory import plan
 from worker.training.rundir.checkpoint import Checkpoints, find_newest, load
 from worker.training.rundir.stop import Stop
 from worker.training.state import Run
@@ -443,3 +445,20 @@ def test_a_pause_before_the_first_step_needs_no_checkpoint(
 
     assert (outcome.status, outcome.step) == ("paused", 0)
     assert not run_dir.checkpoints.exists()
+
+
+def test_a_resume_with_less_memory_than_before_uses_a_smaller_budget(
+    checkpoint: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "_SMALL_MODEL", 0)
+    monkeypatch.setattr(plan, "free_host_bytes", lambda: 4 * 2**20)
+    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0) | {"engine": {}})
+    second.resume.mkdir()
+    Checkpoints(second.resume, keep=1).save(load(checkpoint))
+
+    assert run_here(second, StopAt(3, "cancelled")).status == "cancelled"
+
+    message = "\n".join(r.message for r in records(second) if isinstance(r, LogRecord))
+    found = re.search(r"token_budget: 128 → (\d+)", message)
+    assert found, message
+    assert int(found[1]) < 128

@@ -88,7 +88,7 @@ def supervised_tokens(samples: Sequence[Sample]) -> int:
 def pack(
     samples: Sequence[Sample], token_budget: int, *, together: bool = True
 ) -> list[MicroBatch]:
-    """Pack samples into few micro-batches of at most `token_budget` tokens; a longer sample gets its own micro-batch.
+    """Pack samples into as few micro-batches as first-fit finds, of at most `token_budget` tokens; a longer sample gets its own.
 
     First-fit by decreasing length. The fullest micro-batch comes first, so that memory peaks early and later
     micro-batches fit into the freed memory. `together=False` gives each sample its own micro-batch, for models that mix

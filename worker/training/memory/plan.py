@@ -149,7 +149,7 @@ class Planner:
             seconds = time.monotonic() - started
             first_line = str(error).strip().partition("\n")[0][:200]
             return MemoryPlan(
-                f"the step could not be traced ({type(error).__name__}: {first_line}), so the token budget was estimated",
+                f"the step could not be traced ({type(error).__name__}: {first_line}), so the memory was only estimated",
                 seconds,
             )
         seconds = time.monotonic() - started + (earlier.seconds if earlier is not None else 0.0)

@@ -80,8 +80,8 @@ class Recorder:
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
         """Record a complete evaluation after `step` steps.
 
-        While the spool is nearly full, a skipped evaluation is held back: it is recorded after all if a checkpoint or the end
-        of the run follows directly, so that neither is recorded without its evaluation.
+        While the spool is nearly full, an evaluation that would be skipped is held back first: if a checkpoint or the end of the
+        run comes next, it is recorded after all, so that neither lacks its evaluation.
         """
         self._release_held()
         self._held = EvalRecord(

@@ -23,6 +23,10 @@ DEVICE_FAILURES: list[RuntimeError] = [
     RuntimeError("CUDA unknown error - this may be due to an incorrectly set up environment"),
     RuntimeError("Found no NVIDIA driver on your system."),
     RuntimeError("NVML: GPU is lost"),
+    RuntimeError(
+        "NCCL error in: ProcessGroupNCCL.cpp:77, unhandled cuda error\nncclUnhandledCudaError: Call to CUDA function failed.\n"
+        "Last error:\nCuda failure 700 'an illegal memory access was encountered'"
+    ),
 ]
 
 
@@ -50,6 +54,10 @@ def test_a_failed_device_is_recognised_from_the_cause_of_another_error() -> None
         (ValueError("CUDA error: quoted by another error"), FailureReason.CRASHED),
         (RuntimeError("the row says: CUDA error"), FailureReason.CRASHED),
         (RuntimeError("Triton Error [CUDA]: out of memory"), FailureReason.OOM_GPU),
+        (
+            RuntimeError("NCCL error in: init.cc:9\nLast error:\nCuda failure 2 'out of memory'"),
+            FailureReason.OOM_GPU,
+        ),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasSgemm`"),
             FailureReason.CRASHED,
