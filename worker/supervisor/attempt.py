@@ -155,6 +155,8 @@ def _follow(
             log.error(
                 "could not kill the training process; it still occupies its device", pid=process.pid
             )
+    if len(slot.cards) > 1 and not process.wait_for_group(settings.term_seconds):
+        log.warning("a rank has not ended yet; it may still occupy its card", pid=process.pid)
     log.info("training process ended", exit_code=process.exit_code)
     return read_outcome(process, run_dir, ended_as(wanted, was_stopped))
 

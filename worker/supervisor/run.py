@@ -91,7 +91,10 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
             slot.server.hello(current)  # tells the server that this worker's device has failed
             break
         turn.take()
-        siblings = list_siblings(lock_dir, slot.worker, slot_name(slot.worker))
+        # A worker that was alone when its ring arrived takes no turns. It may borrow from the next ring on.
+        siblings = (
+            list_siblings(lock_dir, slot.worker, slot_name(slot.worker)) if turn.is_shared else []
+        )
         with Loan.borrow(lock_dir, siblings) as loan:
             on_cpu = own.device.kind == "cpu"
             free_cards = slot.settings.cpu_ranks if on_cpu else 1 + len(loan.cards)

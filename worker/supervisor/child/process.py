@@ -55,6 +55,17 @@ class Child:
             time.sleep(min(left, 0.02))
         return True
 
+    def wait_for_group(self, seconds: float) -> bool:
+        """Wait at most `seconds` for the rest of an ended child's group, which has been killed; return whether it has ended."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                os.killpg(self.pid, 0)
+            except ProcessLookupError:
+                return True
+            time.sleep(0.02)
+        return False
+
     def terminate(self) -> None:
         """Ask the child to stop at the next micro-batch (SIGTERM)."""
         if self.exit_code is None:

@@ -84,6 +84,11 @@ class ClaimTurn:
         self._wait = wait
         self._lock_fd: int | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether workers of this host take turns, so that this one may borrow."""
+        return self._path is not None
+
     def take(self) -> None:
         """Wait for this worker's turn; do nothing if it already has it."""
         pause = SHORTEST_PAUSE_SECONDS

@@ -97,6 +97,20 @@ def test_processes_started_by_the_child_end_with_it(run_dir: RunDir, lock_fd: in
     assert not _is_running(grandchild)
 
 
+def test_a_group_is_waited_for_until_its_last_process_has_ended(
+    run_dir: RunDir, lock_fd: int
+) -> None:
+    code = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(1, flush=True); time.sleep(60)"
+    process = _start(run_dir, code, lock_fd)
+    while not run_dir.output.read_text():
+        assert not process.wait(0.01)
+
+    assert not process.wait_for_group(0.05)
+    process.kill()
+    assert process.wait(10)
+    assert process.wait_for_group(10)
+
+
 def test_the_outcome_of_an_attempt_is_read_from_the_childs_outcome_file(
     run_dir: RunDir, lock_fd: int
 ) -> None:
