@@ -217,7 +217,14 @@ def predict_for_gpus(rank: int) -> None:
         traits = Traits("sdpa" if masked else UNMASKED, packs=True, plain_head=True)
         with tempfile.TemporaryDirectory() as folder:
             config.save_pretrained(folder)
-            shape = Shape(longest=-(-tokens // 16), window=tokens, supervised=0.5)
+            longest = -(-tokens // 16)
+            shape = Shape(
+                longest=longest,
+                window=tokens,
+                supervised=0.5,
+                longest_supervised=longest // 2,
+                most_supervised=tokens // 2,
+            )
             demand = trace_demand(Path(folder), spec, device, shape, traits)
             step = demand.step_bytes(tokens, recomputes=recomputes)
         print(

@@ -316,7 +316,7 @@ def _announce(run: Run, plan: MemoryPlan) -> None:
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )
-    if plan.choice is not None and plan.choice.is_reduced:
+    if plan.choice is not None and plan.choice.is_scarce:
         run.recorder.log(f"memory is scarce: {plan.choice.reason}", "warning")
     for warning in data_warnings(data.facts):
         run.recorder.log(warning, "warning")

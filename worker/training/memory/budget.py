@@ -35,7 +35,7 @@ def choose_token_budget(setting: int | Auto, model: TrainableModel) -> TokenBudg
         return TokenBudget(CPU_TOKENS, CPU_REASON)
     if _Sizes.of(model.config) is None:
         return TokenBudget(_UNKNOWN_TOKENS, "config.json does not give the layer sizes")
-    free = free_gpu_bytes(model.device.torch_device)
+    free, _ = free_gpu_bytes(model.device.torch_device)
     room = int(free * _MEMORY_SHARE)
     tokens = CUDA_MOST_TOKENS
     while tokens > _LEAST_TOKENS and memory_bytes(model, tokens) > room:

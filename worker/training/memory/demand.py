@@ -24,13 +24,25 @@ class Shape:
     """Of the largest possible update; no micro-batch is larger."""
     supervised: float
     """The largest share of supervised tokens in a sample."""
+    longest_supervised: int
+    """Supervised tokens of the longest sample."""
+    most_supervised: int
+    """Supervised tokens of any update, at most."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], effective_batch_size: int) -> "Shape":
         """Return the sizes for these training samples, of which there must be at least one."""
         lengths = sorted((len(sample) for sample in samples), reverse=True)
-        share = max(sample.supervised_tokens / len(sample) for sample in samples)
-        return cls(lengths[0], sum(lengths[:effective_batch_size]), share)
+        counts = sorted((sample.supervised_tokens for sample in samples), reverse=True)
+        return cls(
+            longest=lengths[0],
+            window=sum(lengths[:effective_batch_size]),
+            supervised=max(sample.supervised_tokens / len(sample) for sample in samples),
+            longest_supervised=max(
+                sample.supervised_tokens for sample in samples if len(sample) == lengths[0]
+            ),
+            most_supervised=sum(counts[:effective_batch_size]),
+        )
 
     def filled(self, token_budget: int, *, packs: bool) -> int:
         """Return the tokens of the fullest micro-batch under a budget."""
@@ -40,10 +52,12 @@ class Shape:
         """Return samples that make up a micro-batch of this size, none of them longer than the longest."""
         count = math.ceil(tokens / self.longest)
         lengths = [tokens // count + (number < tokens % count) for number in range(count)]
+        most = self.longest_supervised if tokens == self.longest else self.most_supervised
+        share = min(self.supervised, most / tokens)
         return [
             Sample(
                 np.zeros(length, dtype=np.int32),
-                np.arange(length) >= max(1, round(length * (1 - self.supervised))),
+                np.arange(length) >= max(1, round(length * (1 - share))),
             )
             for length in lengths
         ]
@@ -59,6 +73,7 @@ class Demand:
         recomputing: Callable[[], Trace],
         *,
         program_bytes: int = 0,
+        mapped_bytes: int = 0,
         loading_bytes: int = 0,
     ) -> None:
         self.shape = shape
@@ -67,6 +82,8 @@ class Demand:
         """Base, adapter, gradients and moments."""
         self.program_bytes = program_bytes
         """Everything else in `peak_memory_bytes`: on a CPU, the program and the weight files that it has mapped."""
+        self.mapped_bytes = mapped_bytes
+        """The mapped weight files among them. The kernel drops their pages when memory is needed."""
         self.loading_bytes = loading_bytes
         """The peak while the model is loaded, on a CPU."""
         self.growth = 1.0 if first.model.device.is_cuda else CPU_GROWTH

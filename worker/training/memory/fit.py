@@ -27,31 +27,38 @@ class Choice:
     reason: str
     room: int
     """Bytes that a step may take."""
+    is_scarce: bool = False
+    """Whether the job runs slower, or may fail, for want of memory."""
 
 
-def choose_for_gpu(demand: Demand, spec: JobSpec, free: int, *, loaded: bool = False) -> Choice:
+def choose_for_gpu(
+    demand: Demand, spec: JobSpec, free: int, *, total: int | None = None, loaded: bool = False
+) -> Choice:
     """Return the choice for a GPU with `free` bytes, of which the model takes some unless it is `loaded`.
 
-    Activations are recomputed only if the longest sample does not fit otherwise. Raises SPEC_REFUSED before the model is
-    loaded if even then it does not fit.
+    Activations are recomputed only if the longest sample, or the requested budget, does not fit otherwise. Raises SPEC_REFUSED
+    before the model is loaded if the longest sample would not fit into all of the GPU's `total` bytes either (by default `free`).
     """
     left = free if loaded else free - demand.resident_bytes
     room = int(free * _GPU_SHARE) - _GPU_WORKSPACE - (free - left)
     options, setting = _options(spec), spec.engine.token_budget
     figures = f"traced for {free / _GIB:.1f} GiB of free GPU memory"
     for recomputes in options:
+        scarce = recomputes and len(options) > 1
+        if setting != "auto":
+            filled = demand.shape.filled(setting, packs=demand.packs)
+            if demand.step_bytes(filled, recomputes=recomputes) <= room:
+                reason = "set by engine.token_budget"
+                return Choice(setting, recomputes, scarce, reason, room, scarce)
+            continue
         tokens = largest_tokens(demand, room, CUDA_MOST_TOKENS, recomputes=recomputes)
         if tokens is not None:
-            reduced = tokens < min(CUDA_MOST_TOKENS, demand.shape.window) or (
-                recomputes and len(options) > 1
-            )
-            if setting != "auto":
-                return Choice(setting, recomputes, reduced, "set by engine.token_budget", room)
-            return Choice(tokens, recomputes, reduced, figures, room)
+            reduced = scarce or tokens < min(CUDA_MOST_TOKENS, demand.shape.window)
+            return Choice(tokens, recomputes, reduced, figures, room, scarce)
     if not loaded:
-        _reject_if_larger(demand, spec, left, "GPU memory")
+        _reject_if_larger(demand, spec, (total or free) - demand.resident_bytes, "GPU memory")
     tokens = demand.shape.longest if setting == "auto" else setting
-    return Choice(tokens, options[-1], True, f"{figures}, which hardly suffices", room)
+    return Choice(tokens, options[-1], True, f"{figures}, which hardly suffices", room, True)
 
 
 def choose_for_cpu(
@@ -71,15 +78,17 @@ def choose_for_cpu(
         return Choice(usual, options[0], False, reason, room)
     figures = f"traced for {free / _GIB:.1f} GiB of free memory, which is too little for {usual}"
     for recomputes in options:
+        if setting != "auto":
+            if demand.step_bytes(filled, recomputes=recomputes) <= room:
+                return Choice(setting, recomputes, True, figures, room, True)
+            continue
         tokens = largest_tokens(demand, room, usual, recomputes=recomputes)
         if tokens is not None:
-            tokens = tokens if setting == "auto" else setting
-            return Choice(tokens, recomputes, True, figures, room)
-    _reject_if_larger(
-        demand, spec, total - demand.program_bytes - demand.resident_bytes, "memory on this host"
-    )
+            return Choice(tokens, recomputes, True, figures, room, True)
+    program = demand.program_bytes - demand.mapped_bytes
+    _reject_if_larger(demand, spec, total - program - demand.resident_bytes, "memory on this host")
     tokens = demand.shape.longest if setting == "auto" else setting
-    return Choice(tokens, options[-1], True, f"{figures}; it may run out", room)
+    return Choice(tokens, options[-1], True, f"{figures}; it may run out", room, True)
 
 
 def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) -> int | None:

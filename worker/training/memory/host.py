@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
-from worker.training.model.files import count_parameters
+from worker.training.model.files import count_parameters, loaded_shards
 
 _FIELD = r"^{}:?\s+(\d+)"
 _NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
@@ -14,11 +14,11 @@ _NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def free_gpu_bytes(device: torch.device) -> int:
-    """Return the free bytes of a GPU, after giving back the blocks that torch keeps for reuse."""
+def free_gpu_bytes(device: torch.device) -> tuple[int, int]:
+    """Return the free bytes of a GPU, after giving back the blocks that torch keeps for reuse, and all its bytes."""
     torch.cuda.empty_cache()
-    free, _ = torch.cuda.mem_get_info(device)
-    return free
+    free, total = torch.cuda.mem_get_info(device)
+    return free, total
 
 
 def free_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
@@ -28,13 +28,18 @@ def free_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
     if limit is None:
         return free
     used = int((cgroup / "memory.current").read_text())
-    cached = _field(cgroup / "memory.stat", "inactive_file")  # the kernel frees it when needed
+    kinds = (
+        "inactive_file",
+        "active_file",
+        "slab_reclaimable",
+    )  # the kernel frees them when needed
+    cached = sum(_field(cgroup / "memory.stat", kind) for kind in kinds)
     return max(0, min(free, limit - used + cached))
 
 
 def total_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
-    """Return the host's memory, or the limit of the container if it is lower."""
-    total = 1024 * _field(proc / "meminfo", "MemTotal")
+    """Return the host's memory with its swap, or the limit of the container if it is lower."""
+    total = 1024 * (_field(proc / "meminfo", "MemTotal") + _field(proc / "meminfo", "SwapTotal"))
     limit = _limit(cgroup)
     return total if limit is None else min(total, limit)
 
@@ -63,12 +68,12 @@ def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
 
 
 def _file_bytes(directory: Path) -> int:
-    return sum(shard.stat().st_size for shard in directory.glob("*.safetensors"))
+    return sum(shard.stat().st_size for shard in loaded_shards(directory))
 
 
 def _is_stored_as(directory: Path, dtype: torch.dtype) -> bool:
     stored = set()
-    for shard in directory.glob("*.safetensors"):
+    for shard in loaded_shards(directory):
         with safe_open(shard, framework="pt") as weights:
             stored |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - not a dict
     return _NAMES.get(dtype) in stored

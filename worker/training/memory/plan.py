@@ -141,6 +141,7 @@ class Planner:
                 traits, demand = self._demand(traits)
                 if earlier is not None and earlier.demand is not None:
                     demand.program_bytes = earlier.demand.program_bytes  # without the model
+                    demand.mapped_bytes = earlier.demand.mapped_bytes
                     demand.loading_bytes = earlier.demand.loading_bytes
                 choice = self._choose(demand, loaded=earlier is not None)
         except TrainingError:
@@ -175,8 +176,8 @@ class Planner:
 
     def _choose(self, demand: Demand, *, loaded: bool) -> Choice:
         if self._device.is_cuda:
-            free = free_gpu_bytes(self._device.torch_device)
-            return choose_for_gpu(demand, self._spec, free, loaded=loaded)
+            free, total = free_gpu_bytes(self._device.torch_device)
+            return choose_for_gpu(demand, self._spec, free, total=total, loaded=loaded)
         free, total = free_host_bytes() // self._ranks, total_host_bytes() // self._ranks
         return choose_for_cpu(demand, self._spec, free, total, loaded=loaded)
 
@@ -197,18 +198,26 @@ def trace_demand(
 ) -> Demand:
     """Return the demand of the step that this job will run."""
     first = Trace(directory, spec, device, traits)
-    program = loading = 0
+    program = loading = mapped = 0
     if not device.is_cuda:
         dtype, program = device.compute_dtype, resident_bytes()
         loading = program + loading_bytes(directory, dtype)
-        program += mapped_bytes(directory, dtype, first.kept_bytes)
+        mapped = mapped_bytes(directory, dtype, first.kept_bytes)
+        program += mapped
 
     def recomputing() -> Trace:
         trace = Trace(directory, spec, device, traits)
         trace.model.checkpoint_activations()
         return trace
 
-    return Demand(shape, first, recomputing, program_bytes=program, loading_bytes=loading)
+    return Demand(
+        shape,
+        first,
+        recomputing,
+        program_bytes=program,
+        mapped_bytes=mapped,
+        loading_bytes=loading,
+    )
 
 
 def predict_bytes(

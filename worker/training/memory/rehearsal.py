@@ -9,6 +9,9 @@ from worker.training.memory.plan import MemoryPlan
 from worker.training.memory.recovery import within_memory
 from worker.training.state import Run
 
+_FULL = 0.95
+"""Share of the budget from which a micro-batch counts as full."""
+
 
 def try_largest_batch(run: Run, plan: MemoryPlan) -> None:
     """Compute the fullest micro-batch once. If memory runs out, reduce the budget; if much is left, raise it."""
@@ -20,8 +23,9 @@ def try_largest_batch(run: Run, plan: MemoryPlan) -> None:
         return
     run.remember_generators()
     before = run.token_budget
-    measured = _try(run, samples)
-    if run.token_budget == before:
+    measured, tokens = _try(run, samples)
+    # A micro-batch that does not fill the budget says nothing about larger ones.
+    if run.token_budget == before and tokens >= _FULL * before:
         raise_budget(run, plan, samples, measured)
     run.rewind_generators()
 
@@ -41,17 +45,18 @@ def raise_budget(run: Run, plan: MemoryPlan, samples: list[Sample], measured: in
         run.token_budget = before
 
 
-def _try(run: Run, samples: list[Sample]) -> int:
-    """Compute the fullest micro-batch; return the bytes that it took above those in use before."""
+def _try(run: Run, samples: list[Sample]) -> tuple[int, int]:
+    """Compute the fullest micro-batch; return the bytes that it took above those in use before, and its tokens."""
     device = run.model.device.torch_device
 
-    def compute(token_budget: int) -> int:
+    def compute(token_budget: int) -> tuple[int, int]:
         run.model.peft_model.train()
         in_use = _start_measuring(device)
         batch = pack(samples, token_budget, together=run.model.packs)[0]
         sum_nll(run.model, batch.to(device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
-        return torch.cuda.max_memory_allocated(device) - in_use if device.type == "cuda" else 0
+        peak = torch.cuda.max_memory_allocated(device) - in_use if device.type == "cuda" else 0
+        return peak, batch.tokens
 
     return within_memory(run, samples, compute)
 

@@ -12,9 +12,10 @@ from worker.training.data.batches import pack
 from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
-from worker.training.memory.fake_attention import fake_attention, set_segments
+from worker.training.memory.fake_attention import UNMASKED, fake_attention, set_segments
 from worker.training.memory.fake_model import Traits, build_fake_model
 from worker.training.memory.tracker import MemoryTracker
+from worker.training.model.proofs import narrowest_window
 
 
 class Trace:
@@ -43,6 +44,8 @@ class Trace:
         """Return the peak of one update with one micro-batch of these samples, above the resident bytes."""
         (batch,) = pack(samples, sum(len(sample) for sample in samples))
         set_segments([len(sample) for sample in samples])
+        if self.model.attention == "sdpa":
+            self._choose_mask(samples)
         self._tracker.forget_peak()
         parameters = self.model.adapter_parameters
         with self._fake, self._tracker, fake_attention():
@@ -53,3 +56,10 @@ class Trace:
             torch.nn.utils.clip_grads_with_norm_(parameters, self._max_grad_norm, norm)
             self._optimizer.step()
         return self._tracker.peak_bytes - self.resident_bytes
+
+    def _choose_mask(self, samples: Sequence[Sample]) -> None:
+        """Attend without a mask if the real step builds none, as for a single sample. For a traced one, transformers always does."""
+        base = self.model.peft_model.get_base_model()
+        window = narrowest_window(base.config)
+        needs_mask = len(samples) > 1 or (window is not None and window < len(samples[0]))
+        base.set_attn_implementation("sdpa" if needs_mask else UNMASKED)

@@ -76,12 +76,12 @@ def digest_base(directory: Path) -> str:
     """
     config = _read_json(directory / "config.json")
     kept = {key: value for key, value in config.items() if key not in _INCIDENTAL_KEYS}
-    weights = [part for shard in _loaded_shards(directory) for part in _weight_digests(shard)]
+    weights = [part for shard in loaded_shards(directory) for part in _weight_digests(shard)]
     content = json.dumps([kept, sorted(weights)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _loaded_shards(directory: Path) -> list[Path]:
+def loaded_shards(directory: Path) -> list[Path]:
     """Return the weight files in use, in transformers' order of preference."""
     single, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
     if single.is_file():

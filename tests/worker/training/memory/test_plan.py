@@ -22,7 +22,9 @@ from worker.training.memory.fit import choose_for_cpu, choose_for_gpu, raised_to
 from worker.training.memory.trace import Trace
 
 GIB = 2**30
-SHAPE = Shape(longest=256, window=4096, supervised=0.5)
+SHAPE = Shape(
+    longest=256, window=4096, supervised=0.5, longest_supervised=128, most_supervised=2048
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +81,12 @@ def test_a_requested_budget_is_kept(demand: Demand) -> None:
 @pytest.mark.parametrize("kind", ["gpu", "cpu"])
 def test_a_job_that_cannot_fit_is_rejected_with_the_figures(demand: Demand, kind: str) -> None:
     available = demand.resident_bytes + 1000
+    in_use = demand.program_bytes - demand.mapped_bytes
 
     def choose() -> object:
         if kind == "gpu":
             return choose_for_gpu(demand, small_spec(), available)
-        return choose_for_cpu(demand, small_spec(), 1000, demand.program_bytes + available)
+        return choose_for_cpu(demand, small_spec(), 1000, in_use + available)
 
     with pytest.raises(TrainingError) as caught:
         choose()
@@ -206,3 +209,30 @@ def test_scarce_memory_lowers_the_budget_of_a_run_and_is_logged(
         isinstance(record, LogRecord) and "memory is scarce" in record.message
         for record in records(run_dir)
     )
+
+
+def test_a_requested_budget_that_fits_only_with_recomputed_activations_recomputes_them(
+    demand: Demand,
+) -> None:
+    spec, free = spec_with(token_budget=2048), free_for(demand, 2048, recomputes=True)
+
+    assert choose_for_gpu(demand, spec, free).recomputes
+    assert not choose_for_gpu(demand, spec, 80 * GIB).recomputes
+
+
+def test_a_gpu_that_another_process_fills_for_now_rejects_no_job(demand: Demand) -> None:
+    choice = choose_for_gpu(demand, small_spec(), demand.resident_bytes, total=80 * GIB)
+
+    assert choice.is_scarce
+
+
+def test_a_long_sample_with_a_short_answer_counts_its_own_supervised_tokens() -> None:
+    samples = [
+        Sample(np.zeros(1000, dtype=np.int32), np.arange(1000) >= 990),
+        Sample(np.zeros(10, dtype=np.int32), np.arange(10) >= 1),
+    ]
+
+    shape = Shape.of(samples, 2)
+
+    assert sum(sample.supervised_tokens for sample in shape.fill(shape.longest)) == 10
+    assert sum(sample.supervised_tokens for sample in shape.fill(shape.window)) <= 20
