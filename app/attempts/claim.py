@@ -143,7 +143,7 @@ def _take_job(session: Session, request: ClaimRequest, attempt_id: str, now: dat
 
 def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: datetime) -> list[str]:
     """Return the queue once for each worker that a claim of a large job concerns."""
-    if taken.was_reserved:  # Later jobs waited for it.
+    if taken.ends_reservation:
         return reservations.rings_after(session, worker.queue, now)
     if taken.waits_for is None or not taken.has_reserved:
         return []

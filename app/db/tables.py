@@ -182,6 +182,10 @@ class Job(Base):
     """Maximum number of GPUs that the job uses."""
     reserved_host: Mapped[str | None] = mapped_column(String(100))
     """Id of the host that starts no later job until enough of its GPUs are free for this one; null unless the job is queued."""
+    reserved_until: Mapped[datetime | None]
+    """From this time on, another host may take the reservation over."""
+    reserved_seconds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How long the latest reservation lasts before another host may take it over. 0: no host has been reserved yet."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )

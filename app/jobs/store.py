@@ -132,6 +132,7 @@ def mark_running(
         current_attempt_id=attempt_id,
         started_at=func.coalesce(Job.started_at, now),
         reserved_host=None,
+        reserved_seconds=0,
         phase=Phase.PLACING,
         seconds_per_step=None,
         **NO_ROWS,

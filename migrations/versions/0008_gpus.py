@@ -23,6 +23,11 @@ def upgrade() -> None:
             table, sa.Column(column, sa.Integer(), server_default=sa.text("1"), nullable=False)
         )
     op.add_column("jobs", sa.Column("reserved_host", sa.String(100), nullable=True))
+    op.add_column("jobs", sa.Column("reserved_until", sa.DateTime(timezone=True), nullable=True))
+    op.add_column(
+        "jobs",
+        sa.Column("reserved_seconds", sa.Integer(), server_default=sa.text("0"), nullable=False),
+    )
     op.drop_index("ix_jobs_model_order", table_name="jobs")
     _create_queued_index("ix_jobs_model_order", "status", "queue", "gpus", "model")
     _create_queued_index("ix_jobs_gpus_order", "status", "queue", "gpus")
@@ -50,6 +55,8 @@ def downgrade() -> None:
         op.drop_index(name, table_name="jobs")
     _create_queued_index("ix_jobs_model_order", "status", "queue", "model")
     for table, column in (
+        ("jobs", "reserved_seconds"),
+        ("jobs", "reserved_until"),
         ("jobs", "reserved_host"),
         ("jobs", "most_gpus"),
         ("jobs", "gpus"),

@@ -20,6 +20,7 @@ from app.jobs import store
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
 from app.jobs.queue.gpu_need import ALL, GpuNeed
+from app.jobs.queue.reservations import LargeJob
 
 
 class Claimant(NamedTuple):
@@ -67,22 +68,12 @@ class Taken(NamedTuple):
     """The assigned job; None if the worker gets none."""
     gpus: int = 1
     """Number of GPUs that the job uses."""
-    was_reserved: bool = False
-    """Whether a host was reserved for the job, so that other jobs waited for it."""
-    waits_for: "LargeJob | None" = None
+    ends_reservation: bool = False
+    """Whether the claim has ended a reservation, so that jobs that waited for it, or hosts that left the job to the reserved one, may go on."""
+    waits_for: LargeJob | None = None
     """The job that the worker's host starts next, once enough of its GPUs are free."""
     has_reserved: bool = False
     """Whether this claim has reserved the host for that job."""
-
-
-class LargeJob(NamedTuple):
-    """The columns of a queued job that may use several GPUs."""
-
-    number: int
-    priority: int
-    gpus: int
-    most_gpus: int
-    reserved_host: str | None
 
 
 def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
@@ -112,11 +103,13 @@ def _claim_in_order(session: Session, claimant: Claimant, attempt_id: str) -> Ta
             job = _claim(session, claimant, attempt_id, Job.number == large.number)
             if job is not None:
                 gpus = min(large.most_gpus, claimant.free_cards)
-                return Taken(job, gpus, was_reserved=large.reserved_host is not None)
+                return Taken(job, gpus, ends_reservation=large.reserved_host is not None)
         elif large.reserved_host == claimant.host_id:
             return Taken(None, waits_for=large)
-        elif reservations.reserve(session, large.number, claimant.host_id):
-            return Taken(None, waits_for=large, has_reserved=True)
+        else:
+            ended = reservations.reserve(session, large, claimant.host_id, claimant.now)
+            if ended is not None:
+                return Taken(None, ends_reservation=ended, waits_for=large, has_reserved=True)
         changing.append(large.number)  # another request is changing it now
     return Taken(_claim_small(session, claimant, attempt_id))
 
@@ -137,7 +130,7 @@ def _find_large(
         *claimant.matches(Job.model),
     ]
     if claimant.free_cards < claimant.cards:
-        is_ours = or_(Job.reserved_host.is_(None), Job.reserved_host == claimant.host_id)
+        is_ours = reservations.is_open(claimant.now) | (Job.reserved_host == claimant.host_id)
         where.append(is_ours | (Job.most_gpus <= claimant.free_cards))
     first = select(Job.number).where(*where).order_by(*queue.ORDER).limit(1).scalar_subquery()
     firsts = select(first).where(sizes.c.value != 1)

@@ -1,8 +1,14 @@
-"""Hosts that are reserved for queued jobs on several GPUs. A start, pause, cancel or failure of the job ends its reservation too."""
+"""Hosts that are reserved for queued jobs on several GPUs. A start, pause, cancel or failure of the job ends its reservation too.
 
-from datetime import datetime
+If the reserved host does not start the job in time, another host takes the reservation over when it asks for a job. Each host
+then has twice as long as the one before. So the job starts at the latest when a host has had longer than its running attempts
+take, even if one of the hosts has an attempt that takes days.
+"""
 
-from sqlalchemy import ColumnElement, select, update
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job
@@ -11,21 +17,59 @@ from app.workers import service as workers
 from contracts.attempt import WorkerInfo
 from contracts.job import JobStatus
 
+FIRST_SECONDS = 1800
+"""How long the first host that is reserved for a job keeps it before another host may take it over."""
+LONGEST_SECONDS = 2**29
+"""A reservation is not extended beyond this, so that times can be stored."""
 
-def reserve(session: Session, number: int, host_id: str) -> bool:
-    """Reserve a host for a job, and end the host's other reservations. Return False if the job is no longer free."""
-    is_free = (Job.number == number, Job.status == JobStatus.QUEUED, Job.reserved_host.is_(None))
-    if not _change(session, host_id, *is_free):
-        return False
-    _change(session, None, Job.reserved_host == host_id, Job.number != number)
-    return True
+
+class LargeJob(NamedTuple):
+    """The columns of a queued job that may use several GPUs."""
+
+    number: int
+    priority: int
+    gpus: int
+    most_gpus: int
+    queue: str
+    reserved_host: str | None
+    reserved_seconds: int
+
+
+def is_open(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that any host may be reserved for the job now."""
+    return or_(Job.reserved_host.is_(None), Job.reserved_until <= now)
+
+
+def reserve(session: Session, job: LargeJob, host_id: str, now: datetime) -> bool | None:
+    """Reserve a host for a job, and end the host's other reservations. Return None if the job is no longer open.
+
+    Otherwise, return whether this has ended a reservation, so that other jobs or other hosts need not wait any more. A job that
+    another request is changing is left alone, because two requests that wait for each other's jobs would never end.
+    """
+    seconds = max(FIRST_SECONDS, job.reserved_seconds * (1 if job.reserved_host is None else 2))
+    seconds = min(seconds, LONGEST_SECONDS)
+    until = now + timedelta(seconds=seconds)
+    is_free = (Job.number == job.number, Job.status == JobStatus.QUEUED, is_open(now))
+    if not _change(session, host_id, *is_free, reserved_until=until, reserved_seconds=seconds):
+        return None
+    others = (Job.reserved_host == host_id, Job.queue == job.queue, Job.number != job.number)
+    has_dropped = _change(session, None, *others)
+    return has_dropped or job.reserved_host is not None
 
 
 def end_unusable(session: Session, now: datetime) -> list[str]:
-    """End the reservations of hosts that cannot run the job any more. Return each queue once for each ring that it needs."""
+    """End the reservations of hosts that cannot run the job any more. Return each queue once for each ring that it needs.
+
+    A host that is reserved for several jobs keeps the first one.
+    """
     to_ring: list[str] = []
-    for job in session.scalars(select(Job).where(Job.reserved_host.is_not(None))).all():
-        if any(_can_run(worker, job) for worker in workers.list_live(session, job.queue, now)):
+    kept: set[tuple[str, str | None]] = set()
+    reserved = select(Job).where(Job.reserved_host.is_not(None)).order_by(*queue.ORDER)
+    for job in session.scalars(reserved).all():
+        place = (job.queue, job.reserved_host)
+        live = workers.list_live(session, job.queue, now)
+        if place not in kept and any(_can_run(worker, job) for worker in live):
+            kept.add(place)
             continue
         same = (Job.number == job.number, Job.reserved_host == job.reserved_host)
         if _change(session, None, *same):
@@ -38,11 +82,14 @@ def rings_after(session: Session, name: str, now: datetime) -> list[str]:
     return [name] * queue.count_rings(session, name, now)
 
 
-def _change(session: Session, host_id: str | None, *where: ColumnElement[bool]) -> bool:
+def _change(
+    session: Session, host_id: str | None, *where: ColumnElement[bool], **values: object
+) -> bool:
+    free = select(Job.number).where(*where).with_for_update(skip_locked=True)
     changed = session.execute(
         update(Job)
-        .where(*where)
-        .values(reserved_host=host_id, version=Job.version + 1)
+        .where(Job.number.in_(free))
+        .values(reserved_host=host_id, version=Job.version + 1, **values)
         .returning(Job.number)
         .execution_options(synchronize_session=False)
     )
