@@ -12,6 +12,9 @@ from contracts.job import HubDataset, JobSpec, Phase
 from contracts.record import Count, LogLevel, Ordinal, Record
 from contracts.summary import Summary
 
+MOST_CARDS = 1024
+"""Maximum number of cards of a host."""
+
 
 class AttemptStatus(StrEnum):
     """The status of an attempt."""
@@ -86,7 +89,7 @@ class WorkerInfo(Tolerant):
     device: Device = Device()
     host_id: str = Field("", max_length=100)
     """Workers with the same id can lend each other their cards: those of one `stepline worker`. It survives restarts. Empty: unknown."""
-    cards: int = Field(1, ge=1)
+    cards: int = Field(1, ge=1, le=MOST_CARDS)
     """Number of cards that this worker could use for one job if all were free: its own, and those that it can borrow."""
     models: list[str] | None = None
     """Models in its models root, as `name` or `owner/name`; null if it can also download models from the hub."""
@@ -113,7 +116,7 @@ class ClaimRequest(Tolerant):
     worker: WorkerInfo
     claim_id: str | None = Field(None, min_length=1, max_length=100)
     """Random. All retries of a claim send the same value and get the same attempt and token."""
-    free_cards: int = Field(1, ge=1)
+    free_cards: int = Field(1, ge=1, le=MOST_CARDS)
     """Number of cards whose locks the worker holds while it sends this claim, its own included."""
 
 

@@ -120,6 +120,18 @@ def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[s
     return [worker.queue] if is_due else []
 
 
+def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
+    """Return the queue once for each ready worker if this one took the ring of a job that only a larger host can start."""
+    starters = workers.list_starters(session, worker.queue, now, worker.host_id)
+    is_free = Job.reserved_host.is_(None)
+    beyond = worker.cards if worker.host_id else 0
+    if not queue.is_large_startable(session, worker.queue, now, starters, is_free, beyond=beyond):
+        return []
+    if not is_ring_due(session, worker.queue, now, PASS_ON_SECONDS):
+        return []
+    return [worker.queue] * len(workers.list_ready(session, worker, now))
+
+
 def _take_job(session: Session, request: ClaimRequest, attempt_id: str, now: datetime) -> Taken:
     worker = request.worker
     only, without = workers.claimable_models(session, worker, now)
@@ -145,8 +157,11 @@ def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: dateti
     """Return the queue once for each worker that a claim of a large job concerns."""
     if taken.ends_reservation:
         return reservations.rings_after(session, worker.queue, now)
-    if taken.waits_for is None or not taken.has_reserved:
+    if taken.job is None and taken.waits_for is None:
+        return _pass_large_on(session, worker, now)
+    if not taken.has_reserved:
         return []
+    assert taken.waits_for is not None  # noqa: S101  # the host is reserved for it
     # All GPUs that the job needs may be free on another host, and any idle worker may take a ring.
     ready = workers.list_ready(session, worker, now)
     gpus = taken.waits_for.gpus

@@ -22,6 +22,7 @@ from app.db.tables import Attempt, DeviceFailure, Job
 from app.events import store as events
 from app.jobs import store as jobs
 from app.jobs.endings import device_failures as store
+from app.jobs.queue import reservations
 from app.workers import service as workers
 from contracts.attempt import DeviceCheck, Outcome, WorkerInfo
 from contracts.failure import Failure, FailureReason
@@ -98,7 +99,7 @@ def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str
         if job is None:
             continue
         if check.passed and check.count > failure.check_count:
-            _count(session, failure, job, now)
+            to_ring += _count(session, failure, job, now)
         elif check.passed:
             continue  # the worker sent this before the failure
         if store.mark_claimable(session, failure):
@@ -107,11 +108,12 @@ def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str
     return to_ring
 
 
-def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) -> None:
-    """Count a device failure against the job, because the device has passed a check since then."""
+def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) -> list[str]:
+    """Count a device failure against the job, because the device has passed a check since then. Return the queues to ring."""
+    was_reserved = job.reserved_host is not None
     store.mark_passed(session, failure, now)
     if job.status.is_final or not failure.blames_job:
-        return
+        return []
     store.increment_version(session, job.id)
     events.insert_event(
         session,
@@ -130,6 +132,8 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
         events.insert_event(
             session, job.id, "job_failed", now, level="error", reason=fault.reason.value
         )
+        return reservations.rings_after(session, job.queue, now) if was_reserved else []
+    return []
 
 
 def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | None:
@@ -156,7 +160,7 @@ def judge_device(session: Session, worker: WorkerInfo) -> WorkerInfo:
         return worker
     failures = [
         each
-        for each in store.list_against_device(session, worker.worker_id)
+        for each in store.list_against_devices(session, [worker.worker_id])
         if each.worker_started_at == worker.started_at
     ]
     suspects = [job_id for job_id in _jobs(failures) if not _is_convicted(session, job_id)]
@@ -173,21 +177,42 @@ def judge_device(session: Session, worker: WorkerInfo) -> WorkerInfo:
 
 
 def list_suspects(session: Session, worker: WorkerInfo, now: datetime) -> Suspects:
-    """Return the jobs that a worker should leave to others, because either the job or the worker's device may be faulty."""
+    """Return the jobs that a worker should leave to others, because either the job or the worker's device may be faulty.
+
+    A job on several GPUs is left to other hosts if any GPU of the worker's host has failed during it: the worker may borrow that
+    one. The host of a reservation keeps its job.
+    """
     if worker.device_check is None:
         return Suspects([], [])
-    failures = store.list_against_device(session, worker.worker_id)
+    hosts = workers.list_live(session, worker.queue, now) if worker.host_id else []
+    siblings = {other.worker_id for other in hosts if other.host_id == worker.host_id}
+    failures = store.list_against_devices(session, [*siblings | {worker.worker_id}])
     if not failures:
         return Suspects([], [])
     ready = workers.list_ready(session, worker, now)
-    permitted = []
+    suspects, permitted = [], []
     for job_id in _jobs(failures):
+        job = store.find_job(session, job_id)
+        is_own = any(f.job_id == job_id and f.worker_id == worker.worker_id for f in failures)
+        if job is None or (job.gpus == 1 and not is_own):
+            continue
+        if worker.host_id and job.reserved_host == worker.host_id:
+            continue
+        suspects.append(job_id)
         failed_at = max(each.failed_at for each in failures if each.job_id == job_id)
-        model = store.find_model(session, job_id)
         is_recent = failed_at > now - timedelta(seconds=APART_SECONDS)
-        if not (is_recent and any(w.models is None or model in w.models for w in ready)):
+        if not (is_recent and any(_is_alternative(worker, other, job) for other in ready)):
             permitted.append(job_id)
-    return Suspects(_jobs(failures), permitted)
+    return Suspects(suspects, permitted)
+
+
+def _is_alternative(worker: WorkerInfo, other: WorkerInfo, job: Job) -> bool:
+    """Return whether another ready worker can run a job with other GPUs than this worker."""
+    if other.models is not None and job.model not in other.models:
+        return False
+    if job.gpus == 1:
+        return True
+    return other.host_id not in {"", worker.host_id} and other.cards >= job.gpus
 
 
 def _is_convicted(session: Session, job_id: str) -> bool:

@@ -36,7 +36,7 @@ from app.jobs.schemas import (
 )
 from app.jobs.views import view
 from contracts.failure import Language
-from contracts.job import DatasetSource, JobSpec, JobStatus, load_stored_spec
+from contracts.job import DatasetSource, JobSpec, JobStatus, ResourcesSpec, load_stored_spec
 
 T = TypeVar("T")
 
@@ -47,7 +47,10 @@ def submit_job(
     """Store a job; return the response body and whether the job is new."""
     now = database_now(session)
     if key is not None:
-        fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+        # Earlier versions had no `resources`, and a request may be repeated across an upgrade.
+        left_out = {"resources"} if spec.resources == ResourcesSpec() else None
+        content = spec.model_dump_json(exclude=left_out)
+        fingerprint = hashlib.sha256(content.encode()).hexdigest()
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:
             return stored, False

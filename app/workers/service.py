@@ -92,6 +92,19 @@ def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[Work
     ]
 
 
+def list_starters(
+    session: Session, queue: str, now: datetime, except_host: str = ""
+) -> list[WorkerInfo]:
+    """Return a worker for each set of models and number of GPUs with which an idle host can start a job on several GPUs."""
+    sharing = store.list_sharing_hosts(session) | {"", except_host}
+    found = {
+        (worker.cards, None if worker.models is None else tuple(worker.models)): worker
+        for worker in store.list_idle(session, queue, now)
+        if worker.host_id not in sharing and is_able(worker)
+    }
+    return list(found.values())
+
+
 def claimable_models(
     session: Session, claimant: WorkerInfo, now: datetime
 ) -> tuple[list[str] | None, list[str]]:

@@ -77,6 +77,13 @@ def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     return [WorkerInfo.model_validate(info) for info in rows]
 
 
+def list_sharing_hosts(session: Session) -> set[str]:
+    """Return the ids of the hosts that run a job on several GPUs, so that some of their idle workers may have lent their GPU."""
+    running = written_out(Attempt.status, AttemptStatus.RUNNING)
+    rows = session.scalars(select(Attempt.worker).where(running, Attempt.gpus > 1))
+    return {WorkerInfo.model_validate(info).host_id for info in rows}
+
+
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     """Return the descriptions of the live workers of a queue, including those whose devices have failed."""
     rows = session.scalars(select(Worker.info).where(*_is_live(queue, now)))

@@ -40,11 +40,11 @@ def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
     ).all()
 
 
-def list_against_device(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
-    """Return the failures of a worker's device since the worker's last success, oldest first."""
+def list_against_devices(session: Session, worker_ids: Sequence[str]) -> Sequence[DeviceFailure]:
+    """Return the failures of these workers' devices, each since the worker's last success, oldest first."""
     return session.scalars(
         select(DeviceFailure)
-        .where(DeviceFailure.worker_id == worker_id, DeviceFailure.blames_device)
+        .where(DeviceFailure.worker_id.in_(worker_ids), DeviceFailure.blames_device)
         .order_by(DeviceFailure.failed_at)
     ).all()
 
@@ -91,6 +91,6 @@ def mark_claimable(session: Session, failure: DeviceFailure) -> bool:
     return changed is not None
 
 
-def find_model(session: Session, job_id: str) -> str | None:
-    """Return the job's model, or None."""
-    return session.scalar(select(Job.model).where(Job.id == job_id))
+def find_job(session: Session, job_id: str) -> Job | None:
+    """Return the job, or None."""
+    return session.scalar(select(Job).where(Job.id == job_id))

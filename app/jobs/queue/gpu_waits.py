@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job
-from app.jobs.queue.gpu_need import ALL, GpuNeed
+from app.jobs.queue.gpu_need import GpuNeed
 from app.jobs.schemas import GpuWait
 from app.workers import service as workers
 from contracts.attempt import WorkerInfo
@@ -59,7 +59,7 @@ def find_wait(
     if on_host:
         gpus = need.on_host(max(worker.cards for worker in on_host))
         return _wait("gpus_reserved", language, gpus=gpus, host=on_host[0].host)
-    if need.gpus == ALL and not any(worker.host_id for worker in able):
+    if not any(worker.host_id for worker in able):
         return _wait("workers_too_old", language)
     if need.gpus > largest:
         return _wait("too_few_gpus", language, gpus=need.gpus, largest=largest)

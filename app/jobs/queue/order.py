@@ -13,7 +13,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.sql import written_out
 from app.db.tables import Job
+from app.jobs.queue.gpu_need import ALL
 from app.workers import store as workers
+from app.workers.service import list_starters
+from contracts.attempt import WorkerInfo
 from contracts.job import JobStatus
 
 T = TypeVar("T")
@@ -77,8 +80,39 @@ def count_claimable(session: Session, queue: str, now: datetime, most: int) -> i
 
 
 def count_rings(session: Session, queue: str, now: datetime) -> int:
-    """Return how many rings a queue needs so that each job that can be claimed wakes a worker."""
-    return count_claimable(session, queue, now, max(1, workers.count_live(session, queue, now)))
+    """Return how many rings a queue needs so that each job that can be claimed wakes a worker that can start it.
+
+    Any worker may take a ring, so a job that only some hosts can start needs one for each live worker.
+    """
+    most = max(1, workers.count_live(session, queue, now))
+    count = count_claimable(session, queue, now, most)
+    if 0 < count < most and is_large_startable(
+        session, queue, now, list_starters(session, queue, now)
+    ):
+        return most
+    return count
+
+
+def is_large_startable(
+    session: Session,
+    queue: str,
+    now: datetime,
+    starters: Sequence[WorkerInfo],
+    *where: ColumnElement[bool],
+    beyond: int = 0,
+) -> bool:
+    """Return whether a claimable job that needs more than one GPU, and more than `beyond`, fits one of these workers' hosts."""
+    for worker in starters:
+        fits: list[ColumnElement[bool]] = [is_claimable(now), Job.queue == queue, *where]
+        if worker.models is not None:
+            fits.append(Job.model.in_(worker.models))
+        sizes: list[ColumnElement[bool]] = [Job.gpus.between(max(2, beyond + 1), worker.cards)]
+        if worker.cards > beyond:
+            sizes.append(Job.gpus == ALL)
+        found = or_(*[select(Job.number).where(*fits, size).exists() for size in sizes])
+        if session.scalar(select(found)):
+            return True
+    return False
 
 
 def _first(numbers: Select[int]) -> Select[int]:
