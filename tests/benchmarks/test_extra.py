@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.extra import PACKAGES
 
-BENCHMARKS = ("chaos", "engine", "history", "load", "recovery", "storm")
+BENCHMARKS = ("chaos", "engine", "history", "load", "memory_plan", "recovery", "storm")
 HIDE = """
 import sys
 
