@@ -149,6 +149,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "priority": _priority(n, size),
         "gpus": 1,
         "most_gpus": 1,
+        "reserved_seconds": 0,
         "created_at": submitted_at,
         "started_at": submitted_at + timedelta(minutes=1) if started else None,
         "ended_at": submitted_at + timedelta(minutes=9) if status.is_final else None,

@@ -46,7 +46,7 @@ def test_a_head_that_changes_its_logits_only_slightly_does_not_count_as_plain(
 def test_a_logit_scale_with_an_unknown_name_is_detected_from_the_logits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.training.model.proofs._CAPS_AND_SCALES", ())
+    monkeypatch.setattr("worker.training.model.proofs.CAPS_AND_SCALES", ())
     make_other(GraniteForCausalLM, tmp_path, logits_scaling=1.02)
 
     assert not load_as(tmp_path, "bfloat16").plain_head
