@@ -41,18 +41,22 @@ def test_a_job_that_needs_more_gpus_than_any_host_has_says_so_in_both_languages(
     for locale, (waiting, planned) in TEXTS.items():
         page = visit(width=390, locale=locale).go(f"/jobs/{job}")
         expect(page.locator(".waiting")).to_contain_text(waiting)
+        page.close()
         page = visit(locale=locale).go("/")
         expect(page.locator("table.jobs tr", has_text="eight GPUs")).to_contain_text(waiting)
+        page.close()
         page = visit(locale=locale).go(f"/new?from={job}")
         expect(page.locator("#field-resources-gpus")).to_have_value("8")
         expect(page.locator("aside")).to_contain_text(planned)
         expect(page.locator("aside").get_by_role("status")).to_contain_text(waiting)
         page.locator("#field-resources-gpus").fill("2")
         expect(page.locator("aside").get_by_role("status")).to_have_count(0)
+        page.close()
         page = visit(locale=locale).go("/workers")
         expect(page.locator(".workers .card", has_text="two-gpus")).to_contain_text(
             "2 GPUs" if locale == "en-US" else "2 张 GPU"
         )
+        page.close()
     site.service.cancel(job)
     # Other tests count the jobs of the list.
     site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
