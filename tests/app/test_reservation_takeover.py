@@ -111,11 +111,10 @@ def test_a_reservation_does_not_end_one_of_the_same_host_in_another_queue(
     assert (reserved_host(database, elsewhere), reserved_host(database, job)) == ("a", "a")
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_a_host_does_not_wait_for_a_job_that_another_request_is_changing(
     player: Player, database: Database
 ) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite has one writer at a time")
     first = submit(player, 2)
     assert ask(player, card("a", 1, 2), 1) is None
     urgent = submit(player, 2, priority=5)
