@@ -32,7 +32,7 @@ class Host:
         return self.cards - sum(claim.gpus for claim in self.running)
 
     def can_run(self, gpus: int) -> bool:
-        """Return whether the host has enough cards for a job; 0 stands for all."""
+        """Return whether the host has enough cards for a job; 0 means all of them."""
         return gpus <= self.cards
 
 

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from contracts.attempt import WorkerInfo
+from contracts.wire import HELLO_PATH
 from tests.chromium import running_chromium
 from tests.e2e.conftest import make_job, place_model
-from tests.e2e.service import Service
+from tests.e2e.service import WORKER_TOKEN, Service
 from tests.tiny_model import make_tiny_qwen2
 
 ENDLESS = 1_000_000
@@ -34,6 +36,14 @@ class Site:
     finished: str
     failed: str
     running: str
+
+    def announce(self, worker: WorkerInfo) -> None:
+        """Send a worker's hello."""
+        self.service.client.post(
+            HELLO_PATH,
+            content=worker.model_dump_json(),
+            headers={"Authorization": f"Bearer {WORKER_TOKEN}", "Content-Type": "application/json"},
+        ).raise_for_status()
 
     @property
     def paths(self) -> list[str]:

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from contracts.attempt import WorkerInfo
-from contracts.wire import HELLO_PATH
-from tests.e2e.service import WORKER_TOKEN
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -19,11 +17,7 @@ TEXTS = {
 def announce_host(site: Site) -> None:
     """Announce a worker with two GPUs in a queue of its own."""
     worker = WorkerInfo(worker_id="two-gpus", queue="wide", host_id="host", cards=2)
-    site.service.client.post(
-        HELLO_PATH,
-        content=worker.model_dump_json(),
-        headers={"Authorization": f"Bearer {WORKER_TOKEN}", "Content-Type": "application/json"},
-    ).raise_for_status()
+    site.announce(worker)
 
 
 def test_a_job_that_needs_more_gpus_than_any_host_has_says_so_in_both_languages(

@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import expect
 
 from contracts.attempt import Device, DeviceCheck, WorkerInfo
-from contracts.wire import HELLO_PATH
-from tests.e2e.service import WORKER_TOKEN
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -24,11 +22,7 @@ def announce_failed_device(site: Site) -> None:
             passed=False, count=3, reason=REASON, since=datetime.now(UTC) - timedelta(minutes=20)
         ),
     )
-    site.service.client.post(
-        HELLO_PATH,
-        content=worker.model_dump_json(),
-        headers={"Authorization": f"Bearer {WORKER_TOKEN}", "Content-Type": "application/json"},
-    ).raise_for_status()
+    site.announce(worker)
 
 
 def test_a_failed_device_is_shown_with_its_reason_and_how_long_ago_in_both_languages(
