@@ -45,16 +45,15 @@ def main(arguments: list[str]) -> int:
     if run_dir.records.exists():
         parser.error(f"{run_dir.path} has already been used for a run. Use a new run directory.")
     stop = Stop(run_dir.control)
-    if options.rank == 0:
-        stop.listen()
-    else:
-        follow_rank_0(run_dir)
     others, start_error = Others(), None
-    try:
-        if options.rank == 0:
+    if options.rank > 0:
+        follow_rank_0(run_dir)
+    else:
+        stop.listen()
+        try:
             others = Others.start(run_dir, count_ranks(run_dir))
-    except OSError as error:
-        start_error = error
+        except OSError as error:
+            start_error = error
 
     # Import only now: importing torch takes seconds, and the parent may die during that time.
     import worker.training.compute  # noqa: F401, PLC0415 - before transformers: this package imports bitsandbytes without the compiler
@@ -75,9 +74,8 @@ def main(arguments: list[str]) -> int:
 def follow_rank_0(own: RunDir) -> None:
     """Leave requests to stop to rank 0, and let it request the stacks of this process's threads."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    faulthandler.register(
-        STACK_SIGNAL, stack_path(own).open("w"), all_threads=True
-    )  # open until this process ends
+    stacks = stack_path(own).open("w")  # faulthandler keeps it open until this process ends
+    faulthandler.register(STACK_SIGNAL, stacks, all_threads=True)
 
 
 def check_device() -> int:

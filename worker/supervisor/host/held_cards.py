@@ -21,7 +21,7 @@ LONGEST_PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class HeldCard:
-    """A card that no other process uses while this one holds its lock. Also stands for the CPU."""
+    """A card, or the CPU, that no other process uses while this one holds its lock."""
 
     device: Device
     lock_fd: int

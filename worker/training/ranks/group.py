@@ -79,9 +79,8 @@ class Group:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         sums = torch.stack([nll, torch.full_like(nll, tokens)])
         if flat.is_cuda:
-            torch.cuda.synchronize(
-                flat.device
-            )  # an error of this rank's own work is reported as its own
+            # Raise errors of this rank's own work here, so that no other rank is blamed for them.
+            torch.cuda.synchronize(flat.device)
 
         def reduce() -> None:
             distributed.all_reduce(flat)

@@ -1,8 +1,8 @@
 """Rank 0 starts the other ranks, watches them, and ends them with itself. Runs before torch is imported.
 
-The others are in rank 0's process group and die with it, so whoever ends rank 0 or its group ends them all. Each has a run
-directory of its own, `ranks/RANK`, whose inputs are links to those of the job. It contains only the rank's records, output and
-outcome. Rank 0 copies the output, line by line, to its own.
+The others are in rank 0's process group and get SIGKILL when it ends, so ending rank 0 or its group ends them all. Each has its own
+run directory, `ranks/RANK`, whose inputs are links to those of the job. It contains only the rank's records, output and outcome.
+Rank 0 copies the output, line by line, to its own.
 """
 
 import contextlib
