@@ -190,6 +190,17 @@ def test_logs_combine_printed_output_and_log_records(player: Player, database: D
         assert read == expected
 
 
+def test_the_text_of_a_log_does_not_repeat_records_that_were_also_printed(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, LogRecord(seq=1, at=utc_now(), message="2 rows were truncated"))
+    player.print(claim, 0, "[info] 2 rows were truncated\nsomething else\n")
+
+    text = player.client.get(f"/v1/jobs/{job}/logs?format=text").text
+
+    assert sorted(text.splitlines()) == ["2 rows were truncated", "something else"]
+
+
 def test_new_log_lines_can_be_read_from_an_old_cursor(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
