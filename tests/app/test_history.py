@@ -226,6 +226,8 @@ def test_a_summary_is_available_in_three_formats_and_two_languages(player: Playe
     assert summary["eval_loss"] == 1.6
     assert round(summary["perplexity"], 2) == 4.95
     assert summary["verdicts"][0]["code"] == "perplexity_good"
+    assert summary["verdicts"][0]["message"] == "PPL 4.95: good"
+    assert "PPL 4.95: 良好" in read("?lang=zh")
     assert "训练结果摘要" in read("?lang=zh", Accept="text/plain")
     assert "训练结果摘要" in read(Accept="text/plain", **{"Accept-Language": "zh-CN,zh;q=0.9"})
     assert "训练结果摘要" not in read("?lang=en&format=text")
