@@ -237,5 +237,15 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "应为文件，不能是文本：curl -F file=@rows.json",
         shows_value=False,
     ),
+    FieldProblem.BEYOND_CONTEXT: FieldWords(
+        FieldProblem.BEYOND_CONTEXT,
+        "must be at most {longest}, the longest context of {model}",
+        "应不大于 {longest}，即 {model} 的最大上下文长度",
+    ),
+    FieldProblem.UNKNOWN_MODULE: FieldWords(
+        FieldProblem.UNKNOWN_MODULE,
+        "must be 'all-linear' or linear modules of {model}, which are {modules}",
+        "应为 'all-linear' 或 {model} 的线性层：{modules}",
+    ),
 }
 """Messages by pydantic's error type. For our own validators, the type is the code."""

@@ -1,7 +1,7 @@
-"""Suggests the field that a caller probably meant when a request's body contains an unknown field name."""
+"""Suggests the name that a caller probably meant: of a field, a model or a module."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 from fastapi import Request
@@ -27,8 +27,14 @@ def suggest_field(request: Request, location: Sequence[str | int]) -> str | None
             if parent in model.model_fields
             for inner in _models_in(model.model_fields[parent].annotation)
         ]
-    names = [name for model in models for name in model.model_fields]
-    return next(iter(difflib.get_close_matches(wrong, names, n=1)), None)
+    return nearest_name(wrong, [name for model in models for name in model.model_fields])
+
+
+def nearest_name(wrong: str, names: Iterable[str]) -> str | None:
+    """Return the name closest to a misspelled one, or None if none is close. Case is ignored."""
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(wrong.lower(), by_lower, n=1)
+    return by_lower[near[0]] if near else None
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -454,7 +454,8 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     player.submit()
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
-    real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id, "name": "x"}
+    real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id}
+    real |= {"name": "x", "model_id": "owner/x"}
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
@@ -466,7 +467,7 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
             check_shape(response)
 
     for method, path in all_routes(app):
-        token = TOKEN if path.endswith(("/workers", "/claim")) else claim.token
+        token = TOKEN if path.endswith(("/workers", "/workers/models", "/claim")) else claim.token
         for bad in HOSTILE_IDS:
             if "{" in path:
                 send(method, re.sub(r"\{\w+\}", bad, path), token)
