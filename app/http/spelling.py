@@ -1,12 +1,11 @@
-"""Suggests the name that a caller probably meant: of a field, a model or a module."""
+"""Suggests the name that a caller probably meant: of a field, an option, a model or a module."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from collections.abc import Iterable, Sequence
 
 from fastapi import Request
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
+
+from app.http.request_fields import models_at
 
 
 def suggest_field(request: Request, location: Sequence[str | int]) -> str | None:
@@ -14,20 +13,12 @@ def suggest_field(request: Request, location: Sequence[str | int]) -> str | None
 
     `location` comes from pydantic's error: "body", the names of the enclosing fields, and the unknown name.
     """
-    source, *path = [str(part) for part in location]
-    route = request.scope.get("route")
-    if source != "body" or not isinstance(route, APIRoute) or route.body_field is None:
+    source, *path = location
+    if source != "body":
         return None
     *parents, wrong = path
-    models = list(_models_in(route.body_field.field_info.annotation))
-    for parent in filter(str.isidentifier, parents):  # others are indexes and members of unions
-        models = [
-            inner
-            for model in models
-            if parent in model.model_fields
-            for inner in _models_in(model.model_fields[parent].annotation)
-        ]
-    return nearest_name(wrong, [name for model in models for name in model.model_fields])
+    models = models_at(request, parents)
+    return nearest_name(str(wrong), [name for model in models for name in model.model_fields])
 
 
 def nearest_name(wrong: str, names: Iterable[str]) -> str | None:
@@ -35,11 +26,3 @@ def nearest_name(wrong: str, names: Iterable[str]) -> str | None:
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(wrong.lower(), by_lower, n=1)
     return by_lower[near[0]] if near else None
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models in an annotation such as `Model`, `Model | None` or `list[Model]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import database_now
 from app.errors.base import FieldError
+from app.errors.field_hints import guess_hint
 from app.errors.field_words import field_message
 from app.errors.kinds import InvalidField, UnknownModel
 from app.http.spelling import nearest_name
@@ -85,7 +86,7 @@ def _reject_misfit(spec: JobSpec, facts: Sequence[ModelFacts], language: Languag
                 )
             )
             near = nearest_name(unknown[0].rpartition(".")[2], known)
-            hints.append(_guess(near, language).strip())
+            hints.append(guess_hint(near, language))
     if problems:
         raise InvalidField(problems, hint=" ".join(filter(None, hints)))
 
@@ -104,6 +105,5 @@ def _problem(
 
 def _guess(name: str | None, language: Language) -> str:
     """Return a suggestion as a sentence with a space after it; empty without a name."""
-    if name is None:
-        return ""
-    return f"您是不是要写 {name}？" if language == "zh" else f"Did you mean {name}? "
+    hint = guess_hint(name, language)
+    return f"{hint} " if hint and language == "en" else hint
