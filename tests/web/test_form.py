@@ -224,3 +224,10 @@ def test_six_fields_come_first_and_a_link_opens_the_advanced_ones(visit: Visit, 
     expect(page.locator("#field-lora-rank")).to_be_focused()
     expect(page.locator("#field-lora-rank")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_link_can_open_the_form_at_a_field(visit: Visit, site: Site) -> None:
+    page = visit().go(f"/new?from={site.failed}&field=lora.alpha")
+
+    expect(page.locator("#field-lora-alpha")).to_be_focused()
+    expect(page.locator("#field-lora-alpha")).to_be_in_viewport()

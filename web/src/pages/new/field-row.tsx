@@ -3,6 +3,7 @@ import type { components } from "../../api";
 import { onText } from "../../parts/controls";
 import { language } from "../../preferences";
 import { asText } from "../../spec";
+import { ENGLISH_HELP } from "../../texts/field-help";
 import { CHINESE, ENGLISH } from "../../texts/fields";
 import { NEW } from "../../texts/new";
 import { say } from "../../texts/say";
@@ -39,7 +40,7 @@ export function FieldRow({ field, texts, set, problem, models }: Props) {
   const id = idOf(path);
   const attributes = { id, "aria-invalid": problem ? true : undefined, "aria-describedby": `${id}-help` };
   const range = rangeOf(field);
-  const help = (language.value === "zh" ? CHINESE[path]?.[1] : undefined) ?? field.help.replaceAll("`", "");
+  const help = (language.value === "zh" ? CHINESE[path]?.[1] : ENGLISH_HELP[path]) ?? field.help.replaceAll("`", "");
   const isWide = ["model", "dataset.train", "dataset.eval"].includes(path);
   return (
     <div class={`field${isWide ? " wide" : ""}`}>

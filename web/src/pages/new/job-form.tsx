@@ -52,6 +52,12 @@ export function JobForm({ texts, change, intro, forget }: Props) {
     field?.scrollIntoView({ block: "center" });
   }, [target]);
 
+  // A link can name the field to change.
+  useEffect(() => {
+    const named = query.value.get("field");
+    if (named && fields.some((field) => field.path === named)) show(named);
+  }, []);
+
   const serverProblems = rejection ? serverProblemsOf(rejection) : [];
   const problemOf = (path: string): string => {
     const own = problems[path];
