@@ -33,9 +33,6 @@ export const NEW = texts({
   choose_dataset: ["Choose a dataset", "选择数据集"],
   no_eval_dataset: ["None (hold out training rows)", "不指定（从训练集中划分）"],
   from_hub: ["From the Hub", "Hub 上的数据集"],
-  upload_dataset: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
-  uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
-  uploaded: ["{name}: {rows} rows", "{name}：共 {rows} 条"],
   rows: ["{n} rows", "{n} 条"],
   first_row: ["First row", "第一条数据"],
 

@@ -13,7 +13,9 @@ import { JobForm } from "./job-form";
 
 export function NewPage() {
   const from = query.value.get("from") ?? "";
-  const [texts, setTexts] = useState<Texts | null>(loadDraft(from));
+  const dataset = query.value.get("dataset") ?? "";
+  const source = from || dataset;
+  const [texts, setTexts] = useState<Texts | null>(loadDraft(source));
   const [original, setOriginal] = useState<Job | null>(null);
   const [problem, setProblem] = useState("");
   useEffect(() => {
@@ -21,35 +23,36 @@ export function NewPage() {
   }, [language.value]);
   useEffect(() => {
     let current = true;
+    const blank: Texts = dataset ? { "dataset.train": dataset } : {};
     void (async () => {
       try {
         const document = await loadOpenapi();
         const job = from ? await getWithRetries<Job>(`/v1/jobs/${from}`) : null;
         if (!current) return;
         setOriginal(job);
-        setTexts((held) => held ?? (job ? textsOf(shortest(job.spec as Tree, defaults(document))) : {}));
+        setTexts((held) => held ?? (job ? textsOf(shortest(job.spec as Tree, defaults(document))) : blank));
       } catch (error) {
         if (!current) return;
         setProblem((error as Error).message);
-        setTexts((held) => held ?? {});
+        setTexts((held) => held ?? blank);
       }
     })();
     return () => {
       current = false;
     };
-  }, [from]);
+  }, [from, dataset]);
   const change = (changed: Texts): void => {
     setTexts(changed);
-    saveDraft(from, changed);
+    saveDraft(source, changed);
   };
   if (!texts || !openapi.value) return <p class="note">{problem || say(SHARED.loading)}</p>;
   return (
     <JobForm
-      key={from}
+      key={source}
       texts={texts}
       change={change}
       intro={problem || (original ? say(NEW.intro_from, { name: original.name ?? original.id }) : say(NEW.intro))}
-      forget={() => saveDraft(from, null)}
+      forget={() => saveDraft(source, null)}
     />
   );
 }
