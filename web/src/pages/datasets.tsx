@@ -41,7 +41,7 @@ export function DatasetsPage() {
   return (
     <>
       <header class="page">
-        <div>
+        <div class="grow">
           <h1>{say(DATASETS.title)}</h1>
           <p class="note">{say(DATASETS.intro)}</p>
         </div>
