@@ -42,8 +42,7 @@ def check_model(session: Session, spec: JobSpec, language: Language) -> ModelChe
         _reject_misfit(spec, facts, language)
     similar = None
     if not facts:
-        listed = service.list_models(session, spec.queue).data
-        similar = nearest_model(spec.model, {model.id for model in listed} - {spec.model})
+        similar = nearest_model(spec.model, service.list_names(session, spec.queue) - {spec.model})
     return ModelCheck(id=spec.model, similar_id=similar, **details_of(facts[0] if facts else None))
 
 

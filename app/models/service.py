@@ -85,6 +85,17 @@ def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | No
     return [*(copy.facts for copy in copies), *(None for _ in downloading)]
 
 
+def list_names(session: Session, queue: str) -> set[str]:
+    """Return the names of the models on the live workers of a queue."""
+    live = store.list_workers(
+        session, queue, database_now(session) - timedelta(seconds=LIVE_SECONDS)
+    )
+    named = {
+        name for worker in live for name in WorkerInfo.model_validate(worker.info).models or []
+    }
+    return named | store.list_reported_names(session, [worker.id for worker in live])
+
+
 def _copies(
     workers: Iterable[Worker], reported: Iterable[WorkerModel], now: datetime
 ) -> Iterable[Copy]:

@@ -50,3 +50,9 @@ def list_reported(session: Session, name: str | None = None) -> Sequence[WorkerM
     """Return every reported model, or every worker's copy of one model."""
     query = select(WorkerModel).order_by(WorkerModel.worker_id, WorkerModel.name)
     return session.scalars(query if name is None else query.where(WorkerModel.name == name)).all()
+
+
+def list_reported_names(session: Session, worker_ids: Sequence[str]) -> set[str]:
+    """Return the names of the models that any of the workers has reported."""
+    query = select(WorkerModel.name).where(WorkerModel.worker_id.in_(worker_ids)).distinct()
+    return set(session.scalars(query))

@@ -169,6 +169,20 @@ def test_a_model_of_the_hub_is_marked_as_not_checked(
     expect(page.locator("#field-model")).to_have_value("tiny-qwen2")
 
 
+def test_a_typed_id_may_begin_like_an_installed_model(visit: Visit, site: Site) -> None:
+    page = visit().go("/new")
+    page.locator("#field-model").select_option(label="Another model from the Hub…")
+    expect(page.locator("input#field-model")).to_be_focused()
+
+    page.keyboard.type("tiny-qwen2-x")
+    expect(page.locator("#field-model")).to_have_value("tiny-qwen2-x")
+    for _ in range(2):
+        page.keyboard.press("Backspace")
+    page.keyboard.press("Tab")
+
+    expect(page.locator("select#field-model")).to_have_value("tiny-qwen2")
+
+
 def test_without_the_hub_only_installed_models_can_be_chosen(visit: Visit, site: Site) -> None:
     visitor = visit()
     answer_with(visitor.page, ModelFacts(name="only"), accepts_other_ids=False)

@@ -1,5 +1,5 @@
 // The form field for the model: one that a worker has, or any other id if the server accepts it.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { onText } from "../../parts/controls";
 import { compact, count } from "../../format";
 import { NEW } from "../../texts/new";
@@ -19,15 +19,20 @@ interface Props {
 }
 
 export function ModelChooser({ value, choose, models, attributes }: Props) {
-  const [wantsOther, setWantsOther] = useState(false);
+  const [isTyping, setTyping] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
   const listed = models?.data ?? [];
   const isListed = listed.some((one) => one.id === value);
   const acceptsOther = models?.accepts_other_ids ?? false;
-  const isOther = acceptsOther && !isListed && (wantsOther || value !== "" || listed.length === 0);
+  // While the user types, the text may be empty or equal to a listed id for a moment.
+  const isOther = acceptsOther && (isTyping || (!isListed && (value !== "" || listed.length === 0)));
   const onSelect = (to: string): void => {
-    setWantsOther(to === OTHER);
+    setTyping(to === OTHER);
     choose(to === OTHER ? "" : to);
   };
+  useEffect(() => {
+    if (isTyping) input.current?.focus();
+  }, [isTyping]);
   // The control that holds the value has the field's id, so that its label, a problem and the focus lead to it.
   const { id, ...rest } = attributes;
   return (
@@ -52,8 +57,11 @@ export function ModelChooser({ value, choose, models, attributes }: Props) {
       )}
       {isOther && (
         <input
+          ref={input}
           id={id}
           {...rest}
+          onFocus={() => setTyping(true)}
+          onBlur={() => setTyping(false)}
           autocomplete="off"
           spellcheck={false}
           required
