@@ -104,7 +104,7 @@ def is_large_startable(
     """Return whether a claimable job that needs more than one GPU, and more than `beyond`, fits one of these workers' hosts."""
     for worker in starters:
         sizes = list_sizes(queue, worker.cards)
-        is_larger = sizes.c.value.between(max(2, beyond + 1), worker.cards)
+        is_larger: ColumnElement[bool] = sizes.c.value.between(max(2, beyond + 1), worker.cards)
         if worker.cards > beyond:
             is_larger |= sizes.c.value == ALL
         fits = [is_claimable(now), Job.queue == queue, Job.gpus == sizes.c.value, *where]
