@@ -13,9 +13,9 @@ from app.errors.kinds import (
     UnknownDataset,
     UnsafeCharacter,
 )
-from app.jobs.queue import gpu_waits
+from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
-from app.jobs.schemas import GpuWait, Plan
+from app.jobs.schemas import JobWait, Plan
 from app.models.checks import check_model
 from app.workers import service as workers
 from contracts.failure import Language
@@ -81,14 +81,12 @@ def _find_gpus(spec: JobSpec) -> GpuNeed:
 
 def _plan_gpus(
     session: Session, spec: JobSpec, need: GpuNeed, language: Language
-) -> tuple[int | None, GpuWait | None]:
+) -> tuple[int | None, JobWait | None]:
     """Return how many GPUs a job would use, and why it could not start on any host."""
-    if need.gpus == 1:
-        return 1, None
-    able = workers.list_able(session, spec.queue, database_now(session))
-    largest = gpu_waits.largest_host(able)
+    live = workers.list_live(session, spec.queue, database_now(session))
+    largest = waits.largest_host(live, spec.model)
     gpus = need.gpus or (None if largest is None else need.on_host(largest))
-    return gpus, gpu_waits.find_wait(need, able, language)
+    return gpus, waits.find_wait(waits.Waiting(need, spec.model, spec.queue), live, language)
 
 
 def _reject_unsafe(spec: JobSpec) -> None:
