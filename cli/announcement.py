@@ -33,7 +33,7 @@ def _describe_device(device: dict[str, Any]) -> str:
     if device["kind"] != "cuda":
         return f"{device['name'] or device['kind'].upper()} (no GPU is used, so training is slow)"
     memory = device["memory_bytes"]
-    return device["name"] + (f", {memory / 2**30:.1f} GiB" if memory else "")
+    return f"{device['name']}, {memory / 2**30:.1f} GiB" if memory else str(device["name"])
 
 
 def _find_models(models_dir: Path, get: Get) -> list[str]:
