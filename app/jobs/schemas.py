@@ -50,7 +50,7 @@ class JobError(BaseModel):
 
 
 class GpuWait(BaseModel):
-    """Why a queued job that needs several GPUs has not started."""
+    """Why a queued job has not started, beyond waiting for its turn."""
 
     code: str
     """`gpus_reserved`, `too_few_gpus`, `no_worker` or `workers_too_old`."""
@@ -83,7 +83,7 @@ class JobState(BaseModel):
     queue_position_above: int | None = None
     """1000 if the job is queued and its position is above 1,000; otherwise null."""
     waiting: GpuWait | None = None
-    """Why the job waits for GPUs; null if it is not queued, if it needs only one GPU, and if it just waits for its turn."""
+    """Why the job waits; null if it is not queued, and if it just waits for its turn."""
     last_loss: float | None
     eval_loss: float | None
     attempt: int

@@ -229,6 +229,18 @@ def test_counts_are_exact_up_to_the_limit(
         assert counts["archived"]["count"] <= archived
 
 
+def test_a_queued_job_says_whether_a_worker_of_its_queue_is_online(player: Player) -> None:
+    served, unserved = player.submit(queue="a"), player.submit(queue="b")
+    player.hello(queue="a")
+
+    assert player.job(served)["waiting"] is None
+    assert player.job(unserved)["waiting"]["code"] == "no_worker"
+    codes = [(job["waiting"] or {}).get("code") for job in player.get("/v1/jobs")["data"]]
+    assert codes == ["no_worker", None]
+    player.client.post(f"/v1/jobs/{unserved}/cancel")
+    assert player.job(unserved)["waiting"] is None
+
+
 @pytest.mark.parametrize("label", ["", ":", ":web"])
 def test_a_label_filter_without_a_key_is_rejected(player: Player, label: str) -> None:
     response = player.client.get("/v1/jobs", params={"label": label})

@@ -1,4 +1,4 @@
-"""Why a queued job that needs several GPUs has not started, in English and Chinese."""
+"""Why a queued job has not started, beyond waiting for its turn, in English and Chinese."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,8 +23,8 @@ WORDS: dict[str, dict[Language, str]] = {
         "zh": "需要 {gpus} 张 GPU，而最大的主机只有 {largest} 张。请在更大的主机上启动工作节点，或减少 GPU 数后重新提交。",
     },
     "no_worker": {
-        "en": "No worker of this queue is online.",
-        "zh": "该队列没有在线的工作节点。",
+        "en": "No worker of this queue is online and able to run jobs.",
+        "zh": "该队列没有在线且可用的工作节点。",
     },
     "workers_too_old": {
         "en": "All workers of this queue run a version that cannot use several GPUs for one job. Upgrade one of them.",
@@ -36,14 +36,14 @@ WORDS: dict[str, dict[Language, str]] = {
 def find_waits(
     session: Session, jobs: Sequence[Job], now: datetime, language: Language
 ) -> dict[int, GpuWait]:
-    """Return why jobs wait for GPUs, by job number. Jobs that just wait for their turn, or need only one GPU, are left out."""
-    large = [job for job in jobs if job.status is JobStatus.QUEUED and job.gpus != 1]
-    queues = {name: workers.list_able(session, name, now) for name in {job.queue for job in large}}
+    """Return why jobs wait, by job number. Jobs that just wait for their turn are left out."""
+    queued = [job for job in jobs if job.status is JobStatus.QUEUED]
+    queues = {name: workers.list_able(session, name, now) for name in {job.queue for job in queued}}
     waits = {
         job.number: find_wait(
             GpuNeed(job.gpus, job.most_gpus), queues[job.queue], language, job.reserved_host
         )
-        for job in large
+        for job in queued
     }
     return {number: wait for number, wait in waits.items() if wait is not None}
 
@@ -51,10 +51,12 @@ def find_waits(
 def find_wait(
     need: GpuNeed, able: Sequence[WorkerInfo], language: Language, reserved_host: str | None = None
 ) -> GpuWait | None:
-    """Return why a job waits for GPUs, given the live workers of its queue that can run jobs. None: it needs only its turn."""
+    """Return why a job waits, given the live workers of its queue that can run jobs. None: it needs only its turn."""
     largest = largest_host(able)
     if largest is None:
         return _wait("no_worker", language)
+    if need.gpus == 1:
+        return None
     on_host = [worker for worker in able if worker.host_id == (reserved_host or None)]
     if on_host:
         gpus = need.on_host(max(worker.cards for worker in on_host))
