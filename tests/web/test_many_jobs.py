@@ -91,7 +91,7 @@ def test_all_matching_jobs_are_selected_and_cancelled_at_once(visit: Visit, many
     # 1,000 ids would make the URL too long for the server.
     assert "ids=" not in page.url
     held: list[Route] = []
-    page.route("**/cancel", lambda route: held.append(route))
+    page.route("**/cancel", lambda route: held.append(route))  # noqa: PLW0108  # Playwright sets an attribute on it
     page.get_by_label("Selected jobs").get_by_role("button", name="Cancel", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Cancel 1,000 jobs").click()

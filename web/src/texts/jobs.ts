@@ -25,7 +25,7 @@ export const JOBS = texts({
   sort_eval_loss_descending: ["Highest eval loss", "验证 loss 从高到低"],
   sort_ended: ["Ended last", "最近结束在前"],
 
-  select: ["Select {name}", "选择 {name}"],
+  choose_to_compare: ["Select {name} for comparison", "将 {name} 加入对比"],
   select_page: ["Select the jobs on this page", "选择本页任务"],
   select_all: ["Select all that match (up to {most})", "选择全部符合条件的任务（最多 {most} 个）"],
   select_all_failed: ["Selecting failed. Try again (up to {most} jobs)", "选择失败，点击重试（最多 {most} 个任务）"],
@@ -42,7 +42,7 @@ export const JOBS = texts({
   clear_filters: ["Clear the filters", "清除筛选"],
 
   unserved: [
-    "Jobs in the queue {queue} wait: no worker of this queue is online and able to run them. Start one:",
-    "队列 {queue} 中的任务正在等待：该队列没有在线且可用的工作节点。启动工作节点：",
+    "Jobs in the queue \"{queue}\" wait: no worker of this queue is online and able to run them. Start one:",
+    "队列“{queue}”中的任务正在等待：该队列没有在线且可用的工作节点。启动工作节点：",
   ],
 });

@@ -56,7 +56,12 @@ export function Row({ job, marked, chosen, toggle }: Props) {
     >
       <td>
         <label class="pick">
-          <input type="checkbox" checked={chosen} onChange={toggle} aria-label={say(JOBS.select, { name })} />
+          <input
+            type="checkbox"
+            checked={chosen}
+            onChange={toggle}
+            aria-label={say(JOBS.choose_to_compare, { name })}
+          />
         </label>
       </td>
       <td class="name">
