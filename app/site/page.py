@@ -20,7 +20,7 @@ from app.http.handlers import on_http_error
 from app.http.negotiation.accept import preferences
 
 BUILD_DIR = Path(__file__).parent.parent / "static"
-PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/workers", "/docs")
+PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/datasets", "/workers", "/docs")
 API_PATHS = ("/v1/", "/internal/", "/assets/")
 """Beginnings of paths that never belong to the page."""
 SECURITY = {

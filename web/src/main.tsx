@@ -9,6 +9,7 @@ import { language, theme, type Theme } from "./preferences";
 import { Toast } from "./parts/bell";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare";
+import { DatasetsPage } from "./pages/datasets";
 import { DocsPage } from "./pages/docs";
 import { JobPage } from "./pages/job/page";
 import { JobsPage } from "./pages/jobs/page";
@@ -18,6 +19,7 @@ import { followLinks, go, path } from "./router";
 import { SHARED } from "./texts/shared";
 import { say, type Text } from "./texts/say";
 import { FRAME } from "./texts/frame";
+import { DATASETS } from "./texts/datasets";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 
@@ -28,6 +30,7 @@ function CurrentPage() {
   if (at === "/") return <JobsPage />;
   if (at === "/compare") return <ComparePage />;
   if (at === "/new") return <NewPage />;
+  if (at === "/datasets") return <DatasetsPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
   return <NotFound />;
@@ -81,6 +84,7 @@ function Frame() {
         </a>
         <nav aria-label={say(FRAME.main_menu)}>
           {link("/", SHARED.jobs)}
+          {link("/datasets", DATASETS.title)}
           {link("/workers", SHARED.workers)}
           {link("/docs", FRAME.docs)}
         </nav>
