@@ -110,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (health, examples, page):
         app.include_router(module.router)
     handlers.install(app)
+    app.add_exception_handler(404, page.show_unknown_path)
     app.add_middleware(
         Guard,
         hosts=AllowedHosts(settings.host, settings.allowed_hosts),

@@ -36,7 +36,7 @@ def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(HTTPException, on_http_error)
     for kind in (
         sqlalchemy.exc.OperationalError,
         sqlalchemy.exc.InterfaceError,
@@ -84,7 +84,8 @@ def _hint(request: Request, error: Any, language: Language) -> str:
     return field_hint(error, validation.dotted(error["loc"]), language)
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Return the error for a status that Starlette or FastAPI has raised."""
     assert isinstance(error, HTTPException)  # noqa: S101  # the only type registered
     language = get_language(request)
     if isinstance(error.__cause__, OSError):  # the upload could not be written to disk

@@ -105,6 +105,12 @@ export async function call<T>(method: string, path: string, options: Options = {
   return response.status === 204 ? (undefined as T) : parse<T>(await response.text());
 }
 
+/** GET a resource together with its ETag, for a later edit. */
+export async function getTagged<T>(path: string): Promise<{ value: T; tag: string | null }> {
+  const response = await send("GET", path, { accept: "application/json" });
+  return { value: parse<T>(await response.text()), tag: response.headers.get("ETag") };
+}
+
 export const get = <T>(path: string): Promise<T> => call<T>("GET", path);
 
 /** Send a GET request that the page depends on; retry until the server is reachable. */

@@ -6,6 +6,7 @@ import "./style.css";
 import { get, lastResponseAt, unreachableSince } from "./api";
 import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
+import { Toast } from "./parts/bell";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare";
 import { DatasetsPage } from "./pages/datasets";
@@ -32,7 +33,20 @@ function CurrentPage() {
   if (at === "/datasets") return <DatasetsPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
-  return <p class="empty">{say(FRAME.not_found)}</p>;
+  return <NotFound />;
+}
+
+function NotFound() {
+  useEffect(() => {
+    document.title = `${say(FRAME.not_found)} · Stepline`;
+  }, [language.value]);
+  return (
+    <div class="empty" role="alert">
+      <b>{say(FRAME.not_found)}</b>
+      <code>{path.value}</code>
+      <a href="/">{say(SHARED.back_to_jobs)}</a>
+    </div>
+  );
 }
 
 /** Decode a part of the URL; return it unchanged if it is malformed. */
@@ -106,6 +120,7 @@ function Frame() {
       <main id="main" tabIndex={-1}>
         <CurrentPage />
       </main>
+      <Toast />
       <dialog ref={help} aria-label={say(FRAME.keys)}>
         <h2>{say(FRAME.keys)}</h2>
         <Keys />
