@@ -5,10 +5,11 @@ from datetime import datetime
 from app.db.tables import Job
 from app.jobs.eta import eta_seconds
 from app.jobs.queue import order as queue
-from app.jobs.schemas import GpuWait, JobError, JobView, Progress, RowsDone
+from app.jobs.schemas import GpuWait, HealthView, JobError, JobView, Progress, RowsDone
 from contracts.failure import Failure, Language
-from contracts.job import load_stored_spec
+from contracts.job import JobStatus, load_stored_spec
 from contracts.text import escape_lines
+from contracts.verdicts.finding import HealthCode
 
 
 def view(
@@ -42,6 +43,7 @@ def view(
         waiting=waiting,
         last_loss=job.last_loss,
         eval_loss=job.eval_loss,
+        health=current_health(job),
         attempt=job.attempt_number,
         unreachable=lease_expires_at is not None and lease_expires_at < now,
         cancel_requested_at=job.cancel_requested_at,
@@ -53,6 +55,18 @@ def view(
         error=_error(job, language),
         spec=spec,
     )
+
+
+def current_health(job: Job) -> list[HealthView]:
+    """Return the findings that hold now. Those on the pace and the host end with the attempt."""
+    is_running = job.status is JobStatus.RUNNING
+    return [
+        HealthView.model_validate(finding | {"acknowledged": bool(finding["acknowledged_at"])})
+        for finding in job.health or ()
+        # A later version may know more codes.
+        if finding["code"] in list(HealthCode)
+        and (is_running or HealthCode(finding["code"]).concerns_learning)
+    ]
 
 
 def _rows_done(job: Job) -> RowsDone | None:

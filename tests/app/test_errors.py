@@ -455,6 +455,7 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
     real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id, "name": "x"}
+    real["code"] = "stalled"
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
