@@ -15,6 +15,7 @@ import { Attempts } from "./attempts";
 import { Configuration } from "./configuration";
 import { Events } from "./events";
 import { Failure } from "./failure";
+import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./loss-chart";
 import { Report } from "./report";
@@ -76,6 +77,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           {job.waiting.message}
         </p>
       )}
+      <Health live={live} job={job} />
       <Progress job={job} />
       <RowsLine job={job} />
       <Tiles store={store} job={job} />

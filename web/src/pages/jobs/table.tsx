@@ -8,6 +8,7 @@ import { go, query, setQuery } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
+import { HealthBadge } from "./health-badge";
 import { LossTrend } from "./loss-trend";
 import type { Found } from "./read";
 
@@ -124,6 +125,7 @@ function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chose
       </td>
       <td>
         <Status job={job} />
+        <HealthBadge job={job} />
         {(job.error ?? job.waiting) && <small class="cut">{(job.error ?? job.waiting)!.message}</small>}
       </td>
       <td class="amount">
