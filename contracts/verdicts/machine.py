@@ -103,7 +103,7 @@ def _judge_pace(trace: Trace, conditions: Conditions) -> Finding | None:
     earlier = _paces_before(trace, sum(each[0] for each in trace.bins))
     if len(newest) < SLOW_BINS or len(earlier) < FEWEST_WINDOWS:
         return None
-    pace = sum(tokens for _, tokens, _ in newest) / sum(seconds for seconds, _, _ in newest)
+    pace = sum(tokens for _, tokens in newest) / sum(seconds for seconds, _ in newest)
     usual = median(earlier)
     if pace >= SLOW_SHARE * conditions.easing(HealthCode.SLOWDOWN) * usual:
         return None

@@ -34,6 +34,8 @@ DEVIATION_PER_MAD = 1.4826
 BIN_SECONDS = 60.0
 """The pace is averaged over this much time of training, and at least one step."""
 MOST_BINS = 5
+WINDOW_FIGURES = 6
+"""Number of figures of a window."""
 _REFRESH_STEPS = 16
 """Steps after which the usual loss is computed again."""
 
@@ -50,8 +52,9 @@ class Step(NamedTuple):
     seconds: float = 0.0
 
 
-class Window(NamedTuple):
-    """Sums over consecutive steps."""
+@dataclass(slots=True)
+class Window:
+    """Sums over consecutive steps. It is changed in place, because thousands of steps may arrive per second."""
 
     end: int
     """The last step."""
@@ -69,6 +72,28 @@ class Window(NamedTuple):
     def loss(self) -> float:
         """Token-weighted mean loss."""
         return self.nll / self.weight
+
+    @classmethod
+    def of(cls, step: Step) -> "Window":
+        """Return a window of one step."""
+        weight = step.tokens or 1.0
+        return cls(step.step, 1, step.loss * weight, weight, step.grad_norm, step.seconds)
+
+    def add(self, step: Step) -> None:
+        """Add the step after the last one."""
+        number, loss, grad_norm, tokens, seconds = step
+        weight = tokens or 1.0
+        self.end = number
+        self.steps += 1
+        self.nll += loss * weight
+        self.weight += weight
+        self.grad_norm += grad_norm
+        self.seconds += seconds
+
+    @property
+    def row(self) -> tuple[float, ...]:
+        """The figures in the order of the fields."""
+        return self.end, self.steps, self.nll, self.weight, self.grad_norm, self.seconds
 
     def merged(self, later: "Window") -> "Window":
         """Return the sums over this window and the one after it."""
@@ -113,8 +138,8 @@ class Trace:
     spike: Spike | None = None
     spikes: int = 0
     """Number of spikes; consecutive steps above the bound are one spike."""
-    bins: deque[tuple[float, float, int]] = field(default_factory=lambda: deque(maxlen=MOST_BINS))
-    """(seconds, tokens, steps) of the newest stretches of BIN_SECONDS; the last one may be shorter."""
+    bins: deque[list[float]] = field(default_factory=lambda: deque(maxlen=MOST_BINS))
+    """[seconds, tokens] of the newest stretches of BIN_SECONDS; the last one may be shorter."""
     _usual: float = math.inf
     _bound: float = math.inf
     _is_high: bool = False
@@ -147,9 +172,11 @@ class Trace:
 
     def add(self, steps: Iterable[Step]) -> None:
         """Add steps in the order of training. A step that is not above the last one replaces the steps from there on."""
+        last = self.last_step
         for step in steps:
-            if step.step <= self.last_step:
+            if step.step <= last:
                 self.rewind(step.step - 1)
+            last = step.step
             if not (math.isfinite(step.loss) and math.isfinite(step.grad_norm)):
                 if self.nonfinite_step is None:
                     self.nonfinite_step = step.step
@@ -198,27 +225,27 @@ class Trace:
 
     def _note_start(self, step: Step) -> None:
         if step.step == 1:
-            self.first_loss, self.start = step.loss, _window(step)
+            self.first_loss, self.start = step.loss, Window.of(step)
         elif self.start is not None and self.start.steps < self.start_steps:
-            self.start = self.start.merged(_window(step))
+            self.start.add(step)
 
     def _extend_windows(self, step: Step) -> None:
-        new = _window(step)
         if self.windows and self.windows[-1].steps < self.width:
-            self.windows[-1] = self.windows[-1].merged(new)
+            self.windows[-1].add(step)
             return
         if len(self.windows) == MOST_WINDOWS:
             pairs = zip(self.windows[::2], self.windows[1::2], strict=True)
             self.windows = [earlier.merged(later) for earlier, later in pairs]
             self.width *= 2
-        self.windows.append(new)
+        self.windows.append(Window.of(step))
 
     def _extend_bins(self, step: Step) -> None:
         if self.bins and self.bins[-1][0] < BIN_SECONDS:
-            seconds, tokens, count = self.bins[-1]
-            self.bins[-1] = (seconds + step.seconds, tokens + step.tokens, count + 1)
+            newest = self.bins[-1]
+            newest[0] += step.seconds
+            newest[1] += step.tokens
         else:
-            self.bins.append((step.seconds, step.tokens, 1))
+            self.bins.append([step.seconds, step.tokens])
 
     def encode(self) -> bytes:
         """Return the trace as bytes: the length of a JSON header, the header, and the figures of steps and windows."""
@@ -227,7 +254,7 @@ class Trace:
             "max_grad_norm": self.max_grad_norm,
             "width": self.width,
             "first_loss": self.first_loss,
-            "start": self.start,
+            "start": None if self.start is None else self.start.row,
             "nonfinite_step": self.nonfinite_step,
             "evaluations": self.evaluations,
             "spike": self.spike,
@@ -238,8 +265,10 @@ class Trace:
         }
         text = json.dumps(header, separators=(",", ":")).encode()
         figures = array("d")
-        for row in (*self.windows, *self.recent):
-            figures.extend(row)
+        for window in self.windows:
+            figures.extend(window.row)
+        for step in self.recent:
+            figures.extend(step)
         return struct.pack("<I", len(text)) + text + figures.tobytes()
 
     @classmethod
@@ -250,10 +279,10 @@ class Trace:
         figures = array("d")
         figures.frombytes(data[4 + length :])
         rows = figures.tolist()
-        end = header["windows"] * len(Window._fields)
+        end = header["windows"] * WINDOW_FIGURES
         windows = [
             Window(int(row[0]), int(row[1]), *row[2:])
-            for row in _in_rows(rows[:end], len(Window._fields))
+            for row in _in_rows(rows[:end], WINDOW_FIGURES)
         ]
         recent = [Step(int(row[0]), *row[1:]) for row in _in_rows(rows[end:], len(Step._fields))]
         spike = header["spike"]
@@ -269,15 +298,10 @@ class Trace:
             evaluations=[LossAt(*point) for point in header["evaluations"]],
             spike=None if spike is None else Spike(*spike),
             spikes=header["spikes"],
-            bins=deque([(a, b, c) for a, b, c in header["bins"]], MOST_BINS),
+            bins=deque(header["bins"], MOST_BINS),
         )
         trace._is_high = header["is_high"]
         return trace
-
-
-def _window(step: Step) -> Window:
-    weight = step.tokens or 1.0
-    return Window(step.step, 1, step.loss * weight, weight, step.grad_norm, step.seconds)
 
 
 def _usual(losses: Sequence[float]) -> tuple[float, float]:
