@@ -1,5 +1,6 @@
 """Finding: the result of one rule on a running job, and its codes."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Literal
 
@@ -39,6 +40,15 @@ _LEARNING = {
     HealthCode.GRADIENT_EXPLODING,
     HealthCode.GRADIENT_CLIPPED,
 }
+
+
+EASING = 1.25
+"""A finding that was raised is cleared only this far beyond its threshold, so that it does not come and go."""
+
+
+def ease(code: HealthCode, held: Collection[HealthCode]) -> float:
+    """Return the factor by which to relax a threshold; `held` are the codes of the findings that are raised now."""
+    return EASING if code in held else 1.0
 
 
 class Finding(Tolerant):

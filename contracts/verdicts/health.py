@@ -10,8 +10,9 @@ def judge_health(
     trace: Trace, total_steps: int | None, conditions: Conditions | None = None
 ) -> list[Finding]:
     """Return the findings of every rule for which the run has figures."""
+    conditions = conditions or Conditions()
     found = [
-        *judge_learning(trace, total_steps),
-        *judge_machine(trace, conditions or Conditions()),
+        *judge_learning(trace, total_steps, conditions.held),
+        *judge_machine(trace, conditions),
     ]
     return sorted(found, key=lambda finding: -LEVELS.index(finding.level))

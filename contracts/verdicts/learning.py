@@ -1,6 +1,7 @@
 """Rules over the losses and the gradients of a running job. Divergence and rising evaluation loss share the rules of `course.py`."""
 
 import math
+from collections.abc import Collection
 from statistics import median, pstdev
 
 from contracts.verdicts.course import (
@@ -11,7 +12,7 @@ from contracts.verdicts.course import (
     find_divergence,
     find_rise,
 )
-from contracts.verdicts.finding import Finding, HealthCode
+from contracts.verdicts.finding import Finding, HealthCode, ease
 from contracts.verdicts.trace import Trace
 
 FRESH_SPIKE_STEPS = 100
@@ -22,6 +23,8 @@ PLATEAU_SHARE = 0.1
 """Share of the run after which a loss can be a plateau."""
 PLATEAU_FALL = 0.01
 """A loss that has fallen by less than this share of its start has not fallen."""
+PLATEAU_EASING = 3.0
+"""A plateau that was raised is cleared if the loss has fallen by this many times the noise. By chance, that hardly ever happens."""
 EXPLODED_RATIO = 10.0
 """Gradients have exploded if their norm is this many times what it was."""
 EXPLODED_STEPS = 10
@@ -36,8 +39,10 @@ CLIPPED_RATIO = 10.0
 harmless."""
 
 
-def judge_learning(trace: Trace, total_steps: int | None) -> list[Finding]:
-    """Return the findings on the losses and the gradients, worst first."""
+def judge_learning(
+    trace: Trace, total_steps: int | None, held: Collection[HealthCode] = ()
+) -> list[Finding]:
+    """Return the findings on the losses and the gradients, worst first. `held`: codes of the findings that are raised now."""
     if trace.nonfinite_step is not None:
         return [Finding(code=HealthCode.DIVERGED, level="error", step=trace.nonfinite_step)]
     if not trace.recent:
@@ -47,10 +52,14 @@ def judge_learning(trace: Trace, total_steps: int | None) -> list[Finding]:
         diverged,
         # The other rules would repeat what a divergence says.
         None if diverged else _judge_evaluations(trace),
-        None if diverged else _judge_plateau(trace, total_steps),
+        None
+        if diverged
+        else _judge_plateau(
+            trace, total_steps, PLATEAU_EASING if HealthCode.PLATEAU in held else 1.0
+        ),
         None if diverged else _judge_spikes(trace),
-        _judge_explosion(trace),
-        _judge_clipping(trace),
+        _judge_explosion(trace, ease(HealthCode.GRADIENT_EXPLODING, held)),
+        _judge_clipping(trace, ease(HealthCode.GRADIENT_CLIPPED, held)),
     ]
     return [finding for finding in found if finding is not None]
 
@@ -100,7 +109,7 @@ def _judge_evaluations(trace: Trace) -> Finding | None:
     return _finding(HealthCode.EVAL_LOSS_RISING, latest.step, figures, severity=rise)
 
 
-def _judge_plateau(trace: Trace, total_steps: int | None) -> Finding | None:
+def _judge_plateau(trace: Trace, total_steps: int | None, easing: float) -> Finding | None:
     """Find a run that has learned nothing yet. A run that learned and then became flat may simply be done."""
     start, step = trace.start, trace.last_step
     needed = max(PLATEAU_STEPS, 4 * trace.start_steps, PLATEAU_SHARE * (total_steps or 0))
@@ -109,7 +118,7 @@ def _judge_plateau(trace: Trace, total_steps: int | None) -> Finding | None:
     losses = [each.loss for each in trace.recent]
     newest = math.fsum(losses) / len(losses)
     noise = pstdev(losses) * math.sqrt(1 / len(losses) + 1 / start.steps)
-    if start.loss - newest > max(PLATEAU_FALL * start.loss, noise):
+    if start.loss - newest > easing * max(PLATEAU_FALL * start.loss, noise):
         return None
     figures = {"start_loss": start.loss, "recent_train_loss": newest}
     evaluations = trace.evaluations
@@ -131,13 +140,13 @@ def _judge_spikes(trace: Trace) -> Finding | None:
     return _finding(HealthCode.LOSS_SPIKE, spike.step, figures, level=level, count=trace.spikes)
 
 
-def _judge_explosion(trace: Trace) -> Finding | None:
+def _judge_explosion(trace: Trace, easing: float) -> Finding | None:
     newest = trace.newest(EXPLODED_STEPS)
     earlier = [w.grad_norm / w.steps for w in trace.windows if w.end < newest[0].step]
     if len(newest) < EXPLODED_STEPS or len(earlier) < FEWEST_WINDOWS:
         return None
     norm, usual = median(step.grad_norm for step in newest), median(earlier)
-    if norm <= max(EXPLODED_RATIO * usual, trace.max_grad_norm):
+    if norm <= max(EXPLODED_RATIO * usual / easing, trace.max_grad_norm):
         return None
     figures = {"grad_norm": norm, "usual_grad_norm": usual}
     return _finding(
@@ -145,13 +154,13 @@ def _judge_explosion(trace: Trace) -> Finding | None:
     )
 
 
-def _judge_clipping(trace: Trace) -> Finding | None:
+def _judge_clipping(trace: Trace, easing: float) -> Finding | None:
     norms = [step.grad_norm for step in trace.newest(CLIPPED_STEPS)]
     if len(norms) < CLIPPED_STEPS:
         return None
     clipped = sum(norm > trace.max_grad_norm for norm in norms) / len(norms)
     norm = median(norms)
-    if clipped < CLIPPED_SHARE or norm < CLIPPED_RATIO * trace.max_grad_norm:
+    if clipped < CLIPPED_SHARE or norm < CLIPPED_RATIO * trace.max_grad_norm / easing:
         return None
     figures = {"share": clipped, "grad_norm": norm, "max_grad_norm": trace.max_grad_norm}
     severity = norm / trace.max_grad_norm

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from contracts.verdicts.finding import Finding, HealthCode
+from contracts.verdicts.finding import Finding, HealthCode, ease
 from contracts.verdicts.trace import BIN_SECONDS, Trace
 
 STALL_SECONDS = 60.0
@@ -34,8 +34,6 @@ DISK_BYTES = 2 * 1024**3
 """Free space below which the worker's disk is nearly full: a checkpoint of a 7B model's adapter of rank 64 has about 2 GB."""
 DISK_ERROR_BYTES = DISK_BYTES // 4
 """Free space below which the next checkpoint is likely to fail."""
-EASING = 1.25
-"""A finding that was raised is cleared only this far beyond its threshold, so that it does not come and go."""
 
 Samples = Sequence[Mapping[str, float]]
 
@@ -55,7 +53,7 @@ class Conditions:
 
     def easing(self, code: HealthCode) -> float:
         """Return the factor by which to relax a threshold."""
-        return EASING if code in self.held else 1.0
+        return ease(code, self.held)
 
 
 def judge_machine(trace: Trace, conditions: Conditions) -> list[Finding]:

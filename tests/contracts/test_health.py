@@ -42,6 +42,7 @@ def test_an_unhealthy_run_gets_exactly_its_finding(name: str, code: HealthCode) 
 
     assert set().union(*seen) == {code}
     assert seen[-1] == {code}
+    assert seen == sorted(seen, key=len), "the finding came and went"
 
 
 def test_the_spike_is_found_at_the_step_of_a_bad_row_and_is_soon_no_longer_a_warning() -> None:

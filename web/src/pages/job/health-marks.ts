@@ -15,14 +15,19 @@ export interface HealthMark {
   text: string;
 }
 
-/** Return a mark for each finding that has a step of its own; `at` returns where a step is on the axis. */
-export function healthMarks(health: Finding[], at: (step: number) => number): HealthMark[] {
-  return health.filter(hasStep).map((finding) => ({
+/** Add a mark for each finding that has a step of its own; `at` returns where a step is on the axis. */
+export function withHealthMarks<Drawn extends { marks: object[] }>(
+  drawn: Drawn,
+  health: Finding[],
+  at: (step: number) => number,
+): Drawn & { marks: (Drawn["marks"][number] | HealthMark)[] } {
+  const marks = health.filter(hasStep).map((finding): HealthMark => ({
     kind: "warning",
     step: finding.step,
     x: at(finding.step),
     text: `${nameOf(finding)} · ${say(HEALTH.at_step, { step: count(finding.step) })}`,
   }));
+  return { ...drawn, marks: [...drawn.marks, ...marks] };
 }
 
 /** Whether something happened at the finding's step. The load of the host has no step. */

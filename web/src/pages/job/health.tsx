@@ -1,5 +1,5 @@
 // The findings on a job's health: what is wrong since when, what to do, and a button to acknowledge each.
-import { call, type Job } from "../../api";
+import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
 import { setQuery } from "../../router";
 import { count } from "../../format";
@@ -43,7 +43,7 @@ function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Findin
         </button>
       )}
       <span>
-        {sentenceOf(finding)} {say(ADVICE[finding.code])}
+        {sentenceOf(finding)} {!isFinal(job) && say(ADVICE[finding.code])}
       </span>
       {finding.acknowledged ? (
         <small>{say(HEALTH.acknowledged)}</small>
