@@ -11,12 +11,12 @@ from app.errors.kinds import (
     NoTrainingRows,
     TooManyGpus,
     UnknownDataset,
-    UnknownModel,
     UnsafeCharacter,
 )
 from app.jobs.queue import gpu_waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import GpuWait, Plan
+from app.models.checks import check_model
 from app.workers import service as workers
 from contracts.failure import Language
 from contracts.job import DatasetSource, JobSpec
@@ -32,7 +32,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
     separate = None
     if spec.dataset.eval is not None:
         separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
-    _check_model(session, spec)
+    model = check_model(session, spec, language)
     eval_rows = separate.rows if separate else None
     gpus, waiting = _plan_gpus(session, spec, need, language)
     if train is None:
@@ -41,6 +41,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
             train_rows=None,
             eval_rows=eval_rows,
             steps=None,
+            model=model,
             gpus=gpus,
             waiting=waiting,
         )
@@ -56,6 +57,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
         eval_rows=eval_rows,
         steps=spec.total_steps(train_rows),
         evaluation=None if eval_rows is None else evaluation_cost(spec, train_rows, eval_rows),
+        model=model,
         gpus=gpus,
         waiting=waiting,
     )
@@ -68,12 +70,6 @@ def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset |
     if dataset is None:
         raise UnknownDataset(param, dataset=source)
     return dataset
-
-
-def _check_model(session: Session, spec: JobSpec) -> None:
-    known = workers.known_models(session, spec.queue, database_now(session))
-    if known is not None and spec.model not in known:
-        raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
 
 
 def _find_gpus(spec: JobSpec) -> GpuNeed:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from app.http.paging import Page
+from app.models.schemas import ModelCheck
 from contracts.job import JobSpec, JobStatus, Phase
 from contracts.plan import EvaluationCost
 from contracts.verdicts.finding import HealthCode, Level
@@ -147,6 +148,8 @@ class Plan(BaseModel):
     steps: int | None
     evaluation: EvaluationCost | None = None
     """Cost of the evaluations; null if the number of training or evaluation rows is unknown."""
+    model: ModelCheck
+    """What is known about the model."""
     gpus: int | None = None
     """Number of GPUs that the job would use; null if it asks for all GPUs of a host and no worker is online."""
     waiting: GpuWait | None = None
