@@ -41,6 +41,7 @@ from app.edge.middleware import REQUEST_ID_HEADER, Edge
 from app.edge.origins import TrustedOrigins
 from app.edge.peers import Slots
 from app.errors.base import ErrorBody
+from app.health import routes as job_health
 from app.history import routes as history
 from app.http import handlers
 from app.http.document import DocumentedApp
@@ -96,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.page = page.Page(page.BUILD_DIR)
     for package in (
         jobs,
+        job_health,
         history,
         stream,
         reports,

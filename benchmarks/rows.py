@@ -209,6 +209,8 @@ def _attempts(size: int) -> Iterator[tuple[Any, ...]]:
             "folded_seq": 0,
             "acked_output": 0,
             "acked_note": 0,
+            "judged_seq": 0,
+            "judged_at": None,
             "first_step": 1,
             "last_step": 500,
         }

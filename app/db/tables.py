@@ -245,6 +245,8 @@ class Job(Base):
     """Time spent on the processed rows."""
     rows_seconds_left: Mapped[float | None]
     """The worker's estimate for the remaining rows."""
+    health: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """A RaisedFinding for each rule that found a problem; null if none did."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
@@ -268,6 +270,20 @@ class JobLabel(Base):
     server of an earlier version stored the label after the migration; the label filter does not find such a job."""
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Copy of the job's `archived`."""
+
+
+class JobTrace(Base):
+    """What the rules on running jobs remember of a job, in its own table because only its worker's messages read it."""
+
+    __tablename__ = "job_traces"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    trace: Mapped[bytes] = mapped_column(LargeBinary)
+    """An encoded Trace."""
+    attempt: Mapped[int]
+    """Number of the attempt that was judged last."""
+    stepped_at: Mapped[datetime | None]
+    """When the server received the newest step, or when the attempt began to train; null while it does not train."""
 
 
 class JobText(Base):
@@ -345,6 +361,10 @@ class Attempt(Base):
     """Length in bytes of the output that is stored without a gap."""
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Every supervisor note up to this one is stored as an event."""
+    judged_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Records up to this one are in the job's trace."""
+    judged_at: Mapped[datetime | None]
+    """When the job's health was last judged."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
     """This attempt's first step; from there on, its points replace those of earlier attempts.
     If no steps were left, the step after the last one."""

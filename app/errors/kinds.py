@@ -171,6 +171,12 @@ class JobNotFound(AppError):
     code, status = "job_not_found", 404
 
 
+class FindingNotFound(AppError):
+    """The job does not have this finding now."""
+
+    code, status = "finding_not_found", 404
+
+
 class DatasetNotFound(AppError):
     """No dataset has this id."""
 

@@ -111,6 +111,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Send the `cursor` of the previous page unchanged, or omit it to start from the first page.",
         "请原样传回上一页的 `cursor`，或省略它从第一页开始。",
     ),
+    "finding_not_found": _both(
+        "Job {job} does not have the finding {finding} now.",
+        "任务 {job} 目前没有 {finding} 这项健康告警。",
+        "Its findings are: {codes}. GET the job to see them.",
+        "当前的告警：{codes}。可通过 GET 查询该任务。",
+    ),
     "dataset_not_found": _both(
         "Dataset {dataset} does not exist.",
         "数据集 {dataset} 不存在。",

@@ -12,6 +12,7 @@ from app.models.schemas import ModelCheck
 from contracts.base import Strict
 from contracts.job import JobSpec, JobStatus, Label, LabelValue, Phase
 from contracts.plan import EvaluationCost
+from contracts.verdicts.finding import HealthCode, Level
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 
@@ -48,6 +49,20 @@ class JobError(BaseModel):
     detail: str = ""
     """The worker's description of the failure."""
     step: int | None = None
+
+
+class HealthView(BaseModel):
+    """A finding on the health of a job. docs/numbers.md has the rules."""
+
+    code: HealthCode
+    level: Level
+    step: int
+    """The step that the finding is about, for example that of a spike."""
+    values: dict[str, float]
+    """The figures behind the finding."""
+    raised_at: datetime
+    acknowledged: bool
+    """Whether a user has acknowledged it. It is raised again if it gets worse or comes back."""
 
 
 class JobWait(BaseModel):
@@ -89,6 +104,8 @@ class JobState(BaseModel):
     """Why the job waits; null if it is not queued, and if it just waits for its turn."""
     last_loss: float | None
     eval_loss: float | None
+    health: list[HealthView] = []
+    """Findings on the run, the worst first; empty if it is healthy or has not begun."""
     attempt: int
     """Number of the newest attempt; 0 before the first."""
     unreachable: bool

@@ -44,8 +44,10 @@ class HeldJob(NamedTuple):
 
     id: str
     phase: Phase | None
+    total_steps: int | None
     seconds_per_step: float | None
     checkpoint_step: int
+    health: list[dict[str, Any]] | None
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None
 
@@ -333,6 +335,11 @@ def mark_queued_again(
         status=JobStatus.QUEUED,
         not_before=not_before,
     )
+
+
+def update_health(session: Session, job_id: str, health: list[dict[str, Any]] | None) -> None:
+    """Write the findings on a job that the caller has locked, and increment its version."""
+    _move(session, (Job.id == job_id,), health=health)
 
 
 def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:

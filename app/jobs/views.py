@@ -5,10 +5,11 @@ from datetime import datetime
 from app.db.tables import Job
 from app.jobs.eta import eta_seconds
 from app.jobs.queue import order as queue
-from app.jobs.schemas import JobError, JobView, JobWait, Progress, RowsDone
+from app.jobs.schemas import HealthView, JobError, JobView, JobWait, Progress, RowsDone
 from contracts.failure import Failure, Language
-from contracts.job import JobSpec, load_stored_spec
+from contracts.job import JobSpec, JobStatus, load_stored_spec
 from contracts.text import escape_lines
+from contracts.verdicts.finding import HealthCode
 
 
 def view(
@@ -43,6 +44,7 @@ def view(
         waiting=waiting,
         last_loss=job.last_loss,
         eval_loss=job.eval_loss,
+        health=current_health(job),
         attempt=job.attempt_number,
         unreachable=lease_expires_at is not None and lease_expires_at < now,
         cancel_requested_at=job.cancel_requested_at,
@@ -64,6 +66,18 @@ def name_and_labels(job: Job, spec: JobSpec) -> tuple[str | None, dict[str, str]
     if job.edited is None:
         return spec.name, spec.labels
     return job.edited["name"], job.edited["labels"]
+
+
+def current_health(job: Job) -> list[HealthView]:
+    """Return the findings that hold now. Those on the pace and the host end with the attempt."""
+    is_running = job.status is JobStatus.RUNNING
+    return [
+        HealthView.model_validate(finding | {"acknowledged": bool(finding["acknowledged_at"])})
+        for finding in job.health or ()
+        # A later version may know more codes.
+        if finding["code"] in list(HealthCode)
+        and (is_running or HealthCode(finding["code"]).concerns_learning)
+    ]
 
 
 def _rows_done(job: Job) -> RowsDone | None:

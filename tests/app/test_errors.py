@@ -532,7 +532,7 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
     real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id}
-    real |= {"name": "x", "model_id": "owner/x"}
+    real |= {"name": "x", "model_id": "owner/x", "code": "stalled"}
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 

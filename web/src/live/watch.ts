@@ -2,6 +2,7 @@
 // them ends or becomes unhealthy.
 import { signal } from "@preact/signals";
 import { ApiError, get, isFinal, type Job } from "../api";
+import { type Finding, nameOf } from "../pages/job/health-marks";
 import { go } from "../router";
 import { sayState } from "../texts/states";
 import { say } from "../texts/say";
@@ -12,10 +13,6 @@ const STORED = "watched";
 
 /** Codes of the health findings already reported, by job. */
 type Watched = Record<string, string[]>;
-interface Finding {
-  code: string;
-  level: string;
-}
 
 function load(): Watched {
   try {
@@ -62,8 +59,7 @@ function forget(id: string): void {
   save(others);
 }
 
-const warnings = (job: Job): Finding[] =>
-  ((job as { health?: Finding[] }).health ?? []).filter((one) => one.level !== "info" && one.level !== "good");
+const warnings = (job: Job): Finding[] => (job.health ?? []).filter((one) => one.level !== "info");
 
 let timer: number | undefined;
 
@@ -94,8 +90,8 @@ async function check(id: string): Promise<void> {
   const found = warnings(job);
   const codes = found.map((one) => one.code);
   if (codes.join() !== known.join()) save({ ...watched.value, [id]: codes });
-  const added = codes.filter((code) => !known.includes(code));
-  if (added.length) announce(job, say(WATCH.unhealthy, { name }), added.join(", "));
+  const added = found.filter((one) => !known.includes(one.code));
+  if (added.length) announce(job, say(WATCH.unhealthy, { name }), added.map(nameOf).join(", "));
 }
 
 function announce(job: Job, title: string, body: string): void {

@@ -17,6 +17,7 @@ import { Configuration } from "./configuration";
 import { Notes } from "./edit";
 import { Events } from "./events";
 import { Failure } from "./failure";
+import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./loss-chart";
 import { Report } from "./report";
@@ -80,6 +81,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           {job.waiting.message}
         </p>
       )}
+      <Health live={live} job={job} />
       <Progress job={job} />
       <RowsLine job={job} />
       <Tiles store={store} job={job} />

@@ -7,6 +7,7 @@ import { phaseLeft, shortRows } from "../../parts/rows";
 import { go } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
+import { HealthBadge } from "./health-badge";
 import { LossTrend } from "./loss-trend";
 
 interface Props {
@@ -79,6 +80,7 @@ export function Row({ job, marked, chosen, toggle }: Props) {
       </td>
       <td>
         <Status job={job} />
+        <HealthBadge job={job} />
         {message && (
           <small class="cut" title={message}>
             {message}
