@@ -512,6 +512,21 @@ class Worker(Base):
     last_seen_at: Mapped[datetime]
 
 
+class WorkerModel(Base):
+    """A model in a worker's models root, as the worker last reported it."""
+
+    __tablename__ = "worker_models"
+
+    worker_id: Mapped[str] = mapped_column(
+        ForeignKey("workers.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    facts: Mapped[dict[str, Any]]
+    """The model's ModelFacts."""
+    first_seen_at: Mapped[datetime]
+    reported_at: Mapped[datetime]
+
+
 class IdempotencyKey(Base):
     """The response to a POST, stored until its key expires."""
 

@@ -171,6 +171,18 @@ class DatasetNotFound(AppError):
     code, status = "dataset_not_found", 404
 
 
+class ModelNotFound(AppError):
+    """No worker has a model with this id."""
+
+    code, status = "model_not_listed", 404
+
+
+class WorkerNotFound(AppError):
+    """A worker reports its models before it has sent a hello."""
+
+    code, status = "worker_not_found", 404
+
+
 class ArtifactNotFound(AppError):
     """The job has no artifact with this name."""
 

@@ -128,8 +128,20 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "model_not_found": _both(
         "No worker has the model {model} or can download it from the hub.",
         "所有工作节点上都没有模型 {model}，也无法从 Hub 下载。",
-        "Available models: {models}. Use one of them, or add {model} to the models directory of a worker.",
-        "可用模型：{models}。也可将该模型放入工作节点的模型目录。",
+        "{guess}Available models: {models}. Use one of them, or add {model} to the models directory of a worker.",
+        "{guess}可用模型：{models}。也可将该模型放入工作节点的模型目录。",
+    ),
+    "model_not_listed": _both(
+        "No worker has reported the model {model}.",
+        "没有工作节点上报过模型 {model}。",
+        "GET /v1/models lists the models on the workers. Models on the hub are not listed.",
+        "GET /v1/models 列出各工作节点上的模型，不含 Hub 上的模型。",
+    ),
+    "worker_not_found": _both(
+        "Worker {worker} has not sent a hello.",
+        "工作节点 {worker} 尚未发送 hello。",
+        "Send a hello first, then the report.",
+        "请先发送 hello，再上报。",
     ),
     "dataset_invalid": _both(
         "Invalid rows found: {count}. {problems}",

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from app.http.paging import Page
+from app.models.schemas import ModelCheck
 from contracts.job import JobSpec, JobStatus, Phase
 from contracts.plan import EvaluationCost
 
@@ -44,17 +45,19 @@ class JobError(BaseModel):
     step: int | None = None
 
 
-class GpuWait(BaseModel):
-    """Why a queued job that needs several GPUs has not started."""
+class JobWait(BaseModel):
+    """Why a queued job has not started, if it does not just wait for its turn."""
 
     code: str
-    """`gpus_reserved`, `too_few_gpus`, `no_worker` or `workers_too_old`."""
+    """`no_worker`, `devices_failed`, `gpus_reserved`, `too_few_gpus` or `workers_too_old`."""
     message: str
     """In the caller's language."""
+    workers: int | None = None
+    """With `devices_failed`: number of online workers that could run the job if their GPUs worked."""
     gpus: int | None = None
     """Number of GPUs that the job needs on one host."""
     largest_host: int | None = None
-    """With `too_few_gpus`: how many GPUs the largest host can use for one job."""
+    """With `too_few_gpus`: how many GPUs the largest host that has the model can use for one job."""
     host: str | None = None
     """With `gpus_reserved`: name of the host that starts no later job before this one."""
 
@@ -77,7 +80,7 @@ class JobState(BaseModel):
     """1 is claimed next. Null if the job is not queued or its position is above 1,000."""
     queue_position_above: int | None = None
     """1000 if the job is queued and its position is above 1,000; otherwise null."""
-    waiting: GpuWait | None = None
+    waiting: JobWait | None = None
     """Why the job waits for GPUs; null if it is not queued, if it needs only one GPU, and if it just waits for its turn."""
     last_loss: float | None
     eval_loss: float | None
@@ -130,9 +133,11 @@ class Plan(BaseModel):
     steps: int | None
     evaluation: EvaluationCost | None = None
     """Cost of the evaluations; null if the number of training or evaluation rows is unknown."""
+    model: ModelCheck
+    """What is known about the model."""
     gpus: int | None = None
     """Number of GPUs that the job would use; null if it asks for all GPUs of a host and no worker is online."""
-    waiting: GpuWait | None = None
+    waiting: JobWait | None = None
     """Why the job could not start now, even if no other job were queued; null if it needs only one GPU."""
 
 

@@ -25,8 +25,8 @@ from app.events import store as events
 from app.jobs import idempotency, lists, planning, store
 from app.jobs.cursors import decode_place, encode_place
 from app.jobs.endings import device_failures
-from app.jobs.queue import gpu_waits, reservations
 from app.jobs.queue import order as queue
+from app.jobs.queue import reservations, waits
 from app.jobs.queue.gpu_need import find_need
 from app.jobs.schemas import (
     JobFilter,
@@ -89,7 +89,7 @@ def get_with_summary(
     job, lease_expires_at = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
     now = database_now(session)
-    waiting = gpu_waits.find_waits(session, [job], now, language).get(job.number)
+    waiting = waits.find_waits(session, [job], now, language).get(job.number)
     seen = view(
         job=job,
         lease_expires_at=lease_expires_at,
@@ -112,7 +112,7 @@ def list_jobs(
     jobs = [job for job, _ in rows]
     places = queue.find_places(session, jobs)
     now = database_now(session)
-    waits = gpu_waits.find_waits(session, jobs, now, language)
+    reasons = waits.find_waits(session, jobs, now, language)
     end = found.ended_at or (page[-1] if page else None)
     return JobPage(
         data=[
@@ -120,7 +120,7 @@ def list_jobs(
                 job=job,
                 lease_expires_at=lease,
                 place=places.get(job.number),
-                waiting=waits.get(job.number),
+                waiting=reasons.get(job.number),
                 now=now,
                 language=language,
             )

@@ -5,7 +5,7 @@ from datetime import datetime
 from app.db.tables import Job
 from app.jobs.eta import eta_seconds
 from app.jobs.queue import order as queue
-from app.jobs.schemas import GpuWait, JobError, JobView, Progress, RowsDone
+from app.jobs.schemas import JobError, JobView, JobWait, Progress, RowsDone
 from contracts.failure import Failure, Language
 from contracts.job import load_stored_spec
 from contracts.text import escape_lines
@@ -16,7 +16,7 @@ def view(
     job: Job,
     lease_expires_at: datetime | None,
     place: int | None,
-    waiting: GpuWait | None,
+    waiting: JobWait | None,
     now: datetime,
     language: Language,
 ) -> JobView:

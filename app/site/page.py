@@ -18,7 +18,7 @@ from app.http.etags import holds
 from app.http.negotiation.accept import preferences
 
 BUILD_DIR = Path(__file__).parent.parent / "static"
-PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/workers", "/docs")
+PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/datasets", "/workers", "/docs")
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"

@@ -181,6 +181,24 @@ def _claim_on_host(free_cards: int, **worker: Any) -> DatabaseRequest:
     return send
 
 
+def _claim_nothing(free_cards: int) -> DatabaseRequest:
+    """Claim on a host that has no model of the queue `large`, beside one that has none either."""
+
+    def send(session: Session, size: int) -> object:
+        info = WorkerInfo(worker_id="w", queue="large", host_id="h", cards=8, models=["team/no"])
+        other = info.model_copy(update={"worker_id": "x", "host_id": "i", "cards": 9})
+        able = info.model_copy(update={"worker_id": "any", "host_id": "", "models": None})
+        for each in (other, able):
+            receive_hello(session, each, Times.of(Settings(worker_token="t")))
+        request = ClaimRequest(worker=info, free_cards=free_cards)
+        granted = claim_next(session, request, Settings(worker_token="t"))
+        assert granted.claim is None
+        now = database_now(session)
+        return queue.is_large_startable(session, "large", now, [other])
+
+    return send
+
+
 def _sweep(session: Session, size: int) -> object:
     now = database_now(session)
     return [queue.count_claimable(session, name, now, 5) for name in queue.list_queues(session)]
@@ -226,6 +244,8 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "a claim behind jobs for other models": _claim([rows.LATE_MODEL]),
     "a claim for one GPU behind larger jobs": _claim_on_host(1),
     "a claim behind jobs that are too large": _claim_on_host(2, cards=4),
+    "a claim behind large jobs for other models": _claim_nothing(8),
+    "a claim with few GPUs behind large jobs for other models": _claim_nothing(2),
     "a claim that reserves a host": _claim_on_host(2, cards=8),
     "a claim on a reserved host": _claim_on_host(2, cards=8),
     "a claim of a large job": _claim_on_host(8, cards=8),

@@ -39,7 +39,7 @@ export class ApiError extends Error {
     message: string,
     readonly param: string | null = null,
     readonly hint: string | null = null,
-    /** Every problem in the request, if the server lists them. */
+    /** All problems in the request, if the server lists them. */
     readonly errors: FieldError[] = [],
   ) {
     super(message);
@@ -123,7 +123,7 @@ export async function getText(path: string): Promise<string> {
   return (await send("GET", path, { accept: "text/plain" })).text();
 }
 
-/** Build a path with a query. Null, undefined and empty values are omitted; a list repeats its name. */
+/** Build a path with a query. Null, undefined and empty values are omitted; for a list, the parameter is repeated. */
 export function withQuery(path: string, query: Record<string, string | number | string[] | null | undefined>): string {
   const parts = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

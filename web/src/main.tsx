@@ -8,6 +8,7 @@ import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare";
+import { DatasetsPage } from "./pages/datasets";
 import { DocsPage } from "./pages/docs";
 import { JobPage } from "./pages/job/page";
 import { JobsPage } from "./pages/jobs/page";
@@ -17,6 +18,7 @@ import { followLinks, go, path } from "./router";
 import { SHARED } from "./texts/shared";
 import { say, type Text } from "./texts/say";
 import { FRAME } from "./texts/frame";
+import { DATASETS } from "./texts/datasets";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 
@@ -27,6 +29,7 @@ function CurrentPage() {
   if (at === "/") return <JobsPage />;
   if (at === "/compare") return <ComparePage />;
   if (at === "/new") return <NewPage />;
+  if (at === "/datasets") return <DatasetsPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
   return <p class="empty">{say(FRAME.not_found)}</p>;
@@ -67,6 +70,7 @@ function Frame() {
         </a>
         <nav aria-label={say(FRAME.main_menu)}>
           {link("/", SHARED.jobs)}
+          {link("/datasets", DATASETS.title)}
           {link("/workers", SHARED.workers)}
           {link("/docs", FRAME.docs)}
         </nav>
