@@ -127,6 +127,7 @@ def circumstances(run: Run) -> dict[str, str | int]:
         "processor": device.processor,
         "device_memory_gib": device.memory_gib,
         "attention": run.model.attention,
+        "dequantized_base": run.model.dequantized,
         "fused_optimizer": bool(run.optimizer.defaults["fused"]),
         **{
             f"{name} version": versions[name]
@@ -161,7 +162,9 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         # The same processor may have less memory than in the previous attempt.
         run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
-        if state.activation_checkpointing and not run.checkpointing_activations:
+        # Recomputed activations change no result, so this attempt's plan decides, unless it does not know.
+        needed = run.needs_recomputation(run.token_budget) is not False
+        if needed and state.activation_checkpointing and not run.checkpointing_activations:
             run.checkpoint_activations()
         if isinstance(threads, int) and threads <= len(os.sched_getaffinity(0)):
             torch.set_num_threads(threads)

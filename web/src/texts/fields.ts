@@ -86,7 +86,7 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "engine.fused_optimizer": ["融合优化器", "用单个 kernel 更新整个适配器。auto：仅在 GPU 上启用。"],
   "engine.dequantize_base": [
     "反量化基座模型",
-    "以计算精度保存经 NF4 量化的基座权重：速度更快，但更占显存。auto：关闭。",
+    "以计算精度保存经 NF4 量化的基座权重：速度更快，但更占显存。auto：仅在显存充足的 GPU 上启用。",
   ],
   "engine.compile": ["编译", "用 torch.compile 编译解码器层。auto：关闭。"],
   "resources.gpus": [

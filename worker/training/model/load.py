@@ -42,17 +42,24 @@ DOUBLE_QUANT_FROM = 3_000_000_000
 adds kernels per layer."""
 
 
-def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
-    """Load the base in 4-bit precision, set the seed, and add the adapter. The directory's files must have been checked."""
+def load_model(
+    directory: Path, spec: JobSpec, device: Device, *, dequantizes: bool = False
+) -> TrainableModel:
+    """Load the base in 4-bit precision, set the seed, and add the adapter. The directory's files must have been checked.
+
+    `dequantizes` replaces `auto` in `engine.dequantize_base`.
+    """
+    setting = spec.engine.dequantize_base
+    dequantizes = dequantizes if setting == "auto" else setting
     double_quant = uses_double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
     _keep_training_layout(quantized)
     _check_quantized(quantized)
     check_targets(base, spec.lora)
-    unpacks_itself = spec.engine.dequantize_base is True or spec.engine.compile is True
+    unpacks_itself = dequantizes or spec.engine.compile is True
     shares_unpacking = not device.is_cuda and not unpacks_itself and share_weights(quantized)
-    if spec.engine.dequantize_base is True:
+    if dequantizes:
         base = base.dequantize(dtype=device.compute_dtype)
         base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # keep local paths out of saved files
@@ -82,6 +89,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         head=head,
         device=device,
         double_quant=double_quant,
+        dequantized=dequantizes,
         quantized_layers=len(quantized),
         linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
         expert_parameters=sum(

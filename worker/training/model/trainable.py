@@ -1,16 +1,20 @@
 """TrainableModel: a 4-bit base with its adapter, as the rest of the engine uses it."""
 
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import noop_context_fn
 
 from worker.training.compute.device import Device
 from worker.training.data.batches import MicroBatch
 from worker.training.model.proofs import attention_options, hidden_states
+
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class TrainableModel:
     head: nn.Linear
     device: Device
     double_quant: bool
+    dequantized: bool
+    """Whether the base's 4-bit layers are kept in the compute type, with their NF4-rounded values."""
     quantized_layers: int
     linear_parameters: int
     """Number of parameters in the 4-bit layers."""
@@ -73,9 +79,13 @@ class TrainableModel:
         logits: Tensor = output.logits[0]
         return logits
 
-    def checkpoint_activations(self) -> None:
-        """Keep one activation per layer and recompute the others in the backward pass."""
-        self.peft_model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+    def checkpoint_activations(self, contexts: Contexts = noop_context_fn) -> None:
+        """Keep one activation per layer and recompute the others in the backward pass.
+
+        `contexts` returns the contexts in which a layer runs first and in which it runs again.
+        """
+        options = {"use_reentrant": False, "context_fn": contexts}
+        self.peft_model.get_base_model().activation_checkpointing_enable(options)
 
     def _autocast(self) -> AbstractContextManager[object]:
         # The matrix products of the float32 adapter use the compute dtype, as they do in transformers' Trainer.
