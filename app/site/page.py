@@ -6,6 +6,7 @@ compresses it once and keeps it in memory. The server also sets the headers of e
 not do.
 """
 
+import functools
 import gzip
 import hashlib
 import mimetypes
@@ -67,7 +68,10 @@ class Page:
 
     def __init__(self, directory: Path) -> None:
         files = [path for path in sorted(directory.glob("**/*")) if path.is_file()]
-        self._files = {path.relative_to(directory).as_posix(): _read(path) for path in files}
+        self._files = {
+            path.relative_to(directory).as_posix(): _read(path, path.stat().st_mtime_ns)
+            for path in files
+        }
 
     @property
     def index(self) -> _File:
@@ -115,10 +119,11 @@ def _accepts_gzip(accept_encoding: str) -> bool:
     return any(name == "gzip" and weight > 0 for name, weight in preferences(accept_encoding))
 
 
-def _read(path: Path) -> _File:
-    return _file(
-        path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    )
+@functools.lru_cache(maxsize=256)
+def _read(path: Path, modified_ns: int) -> _File:  # noqa: ARG001  # part of the cache's key
+    """Read a file. Compressing the build takes tenths of a second, and tests create many applications in one process."""
+    media_type = mimetypes.guess_type(path.name)[0]
+    return _file(path.read_bytes(), media_type or "application/octet-stream")
 
 
 def _file(content: bytes, media_type: str) -> _File:
