@@ -48,6 +48,7 @@ from app.jobs import routes as jobs
 from app.jobs.waiting import Waits
 from app.leases.gate import KnownTokens
 from app.migrate import missing_migrations
+from app.models import routes as models
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
@@ -101,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
         artifacts,
         checkpoints,
         datasets,
+        models,
         workers,
         attempts,
     ):
@@ -108,6 +110,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (health, examples, page):
         app.include_router(module.router)
     handlers.install(app)
+    app.add_exception_handler(404, page.show_unknown_path)
     app.add_middleware(
         Guard,
         hosts=AllowedHosts(settings.host, settings.allowed_hosts),

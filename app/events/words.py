@@ -23,6 +23,9 @@ def event_words(code: str, language: Language, figures: Mapping[str, object]) ->
 
 
 def _word(name: str, value: object, language: Language) -> object:
+    if name == "fields" and isinstance(value, list):
+        words = [FIELDS[field][language] for field in value]
+        return ("、" if language == "zh" else ", ").join(words)
     if name == "bytes" and isinstance(value, int):
         return _size(value, language)
     if name == "reason" and isinstance(value, str) and value in list(FailureReason):
@@ -41,6 +44,13 @@ def _size(count: int, language: Language) -> str:
     return f"{size:.1f} {unit}"
 
 
+FIELDS: dict[str, dict[Language, str]] = {
+    "name": {"en": "name", "zh": "名称"},
+    "labels": {"en": "labels", "zh": "标签"},
+    "notes": {"en": "notes", "zh": "备注"},
+}
+"""Fields that `job_edited` lists."""
+
 ATTEMPT_UNDELIVERED: dict[Language, str] = {
     "en": "Attempt {number} did not start: worker {worker} did not receive the job.",
     "zh": "第 {number} 次尝试未启动：工作节点 {worker} 未收到任务。",
@@ -52,6 +62,13 @@ ATTEMPT_ON_GPUS: dict[Language, str] = {
 }
 
 EVENTS: dict[str, dict[Language, str]] = {
+    "job_edited": {"en": "Job edited: {fields}.", "zh": "任务信息已修改：{fields}。"},
+    "priority_changed": {
+        "en": "Priority changed from {before} to {after}.",
+        "zh": "优先级由 {before} 改为 {after}。",
+    },
+    "job_archived": {"en": "Job archived.", "zh": "任务已归档。"},
+    "job_unarchived": {"en": "Job restored from the archive.", "zh": "任务已取消归档。"},
     "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
     "attempt_started": {
         "en": "Attempt {number} started on worker {worker}.",

@@ -5,9 +5,9 @@ from datetime import datetime
 from app.db.tables import Job
 from app.jobs.eta import eta_seconds
 from app.jobs.queue import order as queue
-from app.jobs.schemas import GpuWait, JobError, JobView, Progress, RowsDone
+from app.jobs.schemas import JobError, JobView, JobWait, Progress, RowsDone
 from contracts.failure import Failure, Language
-from contracts.job import load_stored_spec
+from contracts.job import JobSpec, load_stored_spec
 from contracts.text import escape_lines
 
 
@@ -16,16 +16,17 @@ def view(
     job: Job,
     lease_expires_at: datetime | None,
     place: int | None,
-    waiting: GpuWait | None,
+    waiting: JobWait | None,
     now: datetime,
     language: Language,
 ) -> JobView:
     """Return a job as users see it. `now` is the database's time, `place` the job's place in its queue."""
     is_far = place is not None and place > queue.MOST_PLACES
     spec = load_stored_spec(job.spec)
+    name, labels = name_and_labels(job, spec)
     return JobView(
         id=job.id,
-        name=spec.name,
+        name=name,
         status=job.status,
         version=job.version,
         phase=job.phase,
@@ -49,10 +50,20 @@ def view(
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,
-        labels=spec.labels,
+        labels=labels,
+        notes=job.notes,
+        archived=job.archived,
+        priority=job.priority,
         error=_error(job, language),
         spec=spec,
     )
+
+
+def name_and_labels(job: Job, spec: JobSpec) -> tuple[str | None, dict[str, str]]:
+    """Return a job's name and labels: those of its spec, until a user has edited them."""
+    if job.edited is None:
+        return spec.name, spec.labels
+    return job.edited["name"], job.edited["labels"]
 
 
 def _rows_done(job: Job) -> RowsDone | None:

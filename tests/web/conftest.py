@@ -55,6 +55,7 @@ class Site:
             f"/jobs/{self.failed}",
             f"/compare?ids={self.finished},{self.running}",
             "/new",
+            "/datasets",
             "/workers",
             "/docs",
         ]
