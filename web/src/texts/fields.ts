@@ -33,6 +33,7 @@ export const ENGLISH: Record<string, string> = {
   "engine.token_budget": "Tokens at a time",
   "engine.activation_checkpointing": "Save memory by recomputing",
   "engine.fused_optimizer": "Fused optimizer",
+  "engine.fused_lora": "Fused LoRA",
   "engine.dequantize_base": "Unpack the base weights",
   "engine.compile": "Compile the model",
   "resources.gpus": "GPUs",
