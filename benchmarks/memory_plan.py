@@ -154,7 +154,7 @@ def measure(options: argparse.Namespace) -> None:
     tokens = int(options.tokens)
     (batch,) = pack(samples(tokens), tokens)
     for _ in range(options.updates):
-        model.peft_model.train()
+        model.train()
         optimizer.zero_grad(set_to_none=False)
         sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

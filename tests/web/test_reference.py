@@ -31,7 +31,9 @@ def test_a_request_can_be_tried_on_this_server(visit: Visit, site: Site) -> None
     get.get_by_placeholder("job_id").fill(site.finished)
     get.get_by_role("button", name="Execute").click()
 
-    expect(get.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")
+    expect(get.locator(".live-responses-table tbody .response-col_status").first).to_contain_text(
+        "200"
+    )
     expect(get.locator(".live-responses-table")).to_contain_text(site.finished)
 
 

@@ -110,7 +110,13 @@ def identity(run: Run) -> dict[str, str]:
 def checksum(run: Run) -> int:
     """Return a number by which ranks verify that they train the same run from the same step."""
     model = run.model
-    proven = (model.attention, model.packs, model.plain_head, str(model.device.compute_dtype))
+    proven = (
+        model.attention,
+        model.packs,
+        model.plain_head,
+        model.copies is not None,
+        str(model.device.compute_dtype),
+    )
     values = [*sorted(identity(run).items()), run.progress.step, proven]
     return int.from_bytes(hashlib.sha256(repr(values).encode()).digest()[:8], "big")
 
@@ -129,6 +135,7 @@ def circumstances(run: Run) -> dict[str, str | int]:
         "attention": run.model.attention,
         "dequantized_base": run.model.dequantized,
         "fused_optimizer": bool(run.optimizer.defaults["fused"]),
+        "fused_lora": run.model.copies is not None,
         **{
             f"{name} version": versions[name]
             for name in ("torch", "bitsandbytes", "transformers", "peft")
@@ -156,7 +163,8 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
 
 def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     """Adopt the earlier attempt's choices if it ran on the same device; choices for another device may not be suitable."""
-    own, theirs = circumstances(run), state.circumstances
+    # Earlier versions did not have the fused function.
+    own, theirs = circumstances(run), {"fused_lora": False} | state.circumstances
     threads = theirs.get("cpu_threads")
     is_alike = theirs.get("ranks", 1) == run.group.count
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):

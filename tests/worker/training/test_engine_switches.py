@@ -25,7 +25,7 @@ Load = Callable[..., TrainableModel]
 
 
 def loss_and_gradients(model: TrainableModel) -> tuple[float, list[torch.Tensor]]:
-    model.peft_model.train()
+    model.train()
     total = 0.0
     for batch in pack(ragged_samples(8), 128):
         part = sum_nll(model, batch)

@@ -19,7 +19,8 @@ from contracts.job import JobSpec
 from worker.training.compute.device import Device
 from worker.training.memory.fake_attention import UNMASKED
 from worker.training.model.adapter import add_adapter
-from worker.training.model.load import maskless_attention, uses_double_quant
+from worker.training.model.fused_lora import find_layers, fuse
+from worker.training.model.load import maskless_attention, uses_double_quant, wants_fused_lora
 from worker.training.model.proofs import CAPS_AND_SCALES, narrowest_window
 from worker.training.model.trainable import TrainableModel
 
@@ -93,6 +94,7 @@ class Traits:
     """sdpa (a dense mask), eager, or UNMASKED."""
     packs: bool
     plain_head: bool
+    fuses_lora: bool = False
 
     @classmethod
     def expected(cls, directory: Path, spec: JobSpec, device: Device) -> "Traits":
@@ -103,13 +105,19 @@ class Traits:
             attention="sdpa" if _expects_mask(config, spec, device) else UNMASKED,
             packs=True,
             plain_head=all(getattr(text, name, None) in {None, 1} for name in CAPS_AND_SCALES),
+            fuses_lora=wants_fused_lora(spec, device)[0],
         )
 
     @classmethod
     def of(cls, model: TrainableModel) -> "Traits":
         """Return those of a loaded model."""
         known = model.attention in {"sdpa", "eager"}
-        return cls(model.attention if known else UNMASKED, model.packs, model.plain_head)
+        return cls(
+            model.attention if known else UNMASKED,
+            model.packs,
+            model.plain_head,
+            model.copies is not None,
+        )
 
 
 def build_fake_model(
@@ -137,6 +145,8 @@ def build_fake_model(
         with torch.device("meta"):  # peft would move layers on a device, and fake tensors cannot be
             peft_model = add_adapter(base, body, spec.lora)
         _materialize(peft_model)
+        layers_to_fuse = find_layers(body) if traits.fuses_lora else []
+        copies = fuse(layers_to_fuse, device.compute_dtype) if layers_to_fuse else None
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -155,6 +165,8 @@ def build_fake_model(
         shares_unpacking=shares,
         packs=traits.packs,
         plain_head=traits.plain_head,
+        copies=copies,
+        fused_reason="",
     )
 
 

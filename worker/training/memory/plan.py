@@ -201,9 +201,12 @@ class Planner:
     def _demand(self, known: Traits | None, earlier: MemoryPlan | None) -> tuple[Traits, Demand]:
         """Return the demand for the known traits, or for the expected ones."""
         traits = known or Traits.expected(self._directory, self._spec, self._device)
-        if earlier is not None and earlier.demand is not None:
-            same = earlier.traits == traits
-            return traits, earlier.demand if same else earlier.demand.with_traits(traits)
+        if earlier is not None and earlier.demand is not None and earlier.traits is not None:
+            if earlier.traits == traits:
+                return traits, earlier.demand
+            # The fused path changes the layers of the fake model, which is then built again.
+            if earlier.traits.fuses_lora == traits.fuses_lora:
+                return traits, earlier.demand.with_traits(traits)
         arguments = (self._directory, self._spec, self._device, self._shape)
         try:
             return traits, trace_demand(*arguments, traits)

@@ -85,7 +85,7 @@ class Trace:
         self._tracker.forget_peak()
         parameters = model.adapter_parameters
         with self._fake, self._tracker, FakeAttention():
-            model.peft_model.train()
+            model.train()
             self._optimizer.zero_grad(set_to_none=False)
             sum_nll(model, batch.to(model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

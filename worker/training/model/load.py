@@ -24,7 +24,9 @@ from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
 from worker.training.model.adapter import add_adapter, check_targets
 from worker.training.model.files import count_parameters
+from worker.training.model.fused_lora import AdapterCopies
 from worker.training.model.length import longest_packed
+from worker.training.model.lora_proof import fuse_if_proven
 from worker.training.model.proofs import (
     attention_of,
     check_causal,
@@ -82,6 +84,7 @@ def load_model(
             mask_reason = "the samples are not packed, or longer than the attention window"
             if packs and covers_samples:
                 mask_reason = prefer(unmasked, base, body, head)
+        copies, fused_reason = _fuse_lora(body, spec, device)
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -102,7 +105,22 @@ def load_model(
         shares_unpacking=shares_unpacking,
         packs=packs,
         plain_head=plain_head,
+        copies=copies,
+        fused_reason=fused_reason,
     )
+
+
+def wants_fused_lora(spec: JobSpec, device: Device) -> tuple[bool, str]:
+    """Return whether to use the fused LoRA function if it passes its proof, and the reason."""
+    setting = spec.engine.fused_lora
+    if spec.engine.compile is True:
+        return False, "torch.compile fuses the operations of the adapter itself"
+    if setting == "auto":
+        return (
+            device.is_cuda,
+            "" if device.is_cuda else "off on a CPU, where its gain has not been measured",
+        )
+    return setting, "set by engine.fused_lora"
 
 
 def uses_double_quant(directory: Path, spec: JobSpec) -> bool:
@@ -201,6 +219,14 @@ def _check_quantized(layers: list[Any]) -> None:
                 f"the weights do not match config.json: a linear layer of {layer.in_features} × {layer.out_features} "
                 f"has weights of {shape[1]} × {shape[0]}",
             )
+
+
+def _fuse_lora(body: Any, spec: JobSpec, device: Device) -> tuple[AdapterCopies | None, str]:
+    wanted, reason = wants_fused_lora(spec, device)
+    if not wanted:
+        return None, reason
+    copies, proof = fuse_if_proven(body, device)
+    return copies, "; ".join(filter(None, (reason, proof)))
 
 
 def _compile(body: Any) -> None:

@@ -94,6 +94,7 @@ def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
             if spec.engine.fused_optimizer == "auto"
             else "set by engine.fused_optimizer",
         ),
+        "fused_lora": _choice(run.model.copies is not None, run.model.fused_reason),
         "cpu_threads": _choice(
             torch.get_num_threads(),
             "torch's default, or the number of threads used by the previous attempt on this device",

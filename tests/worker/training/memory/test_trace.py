@@ -42,7 +42,7 @@ def real_step_bytes(
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=True)
     if recomputes:
         model.checkpoint_activations()
-    model.peft_model.train()
+    model.train()
     (packed,) = pack(batch, sum(map(len, batch)))
     tracker = MemoryTracker(torch.device("cpu"))
     for layer in model.peft_model.modules():
@@ -50,6 +50,8 @@ def real_step_bytes(
             tracker.follow(layer.shared_weights._buffer)
     for parameter in model.peft_model.parameters():
         tracker.follow(parameter)
+    for copy in model.copies.tensors if model.copies else ():
+        tracker.follow(copy)
     for parameter in model.adapter_parameters:
         assert parameter.grad is not None
         for value in (parameter.grad, *optimizer.state[parameter].values()):
@@ -69,8 +71,16 @@ def real_step_bytes(
         ({"lora": {"rank": 64, "alpha": 16, "dropout": 0.1}}, False),
         ({"quantization": {"compute_dtype": "bfloat16"}}, False),
         ({"engine": {"dequantize_base": True}}, False),
+        (
+            {
+                "engine": {"fused_lora": True},
+                "lora": {"rank": 64, "alpha": 16, "dropout": 0.1},
+                "quantization": {"compute_dtype": "bfloat16"},
+            },
+            False,
+        ),
     ],
-    ids=["plain", "recomputed", "dropout", "bfloat16", "dequantized"],
+    ids=["plain", "recomputed", "dropout", "bfloat16", "dequantized", "fused adapter"],
 )
 def test_a_traced_step_takes_what_a_real_step_takes(
     tiny_model: Path, changes: dict[str, Any], recomputes: bool
