@@ -573,9 +573,9 @@ def test_an_unknown_path_is_not_found(player: Player, path: str) -> None:
 def test_a_wrong_method_is_rejected_with_the_allowed_ones(player: Player) -> None:
     for method, path, allowed in (
         ("PUT", "/v1/jobs", "GET, POST"),
-        ("POST", "/v1/jobs/job_x", "GET, DELETE"),
+        ("POST", "/v1/jobs/job_x", "GET, PATCH, DELETE"),
         ("GET", "/v1/jobs/job_x/cancel", "POST"),
-        ("PATCH", "/v1/datasets/ds_x", "GET, DELETE"),
+        ("PATCH", "/v1/datasets/ds_x", "GET, PATCH, DELETE"),
         ("DELETE", "/healthz", "GET"),
     ):
         response = player.client.request(method, path)
