@@ -1,6 +1,6 @@
 // Reads a job's history from the API into a Curve: the whole run downsampled to a few points, a range in full detail,
 // or the points after a cursor.
-import { get, withQuery } from "./api";
+import { type Attempt, get, type List, withQuery } from "./api";
 import { Curve, Series, type Value } from "./curve";
 
 /** Maximum number of points per series in a plot. */
@@ -14,6 +14,8 @@ export interface Range {
 export interface Columns {
   step: number[];
   value: Value[];
+  /** Seconds since 1970. */
+  at?: number[] | null;
   points?: number;
 }
 
@@ -52,6 +54,35 @@ export async function readCurve(
   }
   curve.total = answer.series.loss?.points ?? 0;
   return { curve, cursor: answer.cursor };
+}
+
+/** Steps in ascending order, and the seconds of training until each. */
+export interface Times {
+  step: number[];
+  seconds: number[];
+}
+
+/** Read how long the job had trained at each step, from the start of its first attempt. Time between attempts does not count. */
+export async function readTimes(id: string): Promise<Times> {
+  const [answer, attempts] = await Promise.all([
+    metrics(id, { names: "loss,eval_loss", times: "true" }),
+    get<List<Attempt>>(`/v1/jobs/${id}/attempts`),
+  ]);
+  const at = new Map<number, number>();
+  // A step's loss is older than the evaluation after the step.
+  for (const name of ["eval_loss", "loss"])
+    answer.series[name]?.step.forEach((step, n) => at.set(step, answer.series[name]!.at?.[n] ?? NaN));
+  const step = [...at.keys()].sort((one, other) => one - other);
+  return { step, seconds: step.map((one) => secondsInAttempts(at.get(one)!, attempts.data)) };
+}
+
+/** Return the seconds within attempts before a moment (seconds since 1970). An attempt ends when the next one starts. */
+function secondsInAttempts(at: number, attempts: Attempt[]): number {
+  const starts = attempts.map((attempt) => Date.parse(attempt.started_at) / 1000);
+  return attempts.reduce((sum, attempt, n) => {
+    const end = attempt.ended_at ? Date.parse(attempt.ended_at) / 1000 : Infinity;
+    return sum + Math.max(0, Math.min(at, end, starts[n + 1] ?? Infinity) - starts[n]!);
+  }, 0);
 }
 
 /** Add the points after the cursor; return the new cursor and the seconds to wait before the next request. */

@@ -7,7 +7,7 @@ import { get, lastResponseAt, unreachableSince } from "./api";
 import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
 import { useClock, useKeys } from "./parts/controls";
-import { ComparePage } from "./pages/compare";
+import { ComparePage } from "./pages/compare/page";
 import { DocsPage } from "./pages/docs";
 import { JobPage } from "./pages/job/page";
 import { JobsPage } from "./pages/jobs/page";

@@ -12,8 +12,7 @@ export const JOBS = texts({
   created: ["Submitted", "提交时间"],
 
   choose_to_compare: ["Select {name} for comparison", "将 {name} 加入对比"],
-  compare_chosen: ["Compare {n} jobs", "对比 {n} 个任务"],
-  compare_hint: ["Select two to six jobs to compare", "选择 2 到 6 个任务进行对比"],
+  compare_hint: ["Select two to twelve jobs to compare", "选择 2 到 12 个任务进行对比"],
   older: ["Older", "更早"],
   newest: ["Newest", "最新"],
 

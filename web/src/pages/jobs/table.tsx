@@ -4,7 +4,9 @@ import type { Job } from "../../api";
 import { clock, count, duration, figure, NONE, shortId } from "../../format";
 import { Progress, Status, useKeys } from "../../parts/controls";
 import { phaseLeft, shortRows } from "../../parts/rows";
-import { go, query, setQuery } from "../../router";
+import { selectedIds, toggleSelected } from "../../parts/selection";
+import { SelectionBar } from "../../parts/selection-bar";
+import { go, setQuery } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
@@ -26,13 +28,9 @@ export function Searched({ page }: { page: Found }) {
 
 export function Table({ page, cursor }: { page: Found; cursor: string | null }) {
   const jobs = page.data;
-  const chosen = (query.value.get("ids") ?? "").split(",").filter(Boolean);
+  const chosen = selectedIds();
   const [marked, setMarked] = useState(-1);
   const latest = useRef(-1); // up to date even if a second key is pressed before the next render
-  const toggle = (id: string): void => {
-    const left = chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id].slice(-6);
-    setQuery({ ids: left.join(",") });
-  };
   const move = (by: number): void => {
     const to = Math.min(jobs.length - 1, Math.max(0, latest.current + by));
     latest.current = to;
@@ -48,7 +46,7 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
     k: () => move(-1),
     Enter: onMarked((id) => go(`/jobs/${id}`)),
     o: onMarked((id) => go(`/jobs/${id}`)),
-    x: onMarked(toggle),
+    x: onMarked(toggleSelected),
   });
   return (
     <>
@@ -73,19 +71,13 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
               job={one}
               marked={at === marked}
               chosen={chosen.includes(one.id)}
-              toggle={() => toggle(one.id)}
+              toggle={() => toggleSelected(one.id)}
             />
           ))}
         </tbody>
       </table>
       <nav class="row pager" aria-label={say(SHARED.jobs)}>
-        {chosen.length >= 2 ? (
-          <a class="button primary" href={`/compare?ids=${chosen.join(",")}`}>
-            {say(JOBS.compare_chosen, { n: chosen.length })}
-          </a>
-        ) : (
-          <span class="note">{say(JOBS.compare_hint)}</span>
-        )}
+        {chosen.length === 0 && <span class="note">{say(JOBS.compare_hint)}</span>}
         <span class="grow" />
         {cursor && (
           <button type="button" onClick={() => setQuery({ cursor: null }, true)}>
@@ -99,6 +91,7 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
         )}
         <Searched page={page} />
       </nav>
+      <SelectionBar />
     </>
   );
 }
