@@ -1,5 +1,6 @@
 """A job whose every value is known, uploaded as a worker uploads it, and how to point at its charts."""
 
+from datetime import timedelta
 from typing import Any
 
 from playwright.sync_api import Page
@@ -26,8 +27,14 @@ def eval_loss_at(step: int) -> float:
     return round(0.9 - step / 200, 6)
 
 
-def make_charted_job(site: Site, name: str = "charted", shift: float = 0.0, **changes: Any) -> str:
-    """Submit a job and upload its history; `shift` is added to every loss. The job has ended, with a failure."""
+def make_charted_job(
+    site: Site, name: str = "charted", *, shift: float = 0.0, pace: float = 2.0, **changes: Any
+) -> str:
+    """Submit a job and upload its history. The job has ended, with a failure.
+
+    `shift` is added to every loss; a step takes `pace` seconds.
+    """
+    start = utc_now() - timedelta(hours=1)
     player = Player(site.service.client)
     job = player.submit(queue=name, name=name, **changes)
     claim = player.claim(worker_id=name, queue=name)
@@ -35,14 +42,18 @@ def make_charted_job(site: Site, name: str = "charted", shift: float = 0.0, **ch
     for first in range(0, STEPS + 1, 20):
         records: list[Record] = []
         for step in range(first, min(first + 20, STEPS + 1)):
+            at = start + timedelta(seconds=pace * step)
             if step:
                 seq += 1
                 loss = loss_at(step) + shift
-                records.append(make_metric(seq, step, loss=loss, learning_rate=step * 1e-6))
+                metric = make_metric(
+                    seq, step, loss=loss, learning_rate=step * 1e-6, epoch=step / 40
+                )
+                records.append(metric.model_copy(update={"at": at}))
             if step in EVALUATED:
                 seq += 1
                 loss = eval_loss_at(step) + shift
-                records.append(EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=10))
+                records.append(EvalRecord(seq=seq, at=at, step=step, loss=loss, tokens=10))
             if step in SAMPLED:
                 # The server assigns a sample to the last step that it knew, so the step comes first.
                 player.sync(claim, *records)

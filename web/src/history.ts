@@ -1,6 +1,6 @@
 // Reads a job's history from the API into a Curve: the whole run downsampled to a few points, a range in full detail,
 // or the points after a cursor.
-import { type Attempt, get, type List, withQuery } from "./api";
+import { get, withQuery } from "./api";
 import { Curve, Series, type Value } from "./curve";
 
 /** Maximum number of points per series in a plot. */
@@ -22,6 +22,7 @@ export interface Columns {
 interface MetricsResponse {
   names: string[];
   series: Record<string, Columns>;
+  attempts: { first_step: number | null }[];
   ghosts: { attempt: number; series: Record<string, Columns> }[] | null;
   rewind_to_step: number | null;
   has_more: boolean;
@@ -62,27 +63,28 @@ export interface Times {
   seconds: number[];
 }
 
-/** Read how long the job had trained at each step, from the start of its first attempt. Time between attempts does not count. */
+/**
+ * Read how long the job had trained at each step. Only the steps of the line count, not loading the model, waiting between attempts
+ * or repeating steps. The times are the worker's, so that its clock need not agree with the server's.
+ */
 export async function readTimes(id: string): Promise<Times> {
-  const [answer, attempts] = await Promise.all([
-    metrics(id, { names: "loss,eval_loss", times: "true" }),
-    get<List<Attempt>>(`/v1/jobs/${id}/attempts`),
-  ]);
+  const answer = await metrics(id, { names: "loss,eval_loss", times: "true" });
   const at = new Map<number, number>();
   // A step's loss is older than the evaluation after the step.
   for (const name of ["eval_loss", "loss"])
     answer.series[name]?.step.forEach((step, n) => at.set(step, answer.series[name]!.at?.[n] ?? NaN));
   const step = [...at.keys()].sort((one, other) => one - other);
-  return { step, seconds: step.map((one) => secondsInAttempts(at.get(one)!, attempts.data)) };
-}
-
-/** Return the seconds within attempts before a moment (seconds since 1970). An attempt ends when the next one starts. */
-function secondsInAttempts(at: number, attempts: Attempt[]): number {
-  const starts = attempts.map((attempt) => Date.parse(attempt.started_at) / 1000);
-  return attempts.reduce((sum, attempt, n) => {
-    const end = attempt.ended_at ? Date.parse(attempt.ended_at) / 1000 : Infinity;
-    return sum + Math.max(0, Math.min(at, end, starts[n + 1] ?? Infinity) - starts[n]!);
-  }, 0);
+  const starts = answer.attempts.slice(1).flatMap((attempt) => attempt.first_step ?? []);
+  let [sum, pace] = [0, 0];
+  const seconds = step.map((one, n) => {
+    if (n === 0) return 0;
+    const before = step[n - 1]!;
+    // Between attempts, the steps take as long as those before them.
+    if (!starts.some((start) => before < start && start <= one))
+      pace = Math.max(0, at.get(one)! - at.get(before)!) / (one - before);
+    return (sum += pace * (one - before));
+  });
+  return { step, seconds };
 }
 
 /** Add the points after the cursor; return the new cursor and the seconds to wait before the next request. */

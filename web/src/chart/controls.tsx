@@ -74,13 +74,15 @@ export function ChartButtons({ view, actions, save, children }: Props & { save: 
       </Small>
       {children}
       <Small label={full} onClick={actions.toggleFull}>
-        {view.isFull ? "✕" : "⛶"}
+        <svg viewBox="0 0 16 16" aria-hidden="true">
+          <path d={view.isFull ? "M3 3l10 10M13 3L3 13" : "M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4"} />
+        </svg>
       </Small>
     </span>
   );
 }
 
-function Small({ label, onClick, children }: { label: string; onClick: () => void; children: string }) {
+function Small({ label, onClick, children }: { label: string; onClick: () => void; children: ComponentChildren }) {
   return (
     <button type="button" title={label} aria-label={label} onClick={onClick}>
       {children}

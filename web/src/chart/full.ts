@@ -1,19 +1,24 @@
 // Fills the window with a chart's card. The rest of the page cannot be reached meanwhile.
 import type { RefObject } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
-/** Height of the controls, the legend and the notes around the chart. */
-const AROUND = 210;
 const LEAST = 220;
 
 /** Return the height of the main chart: `normal`, or what fills the window if `isFull`. */
 export function useFullHeight(place: RefObject<HTMLElement | null>, isFull: boolean, normal: number): number {
-  const [windowHeight, setHeight] = useState(innerHeight);
+  const [height, setHeight] = useState(normal);
+  const fit = (): void => {
+    const [card, plot] = [place.current?.firstElementChild, place.current?.querySelector(".plot")];
+    if (!isFull || !card || !plot) return setHeight(normal);
+    const around = card.clientHeight - plot.clientHeight;
+    setHeight(Math.max(LEAST, innerHeight - around));
+  };
+  // After every render, because the legend may have become longer.
+  useLayoutEffect(fit);
   useEffect(() => {
-    const onResize = (): void => setHeight(innerHeight);
-    addEventListener("resize", onResize);
-    return () => removeEventListener("resize", onResize);
-  }, []);
+    addEventListener("resize", fit);
+    return () => removeEventListener("resize", fit);
+  });
   useEffect(() => {
     if (!isFull) return;
     const others: Element[] = [];
@@ -26,5 +31,5 @@ export function useFullHeight(place: RefObject<HTMLElement | null>, isFull: bool
       document.body.classList.remove("covered");
     };
   }, [isFull]);
-  return isFull ? Math.max(LEAST, windowHeight - AROUND) : normal;
+  return height;
 }

@@ -9,6 +9,8 @@ import { formatX, xTicks } from "./x-axis";
 
 /** Minimum pixels per dot, so that dots do not overlap. */
 const DOT_WIDTH = 12;
+/** Pixels between the cursor and a point of a line that is marked. */
+const NEAR = 30;
 const TICK_WIDTH = 80;
 const TICK_HEIGHT = 34;
 
@@ -30,7 +32,13 @@ export function options(props: PlotProps, width: number, latest: { current: Plot
     height: props.height,
     legend: { show: false },
     padding: [8, 16, 0, 0],
-    cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+    cursor: {
+      y: false,
+      drag: { x: true, y: false, setScale: false },
+      points: { size: 6 },
+      // The nearest evaluation is marked at any distance; a line that ends before the cursor is not.
+      hover: { prox: (_, at) => (latest.current.lines[at - 1]?.dots ? Infinity : NEAR) },
+    },
     scales: {
       x: { time: false, range: () => latest.current.x.range },
       y: {

@@ -88,6 +88,7 @@ export function Plot(props: PlotProps) {
   const latest = useRef(props);
   latest.current = props;
   const { cursor } = props;
+  const isNew = useRef(false);
   const shape = JSON.stringify([
     props.lines.map((line) => [
       line.name,
@@ -99,7 +100,6 @@ export function Plot(props: PlotProps) {
       line.x.length < 3,
     ]),
     props.y.isLog,
-    props.height,
     isDark.value,
     language.value,
   ]);
@@ -108,6 +108,7 @@ export function Plot(props: PlotProps) {
     const element = place.current!;
     const made = make(element, latest);
     plot.current = made;
+    isNew.current = true;
     if (import.meta.env.MODE === "probed") watchPlot(element, made);
     const watch = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: latest.current.height }));
     watch.observe(element);
@@ -119,8 +120,13 @@ export function Plot(props: PlotProps) {
   }, [shape]);
 
   useEffect(() => {
-    plot.current?.setData(align(props.lines), true);
+    if (!isNew.current) plot.current?.setData(align(props.lines), true);
+    isNew.current = false;
   }, [props.lines, ...props.x.range, props.x.kind, props.y.ignoresOutliers, props.marks, props.remainder?.from]);
+
+  useEffect(() => {
+    plot.current?.setSize({ width: place.current!.clientWidth || 300, height: props.height });
+  }, [props.height]);
 
   useSignalEffect(() => {
     const at = cursor.value;

@@ -81,9 +81,16 @@ export function xTicks(kind: XKind, min: number, max: number, most: number): Tic
 
 /** Format a position at a tick; `increment` is the distance between ticks. */
 export function formatX(kind: XKind, value: number, increment: number): string {
-  if (kind === "time") return increment < 1 ? `${+value.toFixed(1)} s` : duration(value);
+  if (kind === "time") return increment < 1 ? `${+value.toFixed(1)} s` : roundDuration(value, increment);
   if (kind === "epoch") return String(+value.toFixed(Math.max(0, Math.ceil(-Math.log10(increment)) + 1)));
   return shortStep(value);
+}
+
+/** Format a duration without the units that are 0 at every tick. */
+function roundDuration(seconds: number, increment: number): string {
+  const text = duration(seconds);
+  if (seconds < increment || increment % 60) return text;
+  return text.replace(/ 0( 秒|s)$/, "").replace(increment % 3600 ? "" : / 0( 分|m)$/, "");
 }
 
 /** Format the position of the cursor. */

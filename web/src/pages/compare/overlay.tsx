@@ -163,11 +163,11 @@ function Legend({
   const at = cursor.value;
   const axis = drawn[0]?.axis;
   return (
-    <dl class="readout">
-      {at && axis && (
+    <dl class="readout jobs">
+      {axis && (
         <div>
           <dt>{say(CHART[`x_${axis.kind}`])}</dt>
-          <dd>{exactX(axis, at.x)}</dd>
+          <dd>{at ? exactX(axis, at.x) : NONE}</dd>
         </div>
       )}
       {drawn.map(({ side: { job }, loss, evals }) => (

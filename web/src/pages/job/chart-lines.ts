@@ -7,6 +7,9 @@ import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
 import { SHARED } from "../../texts/shared";
 
+/** The key of the points that a later attempt has replaced. */
+export const REWOUND = "rewound";
+
 export interface LineOptions {
   axis: XAxis;
   smoothing: number;
@@ -19,7 +22,7 @@ export function makeLines(curve: Curve, { axis, smoothing, isLog, hidden }: Line
   const lines: Line[] = [];
   if (curve.ghosts.length) {
     lines.push({
-      key: "rewound",
+      key: REWOUND,
       name: say(JOB.rewound),
       ...points(joinGhosts(curve.ghosts, isLog), axis),
       color: "--muted",

@@ -9,6 +9,7 @@ import { count, figure, NONE, rate, shortStep } from "../../format";
 import { CHART } from "../../texts/chart";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
+import { REWOUND } from "./chart-lines";
 
 interface Props {
   curve: Curve;
@@ -90,9 +91,10 @@ function Plain({ name, value }: { name: string; value: string }) {
 }
 
 /** The value of the point nearest to a step, and the step of that point if it is another one. */
-export function LineValue({ line, axis, step }: { line: Line; axis: XAxis; step: number | null }) {
+function LineValue({ line, axis, step }: { line: Line; axis: XAxis; step: number | null }) {
   const point = step === null ? null : pointAt(line, axis.at(step));
-  if (!point) return <>{NONE}</>;
+  // A rewound step has no value elsewhere.
+  if (!point || (line.key === REWOUND && point.step !== step)) return <>{NONE}</>;
   return (
     <>
       {point.value === null ? say(JOB.not_finite) : figure(point.value)}
