@@ -168,7 +168,7 @@ def test_the_comparison_shows_only_settings_that_differ(visit: Visit, site: Site
     differing = page.locator(".differing")
     expect(differing).to_contain_text("training.max_steps")
     expect(differing).not_to_contain_text("lora.rank")
-    expect(page.get_by_label("Train and eval loss by step").locator("canvas")).to_have_count(1)
+    expect(page.get_by_label("Train and eval loss").locator("canvas")).to_have_count(1)
     page.get_by_role("button", name="Use finished as the baseline").click()
     assert f"baseline={site.finished}" in page.url
 

@@ -8,7 +8,7 @@ import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
 import { Toast } from "./parts/bell";
 import { useClock, useKeys } from "./parts/controls";
-import { ComparePage } from "./pages/compare";
+import { ComparePage } from "./pages/compare/page";
 import { DatasetsPage } from "./pages/datasets";
 import { DocsPage } from "./pages/docs";
 import { JobPage } from "./pages/job/page";

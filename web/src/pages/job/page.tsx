@@ -1,6 +1,6 @@
 // A job's page: figures, charts, events, log, configuration, attempts, files and, once the job has succeeded, its report.
 import { useEffect, useState } from "preact/hooks";
-import { isFinal, type Job } from "../../api";
+import type { Job } from "../../api";
 import { clock, figure } from "../../format";
 import { LiveJob } from "../../live/job";
 import { Bell } from "../../parts/bell";
@@ -85,7 +85,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
       <Progress job={job} />
       <RowsLine job={job} />
       <Tiles store={store} job={job} />
-      <LossChart store={store} ended={isFinal(job)} />
+      <LossChart store={store} job={job} />
       {store.summary.value && <Report id={live.id} />}
       <div class="columns">
         <Events store={store} />
