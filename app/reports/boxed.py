@@ -184,9 +184,10 @@ def _sections(
     measured = list(_measured(summary, words))
     if measured:
         yield words.measured_heading, measured
-    yield words.verdict_heading, [
-        f"• {verdict_message(each, language)}" for each in summary.verdicts
-    ]
+    yield (
+        words.verdict_heading,
+        [f"• {verdict_message(each, language)}" for each in summary.verdicts],
+    )
 
 
 def _configuration(summary: Summary, words: _Words) -> list[str]:

@@ -1,7 +1,5 @@
 """The report as users see it: the summary, with its verdicts in words."""
 
-from typing import Self
-
 from pydantic import PrivateAttr, computed_field
 
 from app.reports.verdict_words import verdict_hint, verdict_message
@@ -25,7 +23,7 @@ class SummaryView(Summary):
     _language: Language = PrivateAttr("en")
 
     @classmethod
-    def in_language(cls, summary: Summary, language: Language) -> Self:
+    def in_language(cls, summary: Summary, language: Language) -> "SummaryView":
         """Return the summary with its verdicts in a language."""
         view = cls.model_construct(**dict(summary))
         view._language = language  # noqa: SLF001  # its own private attribute

@@ -36,21 +36,25 @@ export class Series {
     return this.length ? { step: this.step[this.length - 1]!, value: this.value[this.length - 1]! } : null;
   }
 
+  /** Return the point nearest to a step; of two equally near ones, the earlier. */
+  nearest(step: number): { step: number; value: Value } | null {
+    let [low, high] = [0, this.length - 1];
+    if (high < 0) return null;
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (this.step[middle]! <= step) low = middle;
+      else high = middle;
+    }
+    const at = step - this.step[low]! <= this.step[high]! - step ? low : high;
+    return { step: this.step[at]!, value: this.value[at] ?? null };
+  }
+
   lowest(): { step: number; value: number } | null {
     let found: { step: number; value: number } | null = null;
     this.value.forEach((value, at) => {
       if (value !== null && (found === null || value < found.value)) found = { step: this.step[at]!, value };
     });
     return found;
-  }
-
-  /** Return the points from one step to another, both included. */
-  between(from: number, to: number): Series {
-    const first = this.step.findIndex((step) => step >= from);
-    if (first < 0) return new Series();
-    let end = this.length;
-    while (end > first && this.step[end - 1]! > to) end -= 1;
-    return new Series(this.step.slice(first, end), this.value.slice(first, end));
   }
 }
 

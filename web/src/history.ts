@@ -14,12 +14,15 @@ export interface Range {
 export interface Columns {
   step: number[];
   value: Value[];
+  /** Seconds since 1970. */
+  at?: number[] | null;
   points?: number;
 }
 
 interface MetricsResponse {
   names: string[];
   series: Record<string, Columns>;
+  attempts: { first_step: number | null }[];
   ghosts: { attempt: number; series: Record<string, Columns> }[] | null;
   rewind_to_step: number | null;
   has_more: boolean;
@@ -52,6 +55,36 @@ export async function readCurve(
   }
   curve.total = answer.series.loss?.points ?? 0;
   return { curve, cursor: answer.cursor };
+}
+
+/** Steps in ascending order, and the seconds of training until each. */
+export interface Times {
+  step: number[];
+  seconds: number[];
+}
+
+/**
+ * Read how long the job had trained at each step. Only the steps of the line count, not loading the model, waiting between attempts
+ * or repeating steps. The times are the worker's, so that its clock need not agree with the server's.
+ */
+export async function readTimes(id: string): Promise<Times> {
+  const answer = await metrics(id, { names: "loss,eval_loss", times: "true" });
+  const at = new Map<number, number>();
+  // A step's loss is older than the evaluation after the step.
+  for (const name of ["eval_loss", "loss"])
+    answer.series[name]?.step.forEach((step, n) => at.set(step, answer.series[name]!.at?.[n] ?? NaN));
+  const step = [...at.keys()].sort((one, other) => one - other);
+  const starts = answer.attempts.slice(1).flatMap((attempt) => attempt.first_step ?? []);
+  let [sum, pace] = [0, 0];
+  const seconds = step.map((one, n) => {
+    if (n === 0) return 0;
+    const before = step[n - 1]!;
+    // Between attempts, the steps take as long as those before them.
+    if (!starts.some((start) => before < start && start <= one))
+      pace = Math.max(0, at.get(one)! - at.get(before)!) / (one - before);
+    return (sum += pace * (one - before));
+  });
+  return { step, seconds };
 }
 
 /** Add the points after the cursor; return the new cursor and the seconds to wait before the next request. */

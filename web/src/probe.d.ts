@@ -3,9 +3,20 @@
 import type { Series } from "./curve";
 import type { Range } from "./history";
 
+interface Scales {
+  x: [number, number];
+  y: [number, number];
+}
+
 declare global {
   interface Window {
     /** The points that the job's loss chart is drawn from, and its zoom. */
-    __stepline?: { series: Record<string, Series>; ghosts: Series[]; range: Range | null };
+    __stepline?: {
+      series: Record<string, Series>;
+      ghosts: Series[];
+      range: Range | null;
+      /** The shown range of each chart on the page, from top to bottom. */
+      scales: Scales[];
+    };
   }
 }

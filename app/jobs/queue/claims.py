@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.tables import Job
@@ -118,26 +118,39 @@ def _find_large(
     session: Session, claimant: Claimant, except_numbers: Sequence[int]
 ) -> LargeJob | None:
     """Return the first job that may use several GPUs, that the worker's host can run, and that is not left to another host."""
-    sizes = queue.distinct(
-        Job.gpus, queue.IS_QUEUED, Job.queue == claimant.queue, Job.gpus <= claimant.cards
-    )
     where = [
         queue.is_claimable(claimant.now),
         Job.queue == claimant.queue,
-        Job.gpus == sizes.c.value,
         Job.number.not_in(except_numbers),
         *claimant.permits(),
-        *claimant.matches(Job.model),
     ]
     if claimant.free_cards < claimant.cards:
         is_ours = reservations.is_open(claimant.now) | (Job.reserved_host == claimant.host_id)
         where.append(is_ours | (Job.most_gpus <= claimant.free_cards))
-    first = select(Job.number).where(*where).order_by(*queue.ORDER).limit(1).scalar_subquery()
-    firsts = select(first).where(sizes.c.value != 1)
+    firsts = _firsts_of_models if claimant.matches(Job.model) else _firsts_of_sizes
     columns = [getattr(Job, name) for name in LargeJob._fields]
-    best = select(*columns).where(Job.number.in_(firsts)).order_by(*queue.ORDER).limit(1)
+    numbers = firsts(claimant, where)
+    best = select(*columns).where(Job.number.in_(numbers)).order_by(*queue.ORDER).limit(1)
     row = session.execute(best).one_or_none()
     return None if row is None else LargeJob._make(row)
+
+
+def _firsts_of_sizes(claimant: Claimant, where: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """Return the first job of each size that the worker's host can run."""
+    sizes = queue.list_sizes(claimant.queue, claimant.cards)
+    return select(_first(*where, Job.gpus == sizes.c.value)).where(sizes.c.value != 1)
+
+
+def _firsts_of_models(claimant: Claimant, where: Sequence[ColumnElement[bool]]) -> Select[int]:
+    """Return the first job of each size and model that the worker may claim, so that jobs for other models are not read."""
+    kinds = queue.list_kinds(claimant.queue, claimant.cards)
+    is_of_kind = (Job.gpus == kinds.c.gpus, Job.model == kinds.c.model)
+    matching = claimant.matches(kinds.c.model)
+    return select(_first(*where, *is_of_kind)).where(kinds.c.model.is_not(None), *matching)
+
+
+def _first(*where: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(Job.number).where(*where).order_by(*queue.ORDER).limit(1).scalar_subquery()
 
 
 def _claim_small(

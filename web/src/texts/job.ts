@@ -57,7 +57,6 @@ export const JOB = texts({
   chart_norm: ["Gradient norm", "梯度范数"],
   gpu_load: ["GPU load", "GPU 利用率"],
   cpu_load: ["CPU load", "CPU 利用率"],
-  save_picture: ["Save the chart as PNG", "将图表保存为 PNG"],
   save_csv: ["Download all points as CSV", "下载全部数据点（CSV）"],
   smoothed: ["smoothed", "平滑"],
   raw: ["raw", "原始"],

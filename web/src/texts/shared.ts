@@ -34,7 +34,7 @@ export const SHARED = texts({
   loss_trend: ["Loss trend", "loss 走势"],
   eval_loss: ["Eval loss", "验证 loss"],
   speed: ["Tokens/s", "tokens/秒"],
-  chart_loss: ["Train and eval loss by step", "训练与验证 loss"],
+  chart_loss: ["Train and eval loss", "训练与验证 loss"],
   smoothing: ["Smoothing", "平滑"],
   log_scale: ["Log scale", "对数坐标"],
   reset_zoom: ["Reset zoom", "重置缩放"],

@@ -1,40 +1,57 @@
 // Builds the lines of a job's charts from its curve, and formats the values on their axes.
+import { type Line, points } from "../../chart/line";
+import type { XAxis } from "../../chart/x-axis";
 import { type Curve, Series, smooth } from "../../curve";
-import { rate, roundBytes } from "../../format";
-import type { Line } from "../../parts/plot";
+import { bytes, figure, rate, roundBytes } from "../../format";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
 import { SHARED } from "../../texts/shared";
 
-export function makeLines(curve: Curve, smoothing: number, isLog: boolean): Line[] {
+/** The key of the points that a later attempt has replaced. */
+export const REWOUND = "rewound";
+
+export interface LineOptions {
+  axis: XAxis;
+  smoothing: number;
+  isLog: boolean;
+  hidden: ReadonlySet<string>;
+}
+
+export function makeLines(curve: Curve, { axis, smoothing, isLog, hidden }: LineOptions): Line[] {
   const loss = positive(curve.of("loss"), isLog);
   const lines: Line[] = [];
   if (curve.ghosts.length) {
     lines.push({
+      key: REWOUND,
       name: say(JOB.rewound),
-      series: joinGhosts(curve.ghosts, isLog),
+      ...points(joinGhosts(curve.ghosts, isLog), axis),
       color: "--muted",
       opacity: 0.45,
       width: 1,
     });
   }
-  if (smoothing > 0) lines.push({ name: say(JOB.raw), series: loss, color: "--train", opacity: 0.3, width: 1 });
+  if (smoothing > 0)
+    lines.push({ key: "raw", name: say(JOB.raw), ...points(loss, axis), color: "--train", opacity: 0.3, width: 1 });
   lines.push({
+    key: "train",
     name: smoothing > 0 ? say(JOB.smoothed) : say(JOB.train_loss),
-    series: new Series([...loss.step], smooth(loss, smoothing).value.slice()),
+    ...points(smooth(loss, smoothing), axis),
     color: "--train",
     width: 2,
   });
-  const evals = positive(curve.of("eval_loss"), isLog);
   lines.push({
+    key: "eval",
     name: say(SHARED.eval_loss),
-    series: new Series([...evals.step], [...evals.value]),
+    ...points(positive(curve.of("eval_loss"), isLog), axis),
     color: "--eval",
     width: 1.25,
     dots: true,
   });
-  return lines;
+  return hide(lines, hidden);
 }
+
+const hide = (lines: Line[], hidden: ReadonlySet<string>): Line[] =>
+  lines.map((line) => ({ ...line, hidden: hidden.has(line.key) }));
 
 /** Replace values that a log scale cannot show with null. */
 function positive(series: Series, isLog: boolean): Series {
@@ -55,51 +72,79 @@ function joinGhosts(ghosts: Series[], isLog: boolean): Series {
   return joined;
 }
 
-export function oneLine(curve: Curve, name: string, label: string, color: string): Line[] {
-  const held = curve.of(name);
-  return [{ name: label, series: new Series([...held.step], [...held.value]), color, width: 1.5 }];
-}
-
-interface Machine {
-  /** Of the first GPU, then of the others. */
+/** A small chart below the main one. */
+export interface Minor {
+  /** Of the whole job or of the first GPU, then of the other GPUs. */
   lines: [Line, ...Line[]];
-  format: (value: number) => string;
-  span: [number, number];
+  /** Formats the value at a tick. */
+  format: (value: number, increment: number) => string;
+  /** Formats the value at the cursor. */
+  exact: (value: number | null) => string;
+  height: number;
+  span?: [number, number];
   inBytes?: boolean;
 }
 
-/** Return the load and memory use of the GPU, or of the CPU on a host without a GPU. */
-export function machineLines(curve: Curve): Machine[] {
+/** Return the charts of the learning rate, the gradient norm, and the load and memory use of the GPU (without a GPU, of the CPU). */
+export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<string>): Minor[] {
+  const line = (key: string, name: string, label: string, color: string): Line => ({
+    key,
+    name: label,
+    ...points(curve.of(name), axis),
+    color,
+    width: 1.5,
+  });
+  const charts: Minor[] = [
+    {
+      lines: [line("rate", "learning_rate", say(JOB.chart_rate), "--rate")],
+      format: axisRate,
+      exact: rate,
+      height: 130,
+    },
+    {
+      lines: [line("norm", "grad_norm", say(JOB.chart_norm), "--norm")],
+      format: axisFigure,
+      exact: (value) => figure(value, 3),
+      height: 130,
+    },
+    ...machineCharts(curve, line),
+  ];
+  return charts.map((chart) => ({ ...chart, lines: hide(chart.lines, hidden) as Minor["lines"] }));
+}
+
+type MakeLine = (key: string, name: string, label: string, color: string) => Line;
+
+function machineCharts(curve: Curve, line: MakeLine): Minor[] {
   const first = (...names: string[]): string | undefined => names.find((name) => curve.of(name).length > 1);
   const load = first("sys.gpu_percent", "sys.cpu_percent");
   const memory = first("sys.gpu_memory_bytes", "sys.process_rss_bytes");
-  const lines: Machine[] = [];
+  const charts: Minor[] = [];
   if (load) {
+    const format = (value: number | null): string => (value === null ? figure(null) : `${Math.round(value)}%`);
     const name = say(load === "sys.gpu_percent" ? JOB.gpu_load : JOB.cpu_load);
-    lines.push({
-      lines: linesOfCards(curve, load, name),
-      format: (value) => `${Math.round(value)}%`,
+    charts.push({
+      lines: linesOfCards(curve, line, "load", load, name),
+      format,
+      exact: format,
+      height: 110,
       span: [0, 100],
     });
   }
   if (memory) {
-    const ofCards = linesOfCards(curve, memory, say(JOB.memory));
+    const lines = linesOfCards(curve, line, "memory", memory, say(JOB.memory));
     // The axis starts at 0, so that a change of a few megabytes looks small.
-    const most = Math.max(...ofCards.flatMap((line) => line.series.value.map((one) => one ?? 0)));
-    lines.push({ lines: ofCards, format: roundBytes, span: [0, most * 1.15], inBytes: true });
+    const most = lines.reduce((max, one) => one.series.value.reduce<number>((m, v) => Math.max(m, v ?? 0), max), 0);
+    charts.push({ lines, format: roundBytes, exact: bytes, height: 110, span: [0, most * 1.15], inBytes: true });
   }
-  return lines;
+  return charts;
 }
 
 /** Return the line of a series and, if the job uses several GPUs, those of the other cards, whose names end in `.1`, `.2`, … */
-function linesOfCards(curve: Curve, name: string, label: string): [Line, ...Line[]] {
-  const first = oneLine(curve, name, label, "--muted")[0]!;
+function linesOfCards(curve: Curve, line: MakeLine, key: string, name: string, label: string): Minor["lines"] {
   const others: Line[] = [];
-  for (let number = 1; curve.of(`${name}.${number}`).length > 1; number += 1) {
-    const [line] = oneLine(curve, `${name}.${number}`, `${label} ${number}`, "--muted");
-    others.push({ ...line!, opacity: 0.5, width: 1 });
-  }
-  return [first, ...others];
+  for (let n = 1; curve.of(`${name}.${n}`).length > 1; n += 1)
+    others.push({ ...line(`${key}${n}`, `${name}.${n}`, `${label} ${n}`, "--muted"), opacity: 0.5, width: 1 });
+  return [line(key, name, label, "--muted"), ...others];
 }
 
 export const axisFigure = (value: number): string => {
@@ -109,7 +154,7 @@ export const axisFigure = (value: number): string => {
 };
 
 /** Use enough digits to distinguish adjacent ticks, even if the schedule changes the rate very little. */
-export const axisRate = (value: number, increment: number): string => {
-  const digits = Math.ceil(Math.log10(Math.abs(value) / increment)) + 1;
+const axisRate = (value: number, increment: number): string => {
+  const digits = value === 0 ? 3 : Math.ceil(Math.log10(Math.abs(value) / increment)) + 1;
   return rate(value, Math.min(7, Math.max(3, digits)));
 };

@@ -1,218 +1,148 @@
 // The job's charts: one for train and eval loss, and smaller ones below it for learning rate, gradient norm and machine load.
-// All share one cursor.
-import type { Signal } from "@preact/signals";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Curve } from "../../curve";
+// All share one horizontal range and one cursor.
+import { useSignal } from "@preact/signals";
+import { useMemo, useRef } from "preact/hooks";
+import { isFinal, type Job } from "../../api";
+import { ChartButtons, ChartControls, Check } from "../../chart/controls";
+import { useFullHeight } from "../../chart/full";
+import { saveChart } from "../../chart/picture";
+import { type Cursor, Plot } from "../../chart/plot";
+import { chartView, useChartActions } from "../../chart/view";
 import { count } from "../../format";
-import { type Range, readCurve } from "../../history";
 import type { JobStore } from "../../live/store";
-import { ChartControls } from "../../parts/chart-controls";
-import { Card, useKeys } from "../../parts/controls";
-import { Plot } from "../../parts/plot";
-import { query, setQuery } from "../../router";
+import { Card } from "../../parts/controls";
+import { language } from "../../preferences";
+import { CHART } from "../../texts/chart";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
 import { SHARED } from "../../texts/shared";
-import { axisFigure, axisRate, machineLines, makeLines, oneLine } from "./chart-lines";
-import { Readout } from "./readout";
+import { extentOf, useAxis, useDetail } from "./chart-data";
+import { axisFigure, makeLines, minorCharts } from "./chart-lines";
+import { makeMarks } from "./chart-marks";
+import { withHealthMarks } from "./health-marks";
+import { MinorCharts } from "./minor-charts";
+import { MarkTexts, Readout } from "./readout";
 
-const SMOOTHING = 0.6;
+const HEIGHT = 320;
 
-function requestedRange(): Range | null {
-  const [from, to] = [Number(query.value.get("from") ?? NaN), Number(query.value.get("to") ?? NaN)];
-  return Number.isFinite(from) && Number.isFinite(to) && to > from ? { from, to } : null;
-}
-
-/**
- * Return the live curve; if a range is selected and the live curve is downsampled, return that range in full detail instead. The
- * range is fetched again as new points arrive.
- */
-function useDetail(id: string, live: Signal<Curve>, drawn: number, range: Range | null): Curve {
-  const [detail, setDetail] = useState<{ curve: Curve; key: string } | null>(null);
-  const key = range ? `${range.from}-${range.to}` : "";
-  const isThinned = live.value.total > live.value.of("loss").length;
-  const isNeeded = key !== "" && isThinned;
-  useEffect(() => {
-    if (!isNeeded || !range) return setDetail(null);
-    let current = true;
-    readCurve(id, range).then(
-      ({ curve }) => current && setDetail({ curve, key }),
-      () => undefined, // the banner already reports that the server is unreachable; the live curve stays visible
-    );
-    return () => {
-      current = false;
-    };
-  }, [id, key, isNeeded, range && range.to > (live.value.of("loss").last()?.step ?? 0) ? Math.floor(drawn / 20) : 0]);
-  return isNeeded && detail?.key === key ? detail.curve : live.value;
-}
-
-export function LossChart({ store, ended }: { store: JobStore; ended: boolean }) {
+export function LossChart({ store, job }: { store: JobStore; job: Job }) {
+  const place = useRef<HTMLDivElement>(null);
   const drawn = store.drawn.value;
-  const range = requestedRange();
-  const rangeKey = range ? `${range.from}-${range.to}` : "";
-  const curve = useDetail(store.id, store.curve, drawn, range);
-  const isLog = query.value.get("log") === "1";
-  const given = query.value.get("smooth");
-  const smoothing = given === null ? SMOOTHING : Math.min(0.99, Math.max(0, Number(given) || 0));
-  const [cursor, setCursor] = useState<number | null>(null);
-  const canvas = useRef<HTMLCanvasElement | null>(null);
+  const view = chartView();
+  const actions = useChartActions(view);
+  const live = store.curve.value;
+  const curve = useDetail(store.id, store.curve, drawn, view.range);
+  const axis = useAxis(store.id, live, drawn, view.x);
+  const cursor = useSignal<Cursor | null>(null);
+  const height = useFullHeight(place, view.isFull, HEIGHT);
 
+  const hiddenKey = [...view.hidden].join();
+  const drawing = [curve, axis, drawn, hiddenKey, language.value];
   const lines = useMemo(
-    () => makeLines(curve, smoothing, isLog),
-    [curve, drawn, smoothing, isLog, rangeKey, say(JOB.raw)],
+    () => makeLines(curve, { axis, smoothing: view.smoothing, isLog: view.isLog, hidden: view.hidden }),
+    [...drawing, view.smoothing, view.isLog],
   );
-  const rates = useMemo(
-    () => oneLine(curve, "learning_rate", say(JOB.chart_rate), "--rate"),
-    [curve, drawn, say(JOB.raw)],
+  const minors = useMemo(() => minorCharts(curve, axis, view.hidden), drawing);
+  const { marks, attempts, checkpoints } = useMemo(
+    () =>
+      withHealthMarks(
+        makeMarks(store.attempts.value, store.events.value, axis, view.hidden),
+        job.health ?? [],
+        axis.at,
+      ),
+    [job.health, store.attempts.value, store.events.value, axis, hiddenKey, language.value],
   );
-  const norms = useMemo(() => oneLine(curve, "grad_norm", say(JOB.chart_norm), "--norm"), [curve, drawn, say(JOB.raw)]);
+  const { range, remainder, hasRest, showsRest } = extentOf(live, axis, view, job);
+  const shared = {
+    x: { kind: axis.kind, range },
+    cursor,
+    marks,
+    remainder,
+    onRange: (to: [number, number] | null): void =>
+      actions.zoom(to && [Math.max(0, Math.floor(axis.stepAt(to[0]))), Math.ceil(axis.stepAt(to[1]))]),
+  };
+  const y = { isLog: view.isLog, ignoresOutliers: view.ignoresOutliers };
+  const label = say(SHARED.chart_loss);
 
-  const machine = useMemo(() => machineLines(curve), [curve, drawn, say(JOB.raw)]);
-
-  const onRange = (to: Range | null): void => setQuery({ from: to && String(to.from), to: to && String(to.to) });
-  const setSmoothing = (to: number): void => setQuery({ smooth: to === SMOOTHING ? null : String(to) });
-  useKeys({
-    l: () => setQuery({ log: isLog ? null : "1" }),
-    w: () => onRange(null),
-    s: () => setSmoothing(smoothing === 0 ? SMOOTHING : 0),
-  });
-
-  const loss = curve.of("loss");
   if (import.meta.env.MODE === "probed") {
-    window.__stepline = { series: Object.fromEntries(curve.series), ghosts: curve.ghosts, range };
+    const series = Object.fromEntries(curve.series);
+    window.__stepline = { scales: [], ...window.__stepline, series, ghosts: curve.ghosts, range: view.range };
   }
-  const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
-  const isThin = curve.total > loss.length;
+  const save = (format: "png" | "svg"): void =>
+    saveChart(
+      { title: job.name ?? job.id, subtitle: `${label} · ${job.spec.model}`, lines, y, ...shared, format: axisFigure },
+      job.id,
+      format,
+    );
 
   return (
-    <Card
-      title={say(SHARED.chart_loss)}
-      class="charts"
-      aside={
-        <>
-          <ChartControls
-            smoothing={smoothing}
-            isLog={isLog}
-            isZoomed={range !== null}
-            onSmoothing={setSmoothing}
-            onLog={() => setQuery({ log: isLog ? null : "1" })}
-            onResetZoom={() => onRange(null)}
-          />
-          <span class="row tight">
-            <button
-              type="button"
-              title={say(JOB.save_picture)}
-              aria-label={say(JOB.save_picture)}
-              onClick={() => canvas.current && savePng(canvas.current, store.id)}
-            >
-              PNG
-            </button>
-            <a
-              class="button"
-              href={`/v1/jobs/${store.id}/metrics?format=csv`}
-              download={`${store.id}.csv`}
-              title={say(JOB.save_csv)}
-              aria-label={say(JOB.save_csv)}
-            >
-              CSV
-            </a>
-          </span>
-        </>
-      }
-    >
-      <Readout curve={curve} lines={lines} step={cursor} />
-      {loss.length === 0 && curve.of("eval_loss").length === 0 ? (
-        <div class="empty small">
-          <b>{say(JOB.no_points)}</b>
-          {!ended && <span>{say(JOB.no_points_hint)}</span>}
-        </div>
-      ) : (
-        <>
-          <Plot
-            label={say(SHARED.chart_loss)}
-            lines={lines}
-            height={320}
-            log={isLog}
-            range={range}
-            format={axisFigure}
-            onRange={onRange}
-            onCursor={setCursor}
-            together={store.id}
-            onCanvas={(made) => (canvas.current = made)}
-          />
-          <div class="minor">
-            {[
-              { series: "rate", label: say(JOB.chart_rate), lines: rates, format: axisRate },
-              { series: "norm", label: say(JOB.chart_norm), lines: norms, format: axisFigure },
-            ].map(({ series, label, lines, format }) => (
-              <figure key={series}>
-                <figcaption>{label}</figcaption>
-                <Plot
-                  label={label}
-                  lines={lines}
-                  height={130}
-                  range={range}
-                  format={format}
-                  onRange={onRange}
-                  onCursor={setCursor}
-                  together={store.id}
-                />
-              </figure>
-            ))}
-            {machine.map(({ lines, format, span, inBytes }) => (
-              <figure key={lines[0].name}>
-                <figcaption>{lines[0].name}</figcaption>
-                <Plot
-                  label={lines[0].name}
-                  lines={lines}
-                  height={110}
-                  span={span}
-                  inBytes={inBytes}
-                  range={range}
-                  format={format}
-                  onRange={onRange}
-                  onCursor={setCursor}
-                  together={store.id}
-                />
-              </figure>
-            ))}
+    <div ref={place} class={view.isFull ? "full" : ""}>
+      <Card
+        title={label}
+        class="charts"
+        aside={
+          <>
+            <ChartControls view={view} actions={actions}>
+              {hasRest && !view.range && (
+                <Check label={say(CHART.rest)} on={showsRest} toggle={() => actions.showRest(!showsRest)} />
+              )}
+            </ChartControls>
+            <ChartButtons view={view} actions={actions} save={save}>
+              <a
+                class="button"
+                href={`/v1/jobs/${store.id}/metrics?format=csv`}
+                download={`${store.id}.csv`}
+                title={say(JOB.save_csv)}
+                aria-label={say(JOB.save_csv)}
+              >
+                CSV
+              </a>
+            </ChartButtons>
+          </>
+        }
+      >
+        <Readout
+          {...{ curve, lines, axis, cursor, attempts, checkpoints }}
+          hidden={view.hidden}
+          toggle={actions.toggleLine}
+        />
+        {curve.of("loss").length === 0 && curve.of("eval_loss").length === 0 ? (
+          <div class="empty small">
+            <b>{say(JOB.no_points)}</b>
+            {!isFinal(job) && <span>{say(JOB.no_points_hint)}</span>}
           </div>
-          <p class="note">
-            {isThin
-              ? say(JOB.points_of, { shown: count(loss.length), n: count(curve.total) })
-              : say(JOB.points, { n: count(curve.total) })}
-            {" · "}
-            {say(SHARED.zoom_hint)}
-            {nonfinite.length > 0 && (
-              <b class="bad">
-                {" "}
-                ·{" "}
-                {say(JOB.nonfinite_at, {
-                  steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : ""),
-                })}
-              </b>
-            )}
-          </p>
-        </>
-      )}
-    </Card>
+        ) : (
+          <>
+            {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
+            <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
+            {!view.isFull && <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />}
+            <Notes curve={curve} />
+          </>
+        )}
+      </Card>
+    </div>
   );
 }
 
-function savePng(canvas: HTMLCanvasElement, id: string): void {
-  const copy = document.createElement("canvas");
-  copy.width = canvas.width;
-  copy.height = canvas.height;
-  const context = copy.getContext("2d")!;
-  context.fillStyle = getComputedStyle(canvas.closest(".card")!).backgroundColor;
-  context.fillRect(0, 0, copy.width, copy.height);
-  context.drawImage(canvas, 0, 0);
-  copy.toBlob((blob) => {
-    if (!blob) return;
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${id}.png`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
+function Notes({ curve }: { curve: JobStore["curve"]["value"] }) {
+  const loss = curve.of("loss");
+  const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
+  return (
+    <p class="note">
+      {curve.total > loss.length
+        ? say(JOB.points_of, { shown: count(loss.length), n: count(curve.total) })
+        : say(JOB.points, { n: count(curve.total) })}
+      {" · "}
+      {say(SHARED.zoom_hint)}
+      {nonfinite.length > 0 && (
+        <b class="bad">
+          {" "}
+          ·{" "}
+          {say(JOB.nonfinite_at, {
+            steps: nonfinite.slice(0, 8).join(", ") + (nonfinite.length > 8 ? " …" : ""),
+          })}
+        </b>
+      )}
+    </p>
+  );
 }

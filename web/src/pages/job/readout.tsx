@@ -1,44 +1,111 @@
-import type { Curve, Series } from "../../curve";
-import { count, figure, rate } from "../../format";
-import type { Line } from "../../parts/plot";
+// The legend of the job's main chart: each line with its value at the cursor, or the newest value.
+import type { Signal } from "@preact/signals";
+import { LegendEntry } from "../../chart/legend";
+import { type Line, type Mark, pointAt } from "../../chart/line";
+import type { Cursor } from "../../chart/plot";
+import { exactX, type XAxis } from "../../chart/x-axis";
+import type { Curve } from "../../curve";
+import { count, figure, NONE, rate, shortStep } from "../../format";
+import { CHART } from "../../texts/chart";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
+import { REWOUND } from "./chart-lines";
 
-/** The values of the charts at the cursor, or at the newest step. */
-export function Readout({ curve, lines, step }: { curve: Curve; lines: Line[]; step: number | null }) {
-  const at = step ?? curve.of("loss").last()?.step ?? null;
-  const value = (series: Series): number | null => {
-    if (at === null) return null;
-    const found = series.step.lastIndexOf(at);
-    return found < 0 ? null : (series.value[found] ?? null);
-  };
+interface Props {
+  curve: Curve;
+  lines: Line[];
+  axis: XAxis;
+  cursor: Signal<Cursor | null>;
+  hidden: ReadonlySet<string>;
+  toggle: (key: string) => void;
+  attempts: number;
+  checkpoints: number;
+}
+
+export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, checkpoints }: Props) {
+  const at = useStep(curve, axis, cursor.value);
   return (
     <dl class="readout" aria-live="off">
       <div>
         <dt>{say(JOB.step)}</dt>
         <dd>{count(at)}</dd>
       </div>
-      {lines.map((line) => (
-        <div key={line.name}>
-          <dt>
-            <i
-              class={line.dots ? "dot" : ""}
-              style={{ background: `var(${line.color})`, opacity: line.opacity ?? 1 }}
-              aria-hidden="true"
-            />
-            {line.name}
-          </dt>
-          <dd>{figure(line.dots ? (value(line.series) ?? line.series.last()?.value) : value(line.series))}</dd>
+      {axis.kind !== "step" && (
+        <div>
+          <dt>{say(CHART[`x_${axis.kind}`])}</dt>
+          <dd>{at === null ? NONE : exactX(axis, axis.at(at))}</dd>
         </div>
+      )}
+      {lines.map((line) => (
+        <LegendEntry
+          key={line.key}
+          name={line.name}
+          color={line.color}
+          opacity={line.opacity}
+          shape={line.dots ? "dot" : undefined}
+          hidden={line.hidden ?? false}
+          toggle={() => toggle(line.key)}
+        >
+          <LineValue line={line} axis={axis} step={at} />
+        </LegendEntry>
       ))}
-      <div>
-        <dt>{say(JOB.chart_rate)}</dt>
-        <dd>{rate(value(curve.of("learning_rate")))}</dd>
-      </div>
-      <div>
-        <dt>{say(JOB.chart_norm)}</dt>
-        <dd>{figure(value(curve.of("grad_norm")), 3)}</dd>
-      </div>
+      <Plain name={say(JOB.chart_rate)} value={rate(valueAt(curve, "learning_rate", at))} />
+      <Plain name={say(JOB.chart_norm)} value={figure(valueAt(curve, "grad_norm", at), 3)} />
+      {[
+        { key: "attempts", name: say(CHART.attempts), shape: "┊" as const, n: attempts },
+        { key: "checkpoints", name: say(CHART.checkpoints), shape: "▲" as const, n: checkpoints },
+      ].map(
+        ({ key, name, shape, n }) =>
+          n > 0 && (
+            <LegendEntry
+              key={key}
+              name={name}
+              color="--muted"
+              shape={shape}
+              hidden={hidden.has(key)}
+              toggle={() => toggle(key)}
+            />
+          ),
+      )}
     </dl>
   );
+}
+
+/** Return the step of the loss, or without losses of the evaluation, that is nearest to the cursor; without a cursor, the newest one. */
+function useStep(curve: Curve, axis: XAxis, cursor: Cursor | null): number | null {
+  const series = curve.of("loss").length ? curve.of("loss") : curve.of("eval_loss");
+  if (cursor === null) return series.last()?.step ?? null;
+  return series.nearest(axis.stepAt(cursor.x))?.step ?? null;
+}
+
+const valueAt = (curve: Curve, name: string, step: number | null): number | null =>
+  step === null ? null : (curve.of(name).nearest(step)?.value ?? null);
+
+function Plain({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}
+
+/** The value of the point nearest to a step, and the step of that point if it is another one. */
+function LineValue({ line, axis, step }: { line: Line; axis: XAxis; step: number | null }) {
+  const point = step === null ? null : pointAt(line, axis.at(step));
+  // A rewound step has no value elsewhere.
+  if (!point || (line.key === REWOUND && point.step !== step)) return <>{NONE}</>;
+  return (
+    <>
+      {point.value === null ? say(JOB.not_finite) : figure(point.value)}
+      {point.step !== step && <small> {say(CHART.at_step, { step: shortStep(point.step) })}</small>}
+    </>
+  );
+}
+
+/** The text of the marks near the cursor. Its line is always there, so that the layout does not shift. */
+export function MarkTexts({ marks, cursor }: { marks: Mark[]; cursor: Signal<Cursor | null> }) {
+  const at = cursor.value;
+  const near = at ? marks.filter((mark) => Math.abs(mark.x - at.x) <= at.reach) : [];
+  return <p class="note marks">{near.length ? near.map((mark) => mark.text).join(" · ") : "\u00a0"}</p>;
 }

@@ -1,0 +1,40 @@
+// The legend of a chart: the name of each line, its value at the cursor, and a button that hides it.
+import type { ComponentChildren } from "preact";
+import { CHART } from "../texts/chart";
+import { say } from "../texts/say";
+
+interface EntryProps {
+  name: string;
+  color: string;
+  opacity?: number | undefined;
+  /** The swatch: a line, a dot, or a character. */
+  shape?: "dot" | "▲" | "┊" | undefined;
+  hidden: boolean;
+  toggle: () => void;
+  /** Replaces the name, for example by a link. */
+  title?: ComponentChildren;
+  children?: ComponentChildren;
+}
+
+export function LegendEntry({ name, color, opacity, shape, hidden, toggle, title, children }: EntryProps) {
+  const isCharacter = shape === "▲" || shape === "┊";
+  const style = isCharacter ? { color: `var(${color})` } : { background: `var(${color})`, opacity: opacity ?? 1 };
+  const swatch = (
+    <i class={isCharacter ? "glyph" : shape === "dot" ? "dot" : ""} style={style} aria-hidden="true">
+      {isCharacter ? shape : ""}
+    </i>
+  );
+  const label = say(hidden ? CHART.show : CHART.hide, { name });
+  return (
+    <div class={hidden ? "off" : ""}>
+      <dt>
+        <button type="button" class="entry" aria-pressed={!hidden} title={label} aria-label={label} onClick={toggle}>
+          {swatch}
+          {title ? "" : name}
+        </button>
+        {title}
+      </dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

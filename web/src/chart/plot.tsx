@@ -1,0 +1,142 @@
+// A live chart, drawn by uPlot: lines, dots and marks. Dragging selects a range. Charts with the same cursor show it together.
+import { type Signal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { isDark, language } from "../preferences";
+import type { Line, Mark, YScale } from "./line";
+import { options } from "./options";
+import { exposeScales, watchPlot } from "./probe";
+import type { XKind } from "./x-axis";
+
+/** The position of the cursor on the horizontal axis. */
+export interface Cursor {
+  x: number;
+  /** The distance at which a mark counts as pointed at. */
+  reach: number;
+  /** The chart under the mouse. */
+  by: unknown;
+}
+
+export interface PlotProps {
+  label: string;
+  lines: Line[];
+  height: number;
+  x: { kind: XKind; range: [number, number] };
+  y: YScale;
+  /** Whether the values are bytes, which get ticks at powers of 2. */
+  inBytes?: boolean | undefined;
+  /** Formats the value at a tick; `increment` is the distance between ticks. */
+  format: (value: number, increment: number) => string;
+  onRange: (range: [from: number, to: number] | null) => void;
+  cursor: Signal<Cursor | null>;
+  marks?: Mark[];
+  /** The part of the run that is still to come, and how long it takes. */
+  remainder?: { from: number; label: string } | null;
+}
+
+const REACH = 6;
+const MIN_DRAG = 4;
+
+/** Align the lines on one axis. A line that has no point at a position is drawn straight to its next point. */
+function align(lines: Line[]): uPlot.AlignedData {
+  const shown = lines.map((line): uPlot.AlignedData => [line.x, line.series.value]);
+  return shown.length === 1 ? shown[0]! : uPlot.join(shown);
+}
+
+/** Connect a chart's mouse with the shared cursor and with the selection of a range. */
+function hooks(latest: { current: PlotProps }): uPlot.Hooks.Arrays {
+  return {
+    setCursor: [
+      (plot) => {
+        const { cursor } = latest.current;
+        const left = plot.cursor.left ?? -1;
+        if (left < 0) {
+          if (cursor.peek()?.by === plot) cursor.value = null;
+        } else if (plot.over.matches(":hover")) {
+          const x = plot.posToVal(left, "x");
+          cursor.value = { x, reach: plot.posToVal(left + REACH, "x") - x, by: plot };
+        }
+      },
+    ],
+    setSelect: [
+      (plot) => {
+        const { left, width } = plot.select;
+        if (width < MIN_DRAG) return;
+        const range: [number, number] = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+        plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+        latest.current.onRange(range);
+      },
+    ],
+    draw: import.meta.env.MODE === "probed" ? [exposeScales] : [],
+  };
+}
+
+function make(place: HTMLElement, latest: { current: PlotProps }): uPlot {
+  const all = options(latest.current, place.clientWidth || 300, latest);
+  all.cursor!.bind = {
+    dblclick: () => () => {
+      latest.current.onRange(null);
+      return null;
+    },
+  };
+  return new uPlot({ ...all, plugins: [{ hooks: hooks(latest) }] }, align(latest.current.lines), place);
+}
+
+export function Plot(props: PlotProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const { cursor } = props;
+  const isNew = useRef(false);
+  const shape = JSON.stringify([
+    props.lines.map((line) => [
+      line.name,
+      line.color,
+      line.width,
+      line.opacity,
+      line.dots,
+      line.hidden,
+      line.x.length < 3,
+    ]),
+    props.y.isLog,
+    isDark.value,
+    language.value,
+  ]);
+
+  useEffect(() => {
+    const element = place.current!;
+    const made = make(element, latest);
+    plot.current = made;
+    isNew.current = true;
+    if (import.meta.env.MODE === "probed") watchPlot(element, made);
+    const watch = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: latest.current.height }));
+    watch.observe(element);
+    return () => {
+      watch.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [shape]);
+
+  useEffect(() => {
+    if (!isNew.current) plot.current?.setData(align(props.lines), true);
+    isNew.current = false;
+  }, [props.lines, ...props.x.range, props.x.kind, props.y.ignoresOutliers, props.marks, props.remainder?.from]);
+
+  useEffect(() => {
+    plot.current?.setSize({ width: place.current!.clientWidth || 300, height: props.height });
+  }, [props.height]);
+
+  useSignalEffect(() => {
+    const at = cursor.value;
+    const made = plot.current;
+    if (!made || at?.by === made) return;
+    made.setCursor({ left: at ? made.valToPos(at.x, "x") : -10, top: 0 }, false);
+  });
+
+  // The height is set before the plot is drawn, so that the layout does not shift.
+  return (
+    <div ref={place} class="plot" style={{ minHeight: `${props.height}px` }} role="img" aria-label={props.label} />
+  );
+}

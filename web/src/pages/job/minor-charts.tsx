@@ -1,0 +1,61 @@
+// The smaller charts below the job's losses. Each has its values at the cursor in its caption.
+import { type Line, pointAt } from "../../chart/line";
+import { type Cursor, Plot, type PlotProps } from "../../chart/plot";
+import { LegendEntry } from "../../chart/legend";
+import type { XAxis } from "../../chart/x-axis";
+import type { Minor } from "./chart-lines";
+
+interface Props {
+  minors: Minor[];
+  axis: XAxis;
+  shared: Pick<PlotProps, "x" | "cursor" | "marks" | "remainder" | "onRange">;
+  ignoresOutliers: boolean;
+  toggle: (key: string) => void;
+}
+
+export function MinorCharts({ minors, shared, ignoresOutliers, toggle }: Props) {
+  const marks = (shared.marks ?? []).filter((mark) => mark.kind === "attempt");
+  return (
+    <div class="minor">
+      {minors.map(({ lines, format, exact, height, span, inBytes }) => (
+        <figure key={lines[0].key}>
+          <figcaption>
+            <dl class="readout">
+              {lines.map((line) => (
+                <LegendEntry
+                  key={line.key}
+                  name={line.name}
+                  color={line.color}
+                  opacity={line.opacity}
+                  hidden={line.hidden ?? false}
+                  toggle={() => toggle(line.key)}
+                >
+                  <ValueAt line={line} cursor={shared.cursor} exact={exact} />
+                </LegendEntry>
+              ))}
+            </dl>
+          </figcaption>
+          {lines.some((line) => !line.hidden) && (
+            <Plot
+              {...shared}
+              marks={marks}
+              remainder={shared.remainder && { ...shared.remainder, label: "" }}
+              label={lines[0].name}
+              lines={lines}
+              height={height}
+              y={{ isLog: false, ignoresOutliers, span }}
+              inBytes={inBytes}
+              format={format}
+            />
+          )}
+        </figure>
+      ))}
+    </div>
+  );
+}
+
+/** The value of the point nearest to the cursor; without a cursor, the newest value. */
+function ValueAt({ line, cursor, exact }: { line: Line; cursor: Props["shared"]["cursor"]; exact: Minor["exact"] }) {
+  const at: Cursor | null = cursor.value;
+  return <>{exact((at ? pointAt(line, at.x) : line.series.last())?.value ?? null)}</>;
+}
