@@ -89,10 +89,10 @@ def _plan_gpus(
     """Return how many GPUs a job would use, and why it could not start on any host."""
     if need.gpus == 1:
         return 1, None
-    able = workers.list_able(session, spec.queue, database_now(session))
-    largest = gpu_waits.largest_host(able)
-    gpus = need.gpus or (None if largest is None else need.on_host(largest))
-    return gpus, gpu_waits.find_wait(need, able, language)
+    live = workers.list_live(session, spec.queue, database_now(session))
+    fleet = gpu_waits.Fleet.of(live, spec.model)
+    gpus = need.gpus or (None if fleet.largest is None else need.on_host(fleet.largest))
+    return gpus, gpu_waits.find_wait(need, fleet, language)
 
 
 def _reject_unsafe(spec: JobSpec) -> None:

@@ -181,6 +181,22 @@ def _claim_on_host(free_cards: int, **worker: Any) -> DatabaseRequest:
     return send
 
 
+def _claim_nothing(free_cards: int) -> DatabaseRequest:
+    """Claim on a host that has no model of the queue `large`, beside a worker that has all of them."""
+
+    def send(session: Session, size: int) -> object:
+        settings = Settings(worker_token="t")
+        info = WorkerInfo(worker_id="w", queue="large", host_id="h", cards=8, models=["team/no"])
+        models = [f"team/model-{number}" for number in range(rows.MODELS)]
+        other = info.model_copy(update={"worker_id": "x", "host_id": "", "models": models})
+        receive_hello(session, other, Times.of(settings))
+        claim = claim_next(session, ClaimRequest(worker=info, free_cards=free_cards), settings)
+        assert claim.claim is None
+        return queue.is_large_startable(session, "large", database_now(session), [info])
+
+    return send
+
+
 def _sweep(session: Session, size: int) -> object:
     now = database_now(session)
     return [queue.count_claimable(session, name, now, 5) for name in queue.list_queues(session)]
@@ -226,6 +242,8 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "a claim behind jobs for other models": _claim([rows.LATE_MODEL]),
     "a claim for one GPU behind larger jobs": _claim_on_host(1),
     "a claim behind jobs that are too large": _claim_on_host(2, cards=4),
+    "a claim behind large jobs for other models": _claim_nothing(8),
+    "a claim with few GPUs behind large jobs for other models": _claim_nothing(2),
     "a claim that reserves a host": _claim_on_host(2, cards=8),
     "a claim on a reserved host": _claim_on_host(2, cards=8),
     "a claim of a large job": _claim_on_host(8, cards=8),

@@ -175,6 +175,37 @@ def test_a_job_that_needs_more_gpus_than_any_host_has_says_so_in_both_languages(
     assert waiting(player, job) is None
 
 
+def test_only_hosts_with_the_model_count_and_the_reason_names_it(player: Player) -> None:
+    player.hello(**card("small", 1, 2) | {"models": ["team/m"]})
+    player.hello(**card("large", 1, 8) | {"models": ["other"]})
+    job = submit(player, 4, model="team/m")
+
+    found = waiting(player, job)
+
+    assert (found["code"], found["largest_host"]) == ("too_few_gpus", 2)
+    assert "the largest host that has the model team/m has 2." in found["message"]
+    chinese = player.client.get(f"/v1/jobs/{job}", headers={"Accept-Language": "zh"}).json()
+    assert "而拥有模型 team/m 的最大主机只有 2 张" in chinese["waiting"]["message"]
+    body = {"model": "team/m", "dataset": HUB, "resources": {"gpus": "all"}}
+    assert player.client.post("/v1/jobs?dry_run=true", json=body).json()["gpus"] == 2
+
+    player.hello(**card("large", 1, 8) | {"models": ["other", "team/m"]})
+    assert waiting(player, job) is None
+    assert player.client.post("/v1/jobs?dry_run=true", json=body).json()["gpus"] == 8
+
+
+def test_a_job_waits_if_the_gpus_of_all_workers_with_its_model_have_failed(player: Player) -> None:
+    broken = gpu("a-1", passed=False) | card("a", 1, 2) | {"models": ["team/m"]}
+    player.hello(**broken)
+    player.hello(**card("b", 1, 8) | {"models": ["other"]})
+    job = submit(player, 2, model="team/m")
+
+    found = waiting(player, job)
+
+    assert found["code"] == "no_worker"
+    assert found["message"].startswith("The GPUs of all workers that have the model team/m")
+
+
 def test_a_failed_device_does_not_count_as_a_host(player: Player) -> None:
     job = submit(player, 2)
     player.hello(**card("a", 1, 2) | gpu("a-1", passed=False))

@@ -103,14 +103,15 @@ def is_large_startable(
 ) -> bool:
     """Return whether a claimable job that needs more than one GPU, and more than `beyond`, fits one of these workers' hosts."""
     for worker in starters:
-        fits: list[ColumnElement[bool]] = [is_claimable(now), Job.queue == queue, *where]
+        sizes = list_sizes(queue, worker.cards)
+        is_larger: ColumnElement[bool] = sizes.c.value.between(max(2, beyond + 1), worker.cards)
+        if worker.cards > beyond:
+            is_larger = is_larger | (sizes.c.value == ALL)
+        fits = [is_claimable(now), Job.queue == queue, Job.gpus == sizes.c.value, *where]
         if worker.models is not None:
             fits.append(Job.model.in_(worker.models))
-        sizes: list[ColumnElement[bool]] = [Job.gpus.between(max(2, beyond + 1), worker.cards)]
-        if worker.cards > beyond:
-            sizes.append(Job.gpus == ALL)
-        found = or_(*[select(Job.number).where(*fits, size).exists() for size in sizes])
-        if session.scalar(select(found)):
+        found = select(sizes.c.value).where(is_larger, select(Job.number).where(*fits).exists())
+        if session.scalar(found.limit(1)) is not None:
             return True
     return False
 
@@ -137,3 +138,28 @@ def distinct(column: InstrumentedAttribute[T], *where: ColumnElement[bool]) -> C
         select(next_value(column > found.c.value)).where(found.c.value.is_not(None))
     )
     return select(found.c.value).where(found.c.value.is_not(None)).cte("distinct_values")
+
+
+def list_sizes(queue: str, cards: int) -> CTE:
+    """Return the numbers of GPUs, at most `cards`, that queued jobs need, as the column `value`."""
+    return distinct(Job.gpus, IS_QUEUED, Job.queue == queue, Job.gpus <= cards)
+
+
+def list_kinds(queue: str, cards: int) -> CTE:
+    """Return the sizes except 1, at most `cards`, and models of queued jobs, as the columns `gpus` and `model`.
+
+    Each takes one index lookup. After the last model of each size there is a row whose model is null.
+    """
+
+    def next_model(gpus: ColumnElement[int], *beyond: ColumnElement[bool]) -> ScalarSelect[str]:
+        of_size = (IS_QUEUED, Job.queue == queue, Job.gpus == gpus)
+        models = select(Job.model).where(*of_size, *beyond).order_by(Job.model).limit(1)
+        return models.scalar_subquery()
+
+    sizes = list_sizes(queue, cards)
+    kinds = select(sizes.c.value.label("gpus"), next_model(sizes.c.value).label("model"))
+    found = kinds.where(sizes.c.value != 1).cte("kinds", recursive=True)
+    last = (found.c.gpus, found.c.model)
+    return found.union_all(
+        select(last[0], next_model(last[0], Job.model > last[1])).where(last[1].is_not(None))
+    )
