@@ -41,6 +41,7 @@ from app.edge.middleware import REQUEST_ID_HEADER, Edge
 from app.edge.origins import TrustedOrigins
 from app.edge.peers import Slots
 from app.errors.base import ErrorBody
+from app.health import routes as job_health
 from app.history import routes as history
 from app.http import handlers
 from app.http.document import DocumentedApp
@@ -48,6 +49,7 @@ from app.jobs import routes as jobs
 from app.jobs.waiting import Waits
 from app.leases.gate import KnownTokens
 from app.migrate import missing_migrations
+from app.models import routes as models
 from app.ops import health
 from app.ops.logs import configure_logging
 from app.ops.process import raise_file_limit
@@ -95,12 +97,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.page = page.Page(page.BUILD_DIR)
     for package in (
         jobs,
+        job_health,
         history,
         stream,
         reports,
         artifacts,
         checkpoints,
         datasets,
+        models,
         workers,
         attempts,
     ):
@@ -108,6 +112,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (health, examples, page):
         app.include_router(module.router)
     handlers.install(app)
+    app.add_exception_handler(404, page.show_unknown_path)
     app.add_middleware(
         Guard,
         hosts=AllowedHosts(settings.host, settings.allowed_hosts),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos --minutes 10 --seed 1 [--workers 3] [--database sqlite|postgresql] [--build NAME]
 
-Everything is real: API, Valkey, Celery workers and 4-bit training of a tiny Qwen2. Timeouts and intervals are one-twentieth of their production values.
+Everything is real: the API, Valkey, the Celery workers and the 4-bit training of a tiny Qwen2. Timeouts and intervals are one-twentieth of their production values.
 `--build` runs a deliberately broken build instead (benchmarks/faults/broken.py), to test that the checker catches it.
 The last line is JSON. The exit status is 1 if a promise was broken, or if a final adapter differs in any bit from that of a
 run without faults.
@@ -52,7 +52,7 @@ class Result:
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Return the last line of output."""
+        """Return the figures printed on the last line."""
         return {
             "jobs": self.jobs,
             "faults": dict(sorted(self.faults.items())),
@@ -64,7 +64,7 @@ class Result:
 
 
 class Load:
-    """Keeps some jobs waiting or running.
+    """Keeps a fixed number of jobs waiting or running.
 
     Like a careful client, it gives each job an idempotency key and submits the job again until it is acknowledged.
     """
@@ -117,7 +117,7 @@ class Load:
 
 
 def main() -> int:
-    """Run chaos and print the result."""
+    """Run the chaos test and print the result."""
     options = arguments()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepline-chaos-")))
@@ -145,7 +145,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60, help="steps of each job")
-    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between two faults")
+    parser.add_argument("--pause", type=float, default=2.0, help="mean seconds between faults")
     parser.add_argument(
         "--database", choices=["sqlite", "postgresql", "postgres"], default="sqlite"
     )
@@ -218,7 +218,7 @@ def compare_adapters(cluster: Cluster, load: Load, history: History, result: Res
 
 
 def adapter_sha256(cluster: Cluster, job_id: str) -> str:
-    """Return the hash of a job's adapter weights, ignoring the other files, because they name the run directory."""
+    """Return the hash of a job's adapter weights, ignoring the other files, because they contain the path of the run directory."""
     response = cluster.client.get(f"/v1/jobs/{job_id}/artifacts/adapter.zip")
     assert response.status_code == 200, response.text
     with zipfile.ZipFile(io.BytesIO(response.content)) as archive:

@@ -5,7 +5,7 @@
 
 Writing: training steps with six values each go to Stepline by HTTP sync with the token of a real claim, and to MLflow by
 log-batch, one request after another and with full durability. On both sides, a point is one value of one series at one step.
-Requests of equal size are compared: 50 points each, and 1,000, MLflow's maximum. Then the benchmark kills Stepline's server with
+Requests of equal size are compared: first 50 points per request, then 1,000 (MLflow's maximum). Then the benchmark kills Stepline's server with
 SIGKILL and counts the acknowledged records that are missing.
 
 Reading: each side returns a curve of 1,000 points for a plot of `--read-points` steps, Stepline through /metrics and
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
 
 
 def compare(ours: list[dict[str, Any]], peer: dict[str, Any]) -> dict[str, float]:
-    """Return the smallest ratios over databases and request sizes, and print each ratio."""
+    """Return the smallest ratios across all databases and request sizes, and print each ratio."""
     writes, reads = [], []
     for side in ours:
         for size, figures in side["write"].items():
@@ -175,7 +175,7 @@ def measure_ours(kind: str, folder: Path, options: argparse.Namespace) -> dict[s
             for size in (50, 1000):
                 found["write"][str(size)] = write_ours(server, options.points, size)
             found["lost_after_kill"] = count_lost(server, url)
-            print(f"{kind}: {found['lost_after_kill']} acknowledged records lost by kill -9")
+            print(f"{kind}: {found['lost_after_kill']} acknowledged records lost after kill -9")
             job = fill_ours(server, options.read_points)
             found["read"] = read_ours(server, job, f"{options.read_points} steps")
             found["large"] = measure_large(server, options.large)
@@ -261,7 +261,7 @@ def read_ours(server: Server, job: Claim, label: str, query: str = "") -> dict[s
 
 
 def measure_large(server: Server, steps: int) -> dict[str, Any]:
-    """Measure a job with very many steps: its plot, a zoomed plot, its polls, and whether the plot shows its spike."""
+    """Measure a very long job: its plot, a zoomed plot, its polls, and whether the plot shows its spike."""
     began = time.perf_counter()
     claim = fill_ours(server, steps, spike=steps * 2 // 3)
     seconds = time.perf_counter() - began
@@ -293,7 +293,7 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
 async def measure_streams(
     server: Server, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Open many streams of a job that trains two steps per second; measure which steps each client receives, and how late.
+    """Open many streams of a job that runs two steps per second; measure which steps each client receives, and how late.
 
     The clock starts when the training process records a step, and stops when a client has read it.
     """

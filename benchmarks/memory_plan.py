@@ -15,24 +15,19 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import fake_cuda
+from benchmarks.fake_cuda.qwen2 import SIZES, demand_of
+from benchmarks.fake_cuda.qwen2 import prepare as prepare_fake
 
 GIB = 2**30
 _SIDES = ("predict", "measure")
 _MEMORY = re.compile(r"(VmHWM|RssAnon|RssFile):\s+(\d+) kB")
 _SAMPLES = 4
-SIZES = {
-    "0.5B": (896, 4864, 24, 14, 2, 151_936),
-    "1.5B": (1536, 8960, 28, 12, 2, 151_936),
-    "7B": (3584, 18_944, 28, 28, 4, 152_064),
-}
-"""Qwen2: hidden size, intermediate size, layers, heads, key and value heads, vocabulary."""
 GPU_ROWS = (
     ("0.5B", True, 8705, False),
     ("0.5B", False, 16_384, False),
@@ -159,7 +154,7 @@ def measure(options: argparse.Namespace) -> None:
     tokens = int(options.tokens)
     (batch,) = pack(samples(tokens), tokens)
     for _ in range(options.updates):
-        model.peft_model.train()
+        model.train()
         optimizer.zero_grad(set_to_none=False)
         sum_nll(model, batch).backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -174,58 +169,24 @@ def measure(options: argparse.Namespace) -> None:
 def predict_for_gpus(rank: int) -> None:
     """Print the predicted memory of Qwen2's sizes on fake CUDA tensors. Attention runs under a mask (SDPA) or without (varlen)."""
     fake_cuda.enable()
-    import torch  # noqa: PLC0415 - after the fake device
+    prepare_fake()
+    from worker.training.memory.demand import Shape  # noqa: PLC0415 - after the fake device
 
-    from worker.training.__main__ import prepare_environment  # noqa: PLC0415
-
-    prepare_environment()
-    import worker.training.compute  # noqa: F401, PLC0415, I001 - before transformers
-    from transformers import Qwen2Config  # noqa: PLC0415
-    from contracts.job import JobSpec  # noqa: PLC0415
-    from worker.training.compute.device import Device  # noqa: PLC0415
-    from worker.training.memory.demand import Shape  # noqa: PLC0415
-    from worker.training.memory.fake_attention import UNMASKED  # noqa: PLC0415
-    from worker.training.memory.fake_model import Traits  # noqa: PLC0415
-    from worker.training.memory.plan import trace_demand  # noqa: PLC0415
-
-    device = Device(torch.device("cuda", 0), "a fake GPU", torch.bfloat16, "", (8, 0))
     print("fake CUDA tensors, bfloat16, LoRA rank", rank)
     print(
         f"{'model':<6} {'attention':<9} {'tokens':>6} {'recomputed':>10} {'resident':>9} {'step':>6}  s"
     )
     for size, masked, tokens, recomputes in GPU_ROWS:
         started = time.process_time()
-        hidden, intermediate, layers, heads, shared, vocabulary = SIZES[size]
-        config = Qwen2Config(
-            hidden_size=hidden,
-            intermediate_size=intermediate,
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=shared,
-            vocab_size=vocabulary,
-            tie_word_embeddings=size != "7B",
-            max_position_embeddings=32_768,
+        longest = -(-tokens // 16)
+        shape = Shape(
+            longest=longest,
+            window=tokens,
+            supervised=0.5,
+            longest_supervised=longest // 2,
+            most_supervised=tokens // 2,
         )
-        spec = JobSpec.model_validate(
-            {
-                "model": size,
-                "dataset": {"train": "ds_00000000", "eval_size": 1},
-                "quantization": {"double_quant": size == "7B"},
-                "lora": {"rank": rank, "alpha": 2 * rank},
-            }
-        )
-        traits = Traits("sdpa" if masked else UNMASKED, packs=True, plain_head=True)
-        with tempfile.TemporaryDirectory() as folder:
-            config.save_pretrained(folder)
-            longest = -(-tokens // 16)
-            shape = Shape(
-                longest=longest,
-                window=tokens,
-                supervised=0.5,
-                longest_supervised=longest // 2,
-                most_supervised=tokens // 2,
-            )
-            demand = trace_demand(Path(folder), spec, device, shape, traits)
+        with demand_of(SIZES[size], rank, shape, masked=masked) as demand:
             step = demand.step_bytes(tokens, recomputes=recomputes)
         print(
             f"{size:<6} {'sdpa' if masked else 'varlen':<9} {tokens:>6} {'yes' if recomputes else 'no':>10} "

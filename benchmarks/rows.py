@@ -16,7 +16,7 @@ from sqlalchemy import Table
 
 from app.db.engine import Database
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText, Worker, to_json
-from app.jobs.lists import text_of
+from app.jobs.lists import sort_name_of, text_of
 from contracts.attempt import AttemptStatus, WorkerInfo
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, JobStatus
@@ -66,9 +66,7 @@ def write(database: Database, size: int) -> None:
     tables = {
         Worker: _workers(),
         Job: (_job(n, size) for n in range(size)),
-        JobText: (
-            (n + 1, text_of(_name(n, size) or "", _model(n, size), job_id(n))) for n in range(size)
-        ),
+        JobText: ((n + 1, *_texts_of(n, size), False) for n in range(size)),
         JobLabel: _labels(size),
         Attempt: _attempts(size),
     }
@@ -105,6 +103,11 @@ def _name(n: int, size: int) -> str | None:
     if n == size - NEEDLE_FROM_NEWEST:
         return NEEDLE
     return None if n % 5 == 0 else f"sweep {n // 8}, learning rate {1 + n % 8}e-4"
+
+
+def _texts_of(n: int, size: int) -> tuple[str, str | None]:
+    name = _name(n, size) or ""
+    return text_of(name, _model(n, size), job_id(n)), sort_name_of(name)
 
 
 def _labels_of(n: int, size: int) -> dict[str, str]:
@@ -147,6 +150,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "model": _model(n, size),
         "queue": _queue(n, size),
         "priority": _priority(n, size),
+        "archived": False,
         "gpus": 1,
         "most_gpus": 1,
         "reserved_seconds": 0,
@@ -173,7 +177,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
 def _labels(size: int) -> Iterator[tuple[Any, ...]]:
     for n in range(size):
         for key, value in _labels_of(n, size).items():
-            yield job_id(n), key, value, created_at(n, size), n + 1
+            yield job_id(n), key, value, created_at(n, size), n + 1, False
 
 
 def _attempt_id(n: int) -> str:
@@ -205,6 +209,8 @@ def _attempts(size: int) -> Iterator[tuple[Any, ...]]:
             "folded_seq": 0,
             "acked_output": 0,
             "acked_note": 0,
+            "judged_seq": 0,
+            "judged_at": None,
             "first_step": 1,
             "last_step": 500,
         }

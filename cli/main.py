@@ -1,6 +1,7 @@
 """The `stepline` command. It only starts the parts; each one runs in its own process."""
 
 import argparse
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -37,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="stepline", description="A REST service that runs QLoRA training jobs."
     )
+    version = importlib.metadata.version("stepline")
+    parser.add_argument("--version", action="version", version=f"stepline {version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     start = commands.add_parser(
         "up",

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 from cli import broker
+from cli.announcement import describe_service
 from cli.data_dir import DataDir, DataDirInUse
 from cli.environment import environment_of
 from cli.listening import CannotListen, Listener, find_listener
@@ -160,8 +161,9 @@ def _announce(site: _Site) -> None:
         _print(
             "  warning there is no authentication: anyone who can reach this address can read, submit and delete jobs"
         )
-    _print(f"  data    {site.home.path}\n  logs    {site.home.logs}")
-    _print(f"  models  {site.models_dir}\n  stop    Ctrl-C")
+    for line in describe_service(url, site.models_dir, lambda path: _get(f"{site.url}{path}")):
+        _print(line)
+    _print(f"  data    {site.home.path}\n  logs    {site.home.logs}\n  stop    Ctrl-C")
 
 
 def _check_remote(listener: Listener, *, allow_remote: bool) -> None:

@@ -22,6 +22,8 @@ class FieldProblem(StrEnum):
     NOT_TRUE_FALSE_OR_AUTO = "not_true_false_or_auto"
     NOT_AN_OPTION = "not_an_option"
     NOT_A_FILE = "not_a_file"
+    BEYOND_CONTEXT = "beyond_context"
+    UNKNOWN_MODULE = "unknown_module"
 
 
 def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:

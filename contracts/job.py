@@ -244,9 +244,11 @@ class EngineSpec(Strict):
     activation_checkpointing: OnOffAutoField = "auto"
     """Recompute activations in the backward pass to save memory. `auto`: only if memory runs out."""
     dequantize_base: OnOffAutoField = "auto"
-    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: off."""
+    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: only on a GPU whose memory suffices."""
     fused_optimizer: OnOffAutoField = "auto"
     """Update the whole adapter in one kernel. `auto`: only on a GPU."""
+    fused_lora: OnOffAutoField = "auto"
+    """Compute each layer and its adapter in one function, which keeps less in memory. `auto`: only on a GPU."""
     compile: OnOffAutoField = "auto"
     """Compile the decoder blocks with torch.compile. `auto`: off."""
 

@@ -4,6 +4,7 @@ TASK_NAME = "stepline.run_next"
 """The only Celery task: a ring of the doorbell. It carries no job."""
 
 HELLO_PATH = "/internal/v1/workers"
+MODELS_PATH = "/internal/v1/workers/models"
 CLAIM_PATH = "/internal/v1/claim"
 SYNC_PATH = "/internal/v1/attempts/{attempt_id}/sync"
 FINISH_PATH = "/internal/v1/attempts/{attempt_id}/finish"

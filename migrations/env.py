@@ -35,7 +35,7 @@ def run(connection: Connection) -> None:
 def _can_be_compared(
     found: Any, _name: str | None, _kind: str, _reflected: bool, other: Any
 ) -> bool:
-    """Return False for an index that exists on both sides and has a descending column, which SQLite reports as ascending."""
+    """Return False for an index that exists in both the models and the database and has a descending column, which SQLite reports as ascending."""
     both = [each for each in (found, other) if isinstance(each, Index)]
     descends = any(
         isinstance(column, UnaryExpression) for index in both for column in index.expressions

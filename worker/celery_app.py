@@ -47,6 +47,7 @@ from worker.supervisor.host.identity import (
     slug,
     with_current_state,
 )
+from worker.supervisor.reporting.models import ModelReporter
 from worker.supervisor.run import run_next
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
@@ -108,6 +109,7 @@ def send_hellos(
     token = settings.worker_token.get_secret_value()
     last = ""
     timer = CheckTimer(settings, worker)
+    models = ModelReporter(settings.models_dir, worker.worker_id)
     with Server(settings.server_url, token, 0, 0) as server:
         while not stop.is_set():
             alive.touch(settings.work_dir, worker.worker_id)
@@ -116,8 +118,10 @@ def send_hellos(
             try:
                 server.hello(with_current_state(worker, settings))
                 result = "accepted"
+                models.report(server)
             except (ServerUnavailable, Refused) as error:
                 result = f"{type(error).__name__}: {error}"
+                models.forget()
             if result != last:
                 log.info("hello", result=result)
                 last = result

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.artifacts import store as artifacts
-from app.attempts import device_failures, store
+from app.attempts import device_failures, health, store
 from app.attempts.progress import AttemptProgress
 from app.db.engine import database_now
 from app.db.tables import Attempt, Job, to_json
@@ -45,6 +45,7 @@ def finish_attempt(
     is_success = request.outcome.status == "succeeded"
     if is_success:
         _check_success(session, attempt, request)
+    health.judge_end(session, attempt)
     content = to_json(request.outcome)
     if store.end_attempt(session, attempt, request.outcome, content, now) is None:
         raise AttemptSuperseded(attempt=attempt_id, status="ended")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from app.jobs.progress import UNCHANGED, Changes, JobProgress, Unchanged
@@ -39,6 +40,8 @@ class AttemptProgress(Changes):
     folded_seq: int | Unchanged = UNCHANGED
     acked_output: int | Unchanged = UNCHANGED
     acked_note: int | Unchanged = UNCHANGED
+    judged_seq: int | Unchanged = UNCHANGED
+    judged_at: datetime | Unchanged = UNCHANGED
     first_step: int | Unchanged = UNCHANGED
     last_step: int | Unchanged = UNCHANGED
     resumed_from: int | Unchanged = UNCHANGED
@@ -82,7 +85,7 @@ def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> 
             case CheckpointRecord():
                 saved = {"name": record.name, "step": record.step}
                 news.events.append(NewEvent("checkpoint", "info", saved))
-                furthest = _current(news.job.checkpoint_step, job.checkpoint_step)
+                furthest = current(news.job.checkpoint_step, job.checkpoint_step)
                 news.job = replace(news.job, checkpoint_step=max(furthest, record.step))
             case GapRecord():
                 _add_gap(news, record)
@@ -113,14 +116,14 @@ def read_notes(attempt: HeldAttempt, notes: Sequence[Note], news: News) -> None:
 
 def note_phase(job: HeldJob, phase: Phase | None, news: News) -> None:
     """Add the phase that the supervisor reports, unless the job is already in it."""
-    if phase is not None and _current(news.job.phase, job.phase) != phase:
+    if phase is not None and current(news.job.phase, job.phase) != phase:
         news.job = news.job.enter(phase)
         news.events.append(NewEvent("phase", "info", {"phase": phase.value}))
 
 
 def note_rows(job: HeldJob, rows: RowProgress | None, news: News) -> None:
     """Add the number of finished rows if it belongs to the job's current phase."""
-    if rows is not None and rows.phase == _current(news.job.phase, job.phase):
+    if rows is not None and rows.phase == current(news.job.phase, job.phase):
         news.job = replace(
             news.job,
             rows_done=min(rows.rows_done, rows.rows_total),
@@ -183,7 +186,7 @@ def _add_gap(news: News, record: GapRecord) -> None:
     news.events.append(NewEvent("record_gap", "warning", figures))
 
 
-def _current(change: _T | Unchanged, stored: _T) -> _T:
+def current(change: _T | Unchanged, stored: _T) -> _T:
     """Return a column's value after the change."""
     return stored if isinstance(change, Unchanged) else change
 

@@ -16,6 +16,7 @@ from app.errors.kinds import DatasetNotFound
 from app.http.bearer import SettingsDep, TokenDep
 from app.http.body_limits import BodyKind, takes
 from app.leases.lease import TimesDep
+from app.models import service as models
 from app.storage.data_dir import StorageDep
 from app.storage.responses import StoredFile
 from contracts.attempt import (
@@ -29,6 +30,7 @@ from contracts.attempt import (
     SyncRequest,
     WorkerInfo,
 )
+from contracts.model_facts import ModelReport
 from contracts.record import Ordinal
 from contracts.wire import (
     CLAIM_PATH,
@@ -36,6 +38,7 @@ from contracts.wire import (
     EARLIER_PATH,
     FINISH_PATH,
     HELLO_PATH,
+    MODELS_PATH,
     SHA256_HEADER,
     SYNC_PATH,
     UPLOAD_PATH,
@@ -56,6 +59,14 @@ def hello(
         result = receive_hello(session, worker, times)
     for queue in result.to_ring:
         doorbell.ring(queue)
+
+
+@router.post(MODELS_PATH, status_code=204)
+@takes(BodyKind.WORKER_MESSAGE)
+def report_models(report: ModelReport, database: DatabaseDep) -> None:
+    """Store which models a worker has. The worker must have sent a hello before."""
+    with database.writing() as session:
+        models.receive_report(session, report)
 
 
 @router.post(CLAIM_PATH, response_model=Claim)

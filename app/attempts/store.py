@@ -29,7 +29,7 @@ def insert_attempt(session: Session, attempt: Attempt) -> None:
 def end_attempt(
     session: Session, attempt: HeldAttempt, outcome: Outcome, content: dict[str, Any], now: datetime
 ) -> HeldAttempt | None:
-    """Set a running attempt to the status of its outcome. Return None if it is not running."""
+    """Set a running attempt's status to that of its outcome. Return None if it is not running."""
     return _change(
         session,
         (Attempt.id == attempt.id, Attempt.status == AttemptStatus.RUNNING),
@@ -90,7 +90,7 @@ def find_earlier(session: Session, job_id: str, number: int) -> HeldAttempt | No
 
 
 def note_settlement(session: Session, attempt: HeldAttempt, status: JobStatus) -> None:
-    """Store the job's status after the attempt ended, for the reply to a repeated finish request."""
+    """Store the status that the job was given when the attempt ended, for the reply to a repeated finish request."""
     _change(session, (Attempt.id == attempt.id,), settled_as=status)
 
 
@@ -172,7 +172,7 @@ def insert_output(session: Session, attempt: HeldAttempt, chunk: OutputChunk) ->
 
 
 def insert_samples(session: Session, attempt: HeldAttempt, samples: Sequence[SystemSample]) -> None:
-    """Store the samples that are not stored yet, at the attempt's last step."""
+    """Store those samples that are new, under the attempt's latest step."""
     rows = [
         {
             "attempt_id": attempt.id,

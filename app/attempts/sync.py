@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.attempts import intake, progress, store
+from app.attempts import health, intake, progress, store
 from app.attempts.progress import NewEvent
 from app.checkpoints import service as checkpoints
 from app.datasets import store as datasets
@@ -45,6 +45,7 @@ def sync_attempt(
     attempt = store.update_attempt(session, attempt, news.attempt)
     if request.samples:
         store.insert_samples(session, attempt, request.samples)
+    attempt = health.judge(session, job, attempt, news, fresh)
     if fresh or request.samples or news.job != JobProgress():
         jobs.update_progress(session, attempt, news.job)
     _insert_events(session, attempt, news.events, now)

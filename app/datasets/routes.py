@@ -58,12 +58,13 @@ def upload_dataset(
 @router.get("")
 def list_datasets(
     database: DatabaseDep,
+    search: Annotated[str, Query(max_length=200)] = "",
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Page[DatasetView]:
-    """List datasets, newest first."""
+    """List datasets, newest first. `search` is part of the file's name or of the id."""
     with database.reading() as session:
-        return service.list_datasets(session, cursor, limit)
+        return service.list_datasets(session, search.strip().replace("\0", ""), cursor, limit)
 
 
 @router.get("/{dataset_id}")

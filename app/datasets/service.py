@@ -122,10 +122,12 @@ def get_dataset(session: Session, storage: Storage, dataset_id: str) -> DatasetD
     return _detail(dataset, storage)
 
 
-def list_datasets(session: Session, cursor: str | None, limit: int) -> Page[DatasetView]:
-    """Return a page of datasets, newest first."""
+def list_datasets(
+    session: Session, search: str, cursor: str | None, limit: int
+) -> Page[DatasetView]:
+    """Return a page of the datasets whose name or id contains the text, newest first."""
     below = decode_cursor(cursor, 1)[0] if cursor else None
-    rows = store.list_datasets(session, below, limit + 1)
+    rows = store.list_datasets(session, search, below, limit + 1)
     page = rows[:limit]
     return Page(
         data=[DatasetView(**_fields(dataset)) for dataset in page],

@@ -37,9 +37,18 @@ def delete_dataset(session: Session, dataset_id: str) -> None:
     session.execute(delete(Dataset).where(Dataset.id == dataset_id))
 
 
-def list_datasets(session: Session, below: int | None, limit: int) -> Sequence[Dataset]:
-    """Return at most `limit` datasets with numbers below `below`, newest first."""
+def list_datasets(
+    session: Session, search: str, below: int | None, limit: int
+) -> Sequence[Dataset]:
+    """Return at most `limit` datasets with numbers below `below`, newest first. An empty search matches every dataset."""
     query = select(Dataset).order_by(Dataset.number.desc()).limit(limit)
+    if search:
+        query = query.where(
+            or_(
+                Dataset.filename.icontains(search, autoescape=True),
+                Dataset.id.icontains(search, autoescape=True),
+            )
+        )
     return session.scalars(query if below is None else query.where(Dataset.number < below)).all()
 
 

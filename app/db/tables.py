@@ -23,6 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     desc,
+    false,
     text,
     true,
 )
@@ -155,9 +156,17 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
-        # List order of all jobs, and of the jobs with one status.
-        Index("ix_jobs_created_at_number", "created_at", "number"),
-        Index("ix_jobs_status_created_at_number", "status", "created_at", "number"),
+        # List orders of all jobs, and of the jobs with one status.
+        Index("ix_jobs_archived_created_at_number", "archived", "created_at", "number"),
+        Index("ix_jobs_archived_ended_at_number", "archived", "ended_at", "number"),
+        Index("ix_jobs_archived_eval_loss_number", "archived", "eval_loss", "number"),
+        Index(
+            "ix_jobs_status_archived_created_at_number",
+            "status",
+            "archived",
+            "created_at",
+            "number",
+        ),
         Index(
             "ix_jobs_reserved_host",
             "reserved_host",
@@ -173,9 +182,16 @@ class Job(Base):
     version: Mapped[int] = mapped_column(default=1)
     """Increases with each change that a reader can see."""
     spec: Mapped[dict[str, Any]]
+    """As submitted. Edits do not change it."""
+    edited: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """`name` and `labels` after a user has edited one of them; null: those of the spec."""
+    notes: Mapped[str | None] = mapped_column(Text)
+    archived: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Lists leave the job out unless they ask for archived jobs."""
     model: Mapped[str] = mapped_column(String(200))
     queue: Mapped[str] = mapped_column(String(50))
     priority: Mapped[int]
+    """The spec's, until a user changes it."""
     gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Number of GPUs that the job needs on one host; 0: all GPUs of the host, at most `most_gpus`."""
     most_gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
@@ -231,6 +247,8 @@ class Job(Base):
     """Time spent on the processed rows."""
     rows_seconds_left: Mapped[float | None]
     """The worker's estimate for the remaining rows."""
+    health: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """A RaisedFinding for each rule that found a problem; null if none did."""
     failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
@@ -241,7 +259,7 @@ class JobLabel(Base):
     __tablename__ = "job_labels"
     __table_args__ = (
         # List order of the jobs with one label.
-        Index("ix_job_labels_key_value_created_at_number", "key", "value", "created_at", "number"),
+        Index("ix_job_labels_list_order", "key", "value", "archived", "created_at", "number"),
     )
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
@@ -252,18 +270,45 @@ class JobLabel(Base):
     number: Mapped[int | None] = mapped_column(BigInteger)
     """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null only if a
     server of an earlier version stored the label after the migration; the label filter does not find such a job."""
+    archived: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Copy of the job's `archived`."""
+
+
+class JobTrace(Base):
+    """What the rules on running jobs remember of a job, in its own table because only its worker's messages read it."""
+
+    __tablename__ = "job_traces"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    trace: Mapped[bytes] = mapped_column(LargeBinary)
+    """An encoded Trace."""
+    attempt: Mapped[int]
+    """Number of the attempt that was judged last."""
+    stepped_at: Mapped[datetime | None]
+    """When the server received the newest step, or when the attempt began to train; null while it does not train."""
 
 
 class JobText(Base):
     """Searchable text of a job, in its own table because rows of `jobs` are wide."""
 
     __tablename__ = "job_texts"
+    __table_args__ = (
+        # List order by name.
+        Index("ix_job_texts_archived_name_number", "archived", "name", "number"),
+    )
 
     number: Mapped[int] = mapped_column(
         _BigId, ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     text: Mapped[str] = mapped_column(Text)
     """Name, model and id, one per line, case-folded."""
+    name: Mapped[str | None] = mapped_column(
+        String(100).with_variant(String(100, collation="C"), "postgresql")
+    )
+    """Start of the case-folded name, for sorting by code points; null if the job has no name, or if a server of an earlier
+    version stored the job after the migration."""
+    archived: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Copy of the job's `archived`."""
 
 
 class Attempt(Base):
@@ -320,6 +365,10 @@ class Attempt(Base):
     """Length in bytes of the output that is stored without a gap."""
     acked_note: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """Every supervisor note up to this one is stored as an event."""
+    judged_seq: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """Records up to this one are in the job's trace."""
+    judged_at: Mapped[datetime | None]
+    """When the job's health was last judged."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
     """This attempt's first step; from there on, its points replace those of earlier attempts.
     If no steps were left, the step after the last one."""
@@ -514,6 +563,21 @@ class Worker(Base):
     """Latest known turn of the worker's device lock; a message from an earlier turn is stale."""
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+
+
+class WorkerModel(Base):
+    """A model in a worker's models root, as the worker last reported it."""
+
+    __tablename__ = "worker_models"
+
+    worker_id: Mapped[str] = mapped_column(
+        ForeignKey("workers.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    facts: Mapped[dict[str, Any]]
+    """The model's ModelFacts."""
+    first_seen_at: Mapped[datetime]
+    reported_at: Mapped[datetime]
 
 
 class IdempotencyKey(Base):

@@ -48,14 +48,20 @@ class FieldWords:
     """Whether the message also repeats the value, if it is short."""
 
 
-def field_message(errors: Sequence[Mapping[str, Any]], language: Language) -> tuple[str, str]:
+def field_message(
+    errors: Sequence[Mapping[str, Any]], language: Language, bounds: Mapping[str, Any] | None = None
+) -> tuple[str, str]:
     """Return the code and the message for the errors of one field, which come from `ValidationError.errors()`.
 
-    A field has several errors only if its value matches no member of a union.
+    A field has several errors only if its value matches no member of a union. `bounds` are the field's bounds; the message states
+    both of them even though the value violates only one.
     """
     worded = [FIELD_WORDS.get(error["type"], UNKNOWN_ERROR) for error in errors]
     [code, *others] = {words.code for words in worded}
-    messages = [_fill(words, error, language) for words, error in zip(worded, errors, strict=True)]
+    messages = [
+        _fill(words, error, language) + _other_bound(error, bounds or {}, language)
+        for words, error in zip(worded, errors, strict=True)
+    ]
     message = ("，或" if language == "zh" else ", or ").join(dict.fromkeys(messages))
     shown = _shown(errors[0].get("input")) if worded[0].shows_value else None
     if shown is not None:
@@ -64,11 +70,29 @@ def field_message(errors: Sequence[Mapping[str, Any]], language: Language) -> tu
 
 
 def _fill(words: FieldWords, error: Mapping[str, Any], language: Language) -> str:
-    values = {
-        name: _listed(value, language) if isinstance(value, list) else value
-        for name, value in (error.get("ctx") or {}).items()
-    }
+    values = {name: _written(value, language) for name, value in (error.get("ctx") or {}).items()}
     return (words.zh if language == "zh" else words.en).format_map(values)
+
+
+def _other_bound(error: Mapping[str, Any], bounds: Mapping[str, Any], language: Language) -> str:
+    """Return the bound on the other side of the violated one, as the end of a sentence; "" without one."""
+    opposite = {"gt": ("lt", "le"), "ge": ("lt", "le"), "lt": ("gt", "ge"), "le": ("gt", "ge")}
+    violated = BOUND_ERRORS.get(error["type"])
+    for name in opposite.get(violated or "", ()):
+        if name in bounds:
+            kind = next(kind for kind, bound in BOUND_ERRORS.items() if bound == name)
+            sentence = _fill(FIELD_WORDS[kind], {"ctx": {name: bounds[name]}}, language)
+            if language == "zh":
+                return f"，且{sentence.removeprefix('应')}"
+            return f" and {sentence.removeprefix('must be ')}"
+    return ""
+
+
+def _written(value: object, language: Language) -> object:
+    if isinstance(value, list):
+        return _listed(value, language)
+    # pydantic converts a bound such as 1 to the type of the field.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _listed(options: list[object], language: Language) -> str:
@@ -93,6 +117,14 @@ def _shown(value: object) -> str | None:
         shown = ""
     return shown if 0 < len(shown) <= MOST_SHOWN_CHARACTERS else None
 
+
+BOUND_ERRORS: Mapping[str, str] = {
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
+}
+"""The name of the bound that a value violates, by pydantic's error type."""
 
 UNKNOWN_ERROR = FieldWords(FieldCode.INVALID_VALUE, "is not a valid value", "值无效")
 """For error types that are not in the table."""
@@ -236,6 +268,16 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "must be a file, not text: curl -F file=@rows.json",
         "应为文件，不能是文本：curl -F file=@rows.json",
         shows_value=False,
+    ),
+    FieldProblem.BEYOND_CONTEXT: FieldWords(
+        FieldProblem.BEYOND_CONTEXT,
+        "must be at most {longest}, the longest context of {model}",
+        "应不大于 {longest}，即 {model} 的最大上下文长度",
+    ),
+    FieldProblem.UNKNOWN_MODULE: FieldWords(
+        FieldProblem.UNKNOWN_MODULE,
+        "must be 'all-linear' or linear modules of {model}, which are {modules}",
+        "应为 'all-linear' 或 {model} 的线性层：{modules}",
     ),
 }
 """Messages by pydantic's error type. For our own validators, the type is the code."""

@@ -69,6 +69,12 @@ class BadLabelFilter(AppError):
     code, status = "bad_label_filter", 400
 
 
+class TooManyLabels(AppError):
+    """An edit would leave a job with more labels than allowed."""
+
+    code, status = "too_many_labels", 400
+
+
 class UnknownFormat(AppError):
     """The route does not offer the requested format."""
 
@@ -165,10 +171,28 @@ class JobNotFound(AppError):
     code, status = "job_not_found", 404
 
 
+class FindingNotFound(AppError):
+    """The job does not have this finding now."""
+
+    code, status = "finding_not_found", 404
+
+
 class DatasetNotFound(AppError):
     """No dataset has this id."""
 
     code, status = "dataset_not_found", 404
+
+
+class ModelNotFound(AppError):
+    """No worker has a model with this id."""
+
+    code, status = "model_not_listed", 404
+
+
+class WorkerNotFound(AppError):
+    """A worker reports its models before it has sent a hello."""
+
+    code, status = "worker_not_found", 404
 
 
 class ArtifactNotFound(AppError):
@@ -217,6 +241,18 @@ class JobRunning(AppError):
     """The job is running and cannot be deleted."""
 
     code, status = "job_running", 409
+
+
+class JobNotQueued(AppError):
+    """The priority of a job can be changed only while the job is queued."""
+
+    code, status = "job_not_queued", 409
+
+
+class JobNotEnded(AppError):
+    """Only a job that has ended can be archived."""
+
+    code, status = "job_not_ended", 409
 
 
 class DatasetGone(AppError):
@@ -288,6 +324,12 @@ class BodyTimeout(AppError):
 
     code, status = "body_timeout", 408
     retry_after_seconds = 1
+
+
+class EditConflict(AppError):
+    """The job has been edited since the version that If-Match names."""
+
+    code, status = "edit_conflict", 412
 
 
 class BodyTooLarge(AppError):

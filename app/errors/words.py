@@ -72,10 +72,16 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "请删除该字符。各种文字和表情符号均可使用。",
     ),
     "bad_label_filter": _both(
-        "A label filter must have the form key:value.",
-        "标签筛选的格式应为 key:value。",
+        "A label filter must have the form key:value, or key for any value.",
+        "标签筛选的格式应为 key:value；只写 key 表示任意值。",
         "For example: ?label=team:nlp. Repeat `label` to filter by several labels.",
         "例如 ?label=team:nlp；可重复 `label` 按多个标签筛选。",
+    ),
+    "too_many_labels": _both(
+        "The job would have {count} labels; at most {most} are allowed.",
+        "修改后该任务将有 {count} 个标签，上限为 {most} 个。",
+        "Remove a label in the same request: set its value to null.",
+        "请在同一请求中删除部分标签（将其值设为 null）。",
     ),
     "unknown_format": _both(
         "This path does not support the format {format}.",
@@ -105,6 +111,12 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Send the `cursor` of the previous page unchanged, or omit it to start from the first page.",
         "请原样传回上一页的 `cursor`，或省略它从第一页开始。",
     ),
+    "finding_not_found": _both(
+        "Job {job} does not have the finding {finding} now.",
+        "任务 {job} 目前没有 {finding} 这项健康告警。",
+        "Its findings are: {codes}. GET the job to see them.",
+        "当前的告警：{codes}。可通过 GET 查询该任务。",
+    ),
     "dataset_not_found": _both(
         "Dataset {dataset} does not exist.",
         "数据集 {dataset} 不存在。",
@@ -128,8 +140,20 @@ ERRORS: dict[str, dict[Language, Words]] = {
     "model_not_found": _both(
         "No worker has the model {model} or can download it from the hub.",
         "所有工作节点上都没有模型 {model}，也无法从 Hub 下载。",
-        "Available models: {models}. Use one of them, or add {model} to the models directory of a worker.",
-        "可用模型：{models}。也可将该模型放入工作节点的模型目录。",
+        "{guess}Available models: {models}. Use one of them, or add {model} to the models directory of a worker.",
+        "{guess}可用模型：{models}。也可将该模型放入工作节点的模型目录。",
+    ),
+    "model_not_listed": _both(
+        "No worker has reported the model {model}.",
+        "没有工作节点上报过模型 {model}。",
+        "GET /v1/models lists the models on the workers. Models on the hub are not listed.",
+        "GET /v1/models 列出各工作节点上的模型，不含 Hub 上的模型。",
+    ),
+    "worker_not_found": _both(
+        "Worker {worker} has not sent a hello.",
+        "工作节点 {worker} 尚未发送 hello。",
+        "Send a hello first, then the report.",
+        "请先发送 hello，再上报。",
     ),
     "dataset_invalid": _both(
         "Invalid rows found: {count}. {problems}",
@@ -220,6 +244,24 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "任务 {job} 正在运行。",
         "Cancel or pause it and wait until it has stopped.",
         "请先取消或暂停任务，并等待其停止。",
+    ),
+    "job_not_queued": _both(
+        "The priority of job {job} cannot be changed: the job is {status}, not queued.",
+        "无法修改任务 {job} 的优先级：任务当前状态为 {status}，不在队列中。",
+        "Only queued jobs have a place in the queue. Send the other fields without priority.",
+        "优先级只影响排队中的任务。请去掉 priority 后重新提交其他字段。",
+    ),
+    "job_not_ended": _both(
+        "Job {job} cannot be archived: it is {status}.",
+        "无法归档任务 {job}：任务当前状态为 {status}。",
+        "Archive it after it has ended, or cancel it first.",
+        "请等待任务结束，或先取消任务，再归档。",
+    ),
+    "edit_conflict": _both(
+        "Job {job} has been edited since the version that If-Match names.",
+        "任务 {job} 在 If-Match 所指的版本之后已被修改。",
+        "Read the job again, check the changes, and send the edit with the new ETag.",
+        "请重新读取任务，确认他人的修改，再用新的 ETag 提交。",
     ),
     "dataset_gone": _both(
         "Dataset {dataset} of job {job} has been deleted.",

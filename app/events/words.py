@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
 from contracts.text import escape_lines
+from contracts.verdicts.finding import HealthCode
 
 
 def event_words(code: str, language: Language, figures: Mapping[str, object]) -> str:
@@ -23,11 +24,16 @@ def event_words(code: str, language: Language, figures: Mapping[str, object]) ->
 
 
 def _word(name: str, value: object, language: Language) -> object:
+    if name == "fields" and isinstance(value, list):
+        words = [FIELDS[field][language] for field in value]
+        return ("、" if language == "zh" else ", ").join(words)
     if name == "bytes" and isinstance(value, int):
         return _size(value, language)
     if name == "reason" and isinstance(value, str) and value in list(FailureReason):
         sentence = FailureReason(value).message(language).rstrip(".。")
         return sentence[:1].lower() + sentence[1:]
+    if name == "finding" and isinstance(value, str) and value in FINDINGS:
+        return FINDINGS[HealthCode(value)][language]
     return escape_lines(value) if isinstance(value, str) else value
 
 
@@ -41,6 +47,36 @@ def _size(count: int, language: Language) -> str:
     return f"{size:.1f} {unit}"
 
 
+FIELDS: dict[str, dict[Language, str]] = {
+    "name": {"en": "name", "zh": "名称"},
+    "labels": {"en": "labels", "zh": "标签"},
+    "notes": {"en": "notes", "zh": "备注"},
+}
+"""Fields that `job_edited` lists."""
+
+FINDINGS: dict[HealthCode, dict[Language, str]] = {
+    HealthCode.DIVERGED: {"en": "the train loss diverged", "zh": "训练 loss 发散"},
+    HealthCode.EVAL_LOSS_RISING: {"en": "the eval loss is rising", "zh": "评估 loss 上升"},
+    HealthCode.PLATEAU: {
+        "en": "the train loss has not fallen since the start",
+        "zh": "训练 loss 自开始以来没有下降",
+    },
+    HealthCode.LOSS_SPIKE: {"en": "the train loss spiked", "zh": "训练 loss 出现尖峰"},
+    HealthCode.GRADIENT_EXPLODING: {"en": "the gradients are exploding", "zh": "梯度爆炸"},
+    HealthCode.GRADIENT_CLIPPED: {
+        "en": "nearly every gradient is clipped to a small fraction",
+        "zh": "几乎每一步的梯度都被大幅裁剪",
+    },
+    HealthCode.STALLED: {"en": "no step for a long time", "zh": "长时间没有完成新的一步"},
+    HealthCode.SLOWDOWN: {"en": "training has become slow", "zh": "训练明显变慢"},
+    HealthCode.GPU_STARVED: {"en": "the GPU is mostly idle", "zh": "GPU 大部分时间空闲"},
+    HealthCode.GPU_THROTTLED: {"en": "the GPU is throttled", "zh": "GPU 降频"},
+    HealthCode.DISK_NEARLY_FULL: {
+        "en": "the worker's disk is nearly full",
+        "zh": "工作节点的磁盘即将写满",
+    },
+}
+
 ATTEMPT_UNDELIVERED: dict[Language, str] = {
     "en": "Attempt {number} did not start: worker {worker} did not receive the job.",
     "zh": "第 {number} 次尝试未启动：工作节点 {worker} 未收到任务。",
@@ -52,6 +88,13 @@ ATTEMPT_ON_GPUS: dict[Language, str] = {
 }
 
 EVENTS: dict[str, dict[Language, str]] = {
+    "job_edited": {"en": "Job edited: {fields}.", "zh": "任务信息已修改：{fields}。"},
+    "priority_changed": {
+        "en": "Priority changed from {before} to {after}.",
+        "zh": "优先级由 {before} 改为 {after}。",
+    },
+    "job_archived": {"en": "Job archived.", "zh": "任务已归档。"},
+    "job_unarchived": {"en": "Job restored from the archive.", "zh": "任务已取消归档。"},
     "job_created": {"en": "Job submitted.", "zh": "任务已提交。"},
     "attempt_started": {
         "en": "Attempt {number} started on worker {worker}.",
@@ -105,6 +148,11 @@ EVENTS: dict[str, dict[Language, str]] = {
         "en": "No checkpoint is usable. Starting from the first step.",
         "zh": "没有可用的检查点，从第一步开始。",
     },
+    "health_raised": {
+        "en": "Health: {finding} (step {step}).",
+        "zh": "健康告警：{finding}（第 {step} 步）。",
+    },
+    "health_acknowledged": {"en": "Acknowledged: {finding}.", "zh": "已确认：{finding}。"},
     "log": {"en": "{message}", "zh": "{message}"},
     "cancel_requested": {"en": "Cancel requested.", "zh": "已请求取消。"},
     "pause_requested": {"en": "Pause requested.", "zh": "已请求暂停。"},

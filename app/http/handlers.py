@@ -1,6 +1,7 @@
 """Exception handlers: each returns the standard error body in the caller's language."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy.exc
@@ -16,12 +17,15 @@ from app.db.sql import is_disk_full
 from app.errors import kinds as errors
 from app.errors.base import AppError, error_response
 from app.errors.disk import storage_failure
+from app.errors.field_hints import field_hint, guess_hint, parts_hint
 from app.errors.words import UNSTORABLE_VALUE
 from app.http import validation
 from app.http.negotiation.language import get_language
-from app.http.spelling import suggest_field
+from app.http.request_fields import bounds_of, parts_of
+from app.http.spelling import nearest_name, suggest_field
 from contracts.error_codes import CODES_HEADER
 from contracts.failure import Language
+from contracts.field_error import FieldProblem
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +36,7 @@ def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(AppError, _on_app_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(HTTPException, on_http_error)
     for kind in (
         sqlalchemy.exc.OperationalError,
         sqlalchemy.exc.InterfaceError,
@@ -61,23 +65,27 @@ def _explain(request: Request, found: Sequence[Any], language: Language) -> AppE
     first = found[0]
     if first["type"] == "json_invalid":
         return errors.InvalidJson(problem=(first.get("ctx") or {}).get("error", first["msg"]))
-    problems = validation.field_errors(found, language)
+    problems = validation.field_errors(found, language, partial(bounds_of, request))
     if len(first["loc"]) == 1 and first["loc"][0] == "body":
         return errors.InvalidBody(problem=problems[0].message)
     return errors.InvalidField(problems, hint=_hint(request, first, language))
 
 
 def _hint(request: Request, error: Any, language: Language) -> str:
-    """Return a suggestion for a misspelled field of the body, or ""."""
-    if error["type"] != "extra_forbidden":
-        return ""
-    near = suggest_field(request, error["loc"])
-    if near is None:
-        return ""
-    return f"您是不是要写 {near}？" if language == "zh" else f"Did you mean {near}?"
+    """Return what to write instead of an invalid value, or ""."""
+    match error["type"]:
+        case "extra_forbidden":
+            return guess_hint(suggest_field(request, error["loc"]), language)
+        case FieldProblem.NOT_AN_OPTION:
+            options = [str(option) for option in error["ctx"]["options"]]
+            return guess_hint(nearest_name(str(error.get("input"))[:100], options), language)
+        case "model_type" | "model_attributes_type":
+            return parts_hint(parts_of(request, error["loc"]), language)
+    return field_hint(error, validation.dotted(error["loc"]), language)
 
 
-async def _on_http_error(request: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Return the error for a status that Starlette or FastAPI has raised."""
     assert isinstance(error, HTTPException)  # noqa: S101  # the only type registered
     language = get_language(request)
     if isinstance(error.__cause__, OSError):  # the upload could not be written to disk

@@ -1,6 +1,6 @@
 """Describes validation errors in the caller's language: pydantic's errors, and invalid dataset rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.errors.base import FieldError
@@ -12,20 +12,27 @@ OF_NO_FIELD = ("(", "[", "function-", "constrained-", "literal[")
 """Prefixes of location parts that name a union member or a key instead of a field."""
 
 
-def field_errors(errors: Sequence[Any], language: Language) -> list[FieldError]:
-    """Return one error per field, with its dotted path. `errors` is the result of `ValidationError.errors()`."""
+def field_errors(
+    errors: Sequence[Any],
+    language: Language,
+    find_bounds: Callable[[Sequence[str | int]], Mapping[str, Any]] = lambda _: {},
+) -> list[FieldError]:
+    """Return one error per field, with its dotted path. `errors` is the result of `ValidationError.errors()`.
+
+    `find_bounds` returns the bounds of the number at a location, because pydantic's error has only the violated one.
+    """
     by_field: dict[str | None, list[Any]] = {}
     for error in errors:
-        by_field.setdefault(_dotted(error["loc"]), []).append(error)
+        by_field.setdefault(dotted(error["loc"]), []).append(error)
     found = []
     for param, of_field in by_field.items():
-        code, message = field_message(of_field, language)
+        code, message = field_message(of_field, language, find_bounds(of_field[0]["loc"]))
         found.append(FieldError(param=param, code=code, message=message))
     return found
 
 
-def _dotted(location: Sequence[str | int]) -> str | None:
-    # The first part is the source of the value: body, query or header.
+def dotted(location: Sequence[str | int]) -> str | None:
+    """Return the location of an error as a dotted path, without the source of the value."""
     parts = [str(part) for part in location[1:] if not str(part).startswith(OF_NO_FIELD)]
     return ".".join(part for part in parts if part) or None
 

@@ -11,12 +11,12 @@ from app.errors.kinds import (
     NoTrainingRows,
     TooManyGpus,
     UnknownDataset,
-    UnknownModel,
     UnsafeCharacter,
 )
-from app.jobs.queue import gpu_waits
+from app.jobs.queue import waits
 from app.jobs.queue.gpu_need import GpuNeed, find_need
-from app.jobs.schemas import GpuWait, Plan
+from app.jobs.schemas import JobWait, Plan
+from app.models.checks import check_model
 from app.workers import service as workers
 from contracts.failure import Language
 from contracts.job import DatasetSource, JobSpec
@@ -32,7 +32,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
     separate = None
     if spec.dataset.eval is not None:
         separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
-    _check_model(session, spec)
+    model = check_model(session, spec, language)
     eval_rows = separate.rows if separate else None
     gpus, waiting = _plan_gpus(session, spec, need, language)
     if train is None:
@@ -41,6 +41,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
             train_rows=None,
             eval_rows=eval_rows,
             steps=None,
+            model=model,
             gpus=gpus,
             waiting=waiting,
         )
@@ -56,6 +57,7 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
         eval_rows=eval_rows,
         steps=spec.total_steps(train_rows),
         evaluation=None if eval_rows is None else evaluation_cost(spec, train_rows, eval_rows),
+        model=model,
         gpus=gpus,
         waiting=waiting,
     )
@@ -70,12 +72,6 @@ def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset |
     return dataset
 
 
-def _check_model(session: Session, spec: JobSpec) -> None:
-    known = workers.known_models(session, spec.queue, database_now(session))
-    if known is not None and spec.model not in known:
-        raise UnknownModel("model", model=spec.model, models=", ".join(sorted(known)[:20]) or "-")
-
-
 def _find_gpus(spec: JobSpec) -> GpuNeed:
     need = find_need(spec)
     if need.gpus > spec.effective_batch_size:
@@ -85,14 +81,12 @@ def _find_gpus(spec: JobSpec) -> GpuNeed:
 
 def _plan_gpus(
     session: Session, spec: JobSpec, need: GpuNeed, language: Language
-) -> tuple[int | None, GpuWait | None]:
+) -> tuple[int | None, JobWait | None]:
     """Return how many GPUs a job would use, and why it could not start on any host."""
-    if need.gpus == 1:
-        return 1, None
     live = workers.list_live(session, spec.queue, database_now(session))
-    fleet = gpu_waits.Fleet.of(live, spec.model)
-    gpus = need.gpus or (None if fleet.largest is None else need.on_host(fleet.largest))
-    return gpus, gpu_waits.find_wait(need, fleet, language)
+    largest = waits.largest_host(live, spec.model)
+    gpus = need.gpus or (None if largest is None else need.on_host(largest))
+    return gpus, waits.find_wait(waits.Waiting(need, spec.model, spec.queue), live, language)
 
 
 def _reject_unsafe(spec: JobSpec) -> None:

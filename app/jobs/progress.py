@@ -39,6 +39,7 @@ class JobProgress(Changes):
     eval_loss: float | Unchanged | None = UNCHANGED
     eval_seconds: float | Unchanged | None = UNCHANGED
     checkpoint_step: int | Unchanged = UNCHANGED
+    health: list[dict[str, Any]] | Unchanged | None = UNCHANGED
     rows_done: int | Unchanged | None = UNCHANGED
     rows_total: int | Unchanged | None = UNCHANGED
     rows_seconds: float | Unchanged | None = UNCHANGED

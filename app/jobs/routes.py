@@ -1,7 +1,6 @@
 """Public routes of jobs."""
 
-import hashlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, BackgroundTasks, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -10,14 +9,24 @@ from starlette.concurrency import run_in_threadpool
 from app.db.engine import DatabaseDep
 from app.doorbell import DoorbellDep
 from app.edge.peers import Slots, peer_of
+from app.errors.base import ErrorBody
 from app.errors.kinds import BadLabelFilter
 from app.http.document import LOCATION, tagged
 from app.http.etags import holds
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
-from app.jobs import planning, service
-from app.jobs.schemas import DeletedJob, JobFilter, JobPage, JobView, Plan
+from app.jobs import edits, etags, planning, service
+from app.jobs.cursors import MOST_CHARACTERS
+from app.jobs.schemas import (
+    DeletedJob,
+    JobEdit,
+    JobFilter,
+    JobPage,
+    JobSort,
+    JobView,
+    Plan,
+)
 from app.jobs.waiting import Waits
 from app.storage.data_dir import StorageDep
 from contracts.field_error import OneOf
@@ -28,6 +37,8 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=JsonRoute)
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", pattern=r"^[\x20-\x7e]+$", max_length=255)
 ]
+
+_ARCHIVED: dict[str, bool | None] = {"false": False, "true": True, "any": None}
 
 
 @router.post(
@@ -72,19 +83,26 @@ def list_jobs(
     label: Annotated[list[str], Query(max_length=16)] = [],  # noqa: B006  # FastAPI copies it
     created_after: Moment | None = None,
     created_before: Moment | None = None,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    archived: Annotated[Literal["false", "true", "any"], OneOf()] = "false",
+    sort: Annotated[JobSort, OneOf()] = JobSort.NEWEST,
+    cursor: Annotated[str | None, Query(max_length=MOST_CHARACTERS)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    counts: bool = False,
 ) -> JobPage:
-    """List jobs, newest first. Each `label` is `key:value`; a job must have all of them."""
-    chosen = JobFilter(
-        search=search.strip().replace("\0", ""),
-        statuses=status,
-        labels=_labels(label),
-        created_after=created_after,
-        created_before=created_before,
+    """List jobs, newest first unless `sort` says otherwise. Each `label` is `key:value`, or a `key` with any value; a job must have all of them. With `counts`, also count the jobs that match."""
+    chosen = _filter(search, label, archived).model_copy(
+        update={
+            "statuses": status,
+            "created_after": created_after,
+            "created_before": created_before,
+            "sort": sort,
+        }
     )
     with database.reading() as session:
-        return service.list_jobs(session, chosen, cursor, limit, language)
+        page = service.list_jobs(session, chosen, cursor, limit, language)
+        return page.model_copy(
+            update={"counts": service.count_jobs(session, chosen) if counts else None}
+        )
 
 
 @router.get("/{job_id}", response_model=JobView, responses=tagged())
@@ -110,10 +128,37 @@ async def get_job(
         with slots.hold(peer_of(request.client)):
             await waits.wait_for_change(request, job_id, job.version, wait)
         job = await run_in_threadpool(read)
-    tag = _etag(job)
+    tag = etags.tag_of(job)
     headers = {"ETag": tag, "Vary": "Accept-Language", "Cache-Control": "no-cache"}
     if holds(if_none_match, tag):
         return Response(status_code=304, headers=headers)
+    return Response(job.model_dump_json(), media_type="application/json", headers=headers)
+
+
+@router.patch(
+    "/{job_id}",
+    response_model=JobView,
+    responses={200: tagged()[200], 412: {"model": ErrorBody, "description": "Edited meanwhile."}},
+)
+def edit_job(
+    *,
+    job_id: str,
+    edit: JobEdit,
+    database: DatabaseDep,
+    language: LanguageDep,
+    background: BackgroundTasks,
+    doorbell: DoorbellDep,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Change a job's name, labels, notes, archived or priority. The submitted spec stays as it was.
+
+    With If-Match, the edit is rejected if one of these fields has changed since the job was read.
+    """
+    with database.writing() as session:
+        job, to_ring = edits.edit_job(session, job_id, edit, if_match, language)
+    for queue in to_ring:
+        background.add_task(doorbell.ring, queue)
+    headers = {"ETag": etags.tag_of(job), "Vary": "Accept-Language"}
     return Response(job.model_dump_json(), media_type="application/json", headers=headers)
 
 
@@ -204,17 +249,22 @@ def delete_job(
     return DeletedJob(id=job_id)
 
 
-def _labels(given: list[str]) -> dict[str, str]:
-    pairs = [text.partition(":") for text in given]
-    if any(not key or not colon or "\0" in key + value for key, colon, value in pairs):
+def _filter(search: str, label: list[str], archived: str) -> JobFilter:
+    """Return the filter that the query specifies, for any status and time. Raises BadLabelFilter."""
+    pairs = [text.partition(":") for text in label]
+    if any(not key or "\0" in key + value for key, _, value in pairs):
         raise BadLabelFilter("label")
-    return {key: value for key, _, value in pairs}
-
-
-def _etag(job: JobView) -> str:
-    return f'"{hashlib.sha256(job.model_dump_json().encode()).hexdigest()[:32]}"'
+    return JobFilter(
+        search=search.strip().replace("\0", ""),
+        statuses=[],
+        labels={key: value for key, colon, value in pairs if colon},
+        label_keys=[key for key, colon, _ in pairs if not colon],
+        created_after=None,
+        created_before=None,
+        archived=_ARCHIVED[archived],
+    )
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:
     """Return whether to wait for the next change: the caller already has this state of the job, or sent no ETag."""
-    return if_none_match is None or holds(if_none_match, _etag(job))
+    return if_none_match is None or holds(if_none_match, etags.tag_of(job))

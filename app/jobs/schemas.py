@@ -1,13 +1,20 @@
 """Request and response models of jobs."""
 
+import re
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.http.paging import Page
-from contracts.job import JobSpec, JobStatus, Phase
+from app.models.schemas import ModelCheck
+from contracts.base import Strict
+from contracts.job import JobSpec, JobStatus, Label, LabelValue, Phase
 from contracts.plan import EvaluationCost
+from contracts.verdicts.finding import HealthCode, Level
+
+_JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 
 
 class RowsDone(BaseModel):
@@ -44,17 +51,33 @@ class JobError(BaseModel):
     step: int | None = None
 
 
-class GpuWait(BaseModel):
-    """Why a queued job that needs several GPUs has not started."""
+class HealthView(BaseModel):
+    """A finding on the health of a job. docs/numbers.md has the rules."""
+
+    code: HealthCode
+    level: Level
+    step: int
+    """The step that the finding is about, for example that of a spike."""
+    values: dict[str, float]
+    """The figures behind the finding."""
+    raised_at: datetime
+    acknowledged: bool
+    """Whether a user has acknowledged it. It is raised again if it gets worse or comes back."""
+
+
+class JobWait(BaseModel):
+    """Why a queued job has not started, if it does not just wait for its turn."""
 
     code: str
-    """`gpus_reserved`, `too_few_gpus`, `no_worker` or `workers_too_old`."""
+    """`no_worker`, `devices_failed`, `gpus_reserved`, `too_few_gpus` or `workers_too_old`."""
     message: str
     """In the caller's language."""
+    workers: int | None = None
+    """With `devices_failed`: number of online workers that could run the job if their GPUs worked."""
     gpus: int | None = None
     """Number of GPUs that the job needs on one host."""
     largest_host: int | None = None
-    """With `too_few_gpus`: how many GPUs the largest host can use for one job."""
+    """With `too_few_gpus`: how many GPUs the largest host that has the model can use for one job."""
     host: str | None = None
     """With `gpus_reserved`: name of the host that starts no later job before this one."""
 
@@ -77,10 +100,12 @@ class JobState(BaseModel):
     """1 is claimed next. Null if the job is not queued or its position is above 1,000."""
     queue_position_above: int | None = None
     """1000 if the job is queued and its position is above 1,000; otherwise null."""
-    waiting: GpuWait | None = None
-    """Why the job waits for GPUs; null if it is not queued, if it needs only one GPU, and if it just waits for its turn."""
+    waiting: JobWait | None = None
+    """Why the job waits; null if it is not queued, and if it just waits for its turn."""
     last_loss: float | None
     eval_loss: float | None
+    health: list[HealthView] = []
+    """Findings on the run, the worst first; empty if it is healthy or has not begun."""
     attempt: int
     """Number of the newest attempt; 0 before the first."""
     unreachable: bool
@@ -92,6 +117,11 @@ class JobState(BaseModel):
     started_at: datetime | None
     ended_at: datetime | None
     labels: dict[str, str]
+    notes: str | None = None
+    archived: bool = False
+    """Lists leave archived jobs out unless they ask for them."""
+    priority: int = 0
+    """The spec's, until it is changed while the job is queued."""
     error: JobError | None
 
 
@@ -101,12 +131,47 @@ class JobView(JobState):
     spec: JobSpec
 
 
+class JobEdit(Strict):
+    """Changes to a job. Absent fields stay as they are; the submitted spec never changes."""
+
+    name: str | None = Field(None, max_length=200)
+    """Display name; null removes it."""
+    labels: dict[Label, LabelValue | None] = Field({}, max_length=32)
+    """Labels to set, or to remove if the value is null. Other labels stay. A job can have 16."""
+    notes: str | None = Field(None, max_length=10_000)
+    """Free text with line breaks; null removes it."""
+    archived: bool = False
+    """Whether lists leave the job out. Only a job that has ended can be archived; a retry restores it."""
+    priority: int = Field(0, ge=-1000, le=1000)
+    """Place in the queue; only while the job is queued."""
+
+
+class JobCount(BaseModel):
+    """A number of jobs."""
+
+    count: int
+    """At most 1,000."""
+    is_exact: bool
+    """False if there may be more: beyond 1,000, or beyond the newest 1,000 jobs if no index covers the filter."""
+
+
+class JobCounts(BaseModel):
+    """How many jobs match the search, the labels and the times of a list."""
+
+    statuses: dict[JobStatus, JobCount]
+    """By status."""
+    archived: JobCount
+    """Archived jobs of any status."""
+
+
 class JobPage(Page[JobView]):
     """One page of jobs. If no index covers the filter, it may contain fewer than `limit` jobs even though more exist."""
 
     searched: int | None = None
-    """Number of jobs checked for this page (newest first, at most 1,000), if no index covers the filter and the page is not
-    full; otherwise null. If `has_more` is true, older jobs have not been checked yet; `cursor` continues with them."""
+    """Number of jobs checked for this page (in list order, at most 1,000), if no index covers the filter and the page is not
+    full; otherwise null. If `has_more` is true, the jobs after them have not been checked yet; `cursor` continues there."""
+    counts: JobCounts | None = None
+    """Null unless the request asks for it."""
 
 
 class DeletedJob(BaseModel):
@@ -130,14 +195,41 @@ class Plan(BaseModel):
     steps: int | None
     evaluation: EvaluationCost | None = None
     """Cost of the evaluations; null if the number of training or evaluation rows is unknown."""
+    model: ModelCheck
+    """What is known about the model."""
     gpus: int | None = None
     """Number of GPUs that the job would use; null if it asks for all GPUs of a host and no worker is online."""
-    waiting: GpuWait | None = None
+    waiting: JobWait | None = None
     """Why the job could not start now, even if no other job were queued; null if it needs only one GPU."""
 
 
+class JobSort(StrEnum):
+    """Order of a list. A leading `-` means descending; jobs without a value come last, the newest of them first."""
+
+    NEWEST = "-created_at"
+    OLDEST = "created_at"
+    STATUS = "status"
+    """Running, queued, paused, ended; within each of them, the newest first."""
+    NAME = "name"
+    NAME_DESCENDING = "-name"
+    EVAL_LOSS = "eval_loss"
+    EVAL_LOSS_DESCENDING = "-eval_loss"
+    ENDED = "ended_at"
+    LAST_ENDED = "-ended_at"
+
+    @property
+    def column(self) -> str:
+        """Name of the column."""
+        return self.value.removeprefix("-")
+
+    @property
+    def is_descending(self) -> bool:
+        """Whether the largest value comes first."""
+        return self.value.startswith("-")
+
+
 class JobFilter(BaseModel):
-    """Which jobs to list."""
+    """Which jobs to list, and in which order."""
 
     search: str
     """Part of the name, the model or the id, ignoring case; an empty string matches every job."""
@@ -145,6 +237,17 @@ class JobFilter(BaseModel):
     labels: dict[str, str]
     created_after: datetime | None
     created_before: datetime | None
+    label_keys: list[str] = []
+    """Keys of labels that a job must have, whatever their values."""
+    archived: bool | None = False
+    """None: both archived jobs and others."""
+    sort: JobSort = JobSort.NEWEST
+
+    @property
+    def job_id(self) -> str | None:
+        """The id that the search consists of, or None."""
+        search = self.search.casefold()
+        return search if _JOB_ID.fullmatch(search) else None
 
 
 StoredAnswer = dict[str, Any]

@@ -25,10 +25,11 @@ from app.events import store as events
 from app.jobs import idempotency, lists, planning, store
 from app.jobs.cursors import decode_place, encode_place
 from app.jobs.endings import device_failures
-from app.jobs.queue import gpu_waits, reservations
 from app.jobs.queue import order as queue
+from app.jobs.queue import reservations, waits
 from app.jobs.queue.gpu_need import find_need
 from app.jobs.schemas import (
+    JobCounts,
     JobFilter,
     JobPage,
     JobView,
@@ -89,7 +90,7 @@ def get_with_summary(
     job, lease_expires_at = _found(store.find_job, session, job_id)
     place = queue.find_place(session, job)
     now = database_now(session)
-    waiting = gpu_waits.find_waits(session, [job], now, language).get(job.number)
+    waiting = waits.find_waits(session, [job], now, language).get(job.number)
     seen = view(
         job=job,
         lease_expires_at=lease_expires_at,
@@ -104,15 +105,15 @@ def get_with_summary(
 def list_jobs(
     session: Session, chosen: JobFilter, cursor: str | None, limit: int, language: Language
 ) -> JobPage:
-    """Return a page of jobs, newest first."""
-    below = decode_place(session, cursor) if cursor else None
-    found = lists.find_jobs(session, chosen, below, limit + 1)
+    """Return a page of jobs. Raises BadCursor."""
+    after = decode_place(session, cursor, chosen.sort) if cursor else None
+    found = lists.find_jobs(session, chosen, after, limit + 1)
     page = found.places[:limit]
     rows = lists.read_jobs(session, page)
     jobs = [job for job, _ in rows]
     places = queue.find_places(session, jobs)
     now = database_now(session)
-    waits = gpu_waits.find_waits(session, jobs, now, language)
+    reasons = waits.find_waits(session, jobs, now, language)
     end = found.ended_at or (page[-1] if page else None)
     return JobPage(
         data=[
@@ -120,16 +121,23 @@ def list_jobs(
                 job=job,
                 lease_expires_at=lease,
                 place=places.get(job.number),
-                waiting=waits.get(job.number),
+                waiting=reasons.get(job.number),
                 now=now,
                 language=language,
             )
             for job, lease in rows
         ],
         has_more=len(found.places) > limit or found.ended_at is not None,
-        cursor=encode_place(end) if end else cursor,
+        cursor=encode_place(end, chosen.sort) if end else cursor,
         searched=found.searched,
     )
+
+
+def count_jobs(session: Session, chosen: JobFilter) -> JobCounts:
+    """Return how many jobs match a filter, by status, and how many archived ones do."""
+    by_status = {status: lists.count_jobs(session, chosen, [status]) for status in JobStatus}
+    archived = lists.count_jobs(session, chosen.model_copy(update={"archived": True}), [])
+    return JobCounts(statuses=by_status, archived=archived)
 
 
 def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
@@ -138,7 +146,7 @@ def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
     Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded.
     """
     now = database_now(session)
-    job = _lock(session, job_id)
+    job = lock_job(session, job_id)
     was_reserved = job.reserved_host is not None
     if store.mark_cancelled_before_start(session, job.id, now):
         events.insert_event(session, job.id, "job_cancelled", now)
@@ -156,7 +164,7 @@ def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded, CancelPending.
     """
     now = database_now(session)
-    job = _lock(session, job_id)
+    job = lock_job(session, job_id)
     was_reserved = job.reserved_host is not None
     _reject_ended(job)
     _reject_cancelling(job)
@@ -174,7 +182,7 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
     Raises JobAlreadyEnded, CancelPending.
     """
     now = database_now(session)
-    job = _lock(session, job_id)
+    job = lock_job(session, job_id)
     _reject_ended(job)
     _reject_cancelling(job)
     to_ring: str | None = None
@@ -193,7 +201,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     CancelPending, DatasetGone.
     """
     now = database_now(session)
-    job = _lock(session, job_id)
+    job = lock_job(session, job_id)
     if job.status is JobStatus.SUCCEEDED:
         raise JobAlreadyEnded(job=job_id, status=job.status.value)
     if job.status is JobStatus.PAUSED:
@@ -205,6 +213,8 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     train = _require_upload(session, job_id, spec.dataset.train)
     separate = _require_upload(session, job_id, spec.dataset.eval)
     store.mark_retried(session, job, train, separate)
+    if job.archived:
+        store.mark_archived(session, job, archived=False)
     device_failures.excuse_job(session, job_id)
     events.insert_event(session, job_id, "job_retried", now)
     return get_job(session, job_id, language), job.queue
@@ -215,14 +225,14 @@ def delete_job(session: Session, job_id: str) -> list[str]:
 
     Return the queue once for each ring that it needs. Raises JobRunning.
     """
-    job = _lock(session, job_id)
+    job = lock_job(session, job_id)
     queue, was_reserved = job.queue, job.reserved_host is not None
     if not store.delete_job(session, job_id):
         raise JobRunning(job=job_id)
     return reservations.rings_after(session, queue, database_now(session)) if was_reserved else []
 
 
-def _lock(session: Session, job_id: str) -> Job:
+def lock_job(session: Session, job_id: str) -> Job:
     """Return the job, locked until the transaction ends, so that its status cannot change. Raises JobNotFound."""
     job = store.find_and_lock(session, job_id) if is_id(job_id) else None
     if job is None:

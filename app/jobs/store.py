@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.db.tables import Attempt, Base, Job, JobLabel, JobText, to_json
-from app.jobs.lists import text_of
+from app.jobs.lists import sort_name_of, text_of
 from app.jobs.progress import JobProgress
 from app.leases.store import HeldAttempt
 from contracts.failure import Failure
@@ -32,6 +32,7 @@ _LOCK = (
     .with_for_update()
     .execution_options(populate_existing=True)
 )
+_PLAIN = {"synchronize_session": False}
 NO_ROWS: dict[str, None] = dict.fromkeys(
     ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
 )
@@ -43,8 +44,10 @@ class HeldJob(NamedTuple):
 
     id: str
     phase: Phase | None
+    total_steps: int | None
     seconds_per_step: float | None
     checkpoint_step: int
+    health: list[dict[str, Any]] | None
     cancel_requested_at: datetime | None
     pause_requested_at: datetime | None
 
@@ -68,12 +71,47 @@ def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) ->
     """Store a new job with its search text and its labels."""
     session.add(job)
     session.flush()
-    session.add(JobText(number=job.number, text=text_of(name, job.model, job.id)))
-    place = {"created_at": job.created_at, "number": job.number}
+    text = text_of(name, job.model, job.id)
+    session.add(JobText(number=job.number, text=text, name=sort_name_of(name), archived=False))
+    _insert_labels(session, job, labels)
+
+
+def update_job(session: Session, job: Job, **values: Any) -> None:
+    """Write columns that a user may edit, and increment the version. The caller holds the job's lock."""
+    _move(session, (Job.id == job.id,), **values)
+
+
+def update_name(session: Session, job: Job, name: str) -> None:
+    """Write the name by which lists find and sort the job."""
+    text = text_of(name, job.model, job.id)
+    _update_text(session, job, text=text, name=sort_name_of(name))
+
+
+def replace_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
+    """Write the labels by which lists find the job."""
+    session.execute(delete(JobLabel).where(JobLabel.job_id == job.id), execution_options=_PLAIN)
+    _insert_labels(session, job, labels)
+
+
+def mark_archived(session: Session, job: Job, *, archived: bool) -> None:
+    """Write whether lists leave the job out. The caller holds the job's lock."""
+    update_job(session, job, archived=archived)
+    _update_text(session, job, archived=archived)
+    labels = update(JobLabel).where(JobLabel.job_id == job.id).values(archived=archived)
+    session.execute(labels, execution_options=_PLAIN)
+
+
+def _insert_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
+    place = {"created_at": job.created_at, "number": job.number, "archived": job.archived}
     session.add_all(
         JobLabel(job_id=job.id, key=key, value=value, **place) for key, value in labels.items()
     )
     session.flush()
+
+
+def _update_text(session: Session, job: Job, **values: Any) -> None:
+    text = update(JobText).where(JobText.number == job.number).values(**values)
+    session.execute(text, execution_options=_PLAIN)
 
 
 def find_job(session: Session, job_id: str) -> tuple[Job, datetime | None] | None:
@@ -298,6 +336,11 @@ def mark_queued_again(
         status=JobStatus.QUEUED,
         not_before=not_before,
     )
+
+
+def update_health(session: Session, job_id: str, health: list[dict[str, Any]] | None) -> None:
+    """Write the findings on a job that the caller has locked, and increment its version."""
+    _move(session, (Job.id == job_id,), health=health)
 
 
 def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:

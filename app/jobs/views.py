@@ -5,10 +5,11 @@ from datetime import datetime
 from app.db.tables import Job
 from app.jobs.eta import eta_seconds
 from app.jobs.queue import order as queue
-from app.jobs.schemas import GpuWait, JobError, JobView, Progress, RowsDone
+from app.jobs.schemas import HealthView, JobError, JobView, JobWait, Progress, RowsDone
 from contracts.failure import Failure, Language
-from contracts.job import load_stored_spec
+from contracts.job import JobSpec, JobStatus, load_stored_spec
 from contracts.text import escape_lines
+from contracts.verdicts.finding import HealthCode
 
 
 def view(
@@ -16,16 +17,17 @@ def view(
     job: Job,
     lease_expires_at: datetime | None,
     place: int | None,
-    waiting: GpuWait | None,
+    waiting: JobWait | None,
     now: datetime,
     language: Language,
 ) -> JobView:
     """Return a job as users see it. `now` is the database's time, `place` the job's place in its queue."""
     is_far = place is not None and place > queue.MOST_PLACES
     spec = load_stored_spec(job.spec)
+    name, labels = name_and_labels(job, spec)
     return JobView(
         id=job.id,
-        name=spec.name,
+        name=name,
         status=job.status,
         version=job.version,
         phase=job.phase,
@@ -42,6 +44,7 @@ def view(
         waiting=waiting,
         last_loss=job.last_loss,
         eval_loss=job.eval_loss,
+        health=current_health(job),
         attempt=job.attempt_number,
         unreachable=lease_expires_at is not None and lease_expires_at < now,
         cancel_requested_at=job.cancel_requested_at,
@@ -49,10 +52,32 @@ def view(
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,
-        labels=spec.labels,
+        labels=labels,
+        notes=job.notes,
+        archived=job.archived,
+        priority=job.priority,
         error=_error(job, language),
         spec=spec,
     )
+
+
+def name_and_labels(job: Job, spec: JobSpec) -> tuple[str | None, dict[str, str]]:
+    """Return a job's name and labels: those of its spec, until a user has edited them."""
+    if job.edited is None:
+        return spec.name, spec.labels
+    return job.edited["name"], job.edited["labels"]
+
+
+def current_health(job: Job) -> list[HealthView]:
+    """Return the findings that hold now. Those on the pace and the host end with the attempt."""
+    is_running = job.status is JobStatus.RUNNING
+    return [
+        HealthView.model_validate(finding | {"acknowledged": bool(finding["acknowledged_at"])})
+        for finding in job.health or ()
+        # A later version may know more codes.
+        if finding["code"] in list(HealthCode)
+        and (is_running or HealthCode(finding["code"]).concerns_learning)
+    ]
 
 
 def _rows_done(job: Job) -> RowsDone | None:

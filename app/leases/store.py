@@ -29,6 +29,8 @@ class HeldAttempt(NamedTuple):
     folded_seq: int
     acked_output: int
     acked_note: int
+    judged_seq: int
+    judged_at: datetime | None
     first_step: int | None
     last_step: int | None
     resumed_from: int | None

@@ -21,7 +21,7 @@ class Batch:
 
     attempt: int
     rewind_to_step: int | None
-    """Set if the batch continues with another attempt: the reader must discard its points after this step."""
+    """Set if the batch moves on to another attempt: the reader must discard the points it holds beyond this step."""
     rows: list[NewsRow] = field(default_factory=list)
     place: Place = field(default_factory=Place)
     """The reader's place after the batch."""
@@ -97,7 +97,7 @@ def read_news(
         if has_more or left == 0:
             return News(batches, place, has_more=has_more or _is_behind(place, attempts, until))
     if until is not None and all(until.attempt != piece.attempt.number for piece in pieces):
-        # The attempt of `until` is not on the line, so nothing is left to read.
+        # `until` lies in an attempt that is not on the line, so nothing is left to read.
         place = replace(place, attempt=until.attempt, seq=until.seq, sample=until.sample)
     return News(batches, place, has_more=False)
 

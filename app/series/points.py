@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 
 Point = tuple[int, int, float, float]
-"""(seq, step, seconds since 1970, value). The seq of the record within its attempt determines the bucket.
+"""(seq, step, seconds since 1970, value). The record's seq determines the bucket into which thin() puts the point.
 
 Points are plain tuples for speed: plots and syncs handle thousands of them.
 """

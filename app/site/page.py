@@ -1,10 +1,12 @@
 """Serves the web page, which is built from web/. If there is no build, `/` explains how to create one.
 
-The page has a fixed list of paths, so any other path gets the API's JSON error. The build is small, so the server
+The page has a fixed list of paths. At any other path, a browser gets the page with the status 404, and shows that it does not
+exist; other clients get the API's JSON error. The build is small, so the server
 compresses it once and keeps it in memory. The server also sets the headers of each file, which Starlette's StaticFiles does
 not do.
 """
 
+import functools
 import gzip
 import hashlib
 import mimetypes
@@ -15,10 +17,13 @@ from fastapi import APIRouter, Request, Response
 
 from app.errors.kinds import PathNotFound
 from app.http.etags import holds
+from app.http.handlers import on_http_error
 from app.http.negotiation.accept import preferences
 
 BUILD_DIR = Path(__file__).parent.parent / "static"
-PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/workers", "/docs")
+PATHS = ("/", "/jobs/{job_id}", "/compare", "/new", "/datasets", "/workers", "/docs")
+API_PATHS = ("/v1/", "/internal/", "/assets/")
+"""Beginnings of paths that never belong to the page."""
 SECURITY = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -43,14 +48,19 @@ class _File:
     etag: str
 
     def answer(self, request: Request, headers: dict[str, str]) -> Response:
-        """Return the file, compressed if the client accepts gzip, or 304 if the client already has it."""
+        """Return the file, or 304 if the client already has it."""
         headers = headers | {"ETag": self.etag, "Vary": "Accept-Encoding"}
         if holds(request.headers.get("if-none-match"), self.etag):
             return Response(status_code=304, headers=headers)
+        return self.send(request, headers, 200)
+
+    def send(self, request: Request, headers: dict[str, str], status: int) -> Response:
+        """Return the file, compressed if the client accepts gzip."""
+        content = self.content
         if _accepts_gzip(request.headers.get("accept-encoding", "")):
-            headers["Content-Encoding"] = "gzip"
-            return Response(self.compressed, media_type=self.media_type, headers=headers)
-        return Response(self.content, media_type=self.media_type, headers=headers)
+            headers = headers | {"Content-Encoding": "gzip"}
+            content = self.compressed
+        return Response(content, status, headers, self.media_type)
 
 
 class Page:
@@ -58,7 +68,10 @@ class Page:
 
     def __init__(self, directory: Path) -> None:
         files = [path for path in sorted(directory.glob("**/*")) if path.is_file()]
-        self._files = {path.relative_to(directory).as_posix(): _read(path) for path in files}
+        self._files = {
+            path.relative_to(directory).as_posix(): _read(path, path.stat().st_mtime_ns)
+            for path in files
+        }
 
     @property
     def index(self) -> _File:
@@ -79,6 +92,18 @@ async def show_page(request: Request) -> Response:
     return page.index.answer(request, SECURITY | {"Cache-Control": "no-cache"})
 
 
+async def show_unknown_path(request: Request, error: Exception) -> Response:
+    """Return the page with the status 404 to a browser, and the API's error to other clients. Handles the status 404."""
+    if request.method not in {"GET", "HEAD"} or request.url.path.startswith(API_PATHS):
+        return await on_http_error(request, error)
+    weights = dict(preferences(request.headers.get("accept", "")))
+    if weights.get("text/html", 0) <= weights.get("application/json", 0):
+        return await on_http_error(request, error)
+    page: Page = request.app.state.page
+    headers = SECURITY | {"Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
+    return page.index.send(request, headers, 404)
+
+
 @router.get("/assets/{name}")
 async def get_asset(request: Request, name: str) -> Response:
     """Return a script, style or font of the page. Raises PathNotFound."""
@@ -94,10 +119,11 @@ def _accepts_gzip(accept_encoding: str) -> bool:
     return any(name == "gzip" and weight > 0 for name, weight in preferences(accept_encoding))
 
 
-def _read(path: Path) -> _File:
-    return _file(
-        path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    )
+@functools.lru_cache(maxsize=256)
+def _read(path: Path, modified_ns: int) -> _File:  # noqa: ARG001  # part of the cache's key
+    """Read a file. Compressing the build takes tenths of a second, and tests create many applications in one process."""
+    media_type = mimetypes.guess_type(path.name)[0]
+    return _file(path.read_bytes(), media_type or "application/octet-stream")
 
 
 def _file(content: bytes, media_type: str) -> _File:

@@ -78,11 +78,6 @@ def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     return store.list_live(session, queue, now)
 
 
-def list_able(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
-    """Return the live workers of a queue that can run jobs."""
-    return [worker for worker in list_live(session, queue, now) if is_able(worker)]
-
-
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:
     """Return the other workers of the queue that are live, run no attempt, and can run jobs."""
     return [

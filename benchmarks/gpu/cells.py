@@ -17,6 +17,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
     "compile": {"compile": True},
     "dequantize_base": {"dequantize_base": True},
     "no fused_optimizer": {"fused_optimizer": False},
+    "no fused_lora": {"fused_lora": False},
     "activation_checkpointing": {"activation_checkpointing": True},
 }
 """Stepline's engine with one switch changed, by name."""

@@ -49,17 +49,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(data_dir: Path, port: int | None, once: bool, language: Language) -> int:
     """Run the four steps; unless `once` is set, keep the service running until Ctrl-C. Return the exit status."""
+    url = f"http://127.0.0.1:{_choose_port(port, language)}"
     models_dir = data_dir / "models"
     models_dir.mkdir(parents=True, exist_ok=True)
-    print(say(language, "base"), flush=True)
-    _make_base_model(models_dir)
-    url = f"http://127.0.0.1:{_choose_port(port)}"
     service = _service(data_dir, models_dir, url)
     print(say(language, "service", log=_short(service.log)), flush=True)
     try:
         client = Client(url)
         service.start()
+        # The page can be opened while the base model is being made.
         _wait_until_ready(service, language)
+        print(say(language, "ready", url=url), flush=True)
+        print(say(language, "base"), flush=True)
+        _make_base_model(models_dir, service, language)
         succeeded = _run_job(client, service, data_dir, language)
         if not once:
             print(say(language, "address", url=url), flush=True)
@@ -88,27 +90,31 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  #
     raise KeyboardInterrupt
 
 
-def _make_base_model(models_dir: Path) -> None:
+def _make_base_model(models_dir: Path, service: Part, language: Language) -> None:
     # A separate process, so that torch's memory is released before the job begins.
     program = [sys.executable, "-m", "examples.demo.base_model", str(models_dir)]
     # Make waiting threads sleep: if two spin on a busy machine with two cores, the run takes three times as long.
     environment = {"OMP_WAIT_POLICY": "passive"} | os.environ
-    done = subprocess.run(program, cwd=ROOT, env=environment, check=False)
-    if done.returncode:
-        raise DemoFailed(f"Building the base model failed (exit status {done.returncode}).")
-
-
-def _choose_port(port: int | None) -> int:
-    if port is not None:
-        return port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with subprocess.Popen(program, cwd=ROOT, env=environment) as making:
         try:
-            probe.bind(("127.0.0.1", 8000))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        chosen: int = probe.getsockname()[1]
-        return chosen
+            while making.poll() is None:
+                _check(service, language)
+                time.sleep(0.1)
+        finally:
+            making.kill()
+    if making.returncode:
+        raise DemoFailed(say(language, "no_base", status=making.returncode))
+
+
+def _choose_port(port: int | None, language: Language) -> int:
+    """Return the given port, else 8000 if it is free, else any free one. Raises DemoFailed if the given port is taken."""
+    for wanted in (8000, 0) if port is None else (port,):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", wanted))
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    raise DemoFailed(say(language, "port_in_use", port=port))
 
 
 def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
@@ -124,7 +130,7 @@ def _service(data_dir: Path, models_dir: Path, url: str) -> Part:
 
 def _wait_until_ready(service: Part, language: Language) -> None:
     end = time.monotonic() + READY_SECONDS
-    while "Stepline is ready" not in service.last_lines(6):
+    while "Stepline is ready" not in service.last_lines():
         _check(service, language)
         if time.monotonic() > end:
             raise DemoFailed(

@@ -6,13 +6,22 @@ from typing import Literal
 Language = Literal["en", "zh"]
 
 SENTENCES: dict[str, tuple[str, str]] = {
-    "base": (
-        "[1/4] Building a small Qwen2 by training all its parameters briefly on plain text (kept for the next run)",
-        "[1/4] 构建小型 Qwen2：用普通文本做一次简短的全参数训练（下次运行直接复用）",
-    ),
     "service": (
-        "[2/4] Starting the service: API, broker and worker ({log})",
-        "[2/4] 启动服务：API、消息中间件与工作节点（{log}）",
+        "[1/4] Starting the service: API, broker and worker ({log})",
+        "[1/4] 启动服务：API、消息中间件与工作节点（{log}）",
+    ),
+    "ready": ("      The page is at {url}", "      网页地址：{url}"),
+    "base": (
+        "[2/4] Building a small Qwen2 by training all its parameters briefly on plain text (kept for the next run)",
+        "[2/4] 构建小型 Qwen2：用普通文本做一次简短的全参数训练（下次运行直接复用）",
+    ),
+    "no_base": (
+        "Building the base model failed (exit status {status}).",
+        "构建基座模型失败（退出状态 {status}）。",
+    ),
+    "port_in_use": (
+        "Port {port} is in use or not allowed. Choose another one with --port, or omit --port.",
+        "端口 {port} 已被占用或无权使用。请用 --port 指定其他端口，或不加 --port。",
     ),
     "submit": (
         "[3/4] Uploading data for a task that the base model has never seen, and submitting the job",

@@ -20,6 +20,7 @@ from contracts.base import utc_now
 from contracts.checkpoint import CheckpointFile, CheckpointOffer, Origin
 from contracts.error_codes import CODES_HEADER, CODES_VERSION
 from contracts.failure import Failure, FailureReason
+from contracts.model_facts import ModelFacts, ModelReport
 from contracts.record import CheckpointRecord, EvalRecord, Record
 from contracts.wire import (
     ADAPTER_ARTIFACT,
@@ -29,6 +30,7 @@ from contracts.wire import (
     EARLIER_PATH,
     FINISH_PATH,
     HELLO_PATH,
+    MODELS_PATH,
     SHA256_HEADER,
     SYNC_PATH,
     UPLOAD_PATH,
@@ -87,6 +89,16 @@ class Player:
         """Announce a worker."""
         worker = WorkerInfo.model_validate({"worker_id": "worker-1"} | info)
         response = self.client.post(HELLO_PATH, content=worker.model_dump_json(), headers=WORKER)
+        assert response.status_code == 204, response.text
+
+    def post_models(self, worker_id: str, *models: ModelFacts) -> Response:
+        """POST the models in a worker's models root."""
+        report = ModelReport(worker_id=worker_id, models=list(models))
+        return self.client.post(MODELS_PATH, content=report.model_dump_json(), headers=WORKER)
+
+    def report_models(self, worker_id: str, *models: ModelFacts) -> None:
+        """Report the models of a worker that has sent a hello."""
+        response = self.post_models(worker_id, *models)
         assert response.status_code == 204, response.text
 
     def post_claim(

@@ -181,6 +181,7 @@ def test_notable_records_become_events(player: Player) -> None:
         "log",
         "evaluated",
         "checkpoint",
+        "health_raised",
     ]
     assert english[3]["message"] == "3 rows were dropped {x}"
     assert english[3]["level"] == "warning"

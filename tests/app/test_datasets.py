@@ -251,3 +251,26 @@ def test_a_dataset_file_that_cannot_be_deleted_is_left_for_the_sweep(
     assert player.client.delete(f"/v1/datasets/{dataset}").status_code == 200
     assert player.client.get(f"/v1/datasets/{dataset}").status_code == 404
     assert stored.exists()
+
+
+def test_datasets_are_found_by_part_of_their_name_or_id(player: Player) -> None:
+    ids = {}
+    for name in ("Apples 100%.jsonl", "pears_a.json", "苹果.jsonl"):
+        _, dataset = upload(player, jsonl({**ALPACA, "instruction": name}), name)
+        ids[name] = str(dataset["id"])
+
+    def find(search: str, **query: str | int) -> list[str]:
+        return [
+            one["filename"] for one in player.get("/v1/datasets", search=search, **query)["data"]
+        ]
+
+    assert find("APPLES") == ["Apples 100%.jsonl"]
+    assert find("jsonl") == ["苹果.jsonl", "Apples 100%.jsonl"]
+    assert find("0%") == ["Apples 100%.jsonl"]
+    assert find("s_a") == ["pears_a.json"], "_ stands for itself"
+    assert find(ids["苹果.jsonl"]) == find("苹果") == find(" 苹果\0 ") == ["苹果.jsonl"]
+    assert find("absent") == []
+    assert len(find("")) == 3
+    first = player.get("/v1/datasets", search="jsonl", limit=1)
+    assert first["has_more"]
+    assert find("jsonl", cursor=first["cursor"]) == ["Apples 100%.jsonl"]

@@ -352,6 +352,83 @@ def test_a_misspelled_field_gets_a_suggestion(player: Player) -> None:
         assert error.get("hint", "") == (f"Did you mean {guess}?" if guess else "")
 
 
+@pytest.mark.parametrize(
+    ("change", "english", "chinese"),
+    [
+        (
+            {"training": {"learning_rate": 5}},
+            "must be at most 1 and greater than 0 (got 5)",
+            "应不大于 1，且大于 0（实际为 5）",
+        ),
+        (
+            {"training": {"max_length": 2}},
+            "must be at least 8 and at most 1048576 (got 2)",
+            "应不小于 8，且不大于 1048576（实际为 2）",
+        ),
+        (
+            {"training": {"early_stopping": {"min_delta": 11}}},
+            "must be at most 10 and at least 0 (got 11)",
+            "应不大于 10，且不小于 0（实际为 11）",
+        ),
+    ],
+)
+def test_a_number_outside_its_range_is_reported_with_both_bounds(
+    player: Player, change: dict[str, Any], english: str, chinese: str
+) -> None:
+    body = {"model": "m", "dataset": {"train": "ds_00000000"}} | change
+    for language, expected in (("en", english), ("zh", chinese)):
+        headers = {"Accept-Language": language}
+        error = player.client.post("/v1/jobs", json=body, headers=headers).json()["error"]
+        assert error["errors"][0]["message"] == expected
+
+
+def test_a_query_parameter_outside_its_range_is_reported_with_both_bounds(player: Player) -> None:
+    error = player.client.get("/v1/jobs?limit=500").json()["error"]
+
+    assert error["message"] == 'limit: must be at most 100 and at least 1 (got "500")'
+
+
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        ({"model": None}, "GET /v1/models lists the models on the workers."),
+        ({"model": "../etc"}, "GET /v1/models lists the models on the workers."),
+        ({"dataset": {"train": "rows.jsonl"}}, "Upload the rows with POST /v1/datasets, or choose"),
+        ({"dataset": {}}, "Upload the rows with POST /v1/datasets and send its id"),
+        ({"lora": {"rank": "64"}}, "Write it without quotation marks: 64"),
+        ({"training": {"learning_rate": "1e-4"}}, "Write it without quotation marks: 1e-4"),
+        ({"lora": {"rank": "many"}}, ""),
+        ({"name": 5}, 'Write it in quotation marks: "5"'),
+        ({"training": {"lr_scheduler": "cosin"}}, "Did you mean cosine?"),
+        ({"lora": [64]}, "Its fields: rank, alpha, dropout, target_modules."),
+        ({"training": {"early_stopping": True}}, "Its fields: patience, min_delta."),
+    ],
+)
+def test_a_hint_says_what_to_write_instead(
+    player: Player, change: dict[str, Any], hint: str
+) -> None:
+    body = {"model": "m", "dataset": {"train": "ds_00000000"}} | change
+    headers = {"Accept-Language": "zh"}
+
+    error = player.client.post("/v1/jobs", json=body).json()["error"]
+    chinese = player.client.post("/v1/jobs", json=body, headers=headers).json()["error"]
+
+    assert error.get("hint", "").startswith(hint)
+    assert bool(error.get("hint")) == bool(chinese.get("hint")) == bool(hint)
+    assert not CHINESE.search(error.get("hint", ""))
+
+
+def test_a_missing_model_gets_a_hint(player: Player) -> None:
+    error = player.client.post("/v1/jobs", json={"dataset": {"train": "ds_00000000"}}).json()[
+        "error"
+    ]
+
+    assert (error["param"], error["hint"]) == (
+        "model",
+        "GET /v1/models lists the models on the workers.",
+    )
+
+
 HOSTILE_BODIES: list[tuple[bytes, str]] = [
     (b"", "application/json"),
     (b"{", "application/json"),
@@ -454,7 +531,8 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
     player.submit()
     claim = player.claim()
     job, dataset = claim.job_id, str(claim.spec.dataset.train)
-    real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id, "name": "x"}
+    real = {"job_id": job, "dataset_id": dataset, "attempt_id": claim.attempt_id}
+    real |= {"name": "x", "model_id": "owner/x", "code": "stalled"}
     ended = player.submit()  # its stream ends immediately; the stream of a running job would not
     player.client.post(f"/v1/jobs/{ended}/cancel")
 
@@ -466,7 +544,7 @@ def test_every_route_rejects_invalid_requests_in_the_standard_error_format(
             check_shape(response)
 
     for method, path in all_routes(app):
-        token = TOKEN if path.endswith(("/workers", "/claim")) else claim.token
+        token = TOKEN if path.endswith(("/workers", "/workers/models", "/claim")) else claim.token
         for bad in HOSTILE_IDS:
             if "{" in path:
                 send(method, re.sub(r"\{\w+\}", bad, path), token)
@@ -495,9 +573,9 @@ def test_an_unknown_path_is_not_found(player: Player, path: str) -> None:
 def test_a_wrong_method_is_rejected_with_the_allowed_ones(player: Player) -> None:
     for method, path, allowed in (
         ("PUT", "/v1/jobs", "GET, POST"),
-        ("POST", "/v1/jobs/job_x", "GET, DELETE"),
+        ("POST", "/v1/jobs/job_x", "GET, PATCH, DELETE"),
         ("GET", "/v1/jobs/job_x/cancel", "POST"),
-        ("PATCH", "/v1/datasets/ds_x", "GET, DELETE"),
+        ("PATCH", "/v1/datasets/ds_x", "GET, PATCH, DELETE"),
         ("DELETE", "/healthz", "GET"),
     ):
         response = player.client.request(method, path)
@@ -627,7 +705,7 @@ def test_the_openapi_document_describes_the_list_of_errors(app: FastAPI) -> None
         (
             "en",
             {
-                "training.epochs": ("too_small", "must be at least 1 (got 0)"),
+                "training.epochs": ("too_small", "must be at least 1 and at most 10000 (got 0)"),
                 "training.lr_scheduler": (
                     "not_an_option",
                     "must be 'cosine', 'linear' or 'constant' (got \"step\")",
@@ -642,7 +720,7 @@ def test_the_openapi_document_describes_the_list_of_errors(app: FastAPI) -> None
         (
             "zh",
             {
-                "training.epochs": ("too_small", "应不小于 1（实际为 0）"),
+                "training.epochs": ("too_small", "应不小于 1，且不大于 10000（实际为 0）"),
                 "training.lr_scheduler": (
                     "not_an_option",
                     "应为 'cosine'、'linear' 或 'constant'（实际为 \"step\"）",

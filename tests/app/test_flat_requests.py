@@ -19,8 +19,10 @@ from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Job
 from app.jobs import lists, service
+from app.jobs.cursors import encode_place
 from app.jobs.queue import order as queue
-from app.jobs.schemas import JobFilter
+from app.jobs.schemas import JobFilter, JobSort
+from app.jobs.walks import Key, Place
 from app.leases.lease import Times
 from app.workers import service as workers
 from benchmarks import rows
@@ -135,16 +137,30 @@ def _list(limit: int = 20, cursor: str | None = None, **chosen: Any) -> Database
         filters = {
             name: value(size) if callable(value) else value for name, value in chosen.items()
         }
-        empty: dict[str, Any] = {
-            "search": "",
-            "statuses": [],
-            "labels": {},
-            "created_after": None,
-            "created_before": None,
-        }
-        return service.list_jobs(session, JobFilter(**empty | filters), cursor, limit, "en")
+        return service.list_jobs(session, _filter(**filters), cursor, limit, "en")
 
     return send
+
+
+def _count(**chosen: Any) -> DatabaseRequest:
+    return lambda session, size: service.count_jobs(  # noqa: ARG005  # the protocol names it
+        session, _filter(**chosen)
+    )
+
+
+def _filter(**chosen: Any) -> JobFilter:
+    empty: dict[str, Any] = {
+        "search": "",
+        "statuses": [],
+        "labels": {},
+        "created_after": None,
+        "created_before": None,
+    }
+    return JobFilter(**empty | chosen)
+
+
+def _cursor(key: Key, sort: JobSort) -> str:
+    return encode_place(Place(key, 500), sort)
 
 
 def _job(index: Callable[[int], int]) -> DatabaseRequest:
@@ -237,6 +253,22 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "the first job in a queue": _job(rows.first_queued),
     "the last job in a queue": _job(lambda size: size - 1),
     "an ended job": _job(lambda size: size // 2),
+    **{f"sorted by {sort.value}": _list(sort=sort) for sort in JobSort},
+    "the next page by name": _list(sort=JobSort.NAME, cursor=_cursor("sweep 2", JobSort.NAME)),
+    "the next page by eval loss": _list(
+        sort=JobSort.EVAL_LOSS, cursor=_cursor(1.6, JobSort.EVAL_LOSS)
+    ),
+    "the best eval losses of a label": _list(sort=JobSort.EVAL_LOSS, labels={"team": "0"}),
+    "the best eval losses of a rare label": _list(sort=JobSort.EVAL_LOSS, labels={"rare": "yes"}),
+    "the names of failed jobs": _list(sort=JobSort.NAME, statuses=[JobStatus.FAILED]),
+    "a label by status": _list(sort=JobSort.STATUS, labels={"team": "0"}),
+    "a search by status": _list(sort=JobSort.STATUS, search="not there"),
+    "a label with any value": _list(label_keys=["rare"]),
+    "archived jobs": _list(archived=True),
+    "archived jobs and others": _list(archived=None),
+    "counts": _count(),
+    "counts of a label": _count(labels={"team": "0"}),
+    "counts of a search": _count(search="not there"),
     "submission": _submit,
     "claim": _claim(None),
     "a claim behind jobs for other models": _claim([rows.LATE_MODEL]),
@@ -258,6 +290,7 @@ def test_no_request_does_more_work_with_four_times_as_many_jobs(
     # Lower the limits so that the small database exceeds them as well.
     monkeypatch.setattr(queue, "MOST_PLACES", 10)
     monkeypatch.setattr(lists, "MOST_SEARCHED", 30)
+    monkeypatch.setattr(lists, "MOST_COUNTED", 30)
     meters = [Meter(database) for database in databases]
     grown = {}
 

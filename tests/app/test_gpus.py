@@ -167,50 +167,59 @@ def test_a_job_that_needs_more_gpus_than_any_host_has_says_so_in_both_languages(
 
     found = waiting(player, job)
     assert (found["code"], found["gpus"], found["largest_host"]) == ("too_few_gpus", 4, 2)
-    assert found["message"].startswith("Needs 4 GPUs; the largest host has 2.")
+    assert found["message"].startswith(
+        "Needs 4 GPUs; the largest host that has the model tiny-qwen2 has 2."
+    )
     chinese = player.client.get(f"/v1/jobs/{job}", headers={"Accept-Language": "zh"}).json()
-    assert chinese["waiting"]["message"].startswith("需要 4 张 GPU，而最大的主机只有 2 张。")
+    assert chinese["waiting"]["message"].startswith(
+        "需要 4 张 GPU，而装有模型 tiny-qwen2 的最大主机只有 2 张。"
+    )
 
     player.hello(**card("b", 1, 4))
     assert waiting(player, job) is None
 
 
-def test_only_hosts_with_the_model_count_and_the_reason_names_it(player: Player) -> None:
-    player.hello(**card("small", 1, 2) | {"models": ["team/m"]})
-    player.hello(**card("large", 1, 8) | {"models": ["other"]})
-    job = submit(player, 4, model="team/m")
+def test_a_host_without_the_model_does_not_count_while_another_host_has_it(player: Player) -> None:
+    job = submit(player, 4)
+    player.hello(**card("a", 1, 8) | {"models": ["other"]})
+    assert waiting(player, job) is None, "a job whose model no worker has is claimed and fails"
+    player.hello(**card("b", 1, 2) | {"models": ["tiny-qwen2"]})
 
     found = waiting(player, job)
-
     assert (found["code"], found["largest_host"]) == ("too_few_gpus", 2)
-    assert "the largest host that has the model team/m has 2." in found["message"]
-    chinese = player.client.get(f"/v1/jobs/{job}", headers={"Accept-Language": "zh"}).json()
-    assert "而拥有模型 team/m 的最大主机只有 2 张" in chinese["waiting"]["message"]
-    body = {"model": "team/m", "dataset": HUB, "resources": {"gpus": "all"}}
-    assert player.client.post("/v1/jobs?dry_run=true", json=body).json()["gpus"] == 2
-
-    player.hello(**card("large", 1, 8) | {"models": ["other", "team/m"]})
-    assert waiting(player, job) is None
-    assert player.client.post("/v1/jobs?dry_run=true", json=body).json()["gpus"] == 8
+    body = {"model": "tiny-qwen2", "dataset": HUB, "resources": {"gpus": "all"}}
+    plan = player.client.post("/v1/jobs?dry_run=true", json=body).json()
+    assert plan["gpus"] == 2
 
 
-def test_a_job_waits_if_the_gpus_of_all_workers_with_its_model_have_failed(player: Player) -> None:
-    broken = gpu("a-1", passed=False) | card("a", 1, 2) | {"models": ["team/m"]}
-    player.hello(**broken)
-    player.hello(**card("b", 1, 8) | {"models": ["other"]})
-    job = submit(player, 2, model="team/m")
+def test_a_job_for_one_gpu_says_that_no_worker_can_run_it(player: Player) -> None:
+    job = submit(player)
+    assert waiting(player, job)["code"] == "no_worker"
+    assert "队列 default 没有在线的工作节点" in _chinese(player, job)
+    for number in (1, 2):
+        device = gpu(f"a-{number}", passed=False)
+        player.hello(**card("a", number, 2) | device | {"models": ["tiny-qwen2"]})
+    player.hello(**card("b", 1, 1) | {"models": ["other"]})
 
     found = waiting(player, job)
+    assert (found["code"], found["workers"]) == ("devices_failed", 2)
+    assert "2 个在线工作节点" in _chinese(player, job)
 
-    assert found["code"] == "no_worker"
-    assert found["message"].startswith("The GPUs of all workers that have the model team/m")
+    player.hello(**card("a", 2, 2) | gpu("a-2", passed=True) | {"models": ["tiny-qwen2"]})
+    assert waiting(player, job) is None
+
+
+def _chinese(player: Player, job: str) -> str:
+    answer = player.client.get(f"/v1/jobs/{job}", headers={"Accept-Language": "zh"})
+    return str(answer.json()["waiting"]["message"])
 
 
 def test_a_failed_device_does_not_count_as_a_host(player: Player) -> None:
     job = submit(player, 2)
     player.hello(**card("a", 1, 2) | gpu("a-1", passed=False))
 
-    assert waiting(player, job)["code"] == "no_worker"
+    found = waiting(player, job)
+    assert (found["code"], found["workers"]) == ("devices_failed", 1)
 
 
 def test_a_reserved_job_names_its_host_until_it_starts(player: Player) -> None:

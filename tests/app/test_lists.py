@@ -13,8 +13,9 @@ from app.db.engine import Database
 from app.db.tables import Job, JobLabel, JobText, to_json
 from app.http.paging import encode_cursor
 from app.jobs import lists
-from app.jobs.lists import text_of
+from app.jobs.lists import sort_name_of, text_of
 from app.jobs.queue import order as queue
+from app.jobs.schemas import JobSort
 from contracts.job import JobStatus
 from tests.app.player import Player
 from tests.factories import make_spec
@@ -39,13 +40,18 @@ def insert(database: Database, jobs: list[dict[str, Any]]) -> None:
                 queue=spec.queue,
                 priority=spec.priority,
                 created_at=values["created_at"],
+                ended_at=values["ended_at"],
+                eval_loss=values["eval_loss"],
+                archived=values["archived"],
             )
             session.add(job)
             session.flush()
+            name = spec.name or ""
+            listed = {"number": job.number, "archived": job.archived}
             session.add(
-                JobText(number=job.number, text=text_of(spec.name or "", spec.model, job.id))
+                JobText(text=text_of(name, spec.model, job.id), name=sort_name_of(name), **listed)
             )
-            place = {"created_at": job.created_at, "number": job.number}
+            place = listed | {"created_at": job.created_at}
             session.add_all(
                 JobLabel(job_id=job.id, key=key, value=value, **place)
                 for key, value in spec.labels.items()
@@ -67,6 +73,9 @@ def make_jobs(count: int, seed: int = 0, **same: Any) -> list[dict[str, Any]]:
                 key: rng.choice(("x", "y")) for key in ("team", "stage") if rng.random() < 0.6
             },
             "created_at": NOW + timedelta(seconds=n // 3 + rng.choice((0, 0, -40))),
+            "ended_at": rng.choice((None, NOW + timedelta(seconds=rng.randrange(40)))),
+            "eval_loss": rng.choice((None, rng.randrange(9) / 4)),
+            "archived": rng.random() < 0.2,
         }
         | same
         for n in range(count)
@@ -79,6 +88,8 @@ def fits(job: dict[str, Any], chosen: dict[str, Any]) -> bool:
         chosen.get("search", "").casefold() in text
         and job["status"] in chosen.get("status", list(JobStatus))
         and all(label in job["labels"].items() for label in chosen.get("label", ()))
+        and chosen.get("label_key", "") in ("", *job["labels"])
+        and (chosen["archived"] == "any" or job["archived"] == (chosen["archived"] == "true"))
         and ("created_after" not in chosen or job["created_at"] > chosen["created_after"])
         and ("created_before" not in chosen or job["created_at"] < chosen["created_before"])
     )
@@ -104,22 +115,41 @@ def choose(rng: random.Random, jobs: list[dict[str, Any]]) -> dict[str, Any]:
         ),
         "status": rng.sample(list(JobStatus), rng.randint(1, 4)),
         "label": rng.sample([("team", "x"), ("stage", "y")], rng.randint(1, 2)),
+        "label_key": rng.choice(("team", "stage")),
         "created_after": one["created_at"],
         "created_before": one["created_at"] + timedelta(seconds=rng.randint(0, 40)),
     }
     names = rng.sample(list(every), rng.choice((0, 1, 1, 1, 2, 2, 3)))
-    return {name: every[name] for name in names}
+    archived = rng.choice(("false", "false", "true", "any"))
+    return {name: every[name] for name in names} | {"archived": archived}
+
+
+def in_order(jobs: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    """Return jobs, given in the order of their numbers, in the order of a list."""
+    column, is_descending = sort.removeprefix("-"), sort.startswith("-")
+    numbered = list(enumerate(jobs))
+    if column == "status":
+        groups = ["running", "queued", "paused"]
+        newest = sorted(numbered, key=lambda each: (each[1]["created_at"], each[0]), reverse=True)
+        ranks = {status: n for n, status in enumerate(groups)}
+        newest.sort(key=lambda each: ranks.get(each[1]["status"], 3))
+        return [job for _, job in newest]
+    keys = {
+        number: job[column].casefold() if job[column] and column == "name" else job[column]
+        for number, job in numbered
+    }
+    known = sorted((n for n in keys if keys[n] is not None), key=lambda n: (keys[n], n))
+    unknown = sorted((n for n in keys if keys[n] is None), reverse=True)
+    return [jobs[n] for n in (known[::-1] if is_descending else known) + unknown]
 
 
 def pages(player: Player, chosen: dict[str, Any], limit: int) -> Iterator[dict[str, Any]]:
-    query = {
-        name: [":".join(pair) for pair in value]
-        if name == "label"
-        else value.isoformat()
-        if isinstance(value, datetime)
-        else value
+    query: dict[str, Any] = {
+        name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in chosen.items()
     }
+    query["label"] = [":".join(pair) for pair in query.get("label", ())]
+    query["label"] += [query.pop("label_key")] if "label_key" in query else []
     cursor: dict[str, str] = {}
     while True:
         page = player.get("/v1/jobs", **query, **cursor, limit=limit)
@@ -137,12 +167,11 @@ def test_filters_find_exactly_the_jobs_that_match(
     monkeypatch.setattr(lists, "MOST_SEARCHED", most_searched)
     jobs = make_jobs(150)
     insert(database, jobs)
-    newest_first = sorted(enumerate(jobs), key=lambda each: (each[1]["created_at"], each[0]))[::-1]
     rng = random.Random(most_searched)  # noqa: S311  # the same filters in each run
 
-    for _ in range(20):
-        chosen, limit = choose(rng, jobs), rng.choice((9, 20, 100))
-        expected = [job["id"] for _, job in newest_first if fits(job, chosen)]
+    for sort in [*list(JobSort), *list(JobSort), *20 * ["-created_at"]]:
+        chosen, limit = choose(rng, jobs) | {"sort": str(sort)}, rng.choice((9, 20, 100))
+        expected = [job["id"] for job in in_order(jobs, sort) if fits(job, chosen)]
 
         read = list(pages(player, chosen, limit))
 
@@ -152,11 +181,78 @@ def test_filters_find_exactly_the_jobs_that_match(
             assert (page["searched"] or 0) <= most_searched
 
 
+@pytest.mark.parametrize("sort", list(JobSort))
+def test_a_list_in_each_order_continues_after_the_last_job_of_a_page(
+    player: Player, database: Database, sort: JobSort
+) -> None:
+    jobs = make_jobs(60)
+    insert(database, jobs)
+    read = list(pages(player, {"sort": sort.value, "archived": "any"}, 7))
+
+    assert [job["id"] for page in read for job in page["data"]] == [
+        job["id"] for job in in_order(jobs, sort.value)
+    ]
+    assert {page["searched"] for page in read} == {None}, "an index covers each order"
+    for other in set(JobSort) - {sort}:
+        query = {"sort": other.value, "cursor": read[0]["cursor"]}
+        refused = player.client.get("/v1/jobs", params=query)
+        assert refused.json()["error"]["code"] == "bad_cursor", other
+
+
+def test_counts_are_exact_up_to_the_limit(
+    player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_COUNTED", 12)
+    jobs = make_jobs(150)
+    insert(database, jobs)
+    rng = random.Random(1)  # noqa: S311  # the same filters in each run
+
+    for chosen in (
+        {"archived": "false"},
+        {"archived": "any"},
+        *[choose(rng, jobs) for _ in range(9)],
+    ):
+        for timed in ("created_after", "created_before", "status"):
+            chosen.pop(timed, None)
+        query = {name: value for name, value in chosen.items() if not name.startswith("label")}
+        query["label"] = [":".join(pair) for pair in chosen.get("label", ())]
+        query["label"] += [chosen["label_key"]] if "label_key" in chosen else []
+
+        counts = player.get("/v1/jobs", **query, limit=1, counts=True)["counts"]
+
+        for status, found in counts["statuses"].items():
+            expected = sum(fits(job, chosen | {"status": [status]}) for job in jobs)
+            assert found["count"] == expected if found["is_exact"] else found["count"] <= expected
+            if not {"search", "label", "label_key"} & set(chosen):
+                assert found == {"count": min(12, expected), "is_exact": expected <= 12}
+        archived = sum(fits(job, chosen | {"archived": "true"}) for job in jobs)
+        assert counts["archived"]["count"] <= archived
+
+
+def test_a_queued_job_says_whether_a_worker_of_its_queue_is_online(player: Player) -> None:
+    served, unserved = player.submit(queue="a"), player.submit(queue="b")
+    player.hello(queue="a")
+
+    assert player.job(served)["waiting"] is None
+    assert player.job(unserved)["waiting"]["code"] == "no_worker"
+    codes = [(job["waiting"] or {}).get("code") for job in player.get("/v1/jobs")["data"]]
+    assert codes == ["no_worker", None]
+    player.client.post(f"/v1/jobs/{unserved}/cancel")
+    assert player.job(unserved)["waiting"] is None
+
+
+@pytest.mark.parametrize("label", ["", ":", ":web"])
+def test_a_label_filter_without_a_key_is_rejected(player: Player, label: str) -> None:
+    response = player.client.get("/v1/jobs", params={"label": label})
+
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "label")
+
+
 def test_a_search_reports_how_many_jobs_it_searched(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", 50)
-    jobs = make_jobs(120, name="other", status=JobStatus.QUEUED)
+    jobs = make_jobs(120, name="other", status=JobStatus.QUEUED, archived=False)
     jobs[10] |= {"name": "Needle", "created_at": NOW - timedelta(seconds=60)}
     insert(database, jobs)
 
@@ -175,7 +271,7 @@ def test_a_search_reports_whether_it_reached_the_last_job(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch, jobs: int, left: bool
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", 50)
-    insert(database, make_jobs(jobs))
+    insert(database, make_jobs(jobs, archived=False))
 
     for chosen in ({}, {"status": list(JobStatus)}):
         page = player.get("/v1/jobs", search="not there", **chosen)
@@ -186,7 +282,7 @@ def test_a_full_job_id_is_found_however_old_the_job_is(
     player: Player, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "MOST_SEARCHED", 10)
-    jobs = make_jobs(60, labels={"team": "x"}, status=JobStatus.FAILED)
+    jobs = make_jobs(60, labels={"team": "x"}, status=JobStatus.FAILED, archived=False)
     insert(database, jobs)
     oldest = min(jobs, key=lambda job: job["created_at"])["id"]
 
@@ -223,32 +319,34 @@ def test_an_invalid_cursor_is_rejected(player: Player, numbers: tuple[int, ...])
 def test_queue_positions_are_exact_up_to_1000_and_lower_bounds_beyond_that(
     player: Player, database: Database
 ) -> None:
-    jobs = make_jobs(1005, queue="a", priority=0, status=JobStatus.QUEUED, labels={})
+    jobs = make_jobs(
+        1005, queue="a", priority=0, status=JobStatus.QUEUED, labels={}, archived=False
+    )
     for n, job in enumerate(jobs):
         job["created_at"] = NOW + timedelta(seconds=n)
     jobs[1004]["priority"] = 5  # the newest goes first
     insert(database, jobs)
-    in_order = [jobs[1004], *jobs[:1004]]
+    by_place = [jobs[1004], *jobs[:1004]]
 
     def seen(job: Any) -> tuple[int | None, int | None]:
         return job["queue_position"], job["queue_position_above"]
 
     for place in (1, 2, 500, 999, 1000):
-        assert seen(player.job(in_order[place - 1]["id"])) == (place, None)
+        assert seen(player.job(by_place[place - 1]["id"])) == (place, None)
     for place in (1001, 1002, 1005):
-        assert seen(player.job(in_order[place - 1]["id"])) == (None, 1000)
+        assert seen(player.job(by_place[place - 1]["id"])) == (None, 1000)
     page = player.get("/v1/jobs", limit=100, status="queued")["data"]
-    places = {job["id"]: n + 1 for n, job in enumerate(in_order)}
+    places = {job["id"]: n + 1 for n, job in enumerate(by_place)}
     for job in page:
         place = places[job["id"]]
         assert seen(job) == ((place, None) if place <= 1000 else (None, 1000))
     assert seen(player.post_job(queue="a").json()) == (None, 1000)
     assert seen(player.post_job(queue="b").json()) == (1, None)
-    last = player.job(in_order[-1]["id"])
-    player.client.post(f"/v1/jobs/{in_order[0]['id']}/cancel")
-    assert player.job(in_order[1000]["id"])["queue_position"] == 1000
-    assert player.job(in_order[-1]["id"])["version"] == last["version"]
-    assert seen(player.client.post(f"/v1/jobs/{in_order[3]['id']}/cancel").json()) == (None, None)
+    last = player.job(by_place[-1]["id"])
+    player.client.post(f"/v1/jobs/{by_place[0]['id']}/cancel")
+    assert player.job(by_place[1000]["id"])["queue_position"] == 1000
+    assert player.job(by_place[-1]["id"])["version"] == last["version"]
+    assert seen(player.client.post(f"/v1/jobs/{by_place[3]['id']}/cancel").json()) == (None, None)
 
 
 def test_a_list_shows_the_same_queue_positions_as_each_job(

@@ -54,7 +54,7 @@ def test_the_schema_check_detects_a_missing_column(empty_url: str) -> None:
     database = Database(empty_url)
     migrate(database)
     with database.writer.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN eval_loss")
+        connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN last_loss")
 
     with database.writer.begin() as connection, pytest.raises(CommandError, match="New upgrade"):
         command.check(alembic_config(connection))

@@ -72,11 +72,32 @@ def test_the_current_page_is_not_sent_again_to_a_client_that_has_it(
     "path",
     ["/nothing", "/jobs", "/jobs/a/b", "/assets/none.js", "/assets/..%2findex.html", "/index.html"],
 )
-def test_unknown_paths_get_a_json_error(client: TestClient, build: Path, path: str) -> None:
+def test_unknown_paths_get_the_page_in_a_browser_and_a_json_error_elsewhere(
+    client: TestClient, build: Path, path: str
+) -> None:
+    for accept in ("*/*", "application/json", "application/json, text/html;q=0.9"):
+        response = client.get(path, headers={"Accept": accept})
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "path_not_found"
+
+    shown = client.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+
+    assert shown.status_code == 404
+    if path.startswith("/assets/"):
+        assert shown.json()["error"]["code"] == "path_not_found"
+    else:
+        assert "the page" in shown.text
+        assert "content-security-policy" in shown.headers
+        assert client.post(path, headers={"Accept": "text/html"}).json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/internal/nothing"])
+def test_unknown_paths_of_the_api_get_a_json_error_even_in_a_browser(
+    client: TestClient, build: Path, path: str
+) -> None:
     response = client.get(path, headers={"Accept": "text/html"})
 
-    assert response.status_code == 404
-    assert response.json()["error"]["code"] == "path_not_found"
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "path_not_found")
 
 
 def test_without_a_build_the_response_explains_how_to_build_the_page(

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,18 @@ def test_predictions_on_fake_cuda_tensors_agree_with_an_independent_trace() -> N
     }
     assert done.returncode == 0, done.stderr
     assert {row: found[row] for row in TRACED} == pytest.approx(TRACED, rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_row_of_the_table_in_the_documents_is_what_the_plan_computes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory_fits", "--sizes", "0.5B", "--cards", "80"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] in Path("docs/gpu.md").read_text()

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import socket
 import stat
@@ -20,6 +21,10 @@ def test_ctrl_c_stops_everything_and_leaves_no_process(tmp_path: Path) -> None:
     with running_up(tmp_path, variables=variables) as up:
         up.wait_until_ready()
         assert up.get("/healthz") == 200
+        up.wait_until_said("stop    Ctrl-C")
+        assert re.search(r"^  device  .+\(no GPU is used", up.said, re.MULTILINE)
+        assert f"  models  none in {up.home}/models yet" in up.said
+        assert f"  next    open http://127.0.0.1:{up.port}/new" in up.said
         processes = find_processes(str(up.home), up.home)
         environments = {
             part: [environment_of(pid) for pid, name in processes.items() if part in name]

@@ -31,8 +31,11 @@ class Up:
         return self.printed.read_text()
 
     def wait_until_ready(self) -> None:
+        self.wait_until_said("Stepline is ready")
+
+    def wait_until_said(self, text: str) -> None:
         deadline = time.monotonic() + 60
-        while "Stepline is ready" not in self.said:
+        while text not in self.said:
             assert self.process.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,7 @@ import pytest
 from wcwidth import wcswidth
 
 from contracts.dataset.rows import parse_row
+from examples.demo.__main__ import DemoFailed, run
 from examples.demo.general_text import general_rows
 from examples.demo.language import SENTENCES, choose_language
 from examples.demo.progress import Progress, draw_curve
@@ -113,6 +115,18 @@ def test_a_phase_without_steps_shows_its_row_progress(capsys: pytest.CaptureFixt
         ["evaluating", "300/400 rows", "left 2:00"],
         ["evaluating", "step 5/10", "7/400 rows", "loss 1.0000", "█", "left 1:01"],
     ]
+
+
+def test_a_port_in_use_is_reported_before_any_preparation(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(DemoFailed, match=f"Port {port} is in use"):
+            run(tmp_path / "demo", port, once=True, language="en")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@
    commas, may follow (none: MIG is enabled, but there is no instance). A uuid that begins with `lost` cannot be read.
    STUB_DRIVER and STUB_CUDA are the versions of the driver and of CUDA, the latter as 1000 × major + 10 × minor.
 
-   The load of the GPU with index n is 10 + n percent, its power 100 + n watts and its temperature 50 + n degrees Celsius. */
+   The load of the GPU with index n is 10 + n percent, its power 100 + n watts its temperature 50 + n degrees Celsius, and the
+   bit mask of its throttle reasons 64 << n. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,11 @@ int nvmlDeviceGetPowerUsage(char *handle, unsigned *milliwatts) {
 int nvmlDeviceGetTemperature(char *handle, int sensor, unsigned *celsius) {
     (void)sensor;
     *celsius = 50 + index_of(handle);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(char *handle, unsigned long long *reasons) {
+    *reasons = 0x40 << index_of(handle);
     return SUCCESS;
 }
 

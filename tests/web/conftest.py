@@ -55,6 +55,7 @@ class Site:
             f"/jobs/{self.failed}",
             f"/compare?ids={self.finished},{self.running}",
             "/new",
+            "/datasets",
             "/workers",
             "/docs",
         ]
@@ -118,7 +119,7 @@ class Visitor:
     def probe(self, script: str) -> None:
         """Replace the page's script with one that also sets `window.__stepline`."""
         self.context.route(
-            "**/assets/*.js",
+            "**/assets/index-*.js",
             lambda route: route.fulfill(body=script, content_type="text/javascript"),
         )
 
@@ -136,7 +137,7 @@ def probed_script(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page's script, built from the same sources but with `window.__stepline`."""
     build = tmp_path_factory.mktemp("probed")
     subprocess.run([ROOT / "script" / "page", "--probed", build], check=True)
-    (script,) = (build / "assets").glob("*.js")
+    (script,) = (build / "assets").glob("index-*.js")
     return script.read_text()
 
 

@@ -189,6 +189,7 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     expect(rate).to_have_attribute("aria-invalid", "true")
     rate.fill("1e-3")
     expect(rate).not_to_have_attribute("aria-invalid", "true")
+    page.locator("#field-model").select_option(label="Another model from the Hub…")
     page.locator("#field-model").fill("not a model!")
     page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
         {"name": "r.jsonl", "mimeType": "application/jsonl", "buffer": tiny_rows(40).encode()}
@@ -196,7 +197,7 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     expect(page.get_by_role("status").filter(has_text="40 rows")).to_be_visible()
     # Only the server checks the model's name.
     expect(page.locator("#field-model")).to_have_attribute("aria-invalid", "true")
-    page.locator("#field-model").fill("tiny-qwen2")
+    page.get_by_label("Choose a model").select_option("tiny-qwen2")
     page.locator("#field-training-max_length").fill("128")
     page.locator("#field-name").fill("from the form")
     page.reload()

@@ -39,7 +39,7 @@ export class ApiError extends Error {
     message: string,
     readonly param: string | null = null,
     readonly hint: string | null = null,
-    /** Every problem in the request, if the server lists them. */
+    /** All problems in the request, if the server lists them. */
     readonly errors: FieldError[] = [],
   ) {
     super(message);
@@ -105,6 +105,12 @@ export async function call<T>(method: string, path: string, options: Options = {
   return response.status === 204 ? (undefined as T) : parse<T>(await response.text());
 }
 
+/** GET a resource together with its ETag, for a later edit. */
+export async function getTagged<T>(path: string): Promise<{ value: T; tag: string | null }> {
+  const response = await send("GET", path, { accept: "application/json" });
+  return { value: parse<T>(await response.text()), tag: response.headers.get("ETag") };
+}
+
 export const get = <T>(path: string): Promise<T> => call<T>("GET", path);
 
 /** Send a GET request that the page depends on; retry until the server is reachable. */
@@ -123,7 +129,7 @@ export async function getText(path: string): Promise<string> {
   return (await send("GET", path, { accept: "text/plain" })).text();
 }
 
-/** Build a path with a query. Null, undefined and empty values are omitted; a list repeats its name. */
+/** Build a path with a query. Null, undefined and empty values are omitted; for a list, the parameter is repeated. */
 export function withQuery(path: string, query: Record<string, string | number | string[] | null | undefined>): string {
   const parts = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {

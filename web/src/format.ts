@@ -21,6 +21,11 @@ export function count(value: number | null | undefined): string {
   return value.toLocaleString(language.value === "zh" ? "zh-CN" : "en-US", { maximumFractionDigits: 0 });
 }
 
+/** Abbreviate a large number to three digits: 494M, 7.62B. */
+export function compact(value: number): string {
+  return value.toLocaleString("en-US", { notation: "compact", maximumSignificantDigits: 3 });
+}
+
 export function duration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return NONE;
   const zh = language.value === "zh";

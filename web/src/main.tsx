@@ -6,8 +6,10 @@ import "./style.css";
 import { get, lastResponseAt, unreachableSince } from "./api";
 import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
+import { Toast } from "./parts/bell";
 import { useClock, useKeys } from "./parts/controls";
 import { ComparePage } from "./pages/compare";
+import { DatasetsPage } from "./pages/datasets";
 import { DocsPage } from "./pages/docs";
 import { JobPage } from "./pages/job/page";
 import { JobsPage } from "./pages/jobs/page";
@@ -17,6 +19,7 @@ import { followLinks, go, path } from "./router";
 import { SHARED } from "./texts/shared";
 import { say, type Text } from "./texts/say";
 import { FRAME } from "./texts/frame";
+import { DATASETS } from "./texts/datasets";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
 
@@ -27,9 +30,23 @@ function CurrentPage() {
   if (at === "/") return <JobsPage />;
   if (at === "/compare") return <ComparePage />;
   if (at === "/new") return <NewPage />;
+  if (at === "/datasets") return <DatasetsPage />;
   if (at === "/workers") return <WorkersPage />;
   if (at === "/docs") return <DocsPage />;
-  return <p class="empty">{say(FRAME.not_found)}</p>;
+  return <NotFound />;
+}
+
+function NotFound() {
+  useEffect(() => {
+    document.title = `${say(FRAME.not_found)} · Stepline`;
+  }, [language.value]);
+  return (
+    <div class="empty" role="alert">
+      <b>{say(FRAME.not_found)}</b>
+      <code>{path.value}</code>
+      <a href="/">{say(SHARED.back_to_jobs)}</a>
+    </div>
+  );
 }
 
 /** Decode a part of the URL; return it unchanged if it is malformed. */
@@ -67,6 +84,7 @@ function Frame() {
         </a>
         <nav aria-label={say(FRAME.main_menu)}>
           {link("/", SHARED.jobs)}
+          {link("/datasets", DATASETS.title)}
           {link("/workers", SHARED.workers)}
           {link("/docs", FRAME.docs)}
         </nav>
@@ -102,6 +120,7 @@ function Frame() {
       <main id="main" tabIndex={-1}>
         <CurrentPage />
       </main>
+      <Toast />
       <dialog ref={help} aria-label={say(FRAME.keys)}>
         <h2>{say(FRAME.keys)}</h2>
         <Keys />

@@ -33,7 +33,7 @@ export function followLinks(event: MouseEvent): void {
   const link = (event.target as Element).closest?.("a");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
   if (link.origin !== location.origin || link.target || link.hash || link.hasAttribute("download")) return;
-  if (!/^\/($|jobs\/|compare$|new$|workers$|docs$)/.test(link.pathname)) return;
+  if (!/^\/($|jobs\/|compare$|new$|datasets$|workers$|docs$)/.test(link.pathname)) return;
   event.preventDefault();
   go(link.pathname + link.search);
 }

@@ -25,7 +25,7 @@ export interface Schema {
   $ref?: string;
 }
 
-interface Document {
+export interface Document {
   paths: Record<string, Record<string, { summary?: string; description?: string; tags?: string[] }>>;
   components: { schemas: Record<string, Schema> };
 }

@@ -144,7 +144,9 @@ def _follow(
     started()
     try:
         devices = [card.device for card in slot.cards]
-        with System(devices, process.pid, settings.system_seconds) as system:
+        with System(
+            devices, process.pid, settings.system_seconds, directory=run_dir.path
+        ) as system:
             while not process.wait(settings.poll_seconds):
                 reporter.note_system(system.look(), utc_now())
                 wanted, was_stopped = reporter.pulse(), slot.stop.is_set

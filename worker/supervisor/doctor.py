@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx2
 import pynvml
@@ -181,11 +182,12 @@ def _hub(settings: Settings, environ: Mapping[str, str]) -> Finding:
 
 def _server(settings: Settings) -> Finding:
     address = f"{settings.server_url.rstrip('/')}/healthz"
+    direct = is_loopback(httpx2.URL(address).host)
     try:
-        direct = is_loopback(httpx2.URL(address).host)
         status = httpx2.get(address, timeout=10, trust_env=not direct).status_code
     except httpx2.HTTPError as error:
-        return Finding("bad", f"server: {settings.server_url} is unreachable ({error})")
+        what = f"server: {settings.server_url} is unreachable ({error})"
+        return _unreachable(what, "STEPLINE_SERVER_URL", on_this_machine=direct)
     if status == MISDIRECTED:
         host = httpx2.URL(address).host
         return Finding(
@@ -206,8 +208,20 @@ def _broker(settings: Settings) -> Finding:
             connection.ensure_connection(max_retries=1, timeout=5)
             address = connection.as_uri()
     except (OSError, KombuError, OperationalError) as error:
-        return Finding("bad", f"broker: unreachable ({error})")
+        host = urlsplit(settings.broker_url).hostname
+        what = f"broker: unreachable ({error})"
+        return _unreachable(
+            what, "STEPLINE_BROKER_URL", on_this_machine=host is None or is_loopback(host)
+        )
     return Finding("ok", f"broker: {address} responds")
+
+
+def _unreachable(what: str, setting: str, *, on_this_machine: bool) -> Finding:
+    """Return a note for a service of this machine, which may not have been started yet, and a problem for another machine's."""
+    if on_this_machine:
+        advice = f"the worker needs it: run `stepline up` or `docker compose up`, or set {setting}"
+        return Finding("note", f"{what}; {advice}")
+    return Finding("bad", f"{what}; check {setting}")
 
 
 if __name__ == "__main__":

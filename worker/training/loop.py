@@ -137,7 +137,7 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
     device = run.model.device.torch_device
 
     def gradients(token_budget: int) -> Tensor:
-        run.model.peft_model.train()
+        run.model.train()
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in pack(share, token_budget, together=run.model.packs):

@@ -163,7 +163,7 @@ def _run(
     recorder.phase(Phase.LOADING)
     planner = Planner(run_dir.model, spec, device, data.train, placed.ranks)
     plan = planner.plan()
-    model = load_model(run_dir.model, spec, device)
+    model = load_model(run_dir.model, spec, device, dequantizes=plan.dequantizes)
     check_vocabulary(model, data.largest_token)
     fused = is_fused(spec.engine.fused_optimizer, device.torch_device)
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=fused)
@@ -189,6 +189,7 @@ def _run(
         group=group,
         # A GPU recovers from a budget that is too large; a host does not.
         most_tokens=None if device.is_cuda else plan.most_tokens,
+        needs_recomputation=plan.needs_recomputation,
     )
     if plan.recomputes or spec.engine.activation_checkpointing is True:
         run.checkpoint_activations()
@@ -316,6 +317,8 @@ def _announce(run: Run, plan: MemoryPlan) -> None:
     )
     if plan.choice is not None and plan.choice.is_scarce:
         run.recorder.log(f"memory is scarce: {plan.choice.reason}", "warning")
+    if plan.failed:
+        run.recorder.log(f"no memory plan: {plan.reason}", "warning")
     for warning in data_warnings(data.facts):
         run.recorder.log(warning, "warning")
 

@@ -110,7 +110,13 @@ def identity(run: Run) -> dict[str, str]:
 def checksum(run: Run) -> int:
     """Return a number by which ranks verify that they train the same run from the same step."""
     model = run.model
-    proven = (model.attention, model.packs, model.plain_head, str(model.device.compute_dtype))
+    proven = (
+        model.attention,
+        model.packs,
+        model.plain_head,
+        model.copies is not None,
+        str(model.device.compute_dtype),
+    )
     values = [*sorted(identity(run).items()), run.progress.step, proven]
     return int.from_bytes(hashlib.sha256(repr(values).encode()).digest()[:8], "big")
 
@@ -127,7 +133,9 @@ def circumstances(run: Run) -> dict[str, str | int]:
         "processor": device.processor,
         "device_memory_gib": device.memory_gib,
         "attention": run.model.attention,
+        "dequantized_base": run.model.dequantized,
         "fused_optimizer": bool(run.optimizer.defaults["fused"]),
+        "fused_lora": run.model.copies is not None,
         **{
             f"{name} version": versions[name]
             for name in ("torch", "bitsandbytes", "transformers", "peft")
@@ -155,13 +163,16 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
 
 def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     """Adopt the earlier attempt's choices if it ran on the same device; choices for another device may not be suitable."""
-    own, theirs = circumstances(run), state.circumstances
+    # Earlier versions did not have the fused function.
+    own, theirs = circumstances(run), {"fused_lora": False} | state.circumstances
     threads = theirs.get("cpu_threads")
     is_alike = theirs.get("ranks", 1) == run.group.count
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         # The same processor may have less memory than in the previous attempt.
         run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
-        if state.activation_checkpointing and not run.checkpointing_activations:
+        # Recomputed activations change no result, so this attempt's plan decides, unless it does not know.
+        needed = run.needs_recomputation(run.token_budget) is not False
+        if needed and state.activation_checkpointing and not run.checkpointing_activations:
             run.checkpoint_activations()
         if isinstance(threads, int) and threads <= len(os.sched_getaffinity(0)):
             torch.set_num_threads(threads)

@@ -1,6 +1,7 @@
 """Run: all parts of one run. Progress: how far the run has come. Checkpoints save the state kept here."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -78,6 +79,8 @@ class Run:
     group: Group = ALONE
     most_tokens: int | None = None
     """The largest token budget that fits into the memory of a host, if that is less than usual."""
+    needs_recomputation: Callable[[int], bool | None] = lambda _: None
+    """Returns whether a token budget fits only with recomputed activations, according to this attempt's plan; None: not known."""
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""

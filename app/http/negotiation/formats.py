@@ -1,4 +1,4 @@
-"""Chooses the format of a response by the `format` query parameter or, if that is absent, by the Accept header."""
+"""Chooses the format of a response from the `format` query parameter or, if that is absent, from the Accept header."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class Formats:
 
     @property
     def names(self) -> WithJsonSchema:
-        """The schema of the query parameter `format` in the OpenAPI document; `choose` rejects any other name."""
+        """The schema of the query parameter `format` in the OpenAPI document; it lists the names that `choose` accepts."""
         return WithJsonSchema({"type": "string", "enum": list(self.media_types)})
 
     @property
@@ -43,7 +43,7 @@ class Formats:
 
 
 def refuse_beside(chosen: str, **others: object) -> None:
-    """Raise NotTogether if any of these parameters is given, because they have no effect together with `chosen`."""
+    """Raise NotTogether if any of these parameters is given, because they would have no effect with `chosen`."""
     for name, value in others.items():
         if value:
             raise NotTogether(name, one=name, other=chosen)

@@ -35,8 +35,8 @@ def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: da
         return NOTHING
     larger = [
         worker
-        for worker in workers.list_able(session, job.queue, now)
-        if worker.host_id not in {"", host_id} and worker.cards > cards
+        for worker in workers.list_live(session, job.queue, now)
+        if workers.is_able(worker) and worker.host_id not in {"", host_id} and worker.cards > cards
     ]
     if any(worker.models is None for worker in larger):
         return Left(is_everything=True)

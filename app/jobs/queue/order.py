@@ -106,7 +106,7 @@ def is_large_startable(
         sizes = list_sizes(queue, worker.cards)
         is_larger: ColumnElement[bool] = sizes.c.value.between(max(2, beyond + 1), worker.cards)
         if worker.cards > beyond:
-            is_larger = is_larger | (sizes.c.value == ALL)
+            is_larger |= sizes.c.value == ALL
         fits = [is_claimable(now), Job.queue == queue, Job.gpus == sizes.c.value, *where]
         if worker.models is not None:
             fits.append(Job.model.in_(worker.models))

@@ -2,6 +2,7 @@ import pytest
 from pydantic import SecretStr
 
 from contracts.attempt import Device
+from tests.ports import find_free_port
 from tests.worker.supervisor.scripted_server import ScriptedServer, error_answer
 from worker.settings import Settings
 from worker.supervisor import doctor
@@ -42,3 +43,18 @@ def test_the_doctor_does_not_count_mig_instances_and_reports_the_ranks_of_a_cpu(
     found = doctor._several([Device()], Settings(cpu_ranks=2))
     assert found is not None
     assert found.what == "one job can train in up to 2 processes"
+
+
+def test_a_server_and_a_broker_that_do_not_run_yet_are_no_problem_on_this_machine() -> None:
+    port = find_free_port()
+    here = Settings(server_url=f"http://127.0.0.1:{port}", broker_url=f"redis://localhost:{port}/0")
+    for found in (doctor._server(here), doctor._broker(here)):
+        assert found.verdict == "note"
+        assert "stepline up" in found.what
+
+    elsewhere = Settings(
+        server_url=f"http://stepline.invalid:{port}",
+        broker_url=f"redis://stepline.invalid:{port}/0",
+    )
+    assert doctor._server(elsewhere).verdict == "bad"
+    assert "STEPLINE_BROKER_URL" in doctor._broker(elsewhere).what

@@ -35,7 +35,7 @@ def tokenizer(tiny_model: Path) -> object:
 
 @pytest.fixture
 def load(tiny_model: Path) -> Callable[..., TrainableModel]:
-    """Return a function that loads a model, by default the tiny one, on the CPU with the given changes to its spec."""
+    """Return a function that loads a model (by default the tiny one) on the CPU, for a small spec with the given changes."""
 
     def load_tiny(directory: Path = tiny_model, **changes: object) -> TrainableModel:
         spec = small_spec(**changes)

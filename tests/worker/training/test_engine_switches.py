@@ -11,10 +11,13 @@ import torch
 
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from tests.worker.training.run_directory import losses, make_run_dir, run_here, summary_of
 from worker.training.compute.device import Device, choose_device
 from worker.training.data.batches import pack
 from worker.training.learning.loss import sum_nll
 from worker.training.memory.budget import choose_token_budget, memory_bytes
+from worker.training.memory.fit import Choice
+from worker.training.memory.plan import MemoryPlan, Planner
 from worker.training.model.load import load_model
 from worker.training.model.trainable import TrainableModel
 
@@ -22,7 +25,7 @@ Load = Callable[..., TrainableModel]
 
 
 def loss_and_gradients(model: TrainableModel) -> tuple[float, list[torch.Tensor]]:
-    model.peft_model.train()
+    model.train()
     total = 0.0
     for batch in pack(ragged_samples(8), 128):
         part = sum_nll(model, batch)
@@ -121,3 +124,36 @@ def test_the_token_budget_has_a_fixed_value_if_config_json_lacks_the_layer_sizes
         2048,
         "config.json does not give the layer sizes",
     )
+
+
+def test_auto_keeps_the_base_unpacked_if_the_plan_says_so_and_the_summary_gives_the_reason(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roomy = MemoryPlan(
+        "as on a GPU",
+        choice=Choice(512, False, False, "", 2**40, dequantizes=True),
+        dequantize_reason="the plan has room for it",
+    )
+    found = {}
+    for name, setting in (("packed", "auto"), ("unpacked", "auto"), ("denied", False)):
+        if name != "packed":
+            monkeypatch.setattr(Planner, "plan", lambda _: roomy)
+        (tmp_path / name).mkdir()
+        run_dir = make_run_dir(
+            tmp_path / name, tiny_model, spec={"engine": {"dequantize_base": setting}}
+        )
+        assert run_here(run_dir).status == "succeeded"
+        found[name] = run_dir
+
+    choices = {name: summary_of(run_dir).choices for name, run_dir in found.items()}
+    assert choices["packed"]["dequantize_base"]["value"] is False
+    assert "off on a CPU" in choices["packed"]["dequantize_base"]["reason"]
+    assert choices["unpacked"]["dequantize_base"] == {
+        "value": True,
+        "reason": "the plan has room for it",
+    }
+    assert choices["denied"]["dequantize_base"] == {
+        "value": False,
+        "reason": "set by engine.dequantize_base",
+    }
+    assert losses(found["unpacked"]) == pytest.approx(losses(found["packed"]), rel=1e-5)

@@ -17,7 +17,7 @@ def test_a_steps_duration_includes_the_devices_work(
     now = [0.0]
 
     class Late(Device):
-        """Simulates a GPU that still needs five seconds for its work when a call returns."""
+        """Simulates a GPU that still has five seconds of work left when a call returns."""
 
         def synchronize(self) -> None:
             next(waits)

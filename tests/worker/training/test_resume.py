@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -462,3 +463,27 @@ def test_a_resume_with_less_memory_than_before_uses_a_smaller_budget(
     found = re.search(r"token_budget: 128 → (\d+)", message)
     assert found, message
     assert int(found[1]) < 128
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_resume_recomputes_activations_only_if_its_own_plan_does_not_deny_it(
+    checkpoint: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    planned: bool,
+) -> None:
+    if planned:  # with enough memory
+        monkeypatch.setattr(plan, "_SMALL_MODEL", 0)
+    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
+    snapshot = load(checkpoint)
+    state = snapshot.state.model_copy(update={"activation_checkpointing": True})
+    second.resume.mkdir()
+    Checkpoints(second.resume, keep=1).save(replace(snapshot, state=state))
+
+    assert run_here(second, StopAt(8, "paused")).status == "paused"
+
+    saved = find_newest(second.checkpoints)
+    assert saved is not None
+    assert load(saved).state.activation_checkpointing is not planned
+    assert load(saved).state.token_budget == 128

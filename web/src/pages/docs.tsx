@@ -1,31 +1,29 @@
-// The API's endpoints, from its OpenAPI document. Nothing is loaded from other hosts.
-import { useEffect } from "preact/hooks";
-import { Card } from "../parts/controls";
-import { loadOpenapi, openapi } from "../spec";
+// The reference of the whole API, from its OpenAPI document. Nothing is loaded from other hosts.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { isDark } from "../preferences";
+import { loadOpenapi, type Document } from "../spec";
 import { DOCS } from "../texts/docs";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 
-const METHODS = ["get", "post", "put", "delete"];
+/** A class of the root element, by which Swagger UI chooses its dark colors. */
+const DARK = "dark-mode";
 
 export function DocsPage() {
+  const reference = useRef<HTMLDivElement>(null);
+  const [state, setState] = useState<"loading" | "shown" | "failed">("loading");
   useEffect(() => {
     document.title = "API · Stepline";
-    void loadOpenapi().catch(() => undefined);
+    void Promise.all([loadOpenapi(), import("../reference/swagger")])
+      .then(([found, { drawReference }]) => {
+        if (!reference.current) return;
+        drawReference(reference.current, withoutInternal(found));
+        setState("shown");
+      })
+      .catch(() => setState("failed"));
+    return () => document.documentElement.classList.remove(DARK);
   }, []);
-  const groups = new Map<string, [string, string, string][]>();
-  for (const [path, methods] of Object.entries(openapi.value?.paths ?? {})) {
-    if (path.startsWith("/internal/")) continue;
-    for (const method of METHODS) {
-      const operation = methods[method];
-      if (!operation) continue;
-      const group = operation.tags?.[0] ?? "";
-      groups.set(group, [
-        ...(groups.get(group) ?? []),
-        [method.toUpperCase(), path, (operation.description ?? operation.summary ?? "").replaceAll("`", "")],
-      ]);
-    }
-  }
+  useEffect(() => void document.documentElement.classList.toggle(DARK, isDark.value), [isDark.value]);
   return (
     <>
       <header class="page">
@@ -34,21 +32,14 @@ export function DocsPage() {
           openapi.json
         </a>
       </header>
-      <p class="note">{say(openapi.value ? DOCS.intro : SHARED.loading)}</p>
-      {[...groups].map(([group, operations]) => (
-        <Card key={group} title={group}>
-          <dl class="paths">
-            {operations.map(([method, path, description]) => (
-              <div key={method + path}>
-                <dt>
-                  <b>{method}</b> <code>{path}</code>
-                </dt>
-                <dd>{description}</dd>
-              </div>
-            ))}
-          </dl>
-        </Card>
-      ))}
+      <p class="note">{say({ loading: SHARED.loading, shown: DOCS.intro, failed: DOCS.failed }[state])}</p>
+      <div class="reference" ref={reference} />
     </>
   );
+}
+
+/** Return the document without the endpoints that only workers use. */
+function withoutInternal(document: Document): Document {
+  const paths = Object.entries(document.paths).filter(([path]) => !path.startsWith("/internal/"));
+  return { ...document, paths: Object.fromEntries(paths) };
 }

@@ -1,5 +1,48 @@
-// The JobSpec's fields in Chinese: name and help by dotted path. In English, both come from the API's schema. A test checks
-// that no field is missing.
+// The names of the JobSpec's fields in plain words, by dotted path, and their help in Chinese. The English help comes from the API's
+// schema. A test checks that no field is missing.
+export const ENGLISH: Record<string, string> = {
+  model: "Base model",
+  model_revision: "Model version on the Hub",
+  "dataset.train": "Training data",
+  "dataset.eval": "Evaluation data",
+  "dataset.eval_size": "Rows held out for evaluation",
+  "quantization.type": "4-bit format",
+  "quantization.double_quant": "Compress the scales too",
+  "quantization.compute_dtype": "Precision of the computation",
+  "lora.rank": "Adapter rank",
+  "lora.alpha": "Adapter strength (alpha)",
+  "lora.dropout": "Adapter dropout",
+  "lora.target_modules": "Layers to adapt",
+  "training.per_device_batch_size": "Samples at a time",
+  "training.gradient_accumulation_steps": "Accumulation steps per update",
+  "training.learning_rate": "Learning rate",
+  "training.lr_scheduler": "Learning rate schedule",
+  "training.warmup_steps": "Warm-up steps",
+  "training.weight_decay": "Weight decay",
+  "training.max_grad_norm": "Gradient clipping",
+  "training.epochs": "Epochs",
+  "training.max_steps": "Training steps (instead of epochs)",
+  "training.max_length": "Longest sample in tokens",
+  "training.early_stopping.patience": "Early stopping: evaluations to wait",
+  "training.early_stopping.min_delta": "Early stopping: smallest improvement",
+  "training.seed": "Random seed",
+  "evaluation.every_steps": "Steps between evaluations",
+  "checkpoint.every_steps": "Steps between checkpoints",
+  "checkpoint.keep": "Checkpoints to keep",
+  "checkpoint.upload": "Upload checkpoints",
+  "engine.token_budget": "Tokens at a time",
+  "engine.activation_checkpointing": "Save memory by recomputing",
+  "engine.fused_optimizer": "Fused optimizer",
+  "engine.fused_lora": "Fused LoRA",
+  "engine.dequantize_base": "Unpack the base weights",
+  "engine.compile": "Compile the model",
+  "resources.gpus": "GPUs",
+  name: "Job name",
+  labels: "Labels",
+  priority: "Priority",
+  queue: "Queue",
+};
+
 export const CHINESE: Record<string, [name: string, help: string]> = {
   model: ["模型", "工作节点模型目录下的目录名（优先），或 Hub 上的模型 ID。"],
   model_revision: ["模型版本", "Hub 上的 commit、tag 或分支；留空则使用最新 commit，并记录其哈希。"],
@@ -42,9 +85,10 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "engine.token_budget": ["token 预算", "每个 micro-batch 的最大 token 数。auto：按设备决定。"],
   "engine.activation_checkpointing": ["激活重计算", "反向传播时重新计算激活值，以节省显存。auto：仅在显存不足时启用。"],
   "engine.fused_optimizer": ["融合优化器", "用单个 kernel 更新整个适配器。auto：仅在 GPU 上启用。"],
+  "engine.fused_lora": ["融合 LoRA", "用单个函数计算每一层及其适配器，占用更少内存。auto：仅在 GPU 上启用。"],
   "engine.dequantize_base": [
     "反量化基座模型",
-    "以计算精度保存经 NF4 量化的基座权重：速度更快，但更占显存。auto：关闭。",
+    "以计算精度保存经 NF4 量化的基座权重：速度更快，但更占显存。auto：仅在显存充足的 GPU 上启用。",
   ],
   "engine.compile": ["编译", "用 torch.compile 编译解码器层。auto：关闭。"],
   "resources.gpus": [

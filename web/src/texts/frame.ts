@@ -20,7 +20,7 @@ export const FRAME = texts({
   key_next: ["next job", "下一个任务"],
   key_previous: ["previous job", "上一个任务"],
   key_open: ["open the job", "打开任务"],
-  key_choose: ["select for comparison", "加入对比"],
+  key_choose: ["select the job", "选择任务"],
   key_search: ["search", "搜索"],
   key_log_scale: ["log scale for the loss", "loss 对数坐标"],
   key_follow: ["follow the log", "日志自动滚动"],

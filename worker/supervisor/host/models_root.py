@@ -1,6 +1,17 @@
 """The models root: the directory of models that the worker's operator keeps on this host."""
 
+import stat
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from contracts.job import ModelName
+from contracts.model_facts import MOST_MODELS, ModelFacts
+from worker.supervisor.host.model_files import read_facts
+
+MODEL_NAME: TypeAdapter[str] = TypeAdapter(ModelName)
+State = tuple[tuple[str, int, int], ...]
+"""Name, size and time of change of each file in a model's directory."""
 
 
 def list_models(models_dir: Path | None) -> list[str]:
@@ -9,3 +20,50 @@ def list_models(models_dir: Path | None) -> list[str]:
         return []
     found = [*models_dir.glob("*/config.json"), *models_dir.glob("*/*/config.json")]
     return sorted(path.parent.relative_to(models_dir).as_posix() for path in found)
+
+
+class ModelCatalog:
+    """The facts about the models in the root. Reads a model's files again only if they have changed."""
+
+    def __init__(self, models_dir: Path | None) -> None:
+        self._models_dir = models_dir
+        self._known: dict[str, tuple[State, ModelFacts]] = {}
+
+    def read(self) -> list[ModelFacts]:
+        """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read."""
+        current: dict[str, tuple[State, ModelFacts]] = {}
+        for name in list_models(self._models_dir)[:MOST_MODELS]:
+            if self._models_dir is not None and _is_model_name(name):
+                current[name] = self._read(self._models_dir / name, name)
+        self._known = current
+        return [facts for _, facts in current.values()]
+
+    def _read(self, directory: Path, name: str) -> tuple[State, ModelFacts]:
+        known = self._known.get(name)
+        try:
+            state = _state_of(directory)
+            if known is not None and known[0] == state:
+                return known
+            return state, read_facts(directory, name)
+        except OSError:
+            return (), ModelFacts(name=name)  # this user cannot read the directory
+
+
+def _is_model_name(name: str) -> bool:
+    try:
+        MODEL_NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True
+
+
+def _state_of(directory: Path) -> State:
+    state = []
+    for path in directory.iterdir():
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # a broken link, or a file that has just been removed
+        if stat.S_ISREG(found.st_mode):
+            state.append((path.name, found.st_size, found.st_mtime_ns))
+    return tuple(sorted(state))

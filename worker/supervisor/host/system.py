@@ -5,6 +5,7 @@ Values that cannot be measured are omitted; a failed measurement never fails an 
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ PROC = Path("/proc")
 class System:
     """Measures the load at regular intervals while it is open.
 
-    The names of the first GPU's series have no number; those of the others end in `.1`, `.2`, …
+    `directory` is on the disk whose free space matters. The names of the first GPU's series have no number; those of the others end in `.1`, `.2`, …
     """
 
     def __init__(
@@ -31,12 +32,15 @@ class System:
         every_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         proc: Path = PROC,
+        *,
+        directory: Path | None = None,
     ) -> None:
         self._gpus = [device for device in devices if device.kind == "cuda"]
         self._pid = pid
         self._every_seconds = every_seconds
         self._clock = clock
         self._proc = proc
+        self._directory = directory
         self._due_at = clock() + every_seconds
         self._ticks = _processor_ticks(proc)
         self._handles: dict[str, Any] = {}
@@ -73,6 +77,7 @@ class System:
             "sys.cpu_percent": self._cpu_percent(),
             "sys.process_rss_bytes": _resident_bytes(self._proc, self._pid),
             "sys.host_memory_bytes": _used_bytes(self._proc),
+            "sys.disk_free_bytes": _free_bytes(self._directory),
         }
         for end, gpu in self._handles.items():
             found |= {f"{name}{end}": _measure(query, gpu) for name, query in GPU_QUERIES.items()}
@@ -113,6 +118,14 @@ def _used_bytes(proc: Path) -> float | None:
         return None
 
 
+def _free_bytes(directory: Path | None) -> float | None:
+    """Return the free space of the disk that a directory is on."""
+    try:
+        return None if directory is None else float(shutil.disk_usage(directory).free)
+    except OSError:
+        return None
+
+
 def _handle(uuid: str | None) -> Any:
     if uuid is None:
         return pynvml.nvmlDeviceGetHandleByIndex(0)
@@ -133,4 +146,6 @@ GPU_QUERIES: Mapping[str, Callable[[Any], float]] = {
     "sys.gpu_celsius": lambda gpu: pynvml.nvmlDeviceGetTemperature(
         gpu, pynvml.NVML_TEMPERATURE_GPU
     ),
+    # The name of this function until NVML 12.2. Later drivers and bindings have both names.
+    "sys.gpu_throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksThrottleReasons,
 }

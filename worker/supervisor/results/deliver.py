@@ -24,7 +24,7 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 FINISH_TRIES = 5
-"""Number of tries to finish an attempt; missing records are resent between tries."""
+"""Maximum number of tries to finish an attempt; missing records are resent between tries."""
 
 
 def deliver(

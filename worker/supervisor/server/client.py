@@ -29,6 +29,7 @@ from contracts.attempt import (
 )
 from contracts.checkpoint import CheckpointOffer, CheckpointReply
 from contracts.error_codes import CODES_HEADER, CODES_VERSION
+from contracts.model_facts import ModelReport
 from contracts.record import Record
 from contracts.wire import (
     BLOB_PATH,
@@ -38,6 +39,7 @@ from contracts.wire import (
     EARLIER_PATH,
     FINISH_PATH,
     HELLO_PATH,
+    MODELS_PATH,
     SHA256_HEADER,
     SYNC_PATH,
     UPLOAD_PATH,
@@ -101,6 +103,10 @@ class Server:
     def hello(self, worker: WorkerInfo) -> None:
         """Report that this worker is online. One try; raises ServerUnavailable or Refused."""
         read_nothing(self._post(HELLO_PATH, self._worker_headers, worker))
+
+    def report_models(self, report: ModelReport) -> None:
+        """Report the models in this worker's models root. One try; raises ServerUnavailable or Refused."""
+        read_nothing(self._post(MODELS_PATH, self._worker_headers, report))
 
     def claim(
         self, worker: WorkerInfo, free_cards: int = 1, cards_held: Sequence[str] = ()

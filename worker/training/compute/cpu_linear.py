@@ -9,6 +9,7 @@ on a GPU.
 
 import ctypes
 from collections.abc import Sequence
+from functools import partial
 from types import MethodType
 from typing import Any
 
@@ -61,6 +62,7 @@ def share_weights(layers: Sequence[Any], library: Any = lib) -> bool:
     for layer in layers:
         layer.forward = MethodType(_forward, layer)
         layer.shared_weights = shared
+        layer.unpack = partial(shared.unpack, layer)
     return True
 
 

@@ -1,8 +1,10 @@
 """Chooses the device and its compute dtype, and checks whether the device supports 4-bit computation."""
 
+import contextlib
 import os
 import platform
 import resource
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -49,6 +51,12 @@ class Device:
         if not self.is_cuda:
             return 0
         return round(torch.cuda.mem_get_info(self.torch_device)[1] / 2**30)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Compute matrix products of float32 tensors, such as the adapter, in the compute dtype, as transformers' Trainer does."""
+        if self.compute_dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.torch_device.type, dtype=self.compute_dtype)
 
     def synchronize(self) -> None:
         """Wait until the device has finished all submitted work. Does nothing on a CPU."""

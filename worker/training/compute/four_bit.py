@@ -1,10 +1,11 @@
-"""Imports bitsandbytes without torch's compiler."""
+"""bitsandbytes: imports it without torch's compiler, and unpacks the weights of a layer."""
 
 import importlib
 from typing import Any
 from unittest import mock
 
 import torch
+from torch import Tensor
 
 
 def import_bitsandbytes() -> None:
@@ -15,6 +16,25 @@ def import_bitsandbytes() -> None:
     """
     with mock.patch.object(torch, "compile", _leave_uncompiled):
         importlib.import_module("bitsandbytes")
+
+
+def unpack(layer: Any) -> Tensor:
+    """Return the weights of a linear layer in its compute dtype: [out_features, in_features].
+
+    A layer with its own `unpack` returns what is valid until the next layer is unpacked (see cpu_linear.py).
+    """
+    from bitsandbytes import functional  # noqa: PLC0415 - only after import_bitsandbytes()
+
+    own = getattr(layer, "unpack", None)
+    state = getattr(layer.weight, "quant_state", None)
+    weights: Tensor
+    if own is not None:
+        weights = own()
+    elif state is None:  # unpacked once (engine.dequantize_base)
+        weights = layer.weight
+    else:
+        weights = functional.dequantize_4bit(layer.weight.data, state).to(layer.compute_dtype)
+    return weights
 
 
 def _leave_uncompiled(function: Any = None, **_options: Any) -> Any:

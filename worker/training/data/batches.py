@@ -1,8 +1,8 @@
 """Batches: selects the samples of each update and packs them into micro-batches without padding.
 
 The spec determines the window (the samples of one update); the engine chooses the micro-batches. Packed samples are
-concatenated in one row. transformers separates them by their restarting positions, but only without an attention mask
-and without a cache. Any other call silently mixes the samples (shown by tests/worker/training/model/test_load.py).
+concatenated into one row. transformers separates them by their position ids, which restart at 0 in each sample, but only if it is
+given neither an attention mask nor a cache. Any other call silently mixes the samples (shown by tests/worker/training/model/test_load.py).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from worker.training.data.order import epoch_order
 from worker.training.data.samples import Sample
 
 PACKING_VERSION = 3
-"""Increase it whenever packing or the order of gradient sums changes, because resumed runs are then no longer bit-exact."""
+"""Increment this whenever packing, or the order in which gradients are summed, changes: runs resumed across the change are not bit-exact."""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def evaluate(
     rows = group.share(samples)
     share = [samples[row] for row in rows]
     share_nll = np.zeros(len(share))
-    model.peft_model.eval()
+    model.eval()
     for batch in pack(share, token_budget, together=model.packs):
         between()
         nll = token_nll(model, batch.to(model.device.torch_device)).double().cpu()

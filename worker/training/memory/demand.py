@@ -1,13 +1,14 @@
 """What a step demands: traced bytes for any number of tokens, with kept or with recomputed activations."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from worker.training.data.samples import Sample
 from worker.training.memory.curve import Curve
+from worker.training.memory.fake_model import Traits
 from worker.training.memory.trace import Trace
 
 CPU_GROWTH = 1.5
@@ -69,27 +70,31 @@ class Demand:
     def __init__(
         self,
         shape: Shape,
-        first: Trace,
-        recomputing: Callable[[], Trace],
+        trace: Trace,
+        traits: Traits,
         *,
         program_bytes: int = 0,
         mapped_bytes: int = 0,
         loading_bytes: int = 0,
     ) -> None:
         self.shape = shape
-        self.packs = first.model.packs
-        self.resident_bytes = first.resident_bytes
+        self.packs = traits.packs
+        self.resident_bytes = trace.resident_bytes
         """Base, adapter, gradients and moments."""
+        self.packed_bytes = trace.packed_bytes
+        """The base's 4-bit layers."""
+        self.unpacked_bytes = trace.unpacked_bytes
+        """What the base takes in addition if its layers are kept in the compute type instead of 4 bits."""
         self.program_bytes = program_bytes
         """Everything else in `peak_memory_bytes`: on a CPU, the program and the weight files that it has mapped."""
         self.mapped_bytes = mapped_bytes
         """The mapped weight files among them. The kernel drops their pages when memory is needed."""
         self.loading_bytes = loading_bytes
         """The peak while the model is loaded, on a CPU."""
-        self.growth = 1.0 if first.model.device.is_cuda else CPU_GROWTH
+        self.growth = 1.0 if trace.model.device.is_cuda else CPU_GROWTH
         """Factor by which the heap grows beyond the step's tensors."""
-        self._traces = {False: first}
-        self._recomputing = recomputing
+        self._traits = traits
+        self._trace: Trace | None = trace
         self._points: dict[bool, dict[int, int]] = {False: {}, True: {}}
         self._curves: dict[bool, Curve] = {}
 
@@ -97,10 +102,29 @@ class Demand:
         """Return the traced bytes of a step above the resident ones."""
         points = self._points[recomputes]
         if tokens not in points:
-            if recomputes not in self._traces:
-                self._traces[recomputes] = self._recomputing()
-            points[tokens] = self._traces[recomputes].step_bytes(self.shape.fill(tokens))
+            if self._trace is None:
+                raise RuntimeError("the fake model has been released")
+            samples = self.shape.fill(tokens)
+            points[tokens] = self._trace.step_bytes(samples, self._traits, recomputes=recomputes)
         return points[tokens]
+
+    def with_traits(self, traits: Traits) -> "Demand":
+        """Return the demand of the same job, if its model has these traits. It uses the same fake model."""
+        if self._trace is None:
+            raise RuntimeError("the fake model has been released")
+        return Demand(
+            self.shape,
+            self._trace,
+            traits,
+            program_bytes=self.program_bytes,
+            mapped_bytes=self.mapped_bytes,
+            loading_bytes=self.loading_bytes,
+        )
+
+    def traced_tokens(self, least: int, most: int, room: int, *, recomputes: bool) -> int | None:
+        """Return the largest step from `least` to `most` tokens that is known to fit into `room` bytes, without tracing."""
+        points = self._points[recomputes].items()
+        return max((n for n, size in points if least <= n <= most and size <= room), default=None)
 
     def curve(self, most: int, *, recomputes: bool) -> Curve:
         """Return the curve through three traced points up to `most` tokens."""
@@ -134,5 +158,5 @@ class Demand:
         return max(self.loading_bytes, training)
 
     def release(self) -> None:
-        """Forget the fake models."""
-        self._traces.clear()
+        """Forget the fake model."""
+        self._trace = None

@@ -3,14 +3,13 @@
 Which kernel SDPA chooses on a GPU cannot be asked for fake tensors on every build, so the choice is repeated here.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -27,17 +26,15 @@ def set_segments(lengths: Sequence[int]) -> None:
     _segments[:] = lengths
 
 
-@contextlib.contextmanager
-def fake_attention() -> Iterator[None]:
-    """Replace SDPA on GPUs by the operation of the kernel that it would choose, in every thread: autograd uses several."""
-    original = functional.scaled_dot_product_attention
+class FakeAttention(TorchFunctionMode):
+    """While active, replaces SDPA on GPUs by the operation of the kernel that it would choose, in this thread."""
 
-    def attend(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
-        attention = _attend_on_gpu if query.is_cuda else original
-        return attention(query, key, value, **options)
-
-    with mock.patch.object(functional, "scaled_dot_product_attention", attend):
-        yield
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch, or the replacement."""
+        options = kwargs or {}
+        if func is functional.scaled_dot_product_attention and args[0].is_cuda:
+            return _attend_on_gpu(*args, **options)
+        return func(*args, **options)
 
 
 def _attend_on_gpu(

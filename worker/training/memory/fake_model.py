@@ -1,16 +1,12 @@
 """The model that will be trained, on fake tensors: real classes and shapes, but neither weights nor memory."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import bitsandbytes
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -23,7 +19,8 @@ from contracts.job import JobSpec
 from worker.training.compute.device import Device
 from worker.training.memory.fake_attention import UNMASKED
 from worker.training.model.adapter import add_adapter
-from worker.training.model.load import maskless_attention, uses_double_quant
+from worker.training.model.fused_lora import find_layers, fuse
+from worker.training.model.load import maskless_attention, uses_double_quant, wants_fused_lora
 from worker.training.model.proofs import CAPS_AND_SCALES, narrowest_window
 from worker.training.model.trainable import TrainableModel
 
@@ -55,6 +52,11 @@ class FakeLinear4bit(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]  # bitsa
             setattr(self.weight, name, value)
         self.shared: Tensor | None = None
         """The buffer into which all layers unpack on a CPU."""
+
+    @property
+    def packed_bytes(self) -> int:
+        """The weights with their scales, as they are stored."""
+        return self.weight.nbytes + self.scales.nbytes
 
     def unpack(self) -> Tensor:
         """Return the weights in the compute type: [out_features, in_features]."""
@@ -92,6 +94,7 @@ class Traits:
     """sdpa (a dense mask), eager, or UNMASKED."""
     packs: bool
     plain_head: bool
+    fuses_lora: bool = False
 
     @classmethod
     def expected(cls, directory: Path, spec: JobSpec, device: Device) -> "Traits":
@@ -102,13 +105,19 @@ class Traits:
             attention="sdpa" if _expects_mask(config, spec, device) else UNMASKED,
             packs=True,
             plain_head=all(getattr(text, name, None) in {None, 1} for name in CAPS_AND_SCALES),
+            fuses_lora=wants_fused_lora(spec, device)[0],
         )
 
     @classmethod
     def of(cls, model: TrainableModel) -> "Traits":
         """Return those of a loaded model."""
         known = model.attention in {"sdpa", "eager"}
-        return cls(model.attention if known else UNMASKED, model.packs, model.plain_head)
+        return cls(
+            model.attention if known else UNMASKED,
+            model.packs,
+            model.plain_head,
+            model.copies is not None,
+        )
 
 
 def build_fake_model(
@@ -117,7 +126,7 @@ def build_fake_model(
     """Return the model with its adapter on fake tensors of the device. Call it under FakeTensorMode."""
     config = _read_config(directory)
     double_quant = uses_double_quant(directory, spec)
-    with torch.device(device.torch_device), _without_moves():
+    with torch.device(device.torch_device):
         with no_init_weights():
             base = AutoModelForCausalLM.from_config(
                 config,
@@ -133,10 +142,11 @@ def build_fake_model(
         if shares:
             _share(layers)
         body, head = base.get_decoder(), base.get_output_embeddings()
-        peft_model = add_adapter(base, body, spec.lora)
-        for parameter in peft_model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+        with torch.device("meta"):  # peft would move layers on a device, and fake tensors cannot be
+            peft_model = add_adapter(base, body, spec.lora)
+        _materialize(peft_model)
+        layers_to_fuse = find_layers(body) if traits.fuses_lora else []
+        copies = fuse(layers_to_fuse, device.compute_dtype) if layers_to_fuse else None
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -144,6 +154,7 @@ def build_fake_model(
         head=head,
         device=device,
         double_quant=double_quant,
+        dequantized=not layers,
         quantized_layers=len(layers),
         linear_parameters=sum(layer.in_features * layer.out_features for layer in layers),
         expert_parameters=0,
@@ -154,6 +165,8 @@ def build_fake_model(
         shares_unpacking=shares,
         packs=traits.packs,
         plain_head=traits.plain_head,
+        copies=copies,
+        fused_reason="",
     )
 
 
@@ -190,16 +203,10 @@ def _share(layers: list[FakeLinear4bit]) -> None:
         layer.shared = shared
 
 
-@contextlib.contextmanager
-def _without_moves() -> Iterator[None]:
-    """Let peft create its layers in place: a module of fake tensors cannot be moved, and need not be."""
-
-    def stay(module: Any, *_arguments: Any, **_options: Any) -> Any:
-        return module
-
-    name = "_move_adapter_to_device_of_base_layer"
-    with (
-        mock.patch.object(BaseTunerLayer, name, stay),
-        mock.patch.object(nn.Module, "to", stay),
-    ):
-        yield
+def _materialize(peft_model: Any) -> None:
+    """Create the adapter's weights on the current device, in float32 as the engine keeps them."""
+    for module in list(peft_model.modules()):
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.is_meta:
+                created = torch.empty(parameter.shape, dtype=torch.float32)
+                setattr(module, name, nn.Parameter(created, requires_grad=parameter.requires_grad))

@@ -1,6 +1,6 @@
 """Chooses token budget and activation checkpointing so that the traced step fits into the free memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
@@ -13,6 +13,8 @@ _GPU_SHARE = 0.92
 _GPU_WORKSPACE = 2**28
 """Bytes for cuBLAS and the attention's backward pass, which the trace does not see."""
 _REFINEMENTS = 3
+_CLOSE = 0.95
+"""A traced size of at least this share of the largest one is used as it is, because a trace takes seconds."""
 _GIB = 2**30
 
 
@@ -29,6 +31,13 @@ class Choice:
     """Bytes that a step may take."""
     is_scarce: bool = False
     """Whether the job runs slower, or may fail, for want of memory."""
+    dequantizes: bool = False
+    """Whether there is room to keep the base's layers in the compute type. Then `room` is what is left with them."""
+
+
+def gpu_room(free: int) -> int:
+    """Return the bytes of traced tensors for which a GPU with `free` bytes has room."""
+    return int(free * _GPU_SHARE) - _GPU_WORKSPACE
 
 
 def choose_for_gpu(
@@ -40,7 +49,7 @@ def choose_for_gpu(
     before the model is loaded if the longest sample would not fit into all of the GPU's `total` bytes either (by default `free`).
     """
     left = free if loaded else free - demand.resident_bytes
-    room = int(free * _GPU_SHARE) - _GPU_WORKSPACE - (free - left)
+    room = gpu_room(free) - (free - left)
     options, setting = _options(spec), spec.engine.token_budget
     figures = f"traced for {free / _GIB:.1f} GiB of free GPU memory"
     for recomputes in options:
@@ -59,6 +68,20 @@ def choose_for_gpu(
         _reject_if_larger(demand, spec, (total or free) - demand.resident_bytes, "GPU memory")
     tokens = demand.shape.longest if setting == "auto" else setting
     return Choice(tokens, options[-1], True, f"{figures}, which hardly suffices", room, True)
+
+
+def keep_unpacked(demand: Demand, choice: Choice) -> Choice:
+    """Return the choice for a GPU with the base's layers kept in the compute type, if there is room for them; else as it is.
+
+    There is room if neither the token budget nor activation checkpointing has to change for it. The step's bytes are an upper
+    bound, because they include the buffer into which a layer is unpacked. While the model is loaded, both forms are there.
+    """
+    step = demand.known_step_bytes(choice.tokens, recomputes=choice.recomputes)
+    if step is None or choice.is_reduced or choice.recomputes:
+        return choice
+    packed = demand.packed_bytes
+    left = choice.room - demand.unpacked_bytes
+    return replace(choice, dequantizes=True, room=left) if max(step, packed) <= left else choice
 
 
 def choose_for_cpu(
@@ -101,6 +124,9 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
     if demand.step_bytes(most, recomputes=recomputes) <= room:
         return most
     tokens = demand.curve(most, recomputes=recomputes).largest(room, least, most)
+    close = demand.traced_tokens(int(tokens * _CLOSE), tokens, room, recomputes=recomputes)
+    if close is not None and close >= least:
+        return close
     for _ in range(_REFINEMENTS):  # between the traced points, the curve is only close
         if demand.step_bytes(tokens, recomputes=recomputes) <= room:
             return tokens

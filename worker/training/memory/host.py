@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from worker.training.memory import cgroup
 from worker.training.model.files import count_parameters, loaded_shards
 
 _FIELD = r"^{}:?\s+(\d+)"
 _NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
 """Names of compute types in safetensors files."""
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_gpu_bytes(device: torch.device) -> tuple[int, int]:
@@ -21,27 +21,16 @@ def free_gpu_bytes(device: torch.device) -> tuple[int, int]:
     return free, total
 
 
-def free_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
-    """Return the bytes that a process can still take, within the limit of its container."""
+def free_host_bytes(proc: Path = Path("/proc"), root: Path = cgroup.ROOT) -> int:
+    """Return the bytes that a process can still take, within the limits of its cgroups."""
     free = 1024 * _field(proc / "meminfo", "MemAvailable")
-    limit = _limit(cgroup)
-    if limit is None:
-        return free
-    used = int((cgroup / "memory.current").read_text())
-    kinds = (
-        "inactive_file",
-        "active_file",
-        "slab_reclaimable",
-    )  # the kernel frees them when needed
-    cached = sum(_field(cgroup / "memory.stat", kind) for kind in kinds)
-    return max(0, min(free, limit - used + cached))
+    return min([free, *(group.free for group in cgroup.memory_groups(root, proc))])
 
 
-def total_host_bytes(proc: Path = Path("/proc"), cgroup: Path = _CGROUP) -> int:
-    """Return the host's memory with its swap, or the limit of the container if it is lower."""
+def total_host_bytes(proc: Path = Path("/proc"), root: Path = cgroup.ROOT) -> int:
+    """Return the host's memory with its swap, or the smallest limit of this process's cgroups if it is lower."""
     total = 1024 * (_field(proc / "meminfo", "MemTotal") + _field(proc / "meminfo", "SwapTotal"))
-    limit = _limit(cgroup)
-    return total if limit is None else min(total, limit)
+    return min([total, *(group.limit for group in cgroup.memory_groups(root, proc))])
 
 
 def resident_bytes(proc: Path = Path("/proc")) -> int:
@@ -77,15 +66,6 @@ def _is_stored_as(directory: Path, dtype: torch.dtype) -> bool:
         with safe_open(shard, framework="pt") as weights:
             stored |= {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 - not a dict
     return _NAMES.get(dtype) in stored
-
-
-def _limit(cgroup: Path) -> int | None:
-    """Return the container's limit, or None if there is none."""
-    try:
-        text = (cgroup / "memory.max").read_text().strip()
-    except OSError:
-        return None
-    return None if text == "max" else int(text)
 
 
 def _field(path: Path, name: str) -> int:

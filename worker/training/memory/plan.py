@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.job import JobSpec
+from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.compute.device import Device
 from worker.training.data.samples import Sample
-from worker.training.errors import TrainingError
 from worker.training.memory.budget import TokenBudget, choose_token_budget
 from worker.training.memory.demand import Demand, Shape
 from worker.training.memory.fake_model import Traits
@@ -21,6 +21,7 @@ from worker.training.memory.fit import (
     Choice,
     choose_for_cpu,
     choose_for_gpu,
+    keep_unpacked,
     raised_tokens,
 )
 from worker.training.memory.host import (
@@ -40,6 +41,19 @@ _SMALL_MODEL = 100_000_000
 _SHORT_SAMPLE = 4096
 """In tokens. With longer samples, even a small model can need much memory."""
 
+_UNTRACEABLE = (
+    RuntimeError,  # an operation without a fake kernel, or one that needs a value; includes NotImplementedError
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    ImportError,
+)
+"""What the code of an architecture may raise when it runs on fake tensors. Anything else, such as a lack of memory, is an error."""
+
+_OFF_ON_CPU = "off on a CPU, where the gain depends on its caches"
+
 _WORTHWHILE = 1.1
 """A budget is raised only by more than this factor, because each try costs a step."""
 
@@ -55,6 +69,18 @@ class MemoryPlan:
     demand: Demand | None = None
     choice: Choice | None = None
     traits: Traits | None = None
+    dequantize_reason: str = "the memory was not planned"
+    """Why `engine.dequantize_base` is on or off, if the spec leaves it to the engine."""
+
+    failed: bool = False
+    """Whether the step could not be traced."""
+    kept_unpacked: bool = False
+    """Whether an earlier plan, by which the model was loaded, had room to keep the base unpacked."""
+
+    @property
+    def dequantizes(self) -> bool:
+        """Whether there is room to keep the base's layers in the compute type."""
+        return self.kept_unpacked or (self.choice is not None and self.choice.dequantizes)
 
     @property
     def recomputes(self) -> bool:
@@ -70,7 +96,17 @@ class MemoryPlan:
         """Return the predicted `peak_memory_bytes` of the run; None if nothing suitable was traced."""
         if self.demand is None:
             return None
-        return self.demand.peak_bytes(token_budget, recomputes=recomputes)
+        peak = self.demand.peak_bytes(token_budget, recomputes=recomputes)
+        return None if peak is None else peak + self.dequantizes * self.demand.unpacked_bytes
+
+    def needs_recomputation(self, token_budget: int) -> bool | None:
+        """Return whether a step under this budget fits only with recomputed activations; None if it is not known."""
+        if self.choice is None or self.demand is None:
+            return None
+        if self.choice.recomputes or token_budget <= self.choice.tokens:
+            return self.choice.recomputes
+        step = self.demand.known_step_bytes(token_budget, recomputes=False)
+        return None if step is None else step > self.choice.room
 
     def raised_tokens(self, spec: JobSpec, measured_step: int) -> int | None:
         """Return a larger budget if the probe's step took less than predicted, in bytes above the resident ones."""
@@ -108,21 +144,18 @@ class Planner:
         """
         if self._is_small():
             return MemoryPlan(
-                f"not traced: on a CPU, a model with fewer than {_SMALL_MODEL:,} parameters needs little memory"
+                f"not traced: on a CPU, a model with fewer than {_SMALL_MODEL:,} parameters needs little memory",
+                dequantize_reason=_OFF_ON_CPU,
             )
         return self._trace(None, None)
 
     def adjust(self, plan: MemoryPlan, model: TrainableModel) -> MemoryPlan:
         """Return the plan for the loaded model: for the memory that is free now, and for the traits that were found."""
-        demand, traits = plan.demand, Traits.of(model)
-        if demand is None:
+        traits = Traits.of(model)
+        if plan.demand is None or plan.choice is None:
             return plan
-        if traits != plan.traits:
+        if self._device.is_cuda or traits != plan.traits:
             plan = self._trace(traits, plan)
-        elif self._device.is_cuda:
-            started = time.monotonic()
-            choice = self._choose(demand, loaded=True)
-            plan = replace(plan, choice=choice, seconds=plan.seconds + time.monotonic() - started)
         if plan.demand is not None:
             plan.demand.release()
         return plan
@@ -135,36 +168,45 @@ class Planner:
         )
 
     def _trace(self, traits: Traits | None, earlier: MemoryPlan | None) -> MemoryPlan:
+        """Trace what has not been traced yet, and choose."""
         started = time.monotonic()
+        before = 0.0 if earlier is None else earlier.seconds
+        memory = self._memory()  # outside of `try`: a GPU that cannot be asked has failed
         try:
             with _quiet():
-                traits, demand = self._demand(traits)
-                if earlier is not None and earlier.demand is not None:
-                    demand.program_bytes = earlier.demand.program_bytes  # without the model
-                    demand.mapped_bytes = earlier.demand.mapped_bytes
-                    demand.loading_bytes = earlier.demand.loading_bytes
-                choice = self._choose(demand, loaded=earlier is not None)
-        except TrainingError:
-            raise
-        except Exception as error:  # noqa: BLE001 - an architecture may do anything that fake tensors do not support
-            seconds = time.monotonic() - started
+                traits, demand = self._demand(traits, earlier)
+                choice = self._choose(demand, memory, earlier)
+        except _UNTRACEABLE as error:
+            if is_device_failure(error) or is_out_of_memory(error):
+                raise
             first_line = str(error).strip().partition("\n")[0][:200]
             return MemoryPlan(
                 f"the step could not be traced ({type(error).__name__}: {first_line}), so the memory was only estimated",
-                seconds,
+                before + time.monotonic() - started,
+                failed=True,
+                kept_unpacked=earlier is not None and earlier.dequantizes,
             )
-        seconds = time.monotonic() - started + (earlier.seconds if earlier is not None else 0.0)
+        seconds = before + time.monotonic() - started
         return MemoryPlan(
             f"the step was run on fake tensors before the weights were loaded, in {seconds:.1f} s",
             seconds,
             demand,
             choice,
             traits,
+            _dequantize_reason(self._device, choice, demand)
+            if earlier is None
+            else earlier.dequantize_reason,
         )
 
-    def _demand(self, known: Traits | None) -> tuple[Traits, Demand]:
+    def _demand(self, known: Traits | None, earlier: MemoryPlan | None) -> tuple[Traits, Demand]:
         """Return the demand for the known traits, or for the expected ones."""
         traits = known or Traits.expected(self._directory, self._spec, self._device)
+        if earlier is not None and earlier.demand is not None and earlier.traits is not None:
+            if earlier.traits == traits:
+                return traits, earlier.demand
+            # The fused path changes the layers of the fake model, which is then built again.
+            if earlier.traits.fuses_lora == traits.fuses_lora:
+                return traits, earlier.demand.with_traits(traits)
         arguments = (self._directory, self._spec, self._device, self._shape)
         try:
             return traits, trace_demand(*arguments, traits)
@@ -174,12 +216,33 @@ class Planner:
         traits = replace(traits, attention="eager")  # the architecture does not support SDPA
         return traits, trace_demand(*arguments, traits)
 
-    def _choose(self, demand: Demand, *, loaded: bool) -> Choice:
+    def _memory(self) -> tuple[int, int]:
+        """Return the free bytes and all bytes of this rank: of its GPU, or its share of the host, which ranks have in common."""
         if self._device.is_cuda:
-            free, total = free_gpu_bytes(self._device.torch_device)
-            return choose_for_gpu(demand, self._spec, free, total=total, loaded=loaded)
-        free, total = free_host_bytes() // self._ranks, total_host_bytes() // self._ranks
-        return choose_for_cpu(demand, self._spec, free, total, loaded=loaded)
+            return free_gpu_bytes(self._device.torch_device)
+        return free_host_bytes() // self._ranks, total_host_bytes() // self._ranks
+
+    def _choose(
+        self, demand: Demand, memory: tuple[int, int], earlier: MemoryPlan | None
+    ) -> Choice:
+        free, total = memory
+        if not self._device.is_cuda:
+            return choose_for_cpu(demand, self._spec, free, total, loaded=earlier is not None)
+        if earlier is not None:
+            choice = choose_for_gpu(demand, self._spec, free, total=total, loaded=True)
+            return replace(choice, dequantizes=earlier.dequantizes)
+        choice = choose_for_gpu(demand, self._spec, free, total=total)
+        is_open = self._spec.engine.dequantize_base == "auto"
+        return keep_unpacked(demand, choice) if is_open else choice
+
+
+def _dequantize_reason(device: Device, choice: Choice, demand: Demand) -> str:
+    more = f"{demand.unpacked_bytes / 2**30:.2f} GiB more"
+    if not device.is_cuda:
+        return _OFF_ON_CPU
+    if choice.dequantizes:
+        return f"the plan has room for it: it takes {more}, and neither the token budget nor activation checkpointing changes"
+    return f"it takes {more}, for which the plan has no room without a smaller token budget or activation checkpointing"
 
 
 @contextlib.contextmanager
@@ -197,23 +260,18 @@ def trace_demand(
     directory: Path, spec: JobSpec, device: Device, shape: Shape, traits: Traits
 ) -> Demand:
     """Return the demand of the step that this job will run."""
-    first = Trace(directory, spec, device, traits)
+    trace = Trace(directory, spec, device, traits)
     program = loading = mapped = 0
     if not device.is_cuda:
         dtype, program = device.compute_dtype, resident_bytes()
         loading = program + loading_bytes(directory, dtype)
-        mapped = mapped_bytes(directory, dtype, first.kept_bytes)
+        mapped = mapped_bytes(directory, dtype, trace.kept_bytes)
         program += mapped
-
-    def recomputing() -> Trace:
-        trace = Trace(directory, spec, device, traits)
-        trace.model.checkpoint_activations()
-        return trace
 
     return Demand(
         shape,
-        first,
-        recomputing,
+        trace,
+        traits,
         program_bytes=program,
         mapped_bytes=mapped,
         loading_bytes=loading,

@@ -50,7 +50,7 @@ def _try(run: Run, samples: list[Sample]) -> tuple[int, int]:
     device = run.model.device.torch_device
 
     def compute(token_budget: int) -> tuple[int, int]:
-        run.model.peft_model.train()
+        run.model.train()
         in_use = _start_measuring(device)
         batch = pack(samples, token_budget, together=run.model.packs)[0]
         sum_nll(run.model, batch.to(device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch

@@ -1,7 +1,10 @@
 """Runs the training step on fake tensors of the device and measures the memory that it would take."""
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -12,8 +15,8 @@ from worker.training.data.batches import pack
 from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
-from worker.training.memory.fake_attention import UNMASKED, fake_attention, set_segments
-from worker.training.memory.fake_model import Traits, build_fake_model
+from worker.training.memory.fake_attention import UNMASKED, FakeAttention, set_segments
+from worker.training.memory.fake_model import FakeLinear4bit, Traits, build_fake_model
 from worker.training.memory.tracker import MemoryTracker
 from worker.training.model.proofs import narrowest_window
 
@@ -24,12 +27,15 @@ class Trace:
     def __init__(self, directory: Path, spec: JobSpec, device: Device, traits: Traits) -> None:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._tracker = MemoryTracker(device.torch_device)
-        with self._fake, self._tracker, fake_attention():
+        with self._fake, self._tracker, FakeAttention():
             self.model = build_fake_model(directory, spec, device, traits)
             # Fused, because the loop over parameters reads values, which fake tensors do not have. The memory is the same.
             self._optimizer = build_optimizer(
                 self.model.adapter_parameters, spec.training, fused=True
             )
+        self._traced: dict[tuple[Any, ...], int] = {}
+        self.steps = 0
+        """Number of steps that were run."""
         self._max_grad_norm = spec.training.max_grad_norm
         self.resident_bytes = self._tracker.live_bytes
         """Base, adapter, gradients and moments."""
@@ -39,27 +45,61 @@ class Trace:
             if not parameter.requires_grad and parameter.dtype is not torch.uint8
         )
         """The base's weights that are not stored in 4 bits."""
+        layers = [m for m in self.model.peft_model.modules() if isinstance(m, FakeLinear4bit)]
+        self.packed_bytes = sum(layer.packed_bytes for layer in layers)
+        """The base's 4-bit layers."""
+        whole = self.model.linear_parameters * device.compute_dtype.itemsize
+        self.unpacked_bytes = whole - self.packed_bytes
+        """What these layers take in addition if they are kept in the compute type."""
 
-    def step_bytes(self, samples: Sequence[Sample]) -> int:
-        """Return the peak of one update with one micro-batch of these samples, above the resident bytes."""
+    def step_bytes(
+        self, samples: Sequence[Sample], traits: Traits, *, recomputes: bool = False
+    ) -> int:
+        """Return the peak of one update with one micro-batch of these samples, above the resident bytes.
+
+        Each step is traced once: the next time, its bytes are remembered.
+        """
+        attention = self._attention(samples, traits)
+        supervised = sum(sample.supervised_tokens for sample in samples)
+        lengths = tuple(len(sample) for sample in samples)
+        key = (lengths, supervised, recomputes, attention, traits.plain_head)
+        if key not in self._traced:
+            self._prepare(attention, recomputes=recomputes)
+            self._traced[key] = self._run(samples, traits)
+            self.steps += 1
+        return self._traced[key]
+
+    def _prepare(self, attention: str, *, recomputes: bool) -> None:
+        base = self.model.peft_model.get_base_model()
+        base.set_attn_implementation(attention)
+        base.activation_checkpointing_disable()
+        base.disable_input_require_grads()  # switched on by activation checkpointing, and not off
+        if recomputes:
+            # The backward pass, in which layers run again, does not inherit the step's FakeAttention.
+            self.model.checkpoint_activations(lambda: (contextlib.nullcontext(), FakeAttention()))
+
+    def _run(self, samples: Sequence[Sample], traits: Traits) -> int:
+        model = replace(self.model, packs=traits.packs, plain_head=traits.plain_head)
         (batch,) = pack(samples, sum(len(sample) for sample in samples))
         set_segments([len(sample) for sample in samples])
-        if self.model.attention == "sdpa":
-            self._choose_mask(samples)
         self._tracker.forget_peak()
-        parameters = self.model.adapter_parameters
-        with self._fake, self._tracker, fake_attention():
-            self.model.peft_model.train()
+        parameters = model.adapter_parameters
+        with self._fake, self._tracker, FakeAttention():
+            model.train()
             self._optimizer.zero_grad(set_to_none=False)
-            sum_nll(self.model, batch.to(self.model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            sum_nll(model, batch.to(model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             torch.nn.utils.clip_grads_with_norm_(parameters, self._max_grad_norm, norm)
             self._optimizer.step()
         return self._tracker.peak_bytes - self.resident_bytes
 
-    def _choose_mask(self, samples: Sequence[Sample]) -> None:
-        """Attend without a mask if the real step builds none, as for a single sample. For a traced one, transformers always does."""
-        base = self.model.peft_model.get_base_model()
-        window = narrowest_window(base.config)
+    def _attention(self, samples: Sequence[Sample], traits: Traits) -> str:
+        """Return the attention of a step: without a mask if the real step builds none, as for a single sample.
+
+        For a traced step, transformers would always build one.
+        """
+        if traits.attention != "sdpa":
+            return traits.attention
+        window = narrowest_window(self.model.config)
         needs_mask = len(samples) > 1 or (window is not None and window < len(samples[0]))
-        base.set_attn_implementation("sdpa" if needs_mask else UNMASKED)
+        return "sdpa" if needs_mask else UNMASKED

@@ -24,7 +24,9 @@ from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
 from worker.training.model.adapter import add_adapter, check_targets
 from worker.training.model.files import count_parameters
+from worker.training.model.fused_lora import AdapterCopies
 from worker.training.model.length import longest_packed
+from worker.training.model.lora_proof import fuse_if_proven
 from worker.training.model.proofs import (
     attention_of,
     check_causal,
@@ -42,17 +44,24 @@ DOUBLE_QUANT_FROM = 3_000_000_000
 adds kernels per layer."""
 
 
-def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel:
-    """Load the base in 4-bit precision, set the seed, and add the adapter. The directory's files must have been checked."""
+def load_model(
+    directory: Path, spec: JobSpec, device: Device, *, dequantizes: bool = False
+) -> TrainableModel:
+    """Load the base in 4-bit precision, set the seed, and add the adapter. The directory's files must have been checked.
+
+    `dequantizes` replaces `auto` in `engine.dequantize_base`.
+    """
+    setting = spec.engine.dequantize_base
+    dequantizes = dequantizes if setting == "auto" else setting
     double_quant = uses_double_quant(directory, spec)
     base = _load_base(directory, device, double_quant=double_quant)
     quantized = list(_linear_4bit(base))
     _keep_training_layout(quantized)
     _check_quantized(quantized)
     check_targets(base, spec.lora)
-    unpacks_itself = spec.engine.dequantize_base is True or spec.engine.compile is True
+    unpacks_itself = dequantizes or spec.engine.compile is True
     shares_unpacking = not device.is_cuda and not unpacks_itself and share_weights(quantized)
-    if spec.engine.dequantize_base is True:
+    if dequantizes:
         base = base.dequantize(dtype=device.compute_dtype)
         base.requires_grad_(requires_grad=False)
     base.name_or_path = base.config.name_or_path = spec.model  # keep local paths out of saved files
@@ -75,6 +84,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
             mask_reason = "the samples are not packed, or longer than the attention window"
             if packs and covers_samples:
                 mask_reason = prefer(unmasked, base, body, head)
+        copies, fused_reason = _fuse_lora(body, spec, device)
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -82,6 +92,7 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         head=head,
         device=device,
         double_quant=double_quant,
+        dequantized=dequantizes,
         quantized_layers=len(quantized),
         linear_parameters=sum(layer.in_features * layer.out_features for layer in quantized),
         expert_parameters=sum(
@@ -94,7 +105,22 @@ def load_model(directory: Path, spec: JobSpec, device: Device) -> TrainableModel
         shares_unpacking=shares_unpacking,
         packs=packs,
         plain_head=plain_head,
+        copies=copies,
+        fused_reason=fused_reason,
     )
+
+
+def wants_fused_lora(spec: JobSpec, device: Device) -> tuple[bool, str]:
+    """Return whether to use the fused LoRA function if it passes its proof, and the reason."""
+    setting = spec.engine.fused_lora
+    if spec.engine.compile is True:
+        return False, "torch.compile fuses the operations of the adapter itself"
+    if setting == "auto":
+        return (
+            device.is_cuda,
+            "" if device.is_cuda else "off on a CPU, where its gain has not been measured",
+        )
+    return setting, "set by engine.fused_lora"
 
 
 def uses_double_quant(directory: Path, spec: JobSpec) -> bool:
@@ -193,6 +219,14 @@ def _check_quantized(layers: list[Any]) -> None:
                 f"the weights do not match config.json: a linear layer of {layer.in_features} × {layer.out_features} "
                 f"has weights of {shape[1]} × {shape[0]}",
             )
+
+
+def _fuse_lora(body: Any, spec: JobSpec, device: Device) -> tuple[AdapterCopies | None, str]:
+    wanted, reason = wants_fused_lora(spec, device)
+    if not wanted:
+        return None, reason
+    copies, proof = fuse_if_proven(body, device)
+    return copies, "; ".join(filter(None, (reason, proof)))
 
 
 def _compile(body: Any) -> None:

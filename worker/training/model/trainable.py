@@ -1,16 +1,19 @@
 """TrainableModel: a 4-bit base with its adapter, as the rest of the engine uses it."""
 
-import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import noop_context_fn
 
 from worker.training.compute.device import Device
 from worker.training.data.batches import MicroBatch
+from worker.training.model.fused_lora import AdapterCopies
 from worker.training.model.proofs import attention_options, hidden_states
+
+Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class TrainableModel:
     head: nn.Linear
     device: Device
     double_quant: bool
+    dequantized: bool
+    """Whether the base's 4-bit layers are kept in the compute type, with their NF4-rounded values."""
     quantized_layers: int
     linear_parameters: int
     """Number of parameters in the 4-bit layers."""
@@ -40,6 +45,10 @@ class TrainableModel:
     """Whether samples packed into one row do not influence each other."""
     plain_head: bool
     """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
+    copies: AdapterCopies | None
+    """The adapter in the compute dtype, if the fused LoRA function computes it (see model/fused_lora.py)."""
+    fused_reason: str
+    """Why the fused function is used, or not."""
 
     @property
     def adapter_parameters(self) -> list[nn.Parameter]:
@@ -51,9 +60,17 @@ class TrainableModel:
         """The base model's configuration."""
         return self.peft_model.get_base_model().config
 
+    def train(self) -> None:
+        """Prepare for the micro-batches of one update, with dropout. Call this again after the adapter has changed."""
+        self._prepare(training=True)
+
+    def eval(self) -> None:
+        """Prepare for an evaluation, without dropout. Call this again after the adapter has changed."""
+        self._prepare(training=False)
+
     def hidden(self, batch: MicroBatch) -> Tensor:
         """Return the last hidden states that predict supervised tokens: [N, hidden]."""
-        with self._autocast():
+        with self.device.autocast():
             states = hidden_states(
                 self.body, batch.input_ids, batch.position_ids, batch.boundaries, batch.longest
             )
@@ -61,7 +78,7 @@ class TrainableModel:
 
     def logits(self, batch: MicroBatch) -> Tensor:
         """Return the logits of supervised tokens, [N, vocabulary], from the model's own forward, for heads that are not plain."""
-        with self._autocast():
+        with self.device.autocast():
             output = self.peft_model(
                 input_ids=batch.input_ids,
                 position_ids=batch.position_ids,
@@ -73,12 +90,15 @@ class TrainableModel:
         logits: Tensor = output.logits[0]
         return logits
 
-    def checkpoint_activations(self) -> None:
-        """Keep one activation per layer and recompute the others in the backward pass."""
-        self.peft_model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
+    def checkpoint_activations(self, contexts: Contexts = noop_context_fn) -> None:
+        """Keep one activation per layer and recompute the others in the backward pass.
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        # The matrix products of the float32 adapter use the compute dtype, as they do in transformers' Trainer.
-        if self.device.compute_dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.torch_device.type, dtype=self.device.compute_dtype)
+        `contexts` returns the contexts in which a layer runs first and in which it runs again.
+        """
+        options = {"use_reentrant": False, "context_fn": contexts}
+        self.peft_model.get_base_model().activation_checkpointing_enable(options)
+
+    def _prepare(self, *, training: bool) -> None:
+        self.peft_model.train(training)
+        if self.copies is not None:
+            self.copies.refresh()

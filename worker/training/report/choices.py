@@ -81,7 +81,12 @@ def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
             run.checkpointing_activations,
             _checkpointing_reason(run, plan),
         ),
-        "dequantize_base": _switch(spec.engine.dequantize_base, "engine.dequantize_base"),
+        "dequantize_base": _choice(
+            run.model.dequantized,
+            plan.dequantize_reason
+            if spec.engine.dequantize_base == "auto"
+            else "set by engine.dequantize_base",
+        ),
         "compile": _switch(spec.engine.compile, "engine.compile"),
         "fused_optimizer": _choice(
             bool(run.optimizer.defaults["fused"]),
@@ -89,6 +94,7 @@ def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
             if spec.engine.fused_optimizer == "auto"
             else "set by engine.fused_optimizer",
         ),
+        "fused_lora": _choice(run.model.copies is not None, run.model.fused_reason),
         "cpu_threads": _choice(
             torch.get_num_threads(),
             "torch's default, or the number of threads used by the previous attempt on this device",

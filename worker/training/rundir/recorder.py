@@ -78,7 +78,7 @@ class Recorder:
         self._write(MetricRecord(seq=self._next(), at=self._now(), step=step, values=values))
 
     def evaluation(self, step: int, loss: float, tokens: int, seconds: float) -> None:
-        """Record a complete evaluation after `step` steps.
+        """Record an evaluation completed after `step` steps.
 
         While the spool is nearly full, an evaluation that would be skipped is held back first: if a checkpoint or the end of the
         run comes next, it is recorded after all, so that neither lacks its evaluation.
@@ -130,7 +130,7 @@ class Recorder:
         Ranks above 0 print only warnings and errors, because rank 0 prints the rest.
         """
         is_printed = self._rank == 0 or level != "info"
-        # If the disk is full, writing the record below reports it.
+        # If the disk is full, writing the record (below) raises the error.
         with contextlib.suppress(OSError):
             if is_printed:
                 print(f"[{level}] {message}", flush=True)
@@ -170,7 +170,7 @@ class Recorder:
             self._write(held.model_copy(update={"seq": self._next()}))
 
     def _close_gap(self) -> None:
-        """Record the pending gap. Call this before recording further metrics, a checkpoint or the end."""
+        """Record the pending gap. Call this before recording more metrics or a checkpoint, and before closing."""
         gap, self._gap = self._gap, None
         if gap is None:
             return
@@ -194,7 +194,7 @@ class Recorder:
     def _write(self, record: Record) -> None:
         line = encode_line(record)
         written = os.write(self._file, line)
-        while written < len(line):  # a nearly full disk accepts a part and rejects the rest
+        while written < len(line):  # a nearly full disk accepts part of it and rejects the rest
             written += os.write(self._file, line[written:])
         self._seq = record.seq
         self._spool.written(len(line))

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,19 +49,23 @@ def test_processor_and_memory_use_are_measured_once_per_interval(tmp_path: Path)
 def test_values_that_cannot_be_measured_are_omitted(tmp_path: Path) -> None:
     clock = Clock()
     write_proc(tmp_path, busy=1, idle=1)
-    with System([Device(kind="cuda", uuid="GPU-none")], 8, 1.0, clock, tmp_path) as system:
+    device, gone = Device(kind="cuda", uuid="GPU-none"), tmp_path / "gone"
+    with System([device], 8, 1.0, clock, tmp_path, directory=gone) as system:
         clock.now = 2.0
         (tmp_path / "meminfo").write_text("nonsense")
 
-        assert system.look() == {}  # no such process, no CPU ticks since the last look, no such GPU
+        assert (
+            system.look() == {}
+        )  # no such process, no CPU ticks since the last look, no such GPU, no such directory
 
 
-def test_this_machine_can_be_measured() -> None:
+def test_this_machine_can_be_measured(tmp_path: Path) -> None:
     clock = Clock()
-    with System([CPU], os.getpid(), 1.0, clock) as system:
+    with System([CPU], os.getpid(), 1.0, clock, directory=tmp_path) as system:
         clock.now = 2.0
         found = system.look()
 
+    assert 0 < found["sys.disk_free_bytes"] < shutil.disk_usage(tmp_path).total
     assert found["sys.process_rss_bytes"] > 1e6
     assert found["sys.host_memory_bytes"] > 1e6
 
@@ -97,10 +102,12 @@ def test_each_gpu_of_an_attempt_has_its_own_series_and_one_that_is_lost_has_none
         "sys.gpu_memory_bytes": 0.0,
         "sys.gpu_power_watts": 103.0,
         "sys.gpu_celsius": 53.0,
+        "sys.gpu_throttle_reasons": float(0x40 << 3),
         "sys.gpu_percent.2": 10.0,
         "sys.gpu_memory_bytes.2": 0.0,
         "sys.gpu_power_watts.2": 100.0,
         "sys.gpu_celsius.2": 50.0,
+        "sys.gpu_throttle_reasons.2": float(0x40),
     }
 
 

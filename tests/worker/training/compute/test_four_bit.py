@@ -1,4 +1,4 @@
-"""bitsandbytes is imported without torch's compiler, and torch.compile still compiles afterwards."""
+"""bitsandbytes is imported without torch's compiler, and torch.compile is unchanged afterwards."""
 
 import subprocess
 import sys

@@ -40,8 +40,9 @@ def ragged_samples(count: int, vocabulary: int = 390) -> list[Sample]:
 def give_weight(model: TrainableModel) -> TrainableModel:
     """Set the adapter's weights to non-zero values, so that no gradient vanishes."""
     generator = torch.Generator().manual_seed(1)
-    for parameter in model.adapter_parameters:
-        parameter.data = 0.05 * torch.randn(parameter.shape, generator=generator)
+    with torch.no_grad():
+        for parameter in model.adapter_parameters:
+            parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
     return model
 
 

@@ -1,6 +1,7 @@
 // The actions on a job: the buttons next to its name.
 import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
+import { ArchiveButton, EditButton } from "./edit";
 import { AskButton, CopyButton } from "../../parts/controls";
 import { go } from "../../router";
 import { asCurl, defaults, openapi, shortest, type Tree } from "../../spec";
@@ -47,6 +48,8 @@ export function Actions({ live, job }: { live: LiveJob; job: Job }) {
           {say(JOB.cancel)}
         </AskButton>
       )}
+      <EditButton live={live} job={job} />
+      <ArchiveButton live={live} job={job} />
       <CopyButton text={() => asCurl(minimal())}>{say(JOB.copy_curl)}</CopyButton>
       <a class="button" href={`/new?from=${job.id}`}>
         {say(JOB.clone)}

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { isFinal, type Job } from "../../api";
 import { clock, figure } from "../../format";
 import { LiveJob } from "../../live/job";
+import { Bell } from "../../parts/bell";
 import { Progress, Status, useKeys } from "../../parts/controls";
 import { percentOfRows, RowsLine } from "../../parts/rows";
 import { language } from "../../preferences";
@@ -13,8 +14,10 @@ import { sayState } from "../../texts/states";
 import { Actions } from "./actions";
 import { Attempts } from "./attempts";
 import { Configuration } from "./configuration";
+import { Notes } from "./edit";
 import { Events } from "./events";
 import { Failure } from "./failure";
+import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./loss-chart";
 import { Report } from "./report";
@@ -68,14 +71,17 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           </p>
         </div>
         <Status job={job} />
+        <Bell job={job} />
         <Actions live={live} job={job} />
       </header>
+      <Notes job={job} />
       {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
       {job.waiting && (
         <p class="note waiting" role="status">
           {job.waiting.message}
         </p>
       )}
+      <Health live={live} job={job} />
       <Progress job={job} />
       <RowsLine job={job} />
       <Tiles store={store} job={job} />

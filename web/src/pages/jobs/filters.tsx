@@ -1,6 +1,7 @@
-// The filters of the job list: text, label and status. They are stored in the URL, which is updated after a pause in typing.
+// The filters of the job list: text, label, status and archive. They are stored in the URL, which is updated after a pause in typing.
 import type { RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
+import { count } from "../../format";
 import { onText, useKeys } from "../../parts/controls";
 import { useDebounced } from "../../parts/poll";
 import { setQuery } from "../../router";
@@ -8,8 +9,9 @@ import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
 import { sayState } from "../../texts/states";
+import type { JobCounts } from "./read";
 
-const STATUSES = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
+const STATUSES = ["running", "queued", "paused", "succeeded", "failed", "cancelled"] as const;
 const PAUSE_MS = 250;
 
 interface Chosen {
@@ -18,28 +20,20 @@ interface Chosen {
   label: string;
 }
 
-const isLabel = (text: string): boolean => /.:/.test(text);
-
-export function Filters({ search, status, label }: Chosen) {
+export function Filters(props: Chosen & { archived: string; counts: JobCounts | null }) {
+  const { search, status, label, archived, counts } = props;
   const [searchBox, labelBox] = [useRef<HTMLInputElement>(null), useRef<HTMLInputElement>(null)];
-  const [isMalformed, setMalformed] = useState(false);
-  const later = useDebounced<Chosen>((typed) => {
-    if (typed.label === undefined) return setQuery({ ...typed, cursor: null });
-    const fits = typed.label === "" || isLabel(typed.label);
-    setMalformed(!fits);
-    setQuery({ ...typed, label: fits ? typed.label : null, cursor: null });
-  }, PAUSE_MS);
-  useEffect(() => {
-    if (label) setMalformed(false);
-  }, [label]);
+  const later = useDebounced<Chosen>((typed) => setQuery({ ...typed, cursor: null }), PAUSE_MS);
   useFieldValue(searchBox, search);
-  useFieldValue(labelBox, isMalformed ? null : label);
+  useFieldValue(labelBox, label);
   useKeys({ "/": () => searchBox.current?.focus() });
+  const isMalformed = label.startsWith(":");
   const chosen = status ? status.split(",") : [];
   const toggle = (one: string): void => {
     const left = chosen.includes(one) ? chosen.filter((other) => other !== one) : [...chosen, one];
     setQuery({ status: left.join(","), cursor: null });
   };
+  const isArchive = archived === "true";
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
       <input
@@ -56,10 +50,10 @@ export function Filters({ search, status, label }: Chosen) {
         class="short"
         aria-label={say(JOBS.label)}
         aria-invalid={isMalformed || undefined}
-        title={isMalformed ? say(SHARED.label_malformed) : undefined}
+        title={say(JOBS.label_hint)}
         placeholder={`${say(JOBS.label)} ${say(SHARED.label_example)}`}
         defaultValue={label}
-        onInput={onText((text) => later({ label: text }))}
+        onInput={onText((text) => later({ label: text.trim() }))}
       />
       <div class="chips" role="group" aria-label={say(SHARED.status)}>
         {STATUSES.map((one) => (
@@ -70,17 +64,30 @@ export function Filters({ search, status, label }: Chosen) {
             aria-pressed={chosen.includes(one)}
             onClick={() => toggle(one)}
           >
-            {sayState(one)}
+            {sayState(one)} <Amount of={counts?.statuses[one]} />
           </button>
         ))}
+        <button
+          type="button"
+          class="chip"
+          aria-pressed={isArchive}
+          onClick={() => setQuery({ archived: isArchive ? null : "true", cursor: null })}
+        >
+          {say(JOBS.archived)} <Amount of={counts?.archived} />
+        </button>
       </div>
     </form>
   );
 }
 
-/** Update a field when the URL changes, unless the field has the focus. A `value` of null leaves the field unchanged. */
-function useFieldValue(field: RefObject<HTMLInputElement | null>, value: string | null): void {
+/** A count, with a plus sign if there may be more. */
+function Amount({ of }: { of: JobCounts["archived"] | undefined }) {
+  return of ? <small>{`${count(of.count)}${of.is_exact ? "" : "+"}`}</small> : null;
+}
+
+/** Update a field when the URL changes, unless the field has the focus. */
+function useFieldValue(field: RefObject<HTMLInputElement | null>, value: string): void {
   useEffect(() => {
-    if (value !== null && field.current && document.activeElement !== field.current) field.current.value = value;
+    if (field.current && document.activeElement !== field.current) field.current.value = value;
   }, [value]);
 }

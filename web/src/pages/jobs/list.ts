@@ -4,21 +4,33 @@ import { useState } from "preact/hooks";
 import { ApiError, Unreachable } from "../../api";
 import { usePoll } from "../../parts/poll";
 import { language } from "../../preferences";
-import { type Found, readJobs } from "./read";
+import { type Filters, type Found, readJobs } from "./read";
 
 const PAGE = 25;
 const POLL_MS = 2000;
 
-/** The filters and the page that the URL specifies. */
+/** The filters, the order and the page that the URL specifies. */
 export interface JobsQuery {
   search: string;
   status: string;
   label: string;
+  archived: string;
+  sort: string;
   cursor: string | null;
 }
 
 /** The last jobs shown, so that the list appears immediately when the reader returns to it. */
 const seen = signal<{ key: string; page: Found } | null>(null);
+/** Increases to read the list again immediately, after an action on its jobs. */
+const revision = signal(0);
+
+export function refreshJobs(): void {
+  revision.value += 1;
+}
+
+export function filtersOf(query: JobsQuery): Filters {
+  return { ...query, status: query.status ? query.status.split(",") : [], sort: query.sort || "status" };
+}
 
 /** Return the jobs (those of the previous filters until the new ones arrive), and the server's message if it rejects the filters. */
 export function useJobs(filters: JobsQuery): { page: Found | null; problem: string } {
@@ -32,8 +44,7 @@ export function useJobs(filters: JobsQuery): { page: Found | null; problem: stri
         return isCurrent();
       };
       try {
-        const status = filters.status ? filters.status.split(",") : [];
-        const page = await readJobs({ ...filters, status }, PAGE, (part) => (isNew ? show(part) : isCurrent()));
+        const page = await readJobs(filtersOf(filters), PAGE, (part) => (isNew ? show(part) : isCurrent()));
         if (!show(page)) return null;
         setProblem("");
         if (page.searched > PAGE * 100) return POLL_MS * 10; // a long search is too expensive to repeat often
@@ -43,7 +54,7 @@ export function useJobs(filters: JobsQuery): { page: Found | null; problem: stri
       }
       return POLL_MS;
     },
-    [key],
+    [key, revision.value],
   );
   const held = seen.value;
   return { page: held && (held.key === key || held.page.data.length) ? held.page : null, problem };

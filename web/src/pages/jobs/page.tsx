@@ -1,23 +1,28 @@
-// The list of jobs, newest first and kept up to date, with its search and filters in the URL.
+// The list of jobs, kept up to date, with its search, its filters and its order in the URL.
 import { useEffect } from "preact/hooks";
 import { query } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
+import { BulkDialog } from "./bulk-actions";
 import { Filters } from "./filters";
 import { useJobs, type JobsQuery } from "./list";
+import type { Found } from "./read";
 import { Searched, Table } from "./table";
 
 export function JobsPage() {
+  const given = (name: string): string => query.value.get(name) ?? "";
   const filters: JobsQuery = {
-    search: query.value.get("search") ?? "",
-    status: query.value.get("status") ?? "",
-    label: query.value.get("label") ?? "",
+    search: given("search"),
+    status: given("status"),
+    label: given("label"),
+    archived: given("archived"),
+    sort: given("sort"),
     cursor: query.value.get("cursor"),
   };
   const { page, problem } = useJobs(filters);
   useEffect(() => void (document.title = "Stepline"), []);
-  const isFiltered = Boolean(filters.search || filters.status || filters.label);
+  const isFiltered = Boolean(filters.search || filters.status || filters.label || filters.archived);
   return (
     <>
       <header class="page">
@@ -26,25 +31,46 @@ export function JobsPage() {
           {say(SHARED.new_job)}
         </a>
       </header>
-      <Filters {...filters} />
+      <Filters {...filters} counts={page?.counts ?? null} />
       {problem && (
         <p class="problem" role="alert">
           {problem}
         </p>
       )}
+      {page && <Unserved page={page} />}
+      <BulkDialog archived={filters.archived === "true"} />
       {page === null ? (
         !problem && <p class="note">{say(SHARED.loading)}</p>
       ) : page.data.length ? (
-        <Table page={page} cursor={filters.cursor} />
-      ) : isFiltered ? (
+        <Table page={page} filters={filters} />
+      ) : isFiltered || page.counts?.archived.count ? (
         <div class="empty">
-          <b>{say(JOBS.no_match)}</b>
+          <b>{say(isFiltered ? JOBS.no_match : JOBS.all_archived)}</b>
           <Searched page={page} />
-          <a href="/">{say(JOBS.clear_filters)}</a>
+          {isFiltered ? <a href="/">{say(JOBS.clear_filters)}</a> : <a href="/?archived=true">{say(JOBS.archived)}</a>}
         </div>
       ) : (
         <NoJobs />
       )}
+    </>
+  );
+}
+
+/** Names each queue on this page whose jobs wait because no worker can run them. */
+function Unserved({ page }: { page: Found }) {
+  const queues = new Set(
+    page.data.filter((job) => job.waiting?.code === "no_worker").map((job) => String(job.spec.queue)),
+  );
+  return (
+    <>
+      {[...queues].sort().map((queue) => (
+        <p key={queue} class="unserved" role="status">
+          {say(JOBS.unserved, { queue })}{" "}
+          <code>{queue === "default" ? "stepline worker" : `STEPLINE_QUEUE=${queue} stepline worker`}</code>
+          {" · "}
+          <a href="/workers">{say(SHARED.workers)}</a>
+        </p>
+      ))}
     </>
   );
 }

@@ -1,17 +1,39 @@
-// The table of jobs: its rows, the selection for comparison, its keyboard shortcuts, and the buttons for older jobs.
+// The table of jobs: its order, the selection, its keyboard shortcuts, and the buttons for the next jobs.
 import { useRef, useState } from "preact/hooks";
-import type { Job } from "../../api";
-import { clock, count, duration, figure, NONE, shortId } from "../../format";
-import { Progress, Status, useKeys } from "../../parts/controls";
-import { phaseLeft, shortRows } from "../../parts/rows";
-import { go, query, setQuery } from "../../router";
-import { say } from "../../texts/say";
+import { ApiError, Unreachable } from "../../api";
+import { count } from "../../format";
+import { onText, useKeys } from "../../parts/controls";
+import { select, selectedIds, toggleSelected } from "../../parts/selection";
+import { SelectionBar } from "../../parts/selection-bar";
+import { go, setQuery } from "../../router";
+import { say, type Text } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
-import { LossTrend } from "./loss-trend";
-import type { Found } from "./read";
+import { rememberNames } from "./bulk";
+import { BulkActions } from "./bulk-actions";
+import { filtersOf, type JobsQuery } from "./list";
+import { type Found, readJobs } from "./read";
+import { Row } from "./row";
 
-/** The number of jobs searched, and a button to search older ones. */
+/** Maximum number of jobs that one click selects. */
+const MOST_SELECTED = 1000;
+const DEFAULT_SORT = "status";
+const SORTS: [string, Text][] = [
+  ["status", JOBS.sort_status],
+  ["-created_at", JOBS.sort_newest],
+  ["created_at", JOBS.sort_oldest],
+  ["name", JOBS.sort_name],
+  ["-name", JOBS.sort_name_descending],
+  ["eval_loss", JOBS.sort_eval_loss],
+  ["-eval_loss", JOBS.sort_eval_loss_descending],
+  ["-ended_at", JOBS.sort_ended],
+];
+
+function sortBy(sort: string): void {
+  setQuery({ sort: sort === DEFAULT_SORT ? null : sort, cursor: null });
+}
+
+/** The number of jobs searched, and a button to search further. */
 export function Searched({ page }: { page: Found }) {
   if (!page.searched || !page.has_more) return null;
   return (
@@ -24,15 +46,12 @@ export function Searched({ page }: { page: Found }) {
   );
 }
 
-export function Table({ page, cursor }: { page: Found; cursor: string | null }) {
+export function Table({ page, filters }: { page: Found; filters: JobsQuery }) {
   const jobs = page.data;
-  const chosen = (query.value.get("ids") ?? "").split(",").filter(Boolean);
+  const chosen = new Set(selectedIds());
   const [marked, setMarked] = useState(-1);
   const latest = useRef(-1); // up to date even if a second key is pressed before the next render
-  const toggle = (id: string): void => {
-    const left = chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id].slice(-6);
-    setQuery({ ids: left.join(",") });
-  };
+  rememberNames(jobs);
   const move = (by: number): void => {
     const to = Math.min(jobs.length - 1, Math.max(0, latest.current + by));
     latest.current = to;
@@ -48,22 +67,54 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
     k: () => move(-1),
     Enter: onMarked((id) => go(`/jobs/${id}`)),
     o: onMarked((id) => go(`/jobs/${id}`)),
-    x: onMarked(toggle),
+    x: onMarked(toggleSelected),
   });
+  const sort = filters.sort || DEFAULT_SORT;
+  const all = jobs.every((job) => chosen.has(job.id));
+  const togglePage = (): void => {
+    const ids = jobs.map((job) => job.id);
+    select(all ? [...chosen].filter((id) => !ids.includes(id)) : [...new Set([...chosen, ...ids])]);
+  };
+  const selectPage = (
+    <input
+      type="checkbox"
+      checked={all}
+      ref={(box) => {
+        if (box) box.indeterminate = !all && jobs.some((job) => chosen.has(job.id));
+      }}
+      onChange={togglePage}
+      aria-label={say(JOBS.select_page)}
+    />
+  );
+  const heading = (text: Text, ...orders: string[]) => <Heading text={text} orders={orders} sort={sort} />;
   return (
     <>
+      <div class="row list-tools">
+        <label class="inline">
+          {selectPage}
+          {say(JOBS.select_page)}
+        </label>
+        <span class="grow" />
+        <select aria-label={say(JOBS.sort)} value={sort} onChange={onText(sortBy)}>
+          {SORTS.map(([value, text]) => (
+            <option key={value} value={value}>
+              {say(text)}
+            </option>
+          ))}
+        </select>
+      </div>
       <table class="jobs">
         <thead>
           <tr>
             <th>
-              <span class="hidden">{say(SHARED.compare)}</span>
+              <label class="pick">{selectPage}</label>
             </th>
-            <th>{say(JOBS.job)}</th>
-            <th>{say(SHARED.status)}</th>
+            {heading(JOBS.job, "name", "-name")}
+            {heading(SHARED.status, "status")}
             <th>{say(SHARED.progress)}</th>
-            <th>{say(JOBS.loss)}</th>
-            <th>{say(JOBS.left)}</th>
-            <th>{say(JOBS.created)}</th>
+            {heading(JOBS.loss, "eval_loss", "-eval_loss")}
+            {heading(JOBS.left, "-ended_at")}
+            {heading(JOBS.created, "-created_at", "created_at")}
           </tr>
         </thead>
         <tbody>
@@ -72,89 +123,75 @@ export function Table({ page, cursor }: { page: Found; cursor: string | null }) 
               key={one.id}
               job={one}
               marked={at === marked}
-              chosen={chosen.includes(one.id)}
-              toggle={() => toggle(one.id)}
+              chosen={chosen.has(one.id)}
+              toggle={() => toggleSelected(one.id)}
             />
           ))}
         </tbody>
       </table>
       <nav class="row pager" aria-label={say(SHARED.jobs)}>
-        {chosen.length >= 2 ? (
-          <a class="button primary" href={`/compare?ids=${chosen.join(",")}`}>
-            {say(JOBS.compare_chosen, { n: chosen.length })}
-          </a>
-        ) : (
-          <span class="note">{say(JOBS.compare_hint)}</span>
-        )}
+        {chosen.size === 0 && <span class="note">{say(JOBS.compare_hint)}</span>}
         <span class="grow" />
-        {cursor && (
+        {filters.cursor && (
           <button type="button" onClick={() => setQuery({ cursor: null }, true)}>
-            {say(JOBS.newest)}
+            {say(JOBS.first_page)}
           </button>
         )}
         {page.has_more && !page.searched && (
           <button type="button" onClick={() => setQuery({ cursor: page.cursor }, true)}>
-            {say(JOBS.older)}
+            {say(JOBS.next_page)}
           </button>
         )}
         <Searched page={page} />
       </nav>
+      <SelectionBar>
+        {(page.has_more || filters.cursor) && all && <SelectAll filters={filters} />}
+        <BulkActions archived={filters.archived === "true"} />
+      </SelectionBar>
     </>
   );
 }
 
-function Row({ job, marked, chosen, toggle }: { job: Job; marked: boolean; chosen: boolean; toggle: () => void }) {
-  const { step, total_steps } = job.progress;
-  const name = job.name ?? shortId(job.id);
+/** A column's heading; a click sorts by it, and a second one in the other direction. */
+function Heading({ text, orders, sort }: { text: Text; orders: string[]; sort: string }) {
+  const at = orders.indexOf(sort);
+  const next = orders[(at + 1) % orders.length]!;
+  const direction = at < 0 ? undefined : sort.startsWith("-") ? "descending" : "ascending";
   return (
-    <tr class={marked ? "marked" : ""} aria-current={marked ? "true" : undefined}>
-      <td>
-        <input type="checkbox" checked={chosen} onChange={toggle} aria-label={say(JOBS.choose_to_compare, { name })} />
-      </td>
-      <td class="name">
-        <a href={`/jobs/${job.id}`}>{name}</a>
-        <small>
-          {job.spec.model} · {datasetName(job)}{" "}
-          {Object.entries(job.labels).map(([key, value]) => (
-            <span key={key} class="label">
-              {key}:{value}
-            </span>
-          ))}
-        </small>
-      </td>
-      <td>
-        <Status job={job} />
-        {(job.error ?? job.waiting) && <small class="cut">{(job.error ?? job.waiting)!.message}</small>}
-      </td>
-      <td class="amount">
-        <Progress job={job} />
-        <small>{shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}</small>
-      </td>
-      <td class="course">
-        <LossTrend job={job} />
-        <b>{figure(job.last_loss)}</b>
-      </td>
-      <td>
-        {job.status === "running" ? (
-          job.eta_seconds === null && phaseLeft(job) ? (
-            <small>{phaseLeft(job)}</small>
-          ) : (
-            duration(job.eta_seconds)
-          )
-        ) : job.started_at && job.ended_at ? (
-          <small>{duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000)}</small>
-        ) : (
-          NONE
-        )}
-      </td>
-      <td>
-        <small>{clock(job.created_at)}</small>
-      </td>
-    </tr>
+    <th aria-sort={direction}>
+      <button
+        type="button"
+        class="sort"
+        title={say(SORTS.find(([value]) => value === next)![1])}
+        onClick={() => sortBy(next)}
+      >
+        {say(text)}
+        <span aria-hidden="true">{at < 0 ? "" : direction === "ascending" ? " ↑" : " ↓"}</span>
+      </button>
+    </th>
   );
 }
 
-function datasetName(job: Job): string {
-  const train = job.spec.dataset.train;
-  return typeof train === "string" ? shortId(train) : train.hub;
+/** A button that selects the matching jobs of all pages. */
+function SelectAll({ filters }: { filters: JobsQuery }) {
+  const [state, setState] = useState<"idle" | "busy" | "failed">("idle");
+  const read = async (): Promise<void> => {
+    setState("busy");
+    try {
+      const found = await readJobs({ ...filtersOf(filters), cursor: null }, MOST_SELECTED, () => true);
+      rememberNames(found.data);
+      select(found.data.map((job) => job.id));
+      setState("idle");
+    } catch (error) {
+      if (!(error instanceof ApiError || error instanceof Unreachable)) throw error;
+      setState("failed");
+    }
+  };
+  return (
+    <button type="button" disabled={state === "busy"} onClick={() => void read()}>
+      {say(state === "busy" ? SHARED.loading : state === "failed" ? JOBS.select_all_failed : JOBS.select_all, {
+        most: count(MOST_SELECTED),
+      })}
+    </button>
+  );
 }

@@ -1,0 +1,75 @@
+"""Finds the declaration of a request's field: its bounds, and the names of an object's fields."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+BOUNDS = ("gt", "ge", "lt", "le")
+
+
+def bounds_of(request: Request, location: Sequence[str | int]) -> Mapping[str, Any]:
+    """Return the bounds of a number by pydantic's names; empty if there are none.
+
+    `location` comes from pydantic's error: the source of the value, the names of the enclosing fields, and the field.
+    """
+    field = _field_at(request, location)
+    return {
+        name: bound
+        for part in (field.metadata if field is not None else ())
+        for name in BOUNDS
+        if (bound := getattr(part, name, None)) is not None
+    }
+
+
+def parts_of(request: Request, location: Sequence[str | int]) -> list[str]:
+    """Return the names of the fields of an object in the body; empty if the value is not such an object."""
+    field = _field_at(request, location)
+    if field is None:
+        return []
+    return [name for model in models_in(field.annotation) for name in model.model_fields]
+
+
+def models_at(request: Request, parents: Sequence[str | int]) -> list[type[BaseModel]]:
+    """Return the models of the object in the body that contains a field; `parents` are the names of the enclosing fields."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or route.body_field is None:
+        return []
+    models = list(models_in(route.body_field.field_info.annotation))
+    for parent in (str(part) for part in parents):
+        if not parent.isidentifier():  # others are indexes and members of unions
+            continue
+        models = [
+            inner
+            for model in models
+            if parent in model.model_fields
+            for inner in models_in(model.model_fields[parent].annotation)
+        ]
+    return models
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in an annotation such as `Model`, `Model | None` or `list[Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)
+
+
+def _field_at(request: Request, location: Sequence[str | int]) -> FieldInfo | None:
+    source, *path = location
+    if not path:
+        return None
+    name = str(path[-1])
+    if source == "body":
+        models = models_at(request, path[:-1])
+        return next((m.model_fields[name] for m in models if name in m.model_fields), None)
+    route = request.scope.get("route")
+    if source != "query" or not isinstance(route, APIRoute):
+        return None
+    return next(
+        (each.field_info for each in route.dependant.query_params if each.alias == name), None
+    )

@@ -1,0 +1,108 @@
+"""Checks a new job against what the workers know about its model.
+
+A job is rejected only if no live worker of its queue could run it. Nothing is rejected if a worker might download the model or
+has not read its files.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy.orm import Session
+
+from app.db.engine import database_now
+from app.errors.base import FieldError
+from app.errors.field_hints import guess_hint
+from app.errors.field_words import field_message
+from app.errors.kinds import InvalidField, UnknownModel
+from app.http.spelling import nearest_name
+from app.models import service
+from app.models.schemas import ModelCheck, details_of
+from app.workers import service as workers
+from contracts.failure import Language
+from contracts.field_error import FieldProblem
+from contracts.job import JobSpec
+from contracts.model_facts import ModelFacts
+
+MOST_NAMED = 20
+"""Maximum number of models that an error names."""
+
+
+def check_model(session: Session, spec: JobSpec, language: Language) -> ModelCheck:
+    """Return what is known about a job's model. Raises UnknownModel, or InvalidField if the job does not fit the model."""
+    known = workers.known_models(session, spec.queue, database_now(session))
+    if known is not None and spec.model not in known:
+        raise UnknownModel(
+            "model",
+            model=spec.model,
+            models=", ".join(sorted(known)[:MOST_NAMED]) or "-",
+            guess=_guess(nearest_model(spec.model, known), language),
+        )
+    copies = service.list_copies(session, spec.queue, spec.model)
+    facts = [copy for copy in copies if copy is not None]
+    if facts and len(facts) == len(copies):
+        _reject_misfit(spec, facts, language)
+    similar = None
+    if not facts:
+        similar = nearest_model(spec.model, service.list_names(session, spec.queue) - {spec.model})
+    return ModelCheck(id=spec.model, similar_id=similar, **details_of(facts[0] if facts else None))
+
+
+def nearest_model(wrong: str, names: Iterable[str]) -> str | None:
+    """Return the id closest to a wrong one, or None. An id without its owner is close to the whole id."""
+    ordered = sorted(names)
+    last = wrong.rpartition("/")[2].lower()
+    same = [name for name in ordered if name.rpartition("/")[2].lower() == last]
+    return same[0] if same else nearest_name(wrong, ordered)
+
+
+def _reject_misfit(spec: JobSpec, facts: Sequence[ModelFacts], language: Language) -> None:
+    """Raise InvalidField if the settings fit none of a model's copies. A fact that a copy lacks fits everything."""
+    problems: list[FieldError] = []
+    hints: list[str] = []
+    lengths = [copy.max_length for copy in facts if copy.max_length is not None]
+    if len(lengths) == len(facts) and spec.training.max_length > max(lengths):
+        values = {"longest": max(lengths), "model": spec.model}
+        length = spec.training.max_length
+        problems.append(
+            _problem("training.max_length", FieldProblem.BEYOND_CONTEXT, values, length, language)
+        )
+        hints.append(
+            f"请将 training.max_length 设为 {max(lengths)} 或更小。"
+            if language == "zh"
+            else f"Set training.max_length to {max(lengths)} or less."
+        )
+    modules = [copy.linear_modules for copy in facts if copy.linear_modules is not None]
+    targets = spec.lora.target_modules
+    if isinstance(targets, list) and len(modules) == len(facts):
+        known = sorted({name for names in modules for name in names})
+        # A target may also be the end of a module's path, such as `self_attn.q_proj`.
+        unknown = [name for name in targets if name.rpartition(".")[2] not in known]
+        if unknown:
+            values = {"modules": ", ".join(known), "model": spec.model}
+            wrong = ", ".join(unknown)
+            problems.append(
+                _problem(
+                    "lora.target_modules", FieldProblem.UNKNOWN_MODULE, values, wrong, language
+                )
+            )
+            near = nearest_name(unknown[0].rpartition(".")[2], known)
+            hints.append(guess_hint(near, language))
+    if problems:
+        raise InvalidField(problems, hint=" ".join(filter(None, hints)))
+
+
+def _problem(
+    param: str,
+    problem: FieldProblem,
+    values: dict[str, object],
+    given: object,
+    language: Language,
+) -> FieldError:
+    error = {"type": problem, "ctx": values, "input": given}
+    code, message = field_message([error], language)
+    return FieldError(param=param, code=code, message=message)
+
+
+def _guess(name: str | None, language: Language) -> str:
+    """Return a suggestion as a sentence with a space after it; empty without a name."""
+    hint = guess_hint(name, language)
+    return f"{hint} " if hint and language == "en" else hint

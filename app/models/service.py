@@ -1,0 +1,139 @@
+"""Rules for models: which ones exist, and on which workers."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from app.db.engine import database_now
+from app.db.tables import Worker, WorkerModel
+from app.errors.kinds import ModelNotFound, WorkerNotFound
+from app.models import store
+from app.models.schemas import ModelPage, ModelView, ModelWorker, details_of
+from app.workers.store import LIVE_SECONDS
+from contracts.attempt import WorkerInfo
+from contracts.model_facts import MOST_CHARACTERS, ModelFacts, ModelReport
+
+
+class Copy(NamedTuple):
+    """A model on one worker."""
+
+    name: str
+    worker: Worker
+    is_live: bool
+    reported: WorkerModel | None
+    """None if the worker has reported only the name, as workers of earlier versions do."""
+
+    @property
+    def facts(self) -> ModelFacts | None:
+        """What the worker has read from the model's files."""
+        return None if self.reported is None else ModelFacts.model_validate(self.reported.facts)
+
+    @property
+    def first_seen_at(self) -> datetime:
+        """When the server first heard of this copy."""
+        return (self.reported or self.worker).first_seen_at
+
+
+def receive_report(session: Session, report: ModelReport) -> None:
+    """Store the models that a worker has. Raises WorkerNotFound if the worker has not sent a hello."""
+    now = database_now(session)
+    if not store.replace_models(session, report.worker_id, report.models, now):
+        raise WorkerNotFound(worker=report.worker_id)
+
+
+def list_models(session: Session, queue: str | None) -> ModelPage:
+    """Return every model on the workers, or on the workers of a queue, by id."""
+    now = database_now(session)
+    workers = store.list_workers(session, queue)
+    by_name: dict[str, list[Copy]] = {}
+    for copy in _copies(workers, store.list_reported(session), now):
+        by_name.setdefault(copy.name, []).append(copy)
+    live = [worker for worker in workers if _is_live(worker, now)]
+    return ModelPage(
+        data=[_view(name, copies) for name, copies in sorted(by_name.items())],
+        has_more=False,
+        cursor=None,
+        accepts_other_ids=not live or any(_has_hub(worker) for worker in live),
+    )
+
+
+def get_model(session: Session, name: str) -> ModelView:
+    """Return a model that a worker has. Raises ModelNotFound."""
+    reported = store.list_reported(session, name[:MOST_CHARACTERS].replace("\0", ""))
+    workers = store.list_workers(session)
+    copies = [
+        copy for copy in _copies(workers, reported, database_now(session)) if copy.name == name
+    ]
+    if not copies:
+        raise ModelNotFound(model=name[:MOST_CHARACTERS])
+    return _view(name, copies)
+
+
+def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | None]:
+    """Return the facts about a model for each live worker of a queue that can run its jobs.
+
+    None stands for a worker about whose copy nothing is known: it would download the model, or it is of an earlier version.
+    """
+    now = database_now(session)
+    live = store.list_workers(session, queue, now - timedelta(seconds=LIVE_SECONDS))
+    reported = store.list_reported(session, name)
+    copies = [copy for copy in _copies(live, reported, now) if copy.name == name]
+    having = {copy.worker.id for copy in copies}
+    downloading = [worker for worker in live if _has_hub(worker) and worker.id not in having]
+    return [*(copy.facts for copy in copies), *(None for _ in downloading)]
+
+
+def list_names(session: Session, queue: str) -> set[str]:
+    """Return the names of the models on the live workers of a queue."""
+    live = store.list_workers(
+        session, queue, database_now(session) - timedelta(seconds=LIVE_SECONDS)
+    )
+    named = {
+        name for worker in live for name in WorkerInfo.model_validate(worker.info).models or []
+    }
+    return named | store.list_reported_names(session, [worker.id for worker in live])
+
+
+def _copies(
+    workers: Iterable[Worker], reported: Iterable[WorkerModel], now: datetime
+) -> Iterable[Copy]:
+    by_worker: dict[str, dict[str, WorkerModel]] = {}
+    for row in reported:
+        by_worker.setdefault(row.worker_id, {})[row.name] = row
+    for worker in workers:
+        rows = by_worker.get(worker.id, {})
+        # A hello names the models too, unless the worker can download others. It may be newer than the report.
+        named = WorkerInfo.model_validate(worker.info).models
+        for name in rows if named is None else named:
+            yield Copy(name, worker, _is_live(worker, now), rows.get(name))
+
+
+def _view(name: str, copies: list[Copy]) -> ModelView:
+    best = max(copies, key=_precedence)
+    return ModelView(
+        id=name,
+        created=int(min(copy.first_seen_at for copy in copies).timestamp()),
+        owned_by=name.partition("/")[0] if "/" in name else "local",
+        available=any(copy.is_live for copy in copies),
+        workers=[
+            ModelWorker(id=copy.worker.id, queue=copy.worker.queue, live=copy.is_live)
+            for copy in copies
+        ],
+        **details_of(best.facts),
+    )
+
+
+def _precedence(copy: Copy) -> tuple[bool, bool, float]:
+    """Order copies, which may differ: prefer a live worker's, then one with facts, then the one reported last."""
+    reported = copy.reported
+    return copy.is_live, reported is not None, reported.reported_at.timestamp() if reported else 0
+
+
+def _is_live(worker: Worker, now: datetime) -> bool:
+    return worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)
+
+
+def _has_hub(worker: Worker) -> bool:
+    return WorkerInfo.model_validate(worker.info).models is None

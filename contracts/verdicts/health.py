@@ -1,0 +1,18 @@
+"""Judges a running job: `judge_health` returns its findings, worst first. docs/numbers.md gives the reason for each threshold."""
+
+from contracts.verdicts.finding import LEVELS, Finding
+from contracts.verdicts.learning import judge_learning
+from contracts.verdicts.machine import Conditions, judge_machine
+from contracts.verdicts.trace import Trace
+
+
+def judge_health(
+    trace: Trace, total_steps: int | None, conditions: Conditions | None = None
+) -> list[Finding]:
+    """Return the findings of every rule for which the run has figures."""
+    conditions = conditions or Conditions()
+    found = [
+        *judge_learning(trace, total_steps, conditions.held),
+        *judge_machine(trace, conditions),
+    ]
+    return sorted(found, key=lambda finding: -LEVELS.index(finding.level))

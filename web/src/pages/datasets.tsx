@@ -1,0 +1,143 @@
+// The uploaded datasets: search, upload, first rows, delete.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { call, type Dataset, get, getWithRetries, type List, withQuery } from "../api";
+import { bytes, clock, count } from "../format";
+import { AskButton, onText, useKeys } from "../parts/controls";
+import { useDebounced } from "../parts/poll";
+import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../parts/upload";
+import { language } from "../preferences";
+import { query, setQuery } from "../router";
+import { isolate } from "../text";
+import { DATASETS } from "../texts/datasets";
+import { say } from "../texts/say";
+import { SHARED } from "../texts/shared";
+
+const PAGE = 50;
+const PAUSE_MS = 250;
+
+export function DatasetsPage() {
+  const search = query.value.get("search") ?? "";
+  const [found, setFound] = useState<List<Dataset> | null>(null);
+  const [changes, setChanges] = useState(0);
+  const box = useRef<HTMLInputElement>(null);
+  const upload = useUpload(() => setChanges((count) => count + 1));
+  const later = useDebounced<{ search: string }>((typed) => setQuery({ search: typed.search ?? null }), PAUSE_MS);
+  useEffect(() => void (document.title = `${say(DATASETS.title)} · Stepline`), [language.value]);
+  useEffect(() => {
+    let current = true;
+    getWithRetries<List<Dataset>>(withQuery("/v1/datasets", { search, limit: PAGE })).then(
+      (page) => current && setFound(page),
+      () => current && setFound({ data: [], has_more: false, cursor: null }),
+    );
+    return () => {
+      current = false;
+    };
+  }, [search, changes]);
+  useKeys({ "/": () => box.current?.focus() });
+  const more = async (): Promise<void> => {
+    const next = await get<List<Dataset>>(withQuery("/v1/datasets", { search, limit: PAGE, cursor: found?.cursor }));
+    setFound((held) => held && { ...next, data: [...held.data, ...next.data] });
+  };
+  return (
+    <>
+      <header class="page">
+        <div class="grow">
+          <h1>{say(DATASETS.title)}</h1>
+          <p class="note">{say(DATASETS.intro)}</p>
+        </div>
+        <UploadButton upload={upload} />
+      </header>
+      <UploadMessage message={upload.message} />
+      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        <input
+          ref={box}
+          type="search"
+          aria-label={say(DATASETS.search)}
+          placeholder={say(DATASETS.search)}
+          defaultValue={search}
+          onInput={onText((text) => later({ search: text }))}
+        />
+      </form>
+      {found === null ? (
+        <p class="note">{say(SHARED.loading)}</p>
+      ) : found.data.length === 0 ? (
+        <div class="empty">
+          <b>{search ? say(DATASETS.no_match, { search: isolate(search) }) : say(DATASETS.none)}</b>
+          {!search && <span>{say(DATASETS.none_hint)}</span>}
+        </div>
+      ) : (
+        <ul class="datasets">
+          {found.data.map((one) => (
+            <DatasetCard key={one.id} dataset={one} afterDelete={() => setChanges((count) => count + 1)} />
+          ))}
+        </ul>
+      )}
+      {found?.has_more && (
+        <button type="button" onClick={() => void more().catch(() => undefined)}>
+          {say(DATASETS.more)}
+        </button>
+      )}
+    </>
+  );
+}
+
+function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: () => void }) {
+  const [detail, setDetail] = useState<DatasetDetail | null>(null);
+  const name = dataset.filename || dataset.id;
+  const forms = Object.keys(dataset.forms).map((form) =>
+    form === "alpaca" || form === "prompt" || form === "messages" ? say(DATASETS[`form_${form}`]) : form,
+  );
+  const facts: [string, string][] = [
+    [say(DATASETS.rows), count(dataset.rows)],
+    [say(DATASETS.formats), forms.join(", ")],
+    [say(DATASETS.size), bytes(dataset.bytes)],
+    [say(DATASETS.uploaded_at), clock(dataset.created_at)],
+  ];
+  const remove = async (): Promise<void> => {
+    await call("DELETE", `/v1/datasets/${dataset.id}`);
+    afterDelete();
+  };
+  return (
+    <li class="card">
+      <header>
+        <div>
+          <h2>{isolate(name)}</h2>
+          <small class="id">{dataset.id}</small>
+        </div>
+        <div class="row">
+          <button
+            type="button"
+            aria-expanded={detail !== null}
+            onClick={() => {
+              if (detail) setDetail(null);
+              else void get<DatasetDetail>(`/v1/datasets/${dataset.id}`).then(setDetail, () => undefined);
+            }}
+          >
+            {say(detail ? DATASETS.hide_rows : DATASETS.first_rows)}
+          </button>
+          <a class="button" href={`/new?dataset=${dataset.id}`}>
+            {say(DATASETS.train_on)}
+          </a>
+          <AskButton
+            kind="danger"
+            question={say(DATASETS.delete_question, { name: isolate(name), rows: count(dataset.rows) })}
+            action={remove}
+          >
+            {say(DATASETS.delete)}
+          </AskButton>
+        </div>
+      </header>
+      <dl class="dataset-facts">
+        {facts.map(([title, value]) => (
+          <div key={title}>
+            <dt>{title}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      {detail?.preview.map((row, at) => (
+        <Conversation key={at} row={row} />
+      ))}
+    </li>
+  );
+}

@@ -1,0 +1,64 @@
+// The findings on a job's health: what is wrong since when, what to do, and a button to acknowledge each.
+import { call, isFinal, type Job } from "../../api";
+import type { LiveJob } from "../../live/job";
+import { setQuery } from "../../router";
+import { count } from "../../format";
+import { ADVICE, HEALTH } from "../../texts/health";
+import { say } from "../../texts/say";
+import { type Finding, hasStep, nameOf, sentenceOf } from "./health-marks";
+
+/** Share of the run to show around the step of a finding. */
+const AROUND = 0.02;
+const FEWEST_AROUND = 10;
+
+export function Health({ live, job }: { live: LiveJob; job: Job }) {
+  const health = job.health ?? [];
+  if (!health.length) return null;
+  return (
+    <ul class="health" aria-label={say(HEALTH.health)}>
+      {health.map((finding) => (
+        <Chip key={finding.code} live={live} job={job} finding={finding} />
+      ))}
+    </ul>
+  );
+}
+
+function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Finding }) {
+  const acknowledge = async (): Promise<void> => {
+    await call("POST", `/v1/jobs/${job.id}/health/${finding.code}/acknowledge`).catch(() => undefined);
+    live.refresh(); // also if another reader was faster, or the finding has just been cleared
+  };
+  const step = count(finding.step);
+  return (
+    <li class={`${finding.level}${finding.acknowledged ? " quiet" : ""}`} data-code={finding.code}>
+      <b>{nameOf(finding)}</b>
+      {hasStep(finding) && (
+        <button
+          type="button"
+          class="link"
+          title={say(HEALTH.show_step, { step })}
+          onClick={() => zoomTo(finding.step, job)}
+        >
+          {say(HEALTH.at_step, { step })}
+        </button>
+      )}
+      <span>
+        {sentenceOf(finding)} {!isFinal(job) && say(ADVICE[finding.code])}
+      </span>
+      {finding.acknowledged ? (
+        <small>{say(HEALTH.acknowledged)}</small>
+      ) : (
+        <button type="button" title={say(HEALTH.acknowledge_hint)} onClick={() => void acknowledge()}>
+          {say(HEALTH.acknowledge)}
+        </button>
+      )}
+    </li>
+  );
+}
+
+/** Let the charts show the steps around a step, and scroll to them. */
+function zoomTo(step: number, job: Job): void {
+  const around = Math.max(FEWEST_AROUND, Math.round(AROUND * (job.progress.total_steps ?? 0)));
+  setQuery({ from: String(Math.max(0, step - around)), to: String(step + around) }, true);
+  document.querySelector(".charts")?.scrollIntoView({ block: "nearest" });
+}

@@ -1,0 +1,125 @@
+// One row of the job list. A click anywhere opens the job; text can still be selected, and a middle click opens a tab.
+import type { Job } from "../../api";
+import { clock, count, duration, figure, NONE, shortId } from "../../format";
+import { Bell } from "../../parts/bell";
+import { Progress, Status } from "../../parts/controls";
+import { phaseLeft, shortRows } from "../../parts/rows";
+import { go } from "../../router";
+import { say } from "../../texts/say";
+import { JOBS } from "../../texts/jobs";
+import { HealthBadge } from "./health-badge";
+import { LossTrend } from "./loss-trend";
+
+interface Props {
+  job: Job;
+  marked: boolean;
+  chosen: boolean;
+  toggle: () => void;
+}
+
+/** Return whether a click is on the row itself, not on a control. */
+function isOnRow(event: MouseEvent): boolean {
+  return !(event.target as Element).closest("a, button, label, input");
+}
+
+/** Where the mouse button was last pressed. */
+let pressedAt = { x: 0, y: 0 };
+const MOST_PIXELS = 4;
+
+/** Return whether the mouse has moved since it was pressed, so that the click ends a text selection. */
+function hasMoved(event: MouseEvent): boolean {
+  return Math.hypot(event.clientX - pressedAt.x, event.clientY - pressedAt.y) > MOST_PIXELS;
+}
+
+const openTab = (path: string): void => void window.open(path, "_blank", "noopener");
+
+export function Row({ job, marked, chosen, toggle }: Props) {
+  const { step, total_steps } = job.progress;
+  const name = job.name ?? shortId(job.id);
+  const path = `/jobs/${job.id}`;
+  const message = (job.error ?? job.waiting)?.message;
+  return (
+    <tr
+      class={marked ? "marked" : ""}
+      aria-current={marked ? "true" : undefined}
+      onClick={(event) => {
+        if (!isOnRow(event) || hasMoved(event)) return;
+        if (event.metaKey || event.ctrlKey) openTab(path);
+        else if (!event.shiftKey) go(path);
+      }}
+      onMouseDown={(event) => {
+        pressedAt = { x: event.clientX, y: event.clientY };
+        if (event.button === 1 && isOnRow(event)) event.preventDefault(); // no automatic scrolling
+      }}
+      onAuxClick={(event) => {
+        if (event.button === 1 && isOnRow(event)) openTab(path);
+      }}
+    >
+      <td>
+        <label class="pick">
+          <input
+            type="checkbox"
+            checked={chosen}
+            onChange={toggle}
+            aria-label={say(JOBS.choose_to_compare, { name })}
+          />
+        </label>
+      </td>
+      <td class="name">
+        <a href={path} title={name}>
+          {name}
+        </a>
+        <small>
+          {job.spec.model} · {datasetName(job)}{" "}
+          {Object.entries(job.labels).map(([key, value]) => (
+            <span key={key} class="label">
+              {key}:{value}
+            </span>
+          ))}
+        </small>
+      </td>
+      <td>
+        <Status job={job} />
+        <HealthBadge job={job} />
+        {message && (
+          <small class="cut" title={message}>
+            {message}
+          </small>
+        )}
+      </td>
+      <td class="amount">
+        <Progress job={job} />
+        <small>{shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}</small>
+      </td>
+      <td class="course">
+        <LossTrend job={job} />
+        <b>{figure(job.last_loss)}</b>
+        {job.eval_loss !== null && <small>{say(JOBS.eval, { loss: figure(job.eval_loss) })}</small>}
+      </td>
+      <td>
+        {job.status === "running" ? (
+          job.eta_seconds === null && phaseLeft(job) ? (
+            <small>{phaseLeft(job)}</small>
+          ) : (
+            duration(job.eta_seconds)
+          )
+        ) : job.started_at && job.ended_at ? (
+          <small>
+            {say(JOBS.took, { time: duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000) })}
+          </small>
+        ) : (
+          NONE
+        )}
+      </td>
+      <td class="when">
+        <small>{clock(job.created_at)}</small>
+        <Bell job={job} />
+      </td>
+    </tr>
+  );
+}
+
+function datasetName(job: Job): string {
+  const train = job.spec.dataset.train;
+  return typeof train === "string" ? shortId(train) : train.hub;
+}

@@ -1,0 +1,21 @@
+// The API's reference with "Try it out", drawn by Swagger UI. It is several times as large as the rest of the page, so only
+// the API page loads it, when it is opened.
+import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
+import "swagger-ui-dist/swagger-ui.css";
+import "./swagger.css";
+
+/** Leaves out the document's title and description, because the page has a heading of its own. */
+const withoutTitle = () => ({ wrapComponents: { InfoContainer: () => () => null } });
+
+/** Draw the reference of an OpenAPI document inside an element. */
+export function drawReference(element: HTMLElement, document: object): void {
+  SwaggerUI({
+    domNode: element,
+    spec: document,
+    validatorUrl: null, // the default sends the document's address to another host
+    docExpansion: "list",
+    defaultModelsExpandDepth: 0,
+    displayRequestDuration: true,
+    plugins: [withoutTitle],
+  });
+}

@@ -1,0 +1,39 @@
+// Text for datasets: their page, and uploading one.
+import { texts } from "./say";
+
+export const DATASETS = texts({
+  title: ["Datasets", "数据集"],
+  intro: [
+    "Uploaded files. Datasets on the Hub are not listed; name one in the form for a new job.",
+    "已上传的文件。Hub 上的数据集不在此列，可在新建任务时直接填写。",
+  ],
+  search: ["Search by name or id", "按名称或 ID 搜索"],
+  none: ["No datasets yet", "还没有数据集"],
+  none_hint: [
+    "Upload a JSON array or a JSONL file with Alpaca, prompt/completion or chat rows.",
+    "请上传 JSON 数组或 JSONL 文件，支持 Alpaca、prompt/completion 和对话格式。",
+  ],
+  no_match: ["No dataset matches “{search}”.", "没有匹配“{search}”的数据集。"],
+  more: ["Show more", "显示更多"],
+
+  name: ["Name", "名称"],
+  rows: ["Rows", "条数"],
+  formats: ["Format", "格式"],
+  form_alpaca: ["Alpaca", "Alpaca"],
+  form_prompt: ["prompt/completion", "prompt/completion"],
+  form_messages: ["chat", "对话"],
+  size: ["Size", "大小"],
+  uploaded_at: ["Uploaded", "上传时间"],
+  first_rows: ["First rows", "前几条数据"],
+  hide_rows: ["Hide rows", "收起"],
+  train_on: ["New job", "新建任务"],
+  delete: ["Delete dataset", "删除数据集"],
+  delete_question: [
+    "Delete {name} with its {rows} rows? Jobs that have ended keep their results, but cannot be retried.",
+    "确定删除 {name}（共 {rows} 条）吗？已结束的任务会保留结果，但无法重试。",
+  ],
+
+  upload: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
+  uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
+  uploaded: ["{name}: {rows} rows", "{name}：共 {rows} 条"],
+});

@@ -1,0 +1,39 @@
+"""ModelReporter: tells the server which models this worker has, once and again after each change."""
+
+from pathlib import Path
+
+import structlog
+
+from contracts.model_facts import ModelFacts, ModelReport
+from worker.supervisor.host.models_root import ModelCatalog
+from worker.supervisor.server.answers import Refused, ServerUnavailable
+from worker.supervisor.server.client import Server
+
+log = structlog.get_logger(__name__)
+
+
+class ModelReporter:
+    """Sends a report if it differs from the last one that the server accepted."""
+
+    def __init__(self, models_dir: Path | None, worker_id: str) -> None:
+        self._catalog = ModelCatalog(models_dir)
+        self._worker_id = worker_id
+        self._accepted: list[ModelFacts] | None = None
+        self._last_problem = ""
+
+    def report(self, server: Server) -> None:
+        """Report the models. If that fails, the next call tries again; a server of an earlier version rejects every report."""
+        try:
+            models = self._catalog.read()
+            if models != self._accepted:
+                server.report_models(ModelReport(worker_id=self._worker_id, models=models))
+                self._accepted, self._last_problem = models, ""
+        except (OSError, ServerUnavailable, Refused) as error:
+            problem = f"{type(error).__name__}: {error}"
+            if problem != self._last_problem:
+                log.warning("could not report the models", reason=problem)
+            self._last_problem = problem
+
+    def forget(self) -> None:
+        """Report again after the next hello: the server may have been replaced by one with another database."""
+        self._accepted = None
