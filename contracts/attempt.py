@@ -1,7 +1,7 @@
 """An attempt: one try at a job under one lease. Its messages are claim, sync and finish."""
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from contracts.summary import Summary
 
 MOST_CARDS = 1024
 """Maximum number of cards of a host."""
+Uuid = Annotated[str, Field(max_length=200, pattern="^[!-~]+$")]
+"""NVML's name of a card."""
 
 
 class AttemptStatus(StrEnum):
@@ -118,6 +120,8 @@ class ClaimRequest(Tolerant):
     """Random. All retries of a claim send the same value and get the same attempt and token."""
     free_cards: int = Field(1, ge=1, le=MOST_CARDS)
     """Number of cards whose locks the worker holds while it sends this claim, its own included."""
+    cards_held: list[Uuid] = Field([], max_length=MOST_CARDS)
+    """Uuids of those cards, the worker's own first. Empty for a CPU and from workers of earlier versions."""
 
 
 class EarlierAttempt(Tolerant):
@@ -144,6 +148,8 @@ class Claim(Tolerant):
     spec: JobSpec
     gpus: int = Field(1, ge=1)
     """Number of cards to train on, including the worker's own; at most the request's `free_cards`."""
+    cards: list[str] = []
+    """Uuids of those cards, the worker's own first. Empty if the request had no `cards_held`, and from servers of earlier versions."""
     train: DatasetFile | HubDataset
     eval: DatasetFile | HubDataset | None = None
     resume: list[ResumePoint] = []

@@ -1,11 +1,13 @@
 """Handles a worker's announcements, and its claims for jobs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from app.attempts import device_failures, store
+from app.attempts.device_failures import Judged
 from app.attempts.finish import end_stale
 from app.checkpoints import service as checkpoints
 from app.config.settings import Settings
@@ -39,6 +41,8 @@ class Hello(NamedTuple):
     """Whether the worker can run jobs: its device has not failed."""
     to_ring: list[str]
     """Queues to ring because a job was requeued or can be claimed now."""
+    judged: Judged
+    """The worker as the server sees it."""
 
 
 class Granted(NamedTuple):
@@ -57,19 +61,19 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
     queues: list[str] = []
     if worker.idle is not None:
         if not worker_rows.take_turn(session, worker.worker_id, worker.idle):
-            return Hello(is_current=False, is_able=False, to_ring=[])
+            return Hello(False, False, [], Judged(worker, frozenset()))
         for attempt in store.list_running_of(session, worker.worker_id):
             is_same_slot = attempt.slot_id == worker.idle.slot
             if is_same_slot and (attempt.slot_turn or 0) < worker.idle.turn:
                 queues += end_stale(session, attempt, times, now)
     queues += device_failures.apply_check(session, worker, now)
-    judged = device_failures.judge_device(session, worker)
-    if judged is not worker:
-        worker_rows.save_worker(session, judged, now)
-    is_able = workers.is_able(judged)
+    judged = device_failures.judge_host(session, worker)
+    if judged.worker is not worker:
+        worker_rows.save_worker(session, judged.worker, now)
+    is_able = workers.is_able(judged.worker)
     if not is_able and worker.idle is not None:
         queues += _pass_ring_on(session, worker, now)
-    return Hello(True, is_able, queues)
+    return Hello(True, is_able, queues, judged)
 
 
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
@@ -78,26 +82,26 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
     A worker gets no job that needs more GPUs than it holds, and none if its device has failed. A repeated claim returns the same
     attempt. Earlier attempts on the worker's device are ended first.
     """
-    worker, times = request.worker, Times.of(settings)
     secret = settings.worker_token.get_secret_value()
-    hello = receive_hello(session, worker, times)
+    hello = receive_hello(session, request.worker, Times.of(settings))
+    worker = hello.judged.worker
     if not hello.is_current or not hello.is_able:
         return Granted(None, hello.to_ring)
     repeated = _find_repeated(session, request, secret)
     if repeated is not None:
         token = lease.make_token(secret, repeated.id, request.claim_id)
-        lease.hold(session, repeated.id, token, times)
+        lease.hold(session, repeated.id, token, Times.of(settings))
         locked = jobs.lock_job(session, repeated.job_id)
         claim = _claim(session, repeated, locked, token, settings)
         return Granted(claim, hello.to_ring)
     now = database_now(session)
     attempt_id = new_id("att")
-    taken = _take_job(session, request, attempt_id, now)
+    taken, held = _take_job(session, request, hello.judged, attempt_id, now)
     to_ring = hello.to_ring + _rings_after(session, worker, taken, now)
     if taken.job is None:
         return Granted(None, to_ring)
     claim = _start_attempt(
-        session, request, taken.job, taken.gpus, attempt_id, now=now, settings=settings
+        session, request, taken.job, taken.gpus, attempt_id, held=held, now=now, settings=settings
     )
     return Granted(claim, to_ring)
 
@@ -132,10 +136,15 @@ def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[
     return [worker.queue] * len(workers.list_ready(session, worker, now))
 
 
-def _take_job(session: Session, request: ClaimRequest, attempt_id: str, now: datetime) -> Taken:
-    worker = request.worker
+def _take_job(
+    session: Session, request: ClaimRequest, judged: Judged, attempt_id: str, now: datetime
+) -> tuple[Taken, list[str]]:
+    """Return the result of the claim, and the cards that the worker holds, those first that a job gets first."""
+    worker = judged.worker
+    held = [card for card in dict.fromkeys(request.cards_held) if card not in judged.convicted]
+    free_cards = len(held) or request.free_cards
     only, without = workers.claimable_models(session, worker, now)
-    suspects = device_failures.list_suspects(session, worker, now)
+    suspects = device_failures.list_suspects(session, worker, held, now)
     claimant = Claimant(
         worker.queue,
         now,
@@ -143,20 +152,25 @@ def _take_job(session: Session, request: ClaimRequest, attempt_id: str, now: dat
         except_models=without,
         except_jobs=suspects.jobs,
         host_id=worker.host_id,
-        free_cards=request.free_cards,
-        cards=max(worker.cards, request.free_cards),
+        free_cards=free_cards,
+        cards=max(worker.cards, free_cards),
+        avoided=suspects.avoided,
     )
     taken = claims.claim_best(session, claimant, attempt_id)
     if taken.job is None and taken.waits_for is None and suspects.permitted:
         permitted = claimant._replace(except_jobs=(), only_jobs=suspects.permitted)
         taken = claims.claim_best(session, permitted, attempt_id)
-    return taken
+    failed = suspects.cards.get(taken.job.id, set()) if taken.job else set()
+    own = worker.device.uuid
+    return taken, sorted(held, key=lambda card: (card != own, card in failed))
 
 
 def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: datetime) -> list[str]:
     """Return the queue once for each worker that a claim of a large job concerns."""
     if taken.ends_reservation:
         return reservations.rings_after(session, worker.queue, now)
+    if taken.has_left:
+        return [worker.queue] * len(workers.list_ready(session, worker, now))
     if taken.job is None and taken.waits_for is None:
         return _pass_large_on(session, worker, now)
     if not taken.has_reserved:
@@ -178,6 +192,7 @@ def _start_attempt(
     gpus: int,
     attempt_id: str,
     *,
+    held: Sequence[str],
     now: datetime,
     settings: Settings,
 ) -> Claim:
@@ -193,6 +208,7 @@ def _start_attempt(
         worker_id=worker.worker_id,
         worker=to_json(worker),
         gpus=gpus,
+        cards=list(held[:gpus]),
         slot_id=worker.idle.slot if worker.idle else None,
         slot_turn=worker.idle.turn if worker.idle else None,
         started_at=now,
@@ -238,6 +254,7 @@ def _claim(session: Session, attempt: Attempt, job: Job, token: str, settings: S
         token=token,
         spec=spec,
         gpus=attempt.gpus,
+        cards=attempt.cards or [],
         train=_describe(session, spec.dataset.train),
         eval=None if spec.dataset.eval is None else _describe(session, spec.dataset.eval),
         resume=points,

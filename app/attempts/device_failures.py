@@ -23,6 +23,7 @@ from app.events import store as events
 from app.jobs import store as jobs
 from app.jobs.endings import device_failures as store
 from app.jobs.queue import reservations
+from app.jobs.queue.claims import Avoided
 from app.workers import service as workers
 from contracts.attempt import DeviceCheck, Outcome, WorkerInfo
 from contracts.failure import Failure, FailureReason
@@ -39,12 +40,25 @@ APART_SECONDS = 600.0
 """Maximum time that a job is left to other workers that are ready to run it."""
 
 
+class Judged(NamedTuple):
+    """A worker, and the cards of its host that get no job although they pass their checks."""
+
+    worker: WorkerInfo
+    """With its device marked as failed if the device is such a card; otherwise, with fewer `cards`."""
+    convicted: frozenset[str]
+
+
 class Suspects(NamedTuple):
-    """The jobs during which a worker's device has failed since a job last succeeded on this worker."""
+    """The jobs during which a card of the worker's host has failed since a job last succeeded on that card."""
 
     jobs: list[str]
+    """Those that the worker should leave to others."""
     permitted: list[str]
-    """Those that the worker may claim if it finds no other job: no other worker is ready, or APART_SECONDS have passed."""
+    """Those of `jobs` that the worker may claim if it finds no other job: no other worker is ready, or APART_SECONDS have passed."""
+    avoided: dict[int, Avoided]
+    """Those that the worker may claim with other cards than the ones that failed, by job number."""
+    cards: dict[str, set[str]]
+    """The cards that failed, by job id."""
 
 
 def is_checked_failure(attempt: Attempt, outcome: Outcome) -> bool:
@@ -153,66 +167,97 @@ def find_fault(session: Session, job_id: str, outcome: Outcome) -> Failure | Non
     return cause.model_copy(update={"detail": detail[:20_000]})
 
 
-def judge_device(session: Session, worker: WorkerInfo) -> WorkerInfo:
-    """Return the worker, with its device marked as failed if it has failed during too many jobs since the worker started."""
+def judge_host(session: Session, worker: WorkerInfo) -> Judged:
+    """Find the cards of a worker's host that have failed during too many jobs since their workers started."""
     check = worker.device_check
-    if check is None or not check.passed:
-        return worker
-    failures = [
-        each
-        for each in store.list_against_devices(session, [worker.worker_id])
-        if each.worker_started_at == worker.started_at
-    ]
-    suspects = [job_id for job_id in _jobs(failures) if not _is_convicted(session, job_id)]
-    if len(suspects) < MAX_JOBS:
-        return worker
-    reason = (
-        f"The device passes its check, but it failed during jobs {' and '.join(suspects)}, with no success in between. "
-        "The server gives this worker no job until the worker is restarted."
+    if check is None:
+        return Judged(worker, frozenset())
+    owners: dict[str, tuple[WorkerInfo, list[DeviceFailure]]] = {}
+    for failure, owner in store.list_against_host(session, worker):
+        if failure.worker_started_at == owner.started_at:
+            owners.setdefault(owner.worker_id, (owner, []))[1].append(failure)
+    own = owners.pop(worker.worker_id, None)
+    if own is not None and check.passed:
+        failures = own[1]
+        suspects = _unconvicted_jobs(session, failures)
+        if len(suspects) >= MAX_JOBS:
+            reason = (
+                f"The device passes its check, but it failed during jobs {' and '.join(suspects)}, with no success in between. "
+                "The server gives this worker no job until the worker is restarted."
+            )
+            since = failures[-1].failed_at
+            failed = DeviceCheck(passed=False, count=check.count, reason=reason[:5000], since=since)
+            return Judged(worker.model_copy(update={"device_check": failed}), frozenset())
+    convicted = frozenset(
+        owner.device.uuid
+        for owner, failures in owners.values()
+        if owner.device.uuid is not None
+        and owner.device.name == worker.device.name  # cards of another model are not borrowed
+        # The worker itself does not count a card that has not passed its check.
+        and all(each.passed_at is not None for each in failures)
+        and len(_unconvicted_jobs(session, failures)) >= MAX_JOBS
     )
-    failed = DeviceCheck(
-        passed=False, count=check.count, reason=reason[:5000], since=failures[-1].failed_at
-    )
-    return worker.model_copy(update={"device_check": failed})
+    if convicted:
+        cards = max(1, worker.cards - len(convicted))
+        worker = worker.model_copy(update={"cards": cards})
+    return Judged(worker, convicted)
 
 
-def list_suspects(session: Session, worker: WorkerInfo, now: datetime) -> Suspects:
-    """Return the jobs that a worker should leave to others, because either the job or the worker's device may be faulty.
+def list_suspects(
+    session: Session, worker: WorkerInfo, held: Sequence[str], now: datetime
+) -> Suspects:
+    """Return the jobs to which a worker should give other cards, or leave to others, because the job or a card may be faulty.
 
-    A job on several GPUs is left to other hosts if any GPU of the worker's host has failed during it: the worker may borrow that
-    one. The host of a reservation keeps its job.
+    A job on one GPU is kept away from the card that failed during it; a job on several GPUs gets other cards of the host, or is
+    left to other hosts if the rest does not suffice. The host of a reservation keeps its job. `held`: the cards that the worker
+    holds; empty if it did not name them.
     """
+    found = Suspects([], [], {}, {})
     if worker.device_check is None:
-        return Suspects([], [])
-    hosts = workers.list_live(session, worker.queue, now) if worker.host_id else []
-    siblings = {other.worker_id for other in hosts if other.host_id == worker.host_id}
-    failures = store.list_against_devices(session, [*siblings | {worker.worker_id}])
+        return found
+    failures = [failure for failure, _ in store.list_against_host(session, worker)]
     if not failures:
-        return Suspects([], [])
+        return found
     ready = workers.list_ready(session, worker, now)
-    suspects, permitted = [], []
     for job_id in _jobs(failures):
         job = store.find_job(session, job_id)
-        is_own = any(f.job_id == job_id and f.worker_id == worker.worker_id for f in failures)
+        of_job = [failure for failure in failures if failure.job_id == job_id]
+        is_own = any(failure.worker_id == worker.worker_id for failure in of_job)
         if job is None or (job.gpus == 1 and not is_own):
+            continue
+        cards = found.cards[job_id] = _devices(of_job)
+        counted = len(_devices([failure for failure in of_job if failure.passed_at is not None]))
+        rest = worker.cards - counted if held else 0
+        is_enough = rest >= (job.gpus or 2)
+        is_recent = max(each.failed_at for each in of_job) > now - timedelta(seconds=APART_SECONDS)
+        if is_recent and is_enough and not is_own and job.gpus != 1:
+            found.avoided[job.number] = Avoided(len(cards & set(held)), counted)
             continue
         if worker.host_id and job.reserved_host == worker.host_id:
             continue
-        suspects.append(job_id)
-        failed_at = max(each.failed_at for each in failures if each.job_id == job_id)
-        is_recent = failed_at > now - timedelta(seconds=APART_SECONDS)
-        if not (is_recent and any(_is_alternative(worker, other, job) for other in ready)):
-            permitted.append(job_id)
-    return Suspects(suspects, permitted)
+        found.jobs.append(job_id)
+        others = [
+            other
+            for other in ready
+            if _is_alternative(worker, other, job)
+            or (is_enough and other.host_id == worker.host_id and other.device.uuid not in cards)
+        ]
+        if not (is_recent and others):
+            found.permitted.append(job_id)
+    return found
 
 
 def _is_alternative(worker: WorkerInfo, other: WorkerInfo, job: Job) -> bool:
-    """Return whether another ready worker can run a job with other GPUs than this worker."""
+    """Return whether another ready worker can run a job with other GPUs than this worker's host."""
     if other.models is not None and job.model not in other.models:
         return False
     if job.gpus == 1:
         return True
     return other.host_id not in {"", worker.host_id} and other.cards >= job.gpus
+
+
+def _unconvicted_jobs(session: Session, failures: Sequence[DeviceFailure]) -> list[str]:
+    return [job_id for job_id in _jobs(failures) if not _is_convicted(session, job_id)]
 
 
 def _is_convicted(session: Session, job_id: str) -> bool:

@@ -59,7 +59,7 @@ def finish_attempt(
     else:
         status = settlement.apply_outcome(request.outcome, request.summary)
     if is_success:
-        failures.excuse_device(session, attempt.worker_id)
+        failures.excuse_devices(session, attempt.worker_id, stored.cards or [])
     if is_success and attempt.first_step is None and attempt.resumed_step is not None:
         # No steps were left, so the history continues with this attempt's evaluation.
         store.update_attempt(session, attempt, AttemptProgress(first_step=attempt.resumed_step + 1))

@@ -202,6 +202,8 @@ class Job(Base):
     """From this time on, another host may take the reservation over."""
     reserved_seconds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     """How long the latest reservation lasts before another host may take it over. 0: no host has been reserved yet."""
+    larger_until: Mapped[datetime | None]
+    """Until then, a job for all GPUs is left to hosts that have more of them. Null: no smaller host has asked for it."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
@@ -339,6 +341,8 @@ class Attempt(Base):
     """The worker's description of itself in the claim."""
     gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Number of GPUs assigned to it."""
+    cards: Mapped[list[str] | None]
+    """Their uuids, the worker's own first; empty for CPUs, and empty or null if the worker did not name them."""
     slot_id: Mapped[str | None] = mapped_column(String(100))
     """Id of the device lock that the worker held at the claim."""
     slot_turn: Mapped[int | None] = mapped_column(BigInteger)

@@ -171,6 +171,7 @@ def mark_running(
         started_at=func.coalesce(Job.started_at, now),
         reserved_host=None,
         reserved_seconds=0,
+        larger_until=None,
         phase=Phase.PLACING,
         seconds_per_step=None,
         **NO_ROWS,

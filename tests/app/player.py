@@ -102,7 +102,11 @@ class Player:
         assert response.status_code == 204, response.text
 
     def post_claim(
-        self, claim_id: str | None = None, free_cards: int | None = None, **info: Any
+        self,
+        claim_id: str | None = None,
+        free_cards: int | None = None,
+        cards_held: Sequence[str] = (),
+        **info: Any,
     ) -> Response:
         """POST a claim; without `free_cards`, as a worker of an earlier version does."""
         body: dict[str, Any] = {
@@ -111,6 +115,8 @@ class Player:
         }
         if free_cards is not None:
             body["free_cards"] = free_cards
+        if cards_held:
+            body["cards_held"] = list(cards_held)
         return self.client.post(CLAIM_PATH, json=body, headers=WORKER)
 
     def claim(self, **info: Any) -> Claim:

@@ -198,19 +198,17 @@ def _claim_on_host(free_cards: int, **worker: Any) -> DatabaseRequest:
 
 
 def _claim_nothing(free_cards: int) -> DatabaseRequest:
-    """Claim on a host that has no model of the queue `large`, beside one that has none either."""
+    """Claim on a host that has no model of the queue `large`, beside a worker that has all of them."""
 
     def send(session: Session, size: int) -> object:
+        settings = Settings(worker_token="t")
         info = WorkerInfo(worker_id="w", queue="large", host_id="h", cards=8, models=["team/no"])
-        other = info.model_copy(update={"worker_id": "x", "host_id": "i", "cards": 9})
-        able = info.model_copy(update={"worker_id": "any", "host_id": "", "models": None})
-        for each in (other, able):
-            receive_hello(session, each, Times.of(Settings(worker_token="t")))
-        request = ClaimRequest(worker=info, free_cards=free_cards)
-        granted = claim_next(session, request, Settings(worker_token="t"))
-        assert granted.claim is None
-        now = database_now(session)
-        return queue.is_large_startable(session, "large", now, [other])
+        models = [f"team/model-{number}" for number in range(rows.MODELS)]
+        other = info.model_copy(update={"worker_id": "x", "host_id": "", "models": models})
+        receive_hello(session, other, Times.of(settings))
+        claim = claim_next(session, ClaimRequest(worker=info, free_cards=free_cards), settings)
+        assert claim.claim is None
+        return queue.is_large_startable(session, "large", database_now(session), [info])
 
     return send
 

@@ -31,9 +31,9 @@ class Host:
         """Number of cards that run nothing."""
         return self.cards - sum(claim.gpus for claim in self.running)
 
-    def can_run(self, gpus: int) -> bool:
-        """Return whether the host has enough cards for a job; 0 means all of them."""
-        return gpus <= self.cards
+    def can_run(self, gpus: int, largest: int) -> bool:
+        """Return whether the host may start a job; one for all cards, 0, is left to the largest host."""
+        return gpus <= self.cards if gpus else self.cards == largest
 
 
 @dataclass
@@ -57,10 +57,12 @@ class Fleet:
         place = [job.id for job in ahead].index(claim.job_id)
         job = ahead[place]
         assert claim.gpus == (job.gpus or min(job.most_gpus, host.cards)) <= free
+        largest = max(each.cards for each in self.hosts)
+        assert host.can_run(job.gpus, largest)
         overtaken = [
             job
             for job in ahead[:place]
-            if host.can_run(job.gpus) and job.reserved_host in {None, host.name}
+            if host.can_run(job.gpus, largest) and job.reserved_host in {None, host.name}
         ]
         assert not overtaken, f"{host.name} with {free} free cards started {claim.job_id} too early"
         host.running.append(claim)
@@ -96,6 +98,7 @@ def test_no_job_is_overtaken_on_a_host_that_can_run_it_and_every_job_that_fits_s
 ) -> None:
     choice = random.Random(seed)  # noqa: S311  # the same jobs in each run
     fleet = Fleet(player, database, choice, (Host("a", 4), Host("b", 2)))
+    player.hello(**card("a", 0, 4))
     sizes = {}
 
     for _ in range(JOBS):

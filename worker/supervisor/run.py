@@ -98,10 +98,15 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
         with Loan.borrow(lock_dir, siblings) as loan:
             on_cpu = own.device.kind == "cpu"
             free_cards = slot.settings.cpu_ranks if on_cpu else 1 + len(loan.cards)
-            claim = slot.server.claim(current, free_cards)
+            held = (own, *loan.cards)
+            uuids = [each.device.uuid for each in held if each.device.uuid is not None]
+            claim = slot.server.claim(current, free_cards, uuids)
             if claim is None:
                 break  # the turn ends after this worker's own card is free again
-            loan.keep(claim.gpus - 1)
+            if claim.cards:
+                loan.keep_only(claim.cards)
+            else:  # the server has an earlier version
+                loan.keep(claim.gpus - 1)
             turn.give_back()
             with structlog.contextvars.bound_contextvars(
                 job_id=claim.job_id, attempt_id=claim.attempt_id

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Base, DeviceFailure, Job
+from app.db.tables import Base, DeviceFailure, Job, Worker
+from contracts.attempt import WorkerInfo
 from contracts.job import JobStatus
 
 _FAILURES = Base.metadata.tables[DeviceFailure.__tablename__]
@@ -40,13 +41,20 @@ def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
     ).all()
 
 
-def list_against_devices(session: Session, worker_ids: Sequence[str]) -> Sequence[DeviceFailure]:
-    """Return the failures of these workers' devices, each since the worker's last success, oldest first."""
-    return session.scalars(
-        select(DeviceFailure)
-        .where(DeviceFailure.worker_id.in_(worker_ids), DeviceFailure.blames_device)
+def list_against_host(
+    session: Session, worker: WorkerInfo
+) -> list[tuple[DeviceFailure, WorkerInfo]]:
+    """Return the failures of the devices of a worker's host, each since the device's last success, oldest first, with their workers."""
+    is_on_host = Worker.id == worker.worker_id
+    if worker.host_id:
+        is_on_host |= Worker.info["host_id"].as_string() == worker.host_id
+    rows = session.execute(
+        select(DeviceFailure, Worker.info)
+        .join(Worker, Worker.id == DeviceFailure.worker_id)
+        .where(DeviceFailure.blames_device, is_on_host)
         .order_by(DeviceFailure.failed_at)
-    ).all()
+    )
+    return [(failure, WorkerInfo.model_validate(info)) for failure, info in rows]
 
 
 def excuse_job(session: Session, job_id: str) -> None:
@@ -54,12 +62,11 @@ def excuse_job(session: Session, job_id: str) -> None:
     session.execute(update(_FAILURES).where(_FAILURES.c.job_id == job_id).values(blames_job=False))
 
 
-def excuse_device(session: Session, worker_id: str) -> None:
-    """Stop counting the earlier failures against the worker's device."""
+def excuse_devices(session: Session, worker_id: str, cards: Sequence[str]) -> None:
+    """Stop counting the earlier failures against the worker's device and these cards."""
+    is_used = (_FAILURES.c.worker_id == worker_id) | _FAILURES.c.device.in_(cards)
     session.execute(
-        update(_FAILURES)
-        .where(_FAILURES.c.worker_id == worker_id, _FAILURES.c.blames_device)
-        .values(blames_device=False)
+        update(_FAILURES).where(is_used, _FAILURES.c.blames_device).values(blames_device=False)
     )
 
 

@@ -8,8 +8,9 @@ Every statement walks an index that contains only queued jobs, in claim order. J
 than the worker's host has, are not read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, or_, select
@@ -17,10 +18,20 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.tables import Job
 from app.jobs import store
+from app.jobs.queue import larger_hosts, reservations
 from app.jobs.queue import order as queue
-from app.jobs.queue import reservations
 from app.jobs.queue.gpu_need import ALL, GpuNeed
+from app.jobs.queue.larger_hosts import Left
 from app.jobs.queue.reservations import LargeJob
+
+
+class Avoided(NamedTuple):
+    """How many cards a job must not get, because they failed during it."""
+
+    held: int
+    """Number of those that the worker holds."""
+    counted: int
+    """Number of those that count among the worker's `cards`; at least `held`."""
 
 
 class Claimant(NamedTuple):
@@ -39,6 +50,8 @@ class Claimant(NamedTuple):
     """Number of GPUs that the worker can use now."""
     cards: int = 1
     """Number of GPUs that the worker could use if all were free; at least `free_cards`."""
+    avoided: Mapping[int, Avoided] = MappingProxyType({})
+    """By job number."""
 
     def permits(self) -> list[ColumnElement[bool]]:
         """Return the conditions on a job's id."""
@@ -74,6 +87,8 @@ class Taken(NamedTuple):
     """The job that the worker's host starts next, once enough of its GPUs are free."""
     has_reserved: bool = False
     """Whether this claim has reserved the host for that job."""
+    has_left: bool = False
+    """Whether this claim is the first that has left a job for all GPUs to a larger host."""
 
 
 def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
@@ -90,32 +105,45 @@ def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
 
 
 def _claim_in_order(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
+    left = larger_hosts.NOTHING
+    has_left = False
     changing: list[int] = []
-    while (large := _find_large(session, claimant, changing)) is not None:
+    while (large := _find_large(session, claimant, changing, left)) is not None:
+        if large.gpus == ALL and left == larger_hosts.NOTHING:
+            left = larger_hosts.find_left(
+                session, large, claimant.host_id, claimant.cards, claimant.now
+            )
+            if left != larger_hosts.NOTHING:
+                has_left = larger_hosts.leave(session, large, claimant.now)
+                continue
         for ahead in (
             [Job.priority > large.priority],
             [Job.priority == large.priority, Job.number < large.number],
         ):
             job = _claim_small(session, claimant, attempt_id, *ahead)
             if job is not None:
-                return Taken(job)
-        if GpuNeed(large.gpus, large.most_gpus).on_host(claimant.cards) <= claimant.free_cards:
+                return Taken(job, has_left=has_left)
+        avoided = claimant.avoided.get(large.number, Avoided(0, 0))
+        free_cards = claimant.free_cards - avoided.held
+        cards = claimant.cards - avoided.counted
+        if GpuNeed(large.gpus, large.most_gpus).on_host(cards) <= free_cards:
             job = _claim(session, claimant, attempt_id, Job.number == large.number)
             if job is not None:
-                gpus = min(large.most_gpus, claimant.free_cards)
-                return Taken(job, gpus, ends_reservation=large.reserved_host is not None)
+                gpus = min(large.most_gpus, free_cards)
+                was_reserved = large.reserved_host is not None
+                return Taken(job, gpus, ends_reservation=was_reserved, has_left=has_left)
         elif large.reserved_host == claimant.host_id:
-            return Taken(None, waits_for=large)
+            return Taken(None, waits_for=large, has_left=has_left)
         else:
             ended = reservations.reserve(session, large, claimant.host_id, claimant.now)
             if ended is not None:
-                return Taken(None, ends_reservation=ended, waits_for=large, has_reserved=True)
+                return Taken(None, 1, ended, large, has_reserved=True, has_left=has_left)
         changing.append(large.number)  # another request is changing it now
-    return Taken(_claim_small(session, claimant, attempt_id))
+    return Taken(_claim_small(session, claimant, attempt_id), has_left=has_left)
 
 
 def _find_large(
-    session: Session, claimant: Claimant, except_numbers: Sequence[int]
+    session: Session, claimant: Claimant, except_numbers: Sequence[int], left: Left
 ) -> LargeJob | None:
     """Return the first job that may use several GPUs, that the worker's host can run, and that is not left to another host."""
     where = [
@@ -127,25 +155,35 @@ def _find_large(
     if claimant.free_cards < claimant.cards:
         is_ours = reservations.is_open(claimant.now) | (Job.reserved_host == claimant.host_id)
         where.append(is_ours | (Job.most_gpus <= claimant.free_cards))
-    firsts = _firsts_of_models if claimant.matches(Job.model) else _firsts_of_sizes
+    by_model = claimant.matches(Job.model) or left.models
+    firsts = _firsts_of_models if by_model else _firsts_of_sizes
     columns = [getattr(Job, name) for name in LargeJob._fields]
-    numbers = firsts(claimant, where)
+    numbers = firsts(claimant, where, left)
     best = select(*columns).where(Job.number.in_(numbers)).order_by(*queue.ORDER).limit(1)
     row = session.execute(best).one_or_none()
     return None if row is None else LargeJob._make(row)
 
 
-def _firsts_of_sizes(claimant: Claimant, where: Sequence[ColumnElement[bool]]) -> Select[int]:
+def _firsts_of_sizes(
+    claimant: Claimant, where: Sequence[ColumnElement[bool]], left: Left
+) -> Select[int]:
     """Return the first job of each size that the worker's host can run."""
     sizes = queue.list_sizes(claimant.queue, claimant.cards)
-    return select(_first(*where, Job.gpus == sizes.c.value)).where(sizes.c.value != 1)
+    other = [sizes.c.value != ALL] if left.is_everything else []
+    return select(_first(*where, Job.gpus == sizes.c.value)).where(sizes.c.value != 1, *other)
 
 
-def _firsts_of_models(claimant: Claimant, where: Sequence[ColumnElement[bool]]) -> Select[int]:
+def _firsts_of_models(
+    claimant: Claimant, where: Sequence[ColumnElement[bool]], left: Left
+) -> Select[int]:
     """Return the first job of each size and model that the worker may claim, so that jobs for other models are not read."""
     kinds = queue.list_kinds(claimant.queue, claimant.cards)
     is_of_kind = (Job.gpus == kinds.c.gpus, Job.model == kinds.c.model)
     matching = claimant.matches(kinds.c.model)
+    if left.is_everything:
+        matching.append(kinds.c.gpus != ALL)
+    elif left.models:
+        matching.append((kinds.c.gpus != ALL) | kinds.c.model.not_in(left.models))
     return select(_first(*where, *is_of_kind)).where(kinds.c.model.is_not(None), *matching)
 
 

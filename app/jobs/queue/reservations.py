@@ -33,6 +33,9 @@ class LargeJob(NamedTuple):
     queue: str
     reserved_host: str | None
     reserved_seconds: int
+    reserved_until: datetime | None
+    model: str
+    larger_until: datetime | None
 
 
 def is_open(now: datetime) -> ColumnElement[bool]:

@@ -58,6 +58,7 @@ def test_a_worker_offers_all_idle_cards_and_keeps_those_that_its_job_needs(host:
     assert free_cards(host) == ["GPU-3"]
     [claim] = host.server.claims
     assert (claim.free_cards, claim.worker.cards, claim.worker.host_id) == (4, 4, "host")
+    assert claim.cards_held == ["GPU-1", "GPU-0", "GPU-2", "GPU-3"]
     host.finish("GPU-1")
     worker.wait_for("ended 1")
     wait_for(lambda: free_cards(host) == host.uuids, host.logs)

@@ -5,7 +5,7 @@ A training process inherits the locks of all its cards, so each stays locked unt
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +59,11 @@ class Loan:
         while len(self._cards) > count:
             # Close, do not unlock: unlocking would release it while a training process still holds it.
             os.close(self._cards.pop().lock_fd)
+
+    def keep_only(self, uuids: Collection[str]) -> None:
+        """Return all cards except these."""
+        self._cards.sort(key=lambda card: card.device.uuid not in uuids)
+        self.keep(sum(card.device.uuid in uuids for card in self._cards))
 
     def __enter__(self) -> Self:
         return self

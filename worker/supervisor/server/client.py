@@ -6,7 +6,7 @@ This module decides which calls are retried and for how long; retry.py does the 
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -108,10 +108,17 @@ class Server:
         """Report the models in this worker's models root. One try; raises ServerUnavailable or Refused."""
         read_nothing(self._post(MODELS_PATH, self._worker_headers, report))
 
-    def claim(self, worker: WorkerInfo, free_cards: int = 1) -> Claim | None:
+    def claim(
+        self, worker: WorkerInfo, free_cards: int = 1, cards_held: Sequence[str] = ()
+    ) -> Claim | None:
         """Claim the best job that this worker can run on the cards that it holds; return None if there is none."""
         # All tries send the same claim_id, so that a lost response does not create a second attempt.
-        request = ClaimRequest(worker=worker, claim_id=secrets.token_hex(16), free_cards=free_cards)
+        request = ClaimRequest(
+            worker=worker,
+            claim_id=secrets.token_hex(16),
+            free_cards=free_cards,
+            cards_held=list(cards_held),
+        )
 
         def claim_once() -> Claim | None:
             response = self._post(CLAIM_PATH, self._worker_headers, request)

@@ -141,6 +141,18 @@ def test_a_loan_contains_the_idle_cards_that_have_not_failed_until_they_are_retu
             pass
 
 
+def test_a_loan_keeps_the_cards_that_the_server_has_chosen(
+    tmp_path: Path, cards: list[Sibling]
+) -> None:
+    locks = tmp_path / "locks"
+    with Loan.borrow(locks, cards[1:]) as loan:
+        loan.keep_only(["GPU-0", "GPU-3"])
+
+        assert [card.device.uuid for card in loan.cards] == ["GPU-3"]
+        with hold_device(locks, "GPU-1", patience_seconds=0):
+            pass
+
+
 def test_only_one_worker_of_a_host_has_the_turn(tmp_path: Path) -> None:
     path = tmp_path / "host.claim"
 

@@ -1,10 +1,11 @@
 // The list of jobs, kept up to date, with its search, its filters and its order in the URL.
 import { useEffect } from "preact/hooks";
+import { SelectionBar } from "../../parts/selection-bar";
 import { query } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
 import { SHARED } from "../../texts/shared";
-import { BulkDialog } from "./bulk-actions";
+import { BulkActions, BulkDialog } from "./bulk-actions";
 import { Filters } from "./filters";
 import { useJobs, type JobsQuery } from "./list";
 import type { Found } from "./read";
@@ -51,6 +52,11 @@ export function JobsPage() {
         </div>
       ) : (
         <NoJobs />
+      )}
+      {page?.data.length === 0 && (
+        <SelectionBar>
+          <BulkActions archived={filters.archived === "true"} />
+        </SelectionBar>
       )}
     </>
   );

@@ -1,0 +1,61 @@
+"""A job for all GPUs is left to a larger host for a while, because on a smaller one it would train on fewer GPUs.
+
+The first smaller host that asks for the job starts the wait. It ends after reservations.FIRST_SECONDS; if a larger host has been
+reserved for the job by then, it ends together with that reservation. So the job starts even if no larger host ever gets to it.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from app.db.tables import Job
+from app.jobs.queue.reservations import FIRST_SECONDS, LargeJob
+from app.workers import service as workers
+from contracts.job import JobStatus
+
+
+class Left(NamedTuple):
+    """The jobs for all GPUs that a claim leaves to larger hosts: all of them, or those for these models."""
+
+    is_everything: bool = False
+    models: tuple[str, ...] = ()
+
+
+NOTHING = Left()
+
+
+def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: datetime) -> Left:
+    """Return what a host with this many GPUs leaves to larger hosts; NOTHING if it may take this job, which is for all GPUs."""
+    if job.most_gpus <= cards or job.reserved_host == host_id:
+        return NOTHING
+    is_open = job.reserved_host is None or _has_passed(job.reserved_until, now)
+    if is_open and _has_passed(job.larger_until, now):
+        return NOTHING
+    larger = [
+        worker
+        for worker in workers.list_live(session, job.queue, now)
+        if workers.is_able(worker) and worker.host_id not in {"", host_id} and worker.cards > cards
+    ]
+    if any(worker.models is None for worker in larger):
+        return Left(is_everything=True)
+    models = {model for worker in larger for model in worker.models or []}
+    return Left(models=tuple(sorted(models))) if job.model in models else NOTHING
+
+
+def leave(session: Session, job: LargeJob, now: datetime) -> bool:
+    """Store until when the job is left to larger hosts. Return False if that is stored already, or the job is not queued any more."""
+    waits = (Job.number == job.number, Job.status == JobStatus.QUEUED, Job.larger_until.is_(None))
+    changed = session.execute(
+        update(Job)
+        .where(*waits)
+        .values(larger_until=now + timedelta(seconds=FIRST_SECONDS))
+        .returning(Job.number)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return changed is not None
+
+
+def _has_passed(until: datetime | None, now: datetime) -> bool:
+    return until is not None and until <= now
