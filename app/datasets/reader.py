@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from app.datasets.file_kind import HEAD_BYTES, find_other_kind
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, json_error, parse_json
 from contracts.nesting import TooDeep, check_text, check_value
@@ -27,7 +28,12 @@ class Row:
 
 
 def read_rows(file: BinaryIO) -> Iterator[Row | RowError]:
-    """Yield each row or its error. Stop after an error that makes it unclear where the next row begins."""
+    """Yield each row of a seekable file, or its error. Stop after an error that makes it unclear where the next row begins."""
+    kind = find_other_kind(file.read(HEAD_BYTES))
+    if kind is not None:
+        yield RowError(1, RowProblem.OTHER_FILE, found=kind)
+        return
+    file.seek(0)
     text = _Text(file)
     try:
         first = text.peek()

@@ -6,6 +6,7 @@ The `{names}` are placeholders for values stored with the event. Failure codes a
 from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
+from contracts.sizes import format_bytes
 from contracts.text import escape_lines
 from contracts.verdicts.finding import HealthCode
 
@@ -28,23 +29,13 @@ def _word(name: str, value: object, language: Language) -> object:
         words = [FIELDS[field][language] for field in value]
         return ("、" if language == "zh" else ", ").join(words)
     if name == "bytes" and isinstance(value, int):
-        return _size(value, language)
+        return format_bytes(value)
     if name == "reason" and isinstance(value, str) and value in list(FailureReason):
         sentence = FailureReason(value).message(language).rstrip(".。")
         return sentence[:1].lower() + sentence[1:]
     if name == "finding" and isinstance(value, str) and value in FINDINGS:
         return FINDINGS[HealthCode(value)][language]
     return escape_lines(value) if isinstance(value, str) else value
-
-
-def _size(count: int, language: Language) -> str:
-    if count < 1000:
-        return f"{count} 字节" if language == "zh" else f"{count} bytes"
-    size, unit = count / 1e3, "KB"
-    for larger in ("MB", "GB"):
-        if size >= 1000:
-            size, unit = size / 1e3, larger
-    return f"{size:.1f} {unit}"
 
 
 FIELDS: dict[str, dict[Language, str]] = {

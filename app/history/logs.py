@@ -42,10 +42,17 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 
 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
-    """Yield the text of every log line of a job, escaped for a terminal."""
+    """Yield the text of every log line of a job, escaped for a terminal.
+
+    The training process also prints each record as `[level] message`; such an output line is left out.
+    """
     for attempt in list_attempts(session, job_id):
+        recorded = {
+            f"[{line.level}] {line.text}" for line, *_ in _recorded(session, attempt, 0, None)
+        }
         for line, _ in _read_attempt(session, attempt, _LogPlace(attempt.number), None):
-            yield escape_lines(line.text)
+            if line.source == "record" or line.text not in recorded:
+                yield escape_lines(line.text)
 
 
 def _page(lines: list[LogLine], place: _LogPlace, has_more: bool) -> Page[LogLine]:

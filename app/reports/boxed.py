@@ -9,10 +9,12 @@ from datetime import tzinfo
 
 from wcwidth import center, ljust, width, wrap
 
+from app.reports.figures import perplexity_text
+from app.reports.verdict_words import verdict_message
 from contracts.failure import Language
+from contracts.sizes import format_bytes
 from contracts.summary import Summary
 from contracts.text import escape
-from contracts.verdicts.verdict import Verdict, VerdictCode
 
 COLUMNS = 64
 """Width of the box in terminal columns (wcwidth), including its borders."""
@@ -26,7 +28,7 @@ def render_report(summary: Summary, language: Language, zone: tzinfo | None = No
     words = _WORDS[language]
     lines = ["╔" + "═" * _INSIDE + "╗", "║" + center(_title(summary, words), _INSIDE) + "║"]
     lines += ["╠" + "═" * _INSIDE + "╣", _row("")]
-    for heading, items in _sections(summary, words, zone):
+    for heading, items in _sections(summary, language, zone):
         lines.append(_row(heading))
         for item in map(escape, items):
             lines += [_row(part) for part in wrap(item, _TEXT, subsequent_indent="  ")]
@@ -39,7 +41,7 @@ def render_markdown(summary: Summary, language: Language, zone: tzinfo | None = 
     """Return the report as Markdown, with the losses in a table."""
     words = _WORDS[language]
     parts = [f"# {_title(summary, words)}", ""]
-    for heading, items in _sections(summary, words, zone):
+    for heading, items in _sections(summary, language, zone):
         parts += [f"## {heading}", ""]
         if heading == words.loss_heading:
             parts += [f"| {words.step} | loss |", "|---:|---:|"]
@@ -79,9 +81,6 @@ class _Words:
     predicted: str
     speed: str
     verdict_heading: str
-    verdicts: dict[VerdictCode, str]
-    eval_loss_rose: str
-    """Used for OVERFITTED if the eval loss has risen from its minimum."""
     time_units: tuple[str, str, str]
     """Hours, minutes, seconds, each with surrounding spaces."""
 
@@ -112,37 +111,9 @@ _WORDS: dict[Language, _Words] = {
         layers="• 4位量化: {layers}个线性层 (NF4)",
         parameters="• 可训练参数: {trainable:,} / {all:,} ({share:.2%})",
         device="• 设备: {device}{memory}",
-        predicted="• 内存峰值: 预测 {predicted:.1f} GB, 实测 {measured:.1f} GB",
+        predicted="• 内存峰值: 预测 {predicted}, 实测 {measured}",
         speed="• 速度: {tokens:,.0f} tokens/秒",
         verdict_heading="🎯 评估",
-        verdicts={
-            VerdictCode.DIVERGED: "训练发散: 末段训练loss为{recent_train_loss:.4f}, 适配器不可用, 请降低学习率后重新训练",
-            VerdictCode.DEGENERATE_DATA: "数据过于单一, loss无法反映效果: "
-            "训练集{train_rows:.0f}条, 去重后{train_distinct_rows:.0f}条, "
-            "最常见的回答占{train_top_answer_share:.0%}; "
-            "验证集{eval_rows:.0f}条, 去重后{eval_distinct_rows:.0f}条, "
-            "最常见的回答占{eval_top_answer_share:.0%}",
-            VerdictCode.LEAKED_EVALUATION: "验证数据泄漏: {eval_rows:.0f}条验证数据中有{rows:.0f}条({share:.1%})"
-            "也出现在训练数据中, 验证loss偏低",
-            VerdictCode.FEW_EVAL_ROWS: "验证数据仅{rows:.0f}条, 指标不可靠",
-            VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: 优秀",
-            VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: 良好",
-            VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: 需要改进",
-            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: 基座模型训练前已达{base_perplexity}",
-            VerdictCode.NOT_OVERFITTED: "未过拟合: 训练/验证loss接近",
-            VerdictCode.EVAL_BELOW_TRAIN: "未过拟合: 验证loss低于近期训练loss",
-            VerdictCode.EVAL_STILL_FALLING: "未过拟合: 验证loss仍在下降",
-            VerdictCode.GAP_UNCHANGED: "未过拟合: 训练/验证loss的差距在训练前就已存在",
-            VerdictCode.OVERFITTED: "过拟合: 验证loss {eval_loss:.4f} 明显高于近期训练loss {recent_train_loss:.4f}",
-            VerdictCode.TRAINABLE_SHARE: "QLoRA限制: 仅训练{share:.2%}参数",
-            VerdictCode.IMPROVED: "优于基座模型: 验证loss下降{loss_fall:.4f}",
-            VerdictCode.NOT_IMPROVED: "较基座模型无明显提升: 验证loss变化{loss_rise:+.4f}",
-            VerdictCode.WORSE_THAN_BASE: "不如基座模型: 验证loss上升{loss_rise:.4f}",
-            VerdictCode.ROWS_TRUNCATED: "{of:,.0f}条数据中有{rows:,.0f}条超过最大长度, 已被截断",
-            VerdictCode.ROWS_DROPPED: "{of:,.0f}条数据中有{rows:,.0f}条截断后不含回答, 已被丢弃",
-            VerdictCode.ROWS_OVERLAP: "{rows:.0f}条验证数据也出现在训练数据中",
-        },
-        eval_loss_rose="过拟合: 验证loss从第{lowest_eval_step:.0f}步的{lowest_eval_loss:.4f}升至{eval_loss:.4f}",
         time_units=("小时", "分钟", "秒"),
     ),
     "en": _Words(
@@ -152,7 +123,7 @@ _WORDS: dict[Language, _Words] = {
         duration="• Training time: {duration}",
         steps="• Steps: {steps}",
         metrics_heading="📊 Metrics",
-        train_loss="• Train loss: {loss:.4f}",
+        train_loss="• Train loss (mean of the run): {loss:.4f}",
         eval_loss="• Eval loss: {loss:.4f}",
         perplexity="• Perplexity (PPL): {perplexity}",
         config_heading="⚙️ Configuration",
@@ -170,38 +141,9 @@ _WORDS: dict[Language, _Words] = {
         layers="• 4-bit: {layers} linear layers (NF4)",
         parameters="• Trainable parameters: {trainable:,} of {all:,} ({share:.2%})",
         device="• Device: {device}{memory}",
-        predicted="• Peak memory: predicted {predicted:.1f} GB, measured {measured:.1f} GB",
+        predicted="• Peak memory: predicted {predicted}, measured {measured}",
         speed="• Speed: {tokens:,.0f} tokens/s",
         verdict_heading="🎯 Verdict",
-        verdicts={
-            VerdictCode.DIVERGED: "Diverged: train loss ended at {recent_train_loss:.4f}. The adapter is unusable; "
-            "train again with a lower learning rate",
-            VerdictCode.DEGENERATE_DATA: "Too little variety in the data for the losses to mean anything: "
-            "{train_distinct_rows:.0f} of {train_rows:.0f} training rows are distinct, "
-            "{train_top_answer_share:.0%} have the same answer; "
-            "{eval_distinct_rows:.0f} of {eval_rows:.0f} evaluation rows are distinct, "
-            "{eval_top_answer_share:.0%} have the same answer",
-            VerdictCode.LEAKED_EVALUATION: "Leaked evaluation data: {rows:.0f} of {eval_rows:.0f} evaluation rows ({share:.1%}) "
-            "are also in the training data, so the eval loss is too low",
-            VerdictCode.FEW_EVAL_ROWS: "Too few evaluation rows to rely on: {rows:.0f}",
-            VerdictCode.PERPLEXITY_EXCELLENT: "PPL {perplexity}: excellent",
-            VerdictCode.PERPLEXITY_GOOD: "PPL {perplexity}: good",
-            VerdictCode.PERPLEXITY_NEEDS_WORK: "PPL {perplexity}: needs work",
-            VerdictCode.PERPLEXITY_OF_BASE: "PPL {perplexity}: the base model already had {base_perplexity}",
-            VerdictCode.NOT_OVERFITTED: "Not overfitted: train and eval loss are close",
-            VerdictCode.EVAL_BELOW_TRAIN: "Not overfitted: eval loss is below the recent train loss",
-            VerdictCode.EVAL_STILL_FALLING: "Not overfitted: eval loss was still falling",
-            VerdictCode.GAP_UNCHANGED: "Not overfitted: the gap between eval and train loss existed before training",
-            VerdictCode.OVERFITTED: "Overfitted: eval loss {eval_loss:.4f} is well above the recent train loss {recent_train_loss:.4f}",
-            VerdictCode.TRAINABLE_SHARE: "QLoRA limit: only {share:.2%} of the parameters were trained",
-            VerdictCode.IMPROVED: "Better than the base model: eval loss fell by {loss_fall:.4f}",
-            VerdictCode.NOT_IMPROVED: "No clear gain over the base model: eval loss changed by {loss_rise:+.4f}",
-            VerdictCode.WORSE_THAN_BASE: "Worse than the base model: eval loss rose by {loss_rise:.4f}",
-            VerdictCode.ROWS_TRUNCATED: "Truncated at the maximum length: {rows:,.0f} of {of:,.0f} rows",
-            VerdictCode.ROWS_DROPPED: "Dropped (truncated before the answer): {rows:,.0f} of {of:,.0f} rows",
-            VerdictCode.ROWS_OVERLAP: "{rows:.0f} evaluation rows are also in the training data",
-        },
-        eval_loss_rose="Overfitted: eval loss rose from {lowest_eval_loss:.4f} at step {lowest_eval_step:.0f} to {eval_loss:.4f}",
         time_units=(" h ", " min ", " s "),
     ),
 }
@@ -217,8 +159,9 @@ def _title(summary: Summary, words: _Words) -> str:
 
 
 def _sections(
-    summary: Summary, words: _Words, zone: tzinfo | None
+    summary: Summary, language: Language, zone: tzinfo | None
 ) -> Iterator[tuple[str, list[str]]]:
+    words = _WORDS[language]
     finished = summary.finished_at.astimezone(zone)
     yield (
         words.run_heading,
@@ -233,7 +176,7 @@ def _sections(
         [
             words.train_loss.format(loss=summary.train_loss),
             words.eval_loss.format(loss=summary.eval_loss),
-            words.perplexity.format(perplexity=_perplexity(summary.perplexity)),
+            words.perplexity.format(perplexity=perplexity_text(summary.perplexity)),
         ],
     )
     yield words.config_heading, _configuration(summary, words)
@@ -241,7 +184,10 @@ def _sections(
     measured = list(_measured(summary, words))
     if measured:
         yield words.measured_heading, measured
-    yield words.verdict_heading, [f"• {_verdict(each, words)}" for each in summary.verdicts]
+    yield (
+        words.verdict_heading,
+        [f"• {verdict_message(each, language)}" for each in summary.verdicts],
+    )
 
 
 def _configuration(summary: Summary, words: _Words) -> list[str]:
@@ -271,9 +217,9 @@ def _window_lines(summary: Summary, words: _Words) -> list[str]:
 def _measured(summary: Summary, words: _Words) -> Iterator[str]:
     """Yield a line for each optional measurement that the run has."""
     if summary.base_eval_loss is not None and summary.base_perplexity is not None:
-        before = _perplexity(summary.base_perplexity)
+        before = perplexity_text(summary.base_perplexity)
         yield words.base.format(loss=summary.base_eval_loss, perplexity=before)
-        after = _perplexity(summary.perplexity)
+        after = perplexity_text(summary.perplexity)
         yield words.tuned.format(loss=summary.eval_loss, perplexity=after)
     if summary.improvement_interval is not None:
         interval = summary.improvement_interval
@@ -287,25 +233,15 @@ def _measured(summary: Summary, words: _Words) -> Iterator[str]:
         )
     if summary.device is not None:
         peak = summary.peak_memory_bytes
-        memory = "" if peak is None else f" | {peak / 1e9:.1f} GB"
+        memory = "" if peak is None else f" | {format_bytes(peak)}"
         yield words.device.format(device=summary.device, memory=memory)
     if summary.predicted_memory_bytes is not None and summary.peak_memory_bytes is not None:
         yield words.predicted.format(
-            predicted=summary.predicted_memory_bytes / 1e9, measured=summary.peak_memory_bytes / 1e9
+            predicted=format_bytes(summary.predicted_memory_bytes),
+            measured=format_bytes(summary.peak_memory_bytes),
         )
     if summary.tokens_per_second is not None:
         yield words.speed.format(tokens=summary.tokens_per_second)
-
-
-def _verdict(verdict: Verdict, words: _Words) -> str:
-    figures: dict[str, float | str] = dict(verdict.figures)
-    for name in ("perplexity", "base_perplexity"):
-        if name in verdict.figures:
-            figures[name] = _perplexity(verdict.figures[name])
-    if "loss_fall" in verdict.figures:
-        figures["loss_rise"] = -verdict.figures["loss_fall"]
-    rose = "lowest_eval_loss" in figures
-    return (words.eval_loss_rose if rose else words.verdicts[verdict.code]).format(**figures)
 
 
 def _row(text: str) -> str:
@@ -329,10 +265,6 @@ def _duration(seconds: float, words: _Words) -> str:
         f"{parts[place]}{words.time_units[place]}" for place in range(first, min(first + 2, 3))
     ]
     return "".join(shown).strip()
-
-
-def _perplexity(value: float) -> str:
-    return f"{value:.2f}" if value < 1e6 else f"{value:.2e}"
 
 
 def _rate(value: float) -> str:

@@ -9,7 +9,7 @@ from app.db.engine import DatabaseDep
 from app.http.negotiation.formats import Formats
 from app.http.negotiation.language import LanguageDep
 from app.reports import service
-from contracts.summary import Summary
+from app.reports.schemas import SummaryView
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["history"])
 
@@ -18,7 +18,7 @@ SUMMARY = Formats(json="application/json", text="text/plain", markdown="text/mar
 FormatName = Query(alias="format", max_length=20)
 
 
-@router.get("/summary", response_model=Summary, responses={200: {"content": SUMMARY.content}})
+@router.get("/summary", response_model=SummaryView, responses={200: {"content": SUMMARY.content}})
 def get_summary(
     *,
     job_id: str,
@@ -39,4 +39,5 @@ def get_summary(
             return PlainTextResponse(boxed.render_report(summary, lang or language))
         text = boxed.render_markdown(summary, lang or language)
         return PlainTextResponse(text, media_type="text/markdown")
-    return Response(summary.model_dump_json(), media_type="application/json")
+    view = SummaryView.in_language(summary, lang or language)
+    return Response(view.model_dump_json(), media_type="application/json")

@@ -113,6 +113,17 @@ def test_a_paused_job_is_cancelled_immediately(player: Player) -> None:
     assert error_of(post_action(player, job, "pause")) == (409, "job_already_ended")
 
 
+def test_the_event_of_a_killed_attempt_names_the_last_step_that_it_reported(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, make_metric(1, step=52))
+
+    player.fail(claim, FailureReason.CHILD_KILLED)
+
+    messages = [event["message"] for event in player.get(f"/v1/jobs/{job}/events")["data"]]
+    assert any("Attempt 1 failed at step 52" in message for message in messages), messages
+
+
 @pytest.mark.parametrize("how", ["lost", "interrupted", "child_killed"])
 def test_a_job_with_a_pending_pause_is_paused_however_its_attempt_ends(
     player: Player, database: Database, settings: Settings, bell: Bellringer, how: str

@@ -253,6 +253,31 @@ def test_a_dataset_file_that_cannot_be_deleted_is_left_for_the_sweep(
     assert stored.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "received"),
+    [
+        (b"instruction,output\nsay hi,hi\n", "CSV"),
+        (b"\xef\xbb\xbfinstruction;output\r\nsay hi;hi\r\n", "CSV"),
+        (b"instruction\toutput\nsay hi\thi\n", "TSV"),
+        (b"PAR1\x15\x04\x15", "Parquet"),
+        (b"\x1f\x8b\x08\x00", "gzip"),
+        (b"PK\x03\x04\x14\x00", "ZIP"),
+        (b"Once upon a time\n", "plain text"),
+    ],
+)
+def test_a_file_of_another_format_is_rejected_with_its_format_and_those_that_are_read(
+    player: Player, content: bytes, received: str
+) -> None:
+    status, error = upload(player, content, "rows")
+    message = str(error["message"])
+
+    assert status == 400
+    assert received in message
+    assert "JSONL" in message
+    assert "Expecting value" not in message
+    assert message.count("line ") == 1, "one error for the file, not one for each of its lines"
+
+
 def test_datasets_are_found_by_part_of_their_name_or_id(player: Player) -> None:
     ids = {}
     for name in ("Apples 100%.jsonl", "pears_a.json", "苹果.jsonl"):

@@ -190,6 +190,17 @@ def test_logs_combine_printed_output_and_log_records(player: Player, database: D
         assert read == expected
 
 
+def test_the_text_of_a_log_does_not_repeat_records_that_were_also_printed(player: Player) -> None:
+    job = player.submit()
+    claim = player.claim()
+    player.sync(claim, LogRecord(seq=1, at=utc_now(), message="2 rows were truncated"))
+    player.print(claim, 0, "[info] 2 rows were truncated\nsomething else\n")
+
+    text = player.client.get(f"/v1/jobs/{job}/logs?format=text").text
+
+    assert sorted(text.splitlines()) == ["2 rows were truncated", "something else"]
+
+
 def test_new_log_lines_can_be_read_from_an_old_cursor(player: Player) -> None:
     job = player.submit()
     claim = player.claim()
@@ -215,6 +226,8 @@ def test_a_summary_is_available_in_three_formats_and_two_languages(player: Playe
     assert summary["eval_loss"] == 1.6
     assert round(summary["perplexity"], 2) == 4.95
     assert summary["verdicts"][0]["code"] == "perplexity_good"
+    assert summary["verdicts"][0]["message"] == "PPL 4.95: good"
+    assert "PPL 4.95: 良好" in read("?lang=zh")
     assert "训练结果摘要" in read("?lang=zh", Accept="text/plain")
     assert "训练结果摘要" in read(Accept="text/plain", **{"Accept-Language": "zh-CN,zh;q=0.9"})
     assert "训练结果摘要" not in read("?lang=en&format=text")

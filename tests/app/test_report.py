@@ -5,6 +5,7 @@ import pytest
 from wcwidth import width
 
 from app.reports.boxed import render_markdown, render_report
+from app.reports.verdict_words import verdict_hint
 from contracts.failure import Language
 from contracts.summary import Summary
 from contracts.verdicts.verdict import VerdictCode
@@ -129,8 +130,8 @@ def test_a_report_compares_predicted_and_measured_memory() -> None:
     memory = {"peak_memory_bytes": 5_100_000_000, "predicted_memory_bytes": 4_900_000_000}
 
     lines: dict[Language, str] = {
-        "en": "• Peak memory: predicted 4.9 GB, measured 5.1 GB",
-        "zh": "• 内存峰值: 预测 4.9 GB, 实测 5.1 GB",
+        "en": "• Peak memory: predicted 4.56 GiB, measured 4.75 GiB",
+        "zh": "• 内存峰值: 预测 4.56 GiB, 实测 4.75 GiB",
     }
     for language, line in lines.items():
         assert line in inside(render_report(make_summary(**memory), language))
@@ -211,3 +212,15 @@ def test_a_change_in_eval_loss_is_shown_with_its_sign(fall: float, change: str) 
     english = "• No clear gain over the base model: eval loss changed by "
     assert f"{english}{change}" in " ".join(inside(render_report(summary, "en")))
     assert f"• 较基座模型无明显提升: 验证loss变化{change}" in inside(render_report(summary, "zh"))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_every_warning_says_what_to_do(language: Language) -> None:
+    verdicts = [verdict for case in (*BAD, *GOOD) for verdict in case.summary.verdicts]
+    without = {
+        verdict.code
+        for verdict in verdicts
+        if verdict.level == "warning" and verdict_hint(verdict, language) is None
+    }
+
+    assert without <= {VerdictCode.DIVERGED}, "its message already says what to do"

@@ -21,7 +21,7 @@ from tests.tiny_model import make_tiny_qwen2
 ENDLESS = 1_000_000
 WAIT_MS = 30_000
 POINTS = r"""count => {
-  const note = document.querySelector('.charts > .note')?.textContent ?? '';
+  const note = [...document.querySelectorAll('.charts > .note')].map(one => one.textContent).join(' ');
   const found = /([\d,]+)(?: points| 个点)/.exec(note);
   return found !== null && Number(found[1].replaceAll(',', '')) >= count;
 }"""

@@ -191,6 +191,7 @@ def test_the_job_page_shows_the_report_as_soon_as_the_job_has_succeeded(
     player.succeed(claim, last_seq=1)
 
     expect(status).to_contain_text("succeeded")
-    expect(page.locator(".report")).to_contain_text("Verdict")
+    expect(page.locator(".outcome")).to_contain_text("PPL 4.95: good")
+    expect(page.locator(".report")).to_contain_text("mean of the run")
     expect(page.get_by_role("link", name="Download the adapter")).to_be_visible()
     assert site.service.client.delete(f"/v1/jobs/{job}").is_success

@@ -2,6 +2,8 @@
 import { signal } from "@preact/signals";
 import { language } from "./preferences";
 import type { components } from "./schema";
+import { FRAME } from "./texts/frame";
+import { say } from "./texts/say";
 import { parse } from "./text";
 
 export type { components };
@@ -14,7 +16,7 @@ export type JobSpec = Schemas["JobSpec"];
 export type Event = Schemas["EventView"];
 export type LogLine = Schemas["LogLine"];
 export type Attempt = Schemas["AttemptView"];
-export type Summary = Schemas["Summary"];
+export type Summary = Schemas["SummaryView"];
 export type Worker = Schemas["WorkerView"];
 export type Dataset = Schemas["DatasetView"];
 export type Artifact = Schemas["ArtifactView"];
@@ -29,6 +31,9 @@ export const lastResponseAt = signal(Date.now());
 export const unreachableSince = signal<number | null>(null);
 
 const TIMEOUT_MS = 20_000;
+/** If no response arrives for this time, a probe finds out whether the server is unreachable or just slow to answer that request. */
+const SILENCE_MS = 1500;
+const PROBE_MS = 1500;
 const RETRY_MS = 1000;
 
 /** The server rejected a request; the fields come from the error body. */
@@ -58,6 +63,7 @@ interface Options {
 }
 
 async function send(method: string, path: string, options: Options): Promise<Response> {
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const headers: Record<string, string> = { "Accept-Language": language.value, ...options.headers };
   if (options.accept) headers.Accept = options.accept;
   const init: RequestInit = { method, headers };
@@ -66,22 +72,49 @@ async function send(method: string, path: string, options: Options): Promise<Res
     headers["Content-Type"] = "application/json";
     init.body = JSON.stringify(options.body);
   }
-  if (!options.form) init.signal = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
+  if (!options.form) init.signal = AbortSignal.timeout(timeoutMs);
+  const noticing = timeoutMs > PROBE_MS ? window.setTimeout(noticeSilence, SILENCE_MS) : undefined;
   let response: Response;
   try {
     response = await fetch(path, init);
   } catch (error) {
     unreachableSince.value ??= Date.now();
-    throw new Unreachable(String(error));
+    throw new Unreachable(unreachableMessage(error, timeoutMs));
+  } finally {
+    clearTimeout(noticing);
   }
   if (response.status === 502 || response.status === 503 || response.status === 504) {
     unreachableSince.value ??= Date.now();
     throw new Unreachable(`${response.status}`);
   }
-  lastResponseAt.value = Date.now();
-  unreachableSince.value = null;
+  heard();
   if (!response.ok) throw await rejection(response);
   return response;
+}
+
+/** Note that the server has just sent something. */
+export function heard(): void {
+  lastResponseAt.value = Date.now();
+  unreachableSince.value = null;
+}
+
+function noticeSilence(): void {
+  if (Date.now() - lastResponseAt.value >= SILENCE_MS) void probe();
+}
+
+let probing: Promise<void> | null = null;
+
+/** Find out whether the server is reachable. */
+export function probe(): Promise<void> {
+  probing ??= call("GET", "/healthz", { timeoutMs: PROBE_MS })
+    .catch(() => undefined)
+    .then(() => void (probing = null));
+  return probing;
+}
+
+function unreachableMessage(error: unknown, timeoutMs: number): string {
+  const isTimeout = error instanceof DOMException && error.name === "TimeoutError";
+  return isTimeout ? say(FRAME.no_response, { seconds: timeoutMs / 1000 }) : say(FRAME.no_connection);
 }
 
 async function rejection(response: Response): Promise<ApiError> {

@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
-import { get, lastResponseAt, unreachableSince } from "./api";
+import { lastResponseAt, probe, unreachableSince } from "./api";
 import { duration } from "./format";
 import { language, theme, type Theme } from "./preferences";
 import { Toast } from "./parts/bell";
@@ -170,7 +170,7 @@ function UnreachableBanner() {
   const now = useClock(isUnreachable);
   useEffect(() => {
     if (!isUnreachable) return;
-    const timer = setInterval(() => void get("/healthz").catch(() => undefined), 2000);
+    const timer = setInterval(() => void probe(), 2000);
     return () => clearInterval(timer);
   }, [isUnreachable]);
   if (!isUnreachable) return null;

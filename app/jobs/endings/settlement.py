@@ -100,11 +100,15 @@ class Settlement:
 
     def _note_failure(self, outcome: Outcome) -> Failure:
         failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
+        # A killed process reports no step, and its outcome then says 0. The records that it sent before say how far it got.
+        step = failure.step or outcome.step or self.attempt.last_step or 0
+        if step:
+            failure = failure.model_copy(update={"step": step})
         self._note(
             "attempt_failed",
             level="error",
             number=self.attempt.number,
-            step=failure.step if failure.step is not None else outcome.step,
+            step=step,
             reason=failure.reason.value,
             detail=failure.detail[:500],
         )

@@ -43,6 +43,8 @@ export class LiveJob {
   private readonly reader: JobReader;
   private running: Refresh = { name: "idle" };
   private timer: number | undefined;
+  /** Whether a refresh has been requested and is about to start; a refresh that ends meanwhile must not postpone it. */
+  private isDue = false;
   private streamNotBefore = 0;
   private readonly stopEffects: () => void;
   private readonly onVisible = (): void => {
@@ -95,11 +97,13 @@ export class LiveJob {
 
   private refreshIn(seconds: number): void {
     clearTimeout(this.timer);
+    this.isDue = seconds === 0;
     if (!this.isClosed) this.timer = window.setTimeout(() => void this.refreshNow(), seconds * 1000);
   }
 
   private async refreshNow(): Promise<void> {
     if (this.isClosed) return;
+    this.isDue = false;
     if (this.running.name !== "idle") {
       this.running = { name: "running, then again" };
       return;
@@ -114,7 +118,7 @@ export class LiveJob {
       this.running = { name: "idle" };
     }
     if (this.isClosed) return;
-    if (again) this.refreshIn(0);
+    if (again || this.isDue) this.refreshIn(0);
     else if (wait === null) this.enter({ name: "resting" });
     else this.scheduleNext(wait);
   }
@@ -162,7 +166,7 @@ export class LiveJob {
         if (store.isTooLong) this.fallBack();
       },
       onRewind: (toStep) => store.rewind(toStep),
-      onEvent: () => void reader.readEvents().catch(() => this.refreshIn(1)),
+      onEvent: () => void reader.readNews().catch(() => this.refreshIn(1)),
       onEnd: () => this.fallBack(),
     });
     this.enter({ name: "opening", stream });

@@ -4,11 +4,16 @@ import { type Artifact, type Attempt, type Event, get, type Job, type List, type
 import { readCurve, readNewPoints } from "../history";
 import type { JobStore } from "./store";
 
+/** Codes of the events after which a job's attempts or files differ. */
+const CHANGES_REST = /^(attempt|artifact|job)_/;
+
 export class JobReader {
   /** The last request for events. Requests run one after another, so that no event is added twice. */
   private readingEvents: Promise<void> = Promise.resolve();
-  /** The job's status and attempt when its attempts, files and summary were last read. */
+  /** The job's status and attempt when its attempts, files and summary were last read; empty if they have changed since. */
   private restKey = "";
+  /** Number of times that they have been read. */
+  private restReads = 0;
 
   constructor(private readonly store: JobStore) {}
 
@@ -42,9 +47,10 @@ export class JobReader {
     return this.readingEvents;
   }
 
-  /** Wait until no events are being read. */
+  /** Wait until no events are being read, and read everything again that the server puts into words. */
   async settle(): Promise<void> {
     await this.readingEvents.catch(() => undefined);
+    this.restKey = "";
   }
 
   private async readPoints(): Promise<number | null> {
@@ -67,22 +73,42 @@ export class JobReader {
         withQuery(`/v1/jobs/${store.id}/events`, { cursor: store.eventsCursor, limit: 1000 }),
       );
       store.addEvents(page.data, page.cursor);
+      if (page.data.some((event) => CHANGES_REST.test(event.code))) this.restKey = "";
       if (!page.has_more) return;
     }
   }
 
-  /** Read the data that changes only with the job's status or attempt. */
+  /** Read the new events, and the attempts and files if an event says that they have changed. */
+  async readNews(): Promise<void> {
+    await this.readEvents();
+    if (this.restKey === "" && this.store.job.value !== null) await this.readRest(this.store.job.value);
+  }
+
+  /** Read the data that changes only with the job's status or attempt, or with an event that says so. */
   private async readRest(job: Job): Promise<void> {
-    const { store } = this;
     const key = `${job.status} ${job.attempt}`;
     if (this.restKey === key) return;
+    this.restKey = key; // before the requests, because an event may report a change while they run
+    try {
+      await this.readRestNow(job);
+    } catch (error) {
+      this.restKey = "";
+      throw error;
+    }
+  }
+
+  private async readRestNow(job: Job): Promise<void> {
+    const { store } = this;
+    this.restReads += 1;
+    const number = this.restReads;
     const [attempts, artifacts] = await Promise.all([
       get<List<Attempt>>(`/v1/jobs/${store.id}/attempts`),
       get<List<Artifact>>(`/v1/jobs/${store.id}/artifacts`),
     ]);
+    const summary = job.status === "succeeded" ? await get<Summary>(`/v1/jobs/${store.id}/summary`) : null;
+    if (number !== this.restReads) return; // a later read has newer data
     store.attempts.value = attempts.data;
     store.artifacts.value = artifacts.data;
-    store.summary.value = job.status === "succeeded" ? await get<Summary>(`/v1/jobs/${store.id}/summary`) : null;
-    this.restKey = key;
+    store.summary.value = summary;
   }
 }

@@ -1,5 +1,5 @@
 // The event stream of one job: opens it once and parses its frames.
-import { type Job, withQuery } from "../api";
+import { heard, type Job, withQuery } from "../api";
 import type { Columns } from "../history";
 import { parse } from "../text";
 
@@ -31,7 +31,9 @@ export class JobStream {
     };
     const on = (name: string, handle: (data: never) => void): void =>
       this.source.addEventListener(name, (event) => {
-        if (!this.closed) handle(parse<never>((event as MessageEvent<string>).data));
+        if (this.closed) return;
+        heard();
+        handle(parse<never>((event as MessageEvent<string>).data));
       });
     this.opening = window.setTimeout(end, OPENING_MS);
     this.source.addEventListener("open", () => {

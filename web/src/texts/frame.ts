@@ -14,6 +14,11 @@ export const FRAME = texts({
     "The server cannot be reached. Retrying. The data shown is {age} old.",
     "无法连接服务器，正在重试。当前显示的是 {age}前的数据。",
   ],
+  no_connection: ["The server cannot be reached. Try again.", "无法连接服务器，请重试。"],
+  no_response: [
+    "The server did not respond within {seconds} s. It may still carry out the request; check before you try again.",
+    "服务器在 {seconds} 秒内没有响应。请求仍可能被执行，请确认后再重试。",
+  ],
   not_found: ["Page not found.", "页面不存在。"],
 
   keys: ["Keyboard shortcuts", "键盘快捷键"],

@@ -8,13 +8,16 @@ import { asCurl, defaults, openapi, shortest, type Tree } from "../../spec";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
 
+/** A dialog waits this long for the server, then says that it has not responded. */
+const ACTION_MS = 5000;
+
 export function Actions({ live, job }: { live: LiveJob; job: Job }) {
   const act = (name: string) => async (): Promise<void> => {
-    await call("POST", `/v1/jobs/${job.id}/${name}`);
+    await call("POST", `/v1/jobs/${job.id}/${name}`, { timeoutMs: ACTION_MS });
     live.refresh();
   };
   const remove = async (): Promise<void> => {
-    await call("DELETE", `/v1/jobs/${job.id}`);
+    await call("DELETE", `/v1/jobs/${job.id}`, { timeoutMs: ACTION_MS });
     go("/");
   };
   const active = job.status === "queued" || job.status === "running";

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { get, isFinal, type List, type LogLine, withQuery } from "../../api";
 import { clock } from "../../format";
 import type { JobStore } from "../../live/store";
+import { language } from "../../preferences";
 import { query, setQuery } from "../../router";
 import { say } from "../../texts/say";
 import { JOB } from "../../texts/job";
@@ -94,10 +95,27 @@ export function LogPanel({ store, lines }: { store: JobStore; lines: LogLine[] }
         </>
       }
     >
-      <div ref={box} class="log" role="log" aria-label={say(JOB.log)} aria-live="off" tabIndex={0}>
-        {lines.length === 0 && <p class="note">{say(JOB.no_log)}</p>}
-        {lines.length > 0 && shown.length === 0 && <p class="note">{say(JOB.no_log_match)}</p>}
-        {matching.length > shown.length && <p class="note">{say(JOB.log_capped, { n: SHOWN_LINES })}</p>}
+      <div ref={box} class="log" role="log" aria-label={say(JOB.log)} aria-live="off" tabIndex={0} lang="en">
+        {lines.length > 0 && language.value === "zh" && (
+          <p class="note" lang={language.value === "zh" ? "zh-CN" : "en"}>
+            {say(JOB.log_language)}
+          </p>
+        )}
+        {lines.length === 0 && (
+          <p class="note" lang={language.value === "zh" ? "zh-CN" : "en"}>
+            {say(JOB.no_log)}
+          </p>
+        )}
+        {lines.length > 0 && shown.length === 0 && (
+          <p class="note" lang={language.value === "zh" ? "zh-CN" : "en"}>
+            {say(JOB.no_log_match)}
+          </p>
+        )}
+        {matching.length > shown.length && (
+          <p class="note" lang={language.value === "zh" ? "zh-CN" : "en"}>
+            {say(JOB.log_capped, { n: SHOWN_LINES })}
+          </p>
+        )}
         {shown.map((line, at) => (
           <div key={`${line.attempt} ${matching.length - shown.length + at}`} class={line.level ?? ""}>
             <time>{clock(line.at, true)}</time>

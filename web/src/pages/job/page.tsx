@@ -1,6 +1,6 @@
-// A job's page: figures, charts, events, log, configuration, attempts, files and, once the job has succeeded, its report.
+// A job's page: its outcome or failure, figures, charts, report, events, log, configuration, attempts and files.
 import { useEffect, useState } from "preact/hooks";
-import type { Job } from "../../api";
+import { isFinal, type Job, unreachableSince } from "../../api";
 import { clock, figure } from "../../format";
 import { LiveJob } from "../../live/job";
 import { Bell } from "../../parts/bell";
@@ -9,6 +9,7 @@ import { percentOfRows, RowsLine } from "../../parts/rows";
 import { language } from "../../preferences";
 import { loadOpenapi } from "../../spec";
 import { say } from "../../texts/say";
+import { JOB } from "../../texts/job";
 import { SHARED } from "../../texts/shared";
 import { sayState } from "../../texts/states";
 import { Actions } from "./actions";
@@ -20,6 +21,7 @@ import { Failure } from "./failure";
 import { Health } from "./health";
 import { LogPanel, useLog } from "./log";
 import { LossChart } from "./loss-chart";
+import { Outcome } from "./outcome";
 import { Report } from "./report";
 import { Tiles } from "./tiles";
 
@@ -51,6 +53,8 @@ export function JobPage({ id }: { id: string }) {
 
 function JobView({ live, job }: { live: LiveJob; job: Job }) {
   const { store } = live;
+  const isStale = unreachableSince.value !== null && !isFinal(job);
+  const summary = store.summary.value;
   const lines = useLog(store);
   useEffect(() => {
     document.title = titleOf(job);
@@ -71,11 +75,13 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
           </p>
         </div>
         <Status job={job} />
+        {isStale && <small class="note">{say(JOB.last_known)}</small>}
         <Bell job={job} />
         <Actions live={live} job={job} />
       </header>
-      <Notes job={job} />
+      {summary && <Outcome summary={summary} />}
       {job.status === "failed" && job.error && <Failure job={job} lines={lines} />}
+      <Notes job={job} />
       {job.waiting && (
         <p class="note waiting" role="status">
           {job.waiting.message}
@@ -86,7 +92,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
       <RowsLine job={job} />
       <Tiles store={store} job={job} />
       <LossChart store={store} job={job} />
-      {store.summary.value && <Report id={live.id} />}
+      {summary && <Report id={live.id} summary={summary} />}
       <div class="columns">
         <Events store={store} />
         <LogPanel store={store} lines={lines} />

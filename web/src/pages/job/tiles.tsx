@@ -1,5 +1,5 @@
 // A job's figures: the newest value of each, with its best value or its total below.
-import { isFinal, type Job } from "../../api";
+import { type Attempt, isFinal, type Job, type Summary, unreachableSince } from "../../api";
 import type { Curve, Series } from "../../curve";
 import { bytes, clock, count, duration, figure, NONE, shortStep } from "../../format";
 import type { JobStore } from "../../live/store";
@@ -14,19 +14,20 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   const now = useClock(!isFinal(job) && job.started_at !== null);
   const curve = store.curve.value;
   const [loss, evals] = [curve.of("loss"), curve.of("eval_loss")];
+  const ended = isFinal(job);
   const best = loss.lowest();
   const bestEval = evals.lowest();
   const summary = store.summary.value;
   const lastEval = evals.last()?.value ?? job.eval_loss;
   const speed = recentSpeed(curve);
-  const end = job.ended_at ? Date.parse(job.ended_at) : now;
-  const elapsed = job.started_at ? Math.max(0, (end - Date.parse(job.started_at)) / 1000) : null;
-  const eta = job.status === "running" ? job.eta_seconds : null;
+  // Without a response from the server, the estimate may be wrong by any amount.
+  const eta = job.status === "running" && unreachableSince.value === null ? job.eta_seconds : null;
   const memory = memoryOf(store);
   const { step, total_steps, epoch } = job.progress;
   return (
     <dl class="tiles">
       <Tile
+        ended={ended}
         name={say(JOB.step)}
         value={count(step)}
         below={[
@@ -37,18 +38,21 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
           .join(" · ")}
       />
       <Tile
+        ended={ended}
         name={say(JOB.epoch)}
         value={epoch === null || epoch === undefined ? NONE : epoch.toFixed(2)}
         below={job.spec.training?.max_steps ? "" : `/ ${job.spec.training?.epochs ?? 1}`}
       />
       <Tile
-        name={say(JOB.train_loss)}
+        ended={ended}
+        name={say(JOB.last_train_loss)}
         value={
           loss.length && loss.last()!.value === null ? say(JOB.not_finite) : figure(loss.last()?.value ?? job.last_loss)
         }
         below={best ? say(JOB.best, { value: figure(best.value), step: shortStep(best.step) }) : ""}
       />
       <Tile
+        ended={ended}
         name={say(SHARED.eval_loss)}
         value={figure(lastEval)}
         below={
@@ -60,31 +64,26 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
         }
       />
       <Tile
+        ended={ended}
         name={say(SHARED.speed)}
         value={
-          isFinal(job) && summary?.tokens_per_second
-            ? count(summary.tokens_per_second)
-            : speed
-              ? count(speed.tokens)
-              : NONE
+          ended && summary?.tokens_per_second ? count(summary.tokens_per_second) : speed ? count(speed.tokens) : NONE
         }
         below={
           speed ? say(JOB.step_seconds, { value: speed.step < 10 ? speed.step.toFixed(2) : speed.step.toFixed(1) }) : ""
         }
       />
-      {!isFinal(job) && (
+      {!ended && (
         <Tile
+          ended={ended}
           name={say(JOB.eta)}
           value={duration(eta)}
           below={eta == null ? (phaseLeft(job) ?? "") : say(JOB.until, { clock: clock(new Date(now + eta * 1000)) })}
         />
       )}
+      {timeTile(job, summary, store.attempts.value, now)}
       <Tile
-        name={say(JOB.elapsed)}
-        value={duration(elapsed)}
-        below={job.started_at ? say(JOB.since, { clock: clock(job.started_at) }) : ""}
-      />
-      <Tile
+        ended={ended}
         name={say(JOB.memory)}
         value={bytes(summary?.peak_memory_bytes ?? memory?.used)}
         below={
@@ -101,7 +100,31 @@ export function Tiles({ store, job }: { store: JobStore; job: Job }) {
   );
 }
 
-function Tile({ name, value, below }: { name: string; value: string; below: string }) {
+/** The time spent on the job, which excludes the time it was queued or paused: of training once it is known, else of all attempts. */
+function timeTile(job: Job, summary: Summary | null, attempts: Attempt[], now: number) {
+  if (summary) {
+    return (
+      <Tile name={say(JOB.training_time)} value={duration(summary.duration_seconds)} below={say(JOB.without_waiting)} />
+    );
+  }
+  const seconds = attempts.map((one) => (attemptEnd(one, job, now) - Date.parse(one.started_at)) / 1000);
+  const total = seconds.length ? seconds.reduce((sum, one) => sum + Math.max(0, one), 0) : null;
+  return (
+    <Tile ended={isFinal(job)} name={say(JOB.run_time)} value={duration(total)} below={say(JOB.without_waiting)} />
+  );
+}
+
+/** Return when an attempt ended. One that is running ends now, or when its worker was last heard from. */
+function attemptEnd(attempt: Attempt, job: Job, now: number): number {
+  if (attempt.ended_at) return Date.parse(attempt.ended_at);
+  return job.status === "running" && !job.unreachable && unreachableSince.value === null
+    ? now
+    : Date.parse(attempt.synced_at);
+}
+
+/** A tile that has no value is hidden once the job has ended, because it will never have one. */
+function Tile({ name, value, below, ended }: { name: string; value: string; below: string; ended?: boolean }) {
+  if (ended && value === NONE) return null;
   return (
     <div>
       <dt>{name}</dt>

@@ -52,6 +52,13 @@ export function JobForm({ texts, change, intro, forget }: Props) {
     field?.scrollIntoView({ block: "center" });
   }, [target]);
 
+  // When the models have been loaded, another control may hold the model's id. It keeps the focus, unless the user has moved on.
+  useLayoutEffect(() => {
+    if (target?.path !== "model" || !models) return;
+    const focused = document.activeElement;
+    if (focused === document.body || focused?.closest(".chooser")) document.getElementById(idOf("model"))?.focus();
+  }, [models !== null]);
+
   // A link can name the field to change.
   useEffect(() => {
     const named = query.value.get("field");

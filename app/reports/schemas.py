@@ -1,0 +1,45 @@
+"""The report as users see it: the summary, with its verdicts in words."""
+
+from pydantic import PrivateAttr, computed_field
+
+from app.reports.verdict_words import verdict_hint, verdict_message
+from contracts.failure import Language
+from contracts.summary import Summary
+from contracts.verdicts.verdict import Verdict
+
+
+class VerdictView(Verdict):
+    """A verdict in the caller's language."""
+
+    message: str
+    """What was found, with its figures."""
+    hint: str | None
+    """What to do about it; null if there is nothing to do."""
+
+
+class SummaryView(Summary):
+    """The summary of a successful job, with its verdicts in the caller's language."""
+
+    _language: Language = PrivateAttr("en")
+
+    @classmethod
+    def in_language(cls, summary: Summary, language: Language) -> "SummaryView":
+        """Return the summary with its verdicts in a language."""
+        view = cls.model_construct(**dict(summary))
+        view._language = language  # noqa: SLF001  # its own private attribute
+        return view
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's documented order of decorators
+    @property
+    def verdicts(self) -> list[VerdictView]:  # type: ignore[override]  # nothing appends to the list, so a list of a subclass will do
+        """The verdicts on the figures; also computed for summaries of earlier versions."""
+        return [
+            VerdictView(
+                code=verdict.code,
+                level=verdict.level,
+                figures=verdict.figures,
+                message=verdict_message(verdict, self._language),
+                hint=verdict_hint(verdict, self._language),
+            )
+            for verdict in super().verdicts
+        ]
