@@ -116,7 +116,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
             <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
             {!view.isFull && <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />}
-            <Notes curve={curve} />
+            <Notes curve={curve} drawn={drawn} />
           </>
         )}
       </Card>
@@ -124,7 +124,8 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
   );
 }
 
-function Notes({ curve }: { curve: JobStore["curve"]["value"] }) {
+/** `drawn` changes with every new point. Without it, the same curve would count as unchanged and the notes would stay as they are. */
+function Notes({ curve }: { curve: JobStore["curve"]["value"]; drawn: number }) {
   const loss = curve.of("loss");
   const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);
   return (
