@@ -47,7 +47,7 @@ FIELDS: dict[str, dict[Language, str]] = {
 
 FINDINGS: dict[HealthCode, dict[Language, str]] = {
     HealthCode.DIVERGED: {"en": "the train loss diverged", "zh": "训练 loss 发散"},
-    HealthCode.EVAL_LOSS_RISING: {"en": "the eval loss is rising", "zh": "评估 loss 上升"},
+    HealthCode.EVAL_LOSS_RISING: {"en": "the eval loss is rising", "zh": "验证 loss 上升"},
     HealthCode.PLATEAU: {
         "en": "the train loss has not fallen since the start",
         "zh": "训练 loss 自开始以来没有下降",

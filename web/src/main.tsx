@@ -145,6 +145,7 @@ const KEYS: [string, Text][] = [
   ["l", FRAME.key_log_scale],
   ["s", FRAME.key_smoothing],
   ["w", FRAME.key_reset_zoom],
+  ["m", FRAME.key_full_screen],
   ["f", FRAME.key_follow],
   ["?", FRAME.key_help],
 ];

@@ -30,6 +30,7 @@ export const FRAME = texts({
   key_log_scale: ["log scale for the loss", "loss 对数坐标"],
   key_follow: ["follow the log", "日志自动滚动"],
   key_reset_zoom: ["reset the zoom", "重置缩放"],
+  key_full_screen: ["full-screen chart", "图表全屏"],
   key_new: ["new job", "新建任务"],
   key_jobs: ["job list", "任务列表"],
   key_help: ["show this list", "显示本列表"],
