@@ -300,6 +300,19 @@ class JobSpec(Strict):
         return -(-train_rows // self.effective_batch_size) * self.training.epochs
 
 
+def list_newer_defaults(spec: JobSpec, *, knows_resources: bool = True) -> dict[str, Any]:
+    """Return the fields that version 0.1.0's first workers do not know and that have their defaults, as pydantic's `exclude`.
+
+    Without them, an earlier worker accepts the spec, and the spec of a repeated request is the same after an upgrade.
+    """
+    left_out: dict[str, Any] = {}
+    if spec.resources == ResourcesSpec() or not knows_resources:
+        left_out["resources"] = True
+    if spec.engine.fused_lora == "auto":
+        left_out["engine"] = {"fused_lora"}
+    return left_out
+
+
 def load_stored_spec(stored: Mapping[str, Any]) -> JobSpec:
     """Load a spec that was valid when it was stored. Three counts had no upper bound in earlier versions and are clamped."""
     bounds = (

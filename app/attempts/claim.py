@@ -26,7 +26,7 @@ from app.leases.lease import Times
 from app.workers import service as workers
 from app.workers import store as worker_rows
 from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, WorkerInfo
-from contracts.job import DatasetSource, HubDataset, ResourcesSpec, load_stored_spec
+from contracts.job import DatasetSource, HubDataset, list_newer_defaults, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
 """If a worker with a failed device takes a ring, the server rings for another worker, but waits at least this long."""
@@ -107,10 +107,9 @@ def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> G
 
 
 def write_claim(claim: Claim, worker: WorkerInfo) -> str:
-    """Return a claim as JSON for a worker. A worker of an earlier version rejects a spec with `resources`."""
-    is_default = claim.spec.resources == ResourcesSpec()
-    left_out = {"spec": {"resources"}} if is_default or not worker.host_id else None
-    return claim.model_dump_json(exclude=left_out)
+    """Return a claim as JSON for a worker. A worker of an earlier version rejects a spec with fields that it does not know."""
+    left_out = list_newer_defaults(claim.spec, knows_resources=bool(worker.host_id))
+    return claim.model_dump_json(exclude={"spec": left_out} if left_out else None)
 
 
 def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:

@@ -77,6 +77,7 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, 
     if attempt is None:
         return None
     job = jobs.lock_job(session, attempt.job_id)
+    health.judge_end(session, attempt)
     status = Settlement(session, attempt, job, now, times.retry_seconds).apply_loss()
     store.note_settlement(session, attempt, status)
     return job.id, _rings_after(session, attempt, job, status, now)
@@ -93,6 +94,7 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
     if ended is None:
         return []
     job = jobs.lock_job(session, ended.job_id)
+    health.judge_end(session, ended)
     settlement = Settlement(session, ended, job, now, times.retry_seconds)
     if was_delivered:
         settled = settlement.apply_loss("attempt_abandoned")

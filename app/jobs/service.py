@@ -37,7 +37,7 @@ from app.jobs.schemas import (
 )
 from app.jobs.views import view
 from contracts.failure import Language
-from contracts.job import DatasetSource, JobSpec, JobStatus, ResourcesSpec, load_stored_spec
+from contracts.job import DatasetSource, JobSpec, JobStatus, list_newer_defaults, load_stored_spec
 
 T = TypeVar("T")
 
@@ -48,9 +48,8 @@ def submit_job(
     """Store a job; return the response body and whether the job is new."""
     now = database_now(session)
     if key is not None:
-        # Earlier versions had no `resources`, and a request may be repeated across an upgrade.
-        left_out = {"resources"} if spec.resources == ResourcesSpec() else None
-        content = spec.model_dump_json(exclude=left_out)
+        # A request may be repeated across an upgrade.
+        content = spec.model_dump_json(exclude=list_newer_defaults(spec))
         fingerprint = hashlib.sha256(content.encode()).hexdigest()
         stored = idempotency.reserve_key(session, key, fingerprint, now)
         if stored is not None:

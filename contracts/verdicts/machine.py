@@ -15,6 +15,8 @@ LONGEST_RATIO = 2.0
 """It must also be silent for this many times the longest of the recent steps."""
 FEWEST_STEPS = 5
 """The usual duration is known after this many steps."""
+FIRST_STEPS_SECONDS = 600.0
+"""Before the usual duration is known, a run has stalled if it has made no step for this long."""
 SLOW_SHARE = 0.5
 """A run is slow if its throughput is below this share of its own earlier throughput."""
 SLOW_BINS = 3
@@ -80,17 +82,18 @@ def stall_limit(trace: Trace) -> float | None:
 
 
 def _judge_stall(trace: Trace, conditions: Conditions) -> Finding | None:
-    limit = stall_limit(trace)
-    if limit is None or conditions.silent_seconds <= limit:
+    limit = stall_limit(trace) or FIRST_STEPS_SECONDS
+    if conditions.silent_seconds <= limit:
         return None
-    usual = median(step.seconds for step in trace.recent if step.seconds > 0)
+    durations = [step.seconds for step in trace.recent if step.seconds > 0]
+    usual = {"usual_seconds": median(durations)} if durations else {}
     return Finding(
         code=HealthCode.STALLED,
         level="error",
         step=trace.last_step,
         values={
             "silent_seconds": round(conditions.silent_seconds, 1),
-            "usual_seconds": usual,
+            **usual,
             "limit_seconds": limit,
         },
     )

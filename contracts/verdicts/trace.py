@@ -76,13 +76,13 @@ class Window:
     @classmethod
     def of(cls, step: Step) -> "Window":
         """Return a window of one step."""
-        weight = step.tokens or 1.0
+        weight = _weight(step.tokens)
         return cls(step.step, 1, step.loss * weight, weight, step.grad_norm, step.seconds)
 
     def add(self, step: Step) -> None:
         """Add the step after the last one."""
         number, loss, grad_norm, tokens, seconds = step
-        weight = tokens or 1.0
+        weight = _weight(tokens)
         self.end = number
         self.steps += 1
         self.nll += loss * weight
@@ -162,8 +162,8 @@ class Trace:
     def recent_loss(self) -> float:
         """Token-weighted mean loss of the newest RECENT_SAMPLES samples, or of all steps if there are fewer. Needs a step."""
         newest = self.newest(self.start_steps)
-        return sum(step.loss * (step.tokens or 1.0) for step in newest) / sum(
-            step.tokens or 1.0 for step in newest
+        return sum(step.loss * _weight(step.tokens) for step in newest) / sum(
+            _weight(step.tokens) for step in newest
         )
 
     def newest(self, count: int) -> list[Step]:
@@ -172,7 +172,7 @@ class Trace:
 
     def add(self, steps: Iterable[Step]) -> None:
         """Add steps in the order of training. A step that is not above the last one replaces the steps from there on."""
-        last = self.last_step
+        last = max(self.last_step, self.nonfinite_step or 0)
         for step in steps:
             if step.step <= last:
                 self.rewind(step.step - 1)
@@ -302,6 +302,11 @@ class Trace:
         )
         trace._is_high = header["is_high"]
         return trace
+
+
+def _weight(tokens: float) -> float:
+    """Return the weight of a step's loss; a step whose count of tokens is missing or impossible weighs as much as one token."""
+    return tokens if 0 < tokens < math.inf else 1.0
 
 
 def _usual(losses: Sequence[float]) -> tuple[float, float]:

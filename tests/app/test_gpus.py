@@ -76,6 +76,7 @@ def test_a_claim_contains_the_resources_of_a_job_only_if_they_are_not_the_defaul
     claims = [player.post_claim(free_cards=2, **card("a", 1, 2)).json() for _ in range(2)]
 
     assert "resources" not in claims[0]["spec"]
+    assert "fused_lora" not in claims[0]["spec"]["engine"]
     assert claims[1]["spec"]["resources"] == {"gpus": 2}
 
 

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select, update
 
+from app.attempts.finish import lose_attempt
+from app.config.settings import Settings
 from app.db.engine import Database
 from app.db.tables import Attempt, Job, JobTrace
 from app.events.words import event_words
+from app.leases.lease import Times
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.failure import Language
@@ -195,6 +198,28 @@ def test_a_stall_is_cleared_by_the_next_step_and_by_the_end_of_the_attempt(
     assert "stalled" in health(player, job)
     player.finish(claim, "interrupted", 10)
     assert health(player, job) == {}
+
+
+def test_a_lost_attempt_ends_its_stall_and_its_last_records_count(
+    player: Player, database: Database, settings: Settings
+) -> None:
+    job, claim = start(player)
+    player.sync(claim, phase(1), *[make_metric(n, n - 1) for n in range(2, 10)])
+    be_silent(database, 70)
+    player.sync(claim)
+    assert "stalled" in health(player, job)
+    player.sync(claim, make_metric(10, 9))
+    with database.writing() as session:
+        attempt = session.scalars(select(Attempt)).one()
+        attempt.lease_expires_at -= timedelta(days=1)
+        attempt.takeover_at -= timedelta(days=1)
+
+    with database.writing() as session:
+        assert lose_attempt(session, claim.attempt_id, Times.of(settings)) is not None
+
+    assert health(player, job) == {}
+    with database.reading() as session:
+        assert session.scalars(select(Attempt.judged_seq)).one() == 10
 
 
 def test_an_evaluation_is_not_a_stall(player: Player, database: Database) -> None:

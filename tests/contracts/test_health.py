@@ -76,6 +76,24 @@ def test_a_loss_that_is_not_finite_is_a_divergence() -> None:
     assert only(judge_health(trace, 100), C.DIVERGED).step == 6
 
 
+def test_a_repeated_step_replaces_one_that_was_not_finite() -> None:
+    trace = Trace()
+    trace.add([*steps(1, 5), Step(6, math.nan)])
+
+    trace.add(steps(6, 9))
+
+    assert judge_health(trace, 100) == []
+
+
+@pytest.mark.parametrize("tokens", [-1.0, 0.0, math.nan, math.inf])
+def test_an_impossible_number_of_tokens_does_not_break_the_rules(tokens: float) -> None:
+    trace = Trace()
+    trace.add([Step(1, 2.0, 1.0, 1.0, 1.0), Step(2, 2.0, 1.0, tokens, 1.0)])
+
+    assert trace.recent_loss == 2.0
+    assert judge_health(trace, 100) == []
+
+
 def test_an_evaluation_from_before_the_divergence_does_not_hide_it() -> None:
     trace = Trace()
     trace.add_evaluation(0, 2.1)
@@ -119,6 +137,13 @@ def test_a_run_stalls_after_ten_usual_steps_but_not_within_a_minute() -> None:
     assert judge_health(slow, 200, Conditions(silent_seconds=199)) == []
     assert codes(judge_health(slow, 200, Conditions(silent_seconds=201))) == {C.STALLED}
     assert judge_health(slow, 200, Conditions(is_training=False, silent_seconds=999)) == []
+
+
+def test_a_run_that_never_makes_its_first_step_has_stalled_after_ten_minutes() -> None:
+    assert judge_health(Trace(), 200, Conditions(silent_seconds=599)) == []
+    found = only(judge_health(Trace(), 200, Conditions(silent_seconds=601)), C.STALLED)
+    assert found.step == 0
+    assert "usual_seconds" not in found.values
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(18.0, set()), (24.0, {C.SLOWDOWN})])

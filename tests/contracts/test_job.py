@@ -6,9 +6,16 @@ from pydantic import BaseModel, ValidationError
 
 from contracts import job
 from contracts.base import Strict
-from contracts.job import DatasetSpec, JobSpec, JobStatus, load_stored_spec
+from contracts.job import DatasetSpec, JobSpec, JobStatus, list_newer_defaults, load_stored_spec
 from tests.factories import make_spec
 
+KNOWN_TO_THE_FIRST_WORKERS = {
+    "token_budget",
+    "activation_checkpointing",
+    "dequantize_base",
+    "fused_optimizer",
+    "compile",
+}
 WHOLE = {"model": "Qwen/Qwen2-0.5B-Instruct", "dataset": {"train": "ds_0123abcd"}}
 
 
@@ -178,3 +185,18 @@ def test_only_succeeded_failed_and_cancelled_are_final() -> None:
 )
 def test_eval_size_may_be_a_count_a_share_or_auto(size: Any, rows: int, expected: int) -> None:
     assert DatasetSpec(train="ds_01234567", eval_size=size).held_out_rows(rows) == expected
+
+
+def test_a_spec_without_newer_settings_is_written_as_earlier_versions_wrote_it() -> None:
+    spec = JobSpec.model_validate(WHOLE)
+    left_out = list_newer_defaults(spec)
+    assert left_out == {"resources": True, "engine": {"fused_lora"}}
+
+    written = spec.model_dump(mode="json", exclude=left_out)
+    assert "resources" not in written
+    assert set(written["engine"]) == KNOWN_TO_THE_FIRST_WORKERS
+
+    changed = spec.model_copy(
+        update={"engine": spec.engine.model_copy(update={"fused_lora": True})}
+    )
+    assert list_newer_defaults(changed) == {"resources": True}
