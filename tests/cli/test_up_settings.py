@@ -47,7 +47,7 @@ def test_the_models_directory_from_the_environment_reaches_the_worker(up: Up) ->
     [worker] = _get(up, "/v1/workers", "localhost").json()["data"]
 
     assert worker["models"] == ["my-model"]
-    assert f"models  {up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.said
+    assert f"{up.printed.parent / 'elsewhere'} (STEPLINE_MODELS_DIR)" in up.said
 
 
 def test_settings_that_have_no_effect_are_listed(up: Up) -> None:

@@ -21,7 +21,7 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     page.get_by_label("Upload JSON or JSONL").set_input_files(
         {"name": "pears.jsonl", "mimeType": "application/jsonl", "buffer": content}
     )
-    expect(page.get_by_role("status")).to_have_text("pears.jsonl: 3 rows")
+    expect(page.locator("main").get_by_role("status")).to_have_text("pears.jsonl: 3 rows")
 
     page.get_by_role("searchbox").fill("PEARS")
     expect(page.locator(".datasets li")).to_have_count(1)

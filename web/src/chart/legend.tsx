@@ -8,7 +8,7 @@ interface EntryProps {
   color: string;
   opacity?: number | undefined;
   /** The swatch: a line, a dot, or a character. */
-  shape?: "dot" | "▲" | "┊" | undefined;
+  shape?: "dot" | "▲" | "┊" | "◆" | undefined;
   hidden: boolean;
   toggle: () => void;
   /** Replaces the name, for example by a link. */
@@ -17,7 +17,7 @@ interface EntryProps {
 }
 
 export function LegendEntry({ name, color, opacity, shape, hidden, toggle, title, children }: EntryProps) {
-  const isCharacter = shape === "▲" || shape === "┊";
+  const isCharacter = shape === "▲" || shape === "┊" || shape === "◆";
   const style = isCharacter ? { color: `var(${color})` } : { background: `var(${color})`, opacity: opacity ?? 1 };
   const swatch = (
     <i class={isCharacter ? "glyph" : shape === "dot" ? "dot" : ""} style={style} aria-hidden="true">

@@ -155,11 +155,7 @@ function shapeOf(mark: Mark, x: number, top: number, bottom: number): Shape {
   return {
     kind: "path",
     points: [
-      [
-        [x - 4, y],
-        [x, y - 6.4],
-        [x + 4, y],
-      ],
+      [[x - 4, y], [x, y - 6.4], [x + 4, y], ...(mark.kind === "warning" ? [[x, y + 6.4] as [number, number]] : [])],
     ],
     fill: ink(color),
   };
@@ -187,5 +183,7 @@ function legendOf(chart: Chart, lines: Line[], font: string): { shapes: Shape[];
     entry(say(CHART.attempts), (x, y) => rule([x + 8, y - 8], [x + 8, y + 6], ink("--muted")));
   if (chart.marks?.some((mark) => mark.kind === "checkpoint"))
     entry(say(CHART.checkpoints), (x, y) => shapeOf({ kind: "checkpoint" } as Mark, x + 8, 0, y + 4));
+  if (chart.marks?.some((mark) => mark.kind === "warning"))
+    entry(say(CHART.warnings), (x, y) => shapeOf({ kind: "warning" } as Mark, x + 8, y - 14, y));
   return { shapes, bottom: y + 12 };
 }

@@ -53,7 +53,7 @@ export function UploadButton({ upload, name }: { upload: Upload; name?: string }
 export function UploadMessage({ message }: { message: Upload["message"] }) {
   if (!message) return null;
   return (
-    <p class={message.isBad ? "problem" : "note"} role="status">
+    <p class={message.isBad ? "problem" : "note"} role={message.isBad ? "alert" : "status"}>
       {message.text}
     </p>
   );

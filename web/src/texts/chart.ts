@@ -20,6 +20,7 @@ export const CHART = texts({
   still_to_come: ["still to come", "尚未训练"],
   rest: ["Remaining steps", "剩余步数"],
   checkpoints: ["Checkpoints", "检查点"],
+  warnings: ["Warnings", "警告"],
   attempts: ["Attempts", "尝试"],
   checkpoint_at: ["Checkpoint at step {step}", "第 {step} 步的检查点"],
   attempt_from: ["Attempt {n} from step {step}", "第 {n} 次尝试，从第 {step} 步开始"],

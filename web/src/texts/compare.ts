@@ -14,7 +14,7 @@ export const COMPARE = texts({
 
   selection: ["Selected jobs", "所选任务"],
   selected: ["{n} selected", "已选 {n} 个"],
-  select_more: ["Select two to {most} jobs to compare them.", "选择 2 到 {most} 个任务即可对比。"],
+  select_more: ["Select 2 to {most} jobs to compare them.", "选择 2 到 {most} 个任务即可对比。"],
   select_fewer: ["Up to {most} jobs can be compared.", "最多可对比 {most} 个任务。"],
   compare_selected: ["Compare {n} jobs", "对比 {n} 个任务"],
   clear: ["Clear the selection", "清除选择"],
@@ -25,7 +25,7 @@ export const COMPARE = texts({
   best_loss: ["Lowest train loss", "最低训练 loss"],
   best_eval_loss: ["Lowest eval loss", "最低验证 loss"],
   perplexity: ["Perplexity", "困惑度"],
-  duration: ["Duration", "用时"],
+  duration: ["Training time", "训练时长"],
 
   differing: ["Settings that differ", "配置差异"],
   no_differing: ["These jobs have the same settings.", "这些任务的配置完全相同。"],

@@ -2,6 +2,8 @@
 import { texts } from "./say";
 
 export const NEW = texts({
+  or: [" or ", " 或 "],
+  stop: [". ", "。"],
   intro: [
     "Only the model and the training data are required; everything else has a default.",
     "只需填写模型和训练集，其余字段都有默认值。",

@@ -1,5 +1,6 @@
 // The table of the compared jobs: the settings that differ, the results with their change from the baseline, and the other settings.
 import type { ComponentChildren } from "preact";
+import { Series } from "../../curve";
 import { count, duration, figure, NONE } from "../../format";
 import { Card, Path, Status } from "../../parts/controls";
 import { query, setQuery } from "../../router";
@@ -125,7 +126,7 @@ function Group({ title, span }: { title: string; span: number }) {
   return (
     <tr class="group">
       <th scope="rowgroup" colSpan={span}>
-        {title}
+        <span>{title}</span>
       </th>
     </tr>
   );
@@ -140,13 +141,15 @@ function Row({ title, isCode, children }: { title: ComponentChildren; isCode?: b
   );
 }
 
+/** Return the evaluations without that of the untrained base at step 0. */
+function trainedEvals({ curve }: Side): Series {
+  const { step, value } = curve.of("eval_loss");
+  const from = step.findIndex((one) => one > 0);
+  return from < 0 ? new Series() : new Series(step.slice(from), value.slice(from));
+}
+
 function figures(): Figure[] {
-  const evalLoss = ({ summary, curve }: Side): number | null =>
-    summary?.eval_loss ?? curve.of("eval_loss").last()?.value ?? null;
-  const seconds = ({ job }: Side): number | null =>
-    job.started_at
-      ? ((job.ended_at ? Date.parse(job.ended_at) : Date.now()) - Date.parse(job.started_at)) / 1000
-      : null;
+  const evalLoss = (side: Side): number | null => side.summary?.eval_loss ?? trainedEvals(side).last()?.value ?? null;
   const perplexity = (side: Side): number | null => {
     const loss = evalLoss(side);
     return loss === null ? null : Math.exp(loss);
@@ -156,7 +159,7 @@ function figures(): Figure[] {
     {
       name: say(COMPARE.best_eval_loss),
       better: "less",
-      read: ({ curve }) => curve.of("eval_loss").lowest()?.value ?? null,
+      read: (side) => trainedEvals(side).lowest()?.value ?? null,
       format: figure,
     },
     { name: say(COMPARE.perplexity), better: "less", read: perplexity, format: (value) => figure(value, 2) },
@@ -178,7 +181,12 @@ function figures(): Figure[] {
       read: ({ summary }) => summary?.tokens_per_second ?? null,
       format: count,
     },
-    { name: say(COMPARE.duration), better: "less", read: seconds, format: duration },
+    {
+      name: say(COMPARE.duration),
+      better: "less",
+      read: ({ summary }) => summary?.duration_seconds ?? null, // only of finished runs, without pauses and waiting
+      format: duration,
+    },
   ];
 }
 

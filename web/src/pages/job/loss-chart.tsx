@@ -19,7 +19,7 @@ import { SHARED } from "../../texts/shared";
 import { extentOf, useAxis, useDetail } from "./chart-data";
 import { axisFigure, makeLines, minorCharts } from "./chart-lines";
 import { makeMarks } from "./chart-marks";
-import { withHealthMarks } from "./health-marks";
+import { hasStep, withHealthMarks } from "./health-marks";
 import { MinorCharts } from "./minor-charts";
 import { MarkTexts, Readout } from "./readout";
 
@@ -47,7 +47,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
     () =>
       withHealthMarks(
         makeMarks(store.attempts.value, store.events.value, axis, view.hidden),
-        job.health ?? [],
+        view.hidden.has("warnings") ? [] : (job.health ?? []),
         axis.at,
       ),
     [job.health, store.attempts.value, store.events.value, axis, hiddenKey, language.value],
@@ -103,6 +103,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
       >
         <Readout
           {...{ curve, lines, axis, cursor, attempts, checkpoints }}
+          warnings={(job.health ?? []).filter(hasStep).length}
           hidden={view.hidden}
           toggle={actions.toggleLine}
         />

@@ -20,9 +20,10 @@ interface Props {
   toggle: (key: string) => void;
   attempts: number;
   checkpoints: number;
+  warnings: number;
 }
 
-export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, checkpoints }: Props) {
+export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, checkpoints, warnings }: Props) {
   const at = useStep(curve, axis, cursor.value);
   return (
     <dl class="readout" aria-live="off">
@@ -52,15 +53,16 @@ export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, 
       <Plain name={say(JOB.chart_rate)} value={rate(valueAt(curve, "learning_rate", at))} />
       <Plain name={say(JOB.chart_norm)} value={figure(valueAt(curve, "grad_norm", at), 3)} />
       {[
-        { key: "attempts", name: say(CHART.attempts), shape: "┊" as const, n: attempts },
-        { key: "checkpoints", name: say(CHART.checkpoints), shape: "▲" as const, n: checkpoints },
+        { key: "attempts", name: say(CHART.attempts), shape: "┊" as const, n: attempts, color: "--muted" },
+        { key: "checkpoints", name: say(CHART.checkpoints), shape: "▲" as const, n: checkpoints, color: "--muted" },
+        { key: "warnings", name: say(CHART.warnings), shape: "◆" as const, n: warnings, color: "--warn" },
       ].map(
-        ({ key, name, shape, n }) =>
+        ({ key, name, shape, n, color }) =>
           n > 0 && (
             <LegendEntry
               key={key}
               name={name}
-              color="--muted"
+              color={color}
               shape={shape}
               hidden={hidden.has(key)}
               toggle={() => toggle(key)}

@@ -113,7 +113,7 @@ export function Table({ page, filters }: { page: Found; filters: JobsQuery }) {
             {heading(SHARED.status, "status")}
             <th>{say(SHARED.progress)}</th>
             {heading(JOBS.loss, "eval_loss", "-eval_loss")}
-            {heading(JOBS.left, "-ended_at")}
+            <th>{say(JOBS.left)}</th>
             {heading(JOBS.created, "-created_at", "created_at")}
           </tr>
         </thead>
@@ -156,7 +156,7 @@ export function Table({ page, filters }: { page: Found; filters: JobsQuery }) {
 function Heading({ text, orders, sort }: { text: Text; orders: string[]; sort: string }) {
   const at = orders.indexOf(sort);
   const next = orders[(at + 1) % orders.length]!;
-  const direction = at < 0 ? undefined : sort.startsWith("-") ? "descending" : "ascending";
+  const direction = at < 0 || orders.length === 1 ? undefined : sort.startsWith("-") ? "descending" : "ascending";
   return (
     <th aria-sort={direction}>
       <button
@@ -166,7 +166,7 @@ function Heading({ text, orders, sort }: { text: Text; orders: string[]; sort: s
         onClick={() => sortBy(next)}
       >
         {say(text)}
-        <span aria-hidden="true">{at < 0 ? "" : direction === "ascending" ? " ↑" : " ↓"}</span>
+        <span aria-hidden="true">{at < 0 || orders.length === 1 ? "" : direction === "ascending" ? " ↑" : " ↓"}</span>
       </button>
     </th>
   );

@@ -92,7 +92,7 @@ export function rangeOf(field: Field): string {
       return high === undefined ? say(NEW.from_only, { min }) : say(NEW.from_to, { min, max });
     })
     .filter(Boolean)
-    .join("; ");
+    .join(say(NEW.or));
 }
 
 const bound = (value: number, exclusive: number | undefined, sign: string): string =>
@@ -198,10 +198,16 @@ export interface ServerProblem {
   message: string;
 }
 
+/** Join a message, which may lack its full stop, and a hint. */
+function sentences(message: string, hint: string): string {
+  if (/[.!?。！？…]$/.test(message)) return `${message} ${hint}`;
+  return message + say(NEW.stop) + hint;
+}
+
 /** Return one entry for each problem that the server lists, or one with the whole message if it lists none. */
 export function serverProblemsOf({ errors, param, message, hint }: ApiError): ServerProblem[] {
   const [first, ...others] = errors.length ? errors : [{ param, message }];
-  const withHint = { param: first!.param, message: [first!.message, hint].filter(Boolean).join(" ") };
+  const withHint = { param: first!.param, message: hint ? sentences(first!.message, hint) : first!.message };
   return [withHint, ...others].map((one) => ({ param: one.param ?? "", message: one.message }));
 }
 
