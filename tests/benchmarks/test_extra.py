@@ -72,4 +72,5 @@ def test_every_benchmark_is_covered_by_these_tests() -> None:
         if '__name__ == "__main__"' in path.read_text()
     }
 
-    assert found == set(BENCHMARKS) | ({"feed"} & found)
+    # `feed` is a part of `history`, and `memory_fits` needs only the worker's packages.
+    assert found == set(BENCHMARKS) | ({"feed", "memory_fits"} & found)

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import make_job
 from tests.e2e.service import wait_for
 from tests.faults.cluster import Cluster, is_alive
-from tests.faults.databases import on_sqlite_first, slow_on_both
+from tests.faults.databases import slow_on_both
 from tests.processes import children_of
 
 STEPS = 60
@@ -39,7 +39,7 @@ def statuses(cluster: Cluster, job_id: str) -> list[str]:
     return [attempt["status"] for attempt in cluster.attempts(job_id)]
 
 
-@on_sqlite_first
+@slow_on_both
 def test_a_killed_rank_ends_the_attempt_with_its_number_and_the_job_resumes(
     cluster: Cluster,
 ) -> None:

@@ -63,7 +63,9 @@ def loss_at(step: int) -> float:
 
 def drag(page: Page, start: float, end: float) -> None:
     """Drag over the loss plot; `start` and `end` are fractions of its width."""
-    box = page.locator(".charts .u-over").first.bounding_box()
+    plot = page.locator(".charts .u-over").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
     assert box is not None
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] * start, y)

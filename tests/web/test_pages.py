@@ -138,8 +138,9 @@ def test_a_finished_job_shows_its_report_and_offers_its_adapter_for_download(
     shown = page.get_by_label("Report", exact=True)
     expect(shown).to_contain_text("Train loss, mean of the run")
     shown.get_by_role("button", name="Copy as text").click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.includes('Verdict'))")
-    assert page.evaluate("navigator.clipboard.readText()") == report
+    page.wait_for_function(
+        "report => navigator.clipboard.readText().then(text => text === report)", arg=report
+    )
 
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the adapter").click()
