@@ -9,8 +9,14 @@ from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
 TEXTS = {
-    "en-US": ("Needs 8 GPUs; the largest host that has the model team/model has 2.", "Trains on 8 GPUs of one host."),
-    "zh-CN": ("需要 8 张 GPU，而装有模型 team/model 的最大主机只有 2 张。", "使用同一台主机上的 8 张 GPU 训练。"),
+    "en-US": (
+        "Needs 8 GPUs; the largest host that has the model team/model has 2.",
+        "Trains on 8 GPUs of one host.",
+    ),
+    "zh-CN": (
+        "需要 8 张 GPU，而装有模型 team/model 的最大主机只有 2 张。",
+        "使用同一台主机上的 8 张 GPU 训练。",
+    ),
 }
 
 
