@@ -21,11 +21,11 @@ def test_each_field_shows_only_its_own_current_problem(visit: Visit, site: Site)
         {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}
     )
     train = page.locator(".chooser").filter(has=page.locator("#field-dataset-train"))
-    expect(train.get_by_role("status")).to_contain_text("match no known format")
+    expect(train.get_by_role("alert")).to_contain_text("match no known format")
 
     page.locator("#field-dataset-train").select_option("hub")
 
-    expect(train.get_by_role("status")).to_have_count(0)
+    expect(train.get_by_role("alert")).to_have_count(0)
     page.get_by_label("dataset.train.hub").fill("owner/data")
     page.locator("#field-model").select_option(label="Another model from the Hub…")
     page.locator("#field-model").fill("not a model!")
