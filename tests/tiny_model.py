@@ -28,22 +28,27 @@ def make_tiny_qwen2(directory: Path, seed: int = 0) -> Path:
     """
     tokenizer = make_tokenizer(_SENTENCES, vocabulary=400)
     torch.manual_seed(seed)
-    config = Qwen2Config(
+    config = make_config(tokenizer, positions=2048)
+    directory.mkdir(parents=True, exist_ok=True)
+    Qwen2ForCausalLM(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def make_config(tokenizer: Any, positions: int) -> Qwen2Config:
+    """Return the config of a 2-layer Qwen2 with tied embeddings for a tokenizer."""
+    return Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=256,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=2048,
+        max_position_embeddings=positions,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
         eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
     )
-    directory.mkdir(parents=True, exist_ok=True)
-    Qwen2ForCausalLM(config).save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return directory
 
 
 def make_other(kind: Any, directory: Path, seed: int = 0, **changes: Any) -> Path:

@@ -263,7 +263,7 @@ def _has_key(key: str) -> Condition:
 
 
 def _value_of(candidate: Subquery, key: str) -> ColumnElement[str]:
-    # SQLAlchemy correlates a nested subquery only with the query right around it, unless it is told to.
+    # By default, SQLAlchemy correlates a nested subquery only with the query that directly encloses it.
     job = select(Job.id).where(Job.number == candidate.c.number).correlate(candidate)
     label = select(JobLabel.value).where(
         JobLabel.job_id == job.scalar_subquery(), JobLabel.key == key

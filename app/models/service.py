@@ -74,7 +74,7 @@ def get_model(session: Session, name: str) -> ModelView:
 def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | None]:
     """Return the facts about a model for each live worker of a queue that can run its jobs.
 
-    None stands for a worker about whose copy nothing is known: it would download the model, or it is of an earlier version.
+    None stands for a worker whose copy is unknown: it would have to download the model, or it runs an earlier version.
     """
     now = database_now(session)
     live = store.list_workers(session, queue, now - timedelta(seconds=LIVE_SECONDS))

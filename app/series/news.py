@@ -97,7 +97,7 @@ def read_news(
         if has_more or left == 0:
             return News(batches, place, has_more=has_more or _is_behind(place, attempts, until))
     if until is not None and all(until.attempt != piece.attempt.number for piece in pieces):
-        # `until` lies in an attempt that is not on the line, so nothing is left to read.
+        # The attempt of `until` has left the line, so there is nothing more to read.
         place = replace(place, attempt=until.attempt, seq=until.seq, sample=until.sample)
     return News(batches, place, has_more=False)
 

@@ -75,17 +75,22 @@ def judge_machine(trace: Trace, conditions: Conditions) -> list[Finding]:
 
 def stall_limit(trace: Trace) -> float | None:
     """Return how many seconds a run may take for a step; None if its usual duration is unknown."""
-    durations = [step.seconds for step in trace.recent if step.seconds > 0]
+    durations = _durations(trace)
     if len(durations) < FEWEST_STEPS:
         return None
     return max(STALL_SECONDS, STALL_RATIO * median(durations), LONGEST_RATIO * max(durations))
+
+
+def _durations(trace: Trace) -> list[float]:
+    """Return the known durations of the recent steps."""
+    return [step.seconds for step in trace.recent if step.seconds > 0]
 
 
 def _judge_stall(trace: Trace, conditions: Conditions) -> Finding | None:
     limit = stall_limit(trace) or FIRST_STEPS_SECONDS
     if conditions.silent_seconds <= limit:
         return None
-    durations = [step.seconds for step in trace.recent if step.seconds > 0]
+    durations = _durations(trace)
     usual = {"usual_seconds": median(durations)} if durations else {}
     return Finding(
         code=HealthCode.STALLED,

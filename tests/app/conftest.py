@@ -14,6 +14,7 @@ from app.config.settings import Settings
 from app.db.engine import Database
 from app.main import create_app
 from app.migrate import migrate
+from tests.app.bellringer import Bellringer
 from tests.app.player import BASE_URL, TOKEN, Player
 from tests.postgres import Postgres
 
@@ -107,6 +108,14 @@ def database(app: FastAPI) -> Database:
     """Return the application's database."""
     found: Database = app.state.database
     return found
+
+
+@pytest.fixture
+def bell(app: FastAPI, settings: Settings) -> Bellringer:
+    """Replace the application's doorbell with one that only records its rings."""
+    bell = Bellringer(settings)
+    app.state.doorbell = bell
+    return bell
 
 
 @pytest.fixture

@@ -14,17 +14,10 @@ from app.sweep.leftovers import AGE_SECONDS, remove_leftovers
 from app.sweep.sweeper import Sweeper
 from contracts.attempt import Wanted
 from contracts.failure import FailureReason
+from tests.app.bellringer import Bellringer
 from tests.app.player import Player
-from tests.app.test_sweep import Bellringer, end_retry_delays, silence
+from tests.app.test_sweep import end_retry_delays, silence
 from tests.factories import make_metric
-
-
-@pytest.fixture
-def bell(settings: Settings, app: FastAPI) -> Bellringer:
-    """Replace the application's doorbell with one that only records its rings."""
-    bell = Bellringer(settings)
-    app.state.doorbell = bell
-    return bell
 
 
 def post_action(player: Player, job: str, action: str, **headers: str) -> Response:

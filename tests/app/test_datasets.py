@@ -292,7 +292,7 @@ def test_datasets_are_found_by_part_of_their_name_or_id(player: Player) -> None:
     assert find("APPLES") == ["Apples 100%.jsonl"]
     assert find("jsonl") == ["苹果.jsonl", "Apples 100%.jsonl"]
     assert find("0%") == ["Apples 100%.jsonl"]
-    assert find("s_a") == ["pears_a.json"], "_ stands for itself"
+    assert find("s_a") == ["pears_a.json"], "_ is not a wildcard"
     assert find(ids["苹果.jsonl"]) == find("苹果") == find(" 苹果\0 ") == ["苹果.jsonl"]
     assert find("absent") == []
     assert len(find("")) == 3

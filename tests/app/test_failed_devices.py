@@ -3,12 +3,10 @@
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
-from app.config.settings import Settings
+from tests.app.bellringer import Bellringer
 from tests.app.player import Player
 from tests.app.test_device_failures import break_device, gpu
-from tests.app.test_sweep import Bellringer
 
 BROKEN = {
     "passed": False,
@@ -17,14 +15,6 @@ BROKEN = {
     "reason": "CUDA error: uncorrectable ECC error",
 }
 STARTS = ("2026-11-28T10:00:00Z", "2026-11-28T11:00:00Z")
-
-
-@pytest.fixture
-def bell(settings: Settings, app: FastAPI) -> Bellringer:
-    """Replace the application's doorbell with one that only records its rings."""
-    bell = Bellringer(settings)
-    app.state.doorbell = bell
-    return bell
 
 
 def device_check(player: Player, name: str) -> Any:

@@ -4,7 +4,6 @@ import hashlib
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import select
 
 from app.config.settings import Settings
@@ -13,18 +12,11 @@ from app.db.tables import IdempotencyKey
 from app.sweep.sweeper import Sweeper
 from contracts.failure import FailureReason
 from contracts.job import JobSpec
+from tests.app.bellringer import Bellringer
 from tests.app.gpu_hosts import HUB, ask, card, reserved_host, submit, take
 from tests.app.player import Player
 from tests.app.test_device_failures import break_device, gpu
-from tests.app.test_sweep import Bellringer, end_retry_delays
-
-
-@pytest.fixture
-def bell(app: FastAPI, settings: Settings) -> Bellringer:
-    """Return the server's doorbell, which records its rings."""
-    bell = Bellringer(settings)
-    app.state.doorbell = bell
-    return bell
+from tests.app.test_sweep import end_retry_delays
 
 
 def with_gpu(host: str, number: int, count: int = 1) -> dict[str, Any]:

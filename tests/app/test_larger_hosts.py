@@ -4,24 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import select
 
-from app.config.settings import Settings
 from app.db.engine import Database
 from app.db.tables import Job
+from tests.app.bellringer import Bellringer
 from tests.app.gpu_hosts import ask, card, let_host_die, reserved_host, submit, take
 from tests.app.player import Player
 from tests.app.test_device_failures import gpu
-from tests.app.test_sweep import Bellringer
-
-
-@pytest.fixture
-def bell(app: FastAPI, settings: Settings) -> Bellringer:
-    """Return the server's doorbell, which records its rings."""
-    bell = Bellringer(settings)
-    app.state.doorbell = bell
-    return bell
 
 
 def move_back(database: Database, job: str, minutes: int) -> None:

@@ -4,24 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import select
 
 from app.config.settings import Settings
 from app.db.engine import Database
 from app.db.tables import Job
 from app.sweep.sweeper import Sweeper
+from tests.app.bellringer import Bellringer
 from tests.app.gpu_hosts import ask, card, end, reserved_host, submit, take
 from tests.app.player import Player
-from tests.app.test_sweep import Bellringer
-
-
-@pytest.fixture
-def bell(app: FastAPI, settings: Settings) -> Bellringer:
-    """Return the server's doorbell, which records its rings."""
-    bell = Bellringer(settings)
-    app.state.doorbell = bell
-    return bell
 
 
 def reserve_earlier(database: Database, job: str, minutes: int) -> None:

@@ -5,25 +5,17 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import event
 
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.jobs.queue.claims import Claimant, claim_best
 from app.sweep.sweeper import Sweeper
+from tests.app.bellringer import Bellringer
 from tests.app.gpu_hosts import ask, card, end, let_host_die, reserved_host, submit, take
 from tests.app.player import Player
 from tests.app.test_device_failures import break_device, gpu
-from tests.app.test_sweep import Bellringer, end_retry_delays, silence
-
-
-@pytest.fixture
-def bell(app: FastAPI, settings: Settings) -> Bellringer:
-    """Return the server's doorbell, which records its rings."""
-    bell = Bellringer(settings)
-    app.state.doorbell = bell
-    return bell
+from tests.app.test_sweep import end_retry_delays, silence
 
 
 def test_a_host_starts_no_later_job_before_a_large_one_and_its_cards_gather(

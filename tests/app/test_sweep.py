@@ -8,27 +8,17 @@ from app.attempts.finish import lose_attempt
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Attempt, Bell, Job, Leader
-from app.doorbell import Doorbell
 from app.leases.lease import Times
 from app.sweep.sweeper import Sweeper
 from contracts.base import utc_now
 from contracts.record import CheckpointRecord
+from tests.app.bellringer import Bellringer
 from tests.app.player import Player
-
-
-class Bellringer(Doorbell):
-    """A doorbell that only records its rings."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.rung: list[str] = []
-
-    def ring(self, queue: str, times: int = 1) -> None:
-        self.rung += [queue] * times
 
 
 @pytest.fixture
 def bell(settings: Settings) -> Bellringer:
+    """Return a doorbell for the sweeper only, so that no request rings it."""
     return Bellringer(settings)
 
 

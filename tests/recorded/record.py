@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2ForCausalLM
 
 from contracts.record import EvalRecord, MetricRecord, decode_line
 from contracts.run_dir import RunDir
 from tests.factories import make_spec
-from tests.tiny_model import make_tokenizer, write_rows
+from tests.tiny_model import make_config, make_tokenizer, write_rows
 
 HERE = Path(__file__).parent
 DIGITS = 4
@@ -139,19 +139,7 @@ def make_base(directory: Path, rows: Rows, steps: int) -> Path:
     texts = [row["instruction"] + "\n" + row["output"] for row in rows]
     tokenizer = make_tokenizer(texts, vocabulary=1200)
     torch.manual_seed(7)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
-        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
-    )
-    model = Qwen2ForCausalLM(config)
+    model = Qwen2ForCausalLM(make_config(tokenizer, positions=1024))
     tokens = torch.tensor([t for text in texts for t in tokenizer(text)["input_ids"]])
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     torch.set_num_threads(1)

@@ -26,8 +26,8 @@ WORDS: dict[str, dict[Language, str]] = {
         "或减少 GPU 数后重新提交。",
     },
     "no_worker": {
-        "en": "No worker of the queue {queue} is online. Start one there: `stepline worker`.",
-        "zh": "队列 {queue} 没有在线的工作节点。请启动一个：stepline worker。",
+        "en": "No worker of the queue {queue} is online. Start one with `stepline worker`.",
+        "zh": "队列 {queue} 没有在线的工作节点。请用 stepline worker 启动一个。",
     },
     "devices_failed": {
         "en": "The GPUs of all {workers} online workers that could run this job failed their last check. The Workers page shows why; "
