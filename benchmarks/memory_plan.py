@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import fake_cuda
-from benchmarks.fake_cuda.qwen2 import SIZES, demand_of
+from benchmarks.fake_cuda.qwen2 import demand_of
 from benchmarks.fake_cuda.qwen2 import prepare as prepare_fake
+from benchmarks.qwen2_sizes import SIZES
 
 GIB = 2**30
 _SIDES = ("predict", "measure")

@@ -1,38 +1,12 @@
-"""Jobs on a fake GPU: Qwen2's published sizes, and the demand of their training step. Import it after `fake_cuda.enable`."""
+"""Jobs on a fake GPU: the demand of their training step. Import it after `fake_cuda.enable`."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Size:
-    """The sizes of a Qwen2 or Qwen2.5 model."""
-
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    key_value_heads: int
-    vocabulary: int = 151_936
-    tied: bool = True
-    double_quant: bool = False
-    """What `auto` chooses: on for at least 3 billion parameters."""
-
-
-SIZES = {
-    "0.5B": Size(896, 4864, 24, 14, 2),
-    "1.5B": Size(1536, 8960, 28, 12, 2),
-    "3B": Size(2048, 11_008, 36, 16, 2, double_quant=True),
-    "7B": Size(3584, 18_944, 28, 28, 4, vocabulary=152_064, tied=False, double_quant=True),
-    "14B": Size(5120, 13_824, 48, 40, 8, vocabulary=152_064, tied=False, double_quant=True),
-}
-"""From the published config.json of each model. Qwen2 and Qwen2.5 have the same shapes; 3B and 14B exist only as Qwen2.5."""
-POSITIONS = 32_768
-"""The longest sample that these models support, in tokens."""
+from benchmarks.qwen2_sizes import Size
 
 
 def prepare() -> None:
@@ -55,16 +29,7 @@ def demand_of(size: Size, rank: int, shape: Any, *, masked: bool) -> Iterator[An
     from worker.training.memory.fake_model import Traits  # noqa: PLC0415
     from worker.training.memory.plan import trace_demand  # noqa: PLC0415
 
-    config = Qwen2Config(
-        hidden_size=size.hidden,
-        intermediate_size=size.intermediate,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.key_value_heads,
-        vocab_size=size.vocabulary,
-        tie_word_embeddings=size.tied,
-        max_position_embeddings=POSITIONS,
-    )
+    config = Qwen2Config(**size.config())
     spec = JobSpec.model_validate(
         {
             "model": "qwen2",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine import Run, run_ours, run_peer
-from benchmarks.gpu.shapes import SHAPES, make_model
+from benchmarks.gpu.shapes import make_model
 from benchmarks.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
 
@@ -67,7 +67,7 @@ def cells(shapes: Sequence[str], settings: Sequence[str], gpus: int) -> Iterator
 
 def measure(cell: Cell, folder: Path, data: Path, updates: int) -> Result:
     """Run a cell."""
-    model = make_model(SHAPES[cell.shape], folder)
+    model = make_model(cell.shape, folder)
     work = folder / "runs" / cell.name
     shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
     try:

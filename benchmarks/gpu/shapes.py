@@ -2,11 +2,11 @@
 
 import json
 import random
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from benchmarks.qwen2_sizes import SIZES, Size
 
 VOCABULARY = 20_000
 """Tokens of the tokenizer; the model's own vocabulary is larger, as in Qwen2, whose embeddings have unused entries."""
@@ -16,58 +16,27 @@ _SENTENCE = (6, 14)
 """Fewest and most words of a sentence."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a Qwen2 model."""
-
-    name: str
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    key_value_heads: int
-    vocabulary: int = 151_936
-    tied: bool = True
-
-    def config(self) -> dict[str, Any]:
-        """Return the arguments of Qwen2Config."""
-        return {
-            "vocab_size": self.vocabulary,
-            "hidden_size": self.hidden,
-            "intermediate_size": self.intermediate,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.key_value_heads,
-            "max_position_embeddings": 32_768,
-            "tie_word_embeddings": self.tied,
-        }
-
-
 SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape("tiny", 128, 256, 2, 4, 2, vocabulary=VOCABULARY),
-        Shape("0.5B", 896, 4864, 24, 14, 2),
-        Shape("1.5B", 1536, 8960, 28, 12, 2),
-        Shape("7B", 3584, 18_944, 28, 28, 4, vocabulary=152_064, tied=False),
-    )
+    "tiny": Size(128, 256, 2, 4, 2, vocabulary=VOCABULARY),
+    **{name: SIZES[name] for name in ("0.5B", "1.5B", "7B")},
 }
 """`tiny` tests the benchmark itself; the others are the published sizes of Qwen2."""
 
 
-def make_model(shape: Shape, folder: Path) -> Path:
-    """Write a model of this shape, in bfloat16, and its tokenizer, unless it is already there; return its directory."""
+def make_model(name: str, folder: Path) -> Path:
+    """Write the model of this name, in bfloat16, and its tokenizer, unless it is already there; return its directory."""
     from transformers import Qwen2Config, Qwen2ForCausalLM  # noqa: PLC0415 - slow to import
 
     from tests.tiny_model import make_tokenizer  # noqa: PLC0415
 
-    path = folder / f"qwen2-{shape.name}"
+    path = folder / f"qwen2-{name}"
     whole = path / "tokenizer.json"  # written last
     if whole.exists():
         return path
     torch.manual_seed(0)
+    config = Qwen2Config(**SHAPES[name].config())
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen2ForCausalLM._from_config(Qwen2Config(**shape.config()), dtype=torch.bfloat16)  # noqa: SLF001  # the only way to choose the dtype
+        model = Qwen2ForCausalLM._from_config(config, dtype=torch.bfloat16)  # noqa: SLF001  # the only way to choose the dtype
     model.save_pretrained(path)
     tokenizer = make_tokenizer(texts(200), vocabulary=VOCABULARY)
     tokenizer.save_pretrained(path)
