@@ -1,6 +1,7 @@
 // The legend of a chart: the name of each line, its value at the cursor, and a button that hides it.
 import type { ComponentChildren } from "preact";
 import { CHART } from "../texts/chart";
+import type { Line } from "./line";
 import { say } from "../texts/say";
 
 interface EntryProps {
@@ -14,6 +15,22 @@ interface EntryProps {
   /** Replaces the name, for example by a link. */
   title?: ComponentChildren;
   children?: ComponentChildren;
+}
+
+/** The entry of a line. */
+export function LineEntry({ line, toggle, children }: { line: Line; toggle: () => void; children: ComponentChildren }) {
+  return (
+    <LegendEntry
+      name={line.name}
+      color={line.color}
+      opacity={line.opacity}
+      shape={line.dots ? "dot" : undefined}
+      hidden={line.hidden ?? false}
+      toggle={toggle}
+    >
+      {children}
+    </LegendEntry>
+  );
 }
 
 export function LegendEntry({ name, color, opacity, shape, hidden, toggle, title, children }: EntryProps) {

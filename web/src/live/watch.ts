@@ -2,8 +2,8 @@
 // them ends or becomes unhealthy.
 import { signal } from "@preact/signals";
 import { ApiError, get, isFinal, type Job } from "../api";
-import { type Finding, nameOf } from "../pages/job/health-marks";
 import { go } from "../router";
+import { sayFinding } from "../texts/health";
 import { sayState } from "../texts/states";
 import { say } from "../texts/say";
 import { WATCH } from "../texts/watch";
@@ -59,7 +59,7 @@ function forget(id: string): void {
   save(others);
 }
 
-const warnings = (job: Job): Finding[] => (job.health ?? []).filter((one) => one.level !== "info");
+const warnings = (job: Job): NonNullable<Job["health"]> => (job.health ?? []).filter((one) => one.level !== "info");
 
 let timer: number | undefined;
 
@@ -91,7 +91,7 @@ async function check(id: string): Promise<void> {
   const codes = found.map((one) => one.code);
   if (codes.join() !== known.join()) save({ ...watched.value, [id]: codes });
   const added = found.filter((one) => !known.includes(one.code));
-  if (added.length) announce(job, say(WATCH.unhealthy, { name }), added.map(nameOf).join(", "));
+  if (added.length) announce(job, say(WATCH.unhealthy, { name }), added.map((one) => sayFinding(one.code)).join(", "));
 }
 
 function announce(job: Job, title: string, body: string): void {

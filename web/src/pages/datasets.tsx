@@ -2,8 +2,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, type Dataset, get, getWithRetries, type List, withQuery } from "../api";
 import { bytes, clock, count } from "../format";
-import { AskButton, onText, useKeys } from "../parts/controls";
+import { AskButton, useKeys } from "../parts/controls";
 import { useDebounced } from "../parts/poll";
+import { PAUSE_MS, SearchBox, SearchForm } from "../parts/search-box";
 import { Conversation, type DatasetDetail, UploadButton, UploadMessage, useUpload } from "../parts/upload";
 import { language } from "../preferences";
 import { query, setQuery } from "../router";
@@ -13,13 +14,12 @@ import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 
 const PAGE = 50;
-const PAUSE_MS = 250;
 
 export function DatasetsPage() {
   const search = query.value.get("search") ?? "";
   const [found, setFound] = useState<List<Dataset> | null>(null);
   const [changes, setChanges] = useState(0);
-  const box = useRef<HTMLInputElement>(null);
+  const focus = useRef(() => undefined as void);
   const upload = useUpload(() => setChanges((count) => count + 1));
   const later = useDebounced<{ search: string }>((typed) => setQuery({ search: typed.search ?? null }), PAUSE_MS);
   useEffect(() => void (document.title = `${say(DATASETS.title)} · Stepline`), [language.value]);
@@ -33,7 +33,7 @@ export function DatasetsPage() {
       current = false;
     };
   }, [search, changes]);
-  useKeys({ "/": () => box.current?.focus() });
+  useKeys({ "/": () => focus.current() });
   const more = async (): Promise<void> => {
     const next = await get<List<Dataset>>(withQuery("/v1/datasets", { search, limit: PAGE, cursor: found?.cursor }));
     setFound((held) => held && { ...next, data: [...held.data, ...next.data] });
@@ -48,16 +48,15 @@ export function DatasetsPage() {
         <UploadButton upload={upload} />
       </header>
       <UploadMessage message={upload.message} />
-      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-        <input
-          ref={box}
-          type="search"
-          aria-label={say(DATASETS.search)}
+      <SearchForm>
+        <SearchBox
+          label={say(DATASETS.search)}
           placeholder={say(DATASETS.search)}
-          defaultValue={search}
-          onInput={onText((text) => later({ search: text }))}
+          value={search}
+          change={(text) => later({ search: text })}
+          focus={focus}
         />
-      </form>
+      </SearchForm>
       {found === null ? (
         <p class="note">{say(SHARED.loading)}</p>
       ) : found.data.length === 0 ? (

@@ -1,5 +1,5 @@
 // Text for the health of a job: for each finding its name, its figures in one sentence, and what to do.
-import { texts } from "./say";
+import { say, texts } from "./say";
 
 export const HEALTH = texts({
   health: ["Health", "健康状况"],
@@ -15,7 +15,7 @@ export const HEALTH = texts({
   warnings: ["{n} health warnings: {names}", "{n} 项健康告警：{names}"],
 });
 
-export const NAMES = texts({
+const NAMES = texts({
   diverged: ["Diverged", "loss 发散"],
   eval_loss_rising: ["Eval loss rises", "验证 loss 上升"],
   plateau: ["Not learning", "loss 未下降"],
@@ -110,3 +110,6 @@ export const ADVICE = texts({
     "请尽快清理空间，否则下一个检查点可能保存失败。",
   ],
 });
+
+/** Return the name of a finding in the page's language. */
+export const sayFinding = (code: keyof typeof NAMES): string => say(NAMES[code]);

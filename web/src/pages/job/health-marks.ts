@@ -1,7 +1,7 @@
 // The findings on a job's health in words, and as marks on its charts.
 import type { components } from "../../api";
 import { bytes, count, figure } from "../../format";
-import { HEALTH, NAMES, SENTENCES } from "../../texts/health";
+import { HEALTH, sayFinding, SENTENCES } from "../../texts/health";
 import { say, type Text } from "../../texts/say";
 
 export type Finding = components["schemas"]["HealthView"];
@@ -25,7 +25,7 @@ export function withHealthMarks<Drawn extends { marks: object[] }>(
     kind: "warning",
     step: finding.step,
     x: at(finding.step),
-    text: `${nameOf(finding)} · ${say(HEALTH.at_step, { step: count(finding.step) })}`,
+    text: `${sayFinding(finding.code)} · ${say(HEALTH.at_step, { step: count(finding.step) })}`,
   }));
   return { ...drawn, marks: [...drawn.marks, ...marks] };
 }
@@ -33,14 +33,12 @@ export function withHealthMarks<Drawn extends { marks: object[] }>(
 /** Whether something happened at the finding's step. The load of the host has no step. */
 export const hasStep = (finding: Finding): boolean => finding.step > 0 && !/^(gpu|disk)_/.test(finding.code);
 
-export const nameOf = (finding: Finding): string => say(NAMES[finding.code]);
-
 /** Return the finding's figures as a sentence; the name if it has none, because the loss is not a number. */
 export function sentenceOf(finding: Finding): string {
   const text: Text = SENTENCES[finding.code];
   const figures = Object.fromEntries(Object.entries(finding.values).map(([name, value]) => [name, write(name, value)]));
   const isComplete = [...text[0].matchAll(/\{(\w+)\}/g)].every(([, name]) => name! in figures);
-  return isComplete ? fill(text, figures) : nameOf(finding);
+  return isComplete ? fill(text, figures) : sayFinding(finding.code);
 }
 
 /** `say` for a text that is known only at run time. */

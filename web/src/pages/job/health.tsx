@@ -3,9 +3,9 @@ import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
 import { setQuery } from "../../router";
 import { count } from "../../format";
-import { ADVICE, HEALTH } from "../../texts/health";
+import { ADVICE, HEALTH, sayFinding } from "../../texts/health";
 import { say } from "../../texts/say";
-import { type Finding, hasStep, nameOf, sentenceOf } from "./health-marks";
+import { type Finding, hasStep, sentenceOf } from "./health-marks";
 
 /** Share of the run to show around the step of a finding. */
 const AROUND = 0.02;
@@ -31,7 +31,7 @@ function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Findin
   const step = count(finding.step);
   return (
     <li class={`${finding.level}${finding.acknowledged ? " quiet" : ""}`} data-code={finding.code}>
-      <b>{nameOf(finding)}</b>
+      <b>{sayFinding(finding.code)}</b>
       {hasStep(finding) && (
         <button
           type="button"

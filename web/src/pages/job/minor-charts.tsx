@@ -1,7 +1,7 @@
 // The smaller charts below the job's losses. Each has its values at the cursor in its caption.
 import { type Line, pointAt } from "../../chart/line";
 import { type Cursor, Plot, type PlotProps } from "../../chart/plot";
-import { LegendEntry } from "../../chart/legend";
+import { LineEntry } from "../../chart/legend";
 import type { XAxis } from "../../chart/x-axis";
 import type { Minor } from "./chart-lines";
 
@@ -22,16 +22,9 @@ export function MinorCharts({ minors, shared, ignoresOutliers, toggle }: Props) 
           <figcaption>
             <dl class="readout">
               {lines.map((line) => (
-                <LegendEntry
-                  key={line.key}
-                  name={line.name}
-                  color={line.color}
-                  opacity={line.opacity}
-                  hidden={line.hidden ?? false}
-                  toggle={() => toggle(line.key)}
-                >
+                <LineEntry key={line.key} line={line} toggle={() => toggle(line.key)}>
                   <ValueAt line={line} cursor={shared.cursor} exact={exact} />
-                </LegendEntry>
+                </LineEntry>
               ))}
             </dl>
           </figcaption>

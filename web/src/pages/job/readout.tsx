@@ -1,6 +1,6 @@
 // The legend of the job's main chart: each line with its value at the cursor, or the newest value.
 import type { Signal } from "@preact/signals";
-import { LegendEntry } from "../../chart/legend";
+import { LegendEntry, LineEntry } from "../../chart/legend";
 import { type Line, type Mark, pointAt } from "../../chart/line";
 import type { Cursor } from "../../chart/plot";
 import { exactX, type XAxis } from "../../chart/x-axis";
@@ -38,17 +38,9 @@ export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, 
         </div>
       )}
       {lines.map((line) => (
-        <LegendEntry
-          key={line.key}
-          name={line.name}
-          color={line.color}
-          opacity={line.opacity}
-          shape={line.dots ? "dot" : undefined}
-          hidden={line.hidden ?? false}
-          toggle={() => toggle(line.key)}
-        >
+        <LineEntry key={line.key} line={line} toggle={() => toggle(line.key)}>
           <LineValue line={line} axis={axis} step={at} />
-        </LegendEntry>
+        </LineEntry>
       ))}
       <Plain name={say(JOB.chart_rate)} value={rate(valueAt(curve, "learning_rate", at))} />
       <Plain name={say(JOB.chart_norm)} value={figure(valueAt(curve, "grad_norm", at), 3)} />

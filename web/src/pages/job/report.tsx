@@ -2,6 +2,7 @@
 import { getText, type Summary } from "../../api";
 import { bytes, clock, count, duration, figure, rate } from "../../format";
 import { Card, CopyButton } from "../../parts/controls";
+import { Facts } from "../../parts/facts";
 import { language } from "../../preferences";
 import { REPORT } from "../../texts/report";
 import { say } from "../../texts/say";
@@ -25,16 +26,7 @@ export function Report({ id, summary }: { id: string; summary: Summary }) {
         {sections(summary).map(([title, rows]) => (
           <section key={title}>
             <h3>{title}</h3>
-            <dl>
-              {rows
-                .filter(([, value]) => value !== null)
-                .map(([name, value]) => (
-                  <div key={name}>
-                    <dt>{name}</dt>
-                    <dd>{value}</dd>
-                  </div>
-                ))}
-            </dl>
+            <Facts rows={rows} />
           </section>
         ))}
       </div>

@@ -1,9 +1,9 @@
 // The filters of the job list: text, label, status and archive. They are stored in the URL, which is updated after a pause in typing.
-import type { RefObject } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { count } from "../../format";
-import { onText, useKeys } from "../../parts/controls";
+import { useKeys } from "../../parts/controls";
 import { useDebounced } from "../../parts/poll";
+import { PAUSE_MS, SearchBox, SearchForm } from "../../parts/search-box";
 import { setQuery } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
@@ -12,7 +12,6 @@ import { sayState } from "../../texts/states";
 import type { JobCounts } from "./read";
 
 const STATUSES = ["running", "queued", "paused", "succeeded", "failed", "cancelled"] as const;
-const PAUSE_MS = 250;
 
 interface Chosen {
   search: string;
@@ -22,12 +21,9 @@ interface Chosen {
 
 export function Filters(props: Chosen & { archived: string; counts: JobCounts | null }) {
   const { search, status, label, archived, counts } = props;
-  const [searchBox, labelBox] = [useRef<HTMLInputElement>(null), useRef<HTMLInputElement>(null)];
+  const focus = useRef(() => undefined as void);
   const later = useDebounced<Chosen>((typed) => setQuery({ ...typed, cursor: null }), PAUSE_MS);
-  useFieldValue(searchBox, search);
-  useFieldValue(labelBox, label);
-  useKeys({ "/": () => searchBox.current?.focus() });
-  const isMalformed = label.startsWith(":");
+  useKeys({ "/": () => focus.current() });
   const chosen = status ? status.split(",") : [];
   const toggle = (one: string): void => {
     const left = chosen.includes(one) ? chosen.filter((other) => other !== one) : [...chosen, one];
@@ -35,25 +31,22 @@ export function Filters(props: Chosen & { archived: string; counts: JobCounts | 
   };
   const isArchive = archived === "true";
   return (
-    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
-      <input
-        ref={searchBox}
-        type="search"
-        aria-label={say(JOBS.search)}
+    <SearchForm>
+      <SearchBox
+        label={say(JOBS.search)}
         placeholder={say(JOBS.search_jobs)}
-        defaultValue={search}
-        onInput={onText((text) => later({ search: text }))}
+        value={search}
+        change={(text) => later({ search: text })}
+        focus={focus}
       />
-      <input
-        ref={labelBox}
-        type="search"
+      <SearchBox
         class="short"
-        aria-label={say(JOBS.label)}
-        aria-invalid={isMalformed || undefined}
+        label={say(JOBS.label)}
+        isInvalid={label.startsWith(":")}
         title={say(JOBS.label_hint)}
         placeholder={`${say(JOBS.label)} ${say(SHARED.label_example)}`}
-        defaultValue={label}
-        onInput={onText((text) => later({ label: text.trim() }))}
+        value={label}
+        change={(text) => later({ label: text.trim() })}
       />
       <div class="chips" role="group" aria-label={say(SHARED.status)}>
         {STATUSES.map((one) => (
@@ -76,18 +69,11 @@ export function Filters(props: Chosen & { archived: string; counts: JobCounts | 
           {say(JOBS.archived)} <Amount of={counts?.archived} />
         </button>
       </div>
-    </form>
+    </SearchForm>
   );
 }
 
 /** A count, with a plus sign if there may be more. */
 function Amount({ of }: { of: JobCounts["archived"] | undefined }) {
   return of ? <small>{`${count(of.count)}${of.is_exact ? "" : "+"}`}</small> : null;
-}
-
-/** Update a field when the URL changes, unless the field has the focus. */
-function useFieldValue(field: RefObject<HTMLInputElement | null>, value: string): void {
-  useEffect(() => {
-    if (field.current && document.activeElement !== field.current) field.current.value = value;
-  }, [value]);
 }

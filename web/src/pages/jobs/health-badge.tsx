@@ -1,17 +1,16 @@
 // A badge in the list of jobs: the worst finding that nobody has acknowledged, and how many others there are.
 import type { Job } from "../../api";
-import { HEALTH } from "../../texts/health";
+import { HEALTH, sayFinding } from "../../texts/health";
 import { say } from "../../texts/say";
-import { nameOf } from "../job/health-marks";
 
 export function HealthBadge({ job }: { job: Job }) {
   const open = (job.health ?? []).filter((finding) => !finding.acknowledged && finding.level !== "info");
   const [worst] = open;
   if (!worst) return null;
-  const label = say(HEALTH.warnings, { n: open.length, names: open.map(nameOf).join(", ") });
+  const label = say(HEALTH.warnings, { n: open.length, names: open.map((one) => sayFinding(one.code)).join(", ") });
   return (
     <small class={`badge ${worst.level}`} title={label}>
-      {nameOf(worst)}
+      {sayFinding(worst.code)}
       {open.length > 1 && ` +${open.length - 1}`}
     </small>
   );

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import type { components } from "../../api";
 import { bytes, compact, count } from "../../format";
+import { Facts } from "../../parts/facts";
 import { pick, type Tree } from "../../spec";
 import { NEW } from "../../texts/new";
 import { say } from "../../texts/say";
@@ -99,18 +100,7 @@ function ModelFacts({ spec, model, defaultLength }: FactsProps) {
     [say(NEW.fact_template), model.chat_template && say(NEW[`template_${model.chat_template}`])],
     [say(NEW.fact_license), model.license],
   ];
-  return (
-    <dl class="settings facts">
-      {rows
-        .filter(([, value]) => value)
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-    </dl>
-  );
+  return <Facts class="settings facts" rows={rows} />;
 }
 
 /** A target may also be the end of a module's path, such as `self_attn.q_proj`. */
