@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.app.player import Player
 from tests.web.conftest import Site, Visitor
@@ -63,6 +63,32 @@ def test_a_job_is_edited_on_its_page_and_an_edit_by_someone_else_is_noticed(
     dialog.get_by_role("button", name="Overwrite").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("mine")
     assert client.get(f"/v1/jobs/{job}").json()["notes"] == "theirs", "only changed fields are sent"
+
+
+def test_what_is_typed_before_the_newest_state_arrives_is_kept(
+    job: str, visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    page = visitor.go(f"/jobs/{job}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("draft")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright accepts no built-in method
+        held.append(route)
+
+    page.route(f"**/v1/jobs/{job}", hold)
+    dialog = page.get_by_role("dialog", name="Edit the job")
+    with page.expect_request(lambda request: request.url.endswith(job)):
+        page.get_by_role("button", name="Edit").click()
+
+    dialog.get_by_label("Name").fill("typed early")
+    for route in held:
+        route.continue_()
+    page.unroute(f"**/v1/jobs/{job}")
+    dialog.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("typed early")
+    assert site.service.job(job)["name"] == "typed early"
 
 
 def test_an_archived_job_leaves_the_list_and_can_be_restored(

@@ -6,10 +6,13 @@ import { EDIT } from "../../texts/edit";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 
-interface Draft {
-  /** The job when the dialog was opened; the edit is rejected if someone else has edited it since. */
+/** The job when the dialog was opened; the edit is rejected if someone else has edited it since. */
+interface Original {
   job: Job;
   tag: string | null;
+}
+
+interface Fields {
   name: string;
   labels: string;
   notes: string;
@@ -18,7 +21,10 @@ interface Draft {
 
 export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [draft, setDraft] = useState<Draft | null>(null);
+  const [original, setOriginal] = useState<Original | null>(null);
+  // Kept apart from the job, so that what the reader types is not lost when the newest state of the job arrives.
+  const [typed, setTyped] = useState<Partial<Fields>>({});
+  const fields = original && { ...fieldsOf(original.job), ...typed };
   const [problem, setProblem] = useState<{ message: string; isConflict: boolean } | null>(null);
   const [busy, setBusy] = useState(false);
   const guarded = async (act: () => Promise<void>): Promise<void> => {
@@ -37,30 +43,35 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
   const load = (): Promise<void> =>
     guarded(async () => {
       const { value, tag } = await getTagged<Job>(`/v1/jobs/${job.id}`);
-      setDraft(draftOf(value, tag));
+      setOriginal({ job: value, tag });
     });
+  const reload = (): void => {
+    setTyped({});
+    void load();
+  };
   const open = (): void => {
-    setDraft(draftOf(job, null));
+    setOriginal({ job, tag: null });
+    setTyped({});
     dialog.current?.showModal();
     void load();
   };
   const save = (overwrite: boolean): Promise<void> =>
     guarded(async () => {
-      const [labels, malformed] = parseLabels(draft!.labels);
+      const [labels, malformed] = parseLabels(fields!.labels);
       if (malformed) return setProblem({ message: say(EDIT.bad_label, { line: malformed }), isConflict: false });
-      const headers: Record<string, string> = overwrite || !draft!.tag ? {} : { "If-Match": draft!.tag };
-      await call("PATCH", `/v1/jobs/${job.id}`, { body: changes(draft!, labels), headers });
+      const headers: Record<string, string> = overwrite || !original!.tag ? {} : { "If-Match": original!.tag };
+      await call("PATCH", `/v1/jobs/${job.id}`, { body: changes(original!.job, fields!, labels), headers });
       live.refresh();
       dialog.current?.close();
     });
-  const field = (part: Partial<Draft>): void => setDraft(draft && { ...draft, ...part });
+  const field = (part: Partial<Fields>): void => setTyped((earlier) => ({ ...earlier, ...part }));
   return (
     <>
       <button type="button" onClick={open}>
         {say(EDIT.edit)}
       </button>
       <dialog ref={dialog} class="edit" aria-label={say(EDIT.title)}>
-        {draft && (
+        {fields && (
           <form
             onSubmit={(event) => {
               event.preventDefault();
@@ -70,7 +81,7 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
             <label>
               {say(EDIT.name)}
               <input
-                value={draft.name}
+                value={fields.name}
                 maxLength={200}
                 onInput={(event) => field({ name: event.currentTarget.value })}
               />
@@ -79,7 +90,7 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
               {say(EDIT.labels)}
               <textarea
                 rows={3}
-                value={draft.labels}
+                value={fields.labels}
                 placeholder={say(SHARED.label_example)}
                 onInput={(event) => field({ labels: event.currentTarget.value })}
               />
@@ -89,7 +100,7 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
               <textarea
                 rows={5}
                 maxLength={10000}
-                value={draft.notes}
+                value={fields.notes}
                 onInput={(event) => field({ notes: event.currentTarget.value })}
               />
             </label>
@@ -101,7 +112,7 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
                   min={-1000}
                   max={1000}
                   required
-                  value={draft.priority}
+                  value={fields.priority}
                   onInput={(event) => field({ priority: event.currentTarget.value })}
                 />
               </label>
@@ -118,7 +129,7 @@ export function EditButton({ live, job }: { live: LiveJob; job: Job }) {
               </button>
               {problem?.isConflict && (
                 <>
-                  <button type="button" onClick={() => void load()}>
+                  <button type="button" onClick={reload}>
                     {say(EDIT.reload)}
                   </button>
                   <button type="button" class="danger" onClick={() => void save(true)}>
@@ -177,11 +188,9 @@ export function Notes({ job }: { job: Job }) {
   );
 }
 
-function draftOf(job: Job, tag: string | null): Draft {
+function fieldsOf(job: Job): Fields {
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}:${value}`);
   return {
-    job,
-    tag,
     name: job.name ?? "",
     labels: labels.join("\n"),
     notes: job.notes ?? "",
@@ -202,15 +211,14 @@ function parseLabels(text: string): [Record<string, string>, string | null] {
 }
 
 /** Return only the fields that the reader has changed, so that an edit of one field does not write the others back. */
-function changes(draft: Draft, labels: Record<string, string>): Record<string, unknown> {
-  const { job } = draft;
+function changes(job: Job, fields: Fields, labels: Record<string, string>): Record<string, unknown> {
   const changed: Record<string, unknown> = {};
-  if (draft.name !== (job.name ?? "")) changed.name = draft.name || null;
-  if (draft.notes !== (job.notes ?? "")) changed.notes = draft.notes || null;
+  if (fields.name !== (job.name ?? "")) changed.name = fields.name || null;
+  if (fields.notes !== (job.notes ?? "")) changed.notes = fields.notes || null;
   const removed = Object.keys(job.labels).filter((key) => !(key in labels));
   const set = Object.entries(labels).filter(([key, value]) => job.labels[key] !== value);
   if (removed.length || set.length)
     changed.labels = { ...Object.fromEntries(set), ...Object.fromEntries(removed.map((key) => [key, null])) };
-  if (job.status === "queued" && Number(draft.priority) !== job.priority) changed.priority = Number(draft.priority);
+  if (job.status === "queued" && Number(fields.priority) !== job.priority) changed.priority = Number(fields.priority);
   return changed;
 }
