@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import Attempt, DeviceFailure, Job
 from app.events import store as events
 from app.jobs import store as jobs
+from app.jobs import transitions
 from app.jobs.endings import device_failures as store
 from app.jobs.queue import reservations
 from app.jobs.queue.claims import Avoided
@@ -142,7 +143,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
     attempt = session.get_one(Attempt, failure.attempt_id)
     fault = find_fault(session, job.id, Outcome.model_validate(attempt.outcome))
     # A job that is already running again fails only if its current device fails too; finish_attempt then decides.
-    if fault and jobs.mark_failed_before_start(session, job.id, fault, now) is not None:
+    if fault and transitions.mark_failed_before_start(session, job.id, fault, now) is not None:
         events.insert_event(
             session, job.id, "job_failed", now, level="error", reason=fault.reason.value
         )

@@ -17,7 +17,7 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
 from app.jobs import edits, etags, planning, service
-from app.jobs.cursors import MOST_CHARACTERS
+from app.jobs.listing.cursors import MOST_CHARACTERS
 from app.jobs.schemas import (
     DeletedJob,
     JobEdit,

@@ -18,11 +18,12 @@ from app.attempts.claim import claim_next, receive_hello
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Job
-from app.jobs import lists, service
-from app.jobs.cursors import encode_place
+from app.jobs import service
+from app.jobs.listing import lists
+from app.jobs.listing.cursors import encode_place
+from app.jobs.listing.walks import Key, Place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobFilter, JobSort
-from app.jobs.walks import Key, Place
 from app.leases.lease import Times
 from app.workers import service as workers
 from benchmarks import rows

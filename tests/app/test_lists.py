@@ -12,8 +12,8 @@ from sqlalchemy import select
 from app.db.engine import Database
 from app.db.tables import Job, JobLabel, JobText, to_json
 from app.http.paging import encode_cursor
-from app.jobs import lists
-from app.jobs.lists import sort_name_of, text_of
+from app.jobs.listing import lists
+from app.jobs.listing.lists import sort_name_of, text_of
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobSort
 from contracts.job import JobStatus

@@ -14,7 +14,7 @@ from sqlalchemy import JSON, column, insert, inspect, table, text
 
 from app.db.engine import Database
 from app.db.tables import Base, UtcTime
-from app.jobs.lists import find_jobs
+from app.jobs.listing.lists import find_jobs
 from app.jobs.schemas import JobFilter
 from app.migrate import _newest, alembic_config, migrate, missing_migrations
 from tests.postgres import Postgres

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.tables import Job
-from app.jobs import store
+from app.jobs import transitions
 from app.jobs.queue import larger_hosts, reservations
 from app.jobs.queue import order as queue
 from app.jobs.queue.gpu_need import ALL, GpuNeed
@@ -244,4 +244,4 @@ def _claim(
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    return store.mark_running(session, best.scalar_subquery(), attempt_id, claimant.now)
+    return transitions.mark_running(session, best.scalar_subquery(), attempt_id, claimant.now)

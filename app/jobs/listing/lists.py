@@ -13,8 +13,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, defer
 
 from app.db.tables import Attempt, Job
+from app.jobs.listing.walks import BEFORE_ALL, Place, Section, plan, plan_created
 from app.jobs.schemas import JobCount, JobFilter
-from app.jobs.walks import BEFORE_ALL, Place, Section, plan, plan_created
 from contracts.job import JobStatus
 
 MOST_SEARCHED = 1000

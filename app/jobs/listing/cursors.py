@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.errors.kinds import BadCursor
 from app.http.paging import decode_cursor, encode_cursor
-from app.jobs import lists
+from app.jobs.listing import lists
+from app.jobs.listing.walks import BEFORE_ALL, Place
 from app.jobs.schemas import JobSort
-from app.jobs.walks import BEFORE_ALL, Place
 
 MOST_CHARACTERS = 1000
 """Maximum length of a cursor: it may contain the start of a name."""
