@@ -1,65 +1,25 @@
 """A job's metrics as the API returns them, on both databases."""
 
-import csv
-import io
-import json
-import math
-import random
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
-from sqlalchemy import update
 
 from app.db.engine import Database
-from app.db.tables import Job
-from app.history.schemas import LossPage, MetricsView, WindowPage
 from app.series import blocks
 from app.series.points import Point, thin, with_ends
-from contracts.attempt import Claim
 from contracts.base import utc_now
-from contracts.record import EvalRecord, LogRecord, MetricRecord, Record
-from contracts.summary import window_steps
+from contracts.record import LogRecord, MetricRecord, Record
 from tests.app.player import Player
+from tests.app.recorded_job import (
+    LONG,
+    evaluation,
+    interrupt_and_claim,
+    metrics,
+    noisy,
+    points_of,
+    send,
+)
 from tests.factories import make_metric
-
-LONG = 2 * blocks.LENGTH + 300
-"""Enough steps to fill two blocks and start a third."""
-
-
-def send(player: Player, claim: Claim, records: Sequence[Record]) -> None:
-    for start in range(0, len(records), 1000):
-        player.sync(claim, *records[start : start + 1000])
-
-
-def noisy(steps: range, seed: int = 0, **spikes: float) -> list[Record]:
-    rng = random.Random(seed)  # noqa: S311  # test data
-    losses = {step: 2 + rng.random() for step in steps}
-    losses |= {int(step.removeprefix("at_")): value for step, value in spikes.items()}
-    return [make_metric(n, step, loss=losses[step]) for n, step in enumerate(steps, start=1)]
-
-
-def evaluation(seq: int, step: int, loss: float) -> EvalRecord:
-    return EvalRecord(seq=seq, at=utc_now(), step=step, loss=loss, tokens=10)
-
-
-def interrupt_and_claim(player: Player, database: Database, claim: Claim) -> Claim:
-    player.finish(claim, "interrupted")
-    with database.writing() as session:
-        session.execute(update(Job).values(not_before=None))
-    return player.claim()
-
-
-def metrics(player: Player, job: str, **query: Any) -> Any:
-    response = player.get(f"/v1/jobs/{job}/metrics", **query)
-    TypeAdapter(MetricsView).validate_python(response, extra="forbid")
-    return response
-
-
-def points_of(response: Any, name: str = "loss") -> list[tuple[int, float | None]]:
-    series = response["series"][name]
-    return list(zip(series["step"], series["value"], strict=True))
 
 
 def test_each_series_is_returned_in_its_own_columns(player: Player) -> None:
@@ -279,60 +239,6 @@ def test_unchanged_metrics_are_not_sent_again(player: Player) -> None:
     assert len(later.json()["series"]["loss"]["step"]) == 2
 
 
-@pytest.mark.parametrize("query", ["", "?max_points=10", "?window=1", "?format=csv"])
-def test_an_unchanged_loss_history_is_not_sent_again(player: Player, query: str) -> None:
-    job = player.submit()
-    claim = player.claim()
-    player.sync(claim, make_metric(1))
-    url = f"/v1/jobs/{job}/loss{query}"
-    first = player.client.get(url)
-    held = {"If-None-Match": first.headers["etag"]}
-
-    again = player.client.get(url, headers=held)
-    other = player.client.get(f"/v1/jobs/{job}/loss?limit=5", headers=held)
-    player.sync(claim, make_metric(2))
-    later = player.client.get(url, headers=held)
-
-    assert (again.status_code, again.content) == (304, b"")
-    assert again.headers["etag"] == first.headers["etag"]
-    assert other.status_code == 200
-    assert (later.status_code, later.text == first.text) == (200, False)
-
-
-def test_the_loss_history_suggests_when_to_poll_again(player: Player) -> None:
-    job = player.submit()
-    waiting = player.get(f"/v1/jobs/{job}/loss")
-    claim = player.claim()
-    player.sync(claim, *(make_metric(n) for n in range(1, 6)))
-    part, whole = (player.get(f"/v1/jobs/{job}/loss", limit=limit) for limit in (2, 5))
-    means = player.get(f"/v1/jobs/{job}/loss", window=2)
-    player.finish(claim, "cancelled")
-    ended = player.get(f"/v1/jobs/{job}/loss")
-
-    advice = [page["poll_after_seconds"] for page in (waiting, part, whole, means, ended)]
-
-    assert advice == [5.0, 0.0, 1.0, 1.0, None]
-
-
-def test_exports_contain_every_record(player: Player, database: Database) -> None:
-    job = player.submit()
-    first = player.claim()
-    send(player, first, noisy(range(1, 1001), at_7=float("nan")))
-    second = interrupt_and_claim(player, database, first)
-    send(player, second, [make_metric(1, 501), evaluation(2, 501, 1.5)])
-
-    response = player.client.get(f"/v1/jobs/{job}/metrics", headers={"Accept": "text/csv"})
-    rows = list(csv.DictReader(io.StringIO(response.text)))
-    lines = player.client.get(f"/v1/jobs/{job}/metrics?format=ndjson&names=loss").text.splitlines()
-
-    assert response.headers["content-type"].startswith("text/csv")
-    assert [int(row["step"]) for row in rows] == [*range(1, 502), 501]
-    assert [row["attempt"] for row in rows[-3:]] == ["1", "2", "2"]
-    assert (rows[6]["loss"], rows[-1]["loss"], rows[-1]["eval_loss"]) == ("", "", "1.5")
-    assert len(lines) == 501
-    assert json.loads(lines[6])["values"] == {"loss": None}
-
-
 def test_invalid_parameters_are_rejected_and_named(player: Player) -> None:
     job = player.submit()
 
@@ -354,28 +260,6 @@ def test_invalid_parameters_are_rejected_and_named(player: Player) -> None:
     assert (with_id.status_code, with_id.json()["error"]["code"]) == (400, "bad_cursor")
     for path in ("metrics", "metrics?format=csv", "loss?format=text", "stream"):
         assert player.client.get(f"/v1/jobs/job_none/{path}").status_code == 404
-
-
-def test_exports_contain_only_the_requested_steps(player: Player) -> None:
-    job = player.submit()
-    claim = player.claim()
-    player.sync(claim, *noisy(range(1, 21)))
-    cursor = metrics(player, job)["cursor"]
-    player.sync(claim, *(make_metric(n) for n in range(21, 41)))
-    url = f"/v1/jobs/{job}/metrics?names=loss"
-
-    for query, steps in (
-        ("from_step=5&to_step=7", range(5, 8)),
-        (f"since={cursor}", range(21, 41)),
-        (f"since={cursor}&to_step=25", range(21, 26)),
-        ("from_step=41", range(0)),
-    ):
-        rows = csv.DictReader(io.StringIO(player.client.get(f"{url}&format=csv&{query}").text))
-        lines = player.client.get(f"{url}&format=ndjson&{query}").text.splitlines()
-        assert [int(row["step"]) for row in rows] == list(steps), query
-        assert [json.loads(line)["step"] for line in lines] == list(steps), query
-    rejected = player.client.get(f"{url}&format=csv&since=nonsense")
-    assert (rejected.status_code, rejected.json()["error"]["param"]) == (400, "since")
 
 
 def test_a_parameter_that_has_no_effect_in_combination_with_another_is_rejected(
@@ -416,86 +300,6 @@ def test_unusable_metric_names_are_ignored(player: Player) -> None:
 
     assert "sys.mine" not in response["names"]
     assert response["series"]["loss"]["points"] == blocks.LENGTH + 9
-
-
-def test_a_sampled_loss_history_keeps_all_values_of_each_point(player: Player) -> None:
-    job = player.submit()
-    send(player, player.claim(), noisy(range(1, 1501), at_700=9.0))
-
-    page = player.get(f"/v1/jobs/{job}/loss", max_points=50)
-
-    TypeAdapter(LossPage).validate_python(page, extra="forbid")
-    assert len(page["data"]) <= 50
-    assert (page["points"], page["sampled"]) == (1500, True)
-    spike = next(point for point in page["data"] if point["step"] == 700)
-    assert (spike["loss"], spike["learning_rate"], spike["grad_norm"]) == (9.0, 2e-4, 1.0)
-
-
-def test_window_means_equal_those_of_the_report(player: Player, database: Database) -> None:
-    job = player.submit()
-    claim = player.claim()
-    rng = random.Random(1)  # noqa: S311  # test data
-    figures = [(rng.random() + 1, float(rng.randint(1, 500))) for _ in range(130)]
-    records = [make_metric(n, n, loss=loss, tokens=t) for n, (loss, t) in enumerate(figures, 1)]
-    player.sync(claim, *records[:100])
-    claim = interrupt_and_claim(player, database, claim)
-    rest = [make_metric(n, 50 + n, loss=lo, tokens=t) for n, (lo, t) in enumerate(figures[50:], 1)]
-    player.sync(claim, *rest)
-
-    def expected(width: int) -> list[tuple[int, float]]:
-        windows = [figures[end - width : end] for end in range(width, 131, width)]
-        return [
-            (n * width, math.fsum(a * b for a, b in w) / math.fsum(b for _, b in w))
-            for n, w in enumerate(windows, 1)
-        ]
-
-    for query, width in (("auto", window_steps(130)), (20, 20), (131, 131)):
-        page = player.get(f"/v1/jobs/{job}/loss", window=query)
-        TypeAdapter(WindowPage).validate_python(page, extra="forbid")
-        assert page["window"] == width
-        assert [(mean["step"], mean["loss"]) for mean in page["data"]] == [
-            (step, pytest.approx(mean, rel=1e-12)) for step, mean in expected(width)
-        ]
-
-
-@pytest.mark.parametrize("nonfinite", [math.nan, math.inf, -math.inf])
-def test_a_window_with_a_nonfinite_loss_has_no_mean_and_is_listed(
-    player: Player, nonfinite: float
-) -> None:
-    job = player.submit()
-    losses = [1.0, 2.0, nonfinite, 4.0, 5.0, 6.0, 7.0]
-    records = [make_metric(n, n, loss=loss) for n, loss in enumerate(losses, 1)]
-    player.sync(player.claim(), *records)
-
-    page = player.get(f"/v1/jobs/{job}/loss", window=2)
-
-    means = [(mean["step"], mean["loss"]) for mean in page["data"]]
-    assert means == [(2, 1.5), (4, None), (6, 5.5)]
-    assert page["nonfinite"] == [4]
-
-
-def test_the_text_chart_fits_a_terminal_and_marks_evaluations(player: Player) -> None:
-    job = player.submit()
-    url = f"/v1/jobs/{job}/loss"
-    empty = player.client.get(url, headers={"Accept": "text/plain"}).text
-    records = [make_metric(n, loss=3.0 - n / 500) for n in range(1, 1001)]
-    player.sync(player.claim(), *records[:999], evaluation(1000, 999, 2.5))
-
-    response = player.client.get(url, headers={"Accept": "text/plain"})
-
-    assert "no loss yet" in empty
-    assert response.headers["content-type"].startswith("text/plain")
-    lines = response.text.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert response.text.isascii()
-    assert "step" in lines[-2]
-    assert lines[-2].split()[0] == "0" or lines[-2].split()[0] == "1"
-    assert lines[-2].split()[-1] == "999"
-    body = [line[11:] for line in lines[2:-3]]
-    assert body[0].startswith("*")
-    assert [row for row, line in enumerate(body) if line.endswith("E")] == [
-        round((3.0 - 1 / 500 - 2.5) / (3.0 - 1 / 500 - (3.0 - 999 / 500)) * 17)
-    ]
 
 
 def test_machine_samples_are_returned_as_their_own_series(player: Player) -> None:

@@ -2,14 +2,11 @@
 
 import contextlib
 import json
-import signal
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import cast
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
@@ -23,15 +20,23 @@ from app.edge.connections import connection_class
 from app.edge.limits import ConnectionLimits
 from app.migrate import migrate
 from tests.app.player import Player
+from tests.attacks.sockets import (
+    FAR,
+    LIST,
+    connected,
+    open_socket,
+    post,
+    read_all,
+    read_response,
+    trickle,
+    wait_until,
+)
 from tests.ports import find_free_port
 from tests.server_process import Server, running
 
 TINY = 0.7
 """A limit in seconds that is short enough for a test to reach."""
-LIST = b"GET /v1/jobs HTTP/1.0\r\n\r\n"
 ARTIFACT_BYTES = 40_000_000
-FAR = 60
-"""A limit in seconds that no test reaches."""
 
 
 @pytest.fixture(scope="module")
@@ -45,65 +50,6 @@ def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     limits = {"header_seconds": TINY, "idle_seconds": TINY, "progress_seconds": TINY}
     with running(directory, url, progress_bytes=1024, **limits) as server:
         yield server
-
-
-@contextlib.contextmanager
-def open_socket(port: int, sent: bytes, address: str = "127.0.0.1") -> Iterator[socket.socket]:
-    """Connect from this loopback address and send these bytes; yield the socket."""
-    place = ("127.0.0.1", port)
-    with socket.create_connection(place, timeout=30, source_address=(address, 0)) as client:
-        client.sendall(sent)
-        yield client
-
-
-def connected(
-    server: Server, sent: bytes = b""
-) -> contextlib.AbstractContextManager[socket.socket]:
-    return open_socket(server.port, sent)
-
-
-def read_all(client: socket.socket) -> bytes:
-    """Read until the server closes the connection; raise TimeoutError if it does not."""
-    received = b""
-    while chunk := client.recv(65_536):
-        received += chunk
-    return received
-
-
-def read_response(client: socket.socket) -> tuple[int, dict[str, str], Any]:
-    """Read one response, which ends when the connection closes; return its status, headers and JSON."""
-    head, _, body = read_all(client).partition(b"\r\n\r\n")
-    first, *lines = head.decode().split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    return int(first.split()[1]), headers, json.loads(body)
-
-
-def post(body_bytes: int, *, headers: str = "") -> bytes:
-    return (
-        f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {body_bytes}\r\n{headers}\r\n"
-    ).encode()
-
-
-def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def trickle(client: socket.socket, chunk: bytes, seconds: float) -> threading.Thread:
-    """Send a chunk every `seconds` until the server closes the connection."""
-
-    def send() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client.sendall(chunk)
-                time.sleep(seconds)
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    return thread
 
 
 def test_a_connection_that_sends_nothing_is_closed_without_a_response(
@@ -327,77 +273,3 @@ def test_a_body_with_invalid_chunks_gets_a_json_error(strict_server: Server) -> 
 
     assert (status, body["error"]["code"]) == (400, "invalid_http")
     assert "Traceback" not in strict_server.log.read_text()
-
-
-def test_connections_per_peer_are_capped_and_other_peers_are_still_served(
-    tmp_path: Path, sqlite_url: str
-) -> None:
-    with (
-        running(tmp_path, sqlite_url, connections_per_peer=5, header_seconds=FAR) as server,
-        contextlib.ExitStack() as stack,
-    ):
-        server.client.close()  # its connection counts too
-        held = [stack.enter_context(connected(server)) for _ in range(5)]
-
-        with connected(server, LIST) as client:
-            status, headers, body = read_response(client)
-        assert (status, body["error"]["code"]) == (429, "too_many_connections")
-        assert body["error"]["type"] == "rate_limit_error"
-        assert headers["retry-after"] == "5"
-        assert headers["connection"] == "close"
-        with open_socket(server.port, LIST, "127.0.0.2") as other:
-            assert read_all(other).startswith(b"HTTP/1.1 200")
-
-        # In a flood, the server responds to only a few connections and keeps none of them open.
-        for _ in range(300):
-            stack.enter_context(connected(server))
-        process = psutil.Process(server.process.pid)
-        wait_until(lambda: len(process.net_connections()) <= 5 + 1)  # plus the listening socket
-
-        process.suspend()
-        for _ in range(20):  # closed before the server rejects them
-            with connected(server):
-                pass
-        process.resume()
-
-        held[0].close()
-
-        def is_served() -> bool:
-            with connected(server, LIST) as client:
-                return read_all(client).startswith(b"HTTP/1.1 200")
-
-        wait_until(is_served)
-        assert [line for line in server.log_lines() if line["level"] == "error"] == []
-
-
-class _WithFewFiles(Server):
-    program = ("sh", "-c", f"ulimit -Sn 64; exec {sys.executable} -m app.main")
-
-
-def test_a_low_soft_limit_on_open_files_does_not_lock_clients_out(
-    tmp_path: Path, sqlite_url: str
-) -> None:
-    server = _WithFewFiles(tmp_path, sqlite_url, header_seconds=FAR)
-    try:
-        server.start()
-        with contextlib.ExitStack() as stack:
-            for _ in range(100):
-                stack.enter_context(connected(server))
-
-            with connected(server, LIST) as client:
-                assert read_all(client).startswith(b"HTTP/1.1 200")
-    finally:
-        server.close()
-
-
-def test_connections_queue_while_the_server_is_busy(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/stepline.db"
-    with contextlib.closing(Database(url)) as database:
-        migrate(database)
-    with running(tmp_path, url) as server, contextlib.ExitStack() as clients:
-        server.process.send_signal(signal.SIGSTOP)
-        try:
-            waiting = [clients.enter_context(connected(server, LIST)) for _ in range(300)]
-        finally:
-            server.process.send_signal(signal.SIGCONT)
-        assert {read_response(client)[0] for client in waiting} == {200}

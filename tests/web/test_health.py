@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 
 from contracts.attempt import Claim
 from contracts.wire import CLAIM_PATH
+from tests.app.judged_job import records_of, sample
 from tests.app.player import Player
-from tests.app.test_health import records_of, sample
 from tests.e2e.service import WORKER_TOKEN
 from tests.recorded.curves import UNHEALTHY, Curve, read_curve
 from tests.web.conftest import Site, Visitor

@@ -1,25 +1,20 @@
 """A run that is killed at any moment and resumed gives the same results as an uninterrupted run, bit for bit."""
 
 import random
-import re
-import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
 
 from contracts.attempt import Wanted
-from contracts.failure import FailureReason
 from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
-from contracts.run_dir import Control, Placed, RunDir, write_model
-from tests.tiny_model import make_rows, make_tiny_qwen2
+from contracts.run_dir import Control, RunDir, write_model
 from tests.worker.training.forked import fork
+from tests.worker.training.resuming import ROWS, StopAt, interrupted, resumed_from, spec_with
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     losses,
@@ -30,29 +25,13 @@ from tests.worker.training.run_directory import (
     summary_of,
     wait_for,
 )
-from worker.training.data.template import QWEN2_TEMPLATE
 from worker.training.errors import StopRequested
-from worker.training.memory import plan
 from worker.training.rundir.checkpoint import Checkpoints, find_newest, load
 from worker.training.rundir.stop import Stop
 from worker.training.state import Run
 
 STEPS_PER_EPOCH = 4
 TOTAL = 12
-ROWS = make_rows(17)
-
-
-def spec_with(dropout: float, every_steps: int = 2) -> dict[str, Any]:
-    return {
-        "dataset": {"train": "ds_00000000", "eval_size": 3},
-        "training": {"per_device_batch_size": 2, "gradient_accumulation_steps": 2, "epochs": 3},
-        "lora": {"rank": 8, "alpha": 16, "dropout": dropout},
-        "evaluation": {"every_steps": 3},
-        "checkpoint": {"every_steps": every_steps},
-        "engine": {"token_budget": 128},
-    }
-
-
 Straight = Callable[[float], RunDir]
 
 
@@ -70,16 +49,6 @@ def straight(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Stra
         return done[dropout]
 
     return run_straight
-
-
-def resumed_from(
-    killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 2
-) -> RunDir:
-    """Create the next attempt, with the checkpoints of the previous one."""
-    path.mkdir()
-    run_dir = make_run_dir(path, model, ROWS, spec_with(dropout, every_steps))
-    run_dir.resume.symlink_to(killed.checkpoints)
-    return run_dir
 
 
 def metrics(run_dir: RunDir) -> dict[int, dict[str, float]]:
@@ -155,27 +124,6 @@ def test_a_killed_run_resumes_bit_exactly(
 
     assert 1 < min(losses(resumed)) <= max(losses(killed)) + 1
     assert_same_run([killed, resumed], straight(dropout))
-
-
-class StopAt(Stop):
-    """Requests a stop in the middle of a step, at the check with this number."""
-
-    def __init__(self, looks: int, status: Any = "interrupted") -> None:
-        super().__init__(Path("/nonexistent"))
-        self._looks = looks
-        self._status = status
-
-    def check(self) -> None:
-        self._looks -= 1
-        if self._looks == 0:
-            raise StopRequested(self._status)
-
-
-def interrupted(path: Path, model: Path, dropout: float, looks: int = 24) -> RunDir:
-    path.mkdir()
-    run_dir = make_run_dir(path, model, ROWS, spec_with(dropout))
-    assert run_here(run_dir, StopAt(looks)).status == "interrupted"
-    return run_dir
 
 
 def test_a_stop_during_an_update_saves_the_last_complete_step(
@@ -292,36 +240,6 @@ def test_a_run_without_a_complete_checkpoint_starts_over_with_a_warning(
     assert any("no intact checkpoint" in log.message and log.level == "warning" for log in logs)
 
 
-def test_a_checkpoint_of_another_run_is_rejected_with_the_differences(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    first = interrupted(tmp_path / "first", tiny_model, 0.0)
-    (tmp_path / "other").mkdir()
-    changed = spec_with(0.0)
-    changed["training"] |= {"max_steps": 30}
-    other = make_run_dir(tmp_path / "other", tiny_model, ROWS, changed)
-    other.resume.symlink_to(first.checkpoints)
-
-    outcome = run_here(other)
-
-    assert outcome.failure is not None
-    assert outcome.failure.reason is FailureReason.SPEC_REFUSED
-    assert outcome.failure.evidence == {"different": "training, total_steps"}
-
-
-def test_a_run_does_not_resume_on_a_different_base(tiny_model: Path, tmp_path: Path) -> None:
-    first = interrupted(tmp_path / "first", tiny_model, 0.0)
-    like_it = make_tiny_qwen2(tmp_path / "like-it", seed=1)
-    second = resumed_from(first, tmp_path / "second", like_it, 0.0)
-
-    outcome = run_here(second)
-
-    assert outcome.failure is not None
-    assert outcome.failure.reason is FailureReason.SPEC_REFUSED
-    assert outcome.failure.evidence == {"different": "base"}
-    assert "different base model" in outcome.failure.detail
-
-
 def test_a_run_resumes_from_a_checkpoint_that_does_not_name_its_base(
     straight: Straight, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -337,92 +255,6 @@ def test_a_run_resumes_from_a_checkpoint_that_does_not_name_its_base(
     run_here(second)
 
     assert_same_run([first, second], straight(0.0))
-
-
-def test_a_run_with_a_template_that_writes_the_date_resumes_at_a_later_time(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    model = tmp_path / "model"
-    shutil.copytree(tiny_model, model)
-    by_the_microsecond = "{{ strftime_now('%f') }}" + QWEN2_TEMPLATE
-    (model / "chat_template.jinja").write_text(by_the_microsecond)
-    attempts = []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        attempts.append(make_run_dir(tmp_path / name, model, ROWS, spec_with(0.0)))
-        write_model(attempts[-1].placed, Placed(submitted_at=datetime(2024, 7, 26, tzinfo=UTC)))
-    first, second = attempts
-    assert run_here(first, StopAt(24)).status == "interrupted"
-    second.resume.symlink_to(first.checkpoints)
-
-    assert run_here(second).status == "succeeded"
-
-
-def test_the_token_budget_and_thread_count_of_the_previous_attempt_are_adopted(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    first = interrupted(tmp_path / "first", tiny_model, 0.0)
-    second = resumed_from(first, tmp_path / "second", tiny_model, 0.0)
-    second.spec.write_text(
-        second.spec.read_text().replace('"token_budget":128', '"token_budget":64')
-    )
-    torch.set_num_threads(2)
-    try:
-        run_here(second)
-        threads = torch.get_num_threads()
-    finally:
-        torch.set_num_threads(1)
-
-    assert threads == 1
-    assert summary_of(second).choices["token_budget"]["value"] == 128
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the newest checkpoint of a run that was interrupted."""
-    place = tmp_path_factory.mktemp("interrupted") / "first"
-    newest = find_newest(interrupted(place, tiny_model, 0.0, looks=16).checkpoints)
-    assert newest is not None
-    return newest
-
-
-def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir: RunDir) -> str:
-    """Resume with half the token budget from a checkpoint that records these circumstances, stop at once and return the log."""
-    snapshot = load(checkpoint)
-    snapshot.state.circumstances.update(circumstances)
-    Checkpoints(run_dir.resume, keep=1).save(snapshot)
-    spec = run_dir.spec.read_text()
-    run_dir.spec.write_text(spec.replace('"token_budget":128', '"token_budget":64'))
-    assert run_here(run_dir, StopAt(3, "cancelled")).status == "cancelled"
-    return "\n".join(r.message for r in records(run_dir) if isinstance(r, LogRecord))
-
-
-@pytest.mark.parametrize(
-    ("circumstance", "value"),
-    [("processor", "another GPU"), ("device", "cuda"), ("device_memory_gib", 80)],
-)
-def test_the_token_budget_and_thread_count_of_another_device_are_not_adopted(
-    checkpoint: Path, tiny_model: Path, tmp_path: Path, circumstance: str, value: str | int
-) -> None:
-    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
-
-    message = resume_under({circumstance: value, "cpu_threads": 2}, checkpoint, second)
-
-    assert torch.get_num_threads() == 1
-    assert "64 tokens per micro-batch" in message
-    assert "token_budget: 128 → 64" in message
-
-
-def test_more_threads_than_this_host_has_processors_are_not_adopted(
-    checkpoint: Path, tiny_model: Path, tmp_path: Path
-) -> None:
-    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
-
-    message = resume_under({"cpu_threads": 4096}, checkpoint, second)
-
-    assert torch.get_num_threads() == 1
-    assert "128 tokens per micro-batch" in message
-    assert "cpu_threads: 4096 → 1" in message
 
 
 def test_a_pause_saves_a_checkpoint_and_a_cancel_does_not(tiny_model: Path, tmp_path: Path) -> None:
@@ -446,44 +278,3 @@ def test_a_pause_before_the_first_step_needs_no_checkpoint(
 
     assert (outcome.status, outcome.step) == ("paused", 0)
     assert not run_dir.checkpoints.exists()
-
-
-def test_a_resume_with_less_memory_than_before_uses_a_smaller_budget(
-    checkpoint: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "_SMALL_MODEL", 0)
-    monkeypatch.setattr(plan, "free_host_bytes", lambda: 4 * 2**20)
-    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0) | {"engine": {}})
-    second.resume.mkdir()
-    Checkpoints(second.resume, keep=1).save(load(checkpoint))
-
-    assert run_here(second, StopAt(3, "cancelled")).status == "cancelled"
-
-    message = "\n".join(r.message for r in records(second) if isinstance(r, LogRecord))
-    found = re.search(r"token_budget: 128 → (\d+)", message)
-    assert found, message
-    assert int(found[1]) < 128
-
-
-@pytest.mark.parametrize("planned", [True, False])
-def test_a_resume_recomputes_activations_only_if_its_own_plan_does_not_deny_it(
-    checkpoint: Path,
-    tiny_model: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    planned: bool,
-) -> None:
-    if planned:  # with enough memory
-        monkeypatch.setattr(plan, "_SMALL_MODEL", 0)
-    second = make_run_dir(tmp_path, tiny_model, ROWS, spec_with(0.0))
-    snapshot = load(checkpoint)
-    state = snapshot.state.model_copy(update={"activation_checkpointing": True})
-    second.resume.mkdir()
-    Checkpoints(second.resume, keep=1).save(replace(snapshot, state=state))
-
-    assert run_here(second, StopAt(8, "paused")).status == "paused"
-
-    saved = find_newest(second.checkpoints)
-    assert saved is not None
-    assert load(saved).state.activation_checkpointing is not planned
-    assert load(saved).state.token_budget == 128
