@@ -7,7 +7,7 @@ from contracts.record import EvalRecord, LogRecord
 from contracts.run_dir import RunDir
 from contracts.summary import EvalPoint
 from tests.tiny_model import make_rows
-from tests.worker.training.resuming import StopAt
+from tests.worker.training.resume.resuming import StopAt
 from tests.worker.training.run_directory import (
     make_run_dir,
     outcome_of,
