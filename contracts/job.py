@@ -280,7 +280,7 @@ class JobSpec(Strict):
     engine: EngineSpec = EngineSpec()
     resources: ResourcesSpec = ResourcesSpec()
     name: str | None = Field(None, max_length=200)
-    """Display name; need not be unique. No text field of a new job may contain control or bidi characters."""
+    """Display name; does not have to be unique. No text field of a new job may contain control or bidi characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
     """Labels for filtering: at most 16; keys up to 64 characters, values up to 512."""
     priority: int = Field(0, ge=-1000, le=1000)

@@ -36,7 +36,7 @@ class ModelFacts(Tolerant):
     chat_template: Literal["qwen2", "own", "plain"] | None = None
     """Qwen2's stock template, another one of the model's own, or none (each turn is on its own line)."""
     license: Name | None = None
-    """Licence in the head of README.md, such as `apache-2.0`, or the first line of the licence file."""
+    """Licence in the front matter of README.md, such as `apache-2.0`, or the first line of the licence file."""
 
 
 class ModelReport(Tolerant):

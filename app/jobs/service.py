@@ -143,7 +143,7 @@ def count_jobs(session: Session, chosen: JobFilter) -> JobCounts:
 def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
     """Cancel a job immediately if it is not running, otherwise record the request.
 
-    Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded.
+    Return the job and the queue, once per ring to send. Raises JobAlreadyEnded.
     """
     now = database_now(session)
     job = lock_job(session, job_id)
@@ -161,7 +161,7 @@ def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
     """Pause a job immediately if it is not running, otherwise record the request.
 
-    Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded, CancelPending.
+    Return the job and the queue, once per ring to send. Raises JobAlreadyEnded, CancelPending.
     """
     now = database_now(session)
     job = lock_job(session, job_id)
@@ -223,7 +223,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
 def delete_job(session: Session, job_id: str) -> list[str]:
     """Delete a job that is not running, and every row that refers to it. The caller deletes its files after the commit.
 
-    Return the queue once for each ring that it needs. Raises JobRunning.
+    Return the queue, once per ring to send. Raises JobRunning.
     """
     job = lock_job(session, job_id)
     queue, was_reserved = job.queue, job.reserved_host is not None

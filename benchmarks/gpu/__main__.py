@@ -27,7 +27,7 @@ from benchmarks.gpu.shapes import SHAPES, make_rows
 STATE = Path.home() / ".cache" / "stepline" / "gpu-benchmark"
 QUICK_SETTINGS = ("auto", TRAINER, "compile")
 QUICK_SECONDS = 420.0
-"""A quick run starts no measurement after this time."""
+"""A quick run does not start another measurement after this time."""
 
 
 def main() -> int:

@@ -253,7 +253,7 @@ def _train(run: Run) -> Evaluation:
             )
             final = score(run)
     except StopRequested as request:
-        run.group.others.close()  # saving may take long
+        run.group.others.close()  # saving may take a long time
         _save_before_stopping(run, request)
         raise
     return final
@@ -298,7 +298,7 @@ def _exit_handler(run_dir: RunDir, progress: Progress) -> Callable[[Failure], No
             print(failure.detail, flush=True)
         stamped = failure.model_copy(update={"step": progress.step + 1})
         try:
-            if not run_dir.outcome.exists():  # the main thread may have ended the run meanwhile
+            if not run_dir.outcome.exists():  # the main thread may have done it
                 outcome = Outcome(status="failed", failure=stamped, step=progress.step)
                 write_outcome(run_dir, outcome)
         finally:  # the disk may be the cause of the hang

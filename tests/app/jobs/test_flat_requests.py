@@ -188,7 +188,7 @@ def _claim(models: list[str] | None) -> DatabaseRequest:
 
 
 def _claim_on_host(free_cards: int, **worker: Any) -> DatabaseRequest:
-    """Claim a job of the queue `large` on a host with other GPUs."""
+    """Claim a job of the queue `large` on a host with a different number of GPUs."""
 
     def send(session: Session, size: int) -> object:
         info = WorkerInfo(worker_id="worker-2", queue="large", host_id="host", **worker)

@@ -1,4 +1,4 @@
-"""A job whose every value is known, uploaded as a worker uploads it, and how to point at its charts."""
+"""A job with known values, uploaded as a worker does it, and how to point at its charts."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The values above the charts: those at the cursor, of the step to which it points."""
+"""The values above the charts: those of the step at the cursor."""
 
 import re
 from collections.abc import Callable, Iterator

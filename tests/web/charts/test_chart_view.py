@@ -1,4 +1,4 @@
-"""What readers choose about a job's charts: the horizontal axis, hidden lines, outliers, full screen, and saved pictures."""
+"""What the reader of a job's charts can choose: the horizontal axis, hidden lines, outliers, full screen, and saved pictures."""
 
 import re
 import struct

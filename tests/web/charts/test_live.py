@@ -124,7 +124,7 @@ def test_the_page_recovers_from_a_lost_connection(visit: Visit, site: Site) -> N
     visitor.may_fail = True
 
     visitor.context.set_offline(True)
-    # The open stream does not notice the lost connection, but the next request does.
+    # The open stream does not detect the lost connection, but the next request does.
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.locator(".away")).to_contain_text("无法连接服务器")
     held = len(visitor.plotted()["series"]["loss"]["step"])

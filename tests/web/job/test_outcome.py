@@ -144,7 +144,7 @@ def test_the_run_time_excludes_pauses(visit: Visit, site: Site, player: Player) 
     page.clock.fast_forward("02:00:00")
 
     expect(shown).to_have_text(re.compile(r"^\d+s$"))
-    expect(tile(page, "Run time")).to_contain_text("without queue and pauses")
+    expect(tile(page, "Run time")).to_contain_text("excluding time queued or paused")
     visitor.context.close()
     player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
     assert player.client.delete(f"/v1/jobs/{job}").is_success

@@ -38,7 +38,7 @@ class Played:
         assert self.player.client.delete(f"/v1/jobs/{self.job}").status_code == 200
 
     def _send_syncs(self) -> None:
-        """Keep renewing the lease, because it is short here and the browser may be slow."""
+        """Keep renewing the lease, which is short here, because the browser may be slow."""
         while not self._ended.wait(1):
             self.player.send_sync(self.claim)
 

@@ -61,7 +61,7 @@ while not (place.parent / "finish").exists():
 text = (place.parent / "finish").read_text()
 (place / "outcome.json").write_text(text)
 """
-"""Starts the other ranks, and ends when the test says how."""
+"""Starts the other ranks, and ends in the way that the test chooses."""
 CHECK = """
 import pathlib, sys
 if (pathlib.Path(sys.argv[-1]).parent / "broken").exists():
@@ -196,7 +196,7 @@ class Worker:
 
 
 class JobServer:
-    """Assigns jobs in order: to each claim the first one if the claim's free cards suffice, else nothing."""
+    """Assigns jobs in order: each claim gets the first one if it has enough free cards, otherwise nothing."""
 
     def __init__(self) -> None:
         self.jobs: list[tuple[str, int]] = []

@@ -47,7 +47,7 @@ export class JobReader {
     return this.readingEvents;
   }
 
-  /** Wait until no events are being read, and read everything again that the server puts into words. */
+  /** Wait until no events are being read, then read again everything that contains text from the server. */
   async settle(): Promise<void> {
     await this.readingEvents.catch(() => undefined);
     this.restKey = "";

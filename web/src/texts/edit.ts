@@ -14,7 +14,7 @@ export const EDIT = texts({
   overwrite: ["Overwrite", "覆盖"],
   archive: ["Archive", "归档"],
   restore: ["Restore from the archive", "取消归档"],
-  is_archived: ["This job is archived. The list leaves it out.", "该任务已归档，不在任务列表中显示。"],
+  is_archived: ["This job is archived. The list hides it.", "该任务已归档，不在任务列表中显示。"],
   bad_label: ['"{line}" is not a label. Write key:value.', "“{line}”不是有效的标签，格式应为 key:value。"],
   unreachable: ["The server cannot be reached. Nothing has been saved.", "无法连接服务器，修改未保存。"],
 });

@@ -18,10 +18,10 @@ export const REPORT = texts({
   ],
   no_change: ["no change", "无变化"],
   interval_good: [
-    "The whole interval lies above 0, so the gain is unlikely to be chance.",
+    "The whole interval lies above 0, so the gain is unlikely to be due to chance.",
     "整个区间大于 0，提升不太可能出于偶然。",
   ],
-  interval_open: ["The interval contains 0, so the change may be chance.", "区间包含 0，变化可能出于偶然。"],
+  interval_open: ["The interval contains 0, so the change may be due to chance.", "区间包含 0，变化可能出于偶然。"],
   interval_bad: ["The whole interval lies below 0: the eval loss has risen.", "整个区间小于 0，说明验证 loss 上升了。"],
   verdict_good: ["Good", "良好"],
   verdict_info: ["Note", "说明"],

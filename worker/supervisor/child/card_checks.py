@@ -1,4 +1,4 @@
-"""Checks cards: a small 4-bit product on each, in a process of its own (`python -m worker.training --check-device`).
+"""Checks cards: a small 4-bit product on each, in a separate process (`python -m worker.training --check-device`).
 
 A process that has lost its GPU cannot get it back, so this process never uses one.
 """

@@ -36,7 +36,7 @@ class AdapterCopies:
     def refresh(self) -> None:
         """Cast the weights again, without waiting for the device.
 
-        Call this before each update and each evaluation: torch does not tell whether a weight has changed, because fused optimizers
+        Call this before each update and each evaluation: torch does not report whether a weight has changed, because fused optimizers
         do not count their changes.
         """
         if self._needed:

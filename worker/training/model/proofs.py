@@ -172,7 +172,7 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
             )
         if same and not _sees_first(body, ids, positions):
             return None
-        reason = "attention without a mask gave another result"
+        reason = "attention without a mask gave a different result"
     except (ValueError, TypeError, RuntimeError) as error:
         reason = f"attention without a mask failed: {type(error).__name__}: {error}"[:300]
     base.set_attn_implementation("sdpa")

@@ -1,4 +1,4 @@
-"""A failed device alone fails no job, but a job that broke two devices fails if both then pass their checks."""
+"""A single failed device never fails a job, but a job that broke two devices fails if both then pass their checks."""
 
 from typing import Any
 

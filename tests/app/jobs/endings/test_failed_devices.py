@@ -1,4 +1,4 @@
-"""A device that has failed, or that is the likely cause of failures, gets no job and takes no ring from other workers."""
+"""A device that has failed, or is the likely cause of failures, gets no jobs and takes no rings from other workers."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def device_check(player: Player, name: str) -> Any:
 
 
 def break_with_two_jobs(player: Player, started_at: str = STARTS[0]) -> list[str]:
-    """Let the device of worker a fail during two jobs and pass its check each time."""
+    """Let the device of worker a fail during two jobs but pass its check each time."""
     submitted = [player.submit(), player.submit()]
     for count in (1, 2):
         break_device(player, player.claim(**gpu("a", count, started_at=started_at)))
@@ -39,7 +39,7 @@ def test_a_device_that_fails_during_two_jobs_gets_no_job_until_its_worker_restar
 
     check = device_check(player, "a")
     assert not check["passed"]
-    assert "until the worker is restarted" in check["reason"]
+    assert "until it is restarted" in check["reason"]
     assert all(job in check["reason"] for job in submitted)
     assert check["since"] is not None
     for job in submitted:

@@ -1,4 +1,4 @@
-"""What tests of jobs on several GPUs do as users, as workers and with the database."""
+"""Actions of users and workers, and database changes, for tests of jobs on several GPUs."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,14 +30,14 @@ def card(host: str, number: int, cards: int) -> dict[str, Any]:
 
 
 def ask(player: Player, worker: dict[str, Any], free: int) -> Claim | None:
-    """Claim a job with this many free cards; return None if the worker gets none."""
+    """Claim a job with this many free cards; return None if there is none for the worker."""
     response = player.post_claim(free_cards=free, **worker)
     assert response.status_code in {200, 204}, response.text
     return Claim.model_validate_json(response.content) if response.content else None
 
 
 def take(player: Player, worker: dict[str, Any], free: int) -> Claim:
-    """Claim a job with this many free cards; the worker must get one."""
+    """Claim a job with this many free cards; there must be one for the worker."""
     claim = ask(player, worker, free)
     assert claim is not None
     return claim

@@ -53,7 +53,7 @@ def _host(player: Player) -> None:
 
 
 def convict(player: Player, database: Database, number: int) -> None:
-    """Let a GPU fail during two jobs, and pass its check each time."""
+    """Let a GPU fail during two jobs but pass its check each time."""
     for count in (2, 3):
         job = submit(player, 2)
         break_card(player, take(player, 0, number), number)

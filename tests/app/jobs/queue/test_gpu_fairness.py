@@ -28,11 +28,11 @@ class Host:
 
     @property
     def free(self) -> int:
-        """Number of cards that run nothing."""
+        """Number of idle cards."""
         return self.cards - sum(claim.gpus for claim in self.running)
 
     def can_run(self, gpus: int, largest: int) -> bool:
-        """Return whether the host may start a job; one for all cards, 0, is left to the largest host."""
+        """Return whether the host may start a job; a job for all cards (0) is left to the largest host."""
         return gpus <= self.cards if gpus else self.cards == largest
 
 
@@ -74,7 +74,7 @@ class Fleet:
         end(self.player, claim)
 
     def step(self) -> None:
-        """Let one random card of the fleet do something."""
+        """Let a random card of the fleet claim a job or end its attempt."""
         host = self.random.choices(self.hosts, [host.cards for host in self.hosts])[0]
         if host.free and self.random.random() < 0.6:
             self.claim(host)

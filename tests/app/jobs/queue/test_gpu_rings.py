@@ -1,4 +1,4 @@
-"""A job on several GPUs reaches a host that can start it, and stays away from a host with a GPU that it may have broken."""
+"""A job on several GPUs reaches a host that can start it, and avoids a host with a GPU that it may have broken."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""A job for all GPUs is left to a larger host, but not for ever."""
+"""A job for all GPUs is left to a larger host, but not forever."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from tests.app.player import Player
 
 
 def move_back(database: Database, job: str, minutes: int) -> None:
-    """Make the times until which a job waits for certain hosts lie this much earlier."""
+    """Move the times until which a job waits for certain hosts this far into the past."""
     with database.writing() as session:
         stored = session.scalars(select(Job).where(Job.id == job)).one()
         for name in ("larger_until", "reserved_until"):

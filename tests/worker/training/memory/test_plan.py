@@ -1,4 +1,4 @@
-"""The plan fits token budget and activation checkpointing into the free memory, and rejects what cannot fit."""
+"""The plan chooses token budget and activation checkpointing to fit into the free memory, and rejects what cannot fit."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def spec_with(**engine: Any) -> JobSpec:
 
 
 def free_for(demand: Demand, tokens: int, *, recomputes: bool = False) -> int:
-    """Return the free GPU memory that suffices for a step of these tokens, and for hardly more."""
+    """Return the free GPU memory that is just enough for a step of these tokens."""
     step = demand.step_bytes(tokens, recomputes=recomputes)
     return int((demand.resident_bytes + step + 2**28) / 0.92) + 2**20
 
