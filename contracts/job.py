@@ -244,7 +244,7 @@ class EngineSpec(Strict):
     activation_checkpointing: OnOffAutoField = "auto"
     """Recompute activations in the backward pass to save memory. `auto`: only if memory runs out."""
     dequantize_base: OnOffAutoField = "auto"
-    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: only on a GPU whose memory suffices."""
+    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: only on a GPU with enough memory."""
     fused_optimizer: OnOffAutoField = "auto"
     """Update the whole adapter in one kernel. `auto`: only on a GPU."""
     fused_lora: OnOffAutoField = "auto"

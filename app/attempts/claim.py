@@ -79,7 +79,7 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
     """Assign the worker the next job in its queue that it may claim.
 
-    A worker gets no job that needs more GPUs than it holds, and none if its device has failed. A repeated claim returns the same
+    A worker never gets a job that needs more GPUs than it holds, or any job if its device has failed. A repeated claim returns the same
     attempt. Earlier attempts on the worker's device are ended first.
     """
     secret = settings.worker_token.get_secret_value()

@@ -193,7 +193,8 @@ def judge_host(session: Session, worker: WorkerInfo) -> Judged:
         owner.device.uuid
         for owner, failures in owners.values()
         if owner.device.uuid is not None
-        and owner.device.name == worker.device.name  # cards of another model are not borrowed
+        and owner.device.name
+        == worker.device.name  # cards that are a different model are not borrowed
         # The worker itself does not count a card that has not passed its check.
         and all(each.passed_at is not None for each in failures)
         and len(_unconvicted_jobs(session, failures)) >= MAX_JOBS

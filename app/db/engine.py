@@ -155,7 +155,9 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver opens no transactions; the `begin` listener does
+    connection.isolation_level = (
+        None  # the driver does not open transactions; the `begin` listener does
+    )
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",

@@ -242,7 +242,7 @@ class Job(Base):
     rows_done: Mapped[int | None] = mapped_column(BigInteger)
     """Rows processed in the current phase (tokenizing, evaluating)."""
     rows_total: Mapped[int | None] = mapped_column(BigInteger)
-    """Total rows of the current phase; null in a phase that counts no rows."""
+    """Total rows of the current phase; null in a phase that does not count rows."""
     rows_seconds: Mapped[float | None]
     """Time spent on the processed rows."""
     rows_seconds_left: Mapped[float | None]

@@ -16,7 +16,7 @@ from contracts.summary import Summary
 NO_ROWS: dict[str, None] = dict.fromkeys(
     ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
 )
-"""Row counts of a phase that counts no rows or has just begun."""
+"""Row counts of a phase that does not count rows or has just begun."""
 
 
 def mark_running(

@@ -21,7 +21,7 @@ class WorkerView(BaseModel):
     """Model directories on the worker; null if it can also download models from the hub."""
     versions: dict[str, str]
     device_check: DeviceCheck | None
-    """Whether the worker's GPU works. If the GPU has failed, the worker claims no jobs. Null if the worker has no GPU or has not checked it yet."""
+    """Whether the worker's GPU works. If the GPU has failed, the worker does not claim jobs. Null if the worker has no GPU or has not checked it yet."""
     last_seen_at: datetime
     live: bool
     gpus: int

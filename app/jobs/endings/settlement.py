@@ -100,7 +100,7 @@ class Settlement:
 
     def _note_failure(self, outcome: Outcome) -> Failure:
         failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
-        # A killed process reports no step, and its outcome then says 0. The records that it sent before say how far it got.
+        # A killed process does not report its step, so its outcome says 0. The records that it sent before say how far it got.
         step = failure.step or outcome.step or self.attempt.last_step or 0
         if step:
             failure = failure.model_copy(update={"step": step})

@@ -21,7 +21,7 @@ _KEY_TYPES = {"eval_loss": float, "name": str}
 
 
 def encode_place(place: Place, sort: JobSort) -> str:
-    """Return the cursor of a place. Lists of the newest jobs have the cursors of earlier versions."""
+    """Return the cursor of a place. For lists of the newest jobs, it has the same format as in earlier versions."""
     if sort is JobSort.NEWEST and isinstance(place.key, datetime):
         return encode_cursor(_microseconds(place.key), place.number)
     key = _microseconds(place.key) if isinstance(place.key, datetime) else place.key
@@ -30,7 +30,7 @@ def encode_place(place: Place, sort: JobSort) -> str:
 
 
 def decode_place(session: Session, cursor: str, sort: JobSort) -> Place:
-    """Return the place that a cursor encodes. Raises BadCursor, also for the cursor of a list with another order."""
+    """Return the place that a cursor encodes. Raises BadCursor, including for a cursor of a list in a different order."""
     try:
         if sort is not JobSort.NEWEST:
             return _decode_sorted(cursor, sort)

@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
     places: list[Place]
     searched: int | None = None
-    """Number of jobs checked, if the search ended before the page was full; None if an index sufficed or the page is full."""
+    """Number of jobs checked, if the search ended before the page was full; None if an index was enough or the page is full."""
     ended_at: Place | None = None
     """The last job checked, if there are more."""
 

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what becomes of its job."""
+"""How an attempt ends, and what happens to its job."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""If storage is full or unavailable, the server responds clearly, leaves nothing partially written and recovers by itself."""
+"""If storage is full or unavailable, the server responds clearly, leaves nothing partially written and recovers automatically."""
 
 import shutil
 import subprocess

@@ -13,7 +13,7 @@ ROWS = b'[{"instruction": "a", "output": "b"}]'
 CROSS_SITE = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
 FOREIGN = [
     CROSS_SITE,
-    {"Origin": "https://evil.example"},  # a browser that sends no Sec-Fetch-Site
+    {"Origin": "https://evil.example"},  # a browser that does not send Sec-Fetch-Site
     {"Origin": "null", "Sec-Fetch-Site": "cross-site"},  # a sandboxed frame, a file
     {"Origin": "null"},
     {"Origin": ""},

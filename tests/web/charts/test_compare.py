@@ -32,7 +32,7 @@ def test_missing_jobs_are_named_and_requested_only_once(visit: Visit, site: Site
 
 @pytest.fixture(scope="module")
 def pair(site: Site) -> Iterator[list[str]]:
-    """A job, and one with a higher loss, another learning rate and half the pace."""
+    """A job, and one with a higher loss, a different learning rate and half the pace."""
     rate = {"training": {"learning_rate": 1e-3}}
     jobs = [
         make_charted_job(site, "plain"),

@@ -73,7 +73,7 @@ def test_what_is_typed_before_the_newest_state_arrives_is_kept(
     expect(page.get_by_role("heading", level=1)).to_have_text("draft")
     held: list[Route] = []
 
-    def hold(route: Route) -> None:  # Playwright accepts no built-in method
+    def hold(route: Route) -> None:  # Playwright does not accept a built-in method
         held.append(route)
 
     page.route(f"**/v1/jobs/{job}", hold)

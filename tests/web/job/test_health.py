@@ -26,7 +26,7 @@ FULL_DISK = 1.5e9
 
 
 def start(site: Site, curve: Curve, name: str) -> tuple[str, Claim]:
-    """Submit a job to a queue of its own, and claim it as a worker."""
+    """Submit a job to its own queue, and claim it as a worker."""
     job = site.service.post_job(
         name=name,
         model="team/model",

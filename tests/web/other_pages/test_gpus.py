@@ -21,7 +21,7 @@ TEXTS = {
 
 
 def announce_host(site: Site) -> None:
-    """Announce a worker with two GPUs in a queue of its own."""
+    """Announce a worker with two GPUs in its own queue."""
     worker = WorkerInfo(worker_id="two-gpus", queue="wide", host_id="host", cards=2)
     site.announce(worker)
 

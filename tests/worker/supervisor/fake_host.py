@@ -96,7 +96,7 @@ class FakeHost:
         return worker_home(self.work_dir, f"w-{uuid}")
 
     def start(self, uuid: str) -> "Worker":
-        """Start the worker of a card, which claims nothing until the test rings."""
+        """Start the worker of a card, which does not claim jobs until the test rings."""
         environment = {
             "STEPLINE_SERVER_URL": self.server.url,
             "STEPLINE_WORKER_TOKEN": "token",

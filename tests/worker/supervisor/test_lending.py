@@ -1,4 +1,4 @@
-"""Workers of one host that lend each other their cards, as real processes. The jobs train nothing."""
+"""Workers of one host that lend each other their cards, as real processes. The jobs do not train."""
 
 import os
 import signal

@@ -107,7 +107,7 @@ function announce(job: Job, title: string, body: string): void {
   };
 }
 
-// The title: pages set it whenever they like, so the notice is put in front of it again after each change.
+// Pages may set the title at any time, so the notice is put in front of it again after each change.
 let notice = "";
 
 const mark = (): string => `● ${notice} · `;

@@ -10,7 +10,7 @@ export const BULK = texts({
   delete: ["Delete", "删除"],
 
   sure_cancel: [
-    "Cancel {n} jobs? Queued and paused jobs end at once, running ones as soon as their workers have stopped.",
+    "Cancel {n} jobs? Queued and paused jobs end immediately, running ones as soon as their workers have stopped.",
     "取消 {n} 个任务？排队中和已暂停的任务会立即结束，运行中的任务在其工作节点停止后结束。",
   ],
   do_cancel: ["Cancel {n} jobs", "取消 {n} 个任务"],

@@ -1,7 +1,7 @@
 """The other cards of this host's `stepline worker`, which its workers borrow from each other for jobs on several GPUs.
 
 The parent process (worker/fleet.py) writes one list per card, next to the locks. A worker trusts the list of its own card only
-if it comes from the parent that started the worker; a worker without a parent borrows nothing.
+if it comes from the parent that started the worker; a worker without a parent does not borrow.
 """
 
 import hashlib

@@ -41,14 +41,14 @@ def resident_bytes(proc: Path = Path("/proc")) -> int:
 def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
     """Return the bytes of the weight files that stay mapped, except the `kept` ones, which are in use as they are.
 
-    A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of another type are
+    A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of a different type are
     converted, after which the files are closed.
     """
     return max(0, _file_bytes(directory) - kept) if _is_stored_as(directory, dtype) else 0
 
 
 def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
-    """Return the maximum bytes that loading takes: the mapped files and, if they have another type, all weights after conversion.
+    """Return the maximum bytes that loading takes: the mapped files and, if they have a different type, all weights after conversion.
 
     transformers converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
     """

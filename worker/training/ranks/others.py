@@ -32,7 +32,7 @@ STACK_SIGNAL = signal.SIGUSR1
 BLAME_SECONDS = 10.0
 """How long a failed operation waits for a sign that another rank has ended."""
 GRACE_SECONDS = 60.0
-"""Time that rank 0's main thread gets to end the run by itself after another rank has ended."""
+"""How long rank 0's main thread has to end the run on its own after another rank has ended."""
 CLOSE_SECONDS = 20.0
 """Time after which rank 0 exits even if a killed rank is still stuck in the driver. That rank then still holds the device locks."""
 _POLL_SECONDS = 0.1

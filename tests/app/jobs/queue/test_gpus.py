@@ -230,7 +230,7 @@ def test_a_reserved_job_names_its_host_until_it_starts(player: Player) -> None:
 
     found = waiting(player, job)
     assert (found["code"], found["gpus"], found["host"]) == ("gpus_reserved", 2, "a.example")
-    assert player.job(job)["version"] > before, "long polls and streams must notice"
+    assert player.job(job)["version"] > before, "long polls and streams must detect this"
     assert ask(player, card("a", 1, 2), 2) is not None
     assert waiting(player, job) is None
 

@@ -1,4 +1,4 @@
-"""The traced step takes the memory that a real step takes."""
+"""The traced step takes as much memory as a real step."""
 
 from collections.abc import Callable
 from dataclasses import replace

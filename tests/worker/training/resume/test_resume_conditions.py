@@ -98,7 +98,7 @@ def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir: RunDir) -> str:
-    """Resume with half the token budget from a checkpoint that records these circumstances, stop at once and return the log."""
+    """Resume with half the token budget from a checkpoint that records these circumstances, stop immediately and return the log."""
     snapshot = load(checkpoint)
     snapshot.state.circumstances.update(circumstances)
     Checkpoints(run_dir.resume, keep=1).save(snapshot)

@@ -190,7 +190,7 @@ function figures(): Figure[] {
   ];
 }
 
-/** One result of every job; the best is bold. A result that no job has is left out. */
+/** One result of every job; the best is bold. A result that no job has is omitted. */
 function FigureRow({
   figure: { name, better, read, format },
   sides,
