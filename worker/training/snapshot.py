@@ -1,4 +1,4 @@
-"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums that all means come from.
+"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums from which all means are computed.
 
 The learning rate needs no state: it is a function of the step. After the adapter is created, a run does not draw anything from
 Python's or NumPy's global random generators, so only torch's generators are saved.

@@ -32,7 +32,7 @@ function save(to: Watched): void {
 }
 
 const watched = signal<Watched>(load());
-/** What the last click on a bell means, for people; "" after a while. */
+/** A message that explains the last click on a bell; "" after a while. */
 export const toast = signal("");
 
 export const isWatched = (id: string): boolean => Object.hasOwn(watched.value, id);
