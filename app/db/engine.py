@@ -104,7 +104,7 @@ async def get_database(request: Request) -> Database:
 DatabaseDep = Annotated[Database, Depends(get_database)]
 """A route opens and ends its transaction itself, in its own thread, before the first byte of the response is sent.
 
-A session from a dependency would be closed in another thread, and would keep its connection while it waits for that
+A session from a dependency would be closed in another thread, and would keep its connection while it is waiting for that
 thread. With a few hundred concurrent requests, all threads would wait for connections, and all connections for threads.
 """
 

@@ -132,7 +132,7 @@ def _paces_before(trace: Trace, newest_seconds: float) -> list[float]:
 
 
 def _judge_utilisation(trace: Trace, conditions: Conditions) -> Finding | None:
-    # The mean over the GPUs of the attempt: one that waits for the others is busy.
+    # The mean over the GPUs of the attempt: one that is waiting for the others is busy.
     loads = [
         [value for name, value in sample.items() if _is(name, "sys.gpu_percent")]
         for sample in conditions.samples

@@ -160,7 +160,7 @@ def _plan_sorted(
         walks, rest = plan_created(session, chosen, chosen.statuses, most)
         if count(session, Section(walks), most + 1) <= most:
             few = Section(walks).merged(None, most).subquery()
-            # A scalar subquery, so that the planner looks the key up for these jobs instead of walking the sort's index.
+            # A scalar subquery, so that the planner looks up the key for these jobs instead of walking the sort's index.
             owner = key.class_
             value = select(key).where(owner.number == few.c.number).scalar_subquery()
             rows = select(value.label("key"), few.c.number).subquery()

@@ -48,7 +48,7 @@ class ModelJob:
     checkpoint_step: int = 0
     checkpoint_at_loss: int = 0
     is_held: bool = False
-    """Whether the queued job waits for the check of the device that it broke."""
+    """Whether the queued job is waiting for the check of the device that it broke."""
     failures: list["ModelFailure"] = field(default_factory=list)
 
     def has_fault(self) -> bool:

@@ -189,7 +189,7 @@ def test_without_the_hub_only_installed_models_can_be_chosen(visit: Visit, site:
     page = visitor.go(f"/new?from={site.finished}")
 
     expect(page.locator("#field-model option")).to_have_text(
-        ["Choose a model", "tiny-qwen2 (on no worker)", "only"]
+        ["Choose a model", "tiny-qwen2 (not on any worker)", "only"]
     )
     expect(page.locator("#field-model")).to_have_value("tiny-qwen2")
 

@@ -1,4 +1,4 @@
-"""The page says why a job waits for GPUs, and how many GPUs a new job would use."""
+"""The page says why a job is waiting for GPUs, and how many GPUs a new job would use."""
 
 from collections.abc import Callable
 

@@ -207,7 +207,7 @@ class JobServer:
         self.syncs: list[Any] = []
         self.finished: dict[str, Any] = {}
         self.before_claim: Callable[[], object] = lambda: None
-        """Called while a worker waits for the reply to its claim."""
+        """Called while a worker is waiting for the reply to its claim."""
         self.ignores_free_cards = False
         self._acked_seq = self._acked_output = 0
         self._guard = threading.Lock()

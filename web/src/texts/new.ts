@@ -27,7 +27,7 @@ export const NEW = texts({
 
   choose_model: ["Choose a model", "选择模型"],
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
-  model_missing: ["{id} (on no worker)", "{id}（所有工作节点上均没有）"],
+  model_missing: ["{id} (not on any worker)", "{id}（所有工作节点上均没有）"],
   model_offline: ["worker offline", "工作节点离线"],
   parameters: ["{n} parameters", "{n} 参数"],
   tokens: ["{n} tokens", "{n} token"],
@@ -77,7 +77,7 @@ export const NEW = texts({
   problems: ["{n} problems:", "{n} 处有误："],
   comma: [", ", "、"],
   no_answer: [
-    "No answer from the server. Submit again when it is back: the job is never created twice.",
+    "No response from the server. Submit again when it is back: the job is never created twice.",
     "服务器没有响应。恢复后请再次提交，不会重复创建任务。",
   ],
   is_required: ["This field is required.", "此项必填。"],
