@@ -209,7 +209,7 @@ class JobSort(StrEnum):
     NEWEST = "-created_at"
     OLDEST = "created_at"
     STATUS = "status"
-    """Running, queued, paused, ended; within each of them, the newest first."""
+    """Running, queued, paused, ended; within each of them, newest first."""
     NAME = "name"
     NAME_DESCENDING = "-name"
     EVAL_LOSS = "eval_loss"

@@ -1,4 +1,4 @@
-"""What the server stores of the records and output that a worker reports, and what it rejects."""
+"""Which records and output from a worker the server stores, and which reports it rejects."""
 
 import math
 from typing import Any

@@ -73,7 +73,7 @@ class Trace:
         base = self.model.peft_model.get_base_model()
         base.set_attn_implementation(attention)
         base.activation_checkpointing_disable()
-        base.disable_input_require_grads()  # switched on by activation checkpointing, and not off
+        base.disable_input_require_grads()  # activation checkpointing switches this on, but not off again
         if recomputes:
             # The backward pass, in which layers run again, does not inherit the step's FakeAttention.
             self.model.checkpoint_activations(lambda: (contextlib.nullcontext(), FakeAttention()))

@@ -14,7 +14,7 @@ from tests.app.jobs.queue.gpu_hosts import ask, card, end, submit
 from tests.app.player import Player
 
 SIZES: tuple[int | str, ...] = (1, 1, 1, 1, 2, 2, 3, 4, "all", 8)
-"""Numbers of GPUs of the jobs. No host has 8."""
+"""How many GPUs the jobs need. No host has 8."""
 JOBS = 40
 
 

@@ -184,7 +184,7 @@ function figures(): Figure[] {
     {
       name: say(COMPARE.duration),
       better: "less",
-      read: ({ summary }) => summary?.duration_seconds ?? null, // only of finished runs, without pauses and waiting
+      read: ({ summary }) => summary?.duration_seconds ?? null, // only for finished runs; excludes time paused or queued
       format: duration,
     },
   ];
