@@ -27,7 +27,7 @@ export const NEW = texts({
 
   choose_model: ["Choose a model", "选择模型"],
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
-  model_missing: ["{id} (not on any worker)", "{id}（所有工作节点上均没有）"],
+  model_missing: ["{id} (not on any worker)", "{id}（所有工作节点均无此模型）"],
   model_offline: ["worker offline", "工作节点离线"],
   parameters: ["{n} parameters", "{n} 参数"],
   tokens: ["{n} tokens", "{n} token"],
