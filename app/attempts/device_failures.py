@@ -45,7 +45,7 @@ class Judged(NamedTuple):
     """A worker, and the cards of its host that are excluded from jobs although they pass their checks."""
 
     worker: WorkerInfo
-    """With its device marked as failed if the device is such a card; otherwise, with fewer `cards`."""
+    """Its device is marked as failed if it is one of these cards; otherwise, `cards` is reduced."""
     convicted: frozenset[str]
 
 

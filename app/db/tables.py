@@ -370,7 +370,7 @@ class Attempt(Base):
     judged_at: Mapped[datetime | None]
     """When the job's health was last judged."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """This attempt's first step; from there on, its points replace those of earlier attempts.
+    """This attempt's first step; from that step onwards, its points replace those of earlier attempts.
     If no steps were left, the step after the last one."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]

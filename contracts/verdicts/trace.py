@@ -171,7 +171,7 @@ class Trace:
         return list(self.recent)[-count:]
 
     def add(self, steps: Iterable[Step]) -> None:
-        """Add steps in the order of training. A step that is not above the last one replaces the steps from there on."""
+        """Add steps in the order of training. A step that is not above the last one replaces that step and all later ones."""
         last = max(self.last_step, self.nonfinite_step or 0)
         for step in steps:
             if step.step <= last:

@@ -18,11 +18,11 @@ export const REPORT = texts({
   ],
   no_change: ["no change", "无变化"],
   interval_good: [
-    "The whole interval lies above 0, so the gain is unlikely to be due to chance.",
+    "The whole interval is above 0, so the gain is unlikely to be due to chance.",
     "整个区间大于 0，提升不太可能出于偶然。",
   ],
   interval_open: ["The interval contains 0, so the change may be due to chance.", "区间包含 0，变化可能出于偶然。"],
-  interval_bad: ["The whole interval lies below 0: the eval loss has risen.", "整个区间小于 0，说明验证 loss 上升了。"],
+  interval_bad: ["The whole interval is below 0: the eval loss has risen.", "整个区间小于 0，说明验证 loss 上升了。"],
   verdict_good: ["Good", "良好"],
   verdict_info: ["Note", "说明"],
   verdict_warning: ["Warning", "警告"],

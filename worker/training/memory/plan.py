@@ -84,7 +84,7 @@ class MemoryPlan:
 
     @property
     def recomputes(self) -> bool:
-        """Whether activations are to be recomputed from the start."""
+        """Whether to recompute activations from the start."""
         return self.choice is not None and self.choice.recomputes
 
     @property

@@ -48,7 +48,7 @@ def hidden_states(
     computed from the positions, which waits for the device.
     """
     options = attention_options(body, positions, boundaries, longest)
-    # No mask, no cache, restarting positions: only such a call keeps packed samples separate.
+    # No mask, no cache, and positions that restart: only such a call keeps packed samples separate.
     output = body(
         input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **options
     )
