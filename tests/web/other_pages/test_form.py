@@ -104,7 +104,7 @@ def test_submit_says_so_if_the_server_does_not_answer(visit: Visit, site: Site) 
 
     page.get_by_role("button", name="Submit").click()
 
-    expect(page.locator("form").get_by_role("alert")).to_contain_text("No answer")
+    expect(page.locator("form").get_by_role("alert")).to_contain_text("No response")
     assert "/new" in page.url
 
 
