@@ -31,7 +31,6 @@ from worker.logs import configure_logging
 from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.host.claim_turn import find_stuck, longest_turn_seconds, turn_path
-from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.device import DeviceMissing, find_devices
 from worker.supervisor.host.driver import DriverTooOld, check_driver
 from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
@@ -240,14 +239,14 @@ class Fleet:
         if now < self._look_at_turn_at:
             return
         self._look_at_turn_at = now + CARD_SECONDS
-        holder = find_stuck(self._turn_path, self._longest_turn_seconds, boottime())
+        holder = find_stuck(self._turn_path, self._longest_turn_seconds, now)
         for worker in self._workers:
             if holder is not None and worker.name == holder.worker and worker.is_running:
                 log.error(
                     "killing a worker that keeps its turn to claim, because the others wait for it",
                     worker_id=holder.worker,
                     pid=holder.pid,
-                    seconds=round(boottime() - holder.since),
+                    seconds=round(now - holder.since),
                 )
                 worker.kill()
 

@@ -15,7 +15,6 @@ import structlog
 from pydantic import ValidationError
 
 from contracts.base import Tolerant
-from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.gpu_lock import try_lock
 
 log = structlog.get_logger(__name__)
@@ -34,7 +33,7 @@ class TurnHolder(Tolerant):
     worker: str
     pid: int
     since: float
-    """Seconds since boot."""
+    """By the monotonic clock, which all processes share; time during which the host was suspended does not count."""
 
 
 class ClaimTurn:
@@ -49,7 +48,7 @@ class ClaimTurn:
         worker: str,
         longest_seconds: float,
         wait: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = boottime,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`path`: the lock of the host; None if nothing can be borrowed. `wait` may raise to end the waiting."""
         self._path = path
@@ -74,7 +73,8 @@ class ClaimTurn:
             holder, now = find_holder(self._path), self._clock()
             if holder != seen:
                 seen, seen_at = holder, now
-            since = seen_at if holder is None else holder.since
+            # Before a restart of the host, its clock may have been ahead.
+            since = seen_at if holder is None or holder.since > now else holder.since
             if now - seen_at >= SURE_SECONDS and now - since >= self._longest_seconds:
                 log.warning(
                     "claiming without the cards of other workers, because one of them keeps its turn to claim",
@@ -96,10 +96,9 @@ class ClaimTurn:
 
     def _write_name(self, lock_fd: int) -> None:
         holder = TurnHolder(worker=self._worker, pid=os.getpid(), since=self._clock())
-        content = holder.model_dump_json().encode()
+        os.ftruncate(lock_fd, 0)  # the name of a worker that was killed
         try:
-            os.pwrite(lock_fd, content, 0)
-            os.ftruncate(lock_fd, len(content))
+            os.pwrite(lock_fd, holder.model_dump_json().encode(), 0)
         except OSError as error:  # a full disk; the lock itself holds
             log.warning("could not write who has the turn to claim", reason=str(error))
 
@@ -134,7 +133,7 @@ def find_holder(path: Path) -> TurnHolder | None:
 
 
 def find_stuck(path: Path, longest_seconds: float, now: float) -> TurnHolder | None:
-    """Return the worker that has the turn if it has kept it for longer than `longest_seconds`. `now`: seconds since boot."""
+    """Return the worker that has the turn if it has kept it for longer than `longest_seconds`. `now`: the monotonic clock."""
     holder = find_holder(path)
     if holder is None or now - holder.since < longest_seconds:
         return None
