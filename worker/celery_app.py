@@ -33,21 +33,15 @@ from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
 from worker.supervisor.host.check_timer import CheckTimer
 from worker.supervisor.host.device import DeviceMissing
-from worker.supervisor.host.gpu_lock import (
-    DeviceBusy,
-    LockDirRefused,
-    find_lock_dir,
-    hold_device,
-    take_turn,
-)
+from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
-    slot_name,
     slug,
     with_current_state,
 )
 from worker.supervisor.reporting.models import ModelReporter
+from worker.supervisor.reporting.restart import RestartReport
 from worker.supervisor.run import run_next
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
@@ -100,11 +94,16 @@ def create_app(settings: Settings, worker: WorkerInfo) -> Celery:
 
 
 def send_hellos(
-    settings: Settings, worker: WorkerInfo, stop: threading.Event, ring: Callable[[], object]
+    settings: Settings,
+    worker: WorkerInfo,
+    restart: RestartReport,
+    stop: threading.Event,
+    ring: Callable[[], object],
 ) -> None:
     """Send hellos to the server at regular intervals until `stop` is set.
 
-    While the worker's GPU has failed, also call `ring` whenever a check is due. Otherwise, the doorbell might never ring for this worker.
+    Also call `ring` whenever a check of a failed GPU or the report of a restart is due. Otherwise, the doorbell might never ring for
+    this worker.
     """
     token = settings.worker_token.get_secret_value()
     last = ""
@@ -118,6 +117,8 @@ def send_hellos(
             try:
                 server.hello(with_current_state(worker, settings))
                 result = "accepted"
+                if restart.is_due():
+                    ring()
                 models.report(server)
             except (ServerUnavailable, Refused) as error:
                 result = f"{type(error).__name__}: {error}"
@@ -136,7 +137,7 @@ def ring_own_queue(app: Celery, settings: Settings, worker: WorkerInfo) -> None:
     try:
         app.send_task(TASK_NAME, queue=own_queue(settings, worker), ignore_result=True, retry=False)
     except Exception as error:  # noqa: BLE001  # each transport has its own errors; the next hello tries again
-        log.warning("could not ring the doorbell for the device check", reason=str(error))
+        log.warning("could not ring the doorbell ", reason=str(error))
 
 
 def pass_ring_on(app: Celery, settings: Settings) -> None:
@@ -152,28 +153,6 @@ def pass_ring_on(app: Celery, settings: Settings) -> None:
 def own_queue(settings: Settings, worker: WorkerInfo) -> str:
     """Return the name of the queue that only this worker reads. No job queue has a dot in its name."""
     return f"{celery_queue(settings.queue)}.worker.{slug(worker.worker_id)}"
-
-
-def report_restart(settings: Settings, worker: WorkerInfo) -> None:
-    """Report once to the server that this worker's earlier attempts have ended, so that it can requeue their jobs.
-
-    Call this before the pool forks, so that no other process inherits the lock.
-    """
-    home = settings.work_dir.resolve() / "runs"
-    reap_strays(home)
-    token = settings.worker_token.get_secret_value()
-    try:
-        with (
-            hold_device(find_lock_dir(settings, worker.device), slot_name(worker)) as lock_fd,
-            Server(settings.server_url, token, 0, 0) as server,
-        ):
-            current = with_current_state(worker, settings)
-            server.hello(current.model_copy(update={"idle": take_turn(lock_fd)}))
-    except (DeviceBusy, ServerUnavailable, Refused) as error:
-        log.info(
-            "could not report that earlier attempts have ended",
-            reason=f"{type(error).__name__}: {error}",
-        )
 
 
 def hand_back_jobs(**_: Any) -> None:
@@ -194,11 +173,19 @@ def main() -> None:
     except (DeviceMissing, LockDirRefused) as error:
         raise SystemExit(f"stepline worker: {error}") from error
     log.info("worker", worker_id=worker.worker_id, device=describe_device(worker.device))
-    report_restart(settings, worker)
+    reap_strays(settings.work_dir.resolve() / "runs")
+    restart = RestartReport(settings, worker)
+    restart.try_now()
     app = create_app(settings, worker)
     hello = threading.Thread(
         target=send_hellos,
-        args=(settings, worker, threading.Event(), partial(ring_own_queue, app, settings, worker)),
+        args=(
+            settings,
+            worker,
+            restart,
+            threading.Event(),
+            partial(ring_own_queue, app, settings, worker),
+        ),
         daemon=True,
     )
     # The pool forks before the worker is ready; threads may only start after that.

@@ -30,6 +30,7 @@ from contracts.attempt import Device
 from worker.logs import configure_logging
 from worker.settings import Settings, load_settings
 from worker.supervisor import alive
+from worker.supervisor.host.claim_turn import find_stuck, longest_turn_seconds, turn_path
 from worker.supervisor.host.device import DeviceMissing, find_devices
 from worker.supervisor.host.driver import DriverTooOld, check_driver
 from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
@@ -117,6 +118,11 @@ class Worker:
         """Return the seconds until the worker is started again."""
         return round(self._start_at - now, 1)
 
+    def kill(self) -> None:
+        """Kill the worker and its processes. `reap` then notices that it has ended."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
     def send(self, number: signal.Signals) -> None:
         """Send the worker a signal if it is running."""
         if self._process is not None:
@@ -138,6 +144,8 @@ class Fleet:
         self._work_dir = settings.work_dir
         self._lock_dir = lock_dir
         self._host_id = make_host_id(host_id(settings.work_dir), devices)
+        self._turn_path = turn_path(lock_dir, slug(self._host_id))
+        self._longest_turn_seconds = longest_turn_seconds(settings.claim_patience_seconds)
         self._free = [
             Worker(
                 name_of_card(settings, device, is_only_one=only_one),
@@ -156,6 +164,7 @@ class Fleet:
         self._is_stopping = False
         self._is_waiting = False
         self._look_for_cards_at = 0.0
+        self._look_at_turn_at = 0.0
         self._heartbeat_at = 0.0
         self._last_heartbeat_error = ""
 
@@ -174,6 +183,7 @@ class Fleet:
                 break
             if not self._is_stopping:
                 self._take_cards(now)
+                self._end_stuck_claim(now)
                 for worker in self._workers:
                     worker.start_if_due(now)
             self._report(now)
@@ -223,6 +233,22 @@ class Fleet:
                 "waiting, because other processes hold all cards",
                 cards=[worker.device.uuid for worker in self._free],
             )
+
+    def _end_stuck_claim(self, now: float) -> None:
+        """Kill a worker that keeps its turn to claim, because it also keeps the cards that it has borrowed for the claim."""
+        if now < self._look_at_turn_at:
+            return
+        self._look_at_turn_at = now + CARD_SECONDS
+        holder = find_stuck(self._turn_path, self._longest_turn_seconds, now)
+        for worker in self._workers:
+            if holder is not None and worker.name == holder.worker and worker.is_running:
+                log.error(
+                    "killing a worker that keeps its turn to claim, because the others wait for it",
+                    worker_id=holder.worker,
+                    pid=holder.pid,
+                    seconds=round(now - holder.since),
+                )
+                worker.kill()
 
     def _list_cards(self) -> None:
         """Tell the workers which cards this process holds, before it starts a worker for a new card."""

@@ -92,6 +92,7 @@ class Base(DeclarativeBase):
 
 _QUEUED = text("status = 'queued'")
 _RUNNING = text("status = 'running'")
+_UNCHECKED = text("passed_at IS NULL")
 _RESERVED = text("reserved_host IS NOT NULL")
 _BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments only an INTEGER key
 
@@ -386,6 +387,22 @@ class DeviceFailure(Base):
     """An attempt that ended with `device_failed` on a worker that checks its device."""
 
     __tablename__ = "device_failures"
+    __table_args__ = (
+        # Those that count against a device, and those after which it has not passed a check; both are few. Each dialect's planner
+        # recognises only the condition that SQLAlchemy writes for it.
+        Index(
+            "ix_device_failures_blamed_worker_id",
+            "worker_id",
+            postgresql_where=text("blames_device"),
+            sqlite_where=text("blames_device = 1"),
+        ),
+        Index(
+            "ix_device_failures_unchecked_worker_id",
+            "worker_id",
+            postgresql_where=_UNCHECKED,
+            sqlite_where=_UNCHECKED,
+        ),
+    )
 
     attempt_id: Mapped[str] = mapped_column(
         ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True

@@ -97,7 +97,9 @@ def _edit_priority(session: Session, job: Job, edit: JobEdit) -> list[str]:
     events.insert_event(
         session, job.id, "priority_changed", now, before=before, after=edit.priority
     )
-    return reservations.rings_after(session, job.queue, now) if was_reserved else []
+    # The job may now be ahead of one for which a host gathers its GPUs.
+    is_ring_due = was_reserved or job.priority > before
+    return reservations.rings_after(session, job.queue, now) if is_ring_due else []
 
 
 def _edit_archived(session: Session, job: Job, edit: JobEdit) -> None:

@@ -69,17 +69,19 @@ class JobWait(BaseModel):
     """Why a queued job has not started, unless it is just waiting for its turn."""
 
     code: str
-    """`no_worker`, `devices_failed`, `gpus_reserved`, `too_few_gpus` or `workers_too_old`."""
+    """`no_worker`, `devices_failed`, `gpus_reserved`, `left_to_larger_host`, `too_few_gpus` or `workers_too_old`."""
     message: str
     """In the caller's language."""
     workers: int | None = None
     """With `devices_failed`: number of online workers that could run the job if their GPUs worked."""
     gpus: int | None = None
-    """Number of GPUs that the job needs on one host."""
+    """Number of GPUs that the job needs on one host; with `left_to_larger_host`, that it would use on `host`."""
     largest_host: int | None = None
     """With `too_few_gpus`: how many GPUs the largest host that has the model can use for one job."""
     host: str | None = None
-    """With `gpus_reserved`: name of the host, which will not start later jobs before this one."""
+    """With `gpus_reserved`: name of the host, which will not start later jobs before this one. With `left_to_larger_host`: of the largest host."""
+    until: datetime | None = None
+    """With `left_to_larger_host`: from then on, a host with fewer GPUs may start the job."""
 
 
 class JobState(BaseModel):

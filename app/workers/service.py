@@ -29,11 +29,14 @@ class WorkerView(BaseModel):
     current_job: str | None
     current_gpus: int | None
     """Number of GPUs that its current job uses; null if it is idle."""
+    lends_gpu_to: str | None
+    """The job of another worker of its host that trains on its GPU; it claims no job meanwhile."""
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:
     """Return every worker that has ever sent a hello."""
     alive_since = now - timedelta(seconds=store.LIVE_SECONDS)
+    loans = store.find_loans(session)
     views = []
     for worker, job_id, gpus in store.list_workers(session):
         info = WorkerInfo.model_validate(worker.info)
@@ -52,6 +55,7 @@ def list_workers(session: Session, now: datetime) -> list[WorkerView]:
                 gpus=info.cards,
                 current_job=job_id,
                 current_gpus=gpus,
+                lends_gpu_to=None if job_id else loans.get((info.host_id, info.device.uuid)),
             )
         )
     return views
@@ -79,7 +83,7 @@ def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
 
 
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:
-    """Return the other workers of the queue that are live, idle, and able to run jobs."""
+    """Return the other workers of the queue that are live, run no attempt, have not lent their GPU, and can run jobs."""
     return [
         other
         for other in store.list_idle(session, worker.queue, now)

@@ -69,12 +69,25 @@ def count_live(session: Session, queue: str, now: datetime) -> int:
 
 
 def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
-    """Return the descriptions of the live, idle workers of a queue."""
+    """Return the descriptions of the live workers of a queue that run no attempt and have not lent their GPU to one."""
     busy = select(Attempt.id).where(
         Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
     )
     rows = session.scalars(select(Worker.info).where(*_is_live(queue, now), ~busy.exists()))
-    return [WorkerInfo.model_validate(info) for info in rows]
+    loans = find_loans(session)
+    found = [WorkerInfo.model_validate(info) for info in rows]
+    return [worker for worker in found if (worker.host_id, worker.device.uuid) not in loans]
+
+
+def find_loans(session: Session) -> dict[tuple[str, str | None], str]:
+    """Return the job that trains on each GPU of a job on several GPUs, by the id of the host and the uuid of the GPU.
+
+    The GPUs of a worker that did not name them in its claim are left out.
+    """
+    running = written_out(Attempt.status, AttemptStatus.RUNNING)
+    columns = (Attempt.worker["host_id"].as_string(), Attempt.cards, Attempt.job_id)
+    rows = session.execute(select(*columns).where(running, Attempt.gpus > 1))
+    return {(host, card): job for host, cards, job in rows for card in cards or []}
 
 
 def list_sharing_hosts(session: Session) -> set[str]:

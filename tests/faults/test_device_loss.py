@@ -55,9 +55,9 @@ def test_no_job_fails_when_a_gpu_breaks_and_another_worker_runs_the_queued_jobs(
     assert stored is not None
     assert not stored.passed, "a worker that restarts now must know that its device has failed"
     finish.release()
-    wait_for(lambda: attempts(cluster, first) == [("failed", "gpu")], 20, cluster.logs)
-    wait_for(lambda: not device_check(cluster)["passed"], 20, cluster.logs)
-    wait_for(lambda: ERROR in device_check(cluster)["reason"], 20, cluster.logs)
+    wait_for(lambda: attempts(cluster, first) == [("failed", "gpu")], 60, cluster.logs)
+    wait_for(lambda: not device_check(cluster)["passed"], 60, cluster.logs)
+    wait_for(lambda: ERROR in device_check(cluster)["reason"], 60, cluster.logs)
     for job_id in (first, *others):
         assert cluster.job(job_id)["status"] == "queued", (
             "a worker with a broken GPU does not claim a job"

@@ -26,7 +26,7 @@ def statuses(cluster: Cluster, job_id: str) -> list[str]:
 def kill_main(cluster: Cluster) -> None:
     training = cluster.find_training("worker")
     os.kill(cluster.parts["worker"].pid, signal.SIGKILL)
-    wait_for(lambda: training is None or not is_alive(training), 5, cluster.logs)
+    wait_for(lambda: training is None or not is_alive(training), 30, cluster.logs)
     cluster.parts["worker"].stop(lambda: True)
     cluster.start_worker()
 
@@ -34,7 +34,7 @@ def kill_main(cluster: Cluster) -> None:
 def kill_pool(cluster: Cluster) -> None:
     training = cluster.find_training("worker")
     os.kill(cluster.pool_process(), signal.SIGKILL)
-    wait_for(lambda: training is None or not is_alive(training), 5, cluster.logs)
+    wait_for(lambda: training is None or not is_alive(training), 30, cluster.logs)
 
 
 def kill_child(cluster: Cluster) -> None:

@@ -62,6 +62,23 @@ while True:
 """
 
 
+STUCK = """
+import os, signal, sys
+from pathlib import Path
+from worker.supervisor.host.claim_turn import ClaimTurn, turn_path
+from worker.supervisor.host.siblings import FLEET
+uuid, marker = os.environ["CUDA_VISIBLE_DEVICES"], Path(sys.argv[1]) / "has-started"
+if uuid == "GPU-1" and not marker.exists():
+    marker.touch()
+    path = turn_path(Path(sys.argv[1]) / "locks", os.environ[FLEET])
+    assert ClaimTurn(path, os.environ["STEPLINE_WORKER_NAME"], 60).take()
+    os.kill(os.getpid(), signal.SIGSTOP)
+if uuid == "GPU-1":
+    os.write(1, b"GPU-1 is up again\\n")
+signal.pause()
+"""
+
+
 def wait_for_count(printed: Path, text: str, count: int) -> None:
     deadline = time.monotonic() + 30
     while printed.read_text().count(text) != count:
@@ -170,3 +187,28 @@ def test_the_parent_process_imports_neither_celery_nor_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_worker_that_keeps_its_turn_to_claim_is_killed_and_restarted(tmp_path: Path) -> None:
+    printed = tmp_path / "printed"
+    # The fleet has set the id of the host before it starts a worker.
+    run = RUN.replace(
+        "fleet.PROGRAM =", "fleet.longest_turn_seconds = lambda _: 0.5\nfleet.PROGRAM ="
+    )
+    run = run.replace("fleet.Fleet(", "fleet.CARD_SECONDS = 0.2\nfleet.Fleet(")
+    program = STUCK.replace("sys.argv[1]", repr(str(tmp_path)))
+    with printed.open("wb") as output:
+        parent = subprocess.Popen(
+            [sys.executable, "-c", run, str(tmp_path), program],
+            env=os.environ | marked(str(tmp_path)) | {"STEPLINE_WORKER_NAME": "w"},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_for_count(printed, "GPU-1 is up again", 1)
+        assert "killing a worker that keeps its turn to claim" in printed.read_text()
+        assert printed.read_text().count("started a worker") == 3, "the other goes on"
+    finally:
+        parent.terminate()
+        parent.wait(30)

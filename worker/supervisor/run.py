@@ -16,6 +16,7 @@ from worker.supervisor.attempt import Slot, run_attempt
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag, Stopped, stop_on_sigterm
 from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.host.claim_turn import ClaimTurn, longest_turn_seconds, turn_path
 from worker.supervisor.host.gpu_lock import (
     DeviceBusy,
     LockDirRefused,
@@ -23,7 +24,7 @@ from worker.supervisor.host.gpu_lock import (
     hold_device,
     take_turn,
 )
-from worker.supervisor.host.held_cards import ClaimTurn, HeldCard, Loan
+from worker.supervisor.host.held_cards import HeldCard, Loan
 from worker.supervisor.host.identity import slot_name, slug, with_current_state, worker_home
 from worker.supervisor.host.siblings import list_siblings
 from worker.supervisor.server.answers import Refused, ServerUnavailable
@@ -53,11 +54,12 @@ def run_next(
         try:
             lock_dir, name = find_lock_dir(settings, worker.device), slot_name(worker)
             is_alone = not list_siblings(lock_dir, worker, name)
-            turn_path = None if is_alone else lock_dir / f"{slug(worker.host_id)}.claim"
+            path = None if is_alone else turn_path(lock_dir, slug(worker.host_id))
+            longest_seconds = longest_turn_seconds(settings.claim_patience_seconds)
             wait = _Wait(stop, pass_on)
             patience_seconds = 5.0 if is_alone else float("inf")
             with (
-                ClaimTurn(turn_path, wait.shortly) as turn,
+                ClaimTurn(path, worker.worker_id, longest_seconds, wait.shortly) as turn,
                 hold_device(lock_dir, name, patience_seconds, wait.for_card) as lock_fd,
                 Server(
                     settings.server_url,
@@ -90,10 +92,10 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
         if not is_usable:
             slot.server.hello(current)  # tells the server that this worker's device has failed
             break
-        turn.take()
-        # A worker that was alone when its ring arrived does not take turns. It may borrow cards from the next ring on.
+        # A worker that was alone when its ring arrived takes no turns. It may borrow from the next ring on.
+        may_borrow = turn.take()
         siblings = (
-            list_siblings(lock_dir, slot.worker, slot_name(slot.worker)) if turn.is_shared else []
+            list_siblings(lock_dir, slot.worker, slot_name(slot.worker)) if may_borrow else []
         )
         with Loan.borrow(lock_dir, siblings) as loan:
             on_cpu = own.device.kind == "cpu"

@@ -50,7 +50,7 @@ def leave(session: Session, job: LargeJob, now: datetime) -> bool:
     changed = session.execute(
         update(Job)
         .where(*waits)
-        .values(larger_until=now + timedelta(seconds=FIRST_SECONDS))
+        .values(larger_until=now + timedelta(seconds=FIRST_SECONDS), version=Job.version + 1)
         .returning(Job.number)
         .execution_options(synchronize_session=False)
     ).first()

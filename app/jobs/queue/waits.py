@@ -19,6 +19,10 @@ WORDS: dict[str, dict[Language, str]] = {
         "en": "Waits until {gpus} GPUs of host {host} are free. The host will not start later jobs before this one.",
         "zh": "正在等待主机 {host} 空出 {gpus} 张 GPU；在此任务启动之前，该主机不会启动排在其后的任务。",
     },
+    "left_to_larger_host": {
+        "en": "Is left to host {host}, on which it uses {gpus} GPUs. A host with fewer GPUs starts it if {host} has not by {time} UTC.",
+        "zh": "正在等待主机 {host}，在该主机上可使用 {gpus} 张 GPU。如果到 {time}（UTC）仍未启动，将由 GPU 较少的主机启动。",
+    },
     "too_few_gpus": {
         "en": "Needs {gpus} GPUs; the largest host that has the model {model} has {largest_host}. Start a worker on a larger host, "
         "install the model there, or submit the job with fewer GPUs.",
@@ -48,6 +52,8 @@ class Waiting(NamedTuple):
     model: str
     queue: str
     reserved_host: str | None = None
+    left_until: datetime | None = None
+    """Until then, hosts with fewer GPUs leave the job to larger ones; null if they do not."""
 
 
 def find_waits(
@@ -59,7 +65,9 @@ def find_waits(
     found = {}
     for job in queued:
         need = GpuNeed(job.gpus, job.most_gpus)
-        waiting = Waiting(need, job.model, job.queue, job.reserved_host)
+        is_left = job.larger_until is not None and job.larger_until > now
+        left_until = job.larger_until if is_left else None
+        waiting = Waiting(need, job.model, job.queue, job.reserved_host, left_until)
         wait = find_wait(waiting, live[job.queue], language)
         if wait is not None:
             found[job.number] = wait
@@ -92,7 +100,26 @@ def _find_gpu_wait(
     largest = max(worker.cards for worker in able)
     if need.gpus > largest:
         return _wait("too_few_gpus", language, waiting, gpus=need.gpus, largest_host=largest)
-    return None
+    return _find_larger_wait(waiting, able, language)
+
+
+def _find_larger_wait(
+    waiting: Waiting, able: Sequence[WorkerInfo], language: Language
+) -> JobWait | None:
+    """Return that a job for all GPUs is left to the largest host, if there is a smaller one that leaves it."""
+    new = [worker for worker in able if worker.host_id]
+    largest = max(new, key=lambda worker: worker.cards)
+    gpus = waiting.need.on_host(largest.cards)
+    if waiting.left_until is None or all(worker.cards >= gpus for worker in new):
+        return None
+    return _wait(
+        "left_to_larger_host",
+        language,
+        waiting,
+        gpus=gpus,
+        host=largest.host,
+        until=waiting.left_until,
+    )
 
 
 def find_candidates(live: Sequence[WorkerInfo], model: str) -> Sequence[WorkerInfo]:
@@ -119,7 +146,11 @@ def _wait(
     gpus: int | None = None,
     largest_host: int | None = None,
     host: str | None = None,
+    until: datetime | None = None,
 ) -> JobWait:
     figures = {"workers": workers, "gpus": gpus, "largest_host": largest_host, "host": host}
-    message = WORDS[code][language].format(model=waiting.model, queue=waiting.queue, **figures)
-    return JobWait(code=code, message=message, **figures)
+    time = until and until.strftime("%H:%M")
+    message = WORDS[code][language].format(
+        model=waiting.model, queue=waiting.queue, time=time, **figures
+    )
+    return JobWait(code=code, message=message, until=until, **figures)

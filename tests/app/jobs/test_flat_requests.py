@@ -11,13 +11,13 @@ from functools import partial
 from typing import Any, Protocol
 
 import pytest
-from sqlalchemy import Connection, event, update
+from sqlalchemy import Connection, event, false, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from app.attempts.claim import claim_next, receive_hello
 from app.config.settings import Settings
 from app.db.engine import Database, database_now
-from app.db.tables import Job
+from app.db.tables import Attempt, DeviceFailure, Job
 from app.jobs import service
 from app.jobs.listing import lists
 from app.jobs.listing.cursors import encode_place
@@ -27,7 +27,7 @@ from app.jobs.schemas import JobFilter, JobSort
 from app.leases.lease import Times
 from app.workers import service as workers
 from benchmarks import rows
-from contracts.attempt import ClaimRequest, WorkerInfo
+from contracts.attempt import ClaimRequest, DeviceCheck, WorkerInfo
 from contracts.job import JobSpec, JobStatus
 from tests.app.conftest import KINDS
 from tests.postgres import Postgres
@@ -69,6 +69,7 @@ def databases(
             stack.callback(database.close)
             rows.write(database, size)
             make_most_jobs_large(database, size)
+            add_excused_failures(database)
             rows.analyze(database)
             made.append(database)
         yield made
@@ -79,6 +80,18 @@ def make_most_jobs_large(database: Database, size: int) -> None:
     most = (Job.queue == "large", Job.number <= size - rows.LATE)
     with database.writing() as session:
         session.execute(update(Job).where(*most).values(gpus=8, most_gpus=8))
+
+
+def add_excused_failures(database: Database) -> None:
+    """Let the devices of all attempts have failed, passed a check and worked again since."""
+    names = "attempt_id number job_id worker_id device check_count checkpoint_step failed_at passed_at blames_device"
+    device, count, step, blames_device = literal("GPU-1"), literal(1), literal(0), false()
+    failures = select(
+        *(Attempt.id, Attempt.number, Attempt.job_id, Attempt.worker_id, device, count),
+        *(step, Attempt.started_at, Attempt.started_at, blames_device),
+    )
+    with database.writing() as session:
+        session.execute(insert(DeviceFailure).from_select(names.split(), failures))
 
 
 class Meter:
@@ -214,6 +227,12 @@ def _claim_nothing(free_cards: int) -> DatabaseRequest:
     return send
 
 
+def _hello(session: Session, size: int) -> object:
+    check = DeviceCheck(passed=True, count=1)
+    worker = WorkerInfo(worker_id="worker-1", host_id="host", device_check=check)
+    return receive_hello(session, worker, Times.of(Settings(worker_token="t")))
+
+
 def _sweep(session: Session, size: int) -> object:
     now = database_now(session)
     return [queue.count_claimable(session, name, now, 5) for name in queue.list_queues(session)]
@@ -280,6 +299,7 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "a claim that reserves a host": _claim_on_host(2, cards=8),
     "a claim on a reserved host": _claim_on_host(2, cards=8),
     "a claim of a large job": _claim_on_host(8, cards=8),
+    "hello of a worker with a GPU": _hello,
     "workers": _workers,
     "sweep": _sweep,
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from contracts.attempt import Device, DeviceCheck, WorkerInfo
 from tests.web.conftest import Site, Visitor
@@ -30,9 +30,9 @@ def test_a_failed_device_is_shown_with_its_reason_and_how_long_ago_in_both_langu
 ) -> None:
     announce_failed_device(site)
 
-    for locale, failed, online, ago in (
-        ("en-US", "device failed", "online", "20m"),
-        ("zh-CN", "设备故障", "在线", "20"),
+    for locale, failed, online, ago, lends in (
+        ("en-US", "device failed", "online", "20m", "lends its GPU to"),
+        ("zh-CN", "设备故障", "在线", "20", "GPU 已借给"),
     ):
         page = visit(width=390, locale=locale).go("/workers")
         broken = page.locator(".workers .card", has_text="broken-gpu")
@@ -43,3 +43,13 @@ def test_a_failed_device_is_shown_with_its_reason_and_how_long_ago_in_both_langu
         others = page.locator(".workers .card", has_not_text="broken-gpu")
         expect(others.locator(".status", has_text=online).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+        def lend(route: Route) -> None:
+            answer = route.fetch().json()
+            for worker in answer["data"]:
+                worker["lends_gpu_to"] = site.running
+            route.fulfill(json=answer)
+
+        page.route("**/v1/workers", lend)
+        expect(broken).to_contain_text(lends)
+        expect(broken.get_by_role("link")).to_have_attribute("href", f"/jobs/{site.running}")

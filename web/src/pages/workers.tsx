@@ -69,6 +69,10 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
             worker.current_gpus > 1 &&
             ` · ${say(SHARED.gpus, { n: worker.current_gpus })}`}
         </>
+      ) : worker.lends_gpu_to ? (
+        <>
+          {say(WORKERS.lends)} <a href={`/jobs/${worker.lends_gpu_to}`}>{shortId(worker.lends_gpu_to)}</a>
+        </>
       ) : (
         say(WORKERS.idle)
       ),

@@ -102,6 +102,14 @@ def take_turn(descriptor: int) -> Idle:
     return turn
 
 
+def find_turn(path: Path) -> Idle | None:
+    """Return the last turn of a lock, which another process may hold; None if there has been none."""
+    try:
+        return Idle.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def _take(descriptor: int, path: Path, give_up_at: float, wait: Callable[[float], None]) -> None:
     pause = SHORTEST_PAUSE_SECONDS
     while True:

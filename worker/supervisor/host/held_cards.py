@@ -4,8 +4,7 @@ A training process inherits the locks of all its cards, so each stays locked unt
 """
 
 import os
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,9 +13,6 @@ from typing import Self
 from contracts.attempt import Device
 from worker.supervisor.host.gpu_lock import try_lock
 from worker.supervisor.host.siblings import Sibling
-
-SHORTEST_PAUSE_SECONDS = 0.002
-LONGEST_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,47 +71,3 @@ class Loan:
         trace: TracebackType | None,
     ) -> None:
         self.keep(0)
-
-
-class ClaimTurn:
-    """Lets one worker of a host borrow and claim at a time. If two did, each might hold half of the cards that a job needs.
-
-    A worker returns its turn only after it has released its own card, so the last of several claims sees every idle card.
-    """
-
-    def __init__(self, path: Path | None, wait: Callable[[float], None] = time.sleep) -> None:
-        """`path`: the lock of the host; None if nothing can be borrowed. `wait` may raise an exception to stop waiting."""
-        self._path = path
-        self._wait = wait
-        self._lock_fd: int | None = None
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether workers of this host take turns, so that this one may borrow."""
-        return self._path is not None
-
-    def take(self) -> None:
-        """Wait for this worker's turn; do nothing if it already has it."""
-        pause = SHORTEST_PAUSE_SECONDS
-        while self._path is not None and self._lock_fd is None:
-            self._lock_fd = try_lock(self._path)
-            if self._lock_fd is None:
-                self._wait(pause)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    def give_back(self) -> None:
-        """Let the next worker claim."""
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()

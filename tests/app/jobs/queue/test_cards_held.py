@@ -140,3 +140,19 @@ def test_a_claim_with_absurd_names_of_cards_is_rejected(player: Player, held: li
     response = player.post_claim(free_cards=1, cards_held=held, host_id="a")
 
     assert response.status_code == 400
+
+
+def test_a_worker_whose_gpu_is_lent_names_the_job_and_is_not_ready(player: Player) -> None:
+    large = submit(player, 2)
+    claim = take(player, 0, 2)
+    listed = {each["id"]: each for each in player.get("/v1/workers")["data"]}
+    assert [each["current_job"] for each in listed.values()] == [large, None, None]
+    assert [each["lends_gpu_to"] for each in listed.values()] == [None, None, large]
+
+    job = submit(player)
+    break_card(player, take(player, 1), 1)
+    player.hello(**worker(1, 2))
+    assert take(player, 1, count=2).job_id == job, "the worker whose GPU is lent cannot run it"
+
+    player.succeed(claim)
+    assert [each["lends_gpu_to"] for each in player.get("/v1/workers")["data"]] == [None] * 3

@@ -196,7 +196,7 @@ def test_a_host_without_the_model_does_not_count_while_another_host_has_it(playe
 def test_a_job_for_one_gpu_says_that_no_worker_can_run_it(player: Player) -> None:
     job = submit(player)
     assert waiting(player, job)["code"] == "no_worker"
-    assert "队列 default 没有在线的工作节点" in _chinese(player, job)
+    assert "队列 default 没有在线的工作节点" in chinese(player, job)
     for number in (1, 2):
         device = gpu(f"a-{number}", passed=False)
         player.hello(**card("a", number, 2) | device | {"models": ["tiny-qwen2"]})
@@ -204,13 +204,13 @@ def test_a_job_for_one_gpu_says_that_no_worker_can_run_it(player: Player) -> Non
 
     found = waiting(player, job)
     assert (found["code"], found["workers"]) == ("devices_failed", 2)
-    assert "2 个在线工作节点" in _chinese(player, job)
+    assert "2 个在线工作节点" in chinese(player, job)
 
     player.hello(**card("a", 2, 2) | gpu("a-2", passed=True) | {"models": ["tiny-qwen2"]})
     assert waiting(player, job) is None
 
 
-def _chinese(player: Player, job: str) -> str:
+def chinese(player: Player, job: str) -> str:
     answer = player.client.get(f"/v1/jobs/{job}", headers={"Accept-Language": "zh"})
     return str(answer.json()["waiting"]["message"])
 

@@ -11,6 +11,7 @@ from app.db.tables import Job
 from tests.app.bellringer import Bellringer
 from tests.app.jobs.endings.test_device_failures import gpu
 from tests.app.jobs.queue.gpu_hosts import ask, card, let_host_die, reserved_host, submit, take
+from tests.app.jobs.queue.test_gpus import chinese
 from tests.app.player import Player
 
 
@@ -43,10 +44,20 @@ def test_a_small_host_takes_the_job_if_the_larger_one_does_not_ask_for_it_in_tim
 ) -> None:
     player.hello(**card("big", 1, 4))
     job = submit(player, "all")
+    before = player.job(job)
+    assert before["waiting"] is None
     assert ask(player, card("two", 1, 2), 2) is None
+    after = player.job(job)
+    found = after["waiting"]
+    values = (found["code"], found["host"], found["gpus"])
+    assert values == ("left_to_larger_host", "big.example", 4)
+    assert found["until"][11:16] in found["message"]
+    assert "4 张 GPU" in chinese(player, job)
+    assert after["version"] > before["version"], "long polls and streams must notice"
     move_back(database, job, 29)
     assert ask(player, card("two", 1, 2), 2) is None
     move_back(database, job, 1)
+    assert player.job(job)["waiting"] is None
 
     claim = take(player, card("two", 1, 2), 2)
 

@@ -112,7 +112,7 @@ def test_a_host_does_not_wait_for_a_job_that_another_request_is_changing(
 
     with ThreadPoolExecutor(1) as pool, database.writing() as session:
         session.scalars(select(Job).where(Job.id == first).with_for_update()).one()
-        assert pool.submit(ask, player, card("a", 1, 2), 1).result(timeout=20) is None
+        assert pool.submit(ask, player, card("a", 1, 2), 1).result(timeout=60) is None
 
     assert reserved_host(database, urgent) == "a"
 

@@ -54,6 +54,20 @@ def test_jobs_with_a_higher_priority_start_before_a_large_one_on_the_reserved_ho
     assert ask(player, card("a", 2, 2), 1) is None
 
 
+def test_a_job_that_is_moved_ahead_of_a_reserved_one_is_rung_for_at_once(
+    player: Player, bell: Bellringer
+) -> None:
+    submit(player, 2)
+    assert ask(player, card("a", 1, 2), 1) is None
+    small = submit(player)
+    bell.rung.clear()
+
+    assert player.client.patch(f"/v1/jobs/{small}", json={"priority": 5}).is_success
+
+    assert bell.rung
+    assert take(player, card("a", 1, 2), 1).job_id == small
+
+
 def test_other_hosts_pass_over_a_reserved_job_unless_they_can_start_it_at_once(
     player: Player, database: Database
 ) -> None:

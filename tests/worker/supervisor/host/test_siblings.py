@@ -7,8 +7,8 @@ import pytest
 from contracts.attempt import Device, WorkerInfo
 from tests.worker.supervisor.device_states import record_failed, record_passed
 from worker.settings import Settings
-from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device, try_lock
-from worker.supervisor.host.held_cards import ClaimTurn, Loan
+from worker.supervisor.host.gpu_lock import DeviceBusy, hold_device
+from worker.supervisor.host.held_cards import Loan
 from worker.supervisor.host.identity import (
     describe_worker,
     slot_name,
@@ -151,28 +151,3 @@ def test_a_loan_keeps_the_cards_that_the_server_has_chosen(
         assert [card.device.uuid for card in loan.cards] == ["GPU-3"]
         with hold_device(locks, "GPU-1", patience_seconds=0):
             pass
-
-
-def test_only_one_worker_of_a_host_has_the_turn(tmp_path: Path) -> None:
-    path = tmp_path / "host.claim"
-
-    class TurnIsTaken(Exception):
-        pass
-
-    def wait(_: float) -> None:
-        raise TurnIsTaken
-
-    with ClaimTurn(path) as first, ClaimTurn(path, wait) as second:
-        first.take()
-        first.take()
-        with pytest.raises(TurnIsTaken):
-            second.take()
-        first.give_back()
-        second.take()
-    assert try_lock(path) is not None
-
-
-def test_a_worker_without_siblings_needs_no_turn() -> None:
-    with ClaimTurn(None) as turn:
-        turn.take()
-        turn.give_back()

@@ -123,7 +123,7 @@ def test_the_best_adapter_is_kept_across_a_resume(
     second = make_run_dir(tmp_path / "second", tiny_model, make_rows(37), SPEC)
     second.resume.symlink_to(first.checkpoints)
 
-    assert run_here(first, StopAt(18)).status == "interrupted"
+    assert run_here(first, StopAt(first, 17)).status == "interrupted"
     assert any(isinstance(r, EvalRecord) and r.step > 0 for r in records(first))
     assert run_here(second).status == "succeeded"
 

@@ -96,7 +96,7 @@ def test_an_adapter_that_does_not_change_after_a_resume_is_detected(
         (tmp_path / name).mkdir()
     first = make_run_dir(tmp_path / "first", tiny_model, make_rows(37), CHANGES_NOTHING)
     second = make_run_dir(tmp_path / "second", tiny_model, make_rows(37), CHANGES_NOTHING)
-    assert run_here(first, StopAt(9)).status == "interrupted"
+    assert run_here(first, StopAt(first, 8)).status == "interrupted"
     newest = find_newest(first.checkpoints)
     assert newest is not None
     snapshot = load(newest)

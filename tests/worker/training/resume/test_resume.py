@@ -263,7 +263,7 @@ def test_a_pause_saves_a_checkpoint_and_a_cancel_does_not(tiny_model: Path, tmp_
         spec = spec_with(0.0) | {"checkpoint": {"every_steps": 1000}}
         run_dir = make_run_dir(tmp_path / status, tiny_model, ROWS, spec)
 
-        assert run_here(run_dir, StopAt(24, status)).status == status
+        assert run_here(run_dir, StopAt(run_dir, 23, status)).status == status
 
         assert run_dir.checkpoints.exists() == (status == "paused")
 

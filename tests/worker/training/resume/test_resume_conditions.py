@@ -63,7 +63,7 @@ def test_a_run_with_a_template_that_writes_the_date_resumes_at_a_later_time(
         attempts.append(make_run_dir(tmp_path / name, model, ROWS, spec_with(0.0)))
         write_model(attempts[-1].placed, Placed(submitted_at=datetime(2024, 7, 26, tzinfo=UTC)))
     first, second = attempts
-    assert run_here(first, StopAt(24)).status == "interrupted"
+    assert run_here(first, StopAt(first, 23)).status == "interrupted"
     second.resume.symlink_to(first.checkpoints)
 
     assert run_here(second).status == "succeeded"
@@ -92,7 +92,7 @@ def test_the_token_budget_and_thread_count_of_the_previous_attempt_are_adopted(
 def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the newest checkpoint of a run that was interrupted."""
     place = tmp_path_factory.mktemp("interrupted") / "first"
-    newest = find_newest(interrupted(place, tiny_model, 0.0, looks=16).checkpoints)
+    newest = find_newest(interrupted(place, tiny_model, 0.0, looks=15).checkpoints)
     assert newest is not None
     return newest
 
@@ -104,7 +104,7 @@ def resume_under(circumstances: dict[str, str | int], checkpoint: Path, run_dir:
     Checkpoints(run_dir.resume, keep=1).save(snapshot)
     spec = run_dir.spec.read_text()
     run_dir.spec.write_text(spec.replace('"token_budget":128', '"token_budget":64'))
-    assert run_here(run_dir, StopAt(3, "cancelled")).status == "cancelled"
+    assert run_here(run_dir, StopAt(run_dir, 2, "cancelled")).status == "cancelled"
     return "\n".join(r.message for r in records(run_dir) if isinstance(r, LogRecord))
 
 
@@ -145,7 +145,7 @@ def test_a_resume_with_less_memory_than_before_uses_a_smaller_budget(
     second.resume.mkdir()
     Checkpoints(second.resume, keep=1).save(load(checkpoint))
 
-    assert run_here(second, StopAt(3, "cancelled")).status == "cancelled"
+    assert run_here(second, StopAt(second, 2, "cancelled")).status == "cancelled"
 
     message = "\n".join(r.message for r in records(second) if isinstance(r, LogRecord))
     found = re.search(r"token_budget: 128 → (\d+)", message)
@@ -169,7 +169,7 @@ def test_a_resume_recomputes_activations_only_if_its_own_plan_does_not_deny_it(
     second.resume.mkdir()
     Checkpoints(second.resume, keep=1).save(replace(snapshot, state=state))
 
-    assert run_here(second, StopAt(8, "paused")).status == "paused"
+    assert run_here(second, StopAt(second, 7, "paused")).status == "paused"
 
     saved = find_newest(second.checkpoints)
     assert saved is not None
