@@ -234,7 +234,8 @@ class JobFilter(BaseModel):
     search: str
     """Part of the name, the model or the id, ignoring case; an empty string matches every job."""
     statuses: list[JobStatus]
-    labels: dict[str, str]
+    labels: list[tuple[str, str]]
+    """Keys and values that a job must all have."""
     created_after: datetime | None
     created_before: datetime | None
     label_keys: list[str] = []
@@ -242,6 +243,11 @@ class JobFilter(BaseModel):
     archived: bool | None = False
     """None: both archived jobs and others."""
     sort: JobSort = JobSort.NEWEST
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether no job can match: a job has only one value for each key."""
+        return len(dict(self.labels)) < len(set(self.labels))
 
     @property
     def job_id(self) -> str | None:

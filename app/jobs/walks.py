@@ -94,6 +94,8 @@ class Section:
 
 def plan(session: Session, chosen: JobFilter, most: int) -> list[Section]:
     """Return the sections of a list. A filter's own walk is sorted without the sort's index if it yields at most `most` jobs."""
+    if chosen.is_contradictory:
+        return []
     column, descending = chosen.sort.column, chosen.sort.is_descending
     if chosen.sort is JobSort.STATUS:
         wanted = chosen.statuses or list(JobStatus)
@@ -124,7 +126,7 @@ def plan_created(
         rest.append(_has_text(search))
     options: list[tuple[list[Walk], Condition]] = [
         ([_walk_label(key, value, chosen, state) for state in states], _has_label(key, value))
-        for key, value in chosen.labels.items()
+        for key, value in chosen.labels
     ]
     if statuses:
         walks = [
@@ -166,7 +168,7 @@ def _plan_sorted(
             rows = select(value.label("key"), few.c.number).subquery()
             return [Walk(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)], rest
     rest = [_has_key(name) for name in chosen.label_keys]
-    rest += [_has_label(*label) for label in chosen.labels.items()]
+    rest += [_has_label(*label) for label in chosen.labels]
     if chosen.statuses:
         rest.append(_has_status(chosen.statuses))
     if chosen.search:

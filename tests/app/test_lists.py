@@ -241,6 +241,19 @@ def test_a_queued_job_says_whether_a_worker_of_its_queue_is_online(player: Playe
     assert player.job(unserved)["waiting"] is None
 
 
+def test_a_job_must_have_all_labels_so_two_values_of_one_key_match_none(player: Player) -> None:
+    first, _ = player.submit(labels={"team": "a"}), player.submit(labels={"team": "b"})
+
+    def found(*label: str, **query: object) -> list[str]:
+        page = player.get("/v1/jobs", label=label, counts=True, **query)
+        assert page["counts"]["statuses"]["queued"]["count"] == len(page["data"])
+        return [job["id"] for job in page["data"]]
+
+    assert found("team:a", "team:a") == [first]
+    for order in (("team:a", "team:b"), ("team:b", "team:a")):
+        assert [found(*order, sort=sort) for sort in JobSort] == [[] for _ in JobSort]
+
+
 @pytest.mark.parametrize("label", ["", ":", ":web"])
 def test_a_label_filter_without_a_key_is_rejected(player: Player, label: str) -> None:
     response = player.client.get("/v1/jobs", params={"label": label})

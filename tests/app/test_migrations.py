@@ -175,14 +175,14 @@ def check_search_after_migration(url: str) -> None:
     migrate(database)
 
     def found(**chosen: Any) -> list[int]:
-        empty: dict[str, Any] = {"search": "", "statuses": [], "labels": {}}
+        empty: dict[str, Any] = {"search": "", "statuses": [], "labels": []}
         times = {"created_after": None, "created_before": None}
         with database.reading() as session:
             places = find_jobs(session, JobFilter(**empty | times | chosen), None, 10).places
         return [place.number for place in places]
 
     assert found() == [6, 5, 4, 3, 2, 1]
-    assert found(labels={"team": "a"}) == [3, 1]
+    assert found(labels=[("team", "a")]) == [3, 1]
     assert found(search="sweep") == [1]
     assert found(search="größe") == [2]
     assert found(search="微调") == [3]
