@@ -1,6 +1,6 @@
 """SQL for workers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, false, func, or_, select, update
@@ -86,8 +86,22 @@ def list_sharing_hosts(session: Session) -> set[str]:
 
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     """Return the descriptions of the live workers of a queue, including those whose devices have failed."""
-    rows = session.scalars(select(Worker.info).where(*_is_live(queue, now)))
-    return [WorkerInfo.model_validate(info) for info in rows]
+    return list_live_by_queue(session, [queue], now)[queue]
+
+
+def list_live_by_queue(
+    session: Session, queues: Collection[str], now: datetime
+) -> dict[str, list[WorkerInfo]]:
+    """Return the descriptions of the live workers of each of these queues, in one statement; see list_live."""
+    live: dict[str, list[WorkerInfo]] = {queue: [] for queue in queues}
+    rows = session.execute(
+        select(Worker.queue, Worker.info).where(
+            Worker.queue.in_(live), Worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)
+        )
+    )
+    for queue, info in rows:
+        live[queue].append(WorkerInfo.model_validate(info))
+    return live
 
 
 def _is_live(queue: str, now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from app.db.engine import Database
 from app.db.tables import Job, JobLabel, JobText, to_json
@@ -227,6 +227,30 @@ def test_counts_are_exact_up_to_the_limit(
                 assert found == {"count": min(12, expected), "is_exact": expected <= 12}
         archived = sum(fits(job, chosen | {"archived": "true"}) for job in jobs)
         assert counts["archived"]["count"] <= archived
+
+
+def test_the_number_of_statements_of_a_page_does_not_depend_on_the_number_of_queues(
+    player: Player, database: Database
+) -> None:
+    statements: list[str] = []
+
+    def count() -> int:
+        statements.clear()
+        jobs = player.get("/v1/jobs")["data"]
+        assert [job["queue_position"] for job in jobs] == [1] * len(jobs)
+        assert {job["waiting"]["code"] for job in jobs} == {"no_worker"}
+        return len(statements)
+
+    @event.listens_for(database.reader, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    player.submit(queue="a")
+    one = count()
+    for name in "bcde":
+        player.submit(queue=name)
+
+    assert count() == one
 
 
 def test_a_queued_job_says_whether_a_worker_of_its_queue_is_online(player: Player) -> None:

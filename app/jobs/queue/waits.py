@@ -55,7 +55,9 @@ def find_waits(
 ) -> dict[int, JobWait]:
     """Return why queued jobs wait, by job number. Jobs that just wait for their turn are left out."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
-    live = {name: workers.list_live(session, name, now) for name in {job.queue for job in queued}}
+    if not queued:
+        return {}
+    live = workers.list_live_by_queue(session, {job.queue for job in queued}, now)
     found = {}
     for job in queued:
         need = GpuNeed(job.gpus, job.most_gpus)
