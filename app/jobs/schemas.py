@@ -104,6 +104,7 @@ class JobState(BaseModel):
     """Why the job waits; null if it is not queued, and if it just waits for its turn."""
     last_loss: float | None
     eval_loss: float | None
+    """Of the last evaluation of the trained model; null until there is one. The base model's is in `/metrics` at step 0 and in the summary."""
     health: list[HealthView] = []
     """Findings on the run, the worst first; empty if it is healthy or has not begun."""
     attempt: int
