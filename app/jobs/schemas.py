@@ -210,7 +210,7 @@ class JobSort(StrEnum):
     NEWEST = "-created_at"
     OLDEST = "created_at"
     STATUS = "status"
-    """Running, queued, paused, ended; within each of them, the newest first."""
+    """Running, queued, paused, ended. Queued jobs in the order in which they are claimed, the others newest first."""
     NAME = "name"
     NAME_DESCENDING = "-name"
     EVAL_LOSS = "eval_loss"

@@ -22,7 +22,7 @@ from app.jobs import lists, service
 from app.jobs.cursors import encode_place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobFilter, JobSort
-from app.jobs.walks import Key, Place
+from app.jobs.walks import QUEUED_SECTION, Key, Place
 from app.leases.lease import Times
 from app.workers import service as workers
 from benchmarks import rows
@@ -258,6 +258,13 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "the next page by name": _list(sort=JobSort.NAME, cursor=_cursor("sweep 2", JobSort.NAME)),
     "the next page by eval loss": _list(
         sort=JobSort.EVAL_LOSS, cursor=_cursor(1.6, JobSort.EVAL_LOSS)
+    ),
+    "the next page of queued jobs": lambda session, size: service.list_jobs(
+        session,
+        _filter(sort=JobSort.STATUS),
+        encode_place(Place(0, size - size // 20, QUEUED_SECTION), JobSort.STATUS),
+        20,
+        "en",
     ),
     "the best eval losses of a label": _list(sort=JobSort.EVAL_LOSS, labels=[("team", "0")]),
     "the best eval losses of a rare label": _list(sort=JobSort.EVAL_LOSS, labels=[("rare", "yes")]),
