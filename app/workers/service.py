@@ -33,7 +33,7 @@ class WorkerView(BaseModel):
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:
-    """Return every worker that has ever sent a hello."""
+    """Return every worker that is not forgotten."""
     alive_since = now - timedelta(seconds=store.LIVE_SECONDS)
     views = []
     for worker, job_id, gpus in store.list_workers(session):

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, false, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.sql import insert_missing, written_out
@@ -12,6 +12,9 @@ from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60
 """A worker is live if it sent a hello within this time. Workers send one about every 20 seconds."""
+
+FORGET_SECONDS = 7 * 24 * 3600
+"""A worker that has been silent for this long is forgotten, with its models. If it comes back, it introduces itself again."""
 
 
 def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
@@ -26,6 +29,20 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
     ).first()
     if found is None:
         insert_missing(session, Worker, [{"id": info.worker_id, "first_seen_at": now, **seen}])
+
+
+def forget_silent(session: Session, now: datetime) -> list[str]:
+    """Delete the workers that have been silent for FORGET_SECONDS, with their models, and return their ids."""
+    running = select(Attempt.id).where(
+        Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
+    )
+    forgotten = session.scalars(
+        delete(Worker)
+        .where(Worker.last_seen_at < now - timedelta(seconds=FORGET_SECONDS), ~running.exists())
+        .returning(Worker.id)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(forgotten)
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
