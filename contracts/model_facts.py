@@ -20,7 +20,7 @@ from contracts.text import find_unsafe
 MOST_MODELS = 1000
 """Maximum number of models in one report."""
 MOST_MODULES = 200
-"""Maximum number of names of linear modules that are reported."""
+"""Maximum number of names or paths of linear modules that are reported."""
 MOST_CHARACTERS = 200
 """Maximum characters of a name."""
 _MODEL_NAME: TypeAdapter[str] = TypeAdapter(ModelName)
@@ -65,6 +65,11 @@ class ModelFacts(Tolerant):
     ] = None
     """Names of the linear modules that an adapter can target, such as `q_proj`. Null if the files of this architecture do not
     name the modules as the loaded model does."""
+    module_paths: Annotated[
+        Annotated[list[Name], Field(max_length=MOST_MODULES)] | None, IfReadable
+    ] = None
+    """The whole paths of these modules, with ranges of layers (contracts/module_paths.py). Null if there are too many, and from
+    workers of earlier versions."""
     chat_template: Annotated[Literal["qwen2", "own", "plain"] | None, IfReadable] = None
     """Qwen2's stock template, another one of the model's own, or none (each turn is on its own line)."""
     license: Annotated[Name | None, IfReadable] = None

@@ -59,7 +59,7 @@ def test_models_are_listed_with_openais_keys_and_their_facts(player: Player) -> 
     }
     assert isinstance(qwen["created"], int)
     assert qwen["created"] > 1_500_000_000
-    facts = QWEN.model_dump(exclude={"name"})
+    facts = QWEN.model_dump(exclude={"name", "module_paths"})
     assert {key: qwen[key] for key in facts} == facts
     assert [(worker["id"], worker["live"]) for worker in qwen["workers"]] == [
         ("w1", True),
@@ -255,6 +255,28 @@ def test_a_misspelled_target_module_is_rejected_with_the_nearest_name(player: Pl
     assert refused["error"]["hint"] == "Did you mean q_proj?"
     for valid in ("all-linear", ["q_proj"], ["layers.0.self_attn.q_proj"]):
         assert plan_of(player, lora={"target_modules": valid})["valid"]
+
+
+def test_a_path_of_a_target_module_is_compared_as_peft_does(player: Player) -> None:
+    paths = [f"model.layers.0-23.self_attn.{name}_proj" for name in "koqv"]
+    announce(player, QWEN.model_copy(update={"module_paths": paths}))
+
+    valid = ["q_proj", "self_attn.v_proj", "0.self_attn.q_proj", "model.layers.23.self_attn.k_proj"]
+    assert plan_of(player, lora={"target_modules": valid})["valid"]
+    for wrong, near in {
+        "self_atn.q_proj": "self_attn.q_proj",
+        "layers.24.self_attn.q_proj": "layers.23.self_attn.q_proj",
+        "layers.3.self_attn.q_prj": "layers.3.self_attn.q_proj",
+        "layers.0.q_prj": "q_proj",
+        "mlp.q_proj": "self_attn.q_proj",
+        "self_attn": None,
+        "roj": None,
+    }.items():
+        refused = plan_of(player, lora={"target_modules": ["v_proj", wrong]})
+        assert problems_of(refused) == [("lora.target_modules", "unknown_module")], wrong
+        assert f'(got "{wrong}")' in refused["error"]["message"]
+        if near:
+            assert refused["error"]["hint"] == f"Did you mean {near}?"
 
 
 def test_all_settings_that_do_not_fit_the_model_are_reported_together(player: Player) -> None:
