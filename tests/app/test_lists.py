@@ -13,9 +13,11 @@ from app.db.engine import Database
 from app.db.tables import Job, JobLabel, JobText, to_json
 from app.http.paging import encode_cursor
 from app.jobs import lists
+from app.jobs.cursors import encode_place
 from app.jobs.lists import sort_name_of, text_of
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobSort
+from app.jobs.walks import QUEUED_SECTION, Place
 from contracts.job import JobStatus
 from tests.app.player import Player
 from tests.factories import make_spec
@@ -343,6 +345,10 @@ def test_a_cursor_from_an_earlier_version_still_works(player: Player) -> None:
 
     assert [job["id"] for job in after_third["data"]] == [ids[0]]
     assert [job["id"] for job in after_the_deleted["data"]] == [ids[0]]
+    # In lists by status, the key of a queued job was its time.
+    by_status = encode_place(Place(NOW, 1, QUEUED_SECTION), JobSort.STATUS)
+    from_the_first = player.get("/v1/jobs", cursor=by_status, sort="status")["data"]
+    assert [job["id"] for job in from_the_first] == [ids[0], ids[2]]
     assert player.client.delete(f"/v1/jobs/{ids[0]}").status_code == 200
     assert player.get("/v1/jobs", cursor=encode_cursor(2))["data"] == [], (
         "the list must not start over"
