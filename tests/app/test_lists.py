@@ -280,8 +280,8 @@ def test_a_job_must_have_all_labels_so_two_values_of_one_key_match_none(player: 
         return [job["id"] for job in page["data"]]
 
     assert found("team:a", "team:a") == [first]
-    for order in (("team:a", "team:b"), ("team:b", "team:a")):
-        assert [found(*order, sort=sort) for sort in JobSort] == [[] for _ in JobSort]
+    for sort in (JobSort.NEWEST, JobSort.STATUS, JobSort.NAME):
+        assert found("team:a", "team:b", sort=sort) == found("team:b", "team:a", sort=sort) == []
 
 
 @pytest.mark.parametrize("label", ["", ":", ":web"])
