@@ -12,14 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-from sqlalchemy import Table
+from sqlalchemy import Table, select, update
 
 from app.db.engine import Database
-from app.db.tables import Attempt, Base, Job, JobLabel, JobText, Worker, to_json
+from app.db.tables import Attempt, Base, Job, JobLabel, JobText, Worker, WorkerModel, to_json
 from app.jobs.listing.lists import sort_name_of, text_of
 from contracts.attempt import AttemptStatus, WorkerInfo
 from contracts.failure import Failure, FailureReason
 from contracts.job import JobSpec, JobStatus
+from contracts.model_facts import ModelFacts
 from tests.factories import make_summary
 
 QUEUES = ("default", "large", "default", "small", "default", "default", "large", "default")
@@ -35,6 +36,8 @@ NEEDLE = "needle-in-hay"
 NEEDLE_FROM_NEWEST = 900
 NEWEST_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 """Submission time of the newest job; the jobs were submitted one second apart."""
+ARCHIVED_EVERY = 50
+_PLAIN = {"synchronize_session": False}
 _CHUNK = 20_000
 _SUMMARY = json.dumps(
     to_json(make_summary(windows=[{"step": 10 * n, "loss": 2.5 - n / 50} for n in range(1, 51)]))
@@ -72,6 +75,25 @@ def write(database: Database, size: int) -> None:
     }
     for model, rows in tables.items():
         _insert(database, Base.metadata.tables[model.__tablename__], rows)
+
+
+def add_archived_and_models(database: Database) -> None:
+    """Archive some of the jobs that have ended, and let every worker have the same models."""
+    archived = update(Job).where(Job.number % ARCHIVED_EVERY == 0, Job.ended_at.is_not(None))
+    among = select(Job.number).where(Job.archived)
+    names = [f"team/model-{number}" for number in range(MODELS)]
+    facts = to_json(ModelFacts(name="-", architecture="Qwen2ForCausalLM", max_length=32_768))
+    with database.writing() as session:
+        session.execute(archived.values(archived=True), execution_options=_PLAIN)
+        for table in (JobText, JobLabel):
+            copies = update(table).where(table.number.in_(among)).values(archived=True)
+            session.execute(copies, execution_options=_PLAIN)
+        times = {"first_seen_at": NEWEST_AT, "reported_at": NEWEST_AT}
+        session.add_all(
+            WorkerModel(worker_id=f"worker-{n}", name=name, facts=facts | {"name": name}, **times)
+            for n in range(WORKERS)
+            for name in names
+        )
 
 
 def analyze(database: Database) -> None:
@@ -167,7 +189,7 @@ def _job(n: int, size: int) -> tuple[Any, ...]:
         "total_steps": 500 if started else None,
         "epoch": 1.0 if started else None,
         "last_loss": 1.5 if started else None,
-        "eval_loss": 1.6 if status is JobStatus.SUCCEEDED else None,
+        "eval_loss": 1.6 + n % 997 / 1000 if status is JobStatus.SUCCEEDED else None,
         "failure": _FAILURE if status is JobStatus.FAILED else None,
         "summary": _SUMMARY if status is JobStatus.SUCCEEDED else None,
     }

@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from alembic import command
+from app.jobs.cursors import encode_place
+from app.jobs.walks import QUEUED_SECTION, Place
 
 from app.db.engine import Database, database_now
 from app.jobs.queue import order as queue
+from app.jobs.schemas import JobSort
 from app.migrate import alembic_config, migrate
 from benchmarks import rows
 from contracts.wire import CLAIM_PATH, HELLO_PATH
@@ -98,6 +101,8 @@ class Side:
         rows.write(self.database, size)
         print(f"{size:,} jobs written in {time.perf_counter() - began:.0f} s", flush=True)
         self.migration_seconds = measure_migration(self.database)
+        # After the migrations, because a downgrade loses what later migrations added.
+        rows.add_archived_and_models(self.database)
         rows.analyze(self.database)
         self.service.start_api()
         middle = self.service.job(rows.job_id(size // 2))["created_at"]
@@ -185,6 +190,13 @@ def _deep(side: Side, _: int) -> Request:
     return "GET", "/v1/jobs", {"params": {"cursor": side.deep}}
 
 
+def _deep_in_queue(side: Side, _: int) -> Request:
+    """Continue a list by status in the middle of the queued jobs."""
+    middle = Place(0, side.size - side.size // 20, QUEUED_SECTION)
+    query = {"sort": "status", "cursor": encode_place(middle, JobSort.STATUS)}
+    return "GET", "/v1/jobs", {"params": query}
+
+
 def _job(number: Callable[[int], int]) -> Callable[[Side, int], Request]:
     return lambda side, _: ("GET", f"/v1/jobs/{rows.job_id(number(side.size))}", {})
 
@@ -237,6 +249,24 @@ KINDS: dict[str, Callable[[Side, int], Request]] = {
     "list, a rare label": _list(label="rare:yes"),
     "list, two labels": _list(label=["team:0", "stage:1"]),
     "list, a label and a status": _list(label="team:0", status="failed"),
+    "list, a label with any value": _list(label="team"),
+    "list, archived=true": _list(archived="true"),
+    "list, archived=any": _list(archived="any"),
+    "list, sort=status": _list(sort="status"),
+    "list, sort=status, limit=100": _list(sort="status", limit=100),
+    "list, sort=status, half-way down the queued": _deep_in_queue,
+    "list, sort=status, a common label": _list(sort="status", label="team:0"),
+    "list, sort=status, search without a hit": _list(sort="status", search="not there"),
+    **{
+        f"list, sort={sort}": _list(sort=sort)
+        for sort in ("created_at", "name", "-name", "eval_loss", "-eval_loss", "-ended_at")
+    },
+    "list, sort=name, status=failed": _list(sort="name", status="failed"),
+    "list, sort=eval_loss, a common label": _list(sort="eval_loss", label="team:0"),
+    "list, sort=eval_loss, a rare label": _list(sort="eval_loss", label="rare:yes"),
+    "list with counts": _list(counts="true"),
+    "list with counts, a common label": _list(counts="true", label="team:0"),
+    "list with counts, search without a hit": _list(counts="true", search="not there"),
     "search with many hits": _list(search="sweep"),
     "search with one hit": _list(search=rows.NEEDLE),
     "search without a hit": _list(search="not there"),
@@ -246,6 +276,7 @@ KINDS: dict[str, Callable[[Side, int], Request]] = {
     "one job, last of its queue": _job(lambda size: size - 1),
     "one job, ended": _job(lambda size: size // 2),
     "GET /v1/workers": lambda *_: ("GET", "/v1/workers", {}),
+    "GET /v1/models": lambda *_: ("GET", "/v1/models", {}),
     "submission": _submit,
     "repeated submission with the same key": _submit_again,
     "cancellation of a queued job": _cancel,

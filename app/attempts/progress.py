@@ -162,9 +162,9 @@ def _add_evaluation(news: News, record: EvalRecord, *, is_latest: bool) -> None:
     figures = {"step": record.step, "loss": _finite(record.loss) or 0.0}
     news.events.append(NewEvent("evaluated", "info", figures))
     if is_latest:
-        news.job = replace(
-            news.job, eval_loss=_finite(record.loss), eval_seconds=_finite(record.seconds)
-        )
+        # The evaluation at step 0 measures the base model. A run that starts over has no evaluation of its own yet.
+        loss = _finite(record.loss) if record.step > 0 else None
+        news.job = replace(news.job, eval_loss=loss, eval_seconds=_finite(record.seconds))
 
 
 def _add_phase(news: News, attempt: HeldAttempt, record: PhaseRecord, *, is_latest: bool) -> None:

@@ -168,6 +168,16 @@ class Job(Base):
             "created_at",
             "number",
         ),
+        # List order of the queued jobs of all queues.
+        Index(
+            "ix_jobs_queued_list_order",
+            "status",
+            "archived",
+            desc("priority"),
+            "number",
+            postgresql_where=_QUEUED,
+            sqlite_where=_QUEUED,
+        ),
         Index(
             "ix_jobs_reserved_host",
             "reserved_host",
@@ -236,6 +246,7 @@ class Job(Base):
     epoch: Mapped[float | None]
     last_loss: Mapped[float | None]
     eval_loss: Mapped[float | None]
+    """Of the last evaluation after step 0."""
     seconds_per_step: Mapped[float | None]
     """Moving average of the recent steps' durations."""
     eval_seconds: Mapped[float | None]
@@ -590,7 +601,12 @@ class WorkerModel(Base):
     worker_id: Mapped[str] = mapped_column(
         ForeignKey("workers.id", ondelete="CASCADE"), primary_key=True
     )
-    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    name: Mapped[str] = mapped_column(
+        String(200).with_variant(String(200, collation="C"), "postgresql"),
+        primary_key=True,
+        index=True,
+    )
+    """Lists are sorted by it as Python sorts texts."""
     facts: Mapped[dict[str, Any]]
     """The model's ModelFacts."""
     first_seen_at: Mapped[datetime]

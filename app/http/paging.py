@@ -27,6 +27,22 @@ def encode_cursor(*numbers: int) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
+def encode_text(text: str) -> str:
+    """Return a text as an opaque cursor."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_text(cursor: str, param: str = "cursor") -> str:
+    """Return the text of a cursor. Raises BadCursor for anything that encode_text did not return."""
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"==").decode()
+    except (binascii.Error, ValueError) as error:
+        raise BadCursor(param) from error
+    if encode_text(text) != cursor or "\0" in text:
+        raise BadCursor(param)
+    return text
+
+
 def decode_cursor(cursor: str, count: int, param: str = "cursor") -> tuple[int, ...]:
     """Return the numbers of a cursor. Raises BadCursor for anything that encode_cursor did not return."""
     try:

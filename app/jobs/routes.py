@@ -263,7 +263,7 @@ def _filter(search: str, label: list[str], archived: str) -> JobFilter:
     return JobFilter(
         search=search.strip().replace("\0", ""),
         statuses=[],
-        labels={key: value for key, colon, value in pairs if colon},
+        labels=[(key, value) for key, colon, value in dict.fromkeys(pairs) if colon],
         label_keys=[key for key, colon, _ in pairs if not colon],
         created_after=None,
         created_before=None,

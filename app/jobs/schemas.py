@@ -106,6 +106,7 @@ class JobState(BaseModel):
     """Why the job is waiting; null if it is not queued or is just waiting for its turn."""
     last_loss: float | None
     eval_loss: float | None
+    """Of the last evaluation of the trained model; null until there is one. The base model's is in `/metrics` at step 0 and in the summary."""
     health: list[HealthView] = []
     """Findings on the run, worst first; empty if it is healthy or has not begun."""
     attempt: int
@@ -211,7 +212,7 @@ class JobSort(StrEnum):
     NEWEST = "-created_at"
     OLDEST = "created_at"
     STATUS = "status"
-    """Running, queued, paused, ended; within each of them, newest first."""
+    """Running, queued, paused, ended. Queued jobs in the order in which they are claimed, the others newest first."""
     NAME = "name"
     NAME_DESCENDING = "-name"
     EVAL_LOSS = "eval_loss"
@@ -236,7 +237,8 @@ class JobFilter(BaseModel):
     search: str
     """Part of the name, the model or the id, ignoring case; an empty string matches every job."""
     statuses: list[JobStatus]
-    labels: dict[str, str]
+    labels: list[tuple[str, str]]
+    """Keys and values that a job must all have."""
     created_after: datetime | None
     created_before: datetime | None
     label_keys: list[str] = []
@@ -244,6 +246,11 @@ class JobFilter(BaseModel):
     archived: bool | None = False
     """None: both archived jobs and others."""
     sort: JobSort = JobSort.NEWEST
+
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether no job can match: a job has only one value for each key."""
+        return len(dict(self.labels)) < len(set(self.labels))
 
     @property
     def job_id(self) -> str | None:

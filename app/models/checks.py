@@ -21,6 +21,7 @@ from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts
+from contracts.module_paths import example_target, is_target
 
 MOST_NAMED = 20
 """Maximum number of models that an error names."""
@@ -70,12 +71,10 @@ def _reject_misfit(spec: JobSpec, facts: Sequence[ModelFacts], language: Languag
             if language == "zh"
             else f"Set training.max_length to {max(lengths)} or less."
         )
-    modules = [copy.linear_modules for copy in facts if copy.linear_modules is not None]
     targets = spec.lora.target_modules
-    if isinstance(targets, list) and len(modules) == len(facts):
-        known = sorted({name for names in modules for name in names})
-        # A target may also be the end of a module's path, such as `self_attn.q_proj`.
-        unknown = [name for name in targets if name.rpartition(".")[2] not in known]
+    if isinstance(targets, list) and all(copy.linear_modules is not None for copy in facts):
+        known = sorted({name for copy in facts for name in copy.linear_modules or ()})
+        unknown = [name for name in targets if not any(_has_module(copy, name) for copy in facts)]
         if unknown:
             values = {"modules": ", ".join(known), "model": spec.model}
             wrong = ", ".join(unknown)
@@ -84,10 +83,22 @@ def _reject_misfit(spec: JobSpec, facts: Sequence[ModelFacts], language: Languag
                     "lora.target_modules", FieldProblem.UNKNOWN_MODULE, values, wrong, language
                 )
             )
-            near = nearest_name(unknown[0].rpartition(".")[2], known)
-            hints.append(guess_hint(near, language))
+            hints.append(guess_hint(_nearest_target(unknown[0], facts, known), language))
     if problems:
         raise InvalidField(problems, hint=" ".join(filter(None, hints)))
+
+
+def _has_module(facts: ModelFacts, target: str) -> bool:
+    """Return whether a target names linear modules of a model: their whole path, or its end, such as `self_attn.q_proj`."""
+    if facts.module_paths is not None:
+        return any(is_target(path, target) for path in facts.module_paths)
+    return target.rpartition(".")[2] in (facts.linear_modules or ())
+
+
+def _nearest_target(wrong: str, facts: Sequence[ModelFacts], names: Sequence[str]) -> str | None:
+    paths = {path for copy in facts for path in copy.module_paths or ()}
+    near = nearest_name(wrong, sorted({example_target(path, wrong) for path in paths}))
+    return near or nearest_name(wrong.rpartition(".")[2], names)
 
 
 def _problem(

@@ -8,17 +8,24 @@ from app.db.engine import DatabaseDep
 from app.models import service
 from app.models.schemas import ModelPage, ModelView
 
+MOST_LISTED = 1000
+"""Also the default, because OpenAI's clients read only the first page."""
+LONGEST_CURSOR = 300
+
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("")
 def list_models(
+    *,
     database: DatabaseDep,
     queue: Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")] = None,
+    cursor: Annotated[str | None, Query(max_length=LONGEST_CURSOR)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED,
 ) -> ModelPage:
-    """List the models on the workers, or on the workers of one queue. Models on the hub are not listed."""
+    """List the models on the workers, or on the workers of one queue, by id. Models on the hub are not listed."""
     with database.reading() as session:
-        return service.list_models(session, queue)
+        return service.list_models(session, queue, cursor, limit)
 
 
 @router.get("/{model_id:path}")

@@ -51,7 +51,7 @@ class ModelView(ModelDetails):
 
 
 class ModelPage(Page[ModelView]):
-    """Every model on the workers."""
+    """One page of the models on the workers."""
 
     accepts_other_ids: bool
     """Whether a job may name a model that is not listed: a live worker can download models from the hub, or no worker is live.

@@ -4,16 +4,20 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy.orm import Session
 
 from app.db.engine import database_now
 from app.db.tables import Worker, WorkerModel
 from app.errors.kinds import ModelNotFound, WorkerNotFound
+from app.http.paging import decode_text, encode_text
 from app.models import store
 from app.models.schemas import ModelPage, ModelView, ModelWorker, details_of
 from app.workers.store import LIVE_SECONDS
 from contracts.attempt import WorkerInfo
-from contracts.model_facts import MOST_CHARACTERS, ModelFacts, ModelReport
+from contracts.model_facts import MOST_CHARACTERS, ModelFacts, ModelReport, is_model_name
+
+log = structlog.get_logger(__name__)
 
 
 class Copy(NamedTuple):
@@ -39,29 +43,40 @@ class Copy(NamedTuple):
 def receive_report(session: Session, report: ModelReport) -> None:
     """Store the models that a worker has. Raises WorkerNotFound if the worker has not sent a hello."""
     now = database_now(session)
-    if not store.replace_models(session, report.worker_id, report.models, now):
+    models = [facts for facts in report.models if is_model_name(facts.name)]
+    if len(models) < len(report.models):
+        number = len(report.models) - len(models)
+        log.warning("models left out that no job can name", worker=report.worker_id, number=number)
+    if not store.replace_models(session, report.worker_id.replace("\0", ""), models, now):
         raise WorkerNotFound(worker=report.worker_id)
 
 
-def list_models(session: Session, queue: str | None) -> ModelPage:
-    """Return every model on the workers, or on the workers of a queue, by id."""
+def list_models(session: Session, queue: str | None, cursor: str | None, limit: int) -> ModelPage:
+    """Return a page of the models on the workers, or on the workers of a queue, by id. Raises BadCursor."""
+    after = decode_text(cursor) if cursor else ""
     now = database_now(session)
     workers = store.list_workers(session, queue)
-    by_name: dict[str, list[Copy]] = {}
-    for copy in _copies(workers, store.list_reported(session), now):
-        by_name.setdefault(copy.name, []).append(copy)
+    downloading = [worker.id for worker in workers if _has_hub(worker)]
+    names = set(store.list_names_after(session, downloading, after, limit + 1))
+    names.update(name for worker in workers for name in _named(worker) or () if name > after)
+    found = sorted(names)[: limit + 1]
+    page = found[:limit]
+    by_name: dict[str, list[Copy]] = {name: [] for name in page}
+    for copy in _copies(workers, store.list_reported(session, page), now):
+        if copy.name in by_name:
+            by_name[copy.name].append(copy)
     live = [worker for worker in workers if _is_live(worker, now)]
     return ModelPage(
-        data=[_view(name, copies) for name, copies in sorted(by_name.items())],
-        has_more=False,
-        cursor=None,
+        data=[_view(name, copies) for name, copies in by_name.items() if copies],
+        has_more=len(found) > limit,
+        cursor=encode_text(page[-1]) if page else cursor,
         accepts_other_ids=not live or any(_has_hub(worker) for worker in live),
     )
 
 
 def get_model(session: Session, name: str) -> ModelView:
     """Return a model that a worker has. Raises ModelNotFound."""
-    reported = store.list_reported(session, name[:MOST_CHARACTERS].replace("\0", ""))
+    reported = store.list_reported(session, [name[:MOST_CHARACTERS].replace("\0", "")])
     workers = store.list_workers(session)
     copies = [
         copy for copy in _copies(workers, reported, database_now(session)) if copy.name == name
@@ -78,7 +93,7 @@ def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | No
     """
     now = database_now(session)
     live = store.list_workers(session, queue, now - timedelta(seconds=LIVE_SECONDS))
-    reported = store.list_reported(session, name)
+    reported = store.list_reported(session, [name])
     copies = [copy for copy in _copies(live, reported, now) if copy.name == name]
     having = {copy.worker.id for copy in copies}
     downloading = [worker for worker in live if _has_hub(worker) and worker.id not in having]
@@ -90,9 +105,7 @@ def list_names(session: Session, queue: str) -> set[str]:
     live = store.list_workers(
         session, queue, database_now(session) - timedelta(seconds=LIVE_SECONDS)
     )
-    named = {
-        name for worker in live for name in WorkerInfo.model_validate(worker.info).models or []
-    }
+    named = {name for worker in live for name in _named(worker) or ()}
     return named | store.list_reported_names(session, [worker.id for worker in live])
 
 
@@ -105,7 +118,7 @@ def _copies(
     for worker in workers:
         rows = by_worker.get(worker.id, {})
         # A hello names the models too, unless the worker can download others. It may be newer than the report.
-        named = WorkerInfo.model_validate(worker.info).models
+        named = _named(worker)
         for name in rows if named is None else named:
             yield Copy(name, worker, _is_live(worker, now), rows.get(name))
 
@@ -136,4 +149,10 @@ def _is_live(worker: Worker, now: datetime) -> bool:
 
 
 def _has_hub(worker: Worker) -> bool:
-    return WorkerInfo.model_validate(worker.info).models is None
+    return worker.info.get("models") is None
+
+
+def _named(worker: Worker) -> list[str] | None:
+    """Return the models that a worker's last hello named; None if it can download others."""
+    named = WorkerInfo.model_validate(worker.info).models
+    return None if named is None else [name for name in named if is_model_name(name)]

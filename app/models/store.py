@@ -1,14 +1,16 @@
 """SQL for the models that workers have reported."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.db.sql import insert_missing
-from app.db.tables import Worker, WorkerModel, to_json
+from app.db.sql import WrittenJson, insert_many
+from app.db.tables import Base, Worker, WorkerModel
 from contracts.model_facts import ModelFacts
+
+_TABLE = Base.metadata.tables[WorkerModel.__tablename__]
 
 
 def replace_models(
@@ -19,18 +21,21 @@ def replace_models(
     if session.scalar(locked) is None:
         return False
     own = WorkerModel.worker_id == worker_id
-    names = [facts.name for facts in models]
-    session.execute(delete(WorkerModel).where(own, WorkerModel.name.not_in(names)))
-    for facts in models:
-        content = {"facts": to_json(facts), "reported_at": now}
-        row = {"worker_id": worker_id, "name": facts.name, "first_seen_at": now, **content}
-        if not insert_missing(session, WorkerModel, [row]):
-            session.execute(
-                update(WorkerModel)
-                .where(own, WorkerModel.name == facts.name)
-                .values(**content)
-                .execution_options(synchronize_session=False)
-            )
+    earlier = session.execute(select(WorkerModel.name, WorkerModel.first_seen_at).where(own))
+    first_seen_at = dict(earlier.all())
+    session.execute(delete(WorkerModel).where(own).execution_options(synchronize_session=False))
+    rows = {
+        facts.name: {
+            "worker_id": worker_id,
+            "name": facts.name,
+            "facts": WrittenJson(facts.model_dump_json()),
+            "first_seen_at": first_seen_at.get(facts.name, now),
+            "reported_at": now,
+        }
+        for facts in models
+    }
+    if rows:
+        insert_many(session, _TABLE, list(rows.values()))
     return True
 
 
@@ -46,10 +51,22 @@ def list_workers(
     return session.scalars(query).all()
 
 
-def list_reported(session: Session, name: str | None = None) -> Sequence[WorkerModel]:
-    """Return every reported model, or every worker's copy of one model."""
-    query = select(WorkerModel).order_by(WorkerModel.worker_id, WorkerModel.name)
-    return session.scalars(query if name is None else query.where(WorkerModel.name == name)).all()
+def list_reported(session: Session, names: Collection[str]) -> Sequence[WorkerModel]:
+    """Return every worker's copy of these models, as reported."""
+    query = select(WorkerModel).where(WorkerModel.name.in_(names))
+    return session.scalars(query.order_by(WorkerModel.worker_id, WorkerModel.name)).all()
+
+
+def list_names_after(
+    session: Session, worker_ids: Collection[str], after: str, limit: int
+) -> Sequence[str]:
+    """Return the first names after `after` of models that any of the workers has reported."""
+    if not worker_ids:
+        return []
+    names = select(WorkerModel.name).where(
+        WorkerModel.worker_id.in_(worker_ids), WorkerModel.name > after
+    )
+    return session.scalars(names.distinct().order_by(WorkerModel.name).limit(limit)).all()
 
 
 def list_reported_names(session: Session, worker_ids: Sequence[str]) -> set[str]:

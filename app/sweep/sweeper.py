@@ -1,6 +1,7 @@
 """The sweep: work that no request triggers. It ends silent attempts and unusable reservations, repeats rings, and deletes orphaned files.
 
-The sweep is a task in the server's lifespan. Its work runs in a thread, and in only one process at a time.
+The sweep is a task in the server's lifespan. Its work runs in a thread, and in only one process at a time. Together with
+the orphaned files, it deletes the workers that have been silent for a week.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from app.ops.process import return_memory
 from app.storage.data_dir import Storage
 from app.sweep.leader import lead
 from app.sweep.leftovers import remove_leftovers
+from app.workers import store as workers
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +86,7 @@ class Sweeper:
             self._doorbell.ring(name, times)
         if time.monotonic() - self._searched_at >= LEFTOVERS_SECONDS:
             self._searched_at = time.monotonic()
+            self._forget_workers()
             remove_leftovers(self._database, self._storage)
         self._storage.keep_reserve()
 
@@ -101,6 +104,12 @@ class Sweeper:
                     log.info("leases extended", silent_seconds=silent_seconds)
             idempotency.forget_old_keys(session, now)
         return True
+
+    def _forget_workers(self) -> None:
+        with self._database.writing() as session:
+            forgotten = workers.forget_silent(session, database_now(session))
+        if forgotten:
+            log.info("silent workers forgotten", workers=forgotten)
 
     def _silent_attempts(self) -> list[str]:
         with self._database.reading() as session:

@@ -12,7 +12,7 @@ router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 @router.get("")
 def list_workers(database: DatabaseDep) -> Page[WorkerView]:
-    """List every worker that has ever sent a hello."""
+    """List every worker that has sent a hello within the last seven days."""
     with database.reading() as session:
         views = service.list_workers(session, database_now(session))
     return Page(data=views, has_more=False, cursor=None)

@@ -1,5 +1,6 @@
 """Rules for workers: which are live, and which models they can run."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel
@@ -34,7 +35,7 @@ class WorkerView(BaseModel):
 
 
 def list_workers(session: Session, now: datetime) -> list[WorkerView]:
-    """Return every worker that has ever sent a hello."""
+    """Return every worker that is not forgotten."""
     alive_since = now - timedelta(seconds=store.LIVE_SECONDS)
     loans = store.find_loans(session)
     views = []
@@ -80,6 +81,13 @@ def is_able(worker: WorkerInfo) -> bool:
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     """Return the live workers of a queue, including those whose devices have failed."""
     return store.list_live(session, queue, now)
+
+
+def list_live_by_queue(
+    session: Session, queues: Collection[str], now: datetime
+) -> dict[str, list[WorkerInfo]]:
+    """Return the live workers of each of these queues, including those whose devices have failed."""
+    return store.list_live_by_queue(session, queues, now)
 
 
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:

@@ -1,9 +1,9 @@
 """SQL for workers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, false, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.db.sql import insert_missing, written_out
@@ -12,6 +12,9 @@ from contracts.attempt import AttemptStatus, Idle, WorkerInfo
 
 LIVE_SECONDS = 60
 """A worker is live if it sent a hello within this time. Workers send one about every 20 seconds."""
+
+FORGET_SECONDS = 7 * 24 * 3600
+"""A worker that has been silent for this long is forgotten, with its models. If it comes back, it introduces itself again."""
 
 
 def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
@@ -26,6 +29,20 @@ def save_worker(session: Session, info: WorkerInfo, now: datetime) -> None:
     ).first()
     if found is None:
         insert_missing(session, Worker, [{"id": info.worker_id, "first_seen_at": now, **seen}])
+
+
+def forget_silent(session: Session, now: datetime) -> list[str]:
+    """Delete the workers that have been silent for FORGET_SECONDS, with their models, and return their ids."""
+    running = select(Attempt.id).where(
+        Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
+    )
+    forgotten = session.scalars(
+        delete(Worker)
+        .where(Worker.last_seen_at < now - timedelta(seconds=FORGET_SECONDS), ~running.exists())
+        .returning(Worker.id)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted(forgotten)
 
 
 def take_turn(session: Session, worker_id: str, idle: Idle) -> bool:
@@ -99,8 +116,22 @@ def list_sharing_hosts(session: Session) -> set[str]:
 
 def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
     """Return the descriptions of the live workers of a queue, including those whose devices have failed."""
-    rows = session.scalars(select(Worker.info).where(*_is_live(queue, now)))
-    return [WorkerInfo.model_validate(info) for info in rows]
+    return list_live_by_queue(session, [queue], now)[queue]
+
+
+def list_live_by_queue(
+    session: Session, queues: Collection[str], now: datetime
+) -> dict[str, list[WorkerInfo]]:
+    """Return the descriptions of the live workers of each of these queues, in one statement; see list_live."""
+    live: dict[str, list[WorkerInfo]] = {queue: [] for queue in queues}
+    rows = session.execute(
+        select(Worker.queue, Worker.info).where(
+            Worker.queue.in_(live), Worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)
+        )
+    )
+    for queue, info in rows:
+        live[queue].append(WorkerInfo.model_validate(info))
+    return live
 
 
 def _is_live(queue: str, now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -10,13 +10,15 @@ from sqlalchemy.orm import Session
 from app.errors.kinds import BadCursor
 from app.http.paging import decode_cursor, encode_cursor
 from app.jobs.listing import lists
-from app.jobs.listing.walks import BEFORE_ALL, Place
+from app.jobs.listing.walks import BEFORE_ALL, QUEUED_SECTION, Place
 from app.jobs.schemas import JobSort
 
 MOST_CHARACTERS = 1000
 """Maximum length of a cursor: it may contain the start of a name."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MOST_PRIORITY = 1_000_000
+"""No job has a higher priority, and no time in microseconds is lower."""
 _KEY_TYPES = {"eval_loss": float, "name": str}
 
 
@@ -55,6 +57,9 @@ def _decode_sorted(cursor: str, sort: JobSort) -> Place:
         raise BadCursor("cursor")
     if isinstance(key, str) and "\0" in key:
         raise BadCursor("cursor")
+    if sort is JobSort.STATUS and section == QUEUED_SECTION and isinstance(key, int):
+        # In cursors of earlier versions, the key is a time: start with the first queued job.
+        return Place(key, number if abs(key) <= _MOST_PRIORITY else BEFORE_ALL, section)
     if sort.column not in _KEY_TYPES and isinstance(key, int):
         key = _EPOCH + key * _MICROSECOND
     return Place(key, number, section)

@@ -74,6 +74,8 @@ def count_jobs(session: Session, chosen: JobFilter, statuses: Sequence[JobStatus
 
     A filter without an index is checked on at most MOST_COUNTED jobs, so the number may be a lower bound even if it is small.
     """
+    if chosen.is_contradictory:
+        return JobCount(count=0, is_exact=True)
     section = Section(*plan_created(session, chosen, statuses, MOST_COUNTED))
     candidates = section.merged(None, MOST_COUNTED + 1).subquery("candidates")
     conditions = [condition(candidates) for condition in section.conditions]

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, t
 from sqlalchemy.orm import Session
 
 from app.db.tables import Job, JobLabel, JobText
+from app.jobs.queue.order import IS_QUEUED
 from app.jobs.schemas import JobFilter, JobSort
 from contracts.job import JobStatus
 
@@ -27,7 +28,9 @@ GROUPS = (
     [JobStatus.PAUSED],
     [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED],
 )
-"""Order of a list that is sorted by status; within a group, the newest job is first."""
+"""Order of a list that is sorted by status; within a group, the newest job is first, or the queued job that is claimed first."""
+QUEUED_SECTION = GROUPS.index([JobStatus.QUEUED])
+"""Number of the section of queued jobs in such a list."""
 
 
 class Place(NamedTuple):
@@ -62,7 +65,7 @@ class Section:
 
     def merged(self, after: Place | None, limit: int, skipped: int = 0) -> Select[Any]:
         """Return the first jobs of all walks after a place, as rows of `key` and `number`."""
-        walks = [self._ordered(walk, after) for walk in self.walks]
+        walks = [part for walk in self.walks for part in self._ordered(walk, after)]
         if len(walks) == 1:
             return walks[0].limit(limit).offset(skipped or None)
         parts = [walk.limit(limit + skipped).subquery() for walk in walks]
@@ -73,7 +76,7 @@ class Section:
         """Return rows of `key` and `number` in the section's order."""
         return self._sorted(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)
 
-    def _ordered(self, walk: Walk, after: Place | None) -> Select[Any]:
+    def _ordered(self, walk: Walk, after: Place | None) -> list[Select[Any]]:
         rows = walk.rows
         if after is not None and not self.has_keys:
             rows = rows.where(walk.number < after.number)
@@ -83,25 +86,47 @@ class Section:
             rows = rows.where(row < place if self.descending else row > place)
             if not self.descending:
                 # Of two lower bounds, SQLite might start the walk at the lower one.
-                return self._sorted(rows, walk.key, walk.number)
+                return [self._sorted(rows, walk.key, walk.number)]
         if self.lowest is not None:
             rows = rows.where(walk.key >= literal(self.lowest, walk.key.type))
-        return self._sorted(rows, walk.key, walk.number)
+        return [self._sorted(rows, walk.key, walk.number)]
 
-    def _sorted(self, rows: Select[Any], *columns: ColumnElement[Any]) -> Select[Any]:
+    def _sorted(
+        self, rows: Select[Any], key: ColumnElement[Any], number: ColumnElement[Any]
+    ) -> Select[Any]:
+        columns = (key, number)
         return rows.order_by(*[each.desc() if self.descending else each for each in columns])
+
+
+class QueuedSection(Section):
+    """The queued jobs in the order in which they are claimed; the key is the priority."""
+
+    def _ordered(self, walk: Walk, after: Place | None) -> list[Select[Any]]:
+        if after is None or after.number == BEFORE_ALL:
+            return [self._sorted(walk.rows, walk.key, walk.number)]
+        # One condition on both columns could not use the index, because their directions differ.
+        priority = literal(after.key, walk.key.type)
+        parts = (
+            walk.rows.where(walk.key == priority, walk.number > after.number),
+            walk.rows.where(walk.key < priority),
+        )
+        return [self._sorted(part, walk.key, walk.number) for part in parts]
+
+    def _sorted(
+        self, rows: Select[Any], key: ColumnElement[Any], number: ColumnElement[Any]
+    ) -> Select[Any]:
+        return rows.order_by(key.desc(), number)
 
 
 def plan(session: Session, chosen: JobFilter, most: int) -> list[Section]:
     """Return the sections of a list. A filter's own walk is sorted without the sort's index if it yields at most `most` jobs."""
+    if chosen.is_contradictory:
+        return []
     column, descending = chosen.sort.column, chosen.sort.is_descending
     if chosen.sort is JobSort.STATUS:
         wanted = chosen.statuses or list(JobStatus)
         groups = [[status for status in group if status in wanted] for group in GROUPS]
-        return [
-            Section(*plan_created(session, chosen, group, most)) if group else Section()
-            for group in groups
-        ]
+        return [_plan_group(session, chosen, group, most) for group in groups]
     if column == "created_at":
         walks, rest = plan_created(session, chosen, chosen.statuses, most)
         return [Section(walks, rest, descending)]
@@ -124,7 +149,7 @@ def plan_created(
         rest.append(_has_text(search))
     options: list[tuple[list[Walk], Condition]] = [
         ([_walk_label(key, value, chosen, state) for state in states], _has_label(key, value))
-        for key, value in chosen.labels.items()
+        for key, value in chosen.labels
     ]
     if statuses:
         walks = [
@@ -149,30 +174,44 @@ def count(session: Session, section: Section, most: int) -> int:
     return session.scalar(select(func.count()).select_from(walked)) or 0
 
 
+def _plan_group(
+    session: Session, chosen: JobFilter, group: Sequence[JobStatus], most: int
+) -> Section:
+    """Return the section of the jobs that have one of these statuses."""
+    if not group:
+        return Section()
+    if group == [JobStatus.QUEUED]:
+        return QueuedSection(*_plan_queued(session, chosen, most))
+    return Section(*plan_created(session, chosen, group, most))
+
+
+def _plan_queued(
+    session: Session, chosen: JobFilter, most: int
+) -> tuple[list[Walk], list[Condition]]:
+    """Return walks in claim order that yield every queued job."""
+    priority: Any = Job.priority
+    if chosen.labels or chosen.job_id or _has_times(chosen):
+        walks, rest = plan_created(session, chosen, [JobStatus.QUEUED], most)
+        if few := _sort_few(session, walks, priority, most):
+            return few, rest
+    rows = select(priority.label("key"), Job.number.label("number")).where(IS_QUEUED)
+    walks = [
+        Walk(rows.where(Job.archived == state), priority, Job.number.expression)
+        for state in _archived_states(chosen)
+    ]
+    return walks, _conditions(chosen, [])
+
+
 def _plan_sorted(
     session: Session, chosen: JobFilter, most: int
 ) -> tuple[list[Walk], list[Condition]]:
     """Return walks in the order of the sort's column, with and without a value."""
     column = chosen.sort.column
     key = _KEYS[column]
-    is_filtered = chosen.statuses or chosen.labels or chosen.job_id or _has_times(chosen)
-    if is_filtered:
+    if chosen.statuses or chosen.labels or chosen.job_id or _has_times(chosen):
         walks, rest = plan_created(session, chosen, chosen.statuses, most)
-        if count(session, Section(walks), most + 1) <= most:
-            few = Section(walks).merged(None, most).subquery()
-            # A scalar subquery, so that the planner looks up the key for these jobs instead of walking the sort's index.
-            owner = key.class_
-            value = select(key).where(owner.number == few.c.number).scalar_subquery()
-            rows = select(value.label("key"), few.c.number).subquery()
-            return [Walk(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)], rest
-    rest = [_has_key(name) for name in chosen.label_keys]
-    rest += [_has_label(*label) for label in chosen.labels.items()]
-    if chosen.statuses:
-        rest.append(_has_status(chosen.statuses))
-    if chosen.search:
-        rest.append(_has_text(chosen.search.casefold()))
-    if _has_times(chosen):
-        rest.append(_is_created_between(chosen))
+        if few := _sort_few(session, walks, key, most):
+            return few, rest
     owner = key.class_
     walks = [
         Walk(
@@ -182,7 +221,31 @@ def _plan_sorted(
         )
         for state in _archived_states(chosen)
     ]
-    return walks, rest
+    return walks, _conditions(chosen, chosen.statuses)
+
+
+def _sort_few(session: Session, walks: list[Walk], key: Any, most: int) -> list[Walk]:
+    """Return a walk that sorts the jobs of these walks by another key; none if there are more than `most` jobs."""
+    if count(session, Section(walks), most + 1) > most:
+        return []
+    few = Section(walks).merged(None, most).subquery()
+    # A scalar subquery, so that the planner looks the key up for these jobs instead of walking the sort's index.
+    value = select(key).where(key.class_.number == few.c.number).scalar_subquery()
+    rows = select(value.label("key"), few.c.number).subquery()
+    return [Walk(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)]
+
+
+def _conditions(chosen: JobFilter, statuses: Sequence[JobStatus]) -> list[Condition]:
+    """Return what to check on each job of a walk that yields all jobs."""
+    rest = [_has_key(name) for name in chosen.label_keys]
+    rest += [_has_label(*label) for label in chosen.labels]
+    if statuses:
+        rest.append(_has_status(statuses))
+    if chosen.search:
+        rest.append(_has_text(chosen.search.casefold()))
+    if _has_times(chosen):
+        rest.append(_is_created_between(chosen))
+    return rest
 
 
 _KEYS: dict[str, Any] = {

@@ -46,24 +46,18 @@ def find_places(session: Session, jobs: Sequence[Job]) -> dict[int, int]:
     """Return the places of those jobs that are queued, by job number; see find_place."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     places = dict.fromkeys((job.number for job in queued), FAR)
-    for queue in {job.queue for job in queued}:
-        order = (
-            select(Job.number, Job.priority).where(IS_QUEUED, Job.queue == queue).order_by(*ORDER)
-        )
-        last = session.execute(order.offset(MOST_PLACES - 1).limit(1)).one_or_none()
-        near = [
-            job.number
-            for job in queued
-            if job.queue == queue
-            and (last is None or (-job.priority, job.number) <= (-last.priority, last.number))
-        ]
-        if not near:  # all of these jobs are beyond MOST_PLACES
-            continue
-        first = order.limit(MOST_PLACES).subquery()
-        place = func.row_number().over(order_by=(first.c.priority.desc(), first.c.number))
-        placed = select(first.c.number, place.label("place")).subquery()
-        near_places = select(placed.c.number, placed.c.place).where(placed.c.number.in_(near))
-        places.update((number, found) for number, found in session.execute(near_places))
+    last = _list_last(session, sorted({job.queue for job in queued}))
+    near = [
+        job
+        for job in queued
+        if job.queue not in last or (-job.priority, job.number) <= last[job.queue]
+    ]
+    if near:
+        placed = union_all(*[_placed(queue) for queue in sorted({job.queue for job in near})])
+        rows = placed.subquery()
+        numbers = [job.number for job in near]
+        found = select(rows.c.number, rows.c.place).where(rows.c.number.in_(numbers))
+        places.update((number, place) for number, place in session.execute(found))
     return places
 
 
@@ -114,6 +108,31 @@ def is_large_startable(
         if session.scalar(found.limit(1)) is not None:
             return True
     return False
+
+
+def _list_last(session: Session, queues: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return (-priority, number) of the job at the place MOST_PLACES, for each queue that is that long."""
+    if not queues:
+        return {}
+    each = [
+        _in_order(queue).offset(MOST_PLACES - 1).limit(1).subquery(f"last_{n}")
+        for n, queue in enumerate(queues)
+    ]
+    rows = union_all(*[select(one.c.queue, one.c.priority, one.c.number) for one in each])
+    return {queue: (-priority, number) for queue, priority, number in session.execute(rows)}
+
+
+def _placed(queue: str) -> Select[int, int]:
+    """Return the numbers and places of the first MOST_PLACES jobs of a queue."""
+    first = _in_order(queue).limit(MOST_PLACES).subquery()
+    place = func.row_number().over(order_by=(first.c.priority.desc(), first.c.number))
+    placed = select(first.c.number, place.label("place")).subquery()
+    return select(placed.c.number, placed.c.place)
+
+
+def _in_order(queue: str) -> Select[str, int, int]:
+    jobs = select(Job.queue, Job.number, Job.priority)
+    return jobs.where(IS_QUEUED, Job.queue == queue).order_by(*ORDER)
 
 
 def _first(numbers: Select[int]) -> Select[int]:

@@ -61,7 +61,9 @@ def find_waits(
 ) -> dict[int, JobWait]:
     """Return why queued jobs are waiting, by job number. Jobs that are just waiting for their turn are omitted."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
-    live = {name: workers.list_live(session, name, now) for name in {job.queue for job in queued}}
+    if not queued:
+        return {}
+    live = workers.list_live_by_queue(session, {job.queue for job in queued}, now)
     found = {}
     for job in queued:
         need = GpuNeed(job.gpus, job.most_gpus)

@@ -80,8 +80,11 @@ def test_progress_phase_and_time_left_follow_the_records(player: Player) -> None
         "percent": 20.0,
         "rows": None,
     }
-    assert (seen["last_loss"], seen["eval_loss"]) == (1.5, 2.5)
+    assert (seen["last_loss"], seen["eval_loss"]) == (1.5, None), "only the base was evaluated"
+    assert player.get("/v1/jobs", sort="eval_loss")["data"][0]["eval_loss"] is None
     assert seen["eta_seconds"] == 8 * 2.0 + 3 * 3.0, "evaluations at 4, 8 and the end"
+    player.sync(claim, EvalRecord(seq=5, at=at, step=4, loss=2.0, tokens=10, seconds=3.0))
+    assert player.job(job)["eval_loss"] == 2.0
 
 
 def test_notable_records_become_events(player: Player) -> None:

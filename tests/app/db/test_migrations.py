@@ -10,10 +10,10 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import JSON, column, insert, inspect, table, text
+from sqlalchemy import JSON, column, insert, inspect, select, table, text
 
 from app.db.engine import Database
-from app.db.tables import Base, UtcTime
+from app.db.tables import Base, Job, UtcTime
 from app.jobs.listing.lists import find_jobs
 from app.jobs.schemas import JobFilter
 from app.migrate import _newest, alembic_config, migrate, missing_migrations
@@ -158,7 +158,8 @@ def check_search_after_migration(url: str) -> None:
             values = {
                 "number": number,
                 "id": f"job_{number:024x}",
-                "status": "succeeded",
+                "status": "succeeded" if number > 3 else "failed",
+                "eval_loss": 2.5,
                 "version": 1,
                 "spec": {"name": name},
                 "model": "Qwen/Small",
@@ -171,18 +172,31 @@ def check_search_after_migration(url: str) -> None:
             connection.execute(insert(table("jobs", *columns)).values(row))
         label = "INSERT INTO job_labels (job_id, key, value) VALUES (:job, 'team', 'a')"
         connection.execute(text(label), [{"job": f"job_{n:024x}"} for n in (1, 3)])
+        event = "INSERT INTO events (job_id, at, code, level, data) VALUES (:job, :at, 'evaluated', 'info', :data)"
+        evaluated = [(1, 0), (2, 0), (2, 5_000_000_000)]
+        connection.execute(
+            text(event),
+            [
+                {
+                    "job": f"job_{n:024x}",
+                    "at": "2026-01-01 00:00:00",
+                    "data": f'{{"step": {step}, "loss": 2.5}}',
+                }
+                for n, step in evaluated
+            ],
+        )
 
     migrate(database)
 
     def found(**chosen: Any) -> list[int]:
-        empty: dict[str, Any] = {"search": "", "statuses": [], "labels": {}}
+        empty: dict[str, Any] = {"search": "", "statuses": [], "labels": []}
         times = {"created_after": None, "created_before": None}
         with database.reading() as session:
             places = find_jobs(session, JobFilter(**empty | times | chosen), None, 10).places
         return [place.number for place in places]
 
     assert found() == [6, 5, 4, 3, 2, 1]
-    assert found(labels={"team": "a"}) == [3, 1]
+    assert found(labels=[("team", "a")]) == [3, 1]
     assert found(search="sweep") == [1]
     assert found(search="größe") == [2]
     assert found(search="微调") == [3]
@@ -190,4 +204,9 @@ def check_search_after_migration(url: str) -> None:
     assert found(search="İSTANBUL") == [5]
     assert found(search="0%") == [6]
     assert found(search=f"job_{4:024x}") == [4]
+    with database.reading() as session:
+        losses = dict(session.execute(select(Job.number, Job.eval_loss)).all())
+    assert [n for n, loss in losses.items() if loss is None] == [1, 3], (
+        "only their base model was evaluated"
+    )
     database.close()

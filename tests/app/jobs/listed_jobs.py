@@ -123,6 +123,10 @@ def in_order(jobs: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
     if column == "status":
         groups = ["running", "queued", "paused"]
         newest = sorted(numbered, key=lambda each: (each[1]["created_at"], each[0]), reverse=True)
+        claimed = sorted(numbered, key=lambda each: (-each[1]["priority"], each[0]))
+        newest = [each for each in newest if each[1]["status"] != "queued"] + [
+            each for each in claimed if each[1]["status"] == "queued"
+        ]
         ranks = {status: n for n, status in enumerate(groups)}
         newest.sort(key=lambda each: ranks.get(each[1]["status"], 3))
         return [job for _, job in newest]

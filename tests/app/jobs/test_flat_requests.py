@@ -21,7 +21,7 @@ from app.db.tables import Attempt, DeviceFailure, Job
 from app.jobs import service
 from app.jobs.listing import lists
 from app.jobs.listing.cursors import encode_place
-from app.jobs.listing.walks import Key, Place
+from app.jobs.listing.walks import QUEUED_SECTION, Key, Place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobFilter, JobSort
 from app.leases.lease import Times
@@ -166,7 +166,7 @@ def _filter(**chosen: Any) -> JobFilter:
     empty: dict[str, Any] = {
         "search": "",
         "statuses": [],
-        "labels": {},
+        "labels": [],
         "created_after": None,
         "created_before": None,
     }
@@ -259,16 +259,17 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "created recently": _list(created_before=lambda size: rows.created_at(size - rows.LATE, size)),
     "created after a time long ago": _list(created_after=_back(0.9)),
     "created in a range": _list(created_after=_back(0.9), created_before=_back(0.8)),
-    "a common label": _list(labels={"team": "0"}),
-    "a rare label": _list(labels={"rare": "yes"}),
-    "two labels": _list(labels={"team": "0", "stage": "1"}),
-    "a label and a status": _list(labels={"team": "0"}, statuses=[JobStatus.FAILED]),
+    "a common label": _list(labels=[("team", "0")]),
+    "a rare label": _list(labels=[("rare", "yes")]),
+    "two labels": _list(labels=[("team", "0"), ("stage", "1")]),
+    "two values of one label": _list(labels=[("team", "0"), ("team", "1")]),
+    "a label and a status": _list(labels=[("team", "0")], statuses=[JobStatus.FAILED]),
     "a search with hits": _list(search="sweep"),
     "a search without hits": _list(search="not there"),
     "a search among statuses": _list(
         search="not there", statuses=[JobStatus.FAILED, JobStatus.SUCCEEDED]
     ),
-    "a search within a label": _list(search="not there", labels={"team": "1"}),
+    "a search within a label": _list(search="not there", labels=[("team", "1")]),
     "a full id": _list(search=rows.job_id(7)),
     "the first job in a queue": _job(rows.first_queued),
     "the last job in a queue": _job(lambda size: size - 1),
@@ -278,16 +279,23 @@ REQUESTS: dict[str, DatabaseRequest] = {
     "the next page by eval loss": _list(
         sort=JobSort.EVAL_LOSS, cursor=_cursor(1.6, JobSort.EVAL_LOSS)
     ),
-    "the best eval losses of a label": _list(sort=JobSort.EVAL_LOSS, labels={"team": "0"}),
-    "the best eval losses of a rare label": _list(sort=JobSort.EVAL_LOSS, labels={"rare": "yes"}),
+    "the next page of queued jobs": lambda session, size: service.list_jobs(
+        session,
+        _filter(sort=JobSort.STATUS),
+        encode_place(Place(0, size - size // 20, QUEUED_SECTION), JobSort.STATUS),
+        20,
+        "en",
+    ),
+    "the best eval losses of a label": _list(sort=JobSort.EVAL_LOSS, labels=[("team", "0")]),
+    "the best eval losses of a rare label": _list(sort=JobSort.EVAL_LOSS, labels=[("rare", "yes")]),
     "the names of failed jobs": _list(sort=JobSort.NAME, statuses=[JobStatus.FAILED]),
-    "a label by status": _list(sort=JobSort.STATUS, labels={"team": "0"}),
+    "a label by status": _list(sort=JobSort.STATUS, labels=[("team", "0")]),
     "a search by status": _list(sort=JobSort.STATUS, search="not there"),
     "a label with any value": _list(label_keys=["rare"]),
     "archived jobs": _list(archived=True),
     "archived jobs and others": _list(archived=None),
     "counts": _count(),
-    "counts of a label": _count(labels={"team": "0"}),
+    "counts of a label": _count(labels=[("team", "0")]),
     "counts of a search": _count(search="not there"),
     "submission": _submit,
     "claim": _claim(None),

@@ -10,6 +10,8 @@ from app.db.engine import Database
 from app.db.tables import JobText
 from app.http.paging import encode_cursor
 from app.jobs.listing import lists
+from app.jobs.listing.cursors import encode_place
+from app.jobs.listing.walks import QUEUED_SECTION, Place
 from app.jobs.schemas import JobSort
 from contracts.job import JobStatus
 from tests.app.jobs.listed_jobs import NOW, choose, fits, in_order, insert, make_jobs, pages
@@ -85,6 +87,19 @@ def test_counts_are_exact_up_to_the_limit(
         assert counts["archived"]["count"] <= archived
 
 
+def test_a_job_must_have_all_labels_so_two_values_of_one_key_match_none(player: Player) -> None:
+    first, _ = player.submit(labels={"team": "a"}), player.submit(labels={"team": "b"})
+
+    def found(*label: str, **query: object) -> list[str]:
+        page = player.get("/v1/jobs", label=label, counts=True, **query)
+        assert page["counts"]["statuses"]["queued"]["count"] == len(page["data"])
+        return [job["id"] for job in page["data"]]
+
+    assert found("team:a", "team:a") == [first]
+    for sort in (JobSort.NEWEST, JobSort.STATUS, JobSort.NAME):
+        assert found("team:a", "team:b", sort=sort) == found("team:b", "team:a", sort=sort) == []
+
+
 @pytest.mark.parametrize("label", ["", ":", ":web"])
 def test_a_label_filter_without_a_key_is_rejected(player: Player, label: str) -> None:
     response = player.client.get("/v1/jobs", params={"label": label})
@@ -146,6 +161,10 @@ def test_a_cursor_from_an_earlier_version_still_works(player: Player) -> None:
 
     assert [job["id"] for job in after_third["data"]] == [ids[0]]
     assert [job["id"] for job in after_the_deleted["data"]] == [ids[0]]
+    # In lists by status, the key of a queued job was its time.
+    by_status = encode_place(Place(NOW, 1, QUEUED_SECTION), JobSort.STATUS)
+    from_the_first = player.get("/v1/jobs", cursor=by_status, sort="status")["data"]
+    assert [job["id"] for job in from_the_first] == [ids[0], ids[2]]
     assert player.client.delete(f"/v1/jobs/{ids[0]}").status_code == 200
     assert player.get("/v1/jobs", cursor=encode_cursor(2))["data"] == [], (
         "the list must not start over"

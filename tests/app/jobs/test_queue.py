@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from app.db.engine import Database
 from app.jobs.queue import order as queue
@@ -105,3 +106,27 @@ def test_a_worker_skips_jobs_whose_model_another_worker_has_but_claims_those_tha
     assert claimed == [mine, orphan]
     assert player.post_claim(worker_id="w2", models=["mine"]).status_code == 204
     assert player.claim(worker_id="other", models=["common"]).spec.model == "common"
+
+
+def test_the_number_of_statements_of_a_page_does_not_depend_on_the_number_of_queues(
+    player: Player, database: Database
+) -> None:
+    statements: list[str] = []
+
+    def count() -> int:
+        statements.clear()
+        jobs = player.get("/v1/jobs")["data"]
+        assert [job["queue_position"] for job in jobs] == [1] * len(jobs)
+        assert {job["waiting"]["code"] for job in jobs} == {"no_worker"}
+        return len(statements)
+
+    @event.listens_for(database.reader, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    player.submit(queue="a")
+    one = count()
+    for name in "bcde":
+        player.submit(queue=name)
+
+    assert count() == one

@@ -4,13 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
+from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.tables import Worker
+from app.sweep.sweeper import Sweeper
 from app.workers.store import LIVE_SECONDS
 from contracts.model_facts import ModelFacts
-from tests.app.player import Player
+from contracts.wire import MODELS_PATH
+from tests.app.bellringer import Bellringer
+from tests.app.player import WORKER, Player
 
 QWEN = ModelFacts(
     name="Qwen/Qwen2-0.5B",
@@ -55,7 +59,7 @@ def test_models_are_listed_with_openais_keys_and_their_facts(player: Player) -> 
     }
     assert isinstance(qwen["created"], int)
     assert qwen["created"] > 1_500_000_000
-    facts = QWEN.model_dump(exclude={"name"})
+    facts = QWEN.model_dump(exclude={"name", "module_paths"})
     assert {key: qwen[key] for key in facts} == facts
     assert [(worker["id"], worker["live"]) for worker in qwen["workers"]] == [
         ("w1", True),
@@ -114,6 +118,101 @@ def test_the_list_says_whether_other_ids_are_accepted(player: Player, database: 
     assert (model["available"], model["workers"][0]["live"]) == (False, False)
 
 
+def test_pages_of_models_contain_each_model_once_whatever_the_worker_named(player: Player) -> None:
+    announce(player, *(ModelFacts(name=name) for name in ("b", "Zoo/a", "a-1")))
+    announce(player, *(ModelFacts(name=name) for name in ("b", "c", "zoo")), hub=True, worker="w2")
+    player.hello(worker_id="old", models=["a", "d", "no job can name this"])
+    expected = ["Zoo/a", "a", "a-1", "b", "c", "d", "zoo"]
+
+    for limit in (1, 2, 3, 7):
+        found: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = player.get("/v1/models", limit=limit, **cursor)
+            assert (page["object"], page["accepts_other_ids"]) == ("list", True)
+            found += [model["id"] for model in page["data"]]
+            cursor = {"cursor": page["cursor"]}
+            if not page["has_more"]:
+                break
+            assert len(page["data"]) == limit
+        assert found == expected
+        assert player.get("/v1/models", **cursor)["data"] == []
+    assert [model["id"] for model in player.get("/v1/models")["data"]] == expected
+    assert len(player.get("/v1/models/b")["workers"]) == 2
+    for wrong in ("not a cursor", "AAA", "é"):
+        refused = player.client.get("/v1/models", params={"cursor": wrong})
+        assert refused.json()["error"]["code"] == "bad_cursor"
+
+
+def test_a_worker_that_is_silent_for_a_week_is_forgotten_with_its_models(
+    player: Player, database: Database, settings: Settings, bell: Bellringer
+) -> None:
+    for number, (worker, days) in enumerate({"back": 8, "away": 6, "gone": 8, "busy": 8}.items()):
+        announce(player, ModelFacts(name=f"{worker}-{number}"), worker=worker)
+        if worker == "busy":
+            player.submit(model="busy-3")
+            player.claim(worker_id="busy", models=["busy-3"])
+        with database.writing() as session:
+            past = database_now(session) - timedelta(days=days)
+            session.execute(update(Worker).where(Worker.id == worker).values(last_seen_at=past))
+    announce(player, ModelFacts(name="back-0"), worker="back")
+
+    Sweeper(database, settings, bell).sweep_once()
+
+    listed = {model["id"]: model["available"] for model in player.get("/v1/models")["data"]}
+    assert listed == {"away-1": False, "back-0": True, "busy-3": False}
+    assert [worker["id"] for worker in player.get("/v1/workers")["data"]] == [
+        "away",
+        "back",
+        "busy",
+    ]
+
+
+def test_a_report_takes_the_same_number_of_statements_whatever_the_number_of_models(
+    player: Player, database: Database
+) -> None:
+    statements: list[str] = []
+
+    @event.listens_for(database.writer, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    counts = []
+    for models in (2, 2, 40, 40):
+        statements.clear()
+        player.hello(worker_id="w1", models=None)
+        player.report_models("w1", *(ModelFacts(name=f"m{n}") for n in range(models)))
+        counts.append(len(statements))
+
+    assert len(player.get("/v1/models")["data"]) == 40
+    assert len(set(counts[1:])) == 1, counts
+
+
+def test_what_a_report_says_unexpectedly_hides_nothing_else(player: Player) -> None:
+    player.hello(worker_id="w1", models=None)
+    models = [
+        {"name": "later", "chat_template": "qwen9", "architecture": "Later", "more": {"a": 1}},
+        {"name": "odd", "architecture": "x\0\x1b[31m", "license": "y" * 201, "max_length": 0},
+        {"name": "odd", "linear_modules": ["a\0b"], "parameters": -1, "bytes": 5},
+        *({"name": name} for name in ("nul\0", "esc\x1b[2J", "", "n" * 201, "../up", "a b")),
+    ]
+
+    response = player.client.post(
+        MODELS_PATH, json={"worker_id": "w1", "models": models}, headers=WORKER
+    )
+
+    assert response.status_code == 204, response.text
+    later, odd = player.get("/v1/models")["data"]
+    assert (later["id"], later["architecture"], later["chat_template"]) == ("later", "Later", None)
+    assert (odd["id"], odd["bytes"]) == ("odd", 5)
+    assert {odd[key] for key in ("architecture", "license", "max_length", "linear_modules")} == {
+        None
+    }
+    stranger = {"worker_id": "w\0", "models": []}
+    refused = player.client.post(MODELS_PATH, json=stranger, headers=WORKER)
+    assert refused.json()["error"]["code"] == "worker_not_found"
+
+
 def test_a_plan_shows_what_is_known_about_the_model(player: Player) -> None:
     announce(player, QWEN, hub=True)
 
@@ -156,6 +255,28 @@ def test_a_misspelled_target_module_is_rejected_with_the_nearest_name(player: Pl
     assert refused["error"]["hint"] == "Did you mean q_proj?"
     for valid in ("all-linear", ["q_proj"], ["layers.0.self_attn.q_proj"]):
         assert plan_of(player, lora={"target_modules": valid})["valid"]
+
+
+def test_a_path_of_a_target_module_is_compared_as_peft_does(player: Player) -> None:
+    paths = [f"model.layers.0-23.self_attn.{name}_proj" for name in "koqv"]
+    announce(player, QWEN.model_copy(update={"module_paths": paths}))
+
+    valid = ["q_proj", "self_attn.v_proj", "0.self_attn.q_proj", "model.layers.23.self_attn.k_proj"]
+    assert plan_of(player, lora={"target_modules": valid})["valid"]
+    for wrong, near in {
+        "self_atn.q_proj": "self_attn.q_proj",
+        "layers.24.self_attn.q_proj": "layers.23.self_attn.q_proj",
+        "layers.3.self_attn.q_prj": "layers.3.self_attn.q_proj",
+        "layers.0.q_prj": "q_proj",
+        "mlp.q_proj": "self_attn.q_proj",
+        "self_attn": None,
+        "roj": None,
+    }.items():
+        refused = plan_of(player, lora={"target_modules": ["v_proj", wrong]})
+        assert problems_of(refused) == [("lora.target_modules", "unknown_module")], wrong
+        assert f'(got "{wrong}")' in refused["error"]["message"]
+        if near:
+            assert refused["error"]["hint"] == f"Did you mean {near}?"
 
 
 def test_all_settings_that_do_not_fit_the_model_are_reported_together(player: Player) -> None:

@@ -58,7 +58,7 @@ def test_a_search_shows_its_progress_and_can_continue_with_older_jobs(
 ) -> None:
     visitor = visit()
     visitor.site = many
-    page = visitor.go("/?search=needle")
+    page = visitor.go("/?search=needle&sort=-created_at")
 
     expect(page.locator("main")).to_contain_text("Searched 20,000 jobs so far.")
     page.get_by_role("button", name="Search more jobs").click()
@@ -71,7 +71,7 @@ def test_a_search_shows_its_progress_and_can_continue_with_older_jobs(
 def test_a_queue_position_above_1000_is_shown_as_such(visit: Visit, many: Site) -> None:
     visitor = visit(locale="zh-CN")
     visitor.site = many
-    page = visitor.go("/")
+    page = visitor.go("/?sort=-created_at")
 
     expect(page.locator("table.jobs tbody tr").first).to_contain_text("队列第 1,000 位之后")
     page.goto(f"{many.service.url}/jobs/{many.running}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.model_facts import MOST_CHARACTERS, MOST_MODULES, ModelFacts
+from contracts.module_paths import compress_paths
 from contracts.nesting import loads
 from contracts.text import escape
 
@@ -47,7 +48,7 @@ PLAIN_NAMES = frozenset(
 )
 """Values of `model_type` whose weight files name each module as the loaded model does. For others, transformers may rename, split or
 merge weights while it loads them."""
-_WEIGHT = re.compile(r"(?:.*\.)?([^.]+)\.weight")
+_WEIGHT = re.compile(r"((?:.*\.)?([^.]+))\.weight")
 _LICENSE = re.compile(r"^license(_name)?:[ \t]*['\"]?([^'\"\n]+)", re.MULTILINE)
 
 
@@ -61,13 +62,15 @@ def read_facts(directory: Path, name: str) -> ModelFacts:
     except (OSError, ValueError):
         tensors, size = {}, 0
     parameters = sum(map(math.prod, tensors.values()))
+    linear = _linear_paths(config, tensors)
     return ModelFacts(
         name=name,
         architecture=_architecture(config),
         parameters=parameters if _is_count(parameters) else None,
         bytes=size if tensors else None,
         max_length=_longest_context(config),
-        linear_modules=_linear_modules(config, tensors),
+        linear_modules=_at_most(sorted({path.rpartition(".")[2] for path in linear})),
+        module_paths=_at_most(compress_paths(linear)),
         chat_template=_template_kind(directory),
         license=_license(directory),
     )
@@ -99,17 +102,26 @@ def _longest_context(config: dict[str, Any]) -> int | None:
     return max(positions, int(extended)) if extended < 2**53 else None
 
 
-def _linear_modules(config: dict[str, Any], tensors: dict[str, list[int]]) -> list[str] | None:
-    if config.get("model_type") not in PLAIN_NAMES:
-        return None
-    names = set()
-    for key, shape in tensors.items():
-        weight = _WEIGHT.fullmatch(key)
-        if weight is not None and len(shape) == 2:
-            names.add(escape(weight[1])[:MOST_CHARACTERS])
+def _linear_paths(config: dict[str, Any], tensors: dict[str, list[int]]) -> list[str]:
+    """Return the paths of the linear modules in the loaded model; none if the files name them differently."""
+    kind = config.get("model_type")
+    if kind not in PLAIN_NAMES:
+        return []
     # The input embedding is not linear, and the head is never adapted.
-    linear = sorted(name for name in names if name != "lm_head" and "embed" not in name)
-    return linear if 0 < len(linear) <= MOST_MODULES else None
+    paths = [
+        escape(weight[1])[-MOST_CHARACTERS:]
+        for key, shape in tensors.items()
+        if (weight := _WEIGHT.fullmatch(key)) is not None and len(shape) == 2
+        if weight[2] != "lm_head" and "embed" not in weight[2]
+    ]
+    body = "gpt_neox." if kind == "gpt_neox" else "model."
+    if any(path.startswith(body) for path in paths):
+        return paths
+    return [body + path for path in paths]  # saved without its head, which transformers adds
+
+
+def _at_most(names: list[str]) -> list[str] | None:
+    return names if 0 < len(names) <= MOST_MODULES else None
 
 
 def _template_kind(directory: Path) -> Any:

@@ -3,13 +3,9 @@
 import stat
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
-from contracts.job import ModelName
-from contracts.model_facts import MOST_MODELS, ModelFacts
+from contracts.model_facts import MOST_MODELS, ModelFacts, is_model_name
 from worker.supervisor.host.model_files import read_facts
 
-MODEL_NAME: TypeAdapter[str] = TypeAdapter(ModelName)
 State = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of each file in a model's directory."""
 
@@ -33,7 +29,7 @@ class ModelCatalog:
         """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read."""
         current: dict[str, tuple[State, ModelFacts]] = {}
         for name in list_models(self._models_dir)[:MOST_MODELS]:
-            if self._models_dir is not None and _is_model_name(name):
+            if self._models_dir is not None and is_model_name(name):
                 current[name] = self._read(self._models_dir / name, name)
         self._known = current
         return [facts for _, facts in current.values()]
@@ -47,14 +43,6 @@ class ModelCatalog:
             return state, read_facts(directory, name)
         except OSError:
             return (), ModelFacts(name=name)  # this user cannot read the directory
-
-
-def _is_model_name(name: str) -> bool:
-    try:
-        MODEL_NAME.validate_python(name)
-    except ValidationError:
-        return False
-    return True
 
 
 def _state_of(directory: Path) -> State:

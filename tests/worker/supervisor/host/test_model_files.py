@@ -10,6 +10,7 @@ import transformers
 from torch import nn
 
 from contracts.model_facts import ModelFacts
+from contracts.module_paths import compress_paths
 from tests.tiny_model import make_other, make_tiny_qwen2
 from worker.supervisor.host.model_files import PLAIN_NAMES, QWEN2_TEMPLATE_SHA256, read_facts
 from worker.training.data.template import Template
@@ -61,6 +62,10 @@ def test_a_qwen2_model_is_described_completely(tiny: Path) -> None:
             "up_proj",
             "v_proj",
         ],
+        module_paths=[
+            *(f"model.layers.0-1.mlp.{name}_proj" for name in ("down", "gate", "up")),
+            *(f"model.layers.0-1.self_attn.{name}_proj" for name in "koqv"),
+        ],
         chat_template="qwen2",
     )
 
@@ -78,11 +83,12 @@ def test_the_names_of_linear_modules_equal_those_of_the_loaded_model(
     model = kind.from_pretrained(directory)
     head = model.get_output_embeddings()
     linear = {
-        name.rpartition(".")[2]
+        name
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
-    assert facts.linear_modules == sorted(linear)
+    assert facts.linear_modules == sorted({name.rpartition(".")[2] for name in linear})
+    assert facts.module_paths == compress_paths(linear)
     assert facts.architecture == CLASSES[model_type]
     assert facts.parameters == count_parameters(directory)
 
