@@ -102,7 +102,8 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
         }
       >
         <Readout
-          {...{ curve, lines, axis, cursor, attempts, checkpoints }}
+          {...{ curve, lines, axis, cursor, range, attempts, checkpoints }}
+          zoom={view.range}
           warnings={(job.health ?? []).filter(hasStep).length}
           hidden={view.hidden}
           toggle={actions.toggleLine}
