@@ -40,7 +40,7 @@ export function Row({ job, marked, chosen, toggle }: Props) {
   const message = (job.error ?? job.waiting)?.message;
   return (
     <tr
-      class={marked ? "marked" : ""}
+      class={[marked && "marked", !job.started_at && "unstarted"].filter(Boolean).join(" ")}
       aria-current={marked ? "true" : undefined}
       onClick={(event) => {
         if (!isOnRow(event) || hasMoved(event)) return;
@@ -70,7 +70,8 @@ export function Row({ job, marked, chosen, toggle }: Props) {
           {name}
         </a>
         <small>
-          {job.spec.model} · {datasetName(job)}{" "}
+          {job.spec.model}
+          <span class="dataset"> · {datasetName(job)}</span>{" "}
           {Object.entries(job.labels).map(([key, value]) => (
             <span key={key} class="label">
               {key}:{value}
@@ -78,7 +79,7 @@ export function Row({ job, marked, chosen, toggle }: Props) {
           ))}
         </small>
       </td>
-      <td>
+      <td class="state">
         <Status job={job} />
         <HealthBadge job={job} />
         {message && (
@@ -96,7 +97,7 @@ export function Row({ job, marked, chosen, toggle }: Props) {
         <b>{figure(job.last_loss)}</b>
         {job.eval_loss !== null && <small>{say(JOBS.eval, { loss: figure(job.eval_loss) })}</small>}
       </td>
-      <td>
+      <td class="left">
         {job.status === "running" ? (
           job.eta_seconds === null && phaseLeft(job) ? (
             <small>{phaseLeft(job)}</small>
