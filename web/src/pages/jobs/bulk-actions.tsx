@@ -61,7 +61,9 @@ export function BulkDialog({ archived }: { archived: boolean }) {
   };
   const onClose = (): void => {
     reset();
-    if (document.activeElement === document.body) focusList();
+    // Until the next frame, the focus may still be on a button of the dialog.
+    const focused = document.activeElement;
+    if (focused === document.body || dialog.current?.contains(focused)) focusList();
   };
   const close = (): void => dialog.current?.close();
   const shown = current.value;
