@@ -1,5 +1,5 @@
 // A job's page: its outcome or failure, figures, charts, report, events, log, configuration, attempts and files.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { isFinal, type Job, unreachableSince } from "../../api";
 import { clock, figure } from "../../format";
 import { LiveJob } from "../../live/job";
@@ -27,7 +27,8 @@ import { Tiles } from "./tiles";
 
 export function JobPage({ id }: { id: string }) {
   const [live, setLive] = useState<LiveJob | null>(null);
-  useEffect(() => {
+  // A layout effect, because a plain effect would send the first requests a frame later.
+  useLayoutEffect(() => {
     const made = new LiveJob(id);
     setLive(made);
     return () => made.close();
