@@ -1,6 +1,6 @@
 // A live chart, drawn by uPlot: lines, dots and marks. Dragging selects a range. Charts with the same cursor show it together.
 import { type Signal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { isDark, language } from "../preferences";
 import type { Line, Mark, YScale } from "./line";
@@ -122,7 +122,8 @@ export function Plot(props: PlotProps) {
     language.value,
   ]);
 
-  useEffect(() => {
+  // A layout effect, so that the page and its charts appear in one frame.
+  useLayoutEffect(() => {
     const element = place.current!;
     const made = make(element, latest, data);
     plot.current = made;
