@@ -98,7 +98,7 @@ function WorkerCard({ worker, installed, now }: CardProps) {
       say(WORKERS.versions),
       Object.entries(worker.versions)
         .map(([name, version]) => `${name} ${version}`)
-        .join(" · "),
+        .join(" · ") || NONE,
     ],
   ];
   if (hasFailed) {

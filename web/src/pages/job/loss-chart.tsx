@@ -10,7 +10,7 @@ import { type Cursor, Plot } from "../../chart/plot";
 import { chartView, useChartActions } from "../../chart/view";
 import { count } from "../../format";
 import type { JobStore } from "../../live/store";
-import { Card } from "../../parts/controls";
+import { Card, useDrawn } from "../../parts/controls";
 import { language } from "../../preferences";
 import { CHART } from "../../texts/chart";
 import { say } from "../../texts/say";
@@ -35,6 +35,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
   const axis = useAxis(store.id, live, drawn, view.x);
   const cursor = useSignal<Cursor | null>(null);
   const height = useFullHeight(place, view.isFull, HEIGHT);
+  const isDrawn = useDrawn();
 
   const hiddenKey = [...view.hidden].join();
   const drawing = [curve, axis, drawn, hiddenKey, language.value];
@@ -117,7 +118,9 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
           <>
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
             <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
-            {!view.isFull && <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />}
+            {isDrawn && !view.isFull && (
+              <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />
+            )}
             <Notes curve={curve} drawn={drawn} />
           </>
         )}

@@ -4,7 +4,7 @@ import { isFinal, type Job, unreachableSince } from "../../api";
 import { clock, figure } from "../../format";
 import { LiveJob } from "../../live/job";
 import { Bell } from "../../parts/bell";
-import { Progress, Status, useKeys } from "../../parts/controls";
+import { Progress, Status, useDrawn, useKeys } from "../../parts/controls";
 import { percentOfRows, RowsLine } from "../../parts/rows";
 import { language } from "../../preferences";
 import { loadOpenapi } from "../../spec";
@@ -57,6 +57,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
   const isStale = unreachableSince.value !== null && !isFinal(job);
   const summary = store.summary.value;
   const lines = useLog(store);
+  const isDrawn = useDrawn();
   useEffect(() => {
     document.title = titleOf(job);
     return () => void (document.title = "Stepline");
@@ -93,15 +94,19 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
       <RowsLine job={job} />
       <Tiles store={store} job={job} />
       <LossChart store={store} job={job} />
-      {summary && <Report id={live.id} summary={summary} />}
-      <div class="columns">
-        <Events store={store} />
-        <LogPanel store={store} lines={lines} />
-      </div>
-      <div class="columns even">
-        <Configuration job={job} />
-        <Attempts store={store} />
-      </div>
+      {isDrawn && (
+        <>
+          {summary && <Report id={live.id} summary={summary} />}
+          <div class="columns">
+            <Events store={store} />
+            <LogPanel store={store} lines={lines} />
+          </div>
+          <div class="columns even">
+            <Configuration job={job} />
+            <Attempts store={store} />
+          </div>
+        </>
+      )}
     </div>
   );
 }
