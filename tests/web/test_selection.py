@@ -83,6 +83,13 @@ def test_a_queued_job_takes_little_room_on_a_phone(
         "links => links.map(link => link.offsetHeight)"
     )
     assert max(heights) < 40
+    row.locator("td.name a").click()
+    title = page.get_by_role("heading", level=1).bounding_box()
+    assert title is not None
+    assert title["height"] < 40, "its place in the queue leaves no room for the job's name"
+    # Nothing has been measured yet.
+    expect(page.get_by_text("No attempts yet.")).to_be_visible()
+    expect(page.locator(".tiles")).to_have_count(0)
 
 
 def test_a_row_opens_its_job_with_a_click_but_not_while_text_is_selected(

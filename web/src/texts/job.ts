@@ -96,6 +96,7 @@ export const JOB = texts({
   copy_json: ["Copy as JSON", "复制为 JSON"],
 
   attempts: ["Attempts", "尝试记录"],
+  no_attempts: ["No attempts yet.", "暂无尝试记录。"],
   attempts_count: ["{n} attempts", "共 {n} 次尝试"],
   step_range: ["Steps {first}–{last}", "第 {first}–{last} 步"],
   files: ["Files", "文件"],

@@ -102,13 +102,6 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
           </>
         }
       >
-        <Readout
-          {...{ curve, lines, axis, cursor, range, attempts, checkpoints }}
-          zoom={view.range}
-          warnings={(job.health ?? []).filter(hasStep).length}
-          hidden={view.hidden}
-          toggle={actions.toggleLine}
-        />
         {curve.of("loss").length === 0 && curve.of("eval_loss").length === 0 ? (
           <div class="empty small">
             <b>{say(JOB.no_points)}</b>
@@ -116,6 +109,13 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
           </div>
         ) : (
           <>
+            <Readout
+              {...{ curve, lines, axis, cursor, range, attempts, checkpoints }}
+              zoom={view.range}
+              warnings={(job.health ?? []).filter(hasStep).length}
+              hidden={view.hidden}
+              toggle={actions.toggleLine}
+            />
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
             <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
             {isDrawn && !view.isFull && (

@@ -90,9 +90,13 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
         </p>
       )}
       <Health live={live} job={job} />
-      <Progress job={job} />
-      <RowsLine job={job} />
-      <Tiles store={store} job={job} />
+      {job.started_at !== null && (
+        <>
+          <Progress job={job} />
+          <RowsLine job={job} />
+          <Tiles store={store} job={job} />
+        </>
+      )}
       <LossChart store={store} job={job} />
       {isDrawn && (
         <>
