@@ -57,6 +57,24 @@ def test_the_readout_shows_the_nearest_evaluation(visit: Visit, charted: str) ->
         assert re.sub(" .*", "", readout(page)["Eval loss"]) == f"{eval_loss_at(nearest):.4f}"
 
 
+def test_the_readout_of_a_zoomed_chart_shows_only_visible_points(
+    visit: Visit, charted: str
+) -> None:
+    visitor = visit(probed=True)
+    page = visitor.go(f"/jobs/{charted}?smooth=0&from=20&to=30")
+    visitor.wait_for_points(80)
+    page.wait_for_function("() => window.__stepline.scales?.length === 4")
+
+    expect(page.locator(".readout dd").first).to_have_text("30")
+    shown = readout(page)
+    assert shown["Train loss"] == f"{loss_at(30):.4f}"
+    assert shown["Eval loss"] == "—"
+    expect(page.locator(".minor .readout dd").first).to_have_text("3e-5")
+    hover(page, 24)
+    expect(page.locator(".readout dd").first).to_have_text("24")
+    assert readout(page)["Eval loss"] == "—"
+
+
 def test_the_logarithmic_scale_fits_the_visible_values(visit: Visit, charted: str) -> None:
     visitor = visit(probed=True)
     page = visitor.go(f"/jobs/{charted}?smooth=0&log=1&from=1&to=80")

@@ -14,7 +14,7 @@ from contracts.record import CheckpointRecord, PhaseRecord
 from tests.app.player import Player
 from tests.e2e.service import wait_for
 from tests.factories import make_metric
-from tests.web.charts.charted_job import STEPS, delete, hover, make_charted_job
+from tests.web.charts.charted_job import STEPS, delete, eval_loss_at, hover, make_charted_job
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
@@ -147,6 +147,23 @@ def test_lines_can_be_hidden_and_outliers_ignored(visit: Visit, resumed: str) ->
     expect(page.locator(".charts canvas")).to_have_count(2)
     page.get_by_role("button", name="Show Train loss").click()
     page.wait_for_function("() => window.__stepline.scales[0].y[1] > 50")
+
+
+def test_the_vertical_range_fits_lines_whose_points_are_out_of_sight(
+    visit: Visit, resumed: str, charted: str
+) -> None:
+    visitor = visit(probed=True)
+    page = visitor.go(f"/jobs/{resumed}?smooth=0&from=59.5&to=60.5")
+    # One point, the spike, is visible; the line leaves the chart halfway down to its neighbours.
+    halfway = (SPIKE + 2.06) / 2
+    assert halfway - 3 < scales(page, 3)[0]["y"][0] < halfway
+
+    # Without the train loss, only the line between the evaluations at steps 0 and 16 is visible.
+    visitor.go(f"/jobs/{charted}?smooth=0&from=4&to=12&hide=train")
+    low, high = scales(page, 4)[0]["y"]
+
+    assert 0.8 < low < eval_loss_at(12)
+    assert eval_loss_at(4) < high < 0.9
 
 
 def test_the_chart_fills_the_window_until_escape_is_pressed(visit: Visit, charted: str) -> None:

@@ -11,6 +11,13 @@ from tests.web.charts.charted_job import delete, hover, make_charted_job
 from tests.web.conftest import Site, Visitor
 
 Visit = Callable[..., Visitor]
+BASELINE_IN_SIGHT = """(box, left) => {
+  box.scrollLeft = left;
+  const { left: start, right: end } = box.getBoundingClientRect();
+  return [...box.querySelectorAll('.baseline')].map(cell => cell.getBoundingClientRect())
+    .map(({ left, right }) => left >= start + 60 && right <= end + 1);
+}"""
+"""Scrolls the table; tells for each cell of the baseline whether it is within the box, to the right of the names of the rows."""
 
 
 def test_missing_jobs_are_named_and_requested_only_once(visit: Visit, site: Site) -> None:
@@ -121,6 +128,11 @@ def test_a_bar_stays_with_the_selection_and_compares_up_to_twelve_jobs(
     bar.get_by_role("link", name="Compare 12 jobs").click()
     expect(page.get_by_role("heading", name="Comparison of 12 jobs")).to_be_visible()
     expect(page.locator(".readout .entry")).to_have_count(12)
+    # The baseline's column stays in sight when the table is scrolled.
+    page.get_by_role("button", name="Use pick-6 as the baseline").click()
+    expect(page.locator(".compared td.baseline")).to_have_count(2)
+    for left in (0, 10_000):
+        assert page.locator(".scroll").evaluate(BASELINE_IN_SIGHT, left) == [True, True, True]
     page.get_by_role("link", name="Change the selection").click()
     bar.get_by_role("button", name="Clear the selection").click()
     expect(bar).to_have_count(0)

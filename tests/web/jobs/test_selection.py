@@ -66,6 +66,34 @@ def test_the_filters_show_counts_and_a_queue_without_a_worker_is_named(
     expect(page.locator("table.jobs tbody tr")).to_have_count(5)
 
 
+def test_a_queued_job_takes_little_room_on_a_phone(
+    queued: list[str], visit: Visit, site: Site
+) -> None:
+    page = visit(width=390).go("/?label=batch")
+    row = page.locator("table.jobs tbody tr").first
+    expect(row).to_contain_text("queued")
+
+    row_box, name_box = row.bounding_box(), row.locator("td.name").bounding_box()
+
+    assert row_box is not None
+    assert name_box is not None
+    assert row_box["height"] < 110
+    assert name_box["width"] > 0.8 * row_box["width"]
+    assert row.locator("progress").is_hidden()
+    # No word of the menu is broken.
+    heights = page.locator("header.top nav a").evaluate_all(
+        "links => links.map(link => link.offsetHeight)"
+    )
+    assert max(heights) < 40
+    row.locator("td.name a").click()
+    title = page.get_by_role("heading", level=1).bounding_box()
+    assert title is not None
+    assert title["height"] < 40, "its place in the queue leaves no room for the job's name"
+    # Nothing has been measured yet.
+    expect(page.get_by_text("No attempts yet.")).to_be_visible()
+    expect(page.locator(".tiles")).to_have_count(0)
+
+
 def test_a_row_opens_its_job_with_a_click_but_not_while_text_is_selected(
     visit: Visit, site: Site
 ) -> None:
@@ -127,9 +155,17 @@ def test_selected_jobs_are_labelled_cancelled_archived_and_deleted_together(
     dialog.get_by_role("button", name="Close").click()
     expect(page.get_by_label("Selected jobs")).to_contain_text("6 selected")
 
-    page.goto(f"{visitor.site.service.url}/?ids={','.join(queued)}")
-    act(page, "Cancel", "Cancel 5 jobs")
-    expect(dialog).to_contain_text("Done for 5 of 5 jobs.")
+    bar = page.get_by_label("Selected jobs")
+    page.goto(f"{visitor.site.service.url}/?ids={queued[0]}")
+    act(page, "Cancel", "Cancel 1 job")
+    expect(dialog).to_contain_text("Done for 1 of 1 job.")
+    dialog.get_by_role("button", name="Close").click()
+    # The bar is gone, so the keyboard continues at the list.
+    expect(bar).to_have_count(0)
+    expect(page.locator("thead").get_by_label("Select the jobs on this page")).to_be_focused()
+    page.goto(f"{visitor.site.service.url}/?ids={','.join(queued[1:])}")
+    act(page, "Cancel", "Cancel 4 jobs")
+    expect(dialog).to_contain_text("Done for 4 of 4 jobs.")
     dialog.get_by_role("button", name="Close").click()
     assert client.get(f"/v1/jobs/{queued[0]}").json()["status"] == "cancelled"
     page.goto(f"{visitor.site.service.url}/?ids={ids}")
@@ -137,5 +173,6 @@ def test_selected_jobs_are_labelled_cancelled_archived_and_deleted_together(
     expect(dialog).to_contain_text("Done for 5 of 6 jobs.")
     expect(dialog.locator(".rejected")).to_contain_text("running")
     dialog.get_by_role("button", name="Close").click()
-    expect(page.get_by_label("Selected jobs")).to_contain_text("1 selected")
+    expect(bar).to_contain_text("1 selected")
+    expect(bar.get_by_role("button", name="Delete", exact=True)).to_be_focused()
     assert client.get(f"/v1/jobs/{queued[0]}").status_code == 404

@@ -84,14 +84,30 @@ def test_submit_shows_a_problem_from_the_server_that_is_out_of_sight(
 def test_submit_moves_the_focus_to_the_first_invalid_field_of_the_page(
     visit: Visit, site: Site
 ) -> None:
-    page = visit().go(f"/new?from={site.finished}&advanced=1")
+    visitor = visit()
+    visitor.may_fail = True  # the server rejects the dry run
+    page = visitor.go(f"/new?from={site.finished}&advanced=1")
     page.locator("#field-lora-rank").fill("0")
     page.locator("#field-training-weight_decay").fill("7")
     page.locator("#field-training-epochs").fill("0")
+    page.locator("#field-dataset-eval_size").fill("banana")
+    share = page.locator(".field").filter(has=page.locator("#field-dataset-eval_size"))
+    expect(share.get_by_role("alert")).to_have_count(0)
 
     page.get_by_role("button", name="Submit").click()
 
     expect(page.locator("#field-training-epochs")).to_be_focused()
+    # What only the server can check is shown as well.
+    expect(share.get_by_role("alert")).to_contain_text("share")
+    expect(page.locator(".submit-bar").get_by_role("status")).to_contain_text("4 problems")
+    expect(page.locator(".fresh")).to_have_count(0)
+    # A field that is missing is named once.
+    page.locator("#field-model").select_option("")
+    page.locator("#field-dataset-train").select_option("")
+    bar = page.locator(".submit-bar")
+    expect(bar.get_by_role("status")).to_contain_text("6 problems: Base model, Training data")
+    expect(share.get_by_role("alert")).to_contain_text("share")
+    expect(bar.get_by_role("alert")).to_have_count(0)
 
 
 def test_submit_says_so_if_the_server_does_not_answer(visit: Visit, site: Site) -> None:

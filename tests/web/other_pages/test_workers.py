@@ -1,4 +1,4 @@
-"""The workers page shows which device has failed, why and since when."""
+"""The workers page shows which device has failed, why and since when, and the models that a worker has."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -30,9 +30,9 @@ def test_a_failed_device_is_shown_with_its_reason_and_how_long_ago_in_both_langu
 ) -> None:
     announce_failed_device(site)
 
-    for locale, failed, online, ago, lends in (
-        ("en-US", "device failed", "online", "20m", "lends its GPU to"),
-        ("zh-CN", "设备故障", "在线", "20", "GPU 已借给"),
+    for locale, failed, online, ago, lends, any_other in (
+        ("en-US", "device failed", "online", "20m", "lends its GPU to", "and any on the Hub"),
+        ("zh-CN", "设备故障", "在线", "20", "GPU 已借给", "以及 Hub 上的任意模型"),
     ):
         page = visit(width=390, locale=locale).go("/workers")
         broken = page.locator(".workers .card", has_text="broken-gpu")
@@ -43,6 +43,9 @@ def test_a_failed_device_is_shown_with_its_reason_and_how_long_ago_in_both_langu
         others = page.locator(".workers .card", has_not_text="broken-gpu")
         expect(others.locator(".status", has_text=online).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        # The site's worker has one model and can download others.
+        models = page.locator(".workers dd", has_text="tiny-qwen2")
+        expect(models.first).to_contain_text(any_other)
 
         def lend(route: Route) -> None:
             answer = route.fetch().json()

@@ -28,13 +28,16 @@ export interface Mark {
   text: string;
 }
 
+/** The ends of a part of an axis. */
+export type Range = [from: number, to: number];
+
 /** How the values of a chart are scaled. */
 export interface YScale {
   isLog: boolean;
   /** Whether the few largest and smallest values do not widen the range. */
   ignoresOutliers: boolean;
   /** The minimum range, such as 0 to 100 for a load. */
-  span?: [number, number] | undefined;
+  span?: Range | undefined;
 }
 
 /** Share of a line's values at each end that count as outliers. */
@@ -47,58 +50,90 @@ export function points(series: Series, axis: XAxis): Pick<Line, "series" | "x"> 
   return { series: new Series([...series.step], [...series.value]), x: series.step.map(axis.at) };
 }
 
-/** Return the index of the point nearest to a position; -1 if there is none. */
-export function nearest(positions: number[], x: number): number {
-  let [low, high] = [0, positions.length - 1];
-  if (high < 0) return -1;
-  while (high - low > 1) {
+/** Return the index of the last of ascending positions that is not greater than `x`; -1 if there is none. */
+function lastUpTo(positions: number[], x: number): number {
+  let [low, high] = [0, positions.length];
+  while (low < high) {
     const middle = (low + high) >> 1;
-    if (positions[middle]! <= x) low = middle;
+    if (positions[middle]! <= x) low = middle + 1;
     else high = middle;
   }
+  return low - 1;
+}
+
+/** Return the indices of the first and the last of ascending positions within a range; the first is greater if there is none. */
+function within(positions: number[], [from, to]: Range): [first: number, last: number] {
+  const at = lastUpTo(positions, from);
+  return [positions[at] === from ? at : at + 1, lastUpTo(positions, to)];
+}
+
+/** Return the index of the point nearest to a position; -1 if there is none. */
+function nearest(positions: number[], x: number): number {
+  const low = lastUpTo(positions, x);
+  const high = low + 1;
+  if (low < 0 || high === positions.length) return Math.min(Math.max(low, 0), positions.length - 1);
   return x - positions[low]! <= positions[high]! - x ? low : high;
 }
 
-/** Return the point of a line nearest to a position; null if the line has none. */
-export function pointAt(line: Pick<Line, "series" | "x">, x: number): { step: number; value: Value } | null {
-  const at = nearest(line.x, x);
-  return at < 0 ? null : { step: line.series.step[at]!, value: line.series.value[at] ?? null };
+/** Return the point within a range that is nearest to a position; without a position, the last one; null if the range has none. */
+export function pointAt(
+  { x: positions, series }: Pick<Line, "series" | "x">,
+  x: number | null,
+  range: Range,
+): { step: number; value: Value } | null {
+  const [first, last] = within(positions, range);
+  if (first > last) return null;
+  const at = x === null ? last : Math.min(last, Math.max(first, nearest(positions, x)));
+  return { step: series.step[at]!, value: series.value[at] ?? null };
 }
 
 /** Return the range of the values of all shown lines within a horizontal range, with some room around them. */
-export function valueRange(lines: Line[], [from, to]: [number, number], scale: YScale): [number, number] {
-  let [min, max] = [Infinity, -Infinity];
-  for (const line of lines) {
-    if (line.hidden) continue;
-    const [low, high] = ends(visibleValues(line, from, to, scale.isLog), scale.ignoresOutliers);
-    [min, max] = [Math.min(min, low), Math.max(max, high)];
-  }
+export function valueRange(lines: Line[], range: Range, scale: YScale): Range {
+  const shown = lines.filter((line) => !line.hidden);
+  // A line between dots that are out of sight counts only if nothing else is in sight.
+  const marked = shown.filter((line) => !line.dots || within(line.x, range)[0] <= within(line.x, range)[1]);
+  let [min, max] = extremes(marked, range, scale);
+  if (min > max) [min, max] = extremes(shown, range, scale);
   const { span } = scale;
   if (min > max) return span ?? (scale.isLog ? [0.1, 1] : [0, 1]);
   if (span && min >= span[0] && max <= span[1]) return span;
   return padded([min, max], scale.isLog);
 }
 
-function visibleValues(line: Line, from: number, to: number, isLog: boolean): number[] {
-  const found: number[] = [];
-  line.x.forEach((x, at) => {
-    const value = line.series.value[at];
-    if (x >= from && x <= to && value !== null && value !== undefined && !(isLog && value <= 0)) found.push(value);
-  });
-  if (found.length > 0 || !line.x.length || line.dots) return found;
-  // No point is visible, but the line between the nearest two is.
-  const around = [nearest(line.x, from), nearest(line.x, to)].map((at) => line.series.value[at] ?? NaN);
-  return around.filter((one) => Number.isFinite(one) && !(isLog && one <= 0));
+function extremes(lines: Line[], range: Range, scale: YScale): Range {
+  let [min, max] = [Infinity, -Infinity];
+  for (const line of lines) {
+    const [low, high] = ends(visibleValues(line, range, scale.isLog), scale.ignoresOutliers);
+    [min, max] = [Math.min(min, low), Math.max(max, high)];
+  }
+  return [min, max];
 }
 
-function ends(values: number[], ignoresOutliers: boolean): [number, number] {
+/** Return the values of the points within a range, and those at which the line crosses its ends. */
+function visibleValues(line: Line, range: Range, isLog: boolean): number[] {
+  const [first, last] = within(line.x, range);
+  const values = line.series.value.slice(first, last + 1);
+  values.push(...range.map((x) => valueBetween(line, x, isLog)));
+  return values.filter((one): one is number => isDrawn(one, isLog));
+}
+
+const isDrawn = (value: Value | undefined, isLog: boolean): value is number =>
+  value !== null && value !== undefined && !(isLog && value <= 0);
+
+/** Return the value of a line between two of its points, where it is drawn straight; null beyond its ends and in its gaps. */
+function valueBetween({ x: positions, series }: Line, x: number, isLog: boolean): number | null {
+  const low = lastUpTo(positions, x);
+  const [before, after] = [series.value[low], series.value[low + 1]];
+  if (!isDrawn(before, isLog) || !isDrawn(after, isLog)) return null;
+  const share = (x - positions[low]!) / (positions[low + 1]! - positions[low]!);
+  return isLog ? before * (after / before) ** share : before + (after - before) * share;
+}
+
+function ends(values: number[], ignoresOutliers: boolean): Range {
   if (ignoresOutliers && values.length >= MIN_POINTS) {
     values.sort((one, other) => one - other);
     const cut = Math.ceil(values.length * OUTLIERS);
     return [values[cut]!, values[values.length - 1 - cut]!];
   }
-  return values.reduce<[number, number]>(
-    ([low, high], one) => [Math.min(low, one), Math.max(high, one)],
-    [Infinity, -Infinity],
-  );
+  return values.reduce<Range>(([low, high], one) => [Math.min(low, one), Math.max(high, one)], [Infinity, -Infinity]);
 }

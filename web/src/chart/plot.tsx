@@ -1,6 +1,6 @@
 // A live chart, drawn by uPlot: lines, dots and marks. Dragging selects a range. Charts with the same cursor show it together.
 import { type Signal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { isDark, language } from "../preferences";
 import type { Line, Mark, YScale } from "./line";
@@ -37,10 +37,22 @@ export interface PlotProps {
 const REACH = 6;
 const MIN_DRAG = 4;
 
-/** Align the lines on one axis. A line that has no point at a position is drawn straight to its next point. */
-function align(lines: Line[]): uPlot.AlignedData {
-  const shown = lines.map((line): uPlot.AlignedData => [line.x, line.series.value]);
-  return shown.length === 1 ? shown[0]! : uPlot.join(shown);
+/** Lines, and their points aligned on one axis. */
+interface Aligned {
+  lines: Line[];
+  data: uPlot.AlignedData;
+}
+
+/**
+ * Align the lines on one axis. A line that has no point at a position is drawn straight to its next point. `before` is returned if the
+ * points are the same, because aligning many lines takes long.
+ */
+function align(lines: Line[], before: Aligned | null): Aligned {
+  const isSame = ({ x, series }: Line, at: number): boolean =>
+    x === before?.lines[at]?.x && series === before.lines[at]!.series;
+  if (before?.lines.length === lines.length && lines.every(isSame)) return before;
+  const points = lines.map((line): uPlot.AlignedData => [line.x, line.series.value]);
+  return { lines, data: points.length === 1 ? points[0]! : uPlot.join(points) };
 }
 
 /** Connect a chart's mouse with the shared cursor and with the selection of a range. */
@@ -71,7 +83,7 @@ function hooks(latest: { current: PlotProps }): uPlot.Hooks.Arrays {
   };
 }
 
-function make(place: HTMLElement, latest: { current: PlotProps }): uPlot {
+function make(place: HTMLElement, latest: { current: PlotProps }, data: uPlot.AlignedData): uPlot {
   const all = options(latest.current, place.clientWidth || 300, latest);
   all.cursor!.bind = {
     dblclick: () => () => {
@@ -79,7 +91,18 @@ function make(place: HTMLElement, latest: { current: PlotProps }): uPlot {
       return null;
     },
   };
-  return new uPlot({ ...all, plugins: [{ hooks: hooks(latest) }] }, align(latest.current.lines), place);
+  return new uPlot({ ...all, plugins: [{ hooks: hooks(latest) }] }, data, place);
+}
+
+/** Let a chart show these lines, whose points are `data`. */
+function update(plot: uPlot, lines: Line[], data: uPlot.AlignedData): void {
+  plot.batch(() => {
+    lines.forEach((line, at) => {
+      const show = !line.hidden;
+      if (plot.series[at + 1]!.show !== show) plot.setSeries(at + 1, { show }, false);
+    });
+    plot.setData(data, true);
+  });
 }
 
 export function Plot(props: PlotProps) {
@@ -89,24 +112,20 @@ export function Plot(props: PlotProps) {
   latest.current = props;
   const { cursor } = props;
   const isNew = useRef(false);
+  const aligned = useRef<Aligned | null>(null);
+  aligned.current = align(props.lines, aligned.current);
+  const { data } = aligned.current;
   const shape = JSON.stringify([
-    props.lines.map((line) => [
-      line.name,
-      line.color,
-      line.width,
-      line.opacity,
-      line.dots,
-      line.hidden,
-      line.x.length < 3,
-    ]),
+    props.lines.map((line) => [line.name, line.color, line.width, line.opacity, line.dots, line.x.length < 3]),
     props.y.isLog,
     isDark.value,
     language.value,
   ]);
 
-  useEffect(() => {
+  // A layout effect, so that the page and its charts appear in one frame.
+  useLayoutEffect(() => {
     const element = place.current!;
-    const made = make(element, latest);
+    const made = make(element, latest, data);
     plot.current = made;
     isNew.current = true;
     if (import.meta.env.MODE === "probed") watchPlot(element, made);
@@ -120,9 +139,10 @@ export function Plot(props: PlotProps) {
   }, [shape]);
 
   useEffect(() => {
-    if (!isNew.current) plot.current?.setData(align(props.lines), true);
+    if (plot.current && !isNew.current) update(plot.current, props.lines, data);
     isNew.current = false;
-  }, [props.lines, ...props.x.range, props.x.kind, props.y.ignoresOutliers, props.marks, props.remainder?.from]);
+    // With the shape, so that it runs after each new chart and the next change is not skipped.
+  }, [shape, props.lines, ...props.x.range, props.x.kind, props.y.ignoresOutliers, props.marks, props.remainder?.from]);
 
   useEffect(() => {
     plot.current?.setSize({ width: place.current!.clientWidth || 300, height: props.height });

@@ -15,9 +15,17 @@ export class JobReader {
   /** Number of times that they have been read. */
   private restReads = 0;
 
+  /** The first points and events, which are read together with the job; null once they have been used. */
+  private first: Promise<[number | null, void]> | null = null;
+
   constructor(private readonly store: JobStore) {}
 
+  /** Read the job. The first time, its points and events are requested at once too, so that its page opens sooner. */
   readJob(): Promise<Job> {
+    if (this.store.job.value === null) {
+      this.first = Promise.all([this.readPoints(), this.readEvents()]);
+      this.first.catch(() => undefined); // if the job cannot be read, nobody waits for the rest
+    }
     return get<Job>(`/v1/jobs/${this.store.id}`);
   }
 
@@ -30,7 +38,9 @@ export class JobReader {
     let wait: number | null;
     if (store.job.value === null) {
       // Read everything before showing the job, so that the layout does not shift.
-      [wait] = await Promise.all([this.readPoints(), this.readEvents(), this.readRest(job)]);
+      const first = this.first ?? Promise.all([this.readPoints(), this.readEvents()]);
+      this.first = null;
+      [[wait]] = await Promise.all([first, this.readRest(job)]);
       store.job.value = job;
     } else {
       wait = withPoints ? await this.readPoints() : null;

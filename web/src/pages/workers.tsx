@@ -1,7 +1,7 @@
 // The workers: their devices, their current jobs, and whether they are online.
 import { useEffect, useState } from "preact/hooks";
-import { get, type List, type Worker } from "../api";
-import { bytes, duration, shortId } from "../format";
+import { type components, get, type List, type Worker } from "../api";
+import { bytes, duration, NONE, shortId } from "../format";
 import { language } from "../preferences";
 import { Card, useClock } from "../parts/controls";
 import { usePoll } from "../parts/poll";
@@ -11,15 +11,20 @@ import { WORKERS } from "../texts/workers";
 
 const POLL_MS = 3000;
 
+type ModelPage = components["schemas"]["ModelPage"];
+
 export function WorkersPage() {
   const [workers, setWorkers] = useState<Worker[] | null>(null);
+  const [models, setModels] = useState<ModelPage["data"]>([]);
   const now = useClock(true);
   useEffect(() => void (document.title = `${say(SHARED.workers)} · Stepline`), [language.value]);
   usePoll(
     async (isCurrent) => {
       try {
-        const page = await get<List<Worker>>("/v1/workers");
-        if (isCurrent()) setWorkers(page.data);
+        const [found, installed] = await Promise.all([get<List<Worker>>("/v1/workers"), get<ModelPage>("/v1/models")]);
+        if (!isCurrent()) return null;
+        setWorkers(found.data);
+        setModels(installed.data);
       } catch {
         // The banner already reports that the server is unreachable.
       }
@@ -43,7 +48,12 @@ export function WorkersPage() {
       ) : (
         <div class="workers">
           {workers.map((worker) => (
-            <WorkerCard key={worker.id} worker={worker} now={now} />
+            <WorkerCard
+              key={worker.id}
+              worker={worker}
+              installed={models.filter((model) => model.workers.some(({ id }) => id === worker.id)).map(({ id }) => id)}
+              now={now}
+            />
           ))}
         </div>
       )}
@@ -51,7 +61,14 @@ export function WorkersPage() {
   );
 }
 
-function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
+interface CardProps {
+  worker: Worker;
+  /** Ids of the models on the worker. */
+  installed: string[];
+  now: number;
+}
+
+function WorkerCard({ worker, installed, now }: CardProps) {
   const { device, device_check: check } = worker;
   const ageOf = (time: string) => duration(Math.max(0, now - Date.parse(time)) / 1000); // the clock that set `time` may be ahead
   const hasFailed = check !== null && !check.passed;
@@ -80,12 +97,12 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
     ...(worker.gpus > 1 ? [[say(WORKERS.for_one_job), say(SHARED.gpus, { n: worker.gpus })] as [string, string]] : []),
     [say(WORKERS.queue), worker.queue],
     [say(WORKERS.last_seen), say(WORKERS.ago, { age: ageOf(worker.last_seen_at) })],
-    [say(WORKERS.models), worker.models === null ? say(WORKERS.any_model) : worker.models.join(", ") || "—"],
+    [say(WORKERS.models), modelsOf(worker, installed)],
     [
       say(WORKERS.versions),
       Object.entries(worker.versions)
         .map(([name, version]) => `${name} ${version}`)
-        .join(" · "),
+        .join(" · ") || NONE,
     ],
   ];
   if (hasFailed) {
@@ -121,5 +138,20 @@ function WorkerCard({ worker, now }: { worker: Worker; now: number }) {
         ))}
       </dl>
     </Card>
+  );
+}
+
+/** The installed models, one per line, and whether the worker can download others. */
+function modelsOf(worker: Worker, installed: string[]) {
+  if (!installed.length) return worker.models === null ? say(WORKERS.any_model) : NONE;
+  return (
+    <>
+      {installed.map((id) => (
+        <span key={id} class="line">
+          {id}
+        </span>
+      ))}
+      {worker.models === null && <small>{say(WORKERS.also_any_model)}</small>}
+    </>
   );
 }

@@ -177,6 +177,13 @@ export function useClock(isOn: boolean): number {
   return now;
 }
 
+/** Return false in the first render, and true once that has been drawn: for parts that are out of sight at first. */
+export function useDrawn(): boolean {
+  const [isDrawn, setDrawn] = useState(false);
+  useEffect(() => setDrawn(true), []);
+  return isDrawn;
+}
+
 type KeyHandler = (event: KeyboardEvent) => void;
 
 /** Keyboard shortcuts of a page. They are ignored while the reader is typing or a dialog is open. */

@@ -1,5 +1,5 @@
 // Hooks with timers: polling and debouncing.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 const HIDDEN_FACTOR = 10;
 
@@ -9,7 +9,8 @@ const HIDDEN_FACTOR = 10;
  * the earlier calls.
  */
 export function usePoll(poll: (isCurrent: () => boolean) => Promise<number | null>, keys: unknown[]): void {
-  useEffect(() => {
+  // A layout effect, because a plain effect would send the first request a frame later.
+  useLayoutEffect(() => {
     let timer: number | undefined;
     let stopped = false;
     const round = async (): Promise<void> => {

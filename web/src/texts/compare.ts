@@ -29,5 +29,5 @@ export const COMPARE = texts({
 
   differing: ["Settings that differ", "配置差异"],
   no_differing: ["These jobs have the same settings.", "这些任务的配置完全相同。"],
-  equal: ["{n} settings are the same in all jobs", "{n} 项配置在所有任务中相同"],
+  equal: ["{n} {n:setting is|settings are} the same in all jobs", "{n} 项配置在所有任务中相同"],
 });

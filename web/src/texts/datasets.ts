@@ -29,11 +29,11 @@ export const DATASETS = texts({
   train_on: ["New job", "新建任务"],
   delete: ["Delete dataset", "删除数据集"],
   delete_question: [
-    "Delete {name} with its {rows} rows? Jobs that have ended keep their results, but cannot be retried.",
+    "Delete {name} with its {rows} {rows:row|rows}? Jobs that have ended keep their results, but cannot be retried.",
     "确定删除 {name}（共 {rows} 条）吗？已结束的任务会保留结果，但无法重试。",
   ],
 
   upload: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
   uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
-  uploaded: ["{name}: {rows} rows", "{name}：共 {rows} 条"],
+  uploaded: ["{name}: {rows} {rows:row|rows}", "{name}：共 {rows} 条"],
 });

@@ -12,7 +12,7 @@ export const HEALTH = texts({
     "确认后任务列表不再提示；若情况恶化或再次出现，会重新提示。",
   ],
   acknowledged: ["acknowledged", "已确认"],
-  warnings: ["{n} health warnings: {names}", "{n} 项健康告警：{names}"],
+  warnings: ["{n} health {n:warning|warnings}: {names}", "{n} 项健康告警：{names}"],
 });
 
 const NAMES = texts({

@@ -66,7 +66,7 @@ export const JOB = texts({
   raw: ["raw", "原始"],
   rewound: ["rewound", "回退前"],
   nonfinite_at: ["Not finite at step {steps}", "第 {steps} 步为 NaN/Inf"],
-  points: ["{n} points", "{n} 个点"],
+  points: ["{n} {n:point|points}", "{n} 个点"],
   points_of: ["{shown} of {n} points, including all spikes", "共 {n} 个点，显示 {shown} 个（保留所有尖峰）"],
   no_points: ["No steps yet", "暂无 loss 数据"],
   no_points_hint: ["The first loss will appear here.", "训练开始后，loss 会显示在这里。"],
@@ -96,6 +96,7 @@ export const JOB = texts({
   copy_json: ["Copy as JSON", "复制为 JSON"],
 
   attempts: ["Attempts", "尝试记录"],
+  no_attempts: ["No attempts yet.", "暂无尝试记录。"],
   attempts_count: ["{n} attempts", "共 {n} 次尝试"],
   step_range: ["Steps {first}–{last}", "第 {first}–{last} 步"],
   files: ["Files", "文件"],

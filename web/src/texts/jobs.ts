@@ -37,7 +37,7 @@ export const JOBS = texts({
   no_jobs_hint: ["Submit the first one with the form, or from a shell:", "通过表单提交第一个任务，或在命令行执行："],
   no_match: ["No jobs match these filters.", "没有符合筛选条件的任务。"],
   all_archived: ["All jobs are archived.", "所有任务都已归档。"],
-  searched: ["Searched {n} jobs so far.", "已搜索 {n} 个任务，其余任务尚未搜索。"],
+  searched: ["Searched {n} {n:job|jobs} so far.", "已搜索 {n} 个任务，其余任务尚未搜索。"],
   search_older: ["Search more jobs", "继续搜索"],
   clear_filters: ["Clear the filters", "清除筛选"],
 

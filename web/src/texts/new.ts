@@ -35,15 +35,15 @@ export const NEW = texts({
   choose_dataset: ["Choose a dataset", "选择数据集"],
   no_eval_dataset: ["None (hold out training rows)", "不指定（从训练集中划分）"],
   from_hub: ["From the Hub", "Hub 上的数据集"],
-  rows: ["{n} rows", "{n} 条"],
+  rows: ["{n} {n:row|rows}", "{n} 条"],
   first_row: ["First row", "第一条数据"],
 
   plan_ok: [
-    "This job is valid: {steps} steps over {rows} rows, {eval} held out.",
+    "This job is valid: {steps} {steps:step|steps} over {rows} {rows:row|rows}, {eval} held out.",
     "配置有效：{rows} 条数据共训练 {steps} 步，另有 {eval} 条用于验证。",
   ],
   plan_eval: [
-    "Evaluation: {times} × {eval} rows, {share}% of all rows processed ({passes} of {all}).",
+    "Evaluation: {times} × {eval} {eval:row|rows}, {share}% of all rows processed ({passes} of {all}).",
     "评估：{times} 次 × {eval} 条，占数据处理总量的 {share}%（{passes} / {all} 条）。",
   ],
   plan_gpus: ["Trains on {n} GPUs of one host.", "使用同一台主机上的 {n} 张 GPU 训练。"],
@@ -73,8 +73,7 @@ export const NEW = texts({
   required: ["required", "必填"],
   from_to: ["{min} to {max}", "{min} 到 {max}"],
   from_only: ["at least {min}", "不小于 {min}"],
-  one_problem: ["1 problem:", "1 处有误："],
-  problems: ["{n} problems:", "{n} 处有误："],
+  problems: ["{n} {n:problem|problems}:", "{n} 处有误："],
   comma: [", ", "、"],
   no_answer: [
     "No response from the server. Submit again when it is back: the job is never created twice.",

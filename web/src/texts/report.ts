@@ -45,7 +45,7 @@ export const REPORT = texts({
   batch: ["Batch size", "Batch 大小"],
   schedule: ["Learning rate", "学习率"],
   data: ["Data", "数据"],
-  data_of: ["{train} training rows, {eval} evaluation rows", "{train} 条训练 + {eval} 条验证"],
+  data_of: ["{train} training {train:row|rows}, {eval} evaluation {eval:row|rows}", "{train} 条训练 + {eval} 条验证"],
   trainable: ["Trainable parameters", "可训练参数"],
   trainable_of: ["{trainable} of {all} ({share})", "{trainable} / {all}（{share}）"],
   four_bit: ["4-bit linear layers", "4 位量化线性层"],

@@ -1,10 +1,14 @@
 // Defines the page's text in both languages, and returns it in the selected one. Each page has a file with its own text.
 import { language } from "../preferences";
 
-/** One piece of text in both languages; `say` fills in its `{names}`. */
+/**
+ * One piece of text in both languages; `say` fills in its `{names}`. Of the words in `{n:job|jobs}`, it takes the first if `n` is 1
+ * and else the second.
+ */
 export type Text = readonly [english: string, chinese: string];
 
-type Names<Sentence> = Sentence extends `${string}{${infer Name}}${infer Rest}` ? Name | Names<Rest> : never;
+type Name<Braced> = Braced extends `${infer Before}:${string}` ? Before : Braced;
+type Names<Sentence> = Sentence extends `${string}{${infer Braced}}${infer Rest}` ? Name<Braced> | Names<Rest> : never;
 type Figures<T extends Text> = [Names<T[0]>] extends [never] ? [] : [Record<Names<T[0]>, string | number>];
 
 /** The given text, or a type error if the `{names}` in English and Chinese differ. */
@@ -20,5 +24,9 @@ export const texts = <const All extends Record<string, Text>>(all: All & Checked
 /** Return a piece of text in the page's language. `figures` has a value for each of its `{names}`. */
 export function say<const T extends Text>(text: T, ...[figures]: Figures<T>): string {
   const sentence: string = text[language.value === "zh" ? 1 : 0];
-  return figures ? sentence.replace(/\{(\w+)\}/g, (_, name: keyof typeof figures) => String(figures[name])) : sentence;
+  if (!figures) return sentence;
+  return sentence.replace(/\{(\w+)(?::([^|}]*)\|([^}]*))?\}/g, (_, name: keyof typeof figures, one, several) => {
+    const text = String(figures[name]);
+    return one === undefined ? text : text === "1" ? one : several;
+  });
 }

@@ -16,19 +16,25 @@ export const SHARED = texts({
   status: ["Status", "状态"],
   queue_place: ["position {n} in the queue", "队列第 {n} 位"],
   queue_place_above: ["beyond position {n} in the queue", "队列第 {n} 位之后"],
-  gpus: ["{n} GPUs", "{n} 张 GPU"],
+  gpus: ["{n} {n:GPU|GPUs}", "{n} 张 GPU"],
   label_example: ["key:value", "key:value"],
   label_malformed: ["Enter a label as key:value.", "标签格式应为 key:value。"],
 
   progress: ["Progress", "进度"],
   rows_evaluated_base: [
-    "Evaluating the base model: {done} of {total} rows ({percent}%)",
+    "Evaluating the base model: {done} of {total} {total:row|rows} ({percent}%)",
     "正在评估基座模型：{done} / {total} 条（{percent}%）",
   ],
-  rows_evaluated: ["Evaluating: {done} of {total} rows ({percent}%)", "正在评估：{done} / {total} 条（{percent}%）"],
-  rows_tokenized: ["Tokenizing: {done} of {total} rows ({percent}%)", "正在分词：{done} / {total} 条（{percent}%）"],
+  rows_evaluated: [
+    "Evaluating: {done} of {total} {total:row|rows} ({percent}%)",
+    "正在评估：{done} / {total} 条（{percent}%）",
+  ],
+  rows_tokenized: [
+    "Tokenizing: {done} of {total} {total:row|rows} ({percent}%)",
+    "正在分词：{done} / {total} 条（{percent}%）",
+  ],
   rows_left: [", {time} left", "，剩余 {time}"],
-  rows_of: ["{done} / {total} rows", "{done} / {total} 条"],
+  rows_of: ["{done} / {total} {total:row|rows}", "{done} / {total} 条"],
   phase_left: ["{time} in this phase", "本阶段剩余 {time}"],
 
   loss_trend: ["Loss trend", "loss 走势"],

@@ -18,5 +18,6 @@ export const WORKERS = texts({
   silent: ["offline", "离线"],
   models: ["Models", "模型"],
   any_model: ["any model on the Hub", "Hub 上的任意模型"],
+  also_any_model: ["and any on the Hub", "以及 Hub 上的任意模型"],
   versions: ["Versions", "版本"],
 });

@@ -5,7 +5,7 @@ import { axisOf } from "../../chart/axes";
 import { ChartButtons, ChartControls, Check } from "../../chart/controls";
 import { useFullHeight } from "../../chart/full";
 import { LegendEntry } from "../../chart/legend";
-import { type Line, pointAt, points } from "../../chart/line";
+import { type Line, pointAt, points, type Range } from "../../chart/line";
 import { saveChart } from "../../chart/picture";
 import { type Cursor, Plot } from "../../chart/plot";
 import { type ChartView, chartView, useChartActions } from "../../chart/view";
@@ -38,16 +38,16 @@ export function Overlay({ sides }: { sides: Side[] }) {
   const actions = useChartActions(view);
   const cursor = useSignal<Cursor | null>(null);
   const height = useFullHeight(place, view.isFull, HEIGHT);
-  const drawn = useMemo(
+  const all = useMemo(
     () => draw(sides, view),
     [
       sides.map((side) => `${side.job.id} ${side.cursor} ${side.times?.step.length}`).join(),
       view.smoothing,
       view.x,
-      [...view.hidden].join(),
       language.value,
     ],
   );
+  const drawn = useMemo(() => all.map((one) => hide(one, view.hidden)), [all, [...view.hidden].join()]);
   const lines = useMemo(() => drawn.flatMap(({ loss, evals }) => [loss, evals]), [drawn]);
   // Until the times of all jobs have been read, all axes show steps.
   const kind = drawn[0]?.axis.kind ?? "step";
@@ -90,7 +90,7 @@ export function Overlay({ sides }: { sides: Side[] }) {
           </>
         }
       >
-        <Legend drawn={drawn} cursor={cursor} toggle={actions.toggleLine} />
+        <Legend drawn={drawn} cursor={cursor} range={chart.x.range} toggle={actions.toggleLine} />
         <Plot
           {...chart}
           label={label}
@@ -110,33 +110,40 @@ function draw(sides: Side[], view: ChartView): Drawn[] {
   return sides.map((side, at) => {
     const axis = isReady ? axes[at]! : axisOf("step", side.curve, null);
     const { job, curve } = side;
-    const hidden = view.hidden.has(job.id);
-    const shared = { color: colorOf(at), hidden };
+    const color = colorOf(at);
     return {
       side,
       axis,
       loss: {
-        ...shared,
+        color,
         key: job.id,
         name: nameOf(job),
         ...points(smooth(curve.of("loss"), view.smoothing), axis),
         width: 2,
       },
       evals: {
-        ...shared,
+        color,
         key: `${job.id} eval`,
         name: `${nameOf(job)} · ${say(SHARED.eval_loss)}`,
         ...points(curve.of("eval_loss"), axis),
         width: 1,
         opacity: 0.6,
         dots: true,
-        hidden: hidden || view.hidden.has(EVALS),
       },
     };
   });
 }
 
-function rangeOf(drawn: Drawn[], view: ChartView): [number, number] {
+function hide(drawn: Drawn, keys: ReadonlySet<string>): Drawn {
+  const hidden = keys.has(drawn.side.job.id);
+  return {
+    ...drawn,
+    loss: { ...drawn.loss, hidden },
+    evals: { ...drawn.evals, hidden: hidden || keys.has(EVALS) },
+  };
+}
+
+function rangeOf(drawn: Drawn[], view: ChartView): Range {
   if (view.range) return [view.range.from, view.range.to];
   const shown = drawn.flatMap(({ loss, evals }) => [loss, evals]).filter((line) => !line.hidden && line.x.length > 0);
   const first = Math.min(...shown.map((line) => line.x[0]!));
@@ -145,21 +152,20 @@ function rangeOf(drawn: Drawn[], view: ChartView): [number, number] {
   return first < last ? [first, last] : [first, first + 1];
 }
 
-const rounded = ([from, to]: [number, number], digits: number): [number, number] => [
+const rounded = ([from, to]: Range, digits: number): Range => [
   Math.max(0, Math.floor(from * 10 ** digits) / 10 ** digits),
   Math.ceil(to * 10 ** digits) / 10 ** digits,
 ];
 
-/** Each job with its losses at the cursor, or its newest ones. */
-function Legend({
-  drawn,
-  cursor,
-  toggle,
-}: {
+interface LegendProps {
   drawn: Drawn[];
   cursor: Signal<Cursor | null>;
+  range: Range;
   toggle: (key: string) => void;
-}) {
+}
+
+/** Each job with its losses at the cursor, or the newest ones that the chart shows. */
+function Legend({ drawn, cursor, range, toggle }: LegendProps) {
   const at = cursor.value;
   const axis = drawn[0]?.axis;
   return (
@@ -183,11 +189,11 @@ function Legend({
             </a>
           }
         >
-          {valueAt(loss, at)}
+          {valueAt(loss, at, range)}
           {evals.x.length > 0 && !evals.hidden && (
             <small>
               {" "}
-              {say(COMPARE.eval_short)} {valueAt(evals, at)}
+              {say(COMPARE.eval_short)} {valueAt(evals, at, range)}
             </small>
           )}
         </LegendEntry>
@@ -196,7 +202,6 @@ function Legend({
   );
 }
 
-function valueAt(line: Line, cursor: Cursor | null): string {
-  if (!line.x.length) return NONE;
-  return figure(cursor === null ? line.series.last()?.value : pointAt(line, cursor.x)?.value);
+function valueAt(line: Line, cursor: Cursor | null, range: Range): string {
+  return figure(pointAt(line, cursor && cursor.x, range)?.value);
 }

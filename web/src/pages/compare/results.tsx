@@ -1,8 +1,10 @@
 // The table of the compared jobs: the settings that differ, the results with their change from the baseline, and the other settings.
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import { Series } from "../../curve";
-import { count, duration, figure, NONE } from "../../format";
+import { count, duration, figure } from "../../format";
 import { Card, Path, Status } from "../../parts/controls";
+import { language } from "../../preferences";
 import { query, setQuery } from "../../router";
 import { asText, leaves, same, type Tree } from "../../spec";
 import { COMPARE } from "../../texts/compare";
@@ -23,7 +25,14 @@ interface Figure {
 export function Results({ sides }: { sides: Side[] }) {
   const chosen = query.value.get("baseline");
   const baseline = sides.find(({ job }) => job.id === chosen) ?? sides[0];
-  if (!baseline) return null;
+  // The other parameters of the URL, such as the hidden lines, do not change the table.
+  return useMemo(
+    () => baseline && <ResultsTable sides={sides} baseline={baseline} />,
+    [...sides, baseline, language.value],
+  );
+}
+
+function ResultsTable({ sides, baseline }: { sides: Side[]; baseline: Side }) {
   const settings = compareSettings(sides);
   return (
     <Card title={say(COMPARE.results)}>
@@ -36,9 +45,14 @@ export function Results({ sides }: { sides: Side[] }) {
               {settings.differing.map(({ path, values }) => (
                 <Row key={path} title={<Path of={path} />} isCode>
                   {values.map((value, at) => (
-                    <td key={sides[at]!.job.id} class={same(value, values[sides.indexOf(baseline)]) ? "" : "differs"}>
+                    <Cell
+                      key={sides[at]!.job.id}
+                      side={sides[at]!}
+                      baseline={baseline}
+                      differs={!same(value, values[sides.indexOf(baseline)])}
+                    >
                       {asText(value)}
-                    </td>
+                    </Cell>
                   ))}
                 </Row>
               ))}
@@ -54,15 +68,17 @@ export function Results({ sides }: { sides: Side[] }) {
           <tbody>
             <Group title={say(COMPARE.results)} span={sides.length + 1} />
             <Row title={say(SHARED.status)}>
-              {sides.map(({ job }) => (
-                <td key={job.id}>
-                  <Status job={job} />
-                </td>
+              {sides.map((side) => (
+                <Cell key={side.job.id} side={side} baseline={baseline}>
+                  <Status job={side.job} />
+                </Cell>
               ))}
             </Row>
             <Row title={say(COMPARE.steps)}>
-              {sides.map(({ job }) => (
-                <td key={job.id}>{count(job.progress.step)}</td>
+              {sides.map((side) => (
+                <Cell key={side.job.id} side={side} baseline={baseline}>
+                  {count(side.job.progress.step)}
+                </Cell>
               ))}
             </Row>
             {figures().map((one) => (
@@ -141,6 +157,19 @@ function Row({ title, isCode, children }: { title: ComponentChildren; isCode?: b
   );
 }
 
+interface CellProps {
+  side: Side;
+  baseline: Side;
+  /** Whether the value differs from the baseline's. */
+  differs?: boolean;
+  children: ComponentChildren;
+}
+
+/** A job's value. The baseline's column stays in sight when the table is scrolled. */
+function Cell({ side, baseline, differs, children }: CellProps) {
+  return <td class={side === baseline ? "baseline" : differs ? "differs" : ""}>{children}</td>;
+}
+
 /** Return the evaluations without that of the untrained base at step 0. */
 function trainedEvals({ curve }: Side): Series {
   const { step, value } = curve.of("eval_loss");
@@ -209,13 +238,14 @@ function FigureRow({
     <Row title={name}>
       {sides.map((side, at) => {
         const value = values[at]!;
-        if (value === null) return <td key={side.job.id}>{NONE}</td>;
         const text = format(value);
         return (
-          <td key={side.job.id}>
+          <Cell key={side.job.id} side={side} baseline={baseline}>
             {value === best && known.length > 1 ? <b>{text}</b> : text}
-            {side !== baseline && reference ? <Change value={value} reference={reference} better={better} /> : null}
-          </td>
+            {value !== null && side !== baseline && reference ? (
+              <Change value={value} reference={reference} better={better} />
+            ) : null}
+          </Cell>
         );
       })}
     </Row>

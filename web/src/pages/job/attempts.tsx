@@ -12,6 +12,7 @@ export function Attempts({ store }: { store: JobStore }) {
   const artifacts = store.artifacts.value;
   return (
     <Card title={`${say(JOB.attempts)} · ${say(JOB.files)}`}>
+      {attempts.length + artifacts.length === 0 && <p class="note">{say(JOB.no_attempts)}</p>}
       <div class="scroll">
         <table>
           <tbody>

@@ -109,7 +109,8 @@ export function minorCharts(curve: Curve, axis: XAxis, hidden: ReadonlySet<strin
     },
     ...machineCharts(curve, line),
   ];
-  return charts.map((chart) => ({ ...chart, lines: hide(chart.lines, hidden) as Minor["lines"] }));
+  const measured = charts.filter(({ lines: [first] }) => first.x.length > 0);
+  return measured.map((chart) => ({ ...chart, lines: hide(chart.lines, hidden) as Minor["lines"] }));
 }
 
 type MakeLine = (key: string, name: string, label: string, color: string) => Line;

@@ -10,7 +10,7 @@ import { type Cursor, Plot } from "../../chart/plot";
 import { chartView, useChartActions } from "../../chart/view";
 import { count } from "../../format";
 import type { JobStore } from "../../live/store";
-import { Card } from "../../parts/controls";
+import { Card, useDrawn } from "../../parts/controls";
 import { language } from "../../preferences";
 import { CHART } from "../../texts/chart";
 import { say } from "../../texts/say";
@@ -35,6 +35,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
   const axis = useAxis(store.id, live, drawn, view.x);
   const cursor = useSignal<Cursor | null>(null);
   const height = useFullHeight(place, view.isFull, HEIGHT);
+  const isDrawn = useDrawn();
 
   const hiddenKey = [...view.hidden].join();
   const drawing = [curve, axis, drawn, hiddenKey, language.value];
@@ -101,12 +102,6 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
           </>
         }
       >
-        <Readout
-          {...{ curve, lines, axis, cursor, attempts, checkpoints }}
-          warnings={(job.health ?? []).filter(hasStep).length}
-          hidden={view.hidden}
-          toggle={actions.toggleLine}
-        />
         {curve.of("loss").length === 0 && curve.of("eval_loss").length === 0 ? (
           <div class="empty small">
             <b>{say(JOB.no_points)}</b>
@@ -114,9 +109,18 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
           </div>
         ) : (
           <>
+            <Readout
+              {...{ curve, lines, axis, cursor, range, attempts, checkpoints }}
+              zoom={view.range}
+              warnings={(job.health ?? []).filter(hasStep).length}
+              hidden={view.hidden}
+              toggle={actions.toggleLine}
+            />
             {marks.length > 0 && <MarkTexts marks={marks} cursor={cursor} />}
             <Plot {...shared} label={label} lines={lines} height={height} y={y} format={axisFigure} />
-            {!view.isFull && <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />}
+            {isDrawn && !view.isFull && (
+              <MinorCharts {...{ minors, axis, shared }} {...y} toggle={actions.toggleLine} />
+            )}
             <Notes curve={curve} drawn={drawn} />
           </>
         )}

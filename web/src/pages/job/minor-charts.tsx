@@ -23,7 +23,7 @@ export function MinorCharts({ minors, shared, ignoresOutliers, toggle }: Props) 
             <dl class="readout">
               {lines.map((line) => (
                 <LineEntry key={line.key} line={line} toggle={() => toggle(line.key)}>
-                  <ValueAt line={line} cursor={shared.cursor} exact={exact} />
+                  <ValueAt line={line} shared={shared} exact={exact} />
                 </LineEntry>
               ))}
             </dl>
@@ -47,8 +47,14 @@ export function MinorCharts({ minors, shared, ignoresOutliers, toggle }: Props) 
   );
 }
 
-/** The value of the point nearest to the cursor; without a cursor, the newest value. */
-function ValueAt({ line, cursor, exact }: { line: Line; cursor: Props["shared"]["cursor"]; exact: Minor["exact"] }) {
-  const at: Cursor | null = cursor.value;
-  return <>{exact((at ? pointAt(line, at.x) : line.series.last())?.value ?? null)}</>;
+interface ValueProps {
+  line: Line;
+  shared: Props["shared"];
+  exact: Minor["exact"];
+}
+
+/** The value of the visible point nearest to the cursor; without a cursor, the newest value. */
+function ValueAt({ line, shared, exact }: ValueProps) {
+  const at: Cursor | null = shared.cursor.value;
+  return <>{exact(pointAt(line, at && at.x, shared.x.range)?.value ?? null)}</>;
 }

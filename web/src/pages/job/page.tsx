@@ -1,10 +1,10 @@
 // A job's page: its outcome or failure, figures, charts, report, events, log, configuration, attempts and files.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { isFinal, type Job, unreachableSince } from "../../api";
 import { clock, figure } from "../../format";
 import { LiveJob } from "../../live/job";
 import { Bell } from "../../parts/bell";
-import { Progress, Status, useKeys } from "../../parts/controls";
+import { Progress, Status, useDrawn, useKeys } from "../../parts/controls";
 import { percentOfRows, RowsLine } from "../../parts/rows";
 import { language } from "../../preferences";
 import { loadOpenapi } from "../../spec";
@@ -27,7 +27,8 @@ import { Tiles } from "./tiles";
 
 export function JobPage({ id }: { id: string }) {
   const [live, setLive] = useState<LiveJob | null>(null);
-  useEffect(() => {
+  // A layout effect, because a plain effect would send the first requests a frame later.
+  useLayoutEffect(() => {
     const made = new LiveJob(id);
     setLive(made);
     return () => made.close();
@@ -56,6 +57,7 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
   const isStale = unreachableSince.value !== null && !isFinal(job);
   const summary = store.summary.value;
   const lines = useLog(store);
+  const isDrawn = useDrawn();
   useEffect(() => {
     document.title = titleOf(job);
     return () => void (document.title = "Stepline");
@@ -88,19 +90,27 @@ function JobView({ live, job }: { live: LiveJob; job: Job }) {
         </p>
       )}
       <Health live={live} job={job} />
-      <Progress job={job} />
-      <RowsLine job={job} />
-      <Tiles store={store} job={job} />
+      {job.started_at !== null && (
+        <>
+          <Progress job={job} />
+          <RowsLine job={job} />
+          <Tiles store={store} job={job} />
+        </>
+      )}
       <LossChart store={store} job={job} />
-      {summary && <Report id={live.id} summary={summary} />}
-      <div class="columns">
-        <Events store={store} />
-        <LogPanel store={store} lines={lines} />
-      </div>
-      <div class="columns even">
-        <Configuration job={job} />
-        <Attempts store={store} />
-      </div>
+      {isDrawn && (
+        <>
+          {summary && <Report id={live.id} summary={summary} />}
+          <div class="columns">
+            <Events store={store} />
+            <LogPanel store={store} lines={lines} />
+          </div>
+          <div class="columns even">
+            <Configuration job={job} />
+            <Attempts store={store} />
+          </div>
+        </>
+      )}
     </div>
   );
 }

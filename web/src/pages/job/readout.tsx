@@ -1,7 +1,7 @@
 // The legend of the job's main chart: each line with its value at the cursor, or the newest value.
 import type { Signal } from "@preact/signals";
 import { LegendEntry, LineEntry } from "../../chart/legend";
-import { type Line, type Mark, pointAt } from "../../chart/line";
+import { type Line, type Mark, pointAt, type Range } from "../../chart/line";
 import type { Cursor } from "../../chart/plot";
 import { exactX, type XAxis } from "../../chart/x-axis";
 import type { Curve } from "../../curve";
@@ -16,6 +16,10 @@ interface Props {
   lines: Line[];
   axis: XAxis;
   cursor: Signal<Cursor | null>;
+  /** The part of the axis that the charts show. */
+  range: Range;
+  /** The steps that the reader has selected; null shows all. */
+  zoom: { from: number; to: number } | null;
   hidden: ReadonlySet<string>;
   toggle: (key: string) => void;
   attempts: number;
@@ -23,8 +27,9 @@ interface Props {
   warnings: number;
 }
 
-export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, checkpoints, warnings }: Props) {
-  const at = useStep(curve, axis, cursor.value);
+export function Readout(props: Props) {
+  const { curve, lines, axis, cursor, range, zoom, hidden, toggle, attempts, checkpoints, warnings } = props;
+  const at = stepAt(curve, axis, cursor.value, zoom);
   return (
     <dl class="readout" aria-live="off">
       <div>
@@ -39,7 +44,7 @@ export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, 
       )}
       {lines.map((line) => (
         <LineEntry key={line.key} line={line} toggle={() => toggle(line.key)}>
-          <LineValue line={line} axis={axis} step={at} />
+          <LineValue line={line} axis={axis} step={at} range={range} />
         </LineEntry>
       ))}
       <Plain name={say(JOB.chart_rate)} value={rate(valueAt(curve, "learning_rate", at))} />
@@ -65,11 +70,14 @@ export function Readout({ curve, lines, axis, cursor, hidden, toggle, attempts, 
   );
 }
 
-/** Return the step of the loss, or without losses of the evaluation, that is nearest to the cursor; without a cursor, the newest one. */
-function useStep(curve: Curve, axis: XAxis, cursor: Cursor | null): number | null {
+/**
+ * Return the step of the loss, or without losses of the evaluation, that is nearest to the cursor; without a cursor, the newest one.
+ * Steps that the charts do not show do not count.
+ */
+function stepAt(curve: Curve, axis: XAxis, cursor: Cursor | null, zoom: Props["zoom"]): number | null {
   const series = curve.of("loss").length ? curve.of("loss") : curve.of("eval_loss");
-  if (cursor === null) return series.last()?.step ?? null;
-  return series.nearest(axis.stepAt(cursor.x))?.step ?? null;
+  const range: Range = zoom ? [zoom.from, zoom.to] : [0, Infinity];
+  return pointAt({ x: series.step, series }, cursor && axis.stepAt(cursor.x), range)?.step ?? null;
 }
 
 const valueAt = (curve: Curve, name: string, step: number | null): number | null =>
@@ -84,9 +92,16 @@ function Plain({ name, value }: { name: string; value: string }) {
   );
 }
 
-/** The value of the point nearest to a step, and the step of that point if it is a different one. */
-function LineValue({ line, axis, step }: { line: Line; axis: XAxis; step: number | null }) {
-  const point = step === null ? null : pointAt(line, axis.at(step));
+interface ValueProps {
+  line: Line;
+  axis: XAxis;
+  step: number | null;
+  range: Range;
+}
+
+/** The value of the visible point nearest to a step, and the step of that point if it is a different one. */
+function LineValue({ line, axis, step, range }: ValueProps) {
+  const point = step === null ? null : pointAt(line, axis.at(step), range);
   // A rewound step has no value elsewhere.
   if (!point || (line.key === REWOUND && point.step !== step)) return <>{NONE}</>;
   return (

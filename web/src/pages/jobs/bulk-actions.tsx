@@ -50,14 +50,20 @@ export function BulkDialog({ archived }: { archived: boolean }) {
   useEffect(() => {
     if (asked.value && !dialog.current?.open) dialog.current?.showModal();
   }, [asked.value]);
-  useEffect(() => () => onClose(), []);
+  useEffect(() => () => reset(), []);
   const start = async (action: Action): Promise<void> => {
     select(await run(action, ids));
     refreshJobs();
   };
-  const onClose = (): void => {
+  const reset = (): void => {
     stop();
     asked.value = null;
+  };
+  const onClose = (): void => {
+    reset();
+    // Until the next frame, the focus may still be on a button of the dialog.
+    const focused = document.activeElement;
+    if (focused === document.body || dialog.current?.contains(focused)) focusList();
   };
   const close = (): void => dialog.current?.close();
   const shown = current.value;
@@ -76,6 +82,13 @@ export function BulkDialog({ archived }: { archived: boolean }) {
       ) : null}
     </dialog>
   );
+}
+
+/** Move the focus to the list: the button that opened the dialog is gone if the action has succeeded for all jobs. */
+function focusList(): void {
+  const boxes = [...document.querySelectorAll<HTMLElement>(".list-tools input, table.jobs thead input")];
+  const target = boxes.find((box) => box.checkVisibility()) ?? document.querySelector<HTMLElement>("#main");
+  target?.focus();
 }
 
 interface QuestionProps {

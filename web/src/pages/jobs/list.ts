@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { ApiError, Unreachable } from "../../api";
 import { usePoll } from "../../parts/poll";
 import { language } from "../../preferences";
+import { pauseTrends } from "./loss-trend";
 import { type Filters, type Found, readJobs } from "./read";
 
 const PAGE = 25;
@@ -43,6 +44,7 @@ export function useJobs(filters: JobsQuery): { page: Found | null; problem: stri
         if (isCurrent()) seen.value = { key, page };
         return isCurrent();
       };
+      const resume = pauseTrends();
       try {
         const page = await readJobs(filtersOf(filters), PAGE, (part) => (isNew ? show(part) : isCurrent()));
         if (!show(page)) return null;
@@ -51,6 +53,8 @@ export function useJobs(filters: JobsQuery): { page: Found | null; problem: stri
       } catch (error) {
         if (error instanceof ApiError) setProblem(error.message);
         else if (!(error instanceof Unreachable)) throw error;
+      } finally {
+        resume();
       }
       return POLL_MS;
     },

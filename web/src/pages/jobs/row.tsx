@@ -4,6 +4,7 @@ import { clock, count, duration, figure, NONE, shortId } from "../../format";
 import { Bell } from "../../parts/bell";
 import { Progress, Status } from "../../parts/controls";
 import { phaseLeft, shortRows } from "../../parts/rows";
+import { toggleSelected } from "../../parts/selection";
 import { go } from "../../router";
 import { say } from "../../texts/say";
 import { JOBS } from "../../texts/jobs";
@@ -14,7 +15,6 @@ interface Props {
   job: Job;
   marked: boolean;
   chosen: boolean;
-  toggle: () => void;
 }
 
 /** Return whether a click is on the row itself, not on a control. */
@@ -33,14 +33,16 @@ function hasMoved(event: MouseEvent): boolean {
 
 const openTab = (path: string): void => void window.open(path, "_blank", "noopener");
 
-export function Row({ job, marked, chosen, toggle }: Props) {
+/** A row is rendered again only if its properties change, so none of them is a function that is new in each render. */
+export function Row({ job, marked, chosen }: Props) {
   const { step, total_steps } = job.progress;
   const name = job.name ?? shortId(job.id);
   const path = `/jobs/${job.id}`;
+  const isStarted = job.started_at !== null;
   const message = (job.error ?? job.waiting)?.message;
   return (
     <tr
-      class={marked ? "marked" : ""}
+      class={[marked && "marked", !isStarted && "unstarted"].filter(Boolean).join(" ")}
       aria-current={marked ? "true" : undefined}
       onClick={(event) => {
         if (!isOnRow(event) || hasMoved(event)) return;
@@ -60,7 +62,7 @@ export function Row({ job, marked, chosen, toggle }: Props) {
           <input
             type="checkbox"
             checked={chosen}
-            onChange={toggle}
+            onChange={() => toggleSelected(job.id)}
             aria-label={say(JOBS.choose_to_compare, { name })}
           />
         </label>
@@ -70,7 +72,8 @@ export function Row({ job, marked, chosen, toggle }: Props) {
           {name}
         </a>
         <small>
-          {job.spec.model} · {datasetName(job)}{" "}
+          {job.spec.model}
+          <span class="dataset"> · {datasetName(job)}</span>{" "}
           {Object.entries(job.labels).map(([key, value]) => (
             <span key={key} class="label">
               {key}:{value}
@@ -78,7 +81,7 @@ export function Row({ job, marked, chosen, toggle }: Props) {
           ))}
         </small>
       </td>
-      <td>
+      <td class="state">
         <Status job={job} />
         <HealthBadge job={job} />
         {message && (
@@ -88,15 +91,23 @@ export function Row({ job, marked, chosen, toggle }: Props) {
         )}
       </td>
       <td class="amount">
-        <Progress job={job} />
-        <small>{shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}</small>
+        {isStarted && (
+          <>
+            <Progress job={job} />
+            <small>{shortRows(job) ?? `${count(step)}${total_steps ? ` / ${count(total_steps)}` : ""}`}</small>
+          </>
+        )}
       </td>
       <td class="course">
-        <LossTrend job={job} />
-        <b>{figure(job.last_loss)}</b>
-        {job.eval_loss !== null && <small>{say(JOBS.eval, { loss: figure(job.eval_loss) })}</small>}
+        {isStarted && (
+          <>
+            <LossTrend job={job} />
+            <b>{figure(job.last_loss)}</b>
+            {job.eval_loss !== null && <small>{say(JOBS.eval, { loss: figure(job.eval_loss) })}</small>}
+          </>
+        )}
       </td>
-      <td>
+      <td class="left">
         {job.status === "running" ? (
           job.eta_seconds === null && phaseLeft(job) ? (
             <small>{phaseLeft(job)}</small>
@@ -107,9 +118,9 @@ export function Row({ job, marked, chosen, toggle }: Props) {
           <small>
             {say(JOBS.took, { time: duration((Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000) })}
           </small>
-        ) : (
+        ) : isStarted ? (
           NONE
-        )}
+        ) : null}
       </td>
       <td class="when">
         <small>{clock(job.created_at)}</small>

@@ -119,13 +119,7 @@ export function Table({ page, filters }: { page: Found; filters: JobsQuery }) {
         </thead>
         <tbody>
           {jobs.map((one, at) => (
-            <Row
-              key={one.id}
-              job={one}
-              marked={at === marked}
-              chosen={chosen.has(one.id)}
-              toggle={() => toggleSelected(one.id)}
-            />
+            <Row key={one.id} job={one} marked={at === marked} chosen={chosen.has(one.id)} />
           ))}
         </tbody>
       </table>

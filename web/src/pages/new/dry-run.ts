@@ -1,5 +1,5 @@
 // Sends the spec to the server as a dry run, shortly after its last change.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, call } from "../../api";
 import { language } from "../../preferences";
 import type { Tree } from "../../spec";
@@ -15,24 +15,32 @@ export interface DryRun {
   setRejection: (rejection: ApiError | null) => void;
 }
 
-export function useDryRun(spec: Tree, isComplete: boolean): DryRun {
+/**
+ * Send the spec if it `isComplete`; with `wantsProblems` also if it is not, because the server may find problems with the other
+ * fields.
+ */
+export function useDryRun(spec: Tree, isComplete: boolean, wantsProblems: boolean): DryRun {
   const [plan, setPlan] = useState<Plan | null>(null);
   const [rejection, setRejection] = useState<ApiError | null>(null);
+  const body = JSON.stringify(spec);
+  const last = useRef(body);
   useEffect(() => {
     setRejection(null);
     setPlan(null);
-    if (!isComplete) return;
+    const pauseMs = last.current === body ? 0 : PAUSE_MS;
+    last.current = body;
+    if (!isComplete && !wantsProblems) return;
     let current = true;
     const timer = setTimeout(() => {
       call<Plan>("POST", "/v1/jobs?dry_run=true", { body: spec }).then(
-        (found) => current && setPlan(found),
+        (found) => current && isComplete && setPlan(found),
         (error) => current && error instanceof ApiError && setRejection(error),
       );
-    }, PAUSE_MS);
+    }, pauseMs);
     return () => {
       current = false;
       clearTimeout(timer);
     };
-  }, [JSON.stringify(spec), isComplete, language.value]);
+  }, [body, isComplete, wantsProblems, language.value]);
   return { plan, rejection, setRejection };
 }

@@ -26,9 +26,9 @@ export function JobForm({ texts, change, intro, forget }: Props) {
   const fields = [...first.fields, ...advanced.flatMap((group) => group.fields)];
   const { spec, problems } = specOf(fields, texts);
   const isComplete = Object.keys(problems).length === 0;
-  const { plan, rejection, setRejection } = useDryRun(spec, isComplete);
-  const models = useModels(texts.queue ?? "");
   const [tried, setTried] = useState(false);
+  const { plan, rejection, setRejection } = useDryRun(spec, isComplete, tried && !isComplete);
+  const models = useModels(texts.queue ?? "");
   const [busy, setBusy] = useState(false);
   const [isUnanswered, setUnanswered] = useState(false);
   const [target, setTarget] = useState<{ path: string } | null>(null);
@@ -65,7 +65,10 @@ export function JobForm({ texts, change, intro, forget }: Props) {
     if (named && fields.some((field) => field.path === named)) show(named);
   }, []);
 
-  const serverProblems = rejection ? serverProblemsOf(rejection) : [];
+  // The spec lacks the fields that have a problem of their own; what the server says about them would be misleading.
+  const serverProblems = (rejection ? serverProblemsOf(rejection) : []).filter(
+    ({ param }) => !Object.keys(problems).some((path) => path === param || path.startsWith(`${param}.`)),
+  );
   const problemOf = (path: string): string => {
     const own = problems[path];
     if (own && (tried || texts[path])) return own;

@@ -20,7 +20,7 @@ export function SubmitBar({ invalid, others, show, reset, isBusy }: Props) {
       <div class="grow">
         {invalid.length > 0 && (
           <p class="problem" role="status">
-            {invalid.length === 1 ? say(NEW.one_problem) : say(NEW.problems, { n: invalid.length })}{" "}
+            {say(NEW.problems, { n: invalid.length })}{" "}
             {invalid.map((field, at) => (
               <span key={field.path}>
                 {at > 0 && say(NEW.comma)}
