@@ -51,8 +51,10 @@ def load_compiled(
     return give_weight(load(engine=engine, **changes)), graphs
 
 
-def assert_same_results_for_all_budgets(model: TrainableModel, expected: TrainableModel) -> None:
-    for budget in BUDGETS:
+def assert_same_results(
+    model: TrainableModel, expected: TrainableModel, budgets: tuple[int, ...] = BUDGETS
+) -> None:
+    for budget in budgets:
         loss, found = gradients(model, budget)
         expected_loss, of_uncompiled = gradients(expected, budget)
         assert loss == pytest.approx(expected_loss, rel=1e-6)
@@ -65,7 +67,7 @@ def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
     model, graphs = load_compiled(load, monkeypatch, eager, lora=WITHOUT_LORA_ON_MOST)
     after_load = graphs.count
 
-    assert_same_results_for_all_budgets(model, give_weight(load(lora=WITHOUT_LORA_ON_MOST)))
+    assert_same_results(model, give_weight(load(lora=WITHOUT_LORA_ON_MOST)))
 
     assert model.compiled, model.compile_reason
     assert not counters["graph_break"]
@@ -82,19 +84,17 @@ def test_one_set_of_graphs_serves_all_layers_and_all_budgets(
 def test_traced_graphs_give_the_same_gradients_also_with_recomputed_activations(
     load: Load, monkeypatch: pytest.MonkeyPatch, engine: dict[str, Any]
 ) -> None:
-    lora = {"rank": 8, "alpha": 16, "dropout": 0.1}
-    model, graphs = load_compiled(load, monkeypatch, aot_eager, lora=lora, engine=engine)
+    lora = WITHOUT_LORA_ON_MOST | {"dropout": 0.1}
+    model, _ = load_compiled(load, monkeypatch, aot_eager, lora=lora, engine=engine)
     assert model.compiled, model.compile_reason
     expected = give_weight(load(lora=lora, engine=engine | {"fused_lora": False}))
-    assert_same_results_for_all_budgets(model, expected)
-    after_training = graphs.count
+    assert_same_results(model, expected, (64,))
 
     model.checkpoint_activations()
     expected.checkpoint_activations()
-    assert_same_results_for_all_budgets(model, expected)
+    assert_same_results(model, expected, (64,))
 
     assert not counters["graph_break"]
-    assert graphs.count <= after_training + 2  # inputs of the first layer need a gradient then
 
 
 @pytest.mark.parametrize(
