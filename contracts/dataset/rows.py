@@ -164,7 +164,7 @@ def json_error(line: int, error: ValueError) -> RowError:
 
 
 def _reject_choices(row: Mapping[Any, Any], line: int) -> None:
-    """Reject rows that rate some answers as worse than others: otherwise all answers would be trained on."""
+    """Reject rows that mark some answers as worse than others: otherwise all answers would be trained on."""
     for column in PREFERENCE_COLUMNS:
         # A table merged from several sources has all their columns, null or empty where a row has no value.
         if row.get(column) not in (None, "", []):

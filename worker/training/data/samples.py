@@ -57,7 +57,7 @@ def tokenize(
     """Render and encode rows, cut them to `max_length` tokens, and drop those with no answer left."""
     samples: list[Sample] = []
     truncated = dropped = 0
-    # Encode in a separate thread, without the interpreter's lock, so that a stop request need not wait for the encoding.
+    # Encode in a separate thread, without the interpreter's lock, so that a stop request does not have to wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):

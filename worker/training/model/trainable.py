@@ -47,11 +47,11 @@ class TrainableModel:
     copies: AdapterCopies | None
     """The adapter in the compute dtype, if the fused LoRA function computes it (see model/fused_lora.py)."""
     fused_reason: str
-    """Why the fused function is used, or not."""
+    """Why the fused function is or is not used."""
     compiled: bool
     """Whether torch.compile has compiled the decoder's layers (see model/compiled.py)."""
     compile_reason: str
-    """Why they are compiled, or not."""
+    """Why they are or are not compiled."""
 
     @property
     def adapter_parameters(self) -> list[nn.Parameter]:
