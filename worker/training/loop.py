@@ -41,17 +41,17 @@ def train(run: Run) -> None:
         summed, tokens = _accumulate(run, window)  # forward, backward
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        nll, grad_norm = torch.stack([summed, norm.double()]).tolist()  # waits for the device
-        run.watchdog.check_gradient(step, nll / tokens, grad_norm)  # check
         torch.nn.utils.clip_grads_with_norm_(parameters, training.max_grad_norm, norm)  # clip
         rate = learning_rate(training, step, run.total_steps)
         set_learning_rate(run.optimizer, rate)
         run.optimizer.step()  # step
-        run.watchdog.check_adapter(step)
         run.remember_generators()
-
-        run.model.device.synchronize()  # a GPU may still be computing: the step ends when its update ends
+        # The only wait for a GPU. It comes last, so that the duration includes all work of the update.
+        nll, grad_norm = torch.stack([summed, norm.double()]).tolist()
         seconds = time.monotonic() - started
+        run.watchdog.check_gradient(step, nll / tokens, grad_norm)  # check
+        run.watchdog.check_adapter(step)
+
         progress.step = step
         progress.step_nll.append(nll)
         progress.step_tokens.append(tokens)
@@ -134,15 +134,15 @@ def _accumulate(run: Run, window: Sequence[Sample]) -> tuple[Tensor, int]:
     """
     tokens = supervised_tokens(window)
     share = [window[row] for row in run.group.share(window)]
-    device = run.model.device.torch_device
+    device = run.model.device
 
     def gradients(token_budget: int) -> Tensor:
         run.model.train()
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
-        total = torch.zeros((), dtype=torch.float64, device=device)
+        total = torch.zeros((), dtype=torch.float64, device=device.torch_device)
         for batch in pack(share, token_budget, together=run.model.packs):
             run.between()
-            nll: Tensor = sum_nll(run.model, batch.to(device))
+            nll: Tensor = sum_nll(run.model, batch.moved(device.upload))
             nll.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             total += nll.detach()
         return total

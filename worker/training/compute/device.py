@@ -58,10 +58,11 @@ class Device:
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, dtype=self.compute_dtype)
 
-    def synchronize(self) -> None:
-        """Wait until the device has finished all submitted work. Does nothing on a CPU."""
-        if self.is_cuda:
-            torch.cuda.synchronize(self.torch_device)
+    def upload(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a copy of a host tensor on the device, without waiting for the device's earlier work. On a CPU, the tensor itself."""
+        # A copy from pageable memory may wait, even if it is asked not to. torch reuses a pinned block only after its copy.
+        source = tensor.pin_memory() if self.is_cuda else tensor
+        return source.to(self.torch_device, non_blocking=True)
 
 
 def choose_device(

@@ -5,7 +5,7 @@ concatenated into one row. transformers separates them by their position ids, wh
 given neither an attention mask nor a cache. Any other call silently mixes the samples (shown by tests/worker/training/model/test_load.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -39,12 +39,10 @@ class MicroBatch:
     longest: int
     """Number of tokens of the longest sample."""
 
-    def to(self, device: torch.device) -> Self:
-        """Return a copy on the device."""
+    def moved(self, move: Callable[[Tensor], Tensor]) -> Self:
+        """Return a copy whose tensors `move` has moved, for instance to a device."""
         moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
+            name: move(value) for name, value in vars(self).items() if isinstance(value, Tensor)
         }
         return replace(self, **moved)
 

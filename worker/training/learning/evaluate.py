@@ -65,7 +65,7 @@ def evaluate(
     model.eval()
     for batch in pack(share, token_budget, together=model.packs):
         between()
-        nll = token_nll(model, batch.to(model.device.torch_device)).double().cpu()
+        nll = token_nll(model, batch.moved(model.device.upload)).double().cpu()
         share_nll += (
             torch.zeros(len(share), dtype=torch.float64).index_add_(0, batch.rows, nll).numpy()
         )

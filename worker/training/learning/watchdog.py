@@ -1,4 +1,4 @@
-"""Watchdog: stops a failing run with a reason, before it ruins the adapter or occupies the device forever."""
+"""Watchdog: stops a failing run with a reason, before it saves a ruined adapter or occupies the device forever."""
 
 import hashlib
 import math
@@ -39,11 +39,11 @@ class Watchdog:
         self._without_gradient = 0
 
     def check_gradient(self, step: int, loss: float, grad_norm: float) -> None:
-        """Check a step before the optimizer applies it."""
+        """Check a step before it is recorded or saved. The optimizer has applied it: waiting before that would cost a GPU a second wait."""
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise TrainingError(
                 FailureReason.LOSS_NOT_FINITE,
-                f"step {step}: loss {loss}, gradient norm {grad_norm}. The adapter keeps the weights of the previous step",
+                f"step {step}: loss {loss}, gradient norm {grad_norm}. No weights of this step are saved",
                 step=step,
                 evidence={"loss": str(loss), "grad_norm": str(grad_norm)},
             )

@@ -105,7 +105,7 @@ class Traits:
             attention="sdpa" if _expects_mask(config, spec, device) else UNMASKED,
             packs=True,
             plain_head=all(getattr(text, name, None) in {None, 1} for name in CAPS_AND_SCALES),
-            fuses_lora=wants_fused_lora(spec, device)[0],
+            fuses_lora=wants_fused_lora(spec, device, compiles=spec.engine.compile is True)[0],
         )
 
     @classmethod
@@ -167,6 +167,8 @@ def build_fake_model(
         plain_head=traits.plain_head,
         copies=copies,
         fused_reason="",
+        compiled=False,
+        compile_reason="",
     )
 
 

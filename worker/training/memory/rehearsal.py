@@ -53,7 +53,7 @@ def _try(run: Run, samples: list[Sample]) -> tuple[int, int]:
         run.model.train()
         in_use = _start_measuring(device)
         batch = pack(samples, token_budget, together=run.model.packs)[0]
-        sum_nll(run.model, batch.to(device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        sum_nll(run.model, batch.moved(run.model.device.upload)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
         run.optimizer.zero_grad(set_to_none=False)  # keep the allocated memory
         peak = torch.cuda.max_memory_allocated(device) - in_use if device.type == "cuda" else 0
         return peak, batch.tokens

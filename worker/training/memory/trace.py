@@ -87,7 +87,8 @@ class Trace:
         with self._fake, self._tracker, FakeAttention():
             model.train()
             self._optimizer.zero_grad(set_to_none=False)
-            sum_nll(model, batch.to(model.device.torch_device)).backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            moved = batch.moved(lambda tensor: tensor.to(model.device.torch_device))
+            sum_nll(model, moved).backward()  # type: ignore[no-untyped-call]  # untyped in torch
             norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             torch.nn.utils.clip_grads_with_norm_(parameters, self._max_grad_norm, norm)
             self._optimizer.step()

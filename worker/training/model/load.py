@@ -23,6 +23,7 @@ from worker.training.compute.cpu_linear import share_weights
 from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
 from worker.training.model.adapter import add_adapter, check_targets
+from worker.training.model.compiled import compile_if_proven
 from worker.training.model.files import count_parameters
 from worker.training.model.fused_lora import AdapterCopies
 from worker.training.model.length import longest_packed
@@ -73,8 +74,6 @@ def load_model(
         peft_model = add_adapter(base, body, spec.lora)
         packs, plain_head = prove(base, body, head)
         packs = packs and spec.training.max_length <= (longest_packed(base.config) or math.inf)
-        if spec.engine.compile is True:
-            _compile(body)
         check_causal(body, head)
         window = narrowest_window(base.config) or spec.training.max_length
         covers_samples = window >= spec.training.max_length
@@ -84,7 +83,11 @@ def load_model(
             mask_reason = "the samples are not packed, or longer than the attention window"
             if packs and covers_samples:
                 mask_reason = prefer(unmasked, base, body, head)
-        copies, fused_reason = _fuse_lora(body, spec, device)
+        compiles = spec.engine.compile is True
+        copies, fused_reason = _fuse_lora(body, spec, device, compiles=compiles)
+        compiled, compile_reason = _compile(body, head, spec, device)
+        if compiles and not compiled and copies is None:
+            copies, fused_reason = _fuse_lora(body, spec, device, compiles=False)
     trainable, total = peft_model.get_nb_trainable_parameters()
     return TrainableModel(
         peft_model=peft_model,
@@ -107,14 +110,16 @@ def load_model(
         plain_head=plain_head,
         copies=copies,
         fused_reason=fused_reason,
+        compiled=compiled,
+        compile_reason=compile_reason,
     )
 
 
-def wants_fused_lora(spec: JobSpec, device: Device) -> tuple[bool, str]:
+def wants_fused_lora(spec: JobSpec, device: Device, *, compiles: bool) -> tuple[bool, str]:
     """Return whether to use the fused LoRA function if it passes its proof, and the reason."""
     setting = spec.engine.fused_lora
-    if spec.engine.compile is True:
-        return False, "torch.compile fuses the operations of the adapter itself"
+    if setting == "auto" and compiles:
+        return False, "off, because torch.compile fuses the operations of the adapter itself"
     if setting == "auto":
         return (
             device.is_cuda,
@@ -221,20 +226,20 @@ def _check_quantized(layers: list[Any]) -> None:
             )
 
 
-def _fuse_lora(body: Any, spec: JobSpec, device: Device) -> tuple[AdapterCopies | None, str]:
-    wanted, reason = wants_fused_lora(spec, device)
+def _fuse_lora(
+    body: Any, spec: JobSpec, device: Device, *, compiles: bool
+) -> tuple[AdapterCopies | None, str]:
+    wanted, reason = wants_fused_lora(spec, device, compiles=compiles)
     if not wanted:
         return None, reason
     copies, proof = fuse_if_proven(body, device)
     return copies, "; ".join(filter(None, (reason, proof)))
 
 
-def _compile(body: Any) -> None:
-    layers = getattr(body, "layers", None)
-    if layers is None:
-        raise TrainingError(
-            FailureReason.SPEC_REFUSED,
-            "engine.compile: this architecture has no list of decoder layers to compile. Set engine.compile to false",
-        )
-    for layer in layers:
-        layer.compile(dynamic=True)
+def _compile(body: Any, head: Any, spec: JobSpec, device: Device) -> tuple[bool, str]:
+    if spec.engine.compile == "auto":
+        return False, "off by default, because the gain has not been measured"
+    if not spec.engine.compile:
+        return False, "set by engine.compile"
+    compiled, proof = compile_if_proven(body, head, device)
+    return compiled, f"set by engine.compile; {proof}"

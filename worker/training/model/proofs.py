@@ -79,14 +79,14 @@ def _boundaries_of(positions: Tensor) -> Tensor:
 def check_causal(body: Any, head: nn.Linear) -> None:
     """Reject a model that looks ahead: it would see the tokens that it learns to predict."""
     body.eval()
-    ids = _random_ids(head)
+    ids = random_ids(head)
     positions = torch.arange(ids.shape[1], device=ids.device)[None]
     # Keep the same length, because products of different shapes may differ by more than rounding errors.
     other = ids.clone()
     other[:, _FIRST:] = ids[:, :_SECOND].flip(1)
     states, others = hidden_states(body, ids, positions), hidden_states(body, other, positions)
     is_finite = bool(states.isfinite().all())  # if not, the first evaluation reports it
-    if is_finite and not _close(others[:, :_FIRST], states[:, :_FIRST]):
+    if is_finite and not close(others[:, :_FIRST], states[:, :_FIRST]):
         raise TrainingError(
             FailureReason.MODEL_REFUSED,
             "the model is not a causal language model: its output for a token depends on later tokens",
@@ -100,11 +100,11 @@ def prove(base: Any, body: Any, head: nn.Linear) -> tuple[bool, bool]:
 
 
 def _keeps_apart(body: Any, head: nn.Linear) -> bool:
-    ids, positions = _random_ids(head), _two_samples(head)
+    ids, positions = random_ids(head), two_samples(head)
     with torch.no_grad():
         alone = hidden_states(body, ids[:, _FIRST:], positions[:, _FIRST:])
         packed = hidden_states(body, ids, positions)[:, _FIRST:]
-    return _close(packed, alone) and not _sees_first(body, ids, positions)
+    return close(packed, alone) and not _sees_first(body, ids, positions)
 
 
 def _sees_first(body: Any, ids: Tensor, positions: Tensor) -> bool:
@@ -140,11 +140,11 @@ def _has_plain_head(base: Any, body: Any, head: nn.Linear) -> bool:
         lambda _m, _i, output: states.append(output.last_hidden_state)
     )
     try:
-        own = base(input_ids=_random_ids(head), attention_mask=None, use_cache=False).logits
+        own = base(input_ids=random_ids(head), attention_mask=None, use_cache=False).logits
     finally:
         hook.remove()
     # Use the same hidden states, so that only the head can make a difference.
-    return len(states) == 1 and _close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
+    return len(states) == 1 and close(head(states[0].to(head.weight.dtype)), own, _ROUNDING)
 
 
 def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
@@ -155,13 +155,13 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
     if attention_of(base) != "sdpa":
         return "the architecture does not support SDPA"
     base.eval()
-    ids, positions = _random_ids(head), _two_samples(head)
+    ids, positions = random_ids(head), two_samples(head)
     with torch.no_grad():
         expected = hidden_states(body, ids, positions)
     base.set_attn_implementation(attention)
     try:
         with torch.no_grad():
-            same = _close(hidden_states(body, ids, positions), expected)
+            same = close(hidden_states(body, ids, positions), expected)
             # A head that is not plain is computed by the whole model.
             base(
                 input_ids=ids,
@@ -179,18 +179,21 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
     return reason
 
 
-def _random_ids(head: nn.Linear) -> Tensor:
+def random_ids(head: nn.Linear) -> Tensor:
+    """Return the ids of the two samples: [1, T]."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, head.weight.shape[0], (1, _FIRST + _SECOND), generator=generator)
     return ids.to(head.weight.device)
 
 
-def _two_samples(head: nn.Linear) -> Tensor:
+def two_samples(head: nn.Linear) -> Tensor:
+    """Return the positions of the two samples, packed: [1, T]."""
     positions = [torch.arange(length, device=head.weight.device) for length in (_FIRST, _SECOND)]
     return torch.cat(positions)[None]
 
 
-def _close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:
+def close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:
+    """Return whether two results differ only by rounding; `tolerance` is a relative difference, by default one for the type."""
     if found.shape != expected.shape:
         return False
     if tolerance is None:

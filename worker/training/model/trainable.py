@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import noop_context_fn
 
 from worker.training.compute.device import Device
 from worker.training.data.batches import MicroBatch
@@ -49,6 +48,10 @@ class TrainableModel:
     """The adapter in the compute dtype, if the fused LoRA function computes it (see model/fused_lora.py)."""
     fused_reason: str
     """Why the fused function is or is not used."""
+    compiled: bool
+    """Whether torch.compile has compiled the decoder's layers (see model/compiled.py)."""
+    compile_reason: str
+    """Why they are or are not compiled."""
 
     @property
     def adapter_parameters(self) -> list[nn.Parameter]:
@@ -90,12 +93,14 @@ class TrainableModel:
         logits: Tensor = output.logits[0]
         return logits
 
-    def checkpoint_activations(self, contexts: Contexts = noop_context_fn) -> None:
+    def checkpoint_activations(self, contexts: Contexts | None = None) -> None:
         """Keep one activation per layer and recompute the others in the backward pass.
 
         `contexts` returns the contexts in which a layer runs first and in which it runs again.
         """
-        options = {"use_reentrant": False, "context_fn": contexts}
+        options: dict[str, Any] = {"use_reentrant": False}
+        if contexts is not None:  # torch's compiler rejects even the contexts that do nothing
+            options["context_fn"] = contexts
         self.peft_model.get_base_model().activation_checkpointing_enable(options)
 
     def _prepare(self, *, training: bool) -> None:

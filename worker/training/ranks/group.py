@@ -78,6 +78,7 @@ class Group:
             return
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         sums = torch.stack([nll, torch.full_like(nll, tokens)])
+        totals: list[float] = []
         if flat.is_cuda:
             # Raise errors of this rank's own work here, so that no other rank is blamed for them.
             torch.cuda.synchronize(flat.device)
@@ -85,14 +86,15 @@ class Group:
         def reduce() -> None:
             distributed.all_reduce(flat)
             distributed.all_reduce(sums)
-            sums.tolist()  # waits for the device, so that the others count as waiting for a rank that hangs
+            # Waits for the device, so that the others count as waiting for a rank that hangs.
+            totals.extend(sums.tolist())
 
         self.together(reduce)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
         nll.copy_(sums[0])
-        if int(sums[1]) != tokens * self.count:
+        if int(totals[1]) != tokens * self.count:
             raise self._differ("windows")
 
     def warm_up(self, parameters: Sequence[Tensor]) -> None:

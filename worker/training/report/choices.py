@@ -87,7 +87,7 @@ def _numeric_choices(run: Run, plan: MemoryPlan) -> dict[str, Any]:
             if spec.engine.dequantize_base == "auto"
             else "set by engine.dequantize_base",
         ),
-        "compile": _switch(spec.engine.compile, "engine.compile"),
+        "compile": _choice(run.model.compiled, run.model.compile_reason),
         "fused_optimizer": _choice(
             bool(run.optimizer.defaults["fused"]),
             "only on a GPU"
@@ -141,12 +141,6 @@ def _adapter_choice(run: Run) -> dict[str, Any]:
     return _choice(
         best.step, "the adapter with the lowest evaluation loss (training.early_stopping)"
     )
-
-
-def _switch(setting: bool | str, field: str) -> dict[str, Any]:
-    if setting == "auto":
-        return _choice(value=False, reason="off by default, because the gain depends on the device")
-    return _choice(value=bool(setting), reason=f"set by {field}")
 
 
 def _choice(value: str | float | bool, reason: str) -> dict[str, Any]:

@@ -157,11 +157,19 @@ def test_a_paused_run_of_two_ranks_resumes_on_one_and_then_on_two(
     assert any("ranks: 2 → 1" in message for message in logs)
 
 
+@pytest.mark.parametrize(
+    "fused", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["peft", "fused"]
+)
 def test_rank_1_dies_with_rank_0_and_a_resume_on_as_many_ranks_is_bit_exact_with_dropout(
-    tiny_model: Path, tmp_path: Path
+    tiny_model: Path, tmp_path: Path, fused: bool
 ) -> None:
-    straight = finish(prepare(tmp_path / "straight", tiny_model, 2, spec_with(0.1)))
-    killed = prepare(tmp_path / "killed", tiny_model, 2, spec_with(0.1))
+    spec = spec_with(0.1)
+    if fused:
+        spec["engine"] |= {"fused_lora": True}
+        spec["quantization"] = {"compute_dtype": "bfloat16"}
+    straight = finish(prepare(tmp_path / "straight", tiny_model, 2, spec))
+    assert summary_of(straight).choices["fused_lora"]["value"] is fused
+    killed = prepare(tmp_path / "killed", tiny_model, 2, spec)
     process = run_until(killed, 5)
     rank_1 = rank_1_of(process)
 
@@ -170,7 +178,7 @@ def test_rank_1_dies_with_rank_0_and_a_resume_on_as_many_ranks_is_bit_exact_with
 
     wait_until_ended(rank_1)
     assert not killed.outcome.exists()
-    resumed = finish(prepare(tmp_path / "resumed", tiny_model, 2, spec_with(0.1), resume=killed))
+    resumed = finish(prepare(tmp_path / "resumed", tiny_model, 2, spec, resume=killed))
     assert min(losses(resumed)) > 1
     assert {**losses(killed), **losses(resumed)} == losses(straight)
     name = "adapter_model.safetensors"

@@ -142,6 +142,32 @@ def test_a_stop_during_an_update_saves_the_last_complete_step(
     assert_same_run([first, second], straight(0.05))
 
 
+def test_a_run_with_the_fused_lora_function_resumes_bit_exactly(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    spec = spec_with(0.05)
+    spec["training"] |= {"epochs": 1}
+    # In bfloat16, the function uses copies of the weights, which a resume has to renew.
+    spec |= {"engine": {"fused_lora": True}, "quantization": {"compute_dtype": "bfloat16"}}
+    for name in ("straight", "first", "second"):
+        (tmp_path / name).mkdir()
+    straight, first, second = (
+        make_run_dir(tmp_path / name, tiny_model, ROWS, spec)
+        for name in ("straight", "first", "second")
+    )
+    second.resume.symlink_to(first.checkpoints)
+    assert run_here(straight).status == "succeeded"
+    assert summary_of(straight).choices["fused_lora"]["value"] is True
+    assert run_here(first, StopAfter(first, 2)).status == "interrupted"
+
+    assert run_here(second).status == "succeeded"
+
+    assert list(losses(second)) == [3, 4]
+    assert metrics(first) | metrics(second) == metrics(straight)
+    name = "adapter_model.safetensors"
+    assert (second.adapter / name).read_bytes() == (straight.adapter / name).read_bytes()
+
+
 class StopAfter(Stop):
     """Requests a stop as soon as the given step is done."""
 
