@@ -13,6 +13,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from app.config.settings import Settings
+from app.datasets.found import Rejected
 from app.db.engine import Database
 from app.errors import kinds as errors
 from app.errors import words as messages
@@ -20,7 +21,7 @@ from app.errors.base import AppError
 from app.errors.field_words import FIELD_WORDS, FieldCode
 from app.events.words import EVENTS, event_words
 from app.http.negotiation.language import choose_language
-from app.http.validation import field_errors, row_problem
+from app.http.validation import field_errors
 from app.main import create_app
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_json, parse_row
@@ -174,7 +175,7 @@ def test_invalid_rows_are_reported_in_chinese(row: object, chinese: str) -> None
     with pytest.raises(RowError) as found:
         parse_row(row, 5)
 
-    sentence = row_problem(found.value, 4, "zh")
+    sentence = Rejected(found.value, 4).describe("zh")
     assert sentence.startswith("第 4 条，第 5 行：")
     assert chinese in sentence
 
@@ -218,7 +219,7 @@ def test_a_line_that_is_not_json_is_reported_in_chinese() -> None:
     with pytest.raises(RowError) as found:
         parse_json(b"{", 1)
 
-    assert "不是合法的 JSON" in row_problem(found.value, None, "zh")
+    assert "不是合法的 JSON" in Rejected(found.value).describe("zh")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,18 @@ from tests.postgres import Postgres
 from tests.server_process import Server, running
 
 READY = {"ready": True, "database": "ok", "storage": "ok", "broker": "ok"}
-FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
+FORBIDDEN = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "pyarrow",
+    "pandas",
+    "numpy",
+    "worker",
+    "cli",
+)
 
 LATER = ("celery", "kombu", "alembic", "mako", "psycopg", "wcwidth")
 """Modules that are loaded only for the first ring, for migrations, on PostgreSQL, or for a text report."""
