@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     """Largest content of a compressed or columnar dataset file, unpacked."""
     conversion_seconds: float = Field(900, gt=0)
     """Time limit for reading a dataset file that is not plain JSON."""
-    conversion_memory_bytes: int = Field(1024**3, ge=256 * 1024**2)
+    conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
     """Address space of the process that reads such a file."""
 
     header_seconds: float = Field(20, gt=0)

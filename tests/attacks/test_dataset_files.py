@@ -4,14 +4,28 @@ Most are read in this process by the child's code. The rest go to a real server,
 """
 
 import gzip
+import io
 import json
 import resource
+import signal
 import struct
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
 
+import httpx2
+import psutil  # type: ignore[import-untyped]  # it ships no types
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from app.datasets.conversion.archive import MAX_ENTRIES
+from app.datasets.conversion.process import convert
+from app.datasets.conversion.request import Limits, Request
+from app.datasets.found import Rejected
+from tests.server_process import Server, running
 from tests.tables import (
     describe,
     make_arrow,
@@ -25,6 +39,8 @@ from tests.tables import (
 ROWS = [{"instruction": f"question {n}", "output": f"answer {n}"} for n in range(3001)]
 GOOD = ROWS[0]
 MIB = 1024**2
+
+T = TypeVar("T")
 
 
 def claim_rows(parquet: bytes, rows: int, claimed: int) -> bytes:
@@ -73,6 +89,14 @@ def spoil(content: bytes, text: bytes) -> bytes:
     """Return the content with the text's first byte replaced by one that UTF-8 does not have."""
     at = content.index(text)
     return content[:at] + b"\xff" + content[at + 1 :]
+
+
+def make_dictionary_bomb(rows: int, length: int) -> bytes:
+    """Return a Parquet file that holds the text of all rows once."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x" * length])
+    file = io.BytesIO()
+    parquet.write_table(pa.table({"instruction": column, "output": column}), file)
+    return file.getvalue()
 
 
 PARQUET = make_parquet(ROWS, compression="none", use_dictionary=False)
@@ -192,6 +216,26 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+RAW_BODIES: list[tuple[str, bytes, dict[str, str], dict[str, str], str]] = [
+    ("application/x-ndjson", JSONL, {}, {}, "upload.jsonl"),
+    ("application/json; charset=utf-8", b"[" + JSONL + b"]", {}, {"filename": "../a"}, "a"),
+    (
+        "text/csv",
+        b"instruction,output\na,b\n",
+        {"Content-Disposition": "attachment; filename*=UTF-8''%E8%A1%A8.csv"},
+        {},
+        "表.csv",
+    ),
+    (
+        "application/octet-stream",
+        "instruction,output\n问,答\n".encode("gb18030"),
+        {"Content-Disposition": 'attachment; filename="b.csv"'},
+        {"encoding": "gb18030"},
+        "b.csv",
+    ),
+]
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_rejected_with_its_place_and_reason(name: str) -> None:
     make, expected = BROKEN[name]
@@ -204,3 +248,85 @@ def test_a_broken_file_is_rejected_with_its_place_and_reason(name: str) -> None:
     assert len(problems) == 1, problems[:3]
     assert expected in problems[0]
     assert grown < 100 * 1024, f"{grown} KiB"
+
+
+def upload(server: Server, content: bytes, **options: Any) -> tuple[int, dict[str, Any]]:
+    response = server.client.post("/v1/datasets", files={"file": ("rows", content)}, **options)
+    body: dict[str, Any] = response.json()
+    return response.status_code, body.get("error", body)
+
+
+def find_conversions(parent: psutil.Process) -> list[psutil.Process]:
+    children = parent.children(recursive=True)
+    return [child for child in children if "app.datasets.conversion" in " ".join(child.cmdline())]
+
+
+def test_a_server_reads_tables_and_survives_what_breaks_their_reader(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    limits = {"conversion_memory_bytes": 512 * MIB, "max_unpacked_bytes": 2**40}
+    with running(tmp_path, sqlite_url, **limits) as server:
+        table = make_parquet(ROWS)
+        checked = upload(server, table, params={"validate_only": "true"})
+        assert server.client.get("/v1/datasets").json()["data"] == []
+        status, stored = upload(server, table)
+        assert (status, stored["rows"], stored["forms"]) == (201, 3001, {"alpaca": 3001})
+        assert stored["preview"][1]["messages"][1]["content"] == "answer 1"
+        kept = {name: stored[name] for name in checked[1] if name != "object"}
+        assert checked == (200, kept | {"object": "dataset_validation"})
+        assert upload(server, table) == (200, stored)
+
+        for media_type, content, headers, params, filename in RAW_BODIES:
+            response = server.client.post(
+                "/v1/datasets",
+                content=content,
+                headers={"Content-Type": media_type, **headers},
+                params=params,
+            )
+            assert response.status_code == 201, response.text
+            assert (response.json()["filename"], response.json()["rows"]) == (filename, 1)
+
+        status, error = upload(server, make_dictionary_bomb(256, 3 * MIB))
+        assert (status, error["code"]) == (400, "dataset_unreadable")
+        assert "more than 536870912 bytes of memory" in error["message"]
+
+        slow = b"instruction,output\n" + b"a,b\n" * 3_000_000
+        with ThreadPoolExecutor() as pool:
+            uploading = pool.submit(upload, server, slow)
+            (child,) = wait_for(lambda: find_conversions(psutil.Process(server.process.pid)))
+            child.send_signal(signal.SIGSEGV)
+            status, error = uploading.result()
+            assert (status, error["code"]) == (400, "dataset_unreadable")
+            assert "ended with SIGSEGV" in error["message"]
+
+            uploading = pool.submit(upload, server, slow)
+            (child,) = wait_for(lambda: find_conversions(psutil.Process(server.process.pid)))
+            server.process.kill()
+            with pytest.raises(httpx2.TransportError):
+                uploading.result()
+        wait_for(lambda: has_ended(child))
+
+
+def test_a_file_that_takes_too_long_is_rejected_and_its_reader_ends(tmp_path: Path) -> None:
+    path = tmp_path / "rows"
+    path.write_bytes(PARQUET)
+    limits = Limits(unpacked_bytes=MIB, memory_bytes=512 * MIB, seconds=0.01)
+    with path.open("rb") as file:
+        (problem,) = convert(file, Request("rows", None, limits))
+
+    assert isinstance(problem, Rejected)
+    assert problem.describe("en").startswith("reading it takes more than 0.01 seconds")
+    assert find_conversions(psutil.Process()) == []
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended, even if the process that adopted it has not noticed."""
+    return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_for(find: Callable[[], T]) -> T:
+    deadline = time.monotonic() + 30
+    while not (found := find()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found

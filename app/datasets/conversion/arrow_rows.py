@@ -12,9 +12,9 @@ from app.datasets.found import Found, Rejected, Row
 from contracts.nesting import MAX_DEPTH
 
 MAX_ROWS = 100_000_000
-MAX_BATCH_ROWS = 1000
+MAX_BATCH_ROWS = 256
 BATCH_BYTES = 16 * 1024 * 1024
-"""Aim for the bytes of a batch of a Parquet file, judged by the sizes that the file claims."""
+"""How much is converted at a time; of a Parquet file also how much is read, judged by the sizes that the file claims."""
 BUFFER_BYTES = 1024 * 1024
 _DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError, ValueError, OverflowError)
 
@@ -84,8 +84,9 @@ def _read_batches(kind: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Foun
             return
         # The offsets in a file are not trustworthy. Text is checked row by row below.
         _guard(kind, batch.validate, number)
-        for start in range(0, batch.num_rows, MAX_BATCH_ROWS):
-            part = batch.slice(start, MAX_BATCH_ROWS)
+        rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)))
+        for start in range(0, batch.num_rows, rows):
+            part = batch.slice(start, rows)
             try:
                 values = part.to_pylist()
             except UnicodeDecodeError:
