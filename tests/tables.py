@@ -27,11 +27,13 @@ def make_parquet(rows: Sequence[Mapping[str, Any]], **options: Any) -> bytes:
     return file.getvalue()
 
 
-def make_arrow(rows: Sequence[Mapping[str, Any]], *, is_stream: bool = False) -> bytes:
+def make_arrow(
+    rows: Sequence[Mapping[str, Any]], *, is_stream: bool = False, batch_rows: int = 10_000
+) -> bytes:
     table, file = pa.Table.from_pylist(list(rows)), io.BytesIO()
     make = ipc.new_stream if is_stream else ipc.new_file
     with make(file, table.schema) as writer:
-        writer.write_table(table)
+        writer.write_table(table, max_chunksize=batch_rows)
     return file.getvalue()
 
 

@@ -2,14 +2,24 @@
 
 import codecs
 import gzip
+import io
+import os
+import tracemalloc
 from datetime import date
-from typing import Any
+from string import Formatter
+from typing import Any, get_args
 
+import pyarrow as pa
 import pytest
 
-from app.datasets.file_kind import find_plain_kind
+from app.datasets.conversion.budget import Budget
+from app.datasets.conversion.containers import read_file
+from app.datasets.conversion.request import Request
+from app.datasets.file_error import _KINDS, _WORDS, FileProblem
+from app.datasets.file_kind import FileKind, find_plain_kind
 from app.datasets.found import Row
 from tests.tables import (
+    LIMITS,
     describe,
     make_arrow,
     make_jsonl,
@@ -67,6 +77,27 @@ def test_a_null_in_a_table_is_an_absent_key_and_other_types_become_text() -> Non
         {"m": [{"role": "user"}], "b": "text"},
         {"b": None, "at": "2026-01-02"},
     ]
+
+
+def test_a_long_table_is_not_held_in_memory() -> None:
+    rows = [{"output": os.urandom(5000).hex()} for _ in range(2000)]
+    for content in (
+        make_parquet(rows, row_group_size=100),
+        make_arrow(rows, is_stream=True, batch_rows=100),
+        make_arrow(rows, batch_rows=100),
+    ):
+        assert len(content) > 19_000_000
+        file = io.BytesIO(content)
+        held = []
+        before = pa.total_allocated_bytes()
+        tracemalloc.start()
+        for count, _ in enumerate(read_file(file, Request("", None, LIMITS), Budget(0, 2**40))):
+            if count % 100 == 50:
+                of_python, _ = tracemalloc.get_traced_memory()
+                held.append(pa.total_allocated_bytes() - before + of_python)
+        tracemalloc.stop()
+        assert len(held) == 20
+        assert max(held) < 12_000_000
 
 
 def test_text_in_each_encoding_gives_the_same_rows() -> None:
@@ -155,3 +186,14 @@ def test_cells_of_list_columns_are_read_as_json_and_their_errors_name_row_line_a
 )
 def test_only_plain_json_is_read_in_the_server_process(content: bytes, kind: str | None) -> None:
     assert find_plain_kind(content[: 64 * 1024]) == kind
+
+
+def test_every_problem_and_kind_of_file_has_words_in_both_languages() -> None:
+    assert set(_KINDS) == set(get_args(FileKind))
+    assert set(_WORDS) == set(FileProblem)
+    for words in _WORDS.values():
+        places = [
+            sorted(name for _, name, _, _ in Formatter().parse(text) if name)
+            for text in (words.en, words.zh)
+        ]
+        assert places[0] == places[1], words

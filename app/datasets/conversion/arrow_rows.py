@@ -23,7 +23,9 @@ T = TypeVar("T")
 
 def read_parquet(file: BinaryIO) -> Iterator[Found]:
     """Yield each row or its error. Raises FileError or MemoryError."""
-    table = _guard("parquet", lambda: parquet.ParquetFile(file, buffer_size=BUFFER_BYTES))
+    # With pre_buffer, the library keeps all that it has read until the end.
+    options = {"buffer_size": BUFFER_BYTES, "pre_buffer": False}
+    table = _guard("parquet", lambda: parquet.ParquetFile(file, **options))
     claimed = table.metadata.num_rows
     if not 0 <= claimed <= MAX_ROWS:
         raise FileError(FileProblem.TOO_MANY_ROWS, found=claimed, limit=MAX_ROWS)
