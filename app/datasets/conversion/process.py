@@ -21,7 +21,7 @@ from processes.environment import BASIC, choose
 log = structlog.get_logger(__name__)
 
 PROGRAM = (sys.executable, "-m", "app.datasets.conversion")
-LOGGED_CHARACTERS = 2000
+LOGGED_BYTES = 2000
 ENVIRONMENT = {
     # One thread each, so that the limit on memory is not used up by stacks and arenas.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -80,7 +80,8 @@ def _read(
         try:
             found = decode(line)
         except BrokenFrame:
-            if line.endswith(b"\n"):
+            # A line that is cut short is how a dead process leaves its output.
+            if line.endswith(b"\n") or len(line) > MAX_FRAME_BYTES:
                 how = "output that is not valid"
             break
         if found is None:
@@ -90,12 +91,12 @@ def _read(
     if how:
         process.kill()
     error = _explain(process.wait(), timed_out.is_set(), request, rows, how)
-    errors.seek(0)
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - LOGGED_BYTES))
     log.warning(
         "a dataset could not be converted",
         file=request.filename,
         problem=str(error),
-        output=errors.read()[-LOGGED_CHARACTERS:].decode(errors="replace"),
+        output=errors.read().decode(errors="replace"),
     )
     yield Rejected(error, file=file)
 
