@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     """Whether the server rings the doorbell."""
     max_upload_bytes: int = Field(2 * 1024**3, ge=1)
     """Largest dataset, artifact or checkpoint file that the server accepts."""
+    max_unpacked_bytes: int = Field(8 * 1024**3, ge=1)
+    """Largest content of a compressed or columnar dataset file, unpacked."""
+    conversion_seconds: float = Field(900, gt=0)
+    """Time limit for reading a dataset file that is not plain JSON."""
+    conversion_memory_bytes: int = Field(1024**3, ge=512 * 1024**2)
+    """Address space of the process that reads such a file."""
 
     header_seconds: float = Field(20, gt=0)
     """Time limit for the head of a request."""

@@ -1,34 +1,107 @@
-"""Recognises an uploaded file that is neither JSONL nor JSON from its first bytes, so that the error can name its format."""
+"""Recognises what an uploaded file is from its first bytes: text, a table, or a compressed file."""
 
+import csv
 import json
 from typing import Literal
 
-FileKind = Literal["csv", "tsv", "parquet", "arrow", "gzip", "zip", "plain_text"]
+FileKind = Literal[
+    "json",  # an array, or JSONL
+    "csv",
+    "tsv",
+    "parquet",
+    "arrow_file",
+    "arrow_stream",
+    "gzip",
+    "zstd",
+    "zip",
+    # The server names these kinds when it rejects them.
+    "plain_text",
+    "utf32",
+    "encrypted_parquet",
+    "bzip2",
+    "xz",
+    "7z",
+    "rar",
+    "tar",
+    "office",
+    "pdf",
+]
 
-HEAD_BYTES = 4096
+HEAD_BYTES = 64 * 1024
+COMPRESSED: tuple[FileKind, ...] = ("gzip", "zstd", "zip", "bzip2", "xz", "7z", "rar", "tar")
+DELIMITERS = {",": "csv", ";": "csv", "\t": "tsv"}
+_TAR_MAGIC_AT = 257
 _SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"PAR1", "parquet"),
-    (b"ARROW1", "arrow"),
+    (b"PARE", "encrypted_parquet"),
+    (b"ARROW1", "arrow_file"),
+    (b"\xff\xff\xff\xff", "arrow_stream"),
     (b"\x1f\x8b", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),  # without entries
+    (b"\xff\xfe\x00\x00", "utf32"),
+    (b"\x00\x00\xfe\xff", "utf32"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "office"),
+    (b"%PDF-", "pdf"),
 )
 
 
-def find_other_kind(head: bytes) -> FileKind | None:
-    """Return the kind of a file that begins with these bytes; None if it may be JSONL or JSON."""
+def find_binary_kind(head: bytes) -> FileKind | None:
+    """Return the kind of a file that is not text; None if it may be text."""
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
-    try:
-        text = head.decode("utf-8-sig", errors="ignore" if len(head) == HEAD_BYTES else "strict")
-    except UnicodeDecodeError:
-        return None  # the reader reports where it stops being UTF-8
+    return "tar" if head[_TAR_MAGIC_AT:].startswith(b"ustar") else None
+
+
+def find_text_kind(text: str, filename: str = "") -> FileKind:
+    """Return the kind of a text that begins like this. Only the file's name tells a CSV file with one column from plain text."""
     first_line = text.lstrip().partition("\n")[0].strip()
     if not first_line or first_line[0] in "{[" or _is_json(first_line):
-        return None
-    if "\t" in first_line:
+        return "json"
+    name = filename.lower()
+    if name.endswith(".tsv"):
         return "tsv"
-    return "csv" if "," in first_line or ";" in first_line else "plain_text"
+    delimiter = find_delimiter(first_line)
+    if delimiter is None:
+        return "csv" if name.endswith(".csv") else "plain_text"
+    return "tsv" if delimiter == "\t" else "csv"
+
+
+def find_delimiter(first_line: str) -> str | None:
+    """Return the character that separates the cells of a table's first line; None if it has one cell."""
+    cells = {delimiter: len(_split(first_line, delimiter)) for delimiter in DELIMITERS}
+    best = max(cells, key=lambda delimiter: cells[delimiter])
+    return best if cells[best] > 1 else None
+
+
+def find_plain_kind(head: bytes, filename: str = "") -> FileKind | None:
+    """Return the kind of a file that is UTF-8 text, even if it is empty; None for any other file."""
+    if find_binary_kind(head) is not None or b"\0" in head:
+        return None
+    text = decode_utf8(head)
+    return None if text is None else find_text_kind(text, filename)
+
+
+def decode_utf8(head: bytes) -> str | None:
+    """Return the text that the file begins with; None if it is not UTF-8. A character may be cut at the end of `head`."""
+    try:
+        return head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        is_cut = len(head) >= HEAD_BYTES and error.start >= len(head) - 3
+        return head[: error.start].decode("utf-8-sig") if is_cut else None
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # a cell above the module's limit
+        return line.split(delimiter)
 
 
 def _is_json(text: str) -> bool:

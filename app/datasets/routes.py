@@ -1,28 +1,26 @@
 """Public routes for datasets."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, UploadFile
-from pydantic import BeforeValidator
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Query, Response
 
 from app.datasets import service
-from app.datasets.service import DatasetDetail, DatasetView, Deleted
+from app.datasets.receiving import RAW_BODY, UploadDep
+from app.datasets.service import DatasetDetail, DatasetView, Deleted, Validation
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
 from app.http.document import LOCATION
 from app.http.negotiation.language import LanguageDep
 from app.http.paging import Page
 from app.storage.data_dir import StorageDep
-from contracts.field_error import FieldProblem, field_error
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-
-def _require_file(part: Any) -> Any:
-    """If the form field is not a file, reject it with our message instead of the framework's."""
-    if isinstance(part, str):
-        raise field_error(FieldProblem.NOT_A_FILE)
-    return part
+# Reading a file may take minutes. Waiting uploads must not occupy the threads that answer other requests.
+_READING = CapacityLimiter(16)
+_CONVERTING = CapacityLimiter(4)
 
 
 @router.post(
@@ -30,26 +28,36 @@ def _require_file(part: Any) -> Any:
     status_code=201,
     responses={
         200: {
-            "model": DatasetDetail,
-            "description": "The same bytes are already stored.",
+            "model": DatasetDetail | Validation,
+            "description": "The same bytes are already stored, or `validate_only` is set.",
             "headers": LOCATION,
         },
         201: {"headers": LOCATION},
     },
+    openapi_extra=RAW_BODY,
 )
 @takes(BodyKind.FILE_FORM)
-def upload_dataset(
+async def upload_dataset(
     *,
-    file: Annotated[UploadFile, BeforeValidator(_require_file)],
+    upload: UploadDep,
+    validate_only: bool = False,
     response: Response,
     database: DatabaseDep,
     storage: StorageDep,
     language: LanguageDep,
-) -> DatasetDetail:
-    """Upload a JSON array or JSONL file. Returns 201, or 200 if the same bytes are already stored."""
-    dataset, is_new = service.add_dataset(
-        database, storage, file.file, file.filename or "", language
-    )
+) -> DatasetDetail | Validation:
+    """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, also in gzip, zstd or a ZIP archive.
+
+    Returns 201, or 200 if the same bytes are already stored. With `validate_only`, nothing is stored, and the response
+    says what the file would become.
+    """
+    limiter = _CONVERTING if upload.needs_conversion() else _READING
+    if validate_only:
+        check = partial(service.validate_dataset, storage, upload, language)
+        response.status_code = 200
+        return await to_thread.run_sync(check, limiter=limiter)
+    add = partial(service.add_dataset, database, storage, upload, language)
+    dataset, is_new = await to_thread.run_sync(add, limiter=limiter)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return dataset

@@ -5,25 +5,32 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from app.datasets import store
-from app.datasets.reader import Row, read_rows
+from app.datasets.found import Rejected, Row
+from app.datasets.upload import Upload
 from app.db.engine import Database, database_now
 from app.db.ids import is_id
 from app.db.tables import Dataset
 from app.errors.disk import storage_errors
-from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, DatasetNotFound
+from app.errors.kinds import (
+    DatasetEmpty,
+    DatasetInUse,
+    DatasetInvalid,
+    DatasetNotFound,
+    DatasetUnreadable,
+)
 from app.http.paging import Page, decode_cursor, encode_cursor
-from app.http.validation import row_problem
 from app.storage.data_dir import Draft, Storage
-from contracts.dataset.row_error import FORMS, RowError
-from contracts.dataset.rows import parse_row
+from contracts.dataset.row_error import FORMS, RowError, RowProblem
+from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
 from contracts.failure import Language
 from contracts.text import escape
 
@@ -72,6 +79,22 @@ class DatasetDetail(DatasetView):
     """As used for training; long text is truncated."""
 
 
+class Validation(BaseModel):
+    """What a file would become; nothing is stored."""
+
+    object: Literal["dataset_validation"] = "dataset_validation"
+    filename: str
+    rows: int
+    bytes: int
+    """Size of the file."""
+    sha256: str
+    """Hash of the file."""
+    forms: dict[str, int]
+    """As in Dataset."""
+    preview: list[Conversation]
+    """As in DatasetDetail."""
+
+
 class Deleted(BaseModel):
     """A deleted dataset."""
 
@@ -81,23 +104,22 @@ class Deleted(BaseModel):
 
 
 def add_dataset(
-    database: Database, storage: Storage, file: BinaryIO, filename: str, language: Language
+    database: Database, storage: Storage, upload: Upload, language: Language
 ) -> tuple[DatasetDetail, bool]:
     """Check and store an uploaded file; return the dataset and whether it is new. The file is read outside a transaction."""
-    sha256, length = _hash(file)
-    dataset_id = f"ds_{sha256[:24]}"
+    sha256, length = _hash(upload.file)
+    dataset_id = _dataset_id(sha256, upload)
     with database.reading() as session:
         known = store.find_dataset(session, dataset_id)
         if known is not None:
             return _detail(known, storage), False
     with storage_errors(), storage.draft() as draft:
-        file.seek(0)
-        forms = _write_rows(file, draft, language)
+        forms = _write_rows(upload, draft, language)
         path = storage.dataset(dataset_id)
         draft.keep(path)
     row = {
         "id": dataset_id,
-        "filename": escape(PurePath(filename.replace("\\", "/")).name)[:255] or "file",
+        "filename": _shown_name(upload),
         "upload_sha256": sha256,
         "upload_bytes": length,
         "sha256": draft.sha256,
@@ -112,6 +134,23 @@ def add_dataset(
     if not is_new:
         storage.delete(path)
     return detail, is_new
+
+
+def validate_dataset(storage: Storage, upload: Upload, language: Language) -> Validation:
+    """Check an uploaded file as add_dataset does, and store nothing."""
+    sha256, length = _hash(upload.file)
+    with storage_errors(), storage.draft() as draft:
+        forms = _write_rows(upload, draft, language)
+        draft.file.flush()
+        preview = list(_preview(draft.path))
+    return Validation(
+        filename=_shown_name(upload),
+        rows=forms.total(),
+        bytes=length,
+        sha256=sha256,
+        forms=dict(forms),
+        preview=preview,
+    )
 
 
 def get_dataset(session: Session, storage: Storage, dataset_id: str) -> DatasetDetail:
@@ -151,6 +190,18 @@ def delete_dataset(session: Session, dataset_id: str) -> str:
     return dataset.path
 
 
+def _dataset_id(sha256: str, upload: Upload) -> str:
+    """Return the id of the rows that these bytes give, read in this way."""
+    if upload.encoding in (None, "utf-8"):
+        return f"ds_{sha256[:24]}"
+    read_as = hashlib.sha256(f"{sha256} encoding={upload.encoding}".encode())
+    return f"ds_{read_as.hexdigest()[:24]}"
+
+
+def _shown_name(upload: Upload) -> str:
+    return escape(PurePath(upload.filename.replace("\\", "/")).name)[:255] or "file"
+
+
 def _hash(file: BinaryIO) -> tuple[str, int]:
     digest, length = hashlib.sha256(), 0
     file.seek(0)
@@ -160,26 +211,31 @@ def _hash(file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), length
 
 
-def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str]:
-    """Write the rows as JSONL and count them by format. Raises DatasetInvalid with the first invalid rows."""
+def _write_rows(upload: Upload, draft: Draft, language: Language) -> Counter[str]:
+    """Write the rows as JSONL and count them by format.
+
+    Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file as a whole is wrong.
+    """
     forms: Counter[str] = Counter()
-    wrong: list[str] = []
-    for found in read_rows(file):
-        problem = found if isinstance(found, RowError) else _write_row(found, draft)
-        if problem is None:
-            assert isinstance(found, Row)  # noqa: S101  # a RowError always has a problem
-            forms[_form(found.value)] += 1
-            continue
-        number = found.number if isinstance(found, Row) else None
-        wrong.append(row_problem(problem, number, language))
-        if len(wrong) >= COUNTED_ERRORS:
-            break
+    wrong: list[Rejected] = []
+    with closing(upload.rows()) as rows:
+        for found in rows:
+            rejected = found if isinstance(found, Rejected) else _write_row(found, draft)
+            if rejected is None:
+                assert isinstance(found, Row)  # noqa: S101  # a Rejected always has a problem
+                forms[_form(found.value)] += 1
+                continue
+            wrong.append(rejected)
+            if len(wrong) >= COUNTED_ERRORS:
+                break
+    if len(wrong) == 1 and wrong[0].concerns_file:
+        raise DatasetUnreadable("file", problem=wrong[0].describe(language))
     if wrong:
         more = " …" if len(wrong) > SHOWN_ERRORS else ""
         raise DatasetInvalid(
             "file",
             count=len(wrong),
-            problems="; ".join(wrong[:SHOWN_ERRORS]) + more,
+            problems="; ".join(each.describe(language) for each in wrong[:SHOWN_ERRORS]) + more,
             expected=FORMS[language],
         )
     if not forms:
@@ -187,12 +243,16 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
     return forms
 
 
-def _write_row(row: Row, draft: Draft) -> RowError | None:
+def _write_row(row: Row, draft: Draft) -> Rejected | None:
     try:
         parse_row(row.value, row.line)
-        draft.write(_encode(row.value) + b"\n")
     except RowError as error:
-        return error
+        return Rejected(error, row.number, row.file)
+    content = _encode(row.value)
+    if len(content) > MAX_LINE_BYTES:  # training would reject it
+        too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
+        return Rejected(too_long, row.number, row.file)
+    draft.write(content + b"\n")
     return None
 
 
@@ -220,11 +280,11 @@ def _fields(dataset: Dataset) -> dict[str, Any]:
 
 
 def _detail(dataset: Dataset, storage: Storage) -> DatasetDetail:
-    return DatasetDetail(**_fields(dataset), preview=list(_preview(dataset, storage)))
+    return DatasetDetail(**_fields(dataset), preview=list(_preview(storage.path(dataset.path))))
 
 
-def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
-    with storage.path(dataset.path).open("rb") as file:
+def _preview(path: Path) -> Iterator[Conversation]:
+    with path.open("rb") as file:
         for number, line in enumerate(itertools.islice(file, PREVIEWED_ROWS), start=1):
             try:
                 turns = parse_row(json.loads(line), number)

@@ -129,6 +129,12 @@ class DatasetInvalid(AppError):
     code, status = "dataset_invalid", 400
 
 
+class DatasetUnreadable(AppError):
+    """An uploaded file as a whole cannot be read. `problem` is in the caller's language."""
+
+    code, status = "dataset_unreadable", 400
+
+
 class DatasetEmpty(AppError):
     """An uploaded file has no rows."""
 

@@ -161,11 +161,17 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "Each row must be {expected}.",
         "要求：{expected}。",
     ),
+    "dataset_unreadable": _both(
+        "The file cannot be read: {problem}.",
+        "无法读取文件：{problem}。",
+        "Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, as it is, in gzip or zstd, or in a ZIP archive.",
+        "支持 JSON、JSONL、CSV、TSV、Parquet 和 Arrow，可用 gzip、zstd 压缩，或打包为 ZIP。",
+    ),
     "dataset_empty": _both(
         "The file has no rows.",
         "文件中没有数据。",
-        "Upload a JSON array of objects, or JSONL with one object per line.",
-        "请上传 JSON（对象数组）或 JSONL（每行一个对象）。",
+        "Upload a JSON array of objects, JSONL with one object per line, or a table with a row of column names.",
+        "请上传 JSON（对象数组）、JSONL（每行一个对象）或首行为列名的表格。",
     ),
     "checksum_mismatch": _both(
         "The SHA-256 of the received body is {actual}, but the request declared {announced}.",

@@ -1,11 +1,10 @@
-"""Describes validation errors in the caller's language: pydantic's errors, and invalid dataset rows."""
+"""Describes validation errors in the caller's language: pydantic's errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.errors.base import FieldError
 from app.errors.field_words import field_message
-from contracts.dataset.row_error import RowError
 from contracts.failure import Language
 
 OF_NO_FIELD = ("(", "[", "function-", "constrained-", "literal[")
@@ -35,13 +34,3 @@ def dotted(location: Sequence[str | int]) -> str | None:
     """Return the location of an error as a dotted path, without the source of the value."""
     parts = [str(part) for part in location[1:] if not str(part).startswith(OF_NO_FIELD)]
     return ".".join(part for part in parts if part) or None
-
-
-def row_problem(error: RowError, number: int | None, language: Language) -> str:
-    """Return a row's line and problem as one string. `number` is the row's position, from 1, if it is known."""
-    problem = error.sentence(language)
-    if language == "zh":
-        row = f"第 {number} 条，" if number is not None else ""
-        return f"{row}第 {error.line} 行：{problem}"
-    row = f"row {number}, " if number is not None else ""
-    return f"{row}line {error.line}: {problem}"

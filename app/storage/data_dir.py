@@ -136,9 +136,9 @@ class Draft:
 
     def __init__(self, storage: Storage, path: Path, file: BinaryIO) -> None:
         self.file = file
+        self.path = path
         self.bytes = 0
         self._storage = storage
-        self._path = path
         self._digest = hashlib.sha256()
 
     @property
@@ -158,7 +158,7 @@ class Draft:
         os.fsync(self.file.fileno())
         target = self._storage.path(relative)
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._path.replace(target)
+        self.path.replace(target)
         directory = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(directory)

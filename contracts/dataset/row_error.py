@@ -28,8 +28,6 @@ class RowProblem(StrEnum):
     TOO_MANY_BYTES = "too_many_bytes"
     TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
-    NOT_UTF8 = "not_utf8"
-    OTHER_FILE = "other_file"
     AFTER_ARRAY = "after_array"
     NO_COMMA = "no_comma"
     UNENDED_ARRAY = "unended_array"
@@ -100,13 +98,6 @@ _KINDS_EN = {
     "message": "an object {role, content}",
     "messages": "a list of messages {role, content}",
     "pairs": "a list of pairs [user, assistant]",
-    "csv": "CSV (a table of comma-separated values)",
-    "tsv": "TSV (a table of tab-separated values)",
-    "parquet": "Parquet",
-    "arrow": "Arrow",
-    "gzip": "compressed with gzip",
-    "zip": "a ZIP archive (or an Office document, such as .xlsx)",
-    "plain_text": "plain text",
 }
 _KINDS_ZH = {
     "null": "null",
@@ -121,13 +112,6 @@ _KINDS_ZH = {
     "message": "对象 {role, content}",
     "messages": "消息 {role, content} 的数组",
     "pairs": "[用户, 助手] 二元组的数组",
-    "csv": " CSV 表格",
-    "tsv": " TSV 表格",
-    "parquet": " Parquet 文件",
-    "arrow": " Arrow 文件",
-    "gzip": " gzip 压缩文件",
-    "zip": " ZIP 压缩包（或 .xlsx 等 Office 文档）",
-    "plain_text": "纯文本",
 }
 
 _WORDS: dict[RowProblem, _Words] = {
@@ -180,11 +164,6 @@ _WORDS: dict[RowProblem, _Words] = {
     RowProblem.TOO_MANY_BYTES: _Words("it has more than {limit} bytes", "超过 {limit} 字节"),
     RowProblem.TOO_DEEP: _Words("it is nested deeper than {limit} levels", "嵌套超过 {limit} 层"),
     RowProblem.NOT_JSON: _Words("it is not valid JSON ({said})", "不是合法的 JSON（{said}）"),
-    RowProblem.NOT_UTF8: _Words("it is not UTF-8 ({said})", "不是 UTF-8 编码（{said}）"),
-    RowProblem.OTHER_FILE: _Words(
-        "the file is {found}. Send JSONL (one JSON object per line) or JSON (an array of objects), in UTF-8, uncompressed",
-        "文件是{found}。支持的格式：JSONL（每行一个 JSON 对象）或 JSON（对象数组），UTF-8 编码，不压缩",
-    ),
     RowProblem.AFTER_ARRAY: _Words(
         "there is content after the array; remove it", "数组之后还有内容，请删除"
     ),

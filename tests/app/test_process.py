@@ -19,7 +19,18 @@ from tests.app.player import TOKEN
 from tests.postgres import Postgres
 from tests.server_process import Server, running
 
-FORBIDDEN = ("torch", "transformers", "peft", "bitsandbytes", "datasets", "worker", "cli")
+FORBIDDEN = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "pyarrow",
+    "pandas",
+    "numpy",
+    "worker",
+    "cli",
+)
 
 LATER = ("celery", "kombu", "alembic", "mako", "psycopg", "wcwidth")
 """Modules that are loaded only for the first ring, for migrations, on PostgreSQL, or for a text report."""

@@ -222,8 +222,6 @@ def test_the_examples_of_invalid_rows_cover_every_row_problem() -> None:
         RowProblem.TOO_MANY_BYTES,
         RowProblem.TOO_DEEP,
         RowProblem.NOT_JSON,
-        RowProblem.NOT_UTF8,
-        RowProblem.OTHER_FILE,
         RowProblem.AFTER_ARRAY,
         RowProblem.NO_COMMA,
         RowProblem.UNENDED_ARRAY,

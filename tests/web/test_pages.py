@@ -191,7 +191,7 @@ def test_the_form_shows_each_problem_next_to_its_field_and_submits_the_job(
     expect(rate).not_to_have_attribute("aria-invalid", "true")
     page.locator("#field-model").select_option(label="Another model from the Hub…")
     page.locator("#field-model").fill("not a model!")
-    page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
+    page.get_by_label("Upload a file (dataset.train)").set_input_files(
         {"name": "r.jsonl", "mimeType": "application/jsonl", "buffer": tiny_rows(40).encode()}
     )
     expect(page.get_by_role("status").filter(has_text="40 rows")).to_be_visible()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.datasets.found import Rejected
 from app.errors.field_words import FIELD_WORDS
-from app.http.validation import field_errors, row_problem
+from app.http.validation import field_errors
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_json, parse_row
 from contracts.job import JobSpec
@@ -36,7 +37,7 @@ def test_invalid_rows_are_reported_in_chinese(row: object, chinese: str) -> None
     with pytest.raises(RowError) as found:
         parse_row(row, 5)
 
-    sentence = row_problem(found.value, 4, "zh")
+    sentence = Rejected(found.value, 4).describe("zh")
     assert sentence.startswith("第 4 条，第 5 行：")
     assert chinese in sentence
 
@@ -80,4 +81,4 @@ def test_a_line_that_is_not_json_is_reported_in_chinese() -> None:
     with pytest.raises(RowError) as found:
         parse_json(b"{", 1)
 
-    assert "不是合法的 JSON" in row_problem(found.value, None, "zh")
+    assert "不是合法的 JSON" in Rejected(found.value).describe("zh")

@@ -1,6 +1,5 @@
 """The page of the uploaded datasets."""
 
-import json
 from collections.abc import Callable
 
 from playwright.sync_api import expect
@@ -16,17 +15,16 @@ def test_datasets_are_uploaded_searched_read_used_and_deleted(visit: Visit, site
     page = visitor.go("/datasets")
     used = page.locator(".datasets li").filter(has_text="rows.jsonl").first
     expect(used).to_contain_text("Alpaca")
-    row = {"instruction": "Name a <b>fruit</b>.", "output": "A pear."}
-    content = (json.dumps(row) + "\n").encode() * 3
-    page.get_by_label("Upload JSON or JSONL").set_input_files(
-        {"name": "pears.jsonl", "mimeType": "application/jsonl", "buffer": content}
+    content = b"instruction,output\n" + b"Name a <b>fruit</b>.,A pear.\n" * 3
+    page.get_by_label("Upload a file").set_input_files(
+        {"name": "pears.csv", "mimeType": "text/csv", "buffer": content}
     )
-    expect(page.locator("main").get_by_role("status")).to_have_text("pears.jsonl: 3 rows")
+    expect(page.locator("main").get_by_role("status")).to_have_text("pears.csv: 3 rows")
 
     page.get_by_role("searchbox").fill("PEARS")
     expect(page.locator(".datasets li")).to_have_count(1)
     assert "search=PEARS" in page.url
-    pears = page.locator(".datasets li").filter(has_text="pears.jsonl")
+    pears = page.locator(".datasets li").filter(has_text="pears.csv")
     pears.get_by_role("button", name="First rows").click()
     expect(pears).to_contain_text("Name a <b>fruit</b>.")
     expect(pears).to_contain_text("A pear.")

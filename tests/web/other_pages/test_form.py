@@ -17,7 +17,7 @@ def test_each_field_shows_only_its_own_current_problem(visit: Visit, site: Site)
     visitor = visit()
     visitor.may_fail = True
     page = visitor.go("/new?advanced=1")
-    page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
+    page.get_by_label("Upload a file (dataset.train)").set_input_files(
         {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}
     )
     train = page.locator(".chooser").filter(has=page.locator("#field-dataset-train"))

@@ -38,7 +38,7 @@ export function UploadButton({ upload, name }: { upload: Upload; name?: string }
       <input
         type="file"
         class="hidden"
-        accept=".json,.jsonl,application/json"
+        accept=".json,.jsonl,.ndjson,.csv,.tsv,.parquet,.arrow,.feather,.gz,.zst,.zip"
         aria-label={name ? `${say(DATASETS.upload)} (${name})` : say(DATASETS.upload)}
         onChange={(event) => {
           const file = event.currentTarget.files?.[0];

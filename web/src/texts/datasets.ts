@@ -10,8 +10,8 @@ export const DATASETS = texts({
   search: ["Search by name or id", "按名称或 ID 搜索"],
   none: ["No datasets yet", "还没有数据集"],
   none_hint: [
-    "Upload a JSON array or a JSONL file with Alpaca, prompt/completion or chat rows.",
-    "请上传 JSON 数组或 JSONL 文件，支持 Alpaca、prompt/completion 和对话格式。",
+    "Upload JSON, JSONL, CSV, Parquet or Arrow, also as gzip, zstd or ZIP, with Alpaca, prompt/completion or chat rows.",
+    "请上传 JSON、JSONL、CSV、Parquet 或 Arrow 文件，也可以是 gzip、zstd 或 ZIP 压缩文件；支持 Alpaca、prompt/completion 和对话格式。",
   ],
   no_match: ["No dataset matches “{search}”.", "没有匹配“{search}”的数据集。"],
   more: ["Show more", "显示更多"],
@@ -33,7 +33,7 @@ export const DATASETS = texts({
     "确定删除 {name}（共 {rows} 条）吗？已结束的任务会保留结果，但无法重试。",
   ],
 
-  upload: ["Upload JSON or JSONL", "上传 JSON 或 JSONL"],
+  upload: ["Upload a file", "上传文件"],
   uploading_file: ["Uploading {name}…", "正在上传 {name}……"],
   uploaded: ["{name}: {rows} {rows:row|rows}", "{name}：共 {rows} 条"],
 });

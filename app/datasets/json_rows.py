@@ -1,51 +1,46 @@
-"""Reads an uploaded file row by row: a JSON array or JSONL, in UTF-8 with or without a byte order mark.
+"""Reads JSON text row by row: an array or JSONL. Also reads the lines of any other text.
 
-The file is never loaded into memory as a whole. Every error in its content becomes a RowError.
+The file is never loaded into memory as a whole. Every error in a row becomes a Rejected.
 """
 
 import codecs
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Generator, Iterator
+from typing import Any, Protocol
 
-from app.datasets.file_kind import HEAD_BYTES, find_other_kind
+from app.datasets.file_error import FileError, FileProblem
+from app.datasets.found import Found, Rejected, Row
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, json_error, parse_json
 from contracts.nesting import TooDeep, check_text, check_value
 
-BLOCK_CHARACTERS = 256 * 1024
+BLOCK_BYTES = 256 * 1024
+UTF8 = "utf-8-sig"
+ENCODING_NAMES = {UTF8: "UTF-8", "utf-16": "UTF-16", "gb18030": "GB18030"}
+"""The names of the encodings, by the names of Python's decoders."""
 _SPACE = " \t\r\n"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One value of the file, with its row number and the number of its first line, both counted from 1."""
+class Readable(Protocol):
+    """A file whose bytes are read once, from beginning to end."""
 
-    number: int
-    line: int
-    value: Any
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
 
 
-def read_rows(file: BinaryIO) -> Iterator[Row | RowError]:
-    """Yield each row of a seekable file, or its error. Stop after an error that makes it unclear where the next row begins."""
-    kind = find_other_kind(file.read(HEAD_BYTES))
-    if kind is not None:
-        yield RowError(1, RowProblem.OTHER_FILE, found=kind)
-        return
-    file.seek(0)
-    text = _Text(file)
-    try:
-        first = text.peek()
-        if first == "[":
-            yield from _read_array(text)
-        else:
-            yield from _read_lines(text)
-    except UnicodeDecodeError as error:
-        yield RowError(text.line, RowProblem.NOT_UTF8, said=error.reason)
+def read_json(file: Readable, encoding: str = UTF8) -> Generator[Found, None, None]:
+    """Yield each row, or its error. Stop after an error that makes it unclear where the next row begins.
+
+    Raises FileError if the text is not in this encoding.
+    """
+    text = Text(file, encoding)
+    if text.peek() == "[":
+        yield from _read_array(text)
+    else:
+        yield from _read_lines(text)
 
 
-def _read_lines(text: "_Text") -> Iterator[Row | RowError]:
+def _read_lines(text: "Text") -> Iterator[Found]:
     number = 0
     while True:
         line_number = text.line
@@ -56,15 +51,17 @@ def _read_lines(text: "_Text") -> Iterator[Row | RowError]:
             continue
         number += 1
         if len(line) > MAX_LINE_BYTES:
-            yield RowError(line_number, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
+            yield Rejected(RowError(line_number, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES))
             return
         try:
-            yield Row(number, line_number, parse_json(line, line_number))
+            value = parse_json(line, line_number)
         except RowError as error:
-            yield error
+            yield Rejected(error)
+        else:
+            yield Row(number, line_number, value)
 
 
-def _read_array(text: "_Text") -> Iterator[Row | RowError]:
+def _read_array(text: "Text") -> Iterator[Found]:
     text.skip(1)
     number = 0
     while True:
@@ -72,32 +69,33 @@ def _read_array(text: "_Text") -> Iterator[Row | RowError]:
         if character == "]":
             text.skip(1)
             if text.peek() is not None:
-                yield RowError(text.line, RowProblem.AFTER_ARRAY)
+                yield Rejected(RowError(text.line, RowProblem.AFTER_ARRAY))
             return
         if number and character == ",":
             text.skip(1)
             character = text.peek()
         elif number and character is not None:
-            yield RowError(text.line, RowProblem.NO_COMMA)
+            yield Rejected(RowError(text.line, RowProblem.NO_COMMA))
             return
         if character is None:
-            yield RowError(text.line, RowProblem.UNENDED_ARRAY)
+            yield Rejected(RowError(text.line, RowProblem.UNENDED_ARRAY))
             return
         number += 1
         line = text.line
         found = text.take_value()
         if isinstance(found, RowError):
-            yield found
+            yield Rejected(found)
             return
         yield Row(number, line, found[0])
 
 
-class _Text:
+class Text:
     """A moving window over the text of the file, and the line number of its position."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Readable, encoding: str) -> None:
         self._file = file
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="strict")
+        self._encoding = encoding
+        self._decode = codecs.getincrementaldecoder(encoding)(errors="strict")
         self._json = json.JSONDecoder()
         self._window = ""
         self._at = 0
@@ -161,8 +159,18 @@ class _Text:
     def _fill(self) -> bool:
         if self._ended:
             return False
-        block = self._file.read(BLOCK_CHARACTERS)
+        block = self._file.read(BLOCK_BYTES)
         self._ended = not block
-        self._window = self._window[self._at :] + self._decode.decode(block, final=not block)
+        try:
+            text = self._decode.decode(block, final=not block)
+        except UnicodeError as error:
+            name = ENCODING_NAMES[self._encoding]
+            line = self.line + self._window.count("\n", self._at)
+            said = str(error)
+            if isinstance(error, UnicodeDecodeError):
+                before = error.object[: error.start].decode(error.encoding, "ignore")
+                line, said = line + before.count("\n"), error.reason
+            raise FileError(FileProblem.NOT_ENCODED, line, encoding=name, said=said) from error
+        self._window = self._window[self._at :] + text
         self._at = 0
         return True

@@ -1,0 +1,24 @@
+"""Limits that the kernel enforces on the child process."""
+
+import contextlib
+import math
+import resource
+from pathlib import Path
+
+from app.datasets.conversion.request import Limits
+
+GRACE_SECONDS = 5
+"""Processor time after which SIGKILL follows SIGXCPU."""
+
+
+def confine(limits: Limits) -> None:
+    """Limit this process's memory, processor time and files. Linux only."""
+    seconds = math.ceil(limits.seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + GRACE_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    # A file that is larger than this was not stopped by the count of unpacked bytes.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * limits.unpacked_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        # If the machine runs out of memory, the kernel ends this process, not the server.
+        Path("/proc/self/oom_score_adj").write_text("1000")

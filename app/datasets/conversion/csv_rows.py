@@ -1,0 +1,137 @@
+"""Reads a table of comma-separated or tab-separated values row by row. The first row holds the columns' names."""
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from app.datasets.file_error import FileError, FileProblem
+from app.datasets.file_kind import find_delimiter
+from app.datasets.found import Found, Rejected, Row
+from app.datasets.json_rows import Text
+from contracts.dataset.row_error import RowError, RowProblem
+from contracts.dataset.rows import MAX_LINE_BYTES
+from contracts.nesting import TooDeep, loads
+
+MAX_COLUMNS = 256
+JSON_COLUMNS = ("messages", "conversations", "tools", "history")
+"""Columns whose values are lists, which a table can only hold as JSON."""
+BOOLEAN_COLUMN = "label"
+"""A label that rates the answer is a boolean in the other formats."""
+
+
+def read_csv(text: Text, *, is_tsv: bool) -> Iterator[Found]:
+    """Yield each row or its error. Stop after an error that makes it unclear where the next row begins. Raises FileError."""
+    csv.field_size_limit(MAX_LINE_BYTES)
+    try:
+        yield from _read(_Lines(text), is_tsv=is_tsv)
+    except RowError as error:
+        yield Rejected(error)
+
+
+def _read(lines: "_Lines", *, is_tsv: bool) -> Iterator[Found]:
+    first_line = lines.peek()
+    delimiter = "\t" if is_tsv else find_delimiter(first_line) or ","
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    names: list[str] | None = None
+    number = 0
+    while True:
+        lines.begin_row()
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            number += 1
+            said = str(error)
+            if said == "unexpected end of data" or "field larger" in said:
+                yield Rejected(FileError(FileProblem.OPEN_QUOTE, lines.row_line), number)
+                return
+            yield Rejected(FileError(FileProblem.QUOTE, lines.row_line, said=said), number)
+            continue
+        if cells is None:
+            return
+        if not any(cell.strip() for cell in cells):
+            continue  # a blank line
+        if names is None:
+            names = _names(cells, lines.row_line)
+            continue
+        number += 1
+        yield _row(names, cells, number, lines.row_line)
+
+
+def _names(cells: list[str], line: int) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if len(names) > MAX_COLUMNS:
+        raise FileError(FileProblem.TOO_MANY_COLUMNS, line, found=len(names), limit=MAX_COLUMNS)
+    seen = set()
+    for name in names:
+        if name in seen and name:
+            raise FileError(FileProblem.REPEATED_COLUMN, line, column=name)
+        seen.add(name)
+    return names
+
+
+def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
+    if len(cells) != len(names):
+        found, expected = len(cells), len(names)
+        error = FileError(FileProblem.WIDTH, line, found=found, expected=expected)
+        return Rejected(error, number)
+    value: dict[str, Any] = {}
+    for name, cell in zip(names, cells, strict=True):
+        if not name:
+            continue  # the row numbers that pandas writes
+        if name in JSON_COLUMNS:
+            if not cell.strip():
+                continue
+            try:
+                value[name] = loads(cell)
+            except ValueError as error:
+                said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                if not isinstance(error, json.JSONDecodeError | TooDeep):
+                    said = type(error).__name__
+                problem = FileError(FileProblem.CELL_NOT_JSON, line, column=name, said=said)
+                return Rejected(problem, number)
+        elif name == BOOLEAN_COLUMN and cell.strip().lower() in ("true", "false"):
+            value[name] = cell.strip().lower() == "true"
+        else:
+            value[name] = cell
+    return Row(number, line, value)
+
+
+class _Lines:
+    """The lines of the text, with their line breaks, and the number of the line on which the current row begins."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self._first: str | None = None
+        self._row_characters = 0
+        self.row_line = 1
+
+    def peek(self) -> str:
+        """Return the first line that is not blank."""
+        self._text.peek()
+        self._first_line = self._text.line
+        self._first = self._text.take_line() or ""
+        return self._first
+
+    def begin_row(self) -> None:
+        """Note that the next line begins a row."""
+        self._row_characters = 0
+        self.row_line = self._text.line if self._first is None else self._first_line
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line, self._first = self._first, None
+        if line is None:
+            line = self._text.take_line()
+        if line is None:
+            raise StopIteration
+        if len(line) > MAX_LINE_BYTES:
+            raise RowError(self.row_line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
+        self._row_characters += len(line) + 1
+        if self._row_characters > MAX_LINE_BYTES:
+            raise FileError(FileProblem.OPEN_QUOTE, self.row_line)
+        if "\0" in line:
+            raise FileError(FileProblem.NUL, self.row_line)
+        return line + "\n"

@@ -1,0 +1,76 @@
+"""The messages from the child process to the server: one JSON array per line, and a last one that proves that none is missing.
+
+- `["row", file, number, line, value]`
+- `["rejected", file, number, line, family, problem, figures]`, where `family` is `row` or `file`
+- `["no_room", errno]`: a temporary file could not be written
+- `["end"]`
+"""
+
+import json
+from typing import Any
+
+from app.datasets.file_error import FileError, FileProblem
+from app.datasets.found import Found, Rejected, Row
+from contracts.dataset.row_error import RowError, RowProblem
+from contracts.dataset.rows import MAX_LINE_BYTES, json_error
+from contracts.nesting import TooDeep, check_value
+
+MAX_FRAME_BYTES = MAX_LINE_BYTES + 64 * 1024
+"""The longest row, and its place."""
+END = ["end"]
+NO_ROOM = "no_room"
+
+
+class BrokenFrame(ValueError):
+    """Output of the child that is not a frame."""
+
+
+def encode(found: Found) -> bytes:
+    """Return the frame of a row or a problem; a row that is too long becomes a problem."""
+    if isinstance(found, Rejected):
+        error = found.error
+        family = "row" if isinstance(error, RowError) else "file"
+        place = [found.file[:1000], found.number, error.line]
+        return pack(["rejected", *place, family, error.problem.value, error.figures])
+    frame = pack(["row", found.file[:1000], found.number, found.line, found.value])
+    if len(frame) <= MAX_FRAME_BYTES:
+        return frame
+    error = RowError(found.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
+    return encode(Rejected(error, found.number, found.file))
+
+
+def pack(frame: list[Any]) -> bytes:
+    """Return a frame as a line."""
+    # JSON text may hold an unpaired surrogate.
+    return json.dumps(frame, ensure_ascii=False).encode(errors="surrogatepass") + b"\n"
+
+
+def decode(line: bytes) -> Found | None:
+    """Return the row or problem of a frame; None for the last frame. Raises BrokenFrame, or OSError if the child had no room."""
+    try:
+        frame = json.loads(line.decode(errors="surrogatepass")) if line.endswith(b"\n") else None
+        match frame:
+            case ["end"]:
+                return None
+            case ["row", str(file), int(number), int(row_line), value]:
+                return _row(Row(number, row_line, value, file))
+            case ["rejected", str(file), number, int(at), family, str(problem), dict(figures)]:
+                error: RowError | FileError
+                if family == "row":
+                    error = RowError(at, RowProblem(problem), **figures)
+                else:
+                    error = FileError(FileProblem(problem), at, **figures)
+                return Rejected(error, number, file)
+            case ["no_room", int(number)]:
+                raise OSError(number, "the conversion could not write a temporary file")
+    except (ValueError, RecursionError) as error:
+        raise BrokenFrame(str(error)) from error
+    raise BrokenFrame(f"{line[:200]!r}")
+
+
+def _row(row: Row) -> Found:
+    try:
+        check_value(row.value)
+    except TooDeep as error:
+        return Rejected(json_error(row.line, error), row.number, row.file)
+    return row

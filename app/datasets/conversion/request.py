@@ -1,0 +1,39 @@
+"""What the server tells the child process: how to read the file, and within which limits."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+Encoding = Literal["utf-8", "gb18030"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one conversion."""
+
+    unpacked_bytes: int
+    """Maximum bytes of the unpacked content, and of the rows."""
+    memory_bytes: int
+    """Address space of the child process."""
+    seconds: float
+    """Limit for the time that passes, and for the processor time."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to read one file, which is the child's standard input."""
+
+    filename: str
+    encoding: Encoding | None
+    """The text's encoding; None to detect it."""
+    limits: Limits
+
+    def dump(self) -> str:
+        """Return the request as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """Return the request that `dump` wrote."""
+        fields = json.loads(text)
+        return cls(**fields | {"limits": Limits(**fields["limits"])})

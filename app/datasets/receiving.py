@@ -1,0 +1,103 @@
+"""Receives an uploaded file: a part of a multipart form, or the request's body itself."""
+
+from collections.abc import AsyncIterator
+from email.message import Message
+from tempfile import SpooledTemporaryFile
+from typing import Annotated, Any, BinaryIO, cast
+
+from fastapi import Depends, File, Query, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
+from starlette.concurrency import run_in_threadpool
+
+from app.datasets.conversion.request import Encoding, Limits
+from app.datasets.upload import Upload
+from app.errors.disk import storage_errors
+from contracts.field_error import FieldProblem, field_error
+
+RAW_TYPES = {
+    "application/json": ".json",
+    "application/x-ndjson": ".jsonl",
+    "application/ndjson": ".jsonl",
+    "application/jsonl": ".jsonl",
+    "application/x-jsonlines": ".jsonl",
+    "application/jsonlines": ".jsonl",
+    "text/csv": ".csv",
+    "text/tab-separated-values": ".tsv",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/vnd.apache.arrow.file": ".arrow",
+    "application/vnd.apache.arrow.stream": ".arrow",
+    "application/gzip": ".gz",
+    "application/x-gzip": ".gz",
+    "application/zstd": ".zst",
+    "application/zip": ".zip",
+    "application/x-zip-compressed": ".zip",
+    "application/octet-stream": "",
+}
+"""Media types of a body that is the file itself, and the ending of its name if the request gives none."""
+RAW_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The OpenAPI description of such a body. The other media types of RAW_TYPES are accepted too."""
+_MEMORY_BYTES = 1024 * 1024
+
+
+def _require_file(part: Any) -> Any:
+    """If the form field is not a file, reject it with our message instead of the framework's."""
+    if isinstance(part, str):
+        raise field_error(FieldProblem.NOT_A_FILE)
+    return part
+
+
+async def receive_upload(
+    request: Request,
+    file: Annotated[UploadFile | None, File(), BeforeValidator(_require_file)] = None,
+    filename: Annotated[str, Query(max_length=1000)] = "",
+    encoding: Encoding | None = None,
+) -> AsyncIterator[Upload]:
+    """Yield the file of a request; it is closed after the response.
+
+    `filename` is the file's name if the body is the file itself. `encoding=gb18030` is needed for short text in GB18030 or
+    GBK; UTF-8, and UTF-16 with a byte order mark, are recognised.
+    """
+    settings = request.app.state.settings
+    limits = Limits(
+        unpacked_bytes=settings.max_unpacked_bytes,
+        memory_bytes=settings.conversion_memory_bytes,
+        seconds=settings.conversion_seconds,
+    )
+    if file is not None:
+        yield Upload(file.file, filename or file.filename or "", encoding, limits)
+        return
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in RAW_TYPES:
+        missing = {"type": "missing", "loc": ("body", "file"), "msg": "", "input": None}
+        raise RequestValidationError([missing])
+    name = filename or _disposition_name(request) or f"upload{RAW_TYPES[media_type]}"
+    with SpooledTemporaryFile(_MEMORY_BYTES) as body:
+        with storage_errors():
+            await _write(request, body)
+        yield Upload(cast("BinaryIO", body), name, encoding, limits)
+
+
+async def _write(request: Request, file: Any) -> None:
+    block = bytearray()
+    async for chunk in request.stream():
+        block += chunk
+        if len(block) >= _MEMORY_BYTES:
+            await run_in_threadpool(file.write, bytes(block))
+            block.clear()
+    file.write(bytes(block))
+
+
+def _disposition_name(request: Request) -> str:
+    """Return the file name of the Content-Disposition header, in either of its forms (RFC 6266); "" without one."""
+    header = Message()
+    header["Content-Disposition"] = request.headers.get("content-disposition", "")
+    return header.get_filename("")
+
+
+UploadDep = Annotated[Upload, Depends(receive_upload)]

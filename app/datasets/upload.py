@@ -1,0 +1,57 @@
+"""An uploaded file, and how to read its rows."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO
+
+from app.datasets.conversion.process import convert
+from app.datasets.conversion.request import Encoding, Limits, Request
+from app.datasets.file_error import FileError, other_kind
+from app.datasets.file_kind import HEAD_BYTES, FileKind, find_plain_kind
+from app.datasets.found import Found, Rejected
+from app.datasets.json_rows import read_json
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A received file, and what its sender says about it."""
+
+    file: BinaryIO
+    filename: str
+    encoding: Encoding | None
+    """None: from the file itself."""
+    limits: Limits
+
+    def needs_conversion(self) -> bool:
+        """Return whether a child process must read the file. Starting one takes longer than reading a small JSON file."""
+        return self._plain_kind() not in ("json", "plain_text")
+
+    def rows(self) -> Generator[Found, None, None]:
+        """Yield each row or its error. Close the iterator. Raises OSError if a temporary file cannot be written."""
+        kind = self._plain_kind()
+        self.file.seek(0)
+        if kind == "json":
+            try:
+                yield from read_json(self.file)
+            except FileError as error:
+                yield Rejected(error)
+        elif kind == "plain_text":
+            yield Rejected(other_kind(kind))
+        else:
+            request = Request(self.filename, self.encoding, self.limits)
+            yield from convert(_on_disk(self.file), request)
+
+    def _plain_kind(self) -> FileKind | None:
+        if self.encoding not in (None, "utf-8"):
+            return None
+        self.file.seek(0)
+        return find_plain_kind(self.file.read(HEAD_BYTES), self.filename)
+
+
+def _on_disk(file: Any) -> BinaryIO:
+    """Return a file with a descriptor. Small uploads are held in memory."""
+    if isinstance(file, SpooledTemporaryFile):
+        file.rollover()
+    found: BinaryIO = file
+    return found
