@@ -17,6 +17,19 @@ MOST_CHARACTERS = 200
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MOST_CHARACTERS)]
 
 
+class TemplateFacts(Tolerant):
+    """What a model's chat template writes into the text, found by rendering trials. It leaves out or rejects everything else."""
+
+    roles: Annotated[list[Name], Field(max_length=20)]
+    """Roles of turns: `system`, `developer` (rendered as `system` unless the template knows it), `user`, `assistant`, `tool`."""
+    tools: bool
+    """The descriptions of the tools that the assistant may call."""
+    tool_calls: bool
+    """The assistant's tool calls."""
+    reasoning_content: bool
+    """The assistant's reasoning before its last answer."""
+
+
 class ModelFacts(Tolerant):
     """Facts about one model, read from its files without loading it. A fact that the files do not give is null."""
 
@@ -35,6 +48,8 @@ class ModelFacts(Tolerant):
     name the modules as the loaded model does."""
     chat_template: Literal["qwen2", "own", "plain"] | None = None
     """Qwen2's stock template, another one of the model's own, or none (each turn is on its own line)."""
+    template: TemplateFacts | None = None
+    """What the chat template writes; null if it is unknown."""
     license: Name | None = None
     """Licence in the head of README.md, such as `apache-2.0`, or the first line of the licence file."""
 

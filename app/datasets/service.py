@@ -22,6 +22,7 @@ from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, Dataset
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.http.validation import row_problem
 from app.storage.data_dir import Draft, Storage
+from contracts.dataset.conversation import Document, Parsed
 from contracts.dataset.row_error import FORMS, RowError
 from contracts.dataset.rows import parse_row
 from contracts.failure import Language
@@ -48,7 +49,7 @@ class DatasetView(BaseModel):
     sha256: str
     """Hash of the uploaded file."""
     forms: dict[str, int]
-    """Number of rows per format (alpaca, prompt, messages)."""
+    """Number of rows per format (alpaca, prompt, messages, sharegpt, text, preference, kto)."""
     created_at: datetime
 
 
@@ -56,7 +57,13 @@ class Turn(BaseModel):
     """One turn of a previewed row."""
 
     role: str
+    """`system`, `developer`, `user`, `assistant` or `tool`; empty for a row of plain text."""
     content: str
+    reasoning_content: str | None = None
+    tool_calls: list[str] | None = None
+    """Each call as `name({arguments})`."""
+    trained: bool | None = None
+    """Whether the model learns this turn; null for turns that are never learned."""
 
 
 class Conversation(BaseModel):
@@ -165,13 +172,12 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
     forms: Counter[str] = Counter()
     wrong: list[str] = []
     for found in read_rows(file):
-        problem = found if isinstance(found, RowError) else _write_row(found, draft)
-        if problem is None:
-            assert isinstance(found, Row)  # noqa: S101  # a RowError always has a problem
-            forms[_form(found.value)] += 1
+        written = found if isinstance(found, RowError) else _write_row(found, draft)
+        if not isinstance(written, RowError):
+            forms[written.form] += 1
             continue
         number = found.number if isinstance(found, Row) else None
-        wrong.append(row_problem(problem, number, language))
+        wrong.append(row_problem(written, number, language))
         if len(wrong) >= COUNTED_ERRORS:
             break
     if wrong:
@@ -187,24 +193,18 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
     return forms
 
 
-def _write_row(row: Row, draft: Draft) -> RowError | None:
+def _write_row(row: Row, draft: Draft) -> Parsed | RowError:
     try:
-        parse_row(row.value, row.line)
+        parsed = parse_row(row.value, row.line)
         draft.write(_encode(row.value) + b"\n")
     except RowError as error:
         return error
-    return None
+    return parsed
 
 
 def _encode(value: Any) -> bytes:
     # UTF-8 cannot encode an unpaired surrogate. parse_row accepts one only in columns that are not trained on.
     return json.dumps(value, ensure_ascii=False).encode(errors="replace")
-
-
-def _form(row: dict[str, Any]) -> str:
-    if "messages" in row:
-        return "messages"
-    return "prompt" if "prompt" in row else "alpaca"
 
 
 def _fields(dataset: Dataset) -> dict[str, Any]:
@@ -227,13 +227,32 @@ def _preview(dataset: Dataset, storage: Storage) -> Iterator[Conversation]:
     with storage.path(dataset.path).open("rb") as file:
         for number, line in enumerate(itertools.islice(file, PREVIEWED_ROWS), start=1):
             try:
-                turns = parse_row(json.loads(line), number)
+                row = parse_row(json.loads(line), number)
             except RowError:
                 # An earlier version accepted this row; a job that trains on it fails and reports the line.
                 continue
-            yield Conversation(
-                messages=[
-                    Turn(role=turn.role, content=turn.content[:PREVIEWED_CHARACTERS])
-                    for turn in turns
+            yield _previewed(row)
+
+
+def _previewed(row: Parsed) -> Conversation:
+    """Return the row with long texts truncated. A document is one turn without a role."""
+    if isinstance(row, Document):
+        return Conversation(messages=[Turn(role="", content=row.text[:PREVIEWED_CHARACTERS])])
+    return Conversation(
+        messages=[
+            Turn(
+                role=turn.role,
+                content=turn.content[:PREVIEWED_CHARACTERS],
+                reasoning_content=(turn.reasoning_content or "")[:PREVIEWED_CHARACTERS] or None,
+                tool_calls=[
+                    f"{call.name}({json.dumps(call.arguments, ensure_ascii=False)})"[
+                        :PREVIEWED_CHARACTERS
+                    ]
+                    for call in turn.tool_calls
                 ]
+                or None,
+                trained=turn.trained if turn.is_answer else None,
             )
+            for turn in row.turns
+        ]
+    )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from contracts.dataset.conversation import Parsed
 from contracts.dataset.facts import DataFacts
-from contracts.dataset.rows import Message
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run_dir import RunDir
@@ -59,9 +59,10 @@ def prepare(
     `bounds` limits the template; an error raised by its `check` ends the work within about a second.
     """
     bounds = bounds or Bounds()
-    rows = read_rows(run_dir.train_data, bounds)
+    preference = spec.dataset.preference
+    rows = read_rows(run_dir.train_data, bounds, preference)
     if run_dir.eval_data.exists():
-        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds)
+        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds, preference)
     else:
         train_rows, eval_rows = hold_out(rows, spec)
     total = len(train_rows) + len(eval_rows)
@@ -80,17 +81,17 @@ def prepare(
         evaluation=evaluation.samples,
         truncated_rows=train.truncated + evaluation.truncated,
         dropped_rows=train.dropped + evaluation.dropped,
-        facts=measure_rows(_turns(train_rows, bounds), _turns(eval_rows, bounds)),
+        facts=measure_rows(_contents(train_rows, bounds), _contents(eval_rows, bounds)),
         digest=_digest((*train.samples, *evaluation.samples)),
     )
     _check_amounts(data, spec)
     return data
 
 
-def _turns(rows: Sequence[Row], bounds: Bounds) -> Iterator[list[Message]]:
+def _contents(rows: Sequence[Row], bounds: Bounds) -> Iterator[Parsed]:
     for row in rows:
         bounds.poll()
-        yield row.turns
+        yield row.content
 
 
 def _digest(samples: Sequence[Sample]) -> str:
