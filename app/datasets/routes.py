@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response, UploadFile
 from pydantic import BeforeValidator
 
 from app.datasets import service
+from app.datasets.columns import COLUMNS_PARAMETER, ColumnsDep
 from app.datasets.service import DatasetDetail, DatasetView, Deleted
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
@@ -36,19 +37,24 @@ def _require_file(part: Any) -> Any:
         },
         201: {"headers": LOCATION},
     },
+    openapi_extra=COLUMNS_PARAMETER,
 )
 @takes(BodyKind.FILE_FORM)
 def upload_dataset(
     *,
     file: Annotated[UploadFile, BeforeValidator(_require_file)],
+    columns: ColumnsDep,
     response: Response,
     database: DatabaseDep,
     storage: StorageDep,
     language: LanguageDep,
 ) -> DatasetDetail:
-    """Upload a JSON array or JSONL file. Returns 201, or 200 if the same bytes are already stored."""
+    """Upload a JSON array or JSONL file. Returns 201, or 200 if the same bytes are already stored.
+
+    The columns of each row determine its format, unless `format` and `columns` choose it.
+    """
     dataset, is_new = service.add_dataset(
-        database, storage, file.file, file.filename or "", language
+        database, storage, file.file, file.filename or "", columns=columns, language=language
     )
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"

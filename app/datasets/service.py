@@ -22,7 +22,9 @@ from app.errors.kinds import DatasetEmpty, DatasetInUse, DatasetInvalid, Dataset
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.http.validation import row_problem
 from app.storage.data_dir import Draft, Storage
+from contracts.dataset.columns import Columns
 from contracts.dataset.conversation import Document, Parsed
+from contracts.dataset.features import FeatureCounter, RowFeatures
 from contracts.dataset.row_error import FORMS, RowError
 from contracts.dataset.rows import parse_row
 from contracts.failure import Language
@@ -35,6 +37,14 @@ COUNTED_ERRORS = 100
 PREVIEWED_ROWS = 3
 PREVIEWED_CHARACTERS = 1000
 _BLOCK_BYTES = 1024 * 1024
+
+
+class ChosenColumns(BaseModel):
+    """The choice made at upload."""
+
+    format: str | None
+    columns: dict[str, str]
+    """Name of the column in the file by the name that the format knows."""
 
 
 class DatasetView(BaseModel):
@@ -50,6 +60,10 @@ class DatasetView(BaseModel):
     """Hash of the uploaded file."""
     forms: dict[str, int]
     """Number of rows per format (alpaca, prompt, messages, sharegpt, text, preference, kto)."""
+    features: RowFeatures | None
+    """Number of rows that need something special of a model's chat template; null for datasets of earlier versions."""
+    columns: ChosenColumns | None
+    """The format and columns that were chosen at upload; null if each row's own columns determine its format."""
     created_at: datetime
 
 
@@ -88,18 +102,24 @@ class Deleted(BaseModel):
 
 
 def add_dataset(
-    database: Database, storage: Storage, file: BinaryIO, filename: str, language: Language
+    database: Database,
+    storage: Storage,
+    file: BinaryIO,
+    filename: str,
+    *,
+    columns: Columns,
+    language: Language,
 ) -> tuple[DatasetDetail, bool]:
     """Check and store an uploaded file; return the dataset and whether it is new. The file is read outside a transaction."""
     sha256, length = _hash(file)
-    dataset_id = f"ds_{sha256[:24]}"
+    dataset_id = _dataset_id(sha256, columns)
     with database.reading() as session:
         known = store.find_dataset(session, dataset_id)
         if known is not None:
             return _detail(known, storage), False
     with storage_errors(), storage.draft() as draft:
         file.seek(0)
-        forms = _write_rows(file, draft, language)
+        forms, features = _write_rows(file, draft, columns, language)
         path = storage.dataset(dataset_id)
         draft.keep(path)
     row = {
@@ -111,6 +131,8 @@ def add_dataset(
         "bytes": draft.bytes,
         "rows": forms.total(),
         "forms": dict(forms),
+        "features": features.model_dump(mode="json"),
+        "columns": columns.stored if columns.are_chosen else None,
         "path": path,
     }
     with database.writing() as session:
@@ -167,14 +189,25 @@ def _hash(file: BinaryIO) -> tuple[str, int]:
     return digest.hexdigest(), length
 
 
-def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str]:
-    """Write the rows as JSONL and count them by format. Raises DatasetInvalid with the first invalid rows."""
+def _dataset_id(sha256: str, columns: Columns) -> str:
+    """Return the id of a file with these bytes. The same bytes with other columns are another dataset."""
+    if columns.are_chosen:
+        sha256 = hashlib.sha256(f"{sha256}{columns.key}".encode()).hexdigest()
+    return f"ds_{sha256[:24]}"
+
+
+def _write_rows(
+    file: BinaryIO, draft: Draft, columns: Columns, language: Language
+) -> tuple[Counter[str], RowFeatures]:
+    """Write the rows as JSONL, and count them by format and what they need. Raises DatasetInvalid with the first invalid rows."""
     forms: Counter[str] = Counter()
+    features = FeatureCounter()
     wrong: list[str] = []
     for found in read_rows(file):
-        written = found if isinstance(found, RowError) else _write_row(found, draft)
+        written = found if isinstance(found, RowError) else _write_row(found, draft, columns)
         if not isinstance(written, RowError):
             forms[written.form] += 1
+            features.add(written)
             continue
         number = found.number if isinstance(found, Row) else None
         wrong.append(row_problem(written, number, language))
@@ -190,15 +223,16 @@ def _write_rows(file: BinaryIO, draft: Draft, language: Language) -> Counter[str
         )
     if not forms:
         raise DatasetEmpty("file")
-    return forms
+    return forms, features.features()
 
 
-def _write_row(row: Row, draft: Draft) -> Parsed | RowError:
+def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | RowError:
     try:
-        parsed = parse_row(row.value, row.line)
-        draft.write(_encode(row.value) + b"\n")
+        arranged = columns.arrange(row.value, row.line)
+        parsed = parse_row(arranged, row.line)
+        draft.write(_encode(arranged) + b"\n")
     except RowError as error:
-        return error
+        return columns.explain(error)
     return parsed
 
 
@@ -215,6 +249,8 @@ def _fields(dataset: Dataset) -> dict[str, Any]:
         "bytes": dataset.upload_bytes,
         "sha256": dataset.upload_sha256,
         "forms": dataset.forms,
+        "features": dataset.features,
+        "columns": dataset.columns,
         "created_at": dataset.created_at,
     }
 
