@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from contracts.job import ModelName
 from contracts.model_facts import MOST_MODELS, ModelFacts
 from worker.supervisor.host.model_files import read_facts
+from worker.supervisor.host.template_trial import TemplateTrials
 
 MODEL_NAME: TypeAdapter[str] = TypeAdapter(ModelName)
 State = tuple[tuple[str, int, int], ...]
@@ -25,12 +26,16 @@ def list_models(models_dir: Path | None) -> list[str]:
 class ModelCatalog:
     """The facts about the models in the root. Reads a model's files again only if they have changed."""
 
-    def __init__(self, models_dir: Path | None) -> None:
+    def __init__(self, models_dir: Path | None, trials: TemplateTrials | None = None) -> None:
         self._models_dir = models_dir
+        self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
 
     def read(self) -> list[ModelFacts]:
-        """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read."""
+        """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read.
+
+        What a new chat template writes is unknown until a later call.
+        """
         current: dict[str, tuple[State, ModelFacts]] = {}
         for name in list_models(self._models_dir)[:MOST_MODELS]:
             if self._models_dir is not None and _is_model_name(name):
@@ -44,9 +49,10 @@ class ModelCatalog:
             state = _state_of(directory)
             if known is not None and known[0] == state:
                 return known
-            return state, read_facts(directory, name)
+            facts, is_final = self._trials.find(directory, read_facts(directory, name))
         except OSError:
             return (), ModelFacts(name=name)  # this user cannot read the directory
+        return state if is_final else (), facts
 
 
 def _is_model_name(name: str) -> bool:
