@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -20,9 +20,11 @@ class ToolCall:
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn. `content` is empty if an assistant turn only calls tools."""
+class Message(NamedTuple):
+    """One turn. `content` is empty if an assistant turn only calls tools.
+
+    A named tuple, because a frozen dataclass takes several times as long to create, and a file has millions of turns.
+    """
 
     role: Role
     content: str
@@ -63,14 +65,14 @@ class Conversation:
         return replace(
             self,
             turns=[
-                turn if place > asked or turn.role != "assistant" else replace(turn, trained=False)
+                turn if place > asked or turn.role != "assistant" else turn._replace(trained=False)
                 for place, turn in enumerate(self.turns)
             ],
         )
 
     def untrained(self) -> "Conversation":
         """Return a copy in which no turn is trained."""
-        return replace(self, turns=[replace(turn, trained=False) for turn in self.turns])
+        return replace(self, turns=[turn._replace(trained=False) for turn in self.turns])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from contracts.dataset.values import read_answer, require, wrong_type
 
 REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 """Columns with an answer that must not be trained on."""
+CHOSEN = ("chosen", "preferred_output")
 LABELS = ("label", "kto_tag")
 """Columns that say whether the answer is good, if they are true or false."""
 REQUIRED = ("chosen", "rejected")
@@ -42,17 +43,23 @@ ReadOrdinary = Callable[[dict[Any, Any]], Conversation]
 
 def has_rejected(row: Mapping[Any, Any]) -> bool:
     """Return whether a row has a worse answer. A table merged from several sources has the columns of all, null or empty."""
-    return any(row.get(column) not in _EMPTY for column in REJECTED)
+    return not row.keys().isdisjoint(REJECTED) and any(
+        row.get(column) not in _EMPTY for column in REJECTED
+    )
 
 
 def has_chosen(row: Mapping[Any, Any]) -> bool:
     """Return whether a row has a better answer in a column of its own."""
-    return any(row.get(column) not in _EMPTY for column in ("chosen", "preferred_output"))
+    return not row.keys().isdisjoint(CHOSEN) and any(
+        row.get(column) not in _EMPTY for column in CHOSEN
+    )
 
 
 def has_label(row: Mapping[Any, Any]) -> bool:
     """Return whether a row rates its answer. A label that is text or a number is the row's class."""
-    return any(isinstance(row.get(column), bool) for column in LABELS)
+    return not row.keys().isdisjoint(LABELS) and any(
+        isinstance(row.get(column), bool) for column in LABELS
+    )
 
 
 def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:

@@ -1,7 +1,6 @@
 """Reads a list of turns, with the keys of OpenAI's chats (`role`, `content`) or of ShareGPT's (`from`, `value`)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from contracts.dataset.conversation import Message, Role
@@ -10,6 +9,7 @@ from contracts.dataset.tools import read_call_text, read_tool_calls
 from contracts.dataset.values import (
     BadValue,
     check_unicode,
+    read_json,
     read_optional,
     read_text,
     wrong_type,
@@ -42,7 +42,12 @@ _SWITCHES = ("train", "training", "loss")
 
 
 def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Message]:
-    """Return the turns of a list. Tool calls that follow each other, or an answer, become one assistant turn."""
+    """Return the turns of a list, which may be JSON text, as in a CSV file.
+
+    Tool calls that follow each other, or an answer, become one assistant turn.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = read_json(value, place, "messages")
     if not isinstance(value, list):
         raise wrong_type(value, place, "messages")
     if not value and not may_be_empty:
@@ -57,7 +62,7 @@ def read_turns(value: Any, place: str, *, may_be_empty: bool = False) -> list[Me
             and before.role == "assistant"
             and before.trained == turn.trained
         ):
-            turns[-1] = replace(before, tool_calls=before.tool_calls + turn.tool_calls)
+            turns[-1] = before._replace(tool_calls=before.tool_calls + turn.tool_calls)
         else:
             turns.append(turn)
     return turns

@@ -1,15 +1,18 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.dataset.columns import ALL_KNOWN, KNOWN, Columns
+from contracts.dataset.conversation import Form
 from contracts.dataset.detect import detect_form
 from contracts.dataset.features import FeatureCounter
 from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
 
 MESSAGES = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-ROWS = {
+ROWS: dict[Form, dict[str, Any]] = {
     "alpaca": {"instruction": "a", "output": "b"},
     "prompt": {"prompt": "a", "completion": "b"},
     "messages": {"messages": MESSAGES},
@@ -22,8 +25,8 @@ EVERYTHING = {name: value for row in ROWS.values() for name, value in row.items(
 
 
 @pytest.mark.parametrize("form", ROWS)
-def test_a_chosen_format_uses_its_own_columns_of_a_row_with_the_columns_of_all(form: str) -> None:
-    columns = Columns(form)  # type: ignore[arg-type]
+def test_a_chosen_format_uses_its_own_columns_of_a_row_with_the_columns_of_all(form: Form) -> None:
+    columns = Columns(form)
 
     arranged = columns.arrange(EVERYTHING, 1)
 
@@ -37,7 +40,7 @@ def test_a_chosen_format_uses_its_own_columns_of_a_row_with_the_columns_of_all(f
 def test_every_known_column_belongs_to_a_format() -> None:
     assert set(ALL_KNOWN) == {name for names in KNOWN.values() for name in names}
     for form, row in ROWS.items():
-        assert set(row) <= set(KNOWN[form])  # type: ignore[index]
+        assert set(row) <= set(KNOWN[form])
 
 
 def test_columns_may_swap_their_names() -> None:
@@ -96,10 +99,10 @@ _VALUES = st.recursive(
     st.sampled_from([None, *ROWS]),
 )
 def test_any_row_is_parsed_or_is_a_row_error_in_both_languages(
-    row: dict[str, object], form: str | None
+    row: dict[str, object], form: Form | None
 ) -> None:
     try:
-        arranged = Columns(form).arrange(row, 1)  # type: ignore[arg-type]
+        arranged = Columns(form).arrange(row, 1)
         parsed = parse_row(arranged, 1)
     except RowError as error:
         said = [error.sentence(), error.sentence("zh")]

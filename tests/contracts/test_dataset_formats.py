@@ -129,6 +129,7 @@ def test_a_conversation_may_use_the_keys_of_the_other_format() -> None:
 
     assert marks({"conversations": [ASK, ANSWER]}) == expected
     assert marks({"messages": [SHAREGPT[0], SHAREGPT[3]]}) == expected
+    assert marks({"messages": json.dumps([ASK, ANSWER])}) == expected
 
 
 def test_calls_in_turns_of_their_own_join_the_assistant_turn_before_them() -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -48,9 +48,15 @@ def measure_rows(train: Iterable[Parsed], evaluation: Iterable[Parsed]) -> DataF
     )
 
 
-def data_warnings(facts: DataFacts) -> list[str]:
-    """Return warnings about the rows for the log, so that users see them before hours of training."""
-    warnings = []
+def data_warnings(facts: DataFacts, unwritten: Mapping[str, int]) -> list[str]:
+    """Return warnings about the rows for the log, so that users see them before hours of training.
+
+    `unwritten` counts the rows by what the chat template leaves out of them.
+    """
+    warnings = [
+        f"the model's chat template does not write {name}, which {rows} rows have, so the model does not learn from it"
+        for name, rows in unwritten.items()
+    ]
     for name, rows in (("training", facts.train), ("evaluation", facts.evaluation)):
         if is_degenerate(rows):
             warnings.append(

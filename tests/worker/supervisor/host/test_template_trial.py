@@ -13,6 +13,7 @@ from worker.supervisor.host.template_trial import (
     TemplateTrials,
     describe_template,
 )
+from worker.training.data.describe import describe
 from worker.training.data.template import QWEN2_TEMPLATE, Template
 
 ALL = TemplateFacts(roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True)
@@ -40,7 +41,7 @@ def test_a_process_finds_out_what_a_template_writes(tmp_path: Path) -> None:
         {"name": "default", "template": "{{ eos_token[5] }}"},
         {"name": "tool_use", "template": QWEN25_LIKE},
     ]
-    two = describe_template(write_model(tmp_path / "b", named))
+    two = describe(write_model(tmp_path / "b", named))
     assert two == TemplateFacts(roles=[], tools=True, tool_calls=False, reasoning_content=False)
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     assert describe_template(write_model(tmp_path / "c", endless)) is None
@@ -71,13 +72,13 @@ def test_the_same_template_is_tried_once_and_the_facts_come_with_a_later_read(
     tried: list[str] = []
     waiting: list[Callable[[], None]] = []
 
-    def describe(directory: Path) -> TemplateFacts:
+    def note(directory: Path) -> TemplateFacts:
         tried.append(directory.name)
         return ALL
 
     for name, chat_template in (("a", "{{ 1 }}"), ("b", "{{ 2 }}"), ("c", "{{ 1 }}")):
         write_model(tmp_path / name, chat_template)
-    catalog = ModelCatalog(tmp_path, TemplateTrials(describe, waiting.append))
+    catalog = ModelCatalog(tmp_path, TemplateTrials(note, waiting.append))
 
     assert [facts.template for facts in catalog.read()] == [None] * 3
     waiting.pop()()

@@ -8,6 +8,7 @@ from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from worker.training.data.bounds import Bounds
+from worker.training.data.facts import data_warnings
 from worker.training.data.order import epoch_order, held_out
 from worker.training.data.preparation import Data, prepare
 from worker.training.data.samples import Sample
@@ -155,6 +156,19 @@ def test_rated_rows_need_a_preference_and_only_their_good_answers_are_trained(
         "fine<|im_end|>",
     ]
     assert data.facts.train.rows == 2
+
+
+def test_what_the_template_leaves_out_is_counted_and_becomes_a_warning(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    answer = {"role": "assistant", "content": "b", "reasoning_content": "hm"}
+    row = {"messages": [{"role": "user", "content": "a"}, answer], "tools": [{"name": "f"}]}
+
+    data = prepared(tmp_path, tokenizer, [row, *make_rows(1)], [row])
+
+    assert data.unwritten == {"tools": 2, "reasoning_content": 2}
+    warnings = data_warnings(data.facts, data.unwritten)
+    assert "does not write tools, which 2 rows have" in warnings[0]
 
 
 def test_truncated_rows_and_rows_dropped_for_lack_of_an_answer_are_counted(
