@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 SOCKET_SECONDS = 2
 """Timeout for a response from the broker."""
 MOST_RINGS = 100
-"""Maximum pending rings per queue; more would hardly wake additional workers."""
+"""Maximum pending rings per queue; more would rarely wake additional workers."""
 
 
 class Doorbell:

@@ -4,7 +4,7 @@
 
 The job is the reference recipe: rank 64 on all linear layers, updates of 16 samples of at most 1,024 tokens, of which half are
 supervised, bfloat16, NF4. The longest sample is the largest micro-batch of one sample that fits, at most the 32,768 tokens of
-the models, rounded down to a multiple of 128; it needs no mask. Of each card, the driver and CUDA's context are left out.
+the models, rounded down to a multiple of 128; it needs no mask. The memory that the driver and CUDA's context take is not available to a job.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
 
 
 def free_bytes(card: int) -> int:
-    """Return what a job finds free on a card."""
+    """Return the memory that a job can use on a card."""
     return int(card * GIB * (1 - _DRIVER_SHARE)) - _CONTEXT
 
 
@@ -143,7 +143,7 @@ def budget(choice: Any) -> str:
     """Return the token budget of a choice; `*`: needs activation checkpointing; `†`: exceeds the plan's margin, but is tried."""
     if choice is None:
         return "does not fit"
-    marks = "*" * choice.recomputes + "†" * ("hardly suffices" in choice.reason)
+    marks = "*" * choice.recomputes + "†" * ("barely enough" in choice.reason)
     return f"{choice.tokens:,}{marks}"
 
 

@@ -207,7 +207,7 @@ def _claim(_: Side, number: int) -> Request:
 
 
 def _claim_behind(_: Side, __: int) -> Request:
-    """Claim for a worker that has only the model of the last jobs in the queue and downloads no others."""
+    """Claim for a worker that has only the model of the last jobs in the queue and does not download others."""
     worker = {"worker_id": "late-model-only", "queue": "default", "models": [rows.LATE_MODEL]}
     return "POST", CLAIM_PATH, {"json": {"worker": worker}}
 

@@ -205,7 +205,7 @@ class SystemSample(Tolerant):
     """By name: `sys.cpu_percent` (all processors) · `sys.process_rss_bytes` (the training process) ·
     `sys.host_memory_bytes` (in use) · `sys.disk_free_bytes` (of the disk of the run directory) · `sys.gpu_percent` ·
     `sys.gpu_memory_bytes` (in use) · `sys.gpu_power_watts` · `sys.gpu_celsius` · `sys.gpu_throttle_reasons` (NVML's bit mask).
-    If an attempt uses several GPUs, the latter five are those of the first one; those of the others end in `.1`,
+    If an attempt uses several GPUs, the last five are those of the first one; those of the others end in `.1`,
     `.2`, … (`sys.gpu_percent.1`). Values that cannot be measured are omitted."""
 
 

@@ -22,7 +22,7 @@ _OUT_OF_MEMORY = "out of memory"
 def explain_exit(code: int, output: Path, *, ran_out_of_memory: bool) -> Failure:
     """Return why a training process ended, given its exit code and its output.
 
-    `ran_out_of_memory` says whether the kernel has killed a process of this cgroup for want of memory since it started.
+    `ran_out_of_memory` says whether the kernel has killed a process of this cgroup because memory ran out since it started.
     """
     evidence: dict[str, str | int | float | bool | None] = {"exit_code": code}
     if code == -signal.SIGKILL and ran_out_of_memory:

@@ -171,7 +171,7 @@ _FACTS: dict[FailureReason, _Facts] = {
         "afterwards, so check the job's model and data too.",
         "设备发生故障。",
         "请检查工作节点的 GPU、驱动和 bitsandbytes，`stepline doctor` 会指出问题。任务可由其他工作节点执行。"
-        "若任务已失败，说明它使两台设备出错，或使同一设备三次出错，而设备随后均通过检查，请同时检查模型和数据。",
+        "如果任务已失败，说明执行它时有两台设备出错（或同一设备三次出错），且随后都通过了检测，请同时检查模型和数据。",
     ),
     FailureReason.DEVICE_UNUSABLE: _Facts(
         True,

@@ -250,7 +250,7 @@ class EngineSpec(Strict):
     activation_checkpointing: OnOffAutoField = "auto"
     """Recompute activations in the backward pass to save memory. `auto`: only if memory runs out."""
     dequantize_base: OnOffAutoField = "auto"
-    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: only on a GPU whose memory suffices."""
+    """Keep the NF4-rounded base weights in the compute dtype: faster, but uses more memory. `auto`: only on a GPU with enough memory."""
     fused_optimizer: OnOffAutoField = "auto"
     """Update the whole adapter in one kernel. `auto`: only on a GPU."""
     fused_lora: OnOffAutoField = "auto"
@@ -286,7 +286,7 @@ class JobSpec(Strict):
     engine: EngineSpec = EngineSpec()
     resources: ResourcesSpec = ResourcesSpec()
     name: str | None = Field(None, max_length=200)
-    """Display name; need not be unique. No text field of a new job may contain control or bidi characters."""
+    """Display name; does not have to be unique. No text field of a new job may contain control or bidi characters."""
     labels: dict[Label, LabelValue] = Field({}, max_length=16)
     """Labels for filtering: at most 16; keys up to 64 characters, values up to 512."""
     priority: int = Field(0, ge=-1000, le=1000)

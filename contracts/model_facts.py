@@ -31,7 +31,7 @@ class TemplateFacts(Tolerant):
 
 
 class ModelFacts(Tolerant):
-    """Facts about one model, read from its files without loading it. A fact that the files do not give is null."""
+    """Facts about one model, read from its files without loading it. Facts that the files do not contain are null."""
 
     name: Name
     """The model's directory under the models root, as `name` or `owner/name`."""
@@ -47,11 +47,11 @@ class ModelFacts(Tolerant):
     """Names of the linear modules that an adapter can target, such as `q_proj`. Null if the files of this architecture do not
     name the modules as the loaded model does."""
     chat_template: Literal["qwen2", "own", "plain"] | None = None
-    """Qwen2's stock template, another one of the model's own, or none (each turn is on its own line)."""
+    """Qwen2's stock template, a different template of the model's own, or none (each turn is on its own line)."""
     template: TemplateFacts | None = None
     """What the chat template writes; null if it is unknown."""
     license: Name | None = None
-    """Licence in the head of README.md, such as `apache-2.0`, or the first line of the licence file."""
+    """Licence in the front matter of README.md, such as `apache-2.0`, or the first line of the licence file."""
 
 
 class ModelReport(Tolerant):

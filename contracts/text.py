@@ -31,7 +31,7 @@ def escape_lines(text: str) -> str:
 
 
 def escape_json(text: str) -> str:
-    r"""Return equivalent JSON that is safe to show: `\u202e` in place of the character."""
+    r"""Return equivalent JSON that is safe to show: `\u202e` instead of the character."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -4,7 +4,8 @@
 
 It downloads the spec, the summary, the loss history and the adapter. MODEL_DIR is the model's directory, and ROWS_FILE is
 the uploaded file, which the API does not return. It prints a table. It exits with 1 if a difference exceeds its tolerance,
-and with 2 if the figures cannot be computed. It does not import Stepline; it implements docs/numbers.md. It computes full
+and with 2 if the figures cannot be computed. It implements docs/numbers.md without importing Stepline, and it is a single
+file, so that you can copy it to any machine and read all of it. It computes full
 logits, one sample at a time, which is slow but easy to check. It does not support mixture-of-experts models or models with
 vision or audio towers.
 """

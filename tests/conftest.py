@@ -8,7 +8,7 @@ import pytest
 
 from tests.postgres import Postgres, running_postgres
 from tests.server_process import migrated
-from tests.units import UnitScheduling, longest_first
+from tests.units import UnitScheduling, slowest_first
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:
@@ -18,7 +18,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduli
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slowest tests first."""
-    longest_first(items)
+    slowest_first(items)
 
 
 @pytest.fixture(scope="session")

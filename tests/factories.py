@@ -4,7 +4,7 @@ from typing import Any
 
 from contracts.base import utc_now
 from contracts.job import JobSpec
-from contracts.record import MetricRecord
+from contracts.record import CheckpointRecord, MetricRecord
 from contracts.summary import Summary
 
 
@@ -27,6 +27,11 @@ def make_metric(seq: int, step: int | None = None, **values: float) -> MetricRec
     return MetricRecord(
         seq=seq, at=utc_now(), step=seq if step is None else step, values=figures | values
     )
+
+
+def make_checkpoint(seq: int, step: int) -> CheckpointRecord:
+    """Return the record of a checkpoint."""
+    return CheckpointRecord(seq=seq, at=utc_now(), step=step, name=f"step-{step}")
 
 
 def make_summary(**changes: Any) -> Summary:

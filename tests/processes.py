@@ -95,7 +95,7 @@ def lower_priority(pid: int) -> None:
 
 
 def wait_until_gone(mark: str, directory: Path, seconds: float) -> None:
-    """Wait until `find_processes` finds no process. After `seconds`, raise AssertionError with a list of those that remain."""
+    """Wait until `find_processes` does not find any process. After `seconds`, raise AssertionError with a list of those that remain."""
     deadline = time.monotonic() + seconds
     while left := find_processes(mark, directory):
         assert time.monotonic() < deadline, f"still running: {left}"

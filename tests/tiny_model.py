@@ -52,7 +52,7 @@ def make_config(tokenizer: Any, positions: int) -> Qwen2Config:
 
 
 def make_other(kind: Any, directory: Path, seed: int = 0, **changes: Any) -> Path:
-    """Write a tiny model of another class with random weights and no tokenizer; return its directory."""
+    """Write a tiny model of a different class with random weights and no tokenizer; return its directory."""
     config = {
         "vocab_size": 400,
         "hidden_size": 64,

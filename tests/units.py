@@ -1,16 +1,25 @@
-"""How tests are distributed over several processes: which ones stay together, and which run first."""
+"""How tests are distributed over several processes: which ones stay together, and which run beside which."""
 
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no type hints
 
-FIRST = ("tests/faults", "tests/e2e", "tests/web", "tests/examples", "tests/cli", "tests/worker")
-"""The directories with the slowest tests. They run first, so that no slow test still runs at the end while other processes are idle."""
+WAITING = (
+    "tests/web",
+    "tests/faults",
+    "tests/worker/training/ranks",
+    "tests/e2e",
+    "tests/worker/training/test_program.py",
+    "tests/examples",
+    "tests/cli",
+    "tests/worker/supervisor",
+)
+"""Tests that mostly wait for other processes, for leases and for timers; the slowest first. All other tests mostly compute."""
 
 
-def longest_first(items: list[pytest.Item]) -> None:
-    """Sort the tests by directory, those of FIRST before all others."""
+def slowest_first(items: list[pytest.Item]) -> None:
+    """Sort the tests by directory, those of WAITING before all others, so that no slow test starts at the end."""
     items.sort(key=lambda item: _rank(item.nodeid))
 
 
@@ -28,12 +37,16 @@ def unit_of(nodeid: str) -> str:
 
 
 def _rank(nodeid: str) -> int:
-    ranks = [number for number, directory in enumerate(FIRST) if nodeid.startswith(directory)]
-    return ranks[0] if ranks else len(FIRST)
+    ranks = [number for number, prefix in enumerate(WAITING) if nodeid.startswith(prefix)]
+    return ranks[0] if ranks else len(WAITING)
 
 
 class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no type hints
-    """Hands out whole units, in collection order."""
+    """Hands out whole units, in collection order.
+
+    Every second process begins with the units that compute. Otherwise all processes would first wait, with idle cores, and
+    then share the cores for the units that compute.
+    """
 
     def __init__(self, config: pytest.Config, log: Any = None) -> None:
         super().__init__(config, log)
@@ -41,3 +54,11 @@ class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]  # it has no ty
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if self.nodes.index(node) % 2:
+            computing = (unit for unit in self.workqueue if _rank(unit) == len(WAITING))
+            first = next(computing, None)
+            if first is not None:
+                self.workqueue.move_to_end(first, last=False)
+        super()._assign_work_unit(node)

@@ -225,7 +225,7 @@ class Fleet:
             )
 
     def _list_cards(self) -> None:
-        """Tell the workers which cards this process holds, before it starts the worker of a new one."""
+        """Tell the workers which cards this process holds, before it starts a worker for a new card."""
         cards = [
             Sibling(
                 uuid=worker.device.uuid or "",
@@ -247,7 +247,7 @@ class Fleet:
         self._heartbeat_at = now + HEARTBEAT_SECONDS
         try:
             alive.touch_parent(self._work_dir, [worker.name for worker in self._workers])
-        except OSError as error:  # a full disk; the workers must go on
+        except OSError as error:  # a full disk; the workers must continue
             if str(error) != self._last_heartbeat_error:
                 log.warning("could not write the heartbeat", reason=str(error))
             self._last_heartbeat_error = str(error)

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     gpus: str | None = None
     """GPUs to use: indexes, uuids or uuid prefixes, separated by commas; by default all that CUDA makes visible."""
     cpu_ranks: int = Field(1, ge=1, le=64)
-    """Number of processes that may train one job together if the device is the CPU; a job that needs as many GPUs runs on them."""
+    """Number of processes that may train one job together if the device is the CPU; a job that needs that many GPUs runs on them."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 

@@ -29,7 +29,7 @@ from contracts.attempt import AttemptStatus, Claim, ClaimRequest, DatasetFile, W
 from contracts.job import DatasetSource, HubDataset, list_newer_defaults, load_stored_spec
 
 PASS_ON_SECONDS = 0.2
-"""If a worker with a failed device takes a ring, the server rings for another worker, but waits at least this long."""
+"""Minimum time between two rings that the server sends because a worker with a failed device took one."""
 
 
 class Hello(NamedTuple):
@@ -79,7 +79,7 @@ def receive_hello(session: Session, worker: WorkerInfo, times: Times) -> Hello:
 def claim_next(session: Session, request: ClaimRequest, settings: Settings) -> Granted:
     """Assign the worker the next job in its queue that it may claim.
 
-    A worker gets no job that needs more GPUs than it holds, and none if its device has failed. A repeated claim returns the same
+    A worker never gets a job that needs more GPUs than it holds, or any job if its device has failed. A repeated claim returns the same
     attempt. Earlier attempts on the worker's device are ended first.
     """
     secret = settings.worker_token.get_secret_value()
@@ -118,13 +118,13 @@ def _pass_ring_on(session: Session, worker: WorkerInfo, now: datetime) -> list[s
         return []
     if not workers.list_ready(session, worker, now):
         return []
-    # This worker may take the new ring too, again and again. The minimum interval prevents a busy loop.
+    # This worker may also take the new ring, over and over. The minimum interval prevents a busy loop.
     is_due = is_ring_due(session, worker.queue, now, PASS_ON_SECONDS)
     return [worker.queue] if is_due else []
 
 
 def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Return the queue once for each ready worker if this one took the ring of a job that only a larger host can start."""
+    """Return the queue, once for each ready worker, if this worker took the ring for a job that only a larger host can start."""
     starters = workers.list_starters(session, worker.queue, now, worker.host_id)
     is_free = Job.reserved_host.is_(None)
     beyond = worker.cards if worker.host_id else 0
@@ -138,7 +138,7 @@ def _pass_large_on(session: Session, worker: WorkerInfo, now: datetime) -> list[
 def _take_job(
     session: Session, request: ClaimRequest, judged: Judged, attempt_id: str, now: datetime
 ) -> tuple[Taken, list[str]]:
-    """Return the result of the claim, and the cards that the worker holds, those first that a job gets first."""
+    """Return the result of the claim, and the worker's cards in the order in which a job gets them."""
     worker = judged.worker
     held = [card for card in dict.fromkeys(request.cards_held) if card not in judged.convicted]
     free_cards = len(held) or request.free_cards
@@ -165,7 +165,7 @@ def _take_job(
 
 
 def _rings_after(session: Session, worker: WorkerInfo, taken: Taken, now: datetime) -> list[str]:
-    """Return the queue once for each worker that a claim of a large job concerns."""
+    """Return the queue after the claim of a large job, once for each worker that may now have to act."""
     if taken.ends_reservation:
         return reservations.rings_after(session, worker.queue, now)
     if taken.has_left:
@@ -232,7 +232,7 @@ def _start_attempt(
 
 
 def _find_repeated(session: Session, request: ClaimRequest, secret: str) -> Attempt | None:
-    """Return the attempt that an earlier try of this claim was given. A retry derives the same token, which identifies it."""
+    """Return the attempt that an earlier try of this claim created. A retry derives the same token, which identifies it."""
     if request.claim_id is None:
         return None
     for attempt in store.list_running_of(session, request.worker.worker_id):

@@ -6,8 +6,8 @@ or the device:
 
 - A job fails after it has broken MAX_DEVICES devices, or after MAX_REPEATS failures without a new checkpoint in between.
   Otherwise, it would stop one worker after another, or one worker forever.
-- A device on which MAX_JOBS jobs have failed without a success in between gets no job until its worker restarts. Otherwise, it
-  would fail one job after another. A job that has broken MAX_DEVICES devices does not count here.
+- A device on which MAX_JOBS jobs have failed without a success in between is excluded from jobs until its worker restarts.
+  Otherwise, it would fail one job after another. A job that has broken MAX_DEVICES devices does not count here.
 
 Until the cause is known, a job and the device that it broke are kept apart if another job or another worker is available.
 """
@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from app.db.tables import Attempt, DeviceFailure, Job
 from app.events import store as events
 from app.jobs import store as jobs
+from app.jobs import transitions
 from app.jobs.endings import device_failures as store
 from app.jobs.queue import reservations
 from app.jobs.queue.claims import Avoided
@@ -33,18 +34,18 @@ MAX_DEVICES = 2
 MAX_REPEATS = 3
 """A job fails after this many such failures without a new checkpoint in between, even on a single device."""
 MAX_JOBS = 2
-"""A device gets no job after it has failed during attempts of this many jobs, without a success in between."""
+"""A device is excluded from jobs after it has failed during attempts of this many jobs, without a success in between."""
 CHECK_SECONDS = 60.0
 """Maximum time that a job waits for the check of the device that it broke. A check takes about 10 seconds."""
 APART_SECONDS = 600.0
-"""Maximum time that a job is left to other workers that are ready to run it."""
+"""Maximum time for which a job is left to other workers that are ready to run it."""
 
 
 class Judged(NamedTuple):
-    """A worker, and the cards of its host that get no job although they pass their checks."""
+    """A worker, and the cards of its host that are excluded from jobs although they pass their checks."""
 
     worker: WorkerInfo
-    """With its device marked as failed if the device is such a card; otherwise, with fewer `cards`."""
+    """Its device is marked as failed if it is one of these cards; otherwise, `cards` is reduced."""
     convicted: frozenset[str]
 
 
@@ -56,7 +57,7 @@ class Suspects(NamedTuple):
     permitted: list[str]
     """Those of `jobs` that the worker may claim if it finds no other job: no other worker is ready, or APART_SECONDS have passed."""
     avoided: dict[int, Avoided]
-    """Those that the worker may claim with other cards than the ones that failed, by job number."""
+    """Those that the worker may claim on cards other than the ones that failed, by job number."""
     cards: dict[str, set[str]]
     """The cards that failed, by job id."""
 
@@ -103,7 +104,7 @@ def _find_owner(
 
 
 def apply_check(session: Session, worker: WorkerInfo, now: datetime) -> list[str]:
-    """Update the jobs that wait for this worker's device check, if it has announced a result. Return the queues to ring."""
+    """Update the jobs that are waiting for this worker's device check, if it has announced a result. Return the queues to ring."""
     check = worker.device_check
     if check is None or check.pending:
         return []
@@ -142,7 +143,7 @@ def _count(session: Session, failure: DeviceFailure, job: Job, now: datetime) ->
     attempt = session.get_one(Attempt, failure.attempt_id)
     fault = find_fault(session, job.id, Outcome.model_validate(attempt.outcome))
     # A job that is already running again fails only if its current device fails too; finish_attempt then decides.
-    if fault and jobs.mark_failed_before_start(session, job.id, fault, now) is not None:
+    if fault and transitions.mark_failed_before_start(session, job.id, fault, now) is not None:
         events.insert_event(
             session, job.id, "job_failed", now, level="error", reason=fault.reason.value
         )
@@ -183,7 +184,7 @@ def judge_host(session: Session, worker: WorkerInfo) -> Judged:
         if len(suspects) >= MAX_JOBS:
             reason = (
                 f"The device passes its check, but it failed during jobs {' and '.join(suspects)}, with no success in between. "
-                "The server gives this worker no job until the worker is restarted."
+                "The server will not assign jobs to this worker until it is restarted."
             )
             since = failures[-1].failed_at
             failed = DeviceCheck(passed=False, count=check.count, reason=reason[:5000], since=since)
@@ -192,7 +193,8 @@ def judge_host(session: Session, worker: WorkerInfo) -> Judged:
         owner.device.uuid
         for owner, failures in owners.values()
         if owner.device.uuid is not None
-        and owner.device.name == worker.device.name  # cards of another model are not borrowed
+        and owner.device.name
+        == worker.device.name  # cards that are a different model are not borrowed
         # The worker itself does not count a card that has not passed its check.
         and all(each.passed_at is not None for each in failures)
         and len(_unconvicted_jobs(session, failures)) >= MAX_JOBS
@@ -209,7 +211,7 @@ def list_suspects(
     """Return the jobs to which a worker should give other cards, or leave to others, because the job or a card may be faulty.
 
     A job on one GPU is kept away from the card that failed during it; a job on several GPUs gets other cards of the host, or is
-    left to other hosts if the rest does not suffice. The host of a reservation keeps its job. `held`: the cards that the worker
+    left to other hosts if too few are left. A host that is reserved for a job keeps that job. `held`: the cards that the worker
     holds; empty if it did not name them.
     """
     found = Suspects([], [], {}, {})
@@ -248,7 +250,7 @@ def list_suspects(
 
 
 def _is_alternative(worker: WorkerInfo, other: WorkerInfo, job: Job) -> bool:
-    """Return whether another ready worker can run a job with other GPUs than this worker's host."""
+    """Return whether another ready worker can run a job on GPUs of another host."""
     if other.models is not None and job.model not in other.models:
         return False
     if job.gpus == 1:

@@ -27,7 +27,7 @@ def finish_attempt(
 ) -> tuple[FinishReply, list[str]]:
     """End the attempt and settle its job. A repeated request with the same outcome gets the same reply.
 
-    Returns the reply, and the queue once for each ring that it needs. Raises InvalidToken,
+    Returns the reply and the queue, once per ring to send. Raises InvalidToken,
     AttemptSuperseded, RecordsMissing, and ArtifactsMissing if a successful attempt lacks its summary or adapter.
     """
     stored = lease.get_attempt(session, attempt_id, token)
@@ -70,7 +70,7 @@ def finish_attempt(
 def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, list[str]] | None:
     """End an attempt whose takeover time has passed and settle its job; return None if its worker has synced since then.
 
-    Returns the job's id, and the queue once for each ring that it needs.
+    Returns the job's id and the queue, once per ring to send.
     """
     now = database_now(session)
     attempt = store.mark_lost(session, attempt_id, now)
@@ -84,7 +84,7 @@ def lose_attempt(session: Session, attempt_id: str, times: Times) -> tuple[str, 
 
 
 def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -> list[str]:
-    """End an attempt that its worker no longer runs, and settle its job. Return the queue once for each ring that it needs.
+    """End an attempt that its worker no longer runs, and settle its job. Return the queue, once per ring to send.
 
     An attempt that never synced was never delivered to the worker, so it does not count as lost.
     """
@@ -107,7 +107,7 @@ def end_stale(session: Session, attempt: Attempt, times: Times, now: datetime) -
 def _rings_after(
     session: Session, attempt: HeldAttempt, job: Job, status: JobStatus, now: datetime
 ) -> list[str]:
-    """Return the queue if the job can be claimed again immediately; for an attempt on several GPUs, once for each GPU's next job."""
+    """Return the queue if the job can be claimed again immediately; for an attempt on several GPUs, once per GPU that can take another job."""
     if attempt.gpus > 1:
         return [job.queue] * queue.count_claimable(session, job.queue, now, attempt.gpus)
     return [job.queue] if status is JobStatus.QUEUED and job.not_before is None else []

@@ -68,7 +68,7 @@ class News:
 def read_news(job: HeldJob, attempt: HeldAttempt, records: Sequence[Record]) -> News:
     """Return the changes from the new records, applied in order of `seq`.
 
-    A record that arrives late still creates its event, but does not move the progress back.
+    A record that arrives late still creates its event, but never moves the progress backwards.
     """
     news = News()
     in_order = sorted(records, key=lambda record: record.seq)

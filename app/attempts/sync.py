@@ -26,7 +26,7 @@ from contracts.record import Record
 def sync_attempt(
     session: Session, attempt_id: str, token: str, request: SyncRequest, times: Times
 ) -> SyncReply:
-    """Renew the lease, store new data, and return whether to continue, pause or cancel. A repeated sync stores nothing twice.
+    """Renew the lease, store new data, and return whether to continue, pause or cancel. A repeated sync does not store anything twice.
 
     Raises InvalidToken, or AttemptSuperseded if the attempt has ended.
     """

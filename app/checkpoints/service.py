@@ -77,7 +77,7 @@ def list_resume_points(
 ) -> tuple[list[ResumePoint], list[EarlierAttempt]]:
     """Return the checkpoints that the newest attempt may resume from, and the job's earlier attempts, both newest first.
 
-    Checkpoints at steps that a later attempt has replaced are left out. The new attempt therefore either extends the
+    Checkpoints at steps that a later attempt has replaced are omitted. The new attempt therefore either extends the
     history or replaces it from one step onward.
     """
     attempts = [a for a in leases.list_attempts(session, job.id) if a.number < job.attempt_number]

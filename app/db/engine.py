@@ -104,7 +104,7 @@ async def get_database(request: Request) -> Database:
 DatabaseDep = Annotated[Database, Depends(get_database)]
 """A route opens and ends its transaction itself, in its own thread, before the first byte of the response is sent.
 
-A session from a dependency would be closed in another thread, and would keep its connection while it waits for that
+A session from a dependency would be closed in another thread, and would keep its connection while it is waiting for that
 thread. With a few hundred concurrent requests, all threads would wait for connections, and all connections for threads.
 """
 
@@ -155,7 +155,9 @@ def _sqlite_engines(url: URL) -> tuple[Engine, Engine]:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver opens no transactions; the `begin` listener does
+    connection.isolation_level = (
+        None  # the driver does not open transactions; the `begin` listener does
+    )
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",

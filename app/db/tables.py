@@ -127,7 +127,7 @@ class Job(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        # Claim order within a queue, within the jobs that need the same number of GPUs, and of those within one model's jobs. The
+        # Claim order: within a queue, among its jobs that need the same number of GPUs, and among those that also have the same model. The
         # status is constant in these partial indexes; it comes first so that SQLite's planner prefers them to the index over all
         # statuses.
         Index(
@@ -191,23 +191,23 @@ class Job(Base):
     """`name` and `labels` after a user has edited one of them; null: those of the spec."""
     notes: Mapped[str | None] = mapped_column(Text)
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Lists leave the job out unless they ask for archived jobs."""
+    """Lists omit the job unless the request asks for archived jobs."""
     model: Mapped[str] = mapped_column(String(200))
     queue: Mapped[str] = mapped_column(String(50))
     priority: Mapped[int]
-    """The spec's, until a user changes it."""
+    """The priority in the spec, until a user changes it."""
     gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Number of GPUs that the job needs on one host; 0: all GPUs of the host, at most `most_gpus`."""
     most_gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Maximum number of GPUs that the job uses."""
     reserved_host: Mapped[str | None] = mapped_column(String(100))
-    """Id of the host that starts no later job until enough of its GPUs are free for this one; null unless the job is queued."""
+    """Id of the host that is reserved for the job: it does not start later jobs until enough of its GPUs are free. Null if there is none."""
     reserved_until: Mapped[datetime | None]
-    """From this time on, another host may take the reservation over."""
+    """Time from which another host may take over the reservation."""
     reserved_seconds: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """How long the latest reservation lasts before another host may take it over. 0: no host has been reserved yet."""
+    """How long the latest reservation lasts before another host may take over. 0 if no host has been reserved yet."""
     larger_until: Mapped[datetime | None]
-    """Until then, a job for all GPUs is left to hosts that have more of them. Null: no smaller host has asked for it."""
+    """Until this time, a job for all GPUs is left to larger hosts. Null if no smaller host has asked for it."""
     train_dataset_id: Mapped[str | None] = mapped_column(
         ForeignKey("datasets.id", ondelete="SET NULL"), index=True
     )
@@ -218,7 +218,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
-    """The job cannot be claimed before this time; null if it need not wait."""
+    """The job cannot be claimed before this time; null if it does not have to wait."""
     cancel_requested_at: Mapped[datetime | None]
     pause_requested_at: Mapped[datetime | None]
     """Set by a pause request on a running job; cleared by a resume and when the attempt ends."""
@@ -246,7 +246,7 @@ class Job(Base):
     rows_done: Mapped[int | None] = mapped_column(BigInteger)
     """Rows processed in the current phase (tokenizing, evaluating)."""
     rows_total: Mapped[int | None] = mapped_column(BigInteger)
-    """Total rows of the current phase; null in a phase that counts no rows."""
+    """Total rows of the current phase; null in a phase that does not count rows."""
     rows_seconds: Mapped[float | None]
     """Time spent on the processed rows."""
     rows_seconds_left: Mapped[float | None]
@@ -279,7 +279,7 @@ class JobLabel(Base):
 
 
 class JobTrace(Base):
-    """What the rules on running jobs remember of a job, in its own table because only its worker's messages read it."""
+    """What the rules for running jobs remember about a job, in its own table because only its worker's messages read it."""
 
     __tablename__ = "job_traces"
 
@@ -374,7 +374,7 @@ class Attempt(Base):
     judged_at: Mapped[datetime | None]
     """When the job's health was last judged."""
     first_step: Mapped[int | None] = mapped_column(BigInteger)
-    """This attempt's first step; from there on, its points replace those of earlier attempts.
+    """This attempt's first step; from that step onwards, its points replace those of earlier attempts.
     If no steps were left, the step after the last one."""
     last_step: Mapped[int | None] = mapped_column(BigInteger)
     resumed_from: Mapped[int | None]

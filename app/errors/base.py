@@ -38,11 +38,11 @@ class FieldError(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     param: str | None
-    """Dotted path of the field; null if the problem belongs to no single field."""
+    """Dotted path of the field; null if the problem does not belong to a single field."""
     code: str
     """A stable code for programs; `docs/api.md` lists the codes."""
     message: str
-    """For people, in the language of Accept-Language, without the field's name."""
+    """Human-readable, in the language of Accept-Language, without the field's name."""
 
 
 class ErrorDetail(BaseModel):
@@ -51,7 +51,7 @@ class ErrorDetail(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     message: str
-    """For people, in the language of Accept-Language (English or Chinese)."""
+    """Human-readable, in the language of Accept-Language (English or Chinese)."""
     type: str
     """Category of the error, determined by its status."""
     param: str | None

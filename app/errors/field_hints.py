@@ -48,7 +48,7 @@ def field_hint(error: Mapping[str, Any], param: str | None, language: Language) 
 
 
 def guess_hint(name: str | None, language: Language) -> str:
-    """Return the question whether the caller meant this name; "" without a name."""
+    """Return the question of whether the caller meant this name; "" without a name."""
     if name is None:
         return ""
     return f"您是不是要写 {name}？" if language == "zh" else f"Did you mean {name}?"

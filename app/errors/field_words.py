@@ -53,7 +53,7 @@ def field_message(
 ) -> tuple[str, str]:
     """Return the code and the message for the errors of one field, which come from `ValidationError.errors()`.
 
-    A field has several errors only if its value matches no member of a union. `bounds` are the field's bounds; the message states
+    A field has several errors only if its value does not match any member of a union. `bounds` are the field's bounds; the message states
     both of them even though the value violates only one.
     """
     worded = [FIELD_WORDS.get(error["type"], UNKNOWN_ERROR) for error in errors]

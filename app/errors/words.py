@@ -90,7 +90,7 @@ ERRORS: dict[str, dict[Language, Words]] = {
         "可用格式：{offered}。",
     ),
     "not_together": _both(
-        "{one} has no effect together with {other}.",
+        "{one} has no effect in combination with {other}.",
         "{one} 与 {other} 同时使用时无效。",
         "Remove one of them.",
         "请去掉其中一个。",

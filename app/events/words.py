@@ -166,7 +166,7 @@ EVENTS: dict[str, dict[Language, str]] = {
     },
     "device_check_passed": {
         "en": "The device of worker {worker} failed during attempt {number}, and has now passed its check.",
-        "zh": "工作节点 {worker} 的设备在第 {number} 次尝试中发生故障，现已通过检查。",
+        "zh": "工作节点 {worker} 的设备在第 {number} 次尝试中发生故障，现已通过检测。",
     },
     "attempt_interrupted": {
         "en": "The worker was stopped and returned the job to the queue at step {step}.",

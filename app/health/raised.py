@@ -11,7 +11,7 @@ from contracts.base import UtcDatetime
 from contracts.verdicts.finding import LEVELS, Finding, Level
 
 STEADY_SHARE = 0.2
-"""A stored figure stays until the newest one differs by more than this share, so that a job does not change all the time."""
+"""A stored figure is kept until the newest one differs by more than this share, so that a job does not change with every report."""
 WORSE_RATIO = 2.0
 """An acknowledged finding is raised again if its severity has grown by this factor."""
 
@@ -59,7 +59,7 @@ class RaisedFinding(Finding):
 
 
 def load(stored: Sequence[Mapping[str, Any]] | None) -> list[RaisedFinding]:
-    """Return the findings of a job's row, without those of a later version that this one does not know."""
+    """Return the findings in a job's row, except those that only a later version knows."""
     found: list[RaisedFinding] = []
     for content in stored or ():
         try:

@@ -1,7 +1,7 @@
 """Judges a running job when its worker reports, and acknowledges findings.
 
 The cost is bounded. A job has a trace of constant size; the records of a sync extend it, and its rules run at most once in
-JUDGE_SECONDS. Jobs with few steps per second are not read at all in between.
+JUDGE_SECONDS. Between judgements, jobs with few steps per second are not read at all.
 """
 
 from collections.abc import Sequence
@@ -31,11 +31,11 @@ from contracts.verdicts.machine import FEWEST_SAMPLES, Conditions
 from contracts.verdicts.trace import Step, Trace
 
 JUDGE_SECONDS = 2.0
-"""Fewest seconds between two judgements of a job."""
+"""Minimum number of seconds between two judgements of a job."""
 MANY_RECORDS = 100
-"""With this many new records, a sync extends the trace even if no judgement is due, so that they need not be read again."""
+"""With this many new records, a sync extends the trace even if no judgement is due, so that they do not have to be read again."""
 MOST_RECORDS = 2000
-"""Most stored records that a judgement reads."""
+"""Maximum number of stored records that one judgement reads."""
 
 
 class Progress(NamedTuple):
@@ -70,7 +70,7 @@ def judge_run(
     *,
     is_ending: bool = False,
 ) -> Judgement | None:
-    """Extend the job's trace by its new records and judge the run. None if nothing is due.
+    """Extend the job's trace by its new records and judge the run. Returns None if nothing is due.
 
     The caller holds the job and the attempt, and has stored the records `fresh`. `is_ending`: this is the last judgement.
     """

@@ -43,7 +43,7 @@ def find_trace(session: Session, job_id: str) -> StoredTrace | None:
 
 
 def insert_trace(session: Session, job_id: str, trace: StoredTrace) -> None:
-    """Store the trace of a job that has none."""
+    """Store a job's first trace."""
     session.execute(_INSERT, {"job_id": job_id} | trace._asdict())
 
 

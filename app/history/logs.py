@@ -44,7 +44,7 @@ def read_logs(session: Session, job_id: str, cursor: str | None, limit: int) -> 
 def read_whole(session: Session, job_id: str) -> Iterator[str]:
     """Yield the text of every log line of a job, escaped for a terminal.
 
-    The training process also prints each record as `[level] message`; such an output line is left out.
+    The training process also prints each record as `[level] message`; such an output line is omitted.
     """
     for attempt in list_attempts(session, job_id):
         recorded = {

@@ -105,7 +105,7 @@ def read_windows(
 ) -> WindowPage:
     """Return the token-weighted mean loss of each whole window of steps, computed as in the report."""
     width = window_steps(job.total_steps or job.step or 1) if window == "auto" else window
-    # A window that lies only partly on the line (at the line's start or end) has fewer steps and is left out.
+    # A window that is only partly on the line (at the line's start or end) has fewer steps and is omitted.
     sums: dict[int, store.WindowSums] = {}
     for piece in list_pieces(attempts):
         for number, part in store.sum_windows(session, piece.attempt, piece.before, width).items():

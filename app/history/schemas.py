@@ -44,7 +44,7 @@ class LossPage(TypedDict):
     points: Annotated[NotRequired[int | None], Field(default=None)]
     """With `max_points`: the number of points before sampling."""
     sampled: Annotated[NotRequired[bool], Field(default=False)]
-    """Whether points were left out."""
+    """Whether points were omitted."""
     poll_after_seconds: float | None
     """Seconds to wait before the next poll; null if no more data will be added."""
 
@@ -91,7 +91,7 @@ class SeriesView(Columns):
     points: int
     """Number of points within the bounds, before sampling."""
     sampled: bool
-    """Whether points were left out and the values were rounded to six significant digits."""
+    """Whether points were omitted and the values were rounded to six significant digits."""
     width: int
     """Records per bucket. Only each bucket's smallest and largest points are kept; 1 means that every point is included."""
 

@@ -30,8 +30,8 @@ def edit_job(
 ) -> tuple[JobView, list[str]]:
     """Change the fields that the edit contains. Without If-Match, the last of several edits wins.
 
-    Return the job, and the queue once for each ring that it needs. Raises EditConflict, JobNotQueued, JobNotEnded,
-    TooManyLabels, UnsafeCharacter; then nothing has changed.
+    Return the job and the queue, once per ring to send. Raises EditConflict, JobNotQueued, JobNotEnded,
+    TooManyLabels, UnsafeCharacter; in that case, nothing has changed.
     """
     job = service.lock_job(session, job_id)
     if if_match is not None:
@@ -92,7 +92,7 @@ def _edit_priority(session: Session, job: Job, edit: JobEdit) -> list[str]:
         raise JobNotQueued("priority", job=job.id, status=job.status.value)
     now = database_now(session)
     before, was_reserved = job.priority, job.reserved_host is not None
-    # The host was reserved for the job's old place in the queue.
+    # The reservation was for the job's old place in the queue.
     store.update_job(session, job, priority=edit.priority, reserved_host=None)
     events.insert_event(
         session, job.id, "priority_changed", now, before=before, after=edit.priority

@@ -17,7 +17,7 @@ from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
 from app.jobs import edits, etags, planning, service
-from app.jobs.cursors import MOST_CHARACTERS
+from app.jobs.listing.cursors import MOST_CHARACTERS
 from app.jobs.schemas import (
     DeletedJob,
     JobEdit,
@@ -138,7 +138,13 @@ async def get_job(
 @router.patch(
     "/{job_id}",
     response_model=JobView,
-    responses={200: tagged()[200], 412: {"model": ErrorBody, "description": "Edited meanwhile."}},
+    responses={
+        200: tagged()[200],
+        412: {
+            "model": ErrorBody,
+            "description": "The job has been edited since the version that If-Match names.",
+        },
+    },
 )
 def edit_job(
     *,
@@ -150,7 +156,7 @@ def edit_job(
     doorbell: DoorbellDep,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Change a job's name, labels, notes, archived or priority. The submitted spec stays as it was.
+    """Change a job's name, labels, notes, archived or priority. The submitted spec does not change.
 
     With If-Match, the edit is rejected if one of these fields has changed since the job was read.
     """

@@ -66,7 +66,7 @@ class HealthView(BaseModel):
 
 
 class JobWait(BaseModel):
-    """Why a queued job has not started, if it does not just wait for its turn."""
+    """Why a queued job has not started, unless it is just waiting for its turn."""
 
     code: str
     """`no_worker`, `devices_failed`, `gpus_reserved`, `too_few_gpus` or `workers_too_old`."""
@@ -79,7 +79,7 @@ class JobWait(BaseModel):
     largest_host: int | None = None
     """With `too_few_gpus`: how many GPUs the largest host that has the model can use for one job."""
     host: str | None = None
-    """With `gpus_reserved`: name of the host that starts no later job before this one."""
+    """With `gpus_reserved`: name of the host, which will not start later jobs before this one."""
 
 
 class JobState(BaseModel):
@@ -101,11 +101,11 @@ class JobState(BaseModel):
     queue_position_above: int | None = None
     """1000 if the job is queued and its position is above 1,000; otherwise null."""
     waiting: JobWait | None = None
-    """Why the job waits; null if it is not queued, and if it just waits for its turn."""
+    """Why the job is waiting; null if it is not queued or is just waiting for its turn."""
     last_loss: float | None
     eval_loss: float | None
     health: list[HealthView] = []
-    """Findings on the run, the worst first; empty if it is healthy or has not begun."""
+    """Findings on the run, worst first; empty if it is healthy or has not begun."""
     attempt: int
     """Number of the newest attempt; 0 before the first."""
     unreachable: bool
@@ -119,9 +119,9 @@ class JobState(BaseModel):
     labels: dict[str, str]
     notes: str | None = None
     archived: bool = False
-    """Lists leave archived jobs out unless they ask for them."""
+    """Lists omit archived jobs unless the request asks for them."""
     priority: int = 0
-    """The spec's, until it is changed while the job is queued."""
+    """The priority in the spec, until it is changed while the job is queued."""
     error: JobError | None
 
 
@@ -132,16 +132,16 @@ class JobView(JobState):
 
 
 class JobEdit(Strict):
-    """Changes to a job. Absent fields stay as they are; the submitted spec never changes."""
+    """Changes to a job. Absent fields are left unchanged; the submitted spec never changes."""
 
     name: str | None = Field(None, max_length=200)
     """Display name; null removes it."""
     labels: dict[Label, LabelValue | None] = Field({}, max_length=32)
-    """Labels to set, or to remove if the value is null. Other labels stay. A job can have 16."""
+    """Labels to set, or to remove if the value is null. Other labels are kept. A job can have 16."""
     notes: str | None = Field(None, max_length=10_000)
     """Free text with line breaks; null removes it."""
     archived: bool = False
-    """Whether lists leave the job out. Only a job that has ended can be archived; a retry restores it."""
+    """Whether lists omit the job. Only a job that has ended can be archived; a retry restores it."""
     priority: int = Field(0, ge=-1000, le=1000)
     """Place in the queue; only while the job is queued."""
 
@@ -204,12 +204,12 @@ class Plan(BaseModel):
 
 
 class JobSort(StrEnum):
-    """Order of a list. A leading `-` means descending; jobs without a value come last, the newest of them first."""
+    """Order of a list. A leading `-` means descending; jobs without a value come last, newest first."""
 
     NEWEST = "-created_at"
     OLDEST = "created_at"
     STATUS = "status"
-    """Running, queued, paused, ended; within each of them, the newest first."""
+    """Running, queued, paused, ended; within each of them, newest first."""
     NAME = "name"
     NAME_DESCENDING = "-name"
     EVAL_LOSS = "eval_loss"

@@ -22,9 +22,10 @@ from app.errors.kinds import (
     UnknownDataset,
 )
 from app.events import store as events
-from app.jobs import idempotency, lists, planning, store
-from app.jobs.cursors import decode_place, encode_place
+from app.jobs import idempotency, planning, store, transitions
 from app.jobs.endings import device_failures
+from app.jobs.listing import lists
+from app.jobs.listing.cursors import decode_place, encode_place
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations, waits
 from app.jobs.queue.gpu_need import find_need
@@ -142,14 +143,14 @@ def count_jobs(session: Session, chosen: JobFilter) -> JobCounts:
 def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
     """Cancel a job immediately if it is not running, otherwise record the request.
 
-    Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded.
+    Return the job and the queue, once per ring to send. Raises JobAlreadyEnded.
     """
     now = database_now(session)
     job = lock_job(session, job_id)
     was_reserved = job.reserved_host is not None
-    if store.mark_cancelled_before_start(session, job.id, now):
+    if transitions.mark_cancelled_before_start(session, job.id, now):
         events.insert_event(session, job.id, "job_cancelled", now)
-    elif store.mark_cancel_requested(session, job.id, now):
+    elif transitions.mark_cancel_requested(session, job.id, now):
         events.insert_event(session, job.id, "cancel_requested", now, attempt=job.attempt_number)
     view = get_job(session, job_id, language)
     if view.status.is_final and view.status is not JobStatus.CANCELLED:
@@ -160,16 +161,16 @@ def cancel_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
 def pause_job(session: Session, job_id: str, language: Language) -> tuple[JobView, list[str]]:
     """Pause a job immediately if it is not running, otherwise record the request.
 
-    Return the job, and the queue once for each ring that it needs. Raises JobAlreadyEnded, CancelPending.
+    Return the job and the queue, once per ring to send. Raises JobAlreadyEnded, CancelPending.
     """
     now = database_now(session)
     job = lock_job(session, job_id)
     was_reserved = job.reserved_host is not None
     _reject_ended(job)
     _reject_cancelling(job)
-    if store.mark_paused_before_start(session, job_id):
+    if transitions.mark_paused_before_start(session, job_id):
         events.insert_event(session, job_id, "job_paused", now, step=job.step)
-    elif store.mark_pause_requested(session, job_id, now):
+    elif transitions.mark_pause_requested(session, job_id, now):
         events.insert_event(session, job_id, "pause_requested", now, attempt=job.attempt_number)
     to_ring = reservations.rings_after(session, job.queue, now) if was_reserved else []
     return get_job(session, job_id, language), to_ring
@@ -185,10 +186,10 @@ def resume_job(session: Session, job_id: str, language: Language) -> tuple[JobVi
     _reject_ended(job)
     _reject_cancelling(job)
     to_ring: str | None = None
-    if store.mark_resumed(session, job_id):
+    if transitions.mark_resumed(session, job_id):
         events.insert_event(session, job_id, "job_resumed", now)
         to_ring = job.queue
-    elif store.mark_pause_withdrawn(session, job_id):
+    elif transitions.mark_pause_withdrawn(session, job_id):
         events.insert_event(session, job_id, "pause_withdrawn", now, attempt=job.attempt_number)
     return get_job(session, job_id, language), to_ring
 
@@ -211,7 +212,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
     spec = load_stored_spec(job.spec)
     train = _require_upload(session, job_id, spec.dataset.train)
     separate = _require_upload(session, job_id, spec.dataset.eval)
-    store.mark_retried(session, job, train, separate)
+    transitions.mark_retried(session, job, train, separate)
     if job.archived:
         store.mark_archived(session, job, archived=False)
     device_failures.excuse_job(session, job_id)
@@ -222,7 +223,7 @@ def retry_job(session: Session, job_id: str, language: Language) -> tuple[JobVie
 def delete_job(session: Session, job_id: str) -> list[str]:
     """Delete a job that is not running, and every row that refers to it. The caller deletes its files after the commit.
 
-    Return the queue once for each ring that it needs. Raises JobRunning.
+    Return the queue, once per ring to send. Raises JobRunning.
     """
     job = lock_job(session, job_id)
     queue, was_reserved = job.queue, job.reserved_host is not None

@@ -1,29 +1,18 @@
-"""SQL for jobs. Each transition is one UPDATE that checks the current status; it returns None if the check fails."""
+"""SQL for jobs: their rows, their locks, and the columns by which lists find them. The status transitions are in transitions.py."""
 
 import functools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    ScalarSelect,
-    Update,
-    bindparam,
-    delete,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Update, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from app.db.tables import Attempt, Base, Job, JobLabel, JobText, to_json
-from app.jobs.lists import sort_name_of, text_of
+from app.db.tables import Attempt, Base, Job, JobLabel, JobText
+from app.jobs.listing.lists import sort_name_of, text_of
 from app.jobs.progress import JobProgress
 from app.leases.store import HeldAttempt
-from contracts.failure import Failure
 from contracts.job import JobStatus, Phase
-from contracts.summary import Summary
 
 _JOBS = Base.metadata.tables[Job.__tablename__]
 _LOCK = (
@@ -33,10 +22,6 @@ _LOCK = (
     .execution_options(populate_existing=True)
 )
 _PLAIN = {"synchronize_session": False}
-NO_ROWS: dict[str, None] = dict.fromkeys(
-    ("rows_done", "rows_total", "rows_seconds", "rows_seconds_left")
-)
-"""Row counts of a phase that counts no rows or has just begun."""
 
 
 class HeldJob(NamedTuple):
@@ -78,7 +63,7 @@ def insert_job(session: Session, job: Job, name: str, labels: dict[str, str]) ->
 
 def update_job(session: Session, job: Job, **values: Any) -> None:
     """Write columns that a user may edit, and increment the version. The caller holds the job's lock."""
-    _move(session, (Job.id == job.id,), **values)
+    update_where(session, (Job.id == job.id,), **values)
 
 
 def update_name(session: Session, job: Job, name: str) -> None:
@@ -94,7 +79,7 @@ def replace_labels(session: Session, job: Job, labels: dict[str, str]) -> None:
 
 
 def mark_archived(session: Session, job: Job, *, archived: bool) -> None:
-    """Write whether lists leave the job out. The caller holds the job's lock."""
+    """Write whether lists omit the job. The caller holds the job's lock."""
     update_job(session, job, archived=archived)
     _update_text(session, job, archived=archived)
     labels = update(JobLabel).where(JobLabel.job_id == job.id).values(archived=archived)
@@ -158,104 +143,6 @@ def list_versions(session: Session, job_ids: Sequence[str]) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def mark_running(
-    session: Session, number: ScalarSelect[int], attempt_id: str, now: datetime
-) -> Job | None:
-    """Queued → running: assign the job with this number to an attempt. One statement, so only one of several concurrent claims succeeds."""
-    return _move(
-        session,
-        (Job.number == number, Job.status == JobStatus.QUEUED),
-        status=JobStatus.RUNNING,
-        attempt_number=Job.attempt_number + 1,
-        current_attempt_id=attempt_id,
-        started_at=func.coalesce(Job.started_at, now),
-        reserved_host=None,
-        reserved_seconds=0,
-        larger_until=None,
-        phase=Phase.PLACING,
-        seconds_per_step=None,
-        **NO_ROWS,
-    )
-
-
-def mark_cancel_requested(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Record a cancel request on a running job; its status changes once the training process has ended."""
-    return _move(
-        session,
-        (
-            Job.id == job_id,
-            Job.status == JobStatus.RUNNING,
-            Job.cancel_requested_at.is_(None),
-        ),
-        cancel_requested_at=now,
-        pause_requested_at=None,  # a cancel overrides a pause
-    )
-
-
-def mark_pause_requested(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Record a pause request on a running job; its status changes once its attempt has ended."""
-    return _move(
-        session,
-        (
-            Job.id == job_id,
-            Job.status == JobStatus.RUNNING,
-            Job.cancel_requested_at.is_(None),
-            Job.pause_requested_at.is_(None),
-        ),
-        pause_requested_at=now,
-    )
-
-
-def mark_pause_withdrawn(session: Session, job_id: str) -> Job | None:
-    """Withdraw the pause request of a running job."""
-    return _move(
-        session,
-        (
-            Job.id == job_id,
-            Job.status == JobStatus.RUNNING,
-            Job.pause_requested_at.is_not(None),
-        ),
-        pause_requested_at=None,
-    )
-
-
-def mark_paused_before_start(session: Session, job_id: str) -> Job | None:
-    """Queued → paused: no process is running the job."""
-    return _move(
-        session,
-        (Job.id == job_id, Job.status == JobStatus.QUEUED),
-        status=JobStatus.PAUSED,
-        not_before=None,
-        reserved_host=None,
-    )
-
-
-def mark_resumed(session: Session, job_id: str) -> Job | None:
-    """Paused → queued."""
-    return _move(
-        session, (Job.id == job_id, Job.status == JobStatus.PAUSED), status=JobStatus.QUEUED
-    )
-
-
-def mark_retried(
-    session: Session, job: Job, train_dataset_id: str | None, eval_dataset_id: str | None
-) -> Job | None:
-    """Failed or cancelled → queued; resets the number of losses."""
-    return _move(
-        session,
-        (Job.id == job.id, Job.status.in_([JobStatus.FAILED, JobStatus.CANCELLED])),
-        status=JobStatus.QUEUED,
-        train_dataset_id=train_dataset_id,
-        eval_dataset_id=eval_dataset_id,
-        not_before=None,
-        ended_at=None,
-        cancel_requested_at=None,
-        failure=None,
-        losses=0,
-        lost_checkpoint_step=Job.checkpoint_step,
-    )
-
-
 def delete_job(session: Session, job_id: str) -> bool:
     """Delete a job and every row that refers to it; False if the job is running."""
     deleted = session.execute(
@@ -267,80 +154,9 @@ def delete_job(session: Session, job_id: str) -> bool:
     return deleted is not None
 
 
-def mark_cancelled_before_start(session: Session, job_id: str, now: datetime) -> Job | None:
-    """Queued or paused → cancelled: no process is running the job."""
-    return _end_before_start(
-        session, job_id, now, status=JobStatus.CANCELLED, cancel_requested_at=now
-    )
-
-
-def mark_failed_before_start(
-    session: Session, job_id: str, failure: Failure, now: datetime
-) -> Job | None:
-    """Queued or paused → failed: no process is running the job."""
-    return _end_before_start(
-        session, job_id, now, status=JobStatus.FAILED, not_before=None, failure=to_json(failure)
-    )
-
-
-def _end_before_start(session: Session, job_id: str, now: datetime, **values: Any) -> Job | None:
-    waits = Job.status.in_([JobStatus.QUEUED, JobStatus.PAUSED])
-    return _move(session, (Job.id == job_id, waits), ended_at=now, reserved_host=None, **values)
-
-
-def mark_cancelled(session: Session, attempt: HeldAttempt, now: datetime) -> Job | None:
-    """Running → cancelled: the training process has ended."""
-    return _end(session, attempt, status=JobStatus.CANCELLED, ended_at=now)
-
-
-def mark_succeeded(
-    session: Session, attempt: HeldAttempt, summary: Summary, now: datetime
-) -> Job | None:
-    """Running → succeeded."""
-    return _end(
-        session,
-        attempt,
-        status=JobStatus.SUCCEEDED,
-        ended_at=now,
-        eval_loss=summary.eval_loss,
-        summary=to_json(summary),
-    )
-
-
-def mark_failed(
-    session: Session, attempt: HeldAttempt, failure: Failure, now: datetime
-) -> Job | None:
-    """Running → failed."""
-    return _end(
-        session,
-        attempt,
-        status=JobStatus.FAILED,
-        ended_at=now,
-        failure=to_json(failure),
-    )
-
-
-def mark_paused(session: Session, attempt: HeldAttempt) -> Job | None:
-    """Running → paused: a checkpoint was written."""
-    return _end(session, attempt, status=JobStatus.PAUSED)
-
-
-def mark_queued_again(
-    session: Session, attempt: HeldAttempt, not_before: datetime | None
-) -> Job | None:
-    """Running → queued: the attempt ended and the job continues, unless a cancel has been requested."""
-    return _end(
-        session,
-        attempt,
-        Job.cancel_requested_at.is_(None),
-        status=JobStatus.QUEUED,
-        not_before=not_before,
-    )
-
-
 def update_health(session: Session, job_id: str, health: list[dict[str, Any]] | None) -> None:
     """Write the findings on a job that the caller has locked, and increment its version."""
-    _move(session, (Job.id == job_id,), health=health)
+    update_where(session, (Job.id == job_id,), health=health)
 
 
 def update_progress(session: Session, attempt: HeldAttempt, progress: JobProgress) -> None:
@@ -359,26 +175,10 @@ def _progress(names: tuple[str, ...]) -> Update:
     )
 
 
-def _end(
-    session: Session, attempt: HeldAttempt, *where: ColumnElement[bool], **values: Any
+def update_where(
+    session: Session, where: Sequence[ColumnElement[bool]], **values: Any
 ) -> Job | None:
-    return _move(
-        session,
-        (
-            Job.id == attempt.job_id,
-            Job.status == JobStatus.RUNNING,
-            Job.current_attempt_id == attempt.id,
-            *where,
-        ),
-        current_attempt_id=None,
-        phase=None,
-        pause_requested_at=None,
-        **NO_ROWS,
-        **values,
-    )
-
-
-def _move(session: Session, where: Sequence[ColumnElement[bool]], **values: Any) -> Job | None:
+    """Write columns of the job that meets these conditions, increment its version and return it; None if no job meets them."""
     return session.scalars(
         update(Job)
         .where(*where)

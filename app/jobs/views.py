@@ -69,7 +69,7 @@ def name_and_labels(job: Job, spec: JobSpec) -> tuple[str | None, dict[str, str]
 
 
 def current_health(job: Job) -> list[HealthView]:
-    """Return the findings that hold now. Those on the pace and the host end with the attempt."""
+    """Return the findings that currently apply. Those about the pace and the host end with the attempt."""
     is_running = job.status is JobStatus.RUNNING
     return [
         HealthView.model_validate(finding | {"acknowledged": bool(finding["acknowledged_at"])})

@@ -80,7 +80,7 @@ class Waits:
 
 
 async def _wait_for_disconnect(request: Request) -> bool:
-    """Return once the client has disconnected."""
+    """Wait until the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     return True

@@ -1,6 +1,6 @@
 """Access control for worker routes. The token is checked before the body, query and headers are read.
 
-Therefore, a caller without a valid token gets no other error, and cannot make the server parse a large body.
+Therefore, a caller without a valid token never gets any other error, and cannot make the server parse a large body.
 """
 
 from collections.abc import Callable, Coroutine

@@ -21,7 +21,7 @@ class ModelDetails(BaseModel):
     max_length: int | None
     """Longest context in tokens; `training.max_length` must not be larger."""
     linear_modules: list[str] | None
-    """Names that `lora.target_modules` may contain; null for architectures whose files do not tell."""
+    """Names that `lora.target_modules` may contain; null for architectures whose files do not say."""
     chat_template: Literal["qwen2", "own", "plain"] | None
     """`qwen2`: Qwen2's stock template. `own`: another template of the model. `plain`: the model has no template."""
     template: TemplateFacts | None

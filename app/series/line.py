@@ -2,8 +2,8 @@
 
 The line ends with the newest attempt that has trained. The steps before it come from the attempt whose checkpoint it
 resumed from, and so on back to the first step. Attempts outside this chain are ghosts, for example an attempt that trained
-without a connection while its job continued on another worker. An attempt that has not recorded a step yet replaces nothing
-and is left out, unless it is older than every attempt that has trained.
+without a connection while its job continued on another worker. An attempt that has not recorded a step yet does not replace
+anything and is omitted, unless it is older than every attempt that has trained.
 """
 
 from collections.abc import Sequence

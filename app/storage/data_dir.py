@@ -44,7 +44,7 @@ class Storage:
         if self._reserve.exists() or self._free() < 4 * RESERVE_BYTES:
             return
         with contextlib.suppress(OSError):  # another process filled the disk first
-            # Random bytes, because some file systems allocate no space for zeros.
+            # Random bytes, because some file systems do not allocate space for zeros.
             self._reserve.write_bytes(os.urandom(RESERVE_BYTES))
 
     def give_up_reserve(self) -> None:

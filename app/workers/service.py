@@ -21,7 +21,7 @@ class WorkerView(BaseModel):
     """Model directories on the worker; null if it can also download models from the hub."""
     versions: dict[str, str]
     device_check: DeviceCheck | None
-    """Whether the worker's GPU works. If the GPU has failed, the worker claims no jobs. Null if the worker has no GPU or has not checked it yet."""
+    """Whether the worker's GPU works. If the GPU has failed, the worker does not claim jobs. Null if the worker has no GPU or has not checked it yet."""
     last_seen_at: datetime
     live: bool
     gpus: int
@@ -79,7 +79,7 @@ def list_live(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
 
 
 def list_ready(session: Session, worker: WorkerInfo, now: datetime) -> list[WorkerInfo]:
-    """Return the other workers of the queue that are live, run no attempt, and can run jobs."""
+    """Return the other workers of the queue that are live, idle, and able to run jobs."""
     return [
         other
         for other in store.list_idle(session, worker.queue, now)
@@ -105,9 +105,9 @@ def claimable_models(
 ) -> tuple[list[str] | None, list[str]]:
     """Return the models whose jobs a worker may claim, as (allowed models or None for all, excluded models).
 
-    If only other workers have the model of a job, the job is left to them. If no worker has it, any worker may claim the
-    job, which then fails with a reason instead of waiting forever. A worker whose device has failed keeps its jobs: they wait
-    until the device works again or the worker is no longer live.
+    If only other workers have the model of a job, the job is left to them. If no worker has the model, any worker may claim the
+    job, which then fails with a reason instead of waiting forever. A worker whose device has failed keeps its claim on such
+    jobs: they wait until the device works again or the worker is no longer live.
     """
     if claimant.models is None:
         return None, []

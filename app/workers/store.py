@@ -69,7 +69,7 @@ def count_live(session: Session, queue: str, now: datetime) -> int:
 
 
 def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
-    """Return the descriptions of the live workers of a queue that run no attempt."""
+    """Return the descriptions of the live, idle workers of a queue."""
     busy = select(Attempt.id).where(
         Attempt.worker_id == Worker.id, written_out(Attempt.status, AttemptStatus.RUNNING)
     )
@@ -78,7 +78,7 @@ def list_idle(session: Session, queue: str, now: datetime) -> list[WorkerInfo]:
 
 
 def list_sharing_hosts(session: Session) -> set[str]:
-    """Return the ids of the hosts that run a job on several GPUs, so that some of their idle workers may have lent their GPU."""
+    """Return the ids of the hosts that run a job on several GPUs; some of their idle workers may have lent their GPUs to it."""
     running = written_out(Attempt.status, AttemptStatus.RUNNING)
     rows = session.scalars(select(Attempt.worker).where(running, Attempt.gpus > 1))
     return {WorkerInfo.model_validate(info).host_id for info in rows}

@@ -27,7 +27,7 @@ from benchmarks.gpu.shapes import SHAPES, make_rows
 STATE = Path.home() / ".cache" / "stepline" / "gpu-benchmark"
 QUICK_SETTINGS = ("auto", TRAINER, "compile")
 QUICK_SECONDS = 420.0
-"""A quick run starts no measurement after this time."""
+"""A quick run does not start another measurement after this time."""
 
 
 def main() -> int:
@@ -50,7 +50,7 @@ def main() -> int:
     for cell in cells(options.shapes, options.settings, options.gpus):
         result = results.find(cell)
         if result is None and options.quick and time.monotonic() - began > QUICK_SECONDS:
-            print(f"{cell.name}: left out, because the time is up", flush=True)
+            print(f"{cell.name}: skipped, because the time is up", flush=True)
             continue
         if result is None:
             print(f"{cell.name}: running", flush=True)

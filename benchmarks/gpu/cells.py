@@ -69,7 +69,7 @@ def measure(cell: Cell, folder: Path, data: Path, updates: int) -> Result:
     """Run a cell."""
     model = make_model(cell.shape, folder)
     work = folder / "runs" / cell.name
-    shutil.rmtree(work, ignore_errors=True)  # of a measurement that was stopped
+    shutil.rmtree(work, ignore_errors=True)  # left by a measurement that was stopped
     try:
         return _measure(cell, model, work, data, updates)
     except SystemExit as failed:  # run_ours and run_peer raise it with the end of the output

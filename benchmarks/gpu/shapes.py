@@ -13,7 +13,7 @@ VOCABULARY = 20_000
 ROWS = 2_000
 _WORDS = 4_000
 _SENTENCE = (6, 14)
-"""Fewest and most words of a sentence."""
+"""Minimum and maximum number of words in a sentence."""
 
 
 SHAPES = {

@@ -97,7 +97,7 @@ _KINDS_EN = {
     "string": "a string",
     "list": "a list",
     "object": "an object",
-    "value": "a value of another type",
+    "value": "a value of a different type",
     "string_or_null": "a string or null",
     "string_or_messages": "a string or a list of messages",
     "text_not_json": "text that is not JSON",

@@ -47,7 +47,7 @@ EASING = 1.25
 
 
 def ease(code: HealthCode, held: Collection[HealthCode]) -> float:
-    """Return the factor by which to relax a threshold; `held` are the codes of the findings that are raised now."""
+    """Return the factor by which to relax a threshold; `held` are the codes of the findings that are currently raised."""
     return EASING if code in held else 1.0
 
 

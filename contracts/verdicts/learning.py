@@ -18,13 +18,13 @@ from contracts.verdicts.trace import Trace
 FRESH_SPIKE_STEPS = 100
 """After this many steps without another one, a spike is no longer a warning."""
 PLATEAU_STEPS = 100
-"""Fewest steps after which a loss can be a plateau."""
+"""Minimum number of steps after which a loss can be a plateau."""
 PLATEAU_SHARE = 0.1
 """Share of the run after which a loss can be a plateau."""
 PLATEAU_FALL = 0.01
 """A loss that has fallen by less than this share of its start has not fallen."""
 PLATEAU_EASING = 3.0
-"""A plateau that was raised is cleared if the loss has fallen by this many times the noise. By chance, that hardly ever happens."""
+"""A plateau that was raised is cleared if the loss has fallen by this many times the noise. This hardly ever happens by chance."""
 EXPLODED_RATIO = 10.0
 """Gradients have exploded if their norm is this many times what it was."""
 EXPLODED_STEPS = 10
@@ -35,14 +35,14 @@ CLIPPED_STEPS = 100
 """Gradients are permanently clipped if nearly all of this many steps were."""
 CLIPPED_SHARE = 0.95
 CLIPPED_RATIO = 10.0
-"""The norm must also be this many times the limit. AdamW does not depend on the scale of the gradients, so that mild clipping is
+"""The norm must also be this many times the limit. AdamW does not depend on the scale of the gradients, so mild clipping is
 harmless."""
 
 
 def judge_learning(
     trace: Trace, total_steps: int | None, held: Collection[HealthCode] = ()
 ) -> list[Finding]:
-    """Return the findings on the losses and the gradients, worst first. `held`: codes of the findings that are raised now."""
+    """Return the findings on the losses and the gradients, worst first. `held`: codes of the findings that are currently raised."""
     if trace.nonfinite_step is not None:
         return [Finding(code=HealthCode.DIVERGED, level="error", step=trace.nonfinite_step)]
     if not trace.recent:
@@ -67,7 +67,7 @@ def judge_learning(
 def _judge_divergence(trace: Trace) -> Finding | None:
     """Apply the rule of finished runs to the run so far.
 
-    An evaluation from before the newest steps says nothing about them, so that only a newer one can contradict.
+    An evaluation from before the newest steps says nothing about them, so only a newer one can contradict them.
     """
     newest = trace.newest(trace.start_steps)
     # A single spike can move the mean, but not the median.

@@ -33,7 +33,7 @@ THROTTLE_REASONS = 0x08 | 0x20 | 0x40 | 0x80
 """NVML's hardware slowdown, software and hardware thermal slowdown, and power brake. The power cap (0x04) is not among
 them, because every GPU under full load reaches it."""
 DISK_BYTES = 2 * 1024**3
-"""Free space below which the worker's disk is nearly full: a checkpoint of a 7B model's adapter of rank 64 has about 2 GB."""
+"""Free space below which the worker's disk is nearly full: a checkpoint of a rank-64 adapter of a 7B model takes about 2 GB."""
 DISK_ERROR_BYTES = DISK_BYTES // 4
 """Free space below which the next checkpoint is likely to fail."""
 
@@ -45,13 +45,13 @@ class Conditions:
     """The state of a run apart from its trace."""
 
     is_training: bool = True
-    """Whether the run makes steps now, rather than evaluate or save."""
+    """Whether the run is currently making steps, rather than evaluating or saving."""
     silent_seconds: float = 0.0
     """Time since the last step, or since the run began to train."""
     samples: Samples = ()
     """The newest samples of the host, oldest first."""
     held: Collection[HealthCode] = ()
-    """Codes of the findings that are raised now."""
+    """Codes of the findings that are currently raised."""
 
     def easing(self, code: HealthCode) -> float:
         """Return the factor by which to relax a threshold."""
@@ -123,7 +123,7 @@ def _judge_pace(trace: Trace, conditions: Conditions) -> Finding | None:
 
 
 def _paces_before(trace: Trace, newest_seconds: float) -> list[float]:
-    """Return the tokens per second of the windows, without those that cover the newest part of the training time."""
+    """Return the tokens per second of the windows, excluding those that cover the newest part of the training time."""
     seconds = 0.0
     windows = list(trace.windows)
     while windows and seconds < newest_seconds:
@@ -132,7 +132,7 @@ def _paces_before(trace: Trace, newest_seconds: float) -> list[float]:
 
 
 def _judge_utilisation(trace: Trace, conditions: Conditions) -> Finding | None:
-    # The mean over the GPUs of the attempt: one that waits for the others is busy.
+    # The mean over the GPUs of the attempt: one that is waiting for the others is busy.
     loads = [
         [value for name, value in sample.items() if _is(name, "sys.gpu_percent")]
         for sample in conditions.samples

@@ -1,4 +1,4 @@
-"""Trace: what the rules for running jobs remember of a run, in bounded memory: windows over all steps, and the newest steps.
+"""Trace: what the rules for running jobs remember about a run, in bounded memory: windows over all steps, and the newest steps.
 
 A run of 1,000,000 steps needs as much memory as one of 1,000. Losses are in nats per supervised token.
 """
@@ -35,7 +35,7 @@ BIN_SECONDS = 60.0
 """The pace is averaged over this much time of training, and at least one step."""
 MOST_BINS = 5
 WINDOW_FIGURES = 6
-"""Number of figures of a window."""
+"""Number of figures per window."""
 _REFRESH_STEPS = 16
 """Steps after which the usual loss is computed again."""
 
@@ -129,7 +129,7 @@ class Trace:
     recent: deque[Step] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
     """The newest steps, oldest first."""
     first_loss: float | None = None
-    """Loss of step 1. None also if the trace does not begin there."""
+    """Loss of step 1. Also None if the trace does not begin there."""
     start: Window | None = None
     """The first `start_steps` steps; None if the trace does not begin at step 1."""
     nonfinite_step: int | None = None
@@ -171,7 +171,7 @@ class Trace:
         return list(self.recent)[-count:]
 
     def add(self, steps: Iterable[Step]) -> None:
-        """Add steps in the order of training. A step that is not above the last one replaces the steps from there on."""
+        """Add steps in the order of training. A step that is not above the last one replaces that step and all later ones."""
         last = max(self.last_step, self.nonfinite_step or 0)
         for step in steps:
             if step.step <= last:
@@ -197,7 +197,7 @@ class Trace:
         self.evaluations = _thinned([*kept, LossAt(step, loss)])
 
     def rewind(self, step: int) -> None:
-        """Forget everything after a step. Of a window that contains the step, everything is forgotten."""
+        """Forget everything after a step. A window that contains the step is forgotten entirely."""
         self.recent = deque((s for s in self.recent if s.step <= step), RECENT_STEPS)
         self.windows = [window for window in self.windows if window.end <= step]
         self.evaluations = [point for point in self.evaluations if point.step <= step]

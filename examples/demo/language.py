@@ -17,7 +17,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "no_base": (
         "Building the base model failed (exit status {status}).",
-        "构建基座模型失败（退出状态 {status}）。",
+        "构建基座模型失败（退出码 {status}）。",
     ),
     "port_in_use": (
         "Port {port} is in use or not allowed. Choose another one with --port, or omit --port.",

@@ -13,7 +13,7 @@ depends_on: str | None = None
 
 
 def upgrade() -> None:
-    # Plain ADD COLUMN statements, which copy the table on neither database.
+    # Plain ADD COLUMN statements, which do not copy the table on either database.
     op.add_column("jobs", sa.Column("pause_requested_at", sa.DateTime(timezone=True)))
     for table in ("attempts", "workers"):
         op.add_column(table, sa.Column("slot_id", sa.String(length=100)))

@@ -1,6 +1,6 @@
 """What users edit after submission (name, labels, notes, archived), and indexes for more list orders.
 
-Lists leave archived jobs out, so every index of a list order begins with `archived` (or has it before the sort key).
+Lists omit archived jobs, so every index of a list order begins with `archived` (or has it before the sort key).
 The name that lists sort by is in `job_texts`, because rows of `jobs` are too wide to rewrite. Only the rows of
 `job_texts` are rewritten.
 

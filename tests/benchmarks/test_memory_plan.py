@@ -14,7 +14,7 @@ TRACED = {
     ("7B", "varlen", 2048, "no"): 12.63,
     ("7B", "sdpa", 4096, "yes"): 2.31,
 }
-"""GiB above the resident model, traced with another program and bitsandbytes' own layers."""
+"""GiB above the resident model, traced with a separate program and bitsandbytes' own layers."""
 _ROW = re.compile(r"(\S+) +(sdpa|varlen) +(\d+) +(yes|no) +\S+ +(\S+)")
 
 

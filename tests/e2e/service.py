@@ -1,7 +1,7 @@
 """Service: a whole Stepline for tests — real Valkey, real API, real Celery worker, real training — in one directory.
 
 Times are production's, scaled down, so that tests can wait for leases and rings. Every process that a Service
-starts, and every descendant, ends when the `with` block ends, or at the latest when the test's process does.
+starts, and every descendant, ends when the `with` block ends, or when the test's process does.
 """
 
 import contextlib

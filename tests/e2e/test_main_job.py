@@ -42,7 +42,7 @@ def test_a_job_runs_from_submission_to_its_adapter(service: Service) -> None:
         assert json.loads(zipped.read("adapter_config.json"))["r"] == 8
     names = {item["name"] for item in service.get(f"/v1/jobs/{job_id}/artifacts")["data"]}
     assert {"adapter.zip", "summary.json", "records.jsonl", "output.log"} <= names
-    # A job that succeeded leaves no run directory.
+    # The run directory of a job that succeeded is deleted.
     runs = service.directory / "work" / "runs"
     wait_for(lambda: not list(runs.glob("*/*/spec.json")), 5, lambda: str(list(runs.glob("*/*"))))
     assert service.trainers() == []

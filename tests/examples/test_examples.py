@@ -96,7 +96,7 @@ def test_the_client_shows_the_row_progress_of_a_phase_without_steps() -> None:
     assert rows_of(job) == "evaluating: 340 of 2000 rows, 363 s left"
     assert rows_of({"phase": "training", "progress": {"step": 3, "rows": None}}) is None
     assert rows_of({"phase": "training", "progress": {"step": 3}}) is None, (
-        "an older server sends no rows"
+        "an older server does not send rows"
     )
 
 

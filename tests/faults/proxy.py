@@ -8,7 +8,7 @@
     cut:N       resets a connection after N bytes of its responses
 
 `drop_replies(pattern, times)` resets a connection instead of forwarding the response to a request that contains the pattern:
-the server has done the work, but the caller does not learn of it. `catch(pattern)` holds the next request that contains the
+the server has done the work, but the caller does not know. `catch(pattern)` holds the next request that contains the
 pattern, or its response, in flight, so that a test can act at that moment.
 """
 

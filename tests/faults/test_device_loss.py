@@ -59,7 +59,9 @@ def test_no_job_fails_when_a_gpu_breaks_and_another_worker_runs_the_queued_jobs(
     wait_for(lambda: not device_check(cluster)["passed"], 20, cluster.logs)
     wait_for(lambda: ERROR in device_check(cluster)["reason"], 20, cluster.logs)
     for job_id in (first, *others):
-        assert cluster.job(job_id)["status"] == "queued", "a worker with a broken GPU claims no job"
+        assert cluster.job(job_id)["status"] == "queued", (
+            "a worker with a broken GPU does not claim a job"
+        )
 
     cluster.start_worker()
     assert cluster.verdict(180).is_clean, cluster.describe()

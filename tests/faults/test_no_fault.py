@@ -1,4 +1,4 @@
-"""A job on PostgreSQL during which no fault occurs. tests/e2e tests the same on SQLite."""
+"""A job on PostgreSQL without any fault. tests/e2e tests the same on SQLite."""
 
 from tests.e2e.conftest import make_job
 from tests.faults.cluster import Cluster

@@ -1,4 +1,4 @@
-"""Reads the recorded curves, and plays them to the rules step by step, as a server receives them."""
+"""Reads the recorded curves, and feeds them to the rules step by step, as a server receives them."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ UNHEALTHY = {
     "stalled": HealthCode.STALLED,
     "spiky": HealthCode.LOSS_SPIKE,
 }
-"""The code that each run must get. It must get no other one."""
+"""The finding that each run must get; any other finding is an error."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Curve:
     steps: list[Step]
     evaluations: dict[int, float]
     silent_seconds: float | None
-    """How long the run was observed after its last step, because its process was stopped."""
+    """How long the run was observed after its last step, if its process was stopped."""
 
     @property
     def trace(self) -> Trace:
@@ -66,7 +66,7 @@ def read_curve(name: str) -> Curve:
 
 
 def play(curve: Curve) -> Iterator[tuple[int, list[Finding]]]:
-    """Yield (step, findings) after each step, and at the end after the time that the run was silent."""
+    """Yield (step, findings) after each step, and once more after the silence at the end of the run."""
     trace = curve.trace
     held: set[HealthCode] = set()
     if 0 in curve.evaluations:

@@ -45,7 +45,7 @@ class Recipe:
     eval_size: int = 40
     rank: int = 8
     knows_rows: bool = False
-    """Whether the base knows the short rows by heart, so that other text surprises it."""
+    """Whether the base has memorized the short rows, so that other text surprises it."""
     stops_at: int | None = None
     """Step after which the process is stopped with SIGSTOP."""
 
@@ -55,7 +55,7 @@ def _short(rows: Rows) -> Rows:
 
 
 def _with_bad_rows(rows: Rows) -> Rows:
-    """Return the short rows, three of them with a long base64 text as the answer, as after a fault in the preparation of the data."""
+    """Return the short rows, three of them with a long base64 text as the answer, as if the data had been prepared incorrectly."""
     short = _short(rows)
     noise = random.Random(5)  # noqa: S311  # only has to be repeatable
     for number in (30, 60, 90):
@@ -98,7 +98,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     # A learning rate of almost 0: nothing is learned.
     "plateau": Recipe({**REFERENCE, **SHORT, "learning_rate": 1e-8, "max_steps": 300}),
-    # 30 rows, repeated until the adapter knows them by heart.
+    # 30 rows, repeated until the adapter has memorized them.
     "overfitting": Recipe(
         {**REFERENCE, **SHORT, "learning_rate": 5e-3, "max_steps": 200},
         rows=lambda rows: rows[:120],

@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 TESTS = (
     "tests/contracts",
     "tests/attacks/test_datasets.py",
-    "tests/app/test_datasets.py",
-    "tests/app/test_errors.py",
-    "tests/app/test_jobs.py",
+    "tests/app/datasets/test_datasets.py",
+    "tests/app/errors",
+    "tests/app/jobs/test_jobs.py",
 )
 SUPPORTED = ("3.11", "3.12", "3.13")
 

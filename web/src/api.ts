@@ -31,7 +31,7 @@ export const lastResponseAt = signal(Date.now());
 export const unreachableSince = signal<number | null>(null);
 
 const TIMEOUT_MS = 20_000;
-/** If no response arrives for this time, a probe finds out whether the server is unreachable or just slow to answer that request. */
+/** If no response arrives within this time, a probe finds out whether the server is unreachable or just slow to answer that request. */
 const SILENCE_MS = 1500;
 const PROBE_MS = 1500;
 const RETRY_MS = 1000;

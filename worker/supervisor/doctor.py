@@ -116,7 +116,7 @@ def _several(devices: Sequence[Device], settings: Settings) -> Finding | None:
     most = max(models.values(), default=1)
     if most == 1:
         return None
-    note = ", all of one model" if len(models) > 1 else ""
+    note = ", all of the same model" if len(models) > 1 else ""
     return Finding("ok", f"one job can use up to {most} GPUs{note}")
 
 

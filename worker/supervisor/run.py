@@ -32,7 +32,7 @@ from worker.supervisor.server.client import Server
 log = structlog.get_logger(__name__)
 
 BORROWED_SECONDS = 1.0
-"""A card that has been locked for this long is used for an attempt; a claim takes milliseconds."""
+"""A card that has been locked for this long is in use by an attempt; a claim takes milliseconds."""
 
 
 def run_next(
@@ -91,7 +91,7 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
             slot.server.hello(current)  # tells the server that this worker's device has failed
             break
         turn.take()
-        # A worker that was alone when its ring arrived takes no turns. It may borrow from the next ring on.
+        # A worker that was alone when its ring arrived does not take turns. It may borrow cards from the next ring on.
         siblings = (
             list_siblings(lock_dir, slot.worker, slot_name(slot.worker)) if turn.is_shared else []
         )

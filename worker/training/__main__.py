@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     outcome = run_to_outcome(run_dir, stop, place)
     if options.rank > 0:
         while outcome.status == "succeeded":
-            signal.pause()  # rank 0 kills this process; if it ended earlier, rank 0 would take that for a failure
+            signal.pause()  # rank 0 kills this process; if it ended earlier, rank 0 would treat that as a failure
         return 0
     others.close()
     with contextlib.suppress(OSError):  # a full disk: outcome.json reports it

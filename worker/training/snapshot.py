@@ -1,6 +1,6 @@
-"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums that all means come from.
+"""Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums from which all means are computed.
 
-The learning rate needs no state: it is a function of the step. After the adapter is created, a run draws nothing from
+The learning rate needs no state: it is a function of the step. After the adapter is created, a run does not draw anything from
 Python's or NumPy's global random generators, so only torch's generators are saved.
 """
 
@@ -148,9 +148,7 @@ def _check_identity(own: dict[str, str], theirs: dict[str, str]) -> None:
     different = [name for name, value in own.items() if theirs.get(name, value) != value]
     if not different:
         return
-    detail = (
-        f"the checkpoint belongs to another run ({', '.join(different)} differ). Submit a new job"
-    )
+    detail = f"the checkpoint belongs to a different run ({', '.join(different)} differ). Submit a new job"
     if different == ["base"]:
         detail = (
             "the checkpoint belongs to a different base model: the weights or the config.json in the model directory have "
@@ -170,7 +168,7 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         # The same processor may have less memory than in the previous attempt.
         run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
-        # Recomputed activations change no result, so this attempt's plan decides, unless it does not know.
+        # Recomputing activations does not change the result, so this attempt's plan decides, unless it has no answer.
         needed = run.needs_recomputation(run.token_budget) is not False
         if needed and state.activation_checkpointing and not run.checkpointing_activations:
             run.checkpoint_activations()

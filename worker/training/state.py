@@ -80,7 +80,7 @@ class Run:
     most_tokens: int | None = None
     """The largest token budget that fits into the memory of a host, if that is less than usual."""
     needs_recomputation: Callable[[int], bool | None] = lambda _: None
-    """Returns whether a token budget fits only with recomputed activations, according to this attempt's plan; None: not known."""
+    """Returns whether a token budget fits only with recomputed activations, according to this attempt's plan; None if unknown."""
     checkpointing_activations: bool = False
     generators: dict[str, Tensor] = field(default_factory=dict)
     """States of torch's random generators after the last optimizer step."""

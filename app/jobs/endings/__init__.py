@@ -1,4 +1,4 @@
-"""What becomes of a job when its attempt ends: it ends too, waits for a retry, or fails because of its devices.
+"""What happens to a job when its attempt ends: it ends too, waits for a retry, or fails because of its devices.
 
 Nothing here reads a request or changes an attempt.
 """

@@ -20,7 +20,7 @@ def insert_failure(session: Session, failure: DeviceFailure) -> None:
 
 
 def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
-    """Return the failures of a worker's device after which it has not yet passed a check, oldest first."""
+    """Return the failures of a worker's device since it last passed a check, oldest first."""
     return session.scalars(
         select(DeviceFailure)
         .where(DeviceFailure.worker_id == worker_id, DeviceFailure.passed_at.is_(None))
@@ -29,7 +29,7 @@ def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
 
 
 def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
-    """Return a job's failures since a user last retried it, oldest first; only those after which the device passed a check."""
+    """Return a job's failures since a user last retried it, oldest first; only those whose device has passed a check since."""
     return session.scalars(
         select(DeviceFailure)
         .where(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Job
 from app.events import store as events
-from app.jobs import store
+from app.jobs import transitions
 from app.jobs.endings import failure_counts
 from app.leases.store import HeldAttempt
 from contracts.attempt import Outcome
@@ -100,7 +100,7 @@ class Settlement:
 
     def _note_failure(self, outcome: Outcome) -> Failure:
         failure = outcome.failure or Failure(reason=FailureReason.CRASHED)
-        # A killed process reports no step, and its outcome then says 0. The records that it sent before say how far it got.
+        # A killed process does not report its step, so its outcome says 0. The records that it sent before say how far it got.
         step = failure.step or outcome.step or self.attempt.last_step or 0
         if step:
             failure = failure.model_copy(update={"step": step})
@@ -136,30 +136,30 @@ class Settlement:
         The job's row is authoritative, not the outcome, because the request may have been withdrawn since the worker read it.
         """
         if self.job.cancel_requested_at is None and self.job.pause_requested_at is not None:
-            store.mark_paused(self.session, self.attempt)
+            transitions.mark_paused(self.session, self.attempt)
             self._note("job_paused", step=step)
             return JobStatus.PAUSED
         return self._queue_again(wait_seconds)
 
     def _queue_again(self, wait_seconds: float) -> JobStatus:
         not_before = self.now + timedelta(seconds=wait_seconds) if wait_seconds else None
-        if store.mark_queued_again(self.session, self.attempt, not_before) is None:
+        if transitions.mark_queued_again(self.session, self.attempt, not_before) is None:
             return self._cancel()
         self._note("job_requeued", wait_seconds=round(wait_seconds))
         return JobStatus.QUEUED
 
     def _succeed(self, summary: Summary) -> JobStatus:
-        store.mark_succeeded(self.session, self.attempt, summary, self.now)
+        transitions.mark_succeeded(self.session, self.attempt, summary, self.now)
         self._note("job_succeeded")
         return JobStatus.SUCCEEDED
 
     def _fail(self, failure: Failure) -> JobStatus:
-        store.mark_failed(self.session, self.attempt, failure, self.now)
+        transitions.mark_failed(self.session, self.attempt, failure, self.now)
         self._note("job_failed", level="error", reason=failure.reason.value)
         return JobStatus.FAILED
 
     def _cancel(self) -> JobStatus:
-        store.mark_cancelled(self.session, self.attempt, self.now)
+        transitions.mark_cancelled(self.session, self.attempt, self.now)
         self._note("job_cancelled")
         return JobStatus.CANCELLED
 

@@ -2,10 +2,11 @@
 
 Most jobs need one GPU: one statement claims the best of them. The order of the queue is strict for jobs that need several. If
 such a job is next on a worker's host and not enough GPUs of the host are free, the host is reserved for it: the host's workers
-start no later job until it has started. So its GPUs become free one after another, and neither large nor small jobs starve.
+do not start later jobs until it has started. Its GPUs therefore become free one by one, and neither large nor small jobs
+starve.
 
-Every statement walks an index that contains only queued jobs, in claim order. Jobs that need another number of GPUs, or more
-than the worker's host has, are not read.
+Every statement walks an index that contains only queued jobs, in claim order. Jobs that need a different number of GPUs, or
+more than the worker's host has, are not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, ScalarSelect, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.tables import Job
-from app.jobs import store
+from app.jobs import transitions
 from app.jobs.queue import larger_hosts, reservations
 from app.jobs.queue import order as queue
 from app.jobs.queue.gpu_need import ALL, GpuNeed
@@ -40,7 +41,7 @@ class Claimant(NamedTuple):
     queue: str
     now: datetime
     only_models: Sequence[str] | None = None
-    """Null: all but `except_models`."""
+    """None means all except `except_models`."""
     except_models: Sequence[str] = ()
     only_jobs: Sequence[str] | None = None
     except_jobs: Sequence[str] = ()
@@ -78,17 +79,17 @@ class Taken(NamedTuple):
     """The result of a claim."""
 
     job: Job | None
-    """The assigned job; None if the worker gets none."""
+    """The assigned job; None if there is none for the worker."""
     gpus: int = 1
     """Number of GPUs that the job uses."""
     ends_reservation: bool = False
-    """Whether the claim has ended a reservation, so that jobs that waited for it, or hosts that left the job to the reserved one, may go on."""
+    """Whether the claim has ended a reservation, so that other jobs, or hosts that left the job to the reserved one, can proceed."""
     waits_for: LargeJob | None = None
     """The job that the worker's host starts next, once enough of its GPUs are free."""
     has_reserved: bool = False
     """Whether this claim has reserved the host for that job."""
     has_left: bool = False
-    """Whether this claim is the first that has left a job for all GPUs to a larger host."""
+    """Whether this claim is the first to leave a job for all GPUs to a larger host."""
 
 
 def claim_best(session: Session, claimant: Claimant, attempt_id: str) -> Taken:
@@ -244,4 +245,4 @@ def _claim(
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    return store.mark_running(session, best.scalar_subquery(), attempt_id, claimant.now)
+    return transitions.mark_running(session, best.scalar_subquery(), attempt_id, claimant.now)

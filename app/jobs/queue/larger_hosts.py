@@ -1,7 +1,7 @@
 """A job for all GPUs is left to a larger host for a while, because on a smaller one it would train on fewer GPUs.
 
 The first smaller host that asks for the job starts the wait. It ends after reservations.FIRST_SECONDS; if a larger host has been
-reserved for the job by then, it ends together with that reservation. So the job starts even if no larger host ever gets to it.
+reserved for the job by then, it ends together with that reservation. The job therefore starts even if no larger host ever gets to it.
 """
 
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ def find_left(session: Session, job: LargeJob, host_id: str, cards: int, now: da
 
 
 def leave(session: Session, job: LargeJob, now: datetime) -> bool:
-    """Store until when the job is left to larger hosts. Return False if that is stored already, or the job is not queued any more."""
+    """Store until when the job is left to larger hosts. Return False if that is stored already, or the job is no longer queued."""
     waits = (Job.number == job.number, Job.status == JobStatus.QUEUED, Job.larger_until.is_(None))
     changed = session.execute(
         update(Job)

@@ -1,8 +1,8 @@
 """Hosts that are reserved for queued jobs on several GPUs. A start, pause, cancel or failure of the job ends its reservation too.
 
-If the reserved host does not start the job in time, another host takes the reservation over when it asks for a job. Each host
-then has twice as long as the one before. So the job starts at the latest when a host has had longer than its running attempts
-take, even if one of the hosts has an attempt that takes days.
+If the reserved host does not start the job in time, another host takes over the reservation the next time it asks for a job,
+and gets twice as much time as the one before. A host whose attempt runs for days therefore cannot block the job: sooner or
+later, some host has more time than its running attempts need.
 """
 
 from datetime import datetime, timedelta
@@ -18,9 +18,9 @@ from contracts.attempt import WorkerInfo
 from contracts.job import JobStatus
 
 FIRST_SECONDS = 1800
-"""How long the first host that is reserved for a job keeps it before another host may take it over."""
+"""How long the first host keeps its reservation before another host may take over."""
 LONGEST_SECONDS = 2**29
-"""A reservation is not extended beyond this, so that times can be stored."""
+"""Upper limit of that time, so that the resulting date can be stored."""
 
 
 class LargeJob(NamedTuple):
@@ -46,8 +46,8 @@ def is_open(now: datetime) -> ColumnElement[bool]:
 def reserve(session: Session, job: LargeJob, host_id: str, now: datetime) -> bool | None:
     """Reserve a host for a job, and end the host's other reservations. Return None if the job is no longer open.
 
-    Otherwise, return whether this has ended a reservation, so that other jobs or other hosts need not wait any more. A job that
-    another request is changing is left alone, because two requests that wait for each other's jobs would never end.
+    Otherwise, return whether this has ended a reservation, so that other jobs or other hosts no longer have to wait. A job that
+    another request is changing is skipped, because two requests that wait for each other's jobs would deadlock.
     """
     seconds = max(FIRST_SECONDS, job.reserved_seconds * (1 if job.reserved_host is None else 2))
     seconds = min(seconds, LONGEST_SECONDS)
@@ -61,7 +61,7 @@ def reserve(session: Session, job: LargeJob, host_id: str, now: datetime) -> boo
 
 
 def end_unusable(session: Session, now: datetime) -> list[str]:
-    """End the reservations of hosts that cannot run the job any more. Return each queue once for each ring that it needs.
+    """End the reservations of hosts that can no longer run the job. Return each queue, once per ring to send.
 
     A host that is reserved for several jobs keeps the first one.
     """
@@ -81,7 +81,7 @@ def end_unusable(session: Session, now: datetime) -> list[str]:
 
 
 def rings_after(session: Session, name: str, now: datetime) -> list[str]:
-    """Return the queue once for each ring that it needs after a reservation, because other jobs waited for the reserved one."""
+    """Return the queue after a reservation, once per ring to send, because other jobs were waiting for the reserved one."""
     return [name] * queue.count_rings(session, name, now)
 
 

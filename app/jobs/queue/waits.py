@@ -1,4 +1,4 @@
-"""Why a queued job has not started, in English and Chinese. A job that just waits for its turn has no reason."""
+"""Why a queued job has not started, in English and Chinese. A job that is just waiting for its turn has none."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ from contracts.job import JobStatus
 
 WORDS: dict[str, dict[Language, str]] = {
     "gpus_reserved": {
-        "en": "Waits until {gpus} GPUs of host {host} are free. The host starts no later job before this one.",
+        "en": "Waits until {gpus} GPUs of host {host} are free. The host will not start later jobs before this one.",
         "zh": "正在等待主机 {host} 空出 {gpus} 张 GPU；在此任务启动之前，该主机不会启动排在其后的任务。",
     },
     "too_few_gpus": {
@@ -31,7 +31,7 @@ WORDS: dict[str, dict[Language, str]] = {
     },
     "devices_failed": {
         "en": "The GPUs of all {workers} online workers that could run this job failed their last check. The Workers page shows why; "
-        "each worker checks its GPU again by itself.",
+        "each worker rechecks its GPU automatically.",
         "zh": "能运行此任务的 {workers} 个在线工作节点的 GPU 均未通过最近一次检测，原因见“工作节点”页；工作节点会自动重新检测。",
     },
     "workers_too_old": {
@@ -53,7 +53,7 @@ class Waiting(NamedTuple):
 def find_waits(
     session: Session, jobs: Sequence[Job], now: datetime, language: Language
 ) -> dict[int, JobWait]:
-    """Return why queued jobs wait, by job number. Jobs that just wait for their turn are left out."""
+    """Return why queued jobs are waiting, by job number. Jobs that are just waiting for their turn are omitted."""
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     live = {name: workers.list_live(session, name, now) for name in {job.queue for job in queued}}
     found = {}
@@ -67,7 +67,7 @@ def find_waits(
 
 
 def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) -> JobWait | None:
-    """Return why a job waits, given the live workers of its queue. None: it just waits for its turn."""
+    """Return why a job is waiting, given the live workers of its queue; None if it is just waiting for its turn."""
     need = waiting.need
     if not live:
         return _wait("no_worker", language, waiting)
@@ -81,7 +81,7 @@ def find_wait(waiting: Waiting, live: Sequence[WorkerInfo], language: Language) 
 def _find_gpu_wait(
     waiting: Waiting, able: Sequence[WorkerInfo], language: Language
 ) -> JobWait | None:
-    """Return why a job waits that may use several GPUs, given the workers that can run it."""
+    """Return why a job that may use several GPUs is waiting, given the workers that can run it."""
     need = waiting.need
     on_host = [worker for worker in able if worker.host_id == (waiting.reserved_host or None)]
     if on_host:
@@ -96,7 +96,7 @@ def _find_gpu_wait(
 
 
 def find_candidates(live: Sequence[WorkerInfo], model: str) -> Sequence[WorkerInfo]:
-    """Return the workers to which a job is left: those that have its model or can download it, or all if there are none.
+    """Return the workers that may claim a job: those that have its model or can download it, or all if there are none.
 
     If no worker has the model, any of them claims the job, which then fails with a reason.
     """

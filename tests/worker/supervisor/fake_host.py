@@ -61,7 +61,7 @@ while not (place.parent / "finish").exists():
 text = (place.parent / "finish").read_text()
 (place / "outcome.json").write_text(text)
 """
-"""Starts the other ranks, and ends when the test says how."""
+"""Starts the other ranks, and ends in the way that the test chooses."""
 CHECK = """
 import pathlib, sys
 if (pathlib.Path(sys.argv[-1]).parent / "broken").exists():
@@ -96,7 +96,7 @@ class FakeHost:
         return worker_home(self.work_dir, f"w-{uuid}")
 
     def start(self, uuid: str) -> "Worker":
-        """Start the worker of a card, which claims nothing until the test rings."""
+        """Start the worker of a card, which does not claim jobs until the test rings."""
         environment = {
             "STEPLINE_SERVER_URL": self.server.url,
             "STEPLINE_WORKER_TOKEN": "token",
@@ -196,7 +196,7 @@ class Worker:
 
 
 class JobServer:
-    """Assigns jobs in order: to each claim the first one if the claim's free cards suffice, else nothing."""
+    """Assigns jobs in order: each claim gets the first one if it has enough free cards, otherwise nothing."""
 
     def __init__(self) -> None:
         self.jobs: list[tuple[str, int]] = []
@@ -207,7 +207,7 @@ class JobServer:
         self.syncs: list[Any] = []
         self.finished: dict[str, Any] = {}
         self.before_claim: Callable[[], object] = lambda: None
-        """Called while a worker waits for the reply to its claim."""
+        """Called while a worker is waiting for the reply to its claim."""
         self.ignores_free_cards = False
         self._acked_seq = self._acked_output = 0
         self._guard = threading.Lock()

@@ -22,7 +22,7 @@ def test_the_doctor_notes_a_host_name_that_the_server_does_not_allow() -> None:
     ("cards", "line"),
     [
         (["A100"], None),
-        (["A100", "A100", "T4"], "one job can use up to 2 GPUs, all of one model"),
+        (["A100", "A100", "T4"], "one job can use up to 2 GPUs, all of the same model"),
         (["A100", "A100"], "one job can use up to 2 GPUs"),
     ],
 )

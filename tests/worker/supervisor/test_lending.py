@@ -1,4 +1,4 @@
-"""Workers of one host that lend each other their cards, as real processes. The jobs train nothing."""
+"""Workers of one host that lend each other their cards, as real processes. The jobs do not train."""
 
 import os
 import signal
@@ -147,12 +147,12 @@ def test_a_worker_that_waits_for_its_card_stops_at_once(host: FakeHost) -> None:
     second.send(signal.SIGTERM)
 
     second.wait_for("ended 0")
-    assert free_cards(host) == [], "the attempt goes on"
+    assert free_cards(host) == [], "the attempt continues"
 
 
 def test_a_borrowed_card_that_breaks_stops_its_own_worker_and_no_other(host: FakeHost) -> None:
     first, third = host.start("GPU-0"), host.start("GPU-2")
-    third.ring()  # it checks its card, which works
+    third.ring()  # it checks its card and finds that it works
     third.wait_for("ended 0")
     host.server.jobs = [("job-4", 4)]
     first.ring()

@@ -1,4 +1,4 @@
-"""Attempts that never train. tests/e2e covers those that do."""
+"""Attempts that end before training. tests/e2e covers those that train."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Verdicts on real runs, most of which must not be judged good, and the figures measured in these runs."""
+"""Verdicts on real runs, most of which must not be called good, and the figures measured in these runs."""
 
 from pathlib import Path
 from typing import Any

@@ -22,7 +22,7 @@ type State =
   | { name: "resting" }
   | { name: "closed" };
 
-/** Only one refresh runs at a time. One requested meanwhile runs afterwards, because the first may have read an older state. */
+/** Only one refresh runs at a time. If another one is requested in the meantime, it runs afterwards, because the first may have read an older state. */
 type Refresh = { name: "idle" } | { name: "running" } | { name: "running, then again" };
 
 const POLL_SECONDS = 1;
@@ -43,7 +43,7 @@ export class LiveJob {
   private readonly reader: JobReader;
   private running: Refresh = { name: "idle" };
   private timer: number | undefined;
-  /** Whether a refresh has been requested and is about to start; a refresh that ends meanwhile must not postpone it. */
+  /** Whether a refresh has been requested and is about to start; a refresh that ends in the meantime must not postpone it. */
   private isDue = false;
   private streamNotBefore = 0;
   private readonly stopEffects: () => void;

@@ -4,7 +4,7 @@ import { type Artifact, type Attempt, type Event, get, type Job, type List, type
 import { readCurve, readNewPoints } from "../history";
 import type { JobStore } from "./store";
 
-/** Codes of the events after which a job's attempts or files differ. */
+/** Codes of the events that change a job's attempts or files. */
 const CHANGES_REST = /^(attempt|artifact|job)_/;
 
 export class JobReader {
@@ -47,7 +47,7 @@ export class JobReader {
     return this.readingEvents;
   }
 
-  /** Wait until no events are being read, and read everything again that the server puts into words. */
+  /** Wait until no events are being read, then read again everything that contains text from the server. */
   async settle(): Promise<void> {
     await this.readingEvents.catch(() => undefined);
     this.restKey = "";

@@ -1,5 +1,5 @@
-// Jobs that the reader wants to hear about: while the site is open, a browser notification and the tab's title tell when one of
-// them ends or becomes unhealthy.
+// Jobs that the reader wants to hear about: while the site is open, a browser notification and the tab's title report when one
+// of them ends or becomes unhealthy.
 import { signal } from "@preact/signals";
 import { ApiError, get, isFinal, type Job } from "../api";
 import { go } from "../router";
@@ -32,7 +32,7 @@ function save(to: Watched): void {
 }
 
 const watched = signal<Watched>(load());
-/** What the last click on a bell means, for people; "" after a while. */
+/** A message that explains the last click on a bell; "" after a while. */
 export const toast = signal("");
 
 export const isWatched = (id: string): boolean => Object.hasOwn(watched.value, id);
@@ -107,7 +107,7 @@ function announce(job: Job, title: string, body: string): void {
   };
 }
 
-// The title: pages set it whenever they like, so the notice is put in front of it again after each change.
+// Pages may set the title at any time, so the notice is put in front of it again after each change.
 let notice = "";
 
 const mark = (): string => `● ${notice} · `;

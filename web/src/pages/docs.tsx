@@ -6,7 +6,7 @@ import { DOCS } from "../texts/docs";
 import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 
-/** A class of the root element, by which Swagger UI chooses its dark colors. */
+/** A class of the root element that makes Swagger UI use its dark colors. */
 const DARK = "dark-mode";
 
 export function DocsPage() {

@@ -1,7 +1,7 @@
 // A list of named values.
 import type { ComponentChildren } from "preact";
 
-/** Show the rows; those whose value is missing are left out. */
+/** Show the rows; those whose value is missing are omitted. */
 export function Facts({ rows, class: name }: { rows: [string, ComponentChildren][]; class?: string }) {
   return (
     <dl class={name}>

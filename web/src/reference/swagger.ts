@@ -4,7 +4,7 @@ import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
 import "swagger-ui-dist/swagger-ui.css";
 import "./swagger.css";
 
-/** Leaves out the document's title and description, because the page has a heading of its own. */
+/** Omits the document's title and description, because the page has its own heading. */
 const withoutTitle = () => ({ wrapComponents: { InfoContainer: () => () => null } });
 
 /** Draw the reference of an OpenAPI document inside an element. */

@@ -10,7 +10,7 @@ export const BULK = texts({
   delete: ["Delete", "删除"],
 
   sure_cancel: [
-    "Cancel {n} jobs? Queued and paused jobs end at once, running ones as soon as their workers have stopped.",
+    "Cancel {n} jobs? Queued and paused jobs end immediately, running ones as soon as their workers have stopped.",
     "取消 {n} 个任务？排队中和已暂停的任务会立即结束，运行中的任务在其工作节点停止后结束。",
   ],
   do_cancel: ["Cancel {n} jobs", "取消 {n} 个任务"],
@@ -20,13 +20,16 @@ export const BULK = texts({
   ],
   do_delete: ["Delete {n} jobs", "删除 {n} 个任务"],
   sure_archive: [
-    "Archive {n} jobs? The list leaves archived jobs out. Only jobs that have ended can be archived.",
+    "Archive {n} jobs? The list hides archived jobs. Only jobs that have ended can be archived.",
     "归档 {n} 个任务？归档后任务不再出现在列表中。只能归档已结束的任务。",
   ],
   do_archive: ["Archive {n} jobs", "归档 {n} 个任务"],
   sure_restore: ["Restore {n} jobs from the archive?", "将 {n} 个任务取消归档？"],
   do_restore: ["Restore {n} jobs", "取消归档 {n} 个任务"],
-  sure_label: ["Change a label of {n} jobs. Their other labels stay.", "修改 {n} 个任务的一个标签，其他标签保持不变。"],
+  sure_label: [
+    "Change a label of {n} jobs. Their other labels are kept.",
+    "修改 {n} 个任务的一个标签，其他标签保持不变。",
+  ],
   do_label: ["Change {n} jobs", "修改 {n} 个任务"],
   label_kind: ["Change", "操作"],
   label_set: ["Set", "设置"],

@@ -9,7 +9,7 @@ export const COMPARE = texts({
   baseline: ["baseline", "基准"],
   make_baseline: ["Use {name} as the baseline", "将 {name} 设为基准"],
   better: ["better than the baseline", "优于基准"],
-  worse: ["worse than the baseline", "差于基准"],
+  worse: ["worse than the baseline", "劣于基准"],
   eval_short: ["eval", "验证"],
 
   selection: ["Selected jobs", "所选任务"],

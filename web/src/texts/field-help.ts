@@ -11,6 +11,6 @@ export const ENGLISH_HELP: Record<string, string> = {
   "training.max_steps": "Number of updates. The rows are repeated until it is reached. Empty: the epochs decide.",
   "training.early_stopping.patience":
     "Training stops after this many evaluations in a row without improvement. Both fields empty: no early stopping.",
-  name: "For you to find the job again; need not be unique.",
+  name: "A name by which you will recognize the job; does not have to be unique.",
   labels: "For filtering: one key:value per line, at most 16.",
 };

@@ -90,7 +90,7 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "engine.token_budget": ["token 预算", "每个 micro-batch 的最大 token 数。auto：按设备决定。"],
   "engine.activation_checkpointing": ["激活重计算", "反向传播时重新计算激活值，以节省显存。auto：仅在显存不足时启用。"],
   "engine.fused_optimizer": ["融合优化器", "用单个 kernel 更新整个适配器。auto：仅在 GPU 上启用。"],
-  "engine.fused_lora": ["融合 LoRA", "用单个函数计算每一层及其适配器，占用更少内存。auto：仅在 GPU 上启用。"],
+  "engine.fused_lora": ["融合 LoRA", "用单个函数计算每一层及其适配器，内存占用更少。auto：仅在 GPU 上启用。"],
   "engine.dequantize_base": [
     "反量化基座模型",
     "以计算精度保存经 NF4 量化的基座权重：速度更快，但更占显存。auto：仅在显存充足的 GPU 上启用。",

@@ -52,7 +52,7 @@ export const SENTENCES = texts({
   ],
   gradient_clipped: [
     "The gradient norm is {grad_norm}, far above max_grad_norm {max_grad_norm}, at nearly every step.",
-    "几乎每一步的梯度范数都远超 max_grad_norm（{grad_norm} 对 {max_grad_norm}）。",
+    "几乎每一步的梯度范数都远超 max_grad_norm（{grad_norm}，上限 {max_grad_norm}）。",
   ],
   stalled: [
     "No step for {silent_seconds} s. A step usually takes {usual_seconds} s.",
@@ -63,11 +63,11 @@ export const SENTENCES = texts({
     "每秒 {tokens_per_second} 个监督 token，此前为 {usual_tokens_per_second}。",
   ],
   gpu_starved: [
-    "The GPU has been busy only {gpu_percent} % of the last minute.",
+    "The GPU has been busy for only {gpu_percent} % of the last minute.",
     "最近一分钟 GPU 平均利用率仅 {gpu_percent}%。",
   ],
   gpu_throttled: [
-    "The GPU has reduced its clocks because of heat or power in {share} of the last minute.",
+    "The GPU has reduced its clocks because of heat or power for {share} of the last minute.",
     "最近一分钟内有 {share} 的时间，GPU 因温度或供电而降频。",
   ],
   disk_nearly_full: ["{free_bytes} are free on the worker's disk.", "工作节点磁盘剩余空间 {free_bytes}。"],
@@ -80,12 +80,12 @@ export const ADVICE = texts({
   ],
   eval_loss_rising: [
     "More steps are unlikely to help: use fewer epochs, more data, or early stopping.",
-    "继续训练大概率无益：可减少轮数、增加数据或启用早停。",
+    "继续训练很可能没有收益：可减少轮数、增加数据或启用早停。",
   ],
   plateau: ["Check the learning rate and the answers in the data.", "请检查学习率以及数据中的回答。"],
   loss_spike: [
-    "One spike is harmless if the loss returns. Look at the rows of this step if it happens again.",
-    "若 loss 随后恢复，单次尖峰无碍；若反复出现，请检查该步的数据。",
+    "One spike is harmless if the loss recovers. Look at the rows of this step if it happens again.",
+    "若 loss 随后恢复，偶发一次没有影响；若反复出现，请检查该步的数据。",
   ],
   gradient_exploding: ["A divergence may follow. Lower the learning rate.", "可能即将发散，建议降低学习率。"],
   gradient_clipped: [
@@ -93,7 +93,7 @@ export const ADVICE = texts({
     "请检查数据与学习率，或调高 max_grad_norm。",
   ],
   stalled: [
-    "If it lasts, look at the log and the worker's host; the worker ends an attempt without progress by itself.",
+    "If this continues, look at the log and the worker's host. The worker automatically ends an attempt that makes no progress.",
     "若持续不恢复，请查看日志与工作节点所在主机；长时间无进展时，工作节点会自动结束该次尝试。",
   ],
   slowdown: [

@@ -36,7 +36,7 @@ export const JOB = texts({
   what_to_do: ["What to do:", "处理建议："],
   last_lines: ["Last lines of the log", "日志最后几行"],
   fix_and_resubmit: ["Fix and resubmit", "修改后重新提交"],
-  last_known: ["last known state", "最近一次状态"],
+  last_known: ["last known state", "最近状态"],
 
   step: ["Step", "步数"],
   of_total: ["of {total}", "共 {total}"],
@@ -52,7 +52,7 @@ export const JOB = texts({
   until: ["until {clock}", "预计 {clock} 完成"],
   training_time: ["Training time", "训练时长"],
   run_time: ["Run time", "运行时长"],
-  without_waiting: ["without queue and pauses", "不含排队与暂停"],
+  without_waiting: ["excluding time queued or paused", "不含排队与暂停"],
   memory: ["Memory", "显存/内存"],
   peak: ["peak", "峰值"],
   peak_predicted: ["peak; predicted: {bytes}", "峰值，预测 {bytes}"],

@@ -28,7 +28,7 @@ export const JOBS = texts({
   choose_to_compare: ["Select {name} for comparison", "将 {name} 加入对比"],
   select_page: ["Select the jobs on this page", "选择本页任务"],
   select_all: ["Select all that match (up to {most})", "选择全部符合条件的任务（最多 {most} 个）"],
-  select_all_failed: ["Selecting failed. Try again (up to {most} jobs)", "选择失败，点击重试（最多 {most} 个任务）"],
+  select_all_failed: ["Selection failed. Try again (up to {most} jobs)", "选择失败，点击重试（最多 {most} 个任务）"],
   compare_hint: ["Select two to twelve jobs to compare", "选择 2 到 12 个任务进行对比"],
   next_page: ["Next page", "下一页"],
   first_page: ["First page", "第一页"],

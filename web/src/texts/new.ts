@@ -27,7 +27,7 @@ export const NEW = texts({
 
   choose_model: ["Choose a model", "选择模型"],
   other_model: ["Another model from the Hub…", "Hub 上的其他模型……"],
-  model_missing: ["{id} (on no worker)", "{id}（工作节点上没有）"],
+  model_missing: ["{id} (not on any worker)", "{id}（所有工作节点均无此模型）"],
   model_offline: ["worker offline", "工作节点离线"],
   parameters: ["{n} parameters", "{n} 参数"],
   tokens: ["{n} tokens", "{n} token"],
@@ -54,7 +54,7 @@ export const NEW = texts({
     "选择模型和训练集后，服务器会检查配置，并在此显示任务规模。",
   ],
   not_checked: [
-    "Not checked: no worker has read the files of {id}. If the model does not suit the settings, the job fails when it starts.",
+    "Not checked: no worker has read the files of {id}. If the settings do not suit the model, the job fails when it starts.",
     "未检查：工作节点尚未读取 {id} 的文件。如果模型与配置不符，任务会在启动时失败。",
   ],
   similar: ["Did you mean this installed model?", "您是不是要选这个已安装的模型？"],
@@ -77,7 +77,7 @@ export const NEW = texts({
   problems: ["{n} problems:", "{n} 处有误："],
   comma: [", ", "、"],
   no_answer: [
-    "No answer from the server. Submit again when it is back: the job is never created twice.",
+    "No response from the server. Submit again when it is back: the job is never created twice.",
     "服务器没有响应。恢复后请再次提交，不会重复创建任务。",
   ],
   is_required: ["This field is required.", "此项必填。"],

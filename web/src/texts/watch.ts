@@ -9,11 +9,11 @@ export const WATCH = texts({
     "任务结束或出现异常时会通知您（请保持此页面打开）。",
   ],
   only_title: [
-    "The title of this tab will tell when the run ends or becomes unhealthy. Browser notifications need HTTPS or localhost.",
+    "The title of this tab will change when the run ends or becomes unhealthy. Browser notifications need HTTPS or localhost.",
     "任务结束或出现异常时，本标签页的标题会提示。浏览器通知需要通过 HTTPS 或 localhost 访问。",
   ],
   blocked: [
-    "The title of this tab will tell when the run ends or becomes unhealthy. Notifications are blocked in the browser's settings for this site.",
+    "The title of this tab will change when the run ends or becomes unhealthy. Notifications are blocked in the browser's settings for this site.",
     "任务结束或出现异常时，本标签页的标题会提示。浏览器设置已禁止此网站发送通知。",
   ],
   stopped: ["Notifications for this run are off.", "已关闭此任务的通知。"],

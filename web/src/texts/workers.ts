@@ -9,7 +9,7 @@ export const WORKERS = texts({
   failed: ["Failed", "故障"],
   current_job: ["Current job", "当前任务"],
   idle: ["idle", "空闲"],
-  for_one_job: ["For one job", "单个任务最多"],
+  for_one_job: ["For one job", "单任务最多可用"],
   queue: ["Queue", "队列"],
   last_seen: ["Last seen", "最近在线"],
   ago: ["{age} ago", "{age}前"],

@@ -1,4 +1,4 @@
-"""Checks cards: a small 4-bit product on each, in a process of its own (`python -m worker.training --check-device`).
+"""Checks cards: a small 4-bit product on each, in a separate process (`python -m worker.training --check-device`).
 
 A process that has lost its GPU cannot get it back, so this process never uses one.
 """
@@ -62,7 +62,7 @@ class CardChecks:
                 run_dir.path.mkdir(parents=True)
                 child = start_child(run_dir, [card], self._environ, self._program)
                 running.append((run_dir, child))
-            pulse()  # also if the checks end before the first look
+            pulse()  # even if the checks end before the first poll
             while unfinished := [child for _, child in running if not child.wait(0)]:
                 if unfinished[0].wait(self._settings.poll_seconds):
                     continue

@@ -2,7 +2,7 @@
 
 The check (card_checks.py) runs before the first claim of each worker process and after each attempt that ended with
 `device_failed` or with an error that a failed device may have caused. An attempt on several cards holds the locks of
-all of them, so this worker then checks all, and stores the result for the workers of the others. A CPU is not checked.
+all of them, so this worker then checks all of them, and stores the results for the workers of the other cards. A CPU is not checked.
 """
 
 import time
@@ -122,7 +122,7 @@ class DeviceGuard:
         return outcome.model_copy(update={"failure": failure})
 
     def mark_failed(self, failure: Failure, cards: Sequence[HeldCard]) -> None:
-        """Store that a card of an attempt failed during it. It counts as failed until it has passed a check.
+        """Store that a card failed during an attempt. It counts as failed until it has passed a check.
 
         Does nothing if the card is already known to have failed its check.
         """
@@ -139,7 +139,7 @@ class DeviceGuard:
                 _store_for_sibling(other, next_failed(state, failure.detail, pending=True))
 
     def _notice_failure_in_other_process(self) -> None:
-        """Follow a sibling that used this card and has stored that it failed. That sibling held the lock, as this process does now."""
+        """Adopt the state of this card if a sibling used it and stored that it failed. The sibling held the lock, as this process does now."""
         if not self._is_usable or self._device.kind == "cpu":
             return
         state = self.state

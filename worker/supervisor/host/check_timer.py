@@ -25,7 +25,7 @@ class CheckTimer:
         self._rung_at: float | None = None
 
     def is_check_due(self) -> bool:
-        """Return whether to ring now. A clock that was set back does not delay a check."""
+        """Return whether to ring now. Setting the clock back does not delay a check."""
         if not self._is_gpu:
             return False
         check, now = read_check(self._home), self._clock()

@@ -75,7 +75,7 @@ def hold_device(
 ) -> Iterator[int]:
     """Hold the lock of a device while the block runs, and yield its file descriptor.
 
-    Raises DeviceBusy, and what `wait` raises, which is called with the time to the next try.
+    Calls `wait` with the time until the next try. Raises DeviceBusy and whatever `wait` raises.
     """
     lock_dir.mkdir(parents=True, exist_ok=True)
     path = lock_dir / f"{name}.lock"

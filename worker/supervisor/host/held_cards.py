@@ -43,7 +43,7 @@ class Loan:
             lock_fd = try_lock(lock_dir / f"{sibling.lock}.lock")
             if lock_fd is None:
                 continue
-            if sibling.has_failed:  # the holder of the lock is the one who changes this
+            if sibling.has_failed:  # only the holder of the lock changes this
                 os.close(lock_fd)
                 continue
             cards.append(HeldCard(sibling.device, lock_fd, sibling.home))
@@ -84,7 +84,7 @@ class ClaimTurn:
     """
 
     def __init__(self, path: Path | None, wait: Callable[[float], None] = time.sleep) -> None:
-        """`path`: the lock of the host; None if nothing can be borrowed. `wait` may raise to end the waiting."""
+        """`path`: the lock of the host; None if nothing can be borrowed. `wait` may raise an exception to stop waiting."""
         self._path = path
         self._wait = wait
         self._lock_fd: int | None = None

@@ -36,7 +36,7 @@ def describe_worker(settings: Settings, environ: Mapping[str, str]) -> WorkerInf
     if device.kind == "cpu" and settings.device == "auto":
         _refuse_lost_gpu(settings, environ)
     name = settings.worker_name or _default_name(settings.work_dir, device)
-    # Without a parent process, a worker lends and borrows nothing, so it is alone under its id.
+    # Without a parent process, a worker does not lend or borrow cards, so it is alone under its id.
     alone = hashlib.sha256(name.encode()).hexdigest()[:16]
     worker = WorkerInfo(
         worker_id=name,

@@ -1,6 +1,6 @@
 """Reads the facts about a model from its files, without torch: config.json, the headers of the weights, the tokenizer, the licence.
 
-A file that is missing, damaged or of an unexpected form only leaves facts unknown. The training program decides whether a
+If a file is missing, damaged or in an unexpected format, its facts remain unknown. The training program decides whether a
 model can be loaded.
 """
 
@@ -20,7 +20,7 @@ LONGEST_HEADER_BYTES = 100_000_000
 LONGEST_TEXT_BYTES = 10_000_000
 """A larger JSON or template file is not read. The tokenizer's vocabulary is in another file."""
 README_BYTES = 10_000
-"""The head of a README is at its beginning."""
+"""A README states the licence in its front matter."""
 QWEN2_TEMPLATE_SHA256 = "793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"
 """SHA-256 of Qwen2's stock chat template."""
 PLAIN_NAMES = frozenset(

@@ -1,7 +1,7 @@
 """The other cards of this host's `stepline worker`, which its workers borrow from each other for jobs on several GPUs.
 
 The parent process (worker/fleet.py) writes one list per card, next to the locks. A worker trusts the list of its own card only
-if it comes from the parent that started the worker; a worker without a parent borrows nothing.
+if it comes from the parent that started the worker; a worker without a parent does not borrow.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from contracts.run_dir import write_atomically
 from worker.supervisor.host.device_check import read_check
 
 FLEET = "STEPLINE_FLEET"
-"""Variable by which the parent process tells its workers the id of the host."""
+"""Environment variable through which the parent process tells its workers the host's id."""
 
 
 class Sibling(Tolerant):
@@ -59,14 +59,14 @@ def can_be_lent(uuid: str) -> bool:
 
 
 def write_cards(lock_dir: Path, host_id: str, cards: Sequence[Sibling]) -> None:
-    """Tell the workers of these cards which cards there are. Raises OSError."""
+    """Tell the workers of these cards which cards the host has. Raises OSError."""
     text = _Fleet(host_id=host_id, cards=list(cards)).model_dump_json()
     for card in cards:
         write_atomically(_path(lock_dir, card.lock), text, sync=False)
 
 
 def list_siblings(lock_dir: Path, worker: WorkerInfo, lock: str) -> list[Sibling]:
-    """Return the other cards of the worker's parent process that are of its own card's model, also those that have failed."""
+    """Return the other cards of the worker's parent process that are the same model as its own, including those that have failed."""
     uuid = worker.device.uuid
     if uuid is None or not can_be_lent(uuid):
         return []

@@ -44,7 +44,7 @@ class System:
         self._due_at = clock() + every_seconds
         self._ticks = _processor_ticks(proc)
         self._handles: dict[str, Any] = {}
-        """NVML's handles, by the end of their series' names."""
+        """NVML's handles, by the suffix of their series' names."""
         self._is_initialised = False
 
     def __enter__(self) -> Self:

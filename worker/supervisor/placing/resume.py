@@ -153,7 +153,7 @@ class Resumer:
                 log.warning(
                     "the server did not store records of an earlier attempt", acked_seq=acked
                 )
-                return Recorded(step, f"the server stored no record after number {acked}")
+                return Recorded(step, f"the server did not store any record after number {acked}")
             self._pulse()
         return Recorded(step, follow.damage or "the attempt's records end there")
 

@@ -1,4 +1,4 @@
-"""Reporter: syncs one attempt with the server. It sends news and receives the requested action."""
+"""Reporter: syncs one attempt with the server. It sends new data and receives the requested action."""
 
 from collections import deque
 from datetime import datetime

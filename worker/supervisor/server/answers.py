@@ -75,7 +75,7 @@ class _ErrorBody(BaseModel):
 
 @contextmanager
 def reaching_server() -> Iterator[None]:
-    """Raise ServerUnavailable if a request in the block gets no response."""
+    """Raise ServerUnavailable if a request in the block does not get a response."""
     try:
         yield
     except httpx2.RequestError as error:
@@ -90,7 +90,7 @@ def check_success(response: httpx2.Response) -> httpx2.Response:
 
 
 def read(response: httpx2.Response, model: type[M]) -> M:
-    """Return the body of a successful response. Raises ServerUnavailable if it has another format."""
+    """Return the body of a successful response. Raises ServerUnavailable if it has a different format."""
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:

@@ -129,7 +129,7 @@ class Server:
         )
 
     def sync(self, claim: Claim, request: SyncRequest) -> SyncReply:
-        """Send news and return the server's reply. One try: the caller syncs again later."""
+        """Send new data and return the server's reply. One try: the caller syncs again later."""
         return self._call(claim, SYNC_PATH.format(attempt_id=claim.attempt_id), request, SyncReply)
 
     def download(
@@ -187,7 +187,7 @@ class Server:
 
     def persist(self, claim: Claim, action: Callable[[], T]) -> T:
         """Retry an action for the claim until the server responds, within the time limit for results."""
-        # The pauses are shorter than a lease, so that a server that recovers gets the news before the lease expires.
+        # The pauses are shorter than a lease, so that a server that recovers hears from this worker before the lease expires.
         longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
         return retry(action, Policy(self._patience_seconds, longest, self._wait))
 

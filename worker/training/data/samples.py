@@ -65,7 +65,7 @@ def tokenize(
     samples: list[Sample] = []
     truncated = dropped = 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
-    # Encode in a separate thread, without the interpreter's lock, so that a stop request need not wait for the encoding.
+    # Encode in a separate thread, without the interpreter's lock, so that a stop request does not have to wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):

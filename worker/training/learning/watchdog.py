@@ -88,8 +88,8 @@ class Watchdog:
     def watch(self, on_hang: Callable[[Failure], None], limit_seconds: float) -> threading.Event:
         """Start watching; the adapter's current weights are the baseline.
 
-        Calls `on_hang`, in a thread, if no progress is recorded for `limit_seconds`. If several ranks train, only the progress of
-        the rank that the others wait for counts. Set the returned event to stop.
+        Calls `on_hang`, in a thread, if no progress is recorded for `limit_seconds`. If several ranks train, only the progress
+        of the rank that the others are waiting for counts. Set the returned event to stop.
         """
         self.remember_adapter()
         watched, ended, began = threading.get_ident(), threading.Event(), time.monotonic()

@@ -37,7 +37,7 @@ class MemoryGroup:
 
     @property
     def free(self) -> int:
-        """What its processes can still take."""
+        """What its processes can still allocate."""
         return max(0, self.limit - self.used + self.reclaimable)
 
 
@@ -72,7 +72,7 @@ def _directories(root: Path, proc: Path) -> Iterator[tuple[Path, Files]]:
 
 
 def _read(directory: Path, files: Files) -> MemoryGroup | None:
-    """Return a cgroup, or None if it has no limit or is not there."""
+    """Return a cgroup, or None if it has no limit or does not exist."""
     try:
         text = (directory / files.limit).read_text().strip()
         if text == "max" or int(text) >= _NO_LIMIT:

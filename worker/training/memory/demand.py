@@ -1,4 +1,4 @@
-"""What a step demands: traced bytes for any number of tokens, with kept or with recomputed activations."""
+"""The memory that a step needs: traced bytes for any number of tokens, with activations kept or recomputed."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Shape:
     longest_supervised: int
     """Supervised tokens of the longest sample."""
     most_supervised: int
-    """Supervised tokens of any update, at most."""
+    """Maximum number of supervised tokens in an update."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], effective_batch_size: int) -> "Shape":
@@ -65,7 +65,7 @@ class Shape:
 
 
 class Demand:
-    """Traces on first use and remembers. After `release` it answers only from what it remembers."""
+    """Traces on first use and caches the results. After `release`, it answers only from the cache."""
 
     def __init__(
         self,
@@ -84,11 +84,11 @@ class Demand:
         self.packed_bytes = trace.packed_bytes
         """The base's 4-bit layers."""
         self.unpacked_bytes = trace.unpacked_bytes
-        """What the base takes in addition if its layers are kept in the compute type instead of 4 bits."""
+        """Additional bytes if the base's layers are kept in the compute type instead of 4 bits."""
         self.program_bytes = program_bytes
         """Everything else in `peak_memory_bytes`: on a CPU, the program and the weight files that it has mapped."""
         self.mapped_bytes = mapped_bytes
-        """The mapped weight files among them. The kernel drops their pages when memory is needed."""
+        """The mapped weight files that this includes. The kernel drops their pages when memory is needed."""
         self.loading_bytes = loading_bytes
         """The peak while the model is loaded, on a CPU."""
         self.growth = 1.0 if trace.model.device.is_cuda else CPU_GROWTH
@@ -109,7 +109,7 @@ class Demand:
         return points[tokens]
 
     def with_traits(self, traits: Traits) -> "Demand":
-        """Return the demand of the same job, if its model has these traits. It uses the same fake model."""
+        """Return the demand of the same job for a model with these traits, computed with the same fake model."""
         if self._trace is None:
             raise RuntimeError("the fake model has been released")
         return Demand(

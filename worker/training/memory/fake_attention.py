@@ -1,6 +1,6 @@
 """Attention on fake tensors: allocates what the real kernels allocate, on any build of torch.
 
-Which kernel SDPA chooses on a GPU cannot be asked for fake tensors on every build, so the choice is repeated here.
+Not every build can report which kernel SDPA would choose for fake tensors on a GPU, so this module makes the same choice.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def set_segments(lengths: Sequence[int]) -> None:
 
 
 class FakeAttention(TorchFunctionMode):
-    """While active, replaces SDPA on GPUs by the operation of the kernel that it would choose, in this thread."""
+    """While active, replaces SDPA on GPUs with the operation of the kernel that it would choose, in this thread only."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of torch, or the replacement."""

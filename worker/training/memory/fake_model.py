@@ -31,7 +31,7 @@ _SCALE_BLOCK = 64
 class FakeLinear4bit(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]  # bitsandbytes has no types
     """A 4-bit layer on fake tensors: holds packed weights and scales, and unpacks the weights for each product.
 
-    It does not call bitsandbytes, because Params4bit cannot be made from a fake tensor.
+    It does not call bitsandbytes, because Params4bit cannot be created from a fake tensor.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class _Product(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Traits:
-    """What the proofs find about a model when it is loaded, as far as it changes the memory of a step."""
+    """What the proofs find when a model is loaded, insofar as it affects the memory of a step."""
 
     attention: str
     """sdpa (a dense mask), eager, or UNMASKED."""
@@ -98,7 +98,7 @@ class Traits:
 
     @classmethod
     def expected(cls, directory: Path, spec: JobSpec, device: Device) -> "Traits":
-        """Return what is to be expected before the model is loaded."""
+        """Return the traits that are expected before the model is loaded."""
         config = _read_config(directory)
         text = config.get_text_config()
         return cls(
@@ -110,7 +110,7 @@ class Traits:
 
     @classmethod
     def of(cls, model: TrainableModel) -> "Traits":
-        """Return those of a loaded model."""
+        """Return the traits of a loaded model."""
         known = model.attention in {"sdpa", "eager"}
         return cls(
             model.attention if known else UNMASKED,
@@ -133,16 +133,16 @@ def build_fake_model(
                 dtype=device.compute_dtype,
                 attn_implementation=traits.attention,
             )
-        base.tie_weights()  # building without initial weights leaves this out
+        base.tie_weights()  # not done when a model is built without initial weights
         base.config.use_cache = False
         base.requires_grad_(requires_grad=False)
         layers = [] if spec.engine.dequantize_base is True else _quantize(base, double_quant)
         shares = bool(layers) and not device.is_cuda and spec.engine.compile is not True
-        base.is_loaded_in_4bit = bool(layers)  # peft chooses its layers by it
+        base.is_loaded_in_4bit = bool(layers)  # peft uses it to choose its layers
         if shares:
             _share(layers)
         body, head = base.get_decoder(), base.get_output_embeddings()
-        with torch.device("meta"):  # peft would move layers on a device, and fake tensors cannot be
+        with torch.device("meta"):  # peft would move layers on a real device
             peft_model = add_adapter(base, body, spec.lora)
         _materialize(peft_model)
         layers_to_fuse = find_layers(body) if traits.fuses_lora else []

@@ -14,7 +14,7 @@ _GPU_WORKSPACE = 2**28
 """Bytes for cuBLAS and the attention's backward pass, which the trace does not see."""
 _REFINEMENTS = 3
 _CLOSE = 0.95
-"""A traced size of at least this share of the largest one is used as it is, because a trace takes seconds."""
+"""A traced size of at least this share of the largest one is used as is, because a trace takes seconds."""
 _GIB = 2**30
 
 
@@ -28,11 +28,11 @@ class Choice:
     """Whether memory is too scarce for the usual choice."""
     reason: str
     room: int
-    """Bytes that a step may take."""
+    """Bytes that a step may use."""
     is_scarce: bool = False
-    """Whether the job runs slower, or may fail, for want of memory."""
+    """Whether the job runs slower, or may fail, because memory is short."""
     dequantizes: bool = False
-    """Whether there is room to keep the base's layers in the compute type. Then `room` is what is left with them."""
+    """Whether there is room to keep the base's layers in the compute type. If so, `room` is what remains after that."""
 
 
 def gpu_room(free: int) -> int:
@@ -46,7 +46,7 @@ def choose_for_gpu(
     """Return the choice for a GPU with `free` bytes, of which the model takes some unless it is `loaded`.
 
     Activations are recomputed only if the longest sample, or the requested budget, does not fit otherwise. Raises SPEC_REFUSED
-    before the model is loaded if the longest sample would not fit into all of the GPU's `total` bytes either (by default `free`).
+    before the model is loaded if the longest sample would not fit even into all of the GPU's `total` bytes (by default `free`).
     """
     left = free if loaded else free - demand.resident_bytes
     room = gpu_room(free) - (free - left)
@@ -67,14 +67,14 @@ def choose_for_gpu(
     if not loaded:
         _reject_if_larger(demand, spec, (total or free) - demand.resident_bytes, "GPU memory")
     tokens = demand.shape.longest if setting == "auto" else setting
-    return Choice(tokens, options[-1], True, f"{figures}, which hardly suffices", room, True)
+    return Choice(tokens, options[-1], True, f"{figures}, which is barely enough", room, True)
 
 
 def keep_unpacked(demand: Demand, choice: Choice) -> Choice:
-    """Return the choice for a GPU with the base's layers kept in the compute type, if there is room for them; else as it is.
+    """Return the choice for a GPU with the base's layers kept in the compute type, if there is room for them, or `choice` itself.
 
-    There is room if neither the token budget nor activation checkpointing has to change for it. The step's bytes are an upper
-    bound, because they include the buffer into which a layer is unpacked. While the model is loaded, both forms are there.
+    There is room if neither the token budget nor activation checkpointing has to change. The step's bytes are an upper bound,
+    because they include the buffer into which a layer is unpacked. While the model is being loaded, both forms are in memory.
     """
     step = demand.known_step_bytes(choice.tokens, recomputes=choice.recomputes)
     if step is None or choice.is_reduced or choice.recomputes:
@@ -87,7 +87,7 @@ def keep_unpacked(demand: Demand, choice: Choice) -> Choice:
 def choose_for_cpu(
     demand: Demand, spec: JobSpec, free: int, total: int, *, loaded: bool = False
 ) -> Choice:
-    """Return the usual budget, or a smaller one if the host's `free` bytes do not suffice for it.
+    """Return the usual budget, or a smaller one if the host's `free` bytes are not enough for it.
 
     Raises SPEC_REFUSED if the job cannot even fit into `total` bytes.
     """
@@ -109,7 +109,7 @@ def choose_for_cpu(
         if tokens is not None:
             return Choice(tokens, recomputes, True, figures, room, True)
     program = demand.program_bytes - demand.mapped_bytes
-    _reject_if_larger(demand, spec, total - program - demand.resident_bytes, "memory on this host")
+    _reject_if_larger(demand, spec, total - program - demand.resident_bytes, "memory of this host")
     tokens = demand.shape.longest if setting == "auto" else setting
     return Choice(tokens, options[-1], True, f"{figures}; it may run out", room, True)
 
@@ -127,7 +127,7 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
     close = demand.traced_tokens(int(tokens * _CLOSE), tokens, room, recomputes=recomputes)
     if close is not None and close >= least:
         return close
-    for _ in range(_REFINEMENTS):  # between the traced points, the curve is only close
+    for _ in range(_REFINEMENTS):  # between the traced points, the curve is only approximate
         if demand.step_bytes(tokens, recomputes=recomputes) <= room:
             return tokens
         tokens = max(least, int(tokens * 0.95))
@@ -135,7 +135,7 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
 
 
 def raised_tokens(demand: Demand, choice: Choice, measured: int) -> int:
-    """Return the budget that fits if all steps take as much less than predicted as the `measured` one, in bytes.
+    """Return the budget that fits if every step takes less than predicted by the same ratio as the `measured` one, in bytes.
 
     Never less than the chosen budget.
     """
@@ -164,7 +164,7 @@ def _reject_if_larger(demand: Demand, spec: JobSpec, room: int, kind: str) -> No
     help_ = "" if recomputes else ", set engine.activation_checkpointing to auto"
     raise TrainingError(
         FailureReason.SPEC_REFUSED,
-        f"the job needs more {kind} than there is: the model with its adapter and optimizer takes {model / _GIB:.2f} GiB, and a "
+        f"the job does not fit into the {kind}: the model with its adapter and optimizer takes {model / _GIB:.2f} GiB, and a "
         f"sample of {longest:,} tokens takes {step / _GIB:.2f} GiB more ({how} activation checkpointing), but only "
         f"{available / _GIB:.2f} GiB are available. Lower training.max_length or lora.rank{help_}, or use a device with more memory",
         evidence={

@@ -1,4 +1,4 @@
-"""The memory of the device that the run may still take, in bytes."""
+"""How much of the device's memory the run can still use, in bytes."""
 
 import re
 from pathlib import Path
@@ -15,14 +15,14 @@ _NAMES = {torch.bfloat16: "BF16", torch.float32: "F32"}
 
 
 def free_gpu_bytes(device: torch.device) -> tuple[int, int]:
-    """Return the free bytes of a GPU, after giving back the blocks that torch keeps for reuse, and all its bytes."""
+    """Return the free and the total bytes of a GPU, after returning the blocks that torch caches."""
     torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info(device)
     return free, total
 
 
 def free_host_bytes(proc: Path = Path("/proc"), root: Path = cgroup.ROOT) -> int:
-    """Return the bytes that a process can still take, within the limits of its cgroups."""
+    """Return the bytes that a process can still allocate, within the limits of its cgroups."""
     free = 1024 * _field(proc / "meminfo", "MemAvailable")
     return min([free, *(group.free for group in cgroup.memory_groups(root, proc))])
 
@@ -41,14 +41,14 @@ def resident_bytes(proc: Path = Path("/proc")) -> int:
 def mapped_bytes(directory: Path, dtype: torch.dtype, kept: int) -> int:
     """Return the bytes of the weight files that stay mapped, except the `kept` ones, which are in use as they are.
 
-    A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of another type are
+    A weight of the compute type is used in place, and a mapped file counts as resident memory. Weights of a different type are
     converted, after which the files are closed.
     """
     return max(0, _file_bytes(directory) - kept) if _is_stored_as(directory, dtype) else 0
 
 
 def loading_bytes(directory: Path, dtype: torch.dtype) -> int:
-    """Return what loading takes at most: the mapped files and, if their type is another one, all weights converted.
+    """Return the maximum bytes that loading takes: the mapped files and, if they have a different type, all weights after conversion.
 
     transformers converts in several threads, which may be far ahead of the thread that stores the weights in 4 bits.
     """

@@ -75,7 +75,7 @@ class MemoryPlan:
     failed: bool = False
     """Whether the step could not be traced."""
     kept_unpacked: bool = False
-    """Whether an earlier plan, by which the model was loaded, had room to keep the base unpacked."""
+    """Whether the earlier plan, according to which the model was loaded, had room to keep the base unpacked."""
 
     @property
     def dequantizes(self) -> bool:
@@ -84,7 +84,7 @@ class MemoryPlan:
 
     @property
     def recomputes(self) -> bool:
-        """Whether activations are to be recomputed from the start."""
+        """Whether to recompute activations from the start."""
         return self.choice is not None and self.choice.recomputes
 
     @property
@@ -123,7 +123,7 @@ class MemoryPlan:
 
 
 class Planner:
-    """Plans one run: before its model is loaded, and again afterwards if something turned out differently."""
+    """Plans one run: before its model is loaded, and again afterwards if the model differs from what was expected."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class Planner:
         """Trace what has not been traced yet, and choose."""
         started = time.monotonic()
         before = 0.0 if earlier is None else earlier.seconds
-        memory = self._memory()  # outside of `try`: a GPU that cannot be asked has failed
+        memory = self._memory()  # outside of `try`: a GPU that cannot be queried has failed
         try:
             with _quiet():
                 traits, demand = self._demand(traits, earlier)
@@ -204,7 +204,7 @@ class Planner:
         if earlier is not None and earlier.demand is not None and earlier.traits is not None:
             if earlier.traits == traits:
                 return traits, earlier.demand
-            # The fused path changes the layers of the fake model, which is then built again.
+            # The fused path changes the layers of the fake model, so it has to be rebuilt.
             if earlier.traits.fuses_lora == traits.fuses_lora:
                 return traits, earlier.demand.with_traits(traits)
         arguments = (self._directory, self._spec, self._device, self._shape)
@@ -217,7 +217,7 @@ class Planner:
         return traits, trace_demand(*arguments, traits)
 
     def _memory(self) -> tuple[int, int]:
-        """Return the free bytes and all bytes of this rank: of its GPU, or its share of the host, which ranks have in common."""
+        """Return the free and the total bytes of this rank: those of its GPU, or its share of the host's, which all ranks use."""
         if self._device.is_cuda:
             return free_gpu_bytes(self._device.torch_device)
         return free_host_bytes() // self._ranks, total_host_bytes() // self._ranks
@@ -242,7 +242,7 @@ def _dequantize_reason(device: Device, choice: Choice, demand: Demand) -> str:
         return _OFF_ON_CPU
     if choice.dequantizes:
         return f"the plan has room for it: it takes {more}, and neither the token budget nor activation checkpointing changes"
-    return f"it takes {more}, for which the plan has no room without a smaller token budget or activation checkpointing"
+    return f"it takes {more}, which fits only with a smaller token budget or with activation checkpointing"
 
 
 @contextlib.contextmanager

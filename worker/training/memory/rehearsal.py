@@ -1,4 +1,4 @@
-"""Tries the fullest micro-batch before training: a lack of memory shows up early, and a prediction is checked."""
+"""Tries the fullest micro-batch before training: a lack of memory shows up early, and the prediction is verified."""
 
 import torch
 

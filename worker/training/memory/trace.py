@@ -50,14 +50,14 @@ class Trace:
         """The base's 4-bit layers."""
         whole = self.model.linear_parameters * device.compute_dtype.itemsize
         self.unpacked_bytes = whole - self.packed_bytes
-        """What these layers take in addition if they are kept in the compute type."""
+        """Additional bytes that these layers take if they are kept in the compute type."""
 
     def step_bytes(
         self, samples: Sequence[Sample], traits: Traits, *, recomputes: bool = False
     ) -> int:
         """Return the peak of one update with one micro-batch of these samples, above the resident bytes.
 
-        Each step is traced once: the next time, its bytes are remembered.
+        Each step is traced once; later calls return the stored bytes.
         """
         attention = self._attention(samples, traits)
         supervised = sum(sample.supervised_tokens for sample in samples)
@@ -73,7 +73,7 @@ class Trace:
         base = self.model.peft_model.get_base_model()
         base.set_attn_implementation(attention)
         base.activation_checkpointing_disable()
-        base.disable_input_require_grads()  # switched on by activation checkpointing, and not off
+        base.disable_input_require_grads()  # activation checkpointing switches this on, but not off again
         if recomputes:
             # The backward pass, in which layers run again, does not inherit the step's FakeAttention.
             self.model.checkpoint_activations(lambda: (contextlib.nullcontext(), FakeAttention()))

@@ -15,7 +15,7 @@ _PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm)
 
 
 class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
-    """While active, follows every storage that an operation creates on the device, until it is freed.
+    """While active, tracks every storage that an operation creates on the device, until it is freed.
 
     It sees the results of operations, but not what a kernel allocates internally; `_hidden_bytes` adds the large cases.
     """
@@ -25,12 +25,12 @@ class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unty
         self._device_type = device.type
         self._live: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self.live_bytes = 0
-        """Bytes of the storages that exist now."""
+        """Bytes of the storages that currently exist."""
         self.peak_bytes = 0
         """The largest number of bytes at any time since the last `forget_peak`."""
 
     def forget_peak(self) -> None:
-        """Start a new measurement from what is live now."""
+        """Start a new measurement from the storages that are live now."""
         self.peak_bytes = self.live_bytes
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

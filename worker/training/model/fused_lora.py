@@ -36,7 +36,7 @@ class AdapterCopies:
     def refresh(self) -> None:
         """Cast the weights again, without waiting for the device.
 
-        Call this before each update and each evaluation: torch does not tell whether a weight has changed, because fused optimizers
+        Call this before each update and each evaluation: torch does not report whether a weight has changed, because fused optimizers
         do not count their changes.
         """
         if self._needed:
@@ -96,7 +96,7 @@ class _Product(torch.autograd.Function):
         plan, scale = ctx.plan, ctx.plan.scale
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
         for_inputs = for_first = for_second = None
-        # beta=0 ignores the first operand, so the scale costs no operation of its own.
+        # beta=0 ignores the first operand, so the scale does not cost a separate operation.
         if needs_second:
             for_second = torch.addmm(second, gradient.t(), low, beta=0, alpha=scale)
             for_second = for_second.to(ctx.types[1])

@@ -192,8 +192,8 @@ def _linear_4bit(base: Any) -> Iterator[Any]:
 def _keep_training_layout(layers: list[Any]) -> None:
     """Keep bitsandbytes from using its inference layout for CPUs with AVX512-BF16.
 
-    Otherwise, the first evaluation would repack every layer in place, with its scales rounded to bfloat16. Later training
-    steps would then get no gradient through those layers, with only a warning.
+    Otherwise, the first evaluation would repack every layer in place, with its scales rounded to bfloat16. Later training steps
+    would then not get a gradient through those layers, with only a warning.
     """
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False

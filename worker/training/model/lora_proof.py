@@ -60,14 +60,12 @@ def _find_difference(layer: Any, device: Device) -> str | None:
     for what, own, peft in zip(_COMPARED, found, expected, strict=True):
         wrong = float((own.float() - peft.float()).norm() / peft.float().norm())
         if not wrong <= _TOLERANCES[device.compute_dtype]:
-            return (
-                f"the fused function gave another result ({what}: relative difference {wrong:.2g})"
-            )
+            return f"the fused function gave a different result ({what}: relative difference {wrong:.2g})"
     return None
 
 
 def _random_operands(layer: Any, device: Device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs [1, T, in_features], A and B with which the adapter's share of the outputs is as large as the base's."""
+    """Return inputs [1, T, in_features], A and B, chosen so that the adapter contributes as much to the outputs as the base."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:

@@ -48,7 +48,7 @@ def hidden_states(
     computed from the positions, which waits for the device.
     """
     options = attention_options(body, positions, boundaries, longest)
-    # No mask, no cache, restarting positions: only such a call keeps packed samples separate.
+    # No mask, no cache, and positions that restart: only such a call keeps packed samples separate.
     output = body(
         input_ids=ids, position_ids=positions, attention_mask=None, use_cache=False, **options
     )
@@ -172,7 +172,7 @@ def prefer(attention: str, base: Any, body: Any, head: nn.Linear) -> str | None:
             )
         if same and not _sees_first(body, ids, positions):
             return None
-        reason = "attention without a mask gave another result"
+        reason = "attention without a mask gave a different result"
     except (ValueError, TypeError, RuntimeError) as error:
         reason = f"attention without a mask failed: {type(error).__name__}: {error}"[:300]
     base.set_attn_implementation("sdpa")

@@ -48,7 +48,7 @@ class TrainableModel:
     copies: AdapterCopies | None
     """The adapter in the compute dtype, if the fused LoRA function computes it (see model/fused_lora.py)."""
     fused_reason: str
-    """Why the fused function is used, or not."""
+    """Why the fused function is or is not used."""
 
     @property
     def adapter_parameters(self) -> list[nn.Parameter]:

@@ -1,4 +1,4 @@
-"""Group: the operations in which all ranks take part. With one rank they change nothing.
+"""Group: the operations in which all ranks take part. With one rank, they do nothing.
 
 Every rank must call them in the same order. A rank that fails before one of them ends the run (see others.py).
 """
@@ -25,14 +25,14 @@ from worker.training.ranks.shares import divide
 from worker.training.ranks.signs import Signs
 
 _FOREVER = timedelta(days=365)
-"""The watchdog ends a run that hangs, and it can say which rank the others wait for."""
+"""The watchdog ends a run that hangs, and it can tell which rank the others are waiting for."""
 _ORPHAN_SECONDS = 60.0
 """Time after which a rank reports a failed operation itself. Normally, rank 0 ends it before that."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The ranks of a run, seen from one of them."""
+    """The ranks of a run, from the point of view of one of them."""
 
     rank: int = 0
     count: int = 1
@@ -85,7 +85,7 @@ class Group:
         def reduce() -> None:
             distributed.all_reduce(flat)
             distributed.all_reduce(sums)
-            sums.tolist()  # waits for the device, so that a rank that hangs counts as awaited
+            sums.tolist()  # waits for the device, so that the others count as waiting for a rank that hangs
 
         self.together(reduce)
         parts = torch.split(flat, [gradient.numel() for gradient in gradients])
@@ -96,7 +96,7 @@ class Group:
             raise self._differ("windows")
 
     def warm_up(self, parameters: Sequence[Tensor]) -> None:
-        """Sum gradients of this size once, so that the memory for it, also NCCL's own, counts as used from now on."""
+        """Sum gradients of this size once, so that the memory for it, including NCCL's own, counts as used from now on."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.count > 1 and gradients:
             nothing = torch.zeros((), dtype=torch.float64, device=gradients[0].device)
@@ -111,7 +111,7 @@ class Group:
         return float(self._reduced(np.array([value]), distributed.ReduceOp.MAX)[0])
 
     def copy_from_main(self, tensors: Sequence[Tensor]) -> None:
-        """Replace the tensors by those of rank 0, in place."""
+        """Replace the tensors with those of rank 0, in place."""
         if self.count == 1:
             return
         with torch.no_grad():
@@ -154,7 +154,7 @@ class Group:
         )
 
     def _blame(self, error: RuntimeError) -> None:
-        """Raise the failure of the rank that has ended, if one has: its end is why the operation failed."""
+        """If a rank has ended, raise its failure, because that is why the operation failed."""
         if is_device_failure(error) or is_out_of_memory(error):
             return  # this rank's own
         if not self.is_main:

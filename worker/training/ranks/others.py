@@ -1,4 +1,4 @@
-"""Rank 0 starts the other ranks, watches them, and ends them with itself. Runs before torch is imported.
+"""Rank 0 starts the other ranks, watches them, and makes sure that they end when it does. Runs before torch is imported.
 
 The others are in rank 0's process group and get SIGKILL when it ends, so ending rank 0 or its group ends them all. Each has its own
 run directory, `ranks/RANK`, whose inputs are links to those of the job. It contains only the rank's records, output and outcome.
@@ -30,11 +30,11 @@ LOCK_FDS = "STEPLINE_LOCK_FDS"
 STACK_SIGNAL = signal.SIGUSR1
 """Makes a rank write the stacks of its threads to its `stack` file."""
 BLAME_SECONDS = 10.0
-"""Time in which the end of another rank is noticed after an operation with it has failed."""
+"""How long a failed operation waits for a sign that another rank has ended."""
 GRACE_SECONDS = 60.0
-"""Time that rank 0's main thread gets to end the run by itself after another rank has ended."""
+"""How long rank 0's main thread has to end the run on its own after another rank has ended."""
 CLOSE_SECONDS = 20.0
-"""Time after which rank 0 ends although a killed rank is still stuck in the driver. The device locks outlive it."""
+"""Time after which rank 0 exits even if a killed rank is still stuck in the driver. That rank then still holds the device locks."""
 _POLL_SECONDS = 0.1
 _STACK_SECONDS = 2.0
 _LAST_OUTPUT_SECONDS = 2.0
@@ -64,7 +64,7 @@ def signs_path(job: RunDir) -> Path:
 
 
 def open_signs(job: RunDir, rank: int, count: int) -> Signs:
-    """Return the ranks' signs of life, seen from one of them."""
+    """Return the ranks' signs of life, from the point of view of one of them."""
     return Signs(rank, count, signs_path(job)) if count > 1 else Signs()
 
 
@@ -98,7 +98,7 @@ class Rank:
         self._copier.start()
 
     def explain(self, status: int, *, ran_out_of_memory: bool) -> Failure:
-        """Return why the rank ended: by its outcome if it wrote one, else by its exit status and output."""
+        """Return why the rank ended, according to its outcome or, without one, its exit status and output."""
         self._copier.join(_LAST_OUTPUT_SECONDS)
         try:
             failure = Outcome.model_validate_json(self.own.outcome.read_bytes()).failure
@@ -128,7 +128,7 @@ class Rank:
 
 
 class Others:
-    """The other ranks, seen from rank 0. With one rank there are none."""
+    """Rank 0's view of the other ranks. With one rank, there are none."""
 
     def __init__(self, ranks: Sequence[Rank] = (), oom_kills: int = 0) -> None:
         self._ranks = ranks
@@ -151,13 +151,13 @@ class Others:
         return cls([Rank(run_dir, number) for number in range(1, count)], oom_kills)
 
     def watch(self, on_end: Callable[[Failure], None]) -> None:
-        """Watch the processes in a thread. Calls `on_end` in it if rank 0 goes on for GRACE_SECONDS after one has ended."""
+        """Watch the processes in a thread. Calls `on_end` in that thread if rank 0 is still running GRACE_SECONDS after one has ended."""
         if self._ranks:
             args = (on_end,)
             threading.Thread(target=self._watch, args=args, name="ranks", daemon=True).start()
 
     def wait_for_failure(self, seconds: float) -> Failure | None:
-        """Return why another rank ended, waiting up to `seconds` for one to end; None if all run."""
+        """Return why another rank ended, waiting up to `seconds` for one to end; None if all are running."""
         self._ended.wait(seconds if self._ranks else 0)
         return self._failure
 
@@ -171,7 +171,7 @@ class Others:
         return ""
 
     def close(self) -> None:
-        """Kill the other ranks. Call it as soon as rank 0 needs them no longer: from then on their end means nothing."""
+        """Kill the other ranks. Call it as soon as rank 0 no longer needs them: from then on, a rank that ends is not a failure."""
         self._is_closing.set()
         for rank in self._ranks:
             rank.process.kill()

@@ -1,6 +1,6 @@
-"""Signs of life of all ranks, in memory that they share: whether each makes progress, and which one the others wait for.
+"""Signs of life of all ranks, in memory that they share: whether each makes progress, and which one the others are waiting for.
 
-A rank that cannot run any code, because it is stopped or hangs in a kernel, is found as well.
+This also detects a rank that cannot run any code, because it is stopped or hangs in a kernel.
 """
 
 import mmap
@@ -33,13 +33,13 @@ class Signs:
         self._write(time.monotonic(), self._read(self._rank)[1])
 
     def meet(self) -> None:
-        """Record that this rank has finished its part and waits for the others."""
+        """Record that this rank has finished its part and is waiting for the others."""
         self._write(time.monotonic(), self._read(self._rank)[1] + 1)
 
     def silence(self) -> tuple[int, float]:
-        """Return the rank that the others wait for, and the seconds since its last sign of life.
+        """Return the rank that the others are waiting for, and the seconds since its last sign of life.
 
-        Of several such ranks, it is the one that has been silent longest.
+        If there are several such ranks, return the one that has been silent longest.
         """
         entries = [self._read(rank) for rank in range(self.count)]
         fewest = min(meetings for _, meetings in entries)

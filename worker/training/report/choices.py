@@ -16,7 +16,7 @@ _ATTENTION = {
     VARLEN: "torch's varlen kernel computes all samples of a micro-batch at once, without a mask",
     SEGMENTS: "on a CPU, attention runs sample by sample, without a mask",
     "sdpa": "a block-diagonal mask separates packed samples",
-    "eager": "the architecture supports no other attention",
+    "eager": "the architecture does not support any other attention",
 }
 
 

@@ -40,7 +40,7 @@ class CheckpointState(Tolerant):
     format_version: int = FORMAT_VERSION
     step: int
     identity: dict[str, str]
-    """Identifies the run: a checkpoint of another run is rejected."""
+    """Identifies the run; a checkpoint of a different run is rejected."""
     circumstances: dict[str, str | int]
     """Conditions that must be unchanged for bit-identical results. If they have changed, the resumed run logs a warning."""
     token_budget: int

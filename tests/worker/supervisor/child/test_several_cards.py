@@ -1,4 +1,4 @@
-"""The checks after an attempt on several cards. They are real processes; a card of a test is broken if a file says so."""
+"""The checks after an attempt on several cards. They are real processes; a file determines whether a card is broken."""
 
 import json
 import os

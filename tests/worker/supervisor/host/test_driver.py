@@ -1,4 +1,4 @@
-"""A driver that is too old for torch, and a torch without CUDA, are reported with what to install."""
+"""If the driver is too old for torch, or torch was built without CUDA, the error says what to install."""
 
 import os
 import subprocess

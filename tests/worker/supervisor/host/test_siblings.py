@@ -1,4 +1,4 @@
-"""Which cards a worker may borrow, and the locks that it takes for that."""
+"""Which cards a worker may borrow, and which locks it takes to do so."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ def write_model(root: Path, name: str, positions: int) -> Path:
 
 
 def reported(peer: ScriptedServer) -> list[dict[str, int]]:
-    """Return the longest context of each model, by name, in every report."""
+    """Return the longest context of each model, by name, for every report."""
     bodies = [json.loads(request.body) for request in peer.requests]
     assert {request.path for request in peer.requests} <= {"/internal/v1/workers/models"}
     assert all(body["worker_id"] == "w" for body in bodies)

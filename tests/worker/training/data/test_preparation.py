@@ -229,7 +229,7 @@ def test_held_out_rows_depend_on_the_seed_and_keep_the_order_of_the_file(
 
 
 def test_stop_requests_are_checked_while_rows_are_compared(tmp_path: Path, tokenizer: Any) -> None:
-    """Comparing the rows of a 2 GB file takes minutes, too long for a stop request to wait."""
+    """Comparing the rows of a 2 GB file takes minutes, which is too long to wait before handling a stop request."""
     polls = 0
 
     class Counting(Bounds):

@@ -7,6 +7,7 @@ from contracts.record import EvalRecord, LogRecord
 from contracts.run_dir import RunDir
 from contracts.summary import EvalPoint
 from tests.tiny_model import make_rows
+from tests.worker.training.resume.resuming import StopAt
 from tests.worker.training.run_directory import (
     make_run_dir,
     outcome_of,
@@ -14,7 +15,6 @@ from tests.worker.training.run_directory import (
     run_here,
     summary_of,
 )
-from tests.worker.training.test_resume import StopAt
 from worker.training.errors import StopRequested
 from worker.training.learning.early_stopping import is_stale
 from worker.training.rundir.checkpoint import find_newest, load

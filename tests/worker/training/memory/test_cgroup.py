@@ -1,4 +1,4 @@
-"""The memory limits of this process's cgroups, read from a directory that looks like /sys/fs/cgroup."""
+"""The memory limits of this process's cgroups, read from a directory laid out like /sys/fs/cgroup."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The traced step takes the memory that a real step takes."""
+"""The traced step takes as much memory as a real step."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,7 +37,7 @@ def samples(count: int, length: int) -> list[Sample]:
 def real_step_bytes(
     directory: Path, spec: JobSpec, batch: list[Sample], *, recomputes: bool
 ) -> int:
-    """Return the peak of a step of the loaded model above what was live before it, counted with the same tracker."""
+    """Return the peak of a step of the loaded model above the bytes that were live before it, counted with the same tracker."""
     model = load_model(directory, spec, choose_device(spec.quantization.compute_dtype, None))
     optimizer = build_optimizer(model.adapter_parameters, spec.training, fused=True)
     if recomputes:

@@ -1,4 +1,4 @@
-"""The fused LoRA function gives peft's results, keeps no more in memory, and is used only where its proof holds."""
+"""The fused LoRA function gives peft's results, does not keep more in memory, and is used only where its proof holds."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A rank that ends by itself, in native code, or before it has met the others: the failure has its reason and its number."""
+"""A rank that ends on its own, in native code, or before it has met the others: the failure has its reason and its number."""
 
 import os
 import signal

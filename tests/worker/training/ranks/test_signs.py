@@ -1,4 +1,4 @@
-"""Signs of life: which rank the others wait for, and for how long it has been silent."""
+"""Signs of life: which rank the others are waiting for, and how long it has been silent."""
 
 import time
 from pathlib import Path

@@ -184,13 +184,13 @@ function figures(): Figure[] {
     {
       name: say(COMPARE.duration),
       better: "less",
-      read: ({ summary }) => summary?.duration_seconds ?? null, // only of finished runs, without pauses and waiting
+      read: ({ summary }) => summary?.duration_seconds ?? null, // only for finished runs; excludes time paused or queued
       format: duration,
     },
   ];
 }
 
-/** One result of every job; the best is bold. A result that no job has is left out. */
+/** One result of every job; the best is bold. A result that no job has is omitted. */
 function FigureRow({
   figure: { name, better, read, format },
   sides,

@@ -15,7 +15,7 @@ export interface HealthMark {
   text: string;
 }
 
-/** Add a mark for each finding that has a step of its own; `at` returns where a step is on the axis. */
+/** Add a mark for each finding that belongs to a step; `at` returns where a step is on the axis. */
 export function withHealthMarks<Drawn extends { marks: object[] }>(
   drawn: Drawn,
   health: Finding[],

@@ -26,7 +26,7 @@ export function Health({ live, job }: { live: LiveJob; job: Job }) {
 function Chip({ live, job, finding }: { live: LiveJob; job: Job; finding: Finding }) {
   const acknowledge = async (): Promise<void> => {
     await call("POST", `/v1/jobs/${job.id}/health/${finding.code}/acknowledge`).catch(() => undefined);
-    live.refresh(); // also if another reader was faster, or the finding has just been cleared
+    live.refresh(); // even if another reader was faster, or the finding has just been cleared
   };
   const step = count(finding.step);
   return (

@@ -125,7 +125,7 @@ export function LossChart({ store, job }: { store: JobStore; job: Job }) {
   );
 }
 
-/** `drawn` changes with every new point. Without it, the same curve would count as unchanged and the notes would stay as they are. */
+/** `drawn` changes with every new point. Without it, the same curve would count as unchanged and the notes would not be updated. */
 function Notes({ curve }: { curve: JobStore["curve"]["value"]; drawn: number }) {
   const loss = curve.of("loss");
   const nonfinite = loss.step.filter((_, at) => loss.value[at] === null);

@@ -84,7 +84,7 @@ function Plain({ name, value }: { name: string; value: string }) {
   );
 }
 
-/** The value of the point nearest to a step, and the step of that point if it is another one. */
+/** The value of the point nearest to a step, and the step of that point if it is a different one. */
 function LineValue({ line, axis, step }: { line: Line; axis: XAxis; step: number | null }) {
   const point = step === null ? null : pointAt(line, axis.at(step));
   // A rewound step has no value elsewhere.

@@ -8,9 +8,9 @@ import type { Plan } from "./preflight";
 const PAUSE_MS = 500;
 
 export interface DryRun {
-  /** Null until the server has accepted the spec in its present form. */
+  /** Null until the server has accepted the spec in its current form. */
   plan: Plan | null;
-  /** The server's reason for rejecting the spec in its present form. */
+  /** The server's reason for rejecting the spec in its current form. */
   rejection: ApiError | null;
   setRejection: (rejection: ApiError | null) => void;
 }

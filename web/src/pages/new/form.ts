@@ -192,7 +192,7 @@ function labelsOf(text: string): Tree {
   return labels;
 }
 
-/** A message from the server and the dotted path of its field, which is empty if it belongs to no field. */
+/** A message from the server and the dotted path of its field, which is empty if it does not belong to a field. */
 export interface ServerProblem {
   param: string;
   message: string;

@@ -23,7 +23,7 @@ export interface Group {
 
 export const isAdvanced = (path: string): boolean => !FIRST.includes(path);
 
-/** Return the fields that most jobs set, and the other ones in groups. */
+/** Return the fields that most jobs set, and the others in groups. */
 export function groupsOf(fields: Field[]): { first: Group; advanced: Group[] } {
   const first = FIRST.flatMap((path) => fields.filter((field) => field.path === path));
   const others = fields.filter((field) => isAdvanced(field.path));

@@ -1,0 +1,141 @@
+"""SQL for job lists: a page of the jobs that match a filter, and how many match it.
+
+For a filter that has an index in the list's order, a page walks that index, so it costs the same with a thousand jobs as with a
+million. For a filter without such an index (a search, or a second filter), a page checks at most MOST_SEARCHED jobs; the cursor
+continues the search from there.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, defer
+
+from app.db.tables import Attempt, Job
+from app.jobs.listing.walks import BEFORE_ALL, Place, Section, plan, plan_created
+from app.jobs.schemas import JobCount, JobFilter
+from contracts.job import JobStatus
+
+MOST_SEARCHED = 1000
+"""Maximum number of jobs that one page checks against filters without an index."""
+MOST_COUNTED = 1000
+"""Highest number of matching jobs that is counted exactly."""
+SORTED_CHARACTERS = 100
+"""Number of characters of a name by which jobs are sorted."""
+THE_END = Place(datetime.min.replace(tzinfo=UTC), 0)
+"""The place after the last job of any list of the newest jobs."""
+
+
+class Found(NamedTuple):
+    """Places of the matching jobs, in list order, and the place where the search ended."""
+
+    places: list[Place]
+    searched: int | None = None
+    """Number of jobs checked, if the search ended before the page was full; None if an index was enough or the page is full."""
+    ended_at: Place | None = None
+    """The last job checked, if there are more."""
+
+
+def text_of(name: str, model: str, job_id: str) -> str:
+    """Return the searchable text of a job."""
+    return "\n".join((name, model, job_id)).casefold()
+
+
+def sort_name_of(name: str) -> str | None:
+    """Return the text by which a name is sorted; None if it is empty."""
+    return name.casefold()[:SORTED_CHARACTERS] or None
+
+
+def find_jobs(session: Session, chosen: JobFilter, after: Place | None, limit: int) -> Found:
+    """Return the places of at most `limit` matching jobs after the place `after`."""
+    places: list[Place] = []
+    searched: int | None = None
+    for index, section in enumerate(plan(session, chosen, MOST_SEARCHED)):
+        if not section.walks or (after is not None and index < after.section):
+            continue
+        start = after if after is not None and index == after.section else None
+        left = MOST_SEARCHED - (searched or 0)
+        found = _find_in(
+            session, section, index, after=start, limit=limit - len(places), budget=left
+        )
+        places += found.places
+        if len(places) == limit:
+            return Found(places)
+        if found.searched is not None:
+            searched = (searched or 0) + found.searched
+        if found.ended_at is not None:
+            return Found(places, searched, found.ended_at)
+    return Found(places, searched)
+
+
+def count_jobs(session: Session, chosen: JobFilter, statuses: Sequence[JobStatus]) -> JobCount:
+    """Count the matching jobs that have one of these statuses (empty: any), exactly up to MOST_COUNTED.
+
+    A filter without an index is checked on at most MOST_COUNTED jobs, so the number may be a lower bound even if it is small.
+    """
+    section = Section(*plan_created(session, chosen, statuses, MOST_COUNTED))
+    candidates = section.merged(None, MOST_COUNTED + 1).subquery("candidates")
+    conditions = [condition(candidates) for condition in section.conditions]
+    walked, matching = session.execute(
+        select(
+            func.count(),
+            func.count().filter(*conditions) if conditions else func.count(),
+        ).select_from(candidates)
+    ).one()
+    return JobCount(count=min(matching, MOST_COUNTED), is_exact=walked <= MOST_COUNTED)
+
+
+def read_jobs(session: Session, places: Sequence[Place]) -> list[tuple[Job, datetime | None]]:
+    """Return the jobs at these places, without their summaries, and when their leases expire."""
+    rows = session.execute(
+        select(Job, Attempt.lease_expires_at)
+        .outerjoin(Attempt, Attempt.id == Job.current_attempt_id)
+        .where(Job.number.in_([place.number for place in places]))
+        .options(defer(Job.summary, raiseload=True))
+    )
+    by_number = {job.number: (job, lease) for job, lease in rows}
+    return [by_number[place.number] for place in places if place.number in by_number]
+
+
+def find_place_below(session: Session, number: int) -> Place:
+    """Return the place from which a list continues with jobs below `number`; the job with this number may have been deleted."""
+    row = session.execute(
+        select(Job.created_at, Job.number)
+        .where(Job.number < number)
+        .order_by(Job.number.desc())
+        .limit(1)
+    ).one_or_none()
+    return THE_END if row is None else Place(row.created_at, row.number + 1)
+
+
+def _find_in(
+    session: Session,
+    section: Section,
+    index: int,
+    *,
+    after: Place | None,
+    limit: int,
+    budget: int,
+) -> Found:
+    """Return the matching jobs of one section. Check at most `budget` jobs if the section has conditions."""
+    if not section.conditions:
+        return Found(_places(session, section.merged(after, limit), index))
+    if budget <= 0:
+        has_jobs = _places(session, section.merged(after, 1), index)
+        return Found([], None, Place(None, BEFORE_ALL, index) if has_jobs else None)
+    candidates = section.merged(after, budget).subquery("candidates")
+    conditions = [condition(candidates) for condition in section.conditions]
+    matching = section.ordered(candidates).where(*conditions).limit(limit)
+    places = _places(session, matching, index)
+    if len(places) == limit:
+        return Found(places)
+    searched = session.scalar(select(func.count()).select_from(candidates)) or 0
+    if searched < budget:
+        return Found(places, searched)
+    last, *others = _places(session, section.merged(after, 2, skipped=budget - 1), index)
+    return Found(places, searched, last if others else None)
+
+
+def _places(session: Session, rows: Select[Any], section: int) -> list[Place]:
+    return [Place(key, number, section) for key, number in session.execute(rows)]

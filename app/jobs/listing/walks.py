@@ -1,0 +1,279 @@
+"""Index walks for job lists: which walks of which indexes together yield every job that matches a filter, in list order.
+
+A list consists of sections that follow each other, for example the running jobs, then the queued ones. Each section merges
+one or more walks. A filter that has no index in the section's order becomes a condition on each job that the walks yield.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, tuple_, union_all
+from sqlalchemy.orm import Session
+
+from app.db.tables import Job, JobLabel, JobText
+from app.jobs.schemas import JobFilter, JobSort
+from contracts.job import JobStatus
+
+Condition = Callable[[Subquery], ColumnElement[bool]]
+"""A condition on a candidate, which is a row of `key` and `number`."""
+Key = datetime | float | str | None
+BEFORE_ALL = 2**62
+"""Number of the place before the first job of a section."""
+GROUPS = (
+    [JobStatus.RUNNING],
+    [JobStatus.QUEUED],
+    [JobStatus.PAUSED],
+    [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED],
+)
+"""Order of a list that is sorted by status; within a group, the newest job is first."""
+
+
+class Place(NamedTuple):
+    """A job's place in a list."""
+
+    key: Key
+    """Value of the column by which the section is sorted; null in the section of jobs without a value."""
+    number: int
+    section: int = 0
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A query whose rows, ordered by `key` and `number`, come from an index."""
+
+    rows: Select[Any]
+    key: ColumnElement[Any]
+    number: ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a list. Each job is in at most one walk, and matches if all conditions are true."""
+
+    walks: list[Walk] = field(default_factory=list)
+    conditions: list[Condition] = field(default_factory=list)
+    descending: bool = True
+    has_keys: bool = True
+    """False for the section of jobs without a value to sort by, which are sorted by number."""
+    lowest: Key = None
+    """Lowest value, if the walks would also yield jobs without a value. SQLite cannot skip nulls with IS NOT NULL."""
+
+    def merged(self, after: Place | None, limit: int, skipped: int = 0) -> Select[Any]:
+        """Return the first jobs of all walks after a place, as rows of `key` and `number`."""
+        walks = [self._ordered(walk, after) for walk in self.walks]
+        if len(walks) == 1:
+            return walks[0].limit(limit).offset(skipped or None)
+        parts = [walk.limit(limit + skipped).subquery() for walk in walks]
+        rows = union_all(*[select(part.c.key, part.c.number) for part in parts]).subquery()
+        return self.ordered(rows).limit(limit).offset(skipped or None)
+
+    def ordered(self, rows: Subquery) -> Select[Any]:
+        """Return rows of `key` and `number` in the section's order."""
+        return self._sorted(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)
+
+    def _ordered(self, walk: Walk, after: Place | None) -> Select[Any]:
+        rows = walk.rows
+        if after is not None and not self.has_keys:
+            rows = rows.where(walk.number < after.number)
+        elif after is not None and after.number != BEFORE_ALL:
+            place = tuple_(literal(after.key, walk.key.type), literal(after.number))
+            row = tuple_(walk.key, walk.number)
+            rows = rows.where(row < place if self.descending else row > place)
+            if not self.descending:
+                # Of two lower bounds, SQLite might start the walk at the lower one.
+                return self._sorted(rows, walk.key, walk.number)
+        if self.lowest is not None:
+            rows = rows.where(walk.key >= literal(self.lowest, walk.key.type))
+        return self._sorted(rows, walk.key, walk.number)
+
+    def _sorted(self, rows: Select[Any], *columns: ColumnElement[Any]) -> Select[Any]:
+        return rows.order_by(*[each.desc() if self.descending else each for each in columns])
+
+
+def plan(session: Session, chosen: JobFilter, most: int) -> list[Section]:
+    """Return the sections of a list. A filter's own walk is sorted without the sort's index if it yields at most `most` jobs."""
+    column, descending = chosen.sort.column, chosen.sort.is_descending
+    if chosen.sort is JobSort.STATUS:
+        wanted = chosen.statuses or list(JobStatus)
+        groups = [[status for status in group if status in wanted] for group in GROUPS]
+        return [
+            Section(*plan_created(session, chosen, group, most)) if group else Section()
+            for group in groups
+        ]
+    if column == "created_at":
+        walks, rest = plan_created(session, chosen, chosen.statuses, most)
+        return [Section(walks, rest, descending)]
+    walks, rest = _plan_sorted(session, chosen, most)
+    without = [Walk(walk.rows.where(walk.key.is_(None)), walk.key, walk.number) for walk in walks]
+    return [
+        Section(walks, rest, descending, lowest=_LOWEST[column]),
+        Section(without, rest, has_keys=False),
+    ]
+
+
+def plan_created(
+    session: Session, chosen: JobFilter, statuses: Sequence[JobStatus], most: int
+) -> tuple[list[Walk], list[Condition]]:
+    """Return walks in order of creation that yield every match, and the conditions left to check on each job."""
+    states = _archived_states(chosen)
+    search = chosen.search.casefold()
+    rest: list[Condition] = [_has_key(key) for key in chosen.label_keys]
+    if chosen.job_id is None and search:
+        rest.append(_has_text(search))
+    options: list[tuple[list[Walk], Condition]] = [
+        ([_walk_label(key, value, chosen, state) for state in states], _has_label(key, value))
+        for key, value in chosen.labels.items()
+    ]
+    if statuses:
+        walks = [
+            _walk_created(chosen, state, Job.status == status)
+            for status in dict.fromkeys(statuses)
+            for state in states
+        ]
+        options.append((walks, _has_status(list(statuses))))
+    if chosen.job_id is not None:
+        walks = [_walk_created(chosen, state, Job.id == chosen.job_id) for state in states]
+        return walks, rest + [condition for _, condition in options]
+    if not options:
+        return [_walk_created(chosen, state) for state in states], rest
+    if len(options) > 1:
+        options.sort(key=lambda option: count(session, Section(option[0]), most))
+    return options[0][0], rest + [condition for _, condition in options[1:]]
+
+
+def count(session: Session, section: Section, most: int) -> int:
+    """Count the jobs that a section's walks yield, up to `most`."""
+    walked = section.merged(None, most).subquery()
+    return session.scalar(select(func.count()).select_from(walked)) or 0
+
+
+def _plan_sorted(
+    session: Session, chosen: JobFilter, most: int
+) -> tuple[list[Walk], list[Condition]]:
+    """Return walks in the order of the sort's column, with and without a value."""
+    column = chosen.sort.column
+    key = _KEYS[column]
+    is_filtered = chosen.statuses or chosen.labels or chosen.job_id or _has_times(chosen)
+    if is_filtered:
+        walks, rest = plan_created(session, chosen, chosen.statuses, most)
+        if count(session, Section(walks), most + 1) <= most:
+            few = Section(walks).merged(None, most).subquery()
+            # A scalar subquery, so that the planner looks up the key for these jobs instead of walking the sort's index.
+            owner = key.class_
+            value = select(key).where(owner.number == few.c.number).scalar_subquery()
+            rows = select(value.label("key"), few.c.number).subquery()
+            return [Walk(select(rows.c.key, rows.c.number), rows.c.key, rows.c.number)], rest
+    rest = [_has_key(name) for name in chosen.label_keys]
+    rest += [_has_label(*label) for label in chosen.labels.items()]
+    if chosen.statuses:
+        rest.append(_has_status(chosen.statuses))
+    if chosen.search:
+        rest.append(_has_text(chosen.search.casefold()))
+    if _has_times(chosen):
+        rest.append(_is_created_between(chosen))
+    owner = key.class_
+    walks = [
+        Walk(
+            select(key.label("key"), owner.number.label("number")).where(owner.archived == state),
+            key,
+            owner.number,
+        )
+        for state in _archived_states(chosen)
+    ]
+    return walks, rest
+
+
+_KEYS: dict[str, Any] = {
+    "name": JobText.name,
+    "eval_loss": Job.eval_loss,
+    "ended_at": Job.ended_at,
+}
+_LOWEST: dict[str, Key] = {
+    "name": "",
+    "eval_loss": -1.7e308,
+    "ended_at": datetime.min.replace(tzinfo=UTC),
+}
+
+
+def _archived_states(chosen: JobFilter) -> list[bool]:
+    return [False, True] if chosen.archived is None else [chosen.archived]
+
+
+def _has_times(chosen: JobFilter) -> bool:
+    return chosen.created_after is not None or chosen.created_before is not None
+
+
+def _within_times(created_at: Any, chosen: JobFilter) -> list[ColumnElement[bool]]:
+    where = []
+    if chosen.created_after is not None:
+        where.append(created_at > chosen.created_after)
+    if chosen.created_before is not None:
+        where.append(created_at < chosen.created_before)
+    return where
+
+
+def _walk_created(chosen: JobFilter, archived: bool, *where: ColumnElement[bool]) -> Walk:
+    created_at: Any = Job.created_at
+    rows = select(created_at.label("key"), Job.number.label("number")).where(
+        Job.archived == archived, *where, *_within_times(created_at, chosen)
+    )
+    return Walk(rows, created_at, Job.number.expression)
+
+
+def _walk_label(key: str, value: str, chosen: JobFilter, archived: bool) -> Walk:
+    created_at: Any = JobLabel.created_at
+    rows = select(created_at.label("key"), JobLabel.number.label("number")).where(
+        JobLabel.key == key,
+        JobLabel.value == value,
+        JobLabel.archived == archived,
+        created_at.is_not(None),
+        *_within_times(created_at, chosen),
+    )
+    return Walk(rows, created_at, JobLabel.number.expression)
+
+
+# Each condition is a scalar subquery, so that the planner looks it up for each candidate instead of turning it into a
+# join that reads the whole table.
+
+
+def _has_text(search: str) -> Condition:
+    def condition(candidate: Subquery) -> ColumnElement[bool]:
+        text = select(JobText.text).where(JobText.number == candidate.c.number)
+        return text.scalar_subquery().contains(search, autoescape=True)
+
+    return condition
+
+
+def _has_status(statuses: Sequence[JobStatus]) -> Condition:
+    def condition(candidate: Subquery) -> ColumnElement[bool]:
+        status = select(Job.status).where(Job.number == candidate.c.number)
+        return status.scalar_subquery().in_(statuses)
+
+    return condition
+
+
+def _has_label(key: str, value: str) -> Condition:
+    return lambda candidate: _value_of(candidate, key) == value
+
+
+def _has_key(key: str) -> Condition:
+    return lambda candidate: _value_of(candidate, key).is_not(None)
+
+
+def _value_of(candidate: Subquery, key: str) -> ColumnElement[str]:
+    # By default, SQLAlchemy correlates a nested subquery only with the query that directly encloses it.
+    job = select(Job.id).where(Job.number == candidate.c.number).correlate(candidate)
+    label = select(JobLabel.value).where(
+        JobLabel.job_id == job.scalar_subquery(), JobLabel.key == key
+    )
+    return label.correlate(candidate).scalar_subquery()
+
+
+def _is_created_between(chosen: JobFilter) -> Condition:
+    def condition(candidate: Subquery) -> ColumnElement[bool]:
+        job = select(Job.number).where(Job.number == candidate.c.number)
+        return job.where(*_within_times(Job.created_at, chosen)).scalar_subquery().is_not(None)
+
+    return condition

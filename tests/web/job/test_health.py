@@ -1,0 +1,122 @@
+"""The page shows the findings on a running job: as chips that lead to the step, and as a badge in the list until acknowledged."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from contracts.attempt import Claim
+from contracts.wire import CLAIM_PATH
+from tests.app.health.judged_job import records_of, sample
+from tests.app.player import Player
+from tests.e2e.service import WORKER_TOKEN
+from tests.recorded.curves import UNHEALTHY, Curve, read_curve
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+NAMES = {
+    "diverged": ("Diverged", "loss 发散"),
+    "plateau": ("Not learning", "loss 未下降"),
+    "eval_loss_rising": ("Eval loss rises", "验证 loss 上升"),
+    "loss_spike": ("Loss spike", "loss 尖峰"),
+}
+SHOWN = {name: code.value for name, code in UNHEALTHY.items() if code.value in NAMES}
+FULL_DISK = 1.5e9
+
+
+def start(site: Site, curve: Curve, name: str) -> tuple[str, Claim]:
+    """Submit a job to its own queue, and claim it as a worker."""
+    job = site.service.post_job(
+        name=name,
+        model="team/model",
+        dataset={"train": {"hub": "team/rows"}},
+        queue="recorded",
+        training={
+            "per_device_batch_size": curve.effective_batch,
+            "gradient_accumulation_steps": 1,
+            "max_grad_norm": curve.max_grad_norm,
+        },
+    )
+    response = site.service.client.post(
+        CLAIM_PATH,
+        content=json.dumps({"worker": {"worker_id": f"recorded-{name}", "queue": "recorded"}}),
+        headers={"Authorization": f"Bearer {WORKER_TOKEN}", "Content-Type": "application/json"},
+    )
+    return job, Claim.model_validate_json(response.raise_for_status().content)
+
+
+@pytest.fixture
+def recorded(site: Site) -> Iterator[dict[str, str]]:
+    """Yield running jobs with recorded curves, by name; the spiky one also runs out of disk space.
+
+    Tests request this before `visit`, so that their pages are closed before the jobs are deleted.
+    """
+    player = Player(site.service.client)
+    jobs: dict[str, str] = {}
+    claims: list[Claim] = []
+    for name in ("healthy_80", *SHOWN):
+        curve = read_curve(name)
+        jobs[name], claim = start(site, curve, name)
+        claims.append(claim)
+        # Everything in one message, which the server judges as a whole.
+        full = [sample(1, disk_free_bytes=FULL_DISK)] if name == "spiky" else []
+        player.sync(claim, *records_of(curve), samples=full)
+    yield jobs
+    for job, claim in zip(jobs.values(), claims, strict=True):
+        site.service.cancel(job)
+        player.finish(claim, "cancelled")
+        # Other tests count the jobs of the list.
+        site.service.client.delete(f"/v1/jobs/{job}").raise_for_status()
+
+
+@pytest.mark.parametrize(("locale", "language"), [("en-US", 0), ("zh-CN", 1)])
+def test_recorded_runs_have_the_right_chip_and_badge_and_a_healthy_one_has_none(
+    recorded: dict[str, str], visit: Visit, locale: str, language: int
+) -> None:
+    window = visit(locale=locale)
+    page = window.go("/")
+    for name, job in recorded.items():
+        row = page.locator("table.jobs tr", has_text=name)
+        badge = row.locator(".badge")
+        if name not in SHOWN:
+            expect(row).to_be_visible()
+            expect(badge).to_have_count(0)
+        elif name != "spiky":
+            expect(badge).to_have_text(NAMES[SHOWN[name]][language])
+        window.go(f"/jobs/{job}")
+        expect(page.locator(".charts canvas").first).to_be_visible()
+        chips = page.locator(".health li")
+        if name not in SHOWN:
+            expect(chips).to_have_count(0)
+        else:
+            expect(page.locator(f".health li[data-code={SHOWN[name]}]")).to_contain_text(
+                NAMES[SHOWN[name]][language]
+            )
+            assert not [text for text in chips.all_text_contents() if "{" in text]
+        window.go("/")
+    page.close()
+
+
+def test_a_chip_leads_to_its_step_and_leaves_the_list_once_acknowledged(
+    recorded: dict[str, str], visit: Visit
+) -> None:
+    window = visit(width=390)
+    page = window.go("/")
+    badge = page.locator("table.jobs tr", has_text="spiky").locator(".badge")
+    expect(badge).to_have_text("Loss spike +1")
+    window.go(f"/jobs/{recorded['spiky']}")
+    chips = page.locator(".health li")
+    expect(chips).to_have_count(2)
+    spike = page.locator(".health li[data-code=loss_spike]")
+    spike.get_by_role("button", name="step 59").click()
+    page.wait_for_url("**from=49&to=69")
+
+    for code in ("loss_spike", "disk_nearly_full"):
+        chip = page.locator(f".health li[data-code={code}]")
+        chip.get_by_role("button", name="Acknowledge").click()
+        expect(chip).to_contain_text("acknowledged")
+    window.go("/")
+    expect(page.locator("table.jobs tr", has_text="spiky")).to_be_visible()
+    expect(badge).to_have_count(0)
+    page.close()

@@ -1,0 +1,178 @@
+"""The job page: the outcome of a finished job, the remedy for a failed one, and whether its figures and state are current."""
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+from playwright.sync_api import Page, expect
+from starlette.testclient import TestClient
+
+from tests.app.player import Player
+from tests.factories import make_metric
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+DEADLINE_MS = 5000
+"""How soon a page must show that the server is silent, and how long a dialog may wait for it."""
+
+
+@pytest.fixture
+def player(site: Site) -> Player:
+    return Player(cast("TestClient", site.service.client))
+
+
+def tile(page: Page, name: str) -> Any:
+    return page.locator(".tiles > div").filter(has=page.get_by_text(name, exact=True))
+
+
+@contextlib.contextmanager
+def frozen(process: int) -> Iterator[None]:
+    """Stop a process, as a hung disk or a suspended machine does; continue it at the end of the block."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def test_a_finished_job_begins_with_its_outcome(visit: Visit, site: Site) -> None:
+    summary = site.service.get(f"/v1/jobs/{site.finished}/summary")
+    page = visit().go(f"/jobs/{site.finished}")
+    outcome = page.get_by_label("Outcome", exact=True)
+
+    before, after = summary["base_eval_loss"], summary["eval_loss"]
+    expect(outcome.locator(".headline")).to_contain_text(
+        f"Eval loss {before:.2f} → {after:.2f} (−{round(100 * (before - after) / before)} %)"
+    )
+    expect(outcome.locator(".headline")).to_contain_text("perplexity")
+    interval = summary["improvement_interval"]
+    expect(outcome.get_by_role("img")).to_have_accessible_name(
+        re.compile(f"95 % interval {interval['low']:.3f} to {interval['high']:.3f}")
+    )
+    for verdict in summary["verdicts"]:
+        expect(outcome).to_contain_text(verdict["message"])
+        if verdict["hint"]:
+            expect(outcome).to_contain_text(verdict["hint"])
+    above = page.evaluate(
+        "document.querySelector('.outcome').getBoundingClientRect().bottom"
+        " <= document.querySelector('.tiles').getBoundingClientRect().top"
+    )
+    assert above
+
+
+def test_the_verdicts_follow_the_language_of_the_page(visit: Visit, site: Site) -> None:
+    page = visit().go(f"/jobs/{site.finished}")
+    page.get_by_role("button", name="中文").click()
+
+    chinese = site.service.get(f"/v1/jobs/{site.finished}/summary", lang="zh")["verdicts"]
+    for verdict in chinese:
+        expect(page.get_by_label("训练结果", exact=True)).to_contain_text(verdict["message"])
+
+
+def test_each_train_loss_is_named_for_what_it_is(visit: Visit, site: Site) -> None:
+    summary = site.service.get(f"/v1/jobs/{site.finished}/summary")
+    last = site.service.losses(site.finished)[-1]["loss"]
+    page = visit().go(f"/jobs/{site.finished}")
+
+    expect(tile(page, "Train loss, last step")).to_contain_text(f"{last:.4f}")
+    mean = page.locator(".report div").filter(
+        has=page.get_by_text("Train loss, mean of the run", exact=True)
+    )
+    expect(mean).to_contain_text(f"{summary['train_loss']:.4f}")
+    page.get_by_role("button", name="中文").click()
+    expect(tile(page, "训练 loss（最新一步）")).to_contain_text(f"{last:.4f}")
+    expect(page.locator(".report")).to_contain_text("训练 loss（全程均值）")
+    assert "最终" not in (page.locator("main").text_content() or "")
+
+
+def test_a_failed_job_says_what_to_do_and_opens_the_form_at_the_setting(
+    visit: Visit, site: Site
+) -> None:
+    page = visit().go(f"/jobs/{site.failed}")
+    expect(page.locator(".failure .hint")).not_to_be_empty()
+    for name in ("Eval loss", "Train loss, last step", "Memory", "Tokens/s", "Time left"):
+        expect(tile(page, name)).to_have_count(0)
+
+    page.get_by_role("link", name="Fix and resubmit").click()
+
+    model = page.locator("#field-model")
+    expect(model).to_have_value("missing/model")
+    expect(model).to_be_focused()
+
+
+def test_attempts_and_files_appear_without_a_reload(
+    visit: Visit, site: Site, player: Player
+) -> None:
+    job = player.submit(queue="outcome", name="outcome")
+    claim = player.claim(queue="outcome", worker_id="outcome")
+    player.sync(claim, make_metric(1))
+    visitor = visit()
+    page = visitor.go(f"/jobs/{job}")
+    expect(page.locator(".job")).to_have_attribute("data-source", "stream")
+    table = page.get_by_label("Attempts · Files")
+    expect(table).to_contain_text("running")
+
+    assert player.put_artifact(claim, "output.log").status_code == 201
+
+    # The stream looks for events of a job that has not changed otherwise every 5 s.
+    expect(table).to_contain_text("output.log", timeout=4 * DEADLINE_MS)
+    player.client.post(f"/v1/jobs/{job}/pause").raise_for_status()
+    player.finish(claim, "paused", last_seq=1)
+    expect(table).to_contain_text("paused", timeout=4 * DEADLINE_MS)
+    expect(table).not_to_contain_text("running")
+    visitor.context.close()
+    player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    assert player.client.delete(f"/v1/jobs/{job}").is_success
+
+
+def test_the_run_time_excludes_pauses(visit: Visit, site: Site, player: Player) -> None:
+    job = player.submit(queue="outcome", name="outcome")
+    claim = player.claim(queue="outcome", worker_id="outcome")
+    player.sync(claim, make_metric(1))
+    player.client.post(f"/v1/jobs/{job}/pause").raise_for_status()
+    player.finish(claim, "paused", last_seq=1)
+    visitor = visit()
+    visitor.page.clock.install()
+    page = visitor.go(f"/jobs/{job}")
+    shown = tile(page, "Run time").locator("b")
+    expect(shown).to_have_text(re.compile(r"^\d+s$"))
+
+    page.clock.fast_forward("02:00:00")
+
+    expect(shown).to_have_text(re.compile(r"^\d+s$"))
+    expect(tile(page, "Run time")).to_contain_text("excluding time queued or paused")
+    visitor.context.close()
+    player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    assert player.client.delete(f"/v1/jobs/{job}").is_success
+
+
+def test_a_frozen_server_is_noticed_within_seconds_and_no_dialog_hangs(
+    visit: Visit, site: Site, player: Player
+) -> None:
+    job = player.submit(queue="outcome", name="outcome")
+    claim = player.claim(queue="outcome", worker_id="outcome")
+    player.sync(claim, make_metric(1))
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go(f"/jobs/{job}")
+    expect(page.locator(".job")).to_have_attribute("data-source", "stream")
+    page.get_by_role("button", name="Pause").click()
+    dialog = page.get_by_role("dialog", name="Pause")
+
+    with frozen(site.service.parts["api"].pid):
+        dialog.get_by_role("button", name="Pause").click()
+        expect(page.locator(".away")).to_be_visible(timeout=DEADLINE_MS)
+        expect(page.get_by_text("last known state")).to_be_visible()
+        problem = dialog.get_by_role("alert")
+        expect(problem).to_contain_text("did not respond within 5 s", timeout=2 * DEADLINE_MS)
+
+    expect(page.locator(".away")).to_have_count(0)
+    expect(page.get_by_text("last known state")).to_have_count(0)
+    visitor.context.close()
+    player.client.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    player.finish(claim, "cancelled", last_seq=1)
+    assert player.client.delete(f"/v1/jobs/{job}").is_success

@@ -1,0 +1,247 @@
+"""The form for a new job: its models and checks, and where it shows the problems that the server reports."""
+
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from contracts.model_facts import ModelFacts
+from tests.web.conftest import Site, Visitor
+
+Visit = Callable[..., Visitor]
+
+
+def test_each_field_shows_only_its_own_current_problem(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go("/new?advanced=1")
+    page.get_by_label("Upload JSON or JSONL (dataset.train)").set_input_files(
+        {"name": "bad.jsonl", "mimeType": "application/jsonl", "buffer": b'{"a": 1}\n'}
+    )
+    train = page.locator(".chooser").filter(has=page.locator("#field-dataset-train"))
+    expect(train.get_by_role("alert")).to_contain_text("match no known format")
+
+    page.locator("#field-dataset-train").select_option("hub")
+
+    expect(train.get_by_role("alert")).to_have_count(0)
+    page.get_by_label("dataset.train.hub").fill("owner/data")
+    page.locator("#field-model").select_option(label="Another model from the Hub…")
+    page.locator("#field-model").fill("not a model!")
+    page.locator("#field-dataset-eval_size").fill("banana")
+
+    model, share = (
+        page.locator(".field").filter(has=page.locator(f"#field-{name}")).get_by_role("alert")
+        for name in ("model", "dataset-eval_size")
+    )
+    expect(model).to_contain_text("directory")
+    expect(model).not_to_contain_text("share")
+    expect(share).to_contain_text("share")
+    expect(page.locator(".submit-bar").get_by_role("alert")).to_have_count(0)
+    bar = page.locator(".submit-bar")
+    expect(bar.get_by_role("status")).to_contain_text("2 problems: Base model, Rows held out")
+
+
+def test_a_message_without_a_list_of_problems_is_shown_unchanged(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    message = "model: is invalid; dataset.eval_size: is invalid too"
+    error = {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_field",
+    }
+    visitor.page.route(
+        "**/v1/jobs?dry_run=true",
+        lambda route: route.fulfill(status=400, json={"error": error}),
+    )
+    page = visitor.go(f"/new?from={site.finished}")
+
+    expect(page.locator(".submit-bar").get_by_role("alert")).to_have_text(message)
+    expect(page.locator(".field").get_by_role("alert")).to_have_count(0)
+
+
+def test_submit_shows_a_problem_from_the_server_that_is_out_of_sight(
+    visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go(f"/new?from={site.finished}&advanced=1")
+    page.locator("#field-dataset-eval_size").fill("banana")
+    expect(page.locator("#field-dataset-eval_size")).to_have_attribute("aria-invalid", "true")
+    page.locator("#field-engine-compile").focus()
+    expect(page.locator("#field-dataset-eval_size")).not_to_be_in_viewport()
+
+    page.get_by_role("button", name="Submit").click()
+
+    expect(page.locator("#field-dataset-eval_size")).to_be_focused()
+    expect(page.locator("#field-dataset-eval_size")).to_be_in_viewport()
+    assert "/new" in page.url
+
+
+def test_submit_moves_the_focus_to_the_first_invalid_field_of_the_page(
+    visit: Visit, site: Site
+) -> None:
+    page = visit().go(f"/new?from={site.finished}&advanced=1")
+    page.locator("#field-lora-rank").fill("0")
+    page.locator("#field-training-weight_decay").fill("7")
+    page.locator("#field-training-epochs").fill("0")
+
+    page.get_by_role("button", name="Submit").click()
+
+    expect(page.locator("#field-training-epochs")).to_be_focused()
+
+
+def test_submit_says_so_if_the_server_does_not_answer(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go(f"/new?from={site.finished}")
+    expect(page.locator("#field-name")).to_have_value("finished")
+    expect(page.locator(".submit-bar").get_by_role("alert")).to_have_count(0)
+    page.route("**/v1/jobs", lambda route: route.abort())
+
+    page.get_by_role("button", name="Submit").click()
+
+    expect(page.locator("form").get_by_role("alert")).to_contain_text("No response")
+    assert "/new" in page.url
+
+
+def answer_with(page: Page, *models: ModelFacts, accepts_other_ids: bool) -> None:
+    """Let the server list other models than those of its worker."""
+
+    def fulfill(route: Route) -> None:
+        content = [
+            {
+                **facts.model_dump(exclude={"name"}),
+                "id": facts.name,
+                "object": "model",
+                "created": 1,
+                "owned_by": "local",
+                "checked": True,
+                "available": True,
+                "workers": [],
+            }
+            for facts in models
+        ]
+        page = {"object": "list", "data": content, "has_more": False, "cursor": None}
+        route.fulfill(body=json.dumps(page | {"accepts_other_ids": accepts_other_ids}))
+
+    page.route("**/v1/models?*", fulfill)
+
+
+def test_the_model_is_chosen_from_those_on_the_workers(visit: Visit, site: Site) -> None:
+    site.service.client.get("/v1/models/tiny-qwen2").raise_for_status()
+    page = visit().go("/new")
+    model = page.locator("#field-model")
+
+    model.select_option("tiny-qwen2")
+
+    expect(model.locator("option:checked")).to_contain_text("tiny-qwen2 · ")
+    expect(model.locator("option:checked")).to_contain_text("2,048 tokens")
+    facts = page.locator(".facts")
+    expect(facts).to_contain_text("Qwen2ForCausalLM")
+    expect(facts).to_contain_text("1,024 of 2,048 tokens")
+    expect(facts).to_contain_text("down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj")
+    expect(facts).to_contain_text("Qwen2's stock template")
+
+
+@pytest.mark.parametrize(
+    ("locale", "other", "warning"),
+    [
+        ("en-US", "Another model from the Hub…", "Not checked: no worker has read the files of"),
+        ("zh-CN", "Hub 上的其他模型……", "未检查：工作节点尚未读取"),
+    ],
+)
+def test_a_model_of_the_hub_is_marked_as_not_checked(
+    visit: Visit, site: Site, locale: str, other: str, warning: str
+) -> None:
+    page = visit(locale=locale).go(f"/new?from={site.finished}")
+    expect(page.locator(".fresh")).to_be_visible()
+    page.locator("#field-model").select_option(label=other)
+    page.locator("#field-model").fill("somebody/tiny-qwen")
+
+    expect(page.locator(".warning")).to_contain_text(warning)
+    expect(page.locator(".fresh")).to_be_visible()
+    page.get_by_role("button", name="tiny-qwen2", exact=True).click()
+    expect(page.locator(".warning")).to_have_count(0)
+    expect(page.locator("#field-model")).to_have_value("tiny-qwen2")
+
+
+def test_a_typed_id_may_begin_like_an_installed_model(visit: Visit, site: Site) -> None:
+    page = visit().go("/new")
+    page.locator("#field-model").select_option(label="Another model from the Hub…")
+    expect(page.locator("input#field-model")).to_be_focused()
+
+    page.keyboard.type("tiny-qwen2-x")
+    expect(page.locator("#field-model")).to_have_value("tiny-qwen2-x")
+    for _ in range(2):
+        page.keyboard.press("Backspace")
+    page.keyboard.press("Tab")
+
+    expect(page.locator("select#field-model")).to_have_value("tiny-qwen2")
+
+
+def test_without_the_hub_only_installed_models_can_be_chosen(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    answer_with(visitor.page, ModelFacts(name="only"), accepts_other_ids=False)
+    page = visitor.go(f"/new?from={site.finished}")
+
+    expect(page.locator("#field-model option")).to_have_text(
+        ["Choose a model", "tiny-qwen2 (not on any worker)", "only"]
+    )
+    expect(page.locator("#field-model")).to_have_value("tiny-qwen2")
+
+
+def test_without_any_model_the_id_is_typed(visit: Visit, site: Site) -> None:
+    visitor = visit()
+    answer_with(visitor.page, accepts_other_ids=True)
+    page = visitor.go("/new")
+
+    page.locator("input#field-model").fill("owner/name")
+
+    expect(page.locator(".warning")).to_contain_text("owner/name")
+
+
+def test_settings_that_do_not_fit_the_model_are_marked_before_the_job_is_submitted(
+    visit: Visit, site: Site
+) -> None:
+    visitor = visit()
+    visitor.may_fail = True
+    page = visitor.go(f"/new?from={site.finished}&advanced=1")
+    page.locator("#field-training-max_length").fill("100000")
+    page.locator("#field-lora-target_modules").fill("q_prj v_proj")
+
+    field = page.locator(".field")
+    length = field.filter(has=page.locator("#field-training-max_length")).get_by_role("alert")
+    modules = field.filter(has=page.locator("#field-lora-target_modules")).get_by_role("alert")
+    expect(length).to_contain_text("must be at most 2048")
+    expect(modules).to_contain_text("down_proj, gate_proj")
+    expect(page.locator(".facts")).to_contain_text("q_prj: not in this model")
+    page.get_by_role("link", name="Layers to adapt").click()
+    expect(page.locator("#field-lora-target_modules")).to_be_focused()
+
+
+def test_six_fields_come_first_and_a_link_opens_the_advanced_ones(visit: Visit, site: Site) -> None:
+    page = visit(width=390).go("/new")
+    expect(page.locator(".field:visible")).to_have_count(6)
+    page.get_by_role("button", name=re.compile("Advanced")).click()
+    page.locator("#field-lora-rank").fill("0")
+    page.get_by_role("button", name=re.compile("Advanced settings 1 changed")).click()
+    expect(page.locator("#field-lora-rank")).to_be_hidden()
+
+    # The bar stays in sight, and its links lead to fields that are hidden.
+    expect(page.get_by_role("button", name="Submit")).to_be_in_viewport()
+    page.get_by_role("link", name="Adapter rank").click()
+
+    expect(page.locator("#field-lora-rank")).to_be_focused()
+    expect(page.locator("#field-lora-rank")).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_a_link_can_open_the_form_at_a_field(visit: Visit, site: Site) -> None:
+    page = visit().go(f"/new?from={site.failed}&field=lora.alpha")
+
+    expect(page.locator("#field-lora-alpha")).to_be_focused()
+    expect(page.locator("#field-lora-alpha")).to_be_in_viewport()

@@ -1,0 +1,54 @@
+"""Runs that stop at a chosen moment, and attempts that resume them."""
+
+from pathlib import Path
+from typing import Any
+
+from contracts.run_dir import RunDir
+from tests.tiny_model import make_rows
+from tests.worker.training.run_directory import make_run_dir, run_here
+from worker.training.errors import StopRequested
+from worker.training.rundir.stop import Stop
+
+ROWS = make_rows(17)
+
+
+def spec_with(dropout: float, every_steps: int = 2) -> dict[str, Any]:
+    return {
+        "dataset": {"train": "ds_00000000", "eval_size": 3},
+        "training": {"per_device_batch_size": 2, "gradient_accumulation_steps": 2, "epochs": 3},
+        "lora": {"rank": 8, "alpha": 16, "dropout": dropout},
+        "evaluation": {"every_steps": 3},
+        "checkpoint": {"every_steps": every_steps},
+        "engine": {"token_budget": 128},
+    }
+
+
+def resumed_from(
+    killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 2
+) -> RunDir:
+    """Create the next attempt, with the checkpoints of the previous one."""
+    path.mkdir()
+    run_dir = make_run_dir(path, model, ROWS, spec_with(dropout, every_steps))
+    run_dir.resume.symlink_to(killed.checkpoints)
+    return run_dir
+
+
+class StopAt(Stop):
+    """Requests a stop in the middle of a step, at the check with this number."""
+
+    def __init__(self, looks: int, status: Any = "interrupted") -> None:
+        super().__init__(Path("/nonexistent"))
+        self._looks = looks
+        self._status = status
+
+    def check(self) -> None:
+        self._looks -= 1
+        if self._looks == 0:
+            raise StopRequested(self._status)
+
+
+def interrupted(path: Path, model: Path, dropout: float, looks: int = 24) -> RunDir:
+    path.mkdir()
+    run_dir = make_run_dir(path, model, ROWS, spec_with(dropout))
+    assert run_here(run_dir, StopAt(looks)).status == "interrupted"
+    return run_dir
