@@ -24,6 +24,8 @@ class FieldProblem(StrEnum):
     NOT_A_FILE = "not_a_file"
     BEYOND_CONTEXT = "beyond_context"
     UNKNOWN_MODULE = "unknown_module"
+    TEMPLATE_LACKS = "template_lacks"
+    PREFERENCE_REQUIRED = "preference_required"
 
 
 def field_error(problem: FieldProblem, **values: object) -> PydanticCustomError:

@@ -134,6 +134,9 @@ DatasetSource = Annotated[
 ]
 
 
+Preference = Literal["chosen_only"]
+
+
 class DatasetSpec(Strict):
     """The source of the rows, and how many of them are held out."""
 
@@ -143,6 +146,9 @@ class DatasetSpec(Strict):
     """A separate evaluation dataset; null holds out `eval_size` rows of `train`."""
     eval_size: EvalSize = "auto"
     """Rows to hold out: a count, a share below 1, or `auto`, which means min(2000, max(1, 2 % of the rows))."""
+    preference: Annotated[Preference, OneOf()] | None = None
+    """How rows that rate answers (preference pairs, KTO labels) are used. `chosen_only`: train on the good answers, ignore the
+    others. Null: a job with such rows is rejected."""
 
     def held_out_rows(self, rows: int) -> int:
         """Return how many of `rows` training rows are held out; 0 with a separate evaluation dataset."""
@@ -310,6 +316,8 @@ def list_newer_defaults(spec: JobSpec, *, knows_resources: bool = True) -> dict[
         left_out["resources"] = True
     if spec.engine.fused_lora == "auto":
         left_out["engine"] = {"fused_lora"}
+    if spec.dataset.preference is None:
+        left_out["dataset"] = {"preference"}
     return left_out
 
 

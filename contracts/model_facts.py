@@ -47,6 +47,19 @@ IfReadable = WrapValidator(_read_or_ignore)
 the others."""
 
 
+class TemplateFacts(Tolerant):
+    """What a model's chat template writes into the text, found by rendering trials. It leaves out or rejects everything else."""
+
+    roles: Annotated[list[Name], Field(max_length=20)]
+    """Roles of turns: `system`, `developer` (rendered as `system` unless the template knows it), `user`, `assistant`, `tool`."""
+    tools: bool
+    """The descriptions of the tools that the assistant may call."""
+    tool_calls: bool
+    """The assistant's tool calls."""
+    reasoning_content: bool
+    """The assistant's reasoning before its last answer."""
+
+
 class ModelFacts(Tolerant):
     """Facts about one model, read from its files without loading it. Facts that the files do not contain are null."""
 
@@ -72,6 +85,8 @@ class ModelFacts(Tolerant):
     workers of earlier versions."""
     chat_template: Annotated[Literal["qwen2", "own", "plain"] | None, IfReadable] = None
     """Qwen2's stock template, a different template of the model's own, or none (each turn is on its own line)."""
+    template: Annotated[TemplateFacts | None, IfReadable] = None
+    """What the chat template writes; null if it is unknown."""
     license: Annotated[Name | None, IfReadable] = None
     """Licence in the front matter of README.md, such as `apache-2.0`, or the first line of the licence file."""
 

@@ -7,8 +7,9 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Response
 
 from app.datasets import service
+from app.datasets.columns import COLUMNS_PARAMETER, ColumnsDep
 from app.datasets.receiving import RAW_BODY, UploadDep
-from app.datasets.service import DatasetDetail, DatasetView, Deleted, Validation
+from app.datasets.schemas import DatasetDetail, DatasetView, Deleted, Validation
 from app.db.engine import DatabaseDep
 from app.http.body_limits import BodyKind, takes
 from app.http.document import LOCATION
@@ -34,12 +35,13 @@ _CONVERTING = CapacityLimiter(4)
         },
         201: {"headers": LOCATION},
     },
-    openapi_extra=RAW_BODY,
+    openapi_extra=RAW_BODY | COLUMNS_PARAMETER,
 )
 @takes(BodyKind.FILE_FORM)
 async def upload_dataset(
     *,
     upload: UploadDep,
+    columns: ColumnsDep,
     validate_only: bool = False,
     response: Response,
     database: DatabaseDep,
@@ -48,15 +50,18 @@ async def upload_dataset(
 ) -> DatasetDetail | Validation:
     """Upload JSON, JSONL, CSV, TSV, Parquet or Arrow, also in gzip, zstd or a ZIP archive.
 
-    Returns 201, or 200 if the same bytes are already stored. With `validate_only`, nothing is stored, and the response
-    says what the file would become.
+    The columns of each row determine its format, unless `format` and `columns` choose it. Returns 201, or 200 if the same
+    bytes are already stored with the same choice. With `validate_only`, nothing is stored, and the response says what the
+    file would become.
     """
     limiter = _CONVERTING if upload.needs_conversion() else _READING
     if validate_only:
-        check = partial(service.validate_dataset, storage, upload, language)
+        check = partial(service.validate_dataset, storage, upload, columns, language)
         response.status_code = 200
         return await to_thread.run_sync(check, limiter=limiter)
-    add = partial(service.add_dataset, database, storage, upload, language)
+    add = partial(
+        service.add_dataset, database, storage, upload, columns=columns, language=language
+    )
     dataset, is_new = await to_thread.run_sync(add, limiter=limiter)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"

@@ -113,7 +113,11 @@ class Dataset(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     rows: Mapped[int] = mapped_column(BigInteger)
     forms: Mapped[dict[str, Any]]
-    """Number of rows per format (alpaca, prompt, messages)."""
+    """Number of rows per format (alpaca, prompt, messages, …)."""
+    features: Mapped[dict[str, Any] | None]
+    """What the rows need from a chat template (RowFeatures); null if an earlier version stored the dataset."""
+    columns: Mapped[dict[str, Any] | None]
+    """The format and the names of the columns that were chosen at upload; null if none were."""
     path: Mapped[str] = mapped_column(String(400))
     """Relative to the data directory."""
     created_at: Mapped[datetime]

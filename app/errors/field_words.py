@@ -279,5 +279,17 @@ FIELD_WORDS: dict[str, FieldWords] = {
         "must be 'all-linear' or linear modules of {model}, which are {modules}",
         "应为 'all-linear' 或 {model} 的线性层：{modules}",
     ),
+    FieldProblem.TEMPLATE_LACKS: FieldWords(
+        FieldProblem.TEMPLATE_LACKS,
+        "has {rows} rows with {what}, which the chat template of {model} does not write",
+        "有 {rows} 条数据含 {what}，但 {model} 的对话模板不会写出这些内容",
+        shows_value=False,
+    ),
+    FieldProblem.PREFERENCE_REQUIRED: FieldWords(
+        FieldProblem.PREFERENCE_REQUIRED,
+        "must be 'chosen_only', because {rows} rows of {dataset} rate answers ({forms}). Then only the good answers are trained",
+        "应为 'chosen_only'：{dataset} 中有 {rows} 条偏好数据（{forms}），设置后只在好的回答上训练",
+        shows_value=False,
+    ),
 }
 """Messages by pydantic's error type. For our own validators, the type is the code."""

@@ -1,13 +1,16 @@
 """Which specs the server accepts, and the plan of a job."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sqlalchemy.orm import Session
 
 from app.datasets import store as datasets
 from app.db.engine import database_now
 from app.db.tables import Dataset
+from app.errors.base import FieldError
+from app.errors.field_words import field_message
 from app.errors.kinds import (
+    InvalidField,
     NoTrainingRows,
     TooManyGpus,
     UnknownDataset,
@@ -18,7 +21,10 @@ from app.jobs.queue.gpu_need import GpuNeed, find_need
 from app.jobs.schemas import JobWait, Plan
 from app.models.checks import check_model
 from app.workers import service as workers
+from contracts.dataset.conversation import RATING_FORMS
+from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
+from contracts.field_error import FieldProblem
 from contracts.job import DatasetSource, JobSpec
 from contracts.plan import evaluation_cost
 from contracts.text import UNSAFE, find_unsafe
@@ -32,8 +38,10 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
     separate = None
     if spec.dataset.eval is not None:
         separate = _find_rows(session, spec.dataset.eval, "dataset.eval")
-    model = check_model(session, spec, language)
-    eval_rows = separate.rows if separate else None
+    used = {"dataset.train": train, "dataset.eval": separate}
+    _require_preference(spec, used, language)
+    model = check_model(session, spec, language, _features(used))
+    eval_rows = _trained_rows(separate) if separate else None
     gpus, waiting = _plan_gpus(session, spec, need, language)
     if train is None:
         return Plan(
@@ -45,18 +53,23 @@ def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:
             gpus=gpus,
             waiting=waiting,
         )
-    held_out = spec.dataset.held_out_rows(train.rows)
-    train_rows = train.rows - held_out
+    rows = _trained_rows(train)
+    held_out = spec.dataset.held_out_rows(rows)
+    train_rows = rows - held_out
     if train_rows < 1:
-        raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=train.rows)
+        raise NoTrainingRows("dataset.eval_size", eval_size=spec.dataset.eval_size, rows=rows)
     if spec.dataset.eval is None:
         eval_rows = held_out
+    # Documents are joined and cut to the length, so that the number of samples is known only to the tokenizer.
+    is_countable = not any(dataset and "text" in dataset.forms for dataset in used.values())
     return Plan(
         spec=spec,
         train_rows=train_rows,
         eval_rows=eval_rows,
-        steps=spec.total_steps(train_rows),
-        evaluation=None if eval_rows is None else evaluation_cost(spec, train_rows, eval_rows),
+        steps=spec.total_steps(train_rows) if is_countable else spec.training.max_steps,
+        evaluation=evaluation_cost(spec, train_rows, eval_rows)
+        if is_countable and eval_rows is not None
+        else None,
         model=model,
         gpus=gpus,
         waiting=waiting,
@@ -70,6 +83,41 @@ def _find_rows(session: Session, source: DatasetSource, param: str) -> Dataset |
     if dataset is None:
         raise UnknownDataset(param, dataset=source)
     return dataset
+
+
+def _features(used: Mapping[str, Dataset | None]) -> dict[str, RowFeatures]:
+    """Return what each uploaded dataset needs from the chat template, if it is known."""
+    return {
+        param: RowFeatures.model_validate(dataset.features)
+        for param, dataset in used.items()
+        if dataset is not None and dataset.features is not None
+    }
+
+
+def _trained_rows(dataset: Dataset) -> int:
+    """Return the number of rows of which anything is trained. The worker skips the others before it holds rows out."""
+    features = RowFeatures.model_validate(dataset.features or {})
+    return dataset.rows - features.untrained
+
+
+def _require_preference(
+    spec: JobSpec, used: Mapping[str, Dataset | None], language: Language
+) -> None:
+    """Raise InvalidField if rows rate answers and the job does not say what to do with them."""
+    if spec.dataset.preference is not None:
+        return
+    for dataset in used.values():
+        rated = (
+            {form: dataset.forms[form] for form in RATING_FORMS if form in dataset.forms}
+            if dataset
+            else {}
+        )
+        if dataset is None or not rated:
+            continue
+        values = {"rows": sum(rated.values()), "dataset": dataset.id, "forms": ", ".join(rated)}
+        error = {"type": FieldProblem.PREFERENCE_REQUIRED, "ctx": values, "input": None}
+        code, message = field_message([error], language)
+        raise InvalidField([FieldError(param="dataset.preference", code=code, message=message)])
 
 
 def _find_gpus(spec: JobSpec) -> GpuNeed:

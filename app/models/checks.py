@@ -4,7 +4,7 @@ A job is rejected only if no live worker of its queue could run it. Nothing is r
 has not read its files.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -17,18 +17,31 @@ from app.http.spelling import nearest_name
 from app.models import service
 from app.models.schemas import ModelCheck, details_of
 from app.workers import service as workers
+from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
-from contracts.model_facts import ModelFacts
+from contracts.model_facts import ModelFacts, TemplateFacts
 from contracts.module_paths import example_target, is_target
 
 MOST_NAMED = 20
 """Maximum number of models that an error names."""
+_TEMPLATE_HINT = (
+    "Use a model whose chat template writes them, such as Qwen2.5 or Qwen3 for tools, or remove them from the rows.",
+    "请换用对话模板支持这些内容的模型（工具调用可用 Qwen2.5 或 Qwen3），或从数据中去掉这些内容。",
+)
 
 
-def check_model(session: Session, spec: JobSpec, language: Language) -> ModelCheck:
-    """Return what is known about a job's model. Raises UnknownModel, or InvalidField if the job does not fit the model."""
+def check_model(
+    session: Session,
+    spec: JobSpec,
+    language: Language,
+    features: Mapping[str, RowFeatures] | None = None,
+) -> ModelCheck:
+    """Return what is known about a job's model. Raises UnknownModel, or InvalidField if the job does not fit the model.
+
+    `features` says what the rows of the job need from the chat template, by the field that names the dataset.
+    """
     known = workers.known_models(session, spec.queue, database_now(session))
     if known is not None and spec.model not in known:
         raise UnknownModel(
@@ -40,7 +53,7 @@ def check_model(session: Session, spec: JobSpec, language: Language) -> ModelChe
     copies = service.list_copies(session, spec.queue, spec.model)
     facts = [copy for copy in copies if copy is not None]
     if facts and len(facts) == len(copies):
-        _reject_misfit(spec, facts, language)
+        _reject_misfit(spec, facts, features or {}, language)
     similar = None
     if not facts:
         similar = nearest_model(spec.model, service.list_names(session, spec.queue) - {spec.model})
@@ -55,7 +68,12 @@ def nearest_model(wrong: str, names: Iterable[str]) -> str | None:
     return same[0] if same else nearest_name(wrong, ordered)
 
 
-def _reject_misfit(spec: JobSpec, facts: Sequence[ModelFacts], language: Language) -> None:
+def _reject_misfit(
+    spec: JobSpec,
+    facts: Sequence[ModelFacts],
+    features: Mapping[str, RowFeatures],
+    language: Language,
+) -> None:
     """Raise InvalidField if the settings fit none of a model's copies. A fact that a copy lacks fits everything."""
     problems: list[FieldError] = []
     hints: list[str] = []
@@ -84,8 +102,40 @@ def _reject_misfit(spec: JobSpec, facts: Sequence[ModelFacts], language: Languag
                 )
             )
             hints.append(guess_hint(_nearest_target(unknown[0], facts, known), language))
+    for param, needed in features.items():
+        lacking = find_lacking(needed, [copy.template for copy in facts])
+        if lacking:
+            what, rows = max(lacking.items(), key=lambda each: each[1])
+            values = {"rows": rows, "what": what, "model": spec.model}
+            problems.append(_problem(param, FieldProblem.TEMPLATE_LACKS, values, None, language))
+            hints.append(_TEMPLATE_HINT[1 if language == "zh" else 0])
     if problems:
-        raise InvalidField(problems, hint=" ".join(filter(None, hints)))
+        raise InvalidField(problems, hint=" ".join(dict.fromkeys(filter(None, hints))))
+
+
+def find_lacking(needed: RowFeatures, templates: Sequence[TemplateFacts | None]) -> dict[str, int]:
+    """Return what every copy's template leaves out of the rows, and out of how many. An unknown template writes everything.
+
+    Reasoning may be left out: many templates do so on purpose.
+    """
+    uses = {
+        **{f"role: {role}": rows for role, rows in needed.roles.items()},
+        "tools": needed.tools,
+        "tool_calls": needed.tool_calls,
+    }
+
+    def lacks(template: TemplateFacts | None, what: str) -> bool:
+        if template is None:
+            return False
+        if what in ("tools", "tool_calls"):
+            return not getattr(template, what)
+        return what.removeprefix("role: ") not in template.roles
+
+    return {
+        what: rows
+        for what, rows in uses.items()
+        if rows and templates and all(lacks(template, what) for template in templates)
+    }
 
 
 def _has_module(facts: ModelFacts, target: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from app.http.paging import Page
-from contracts.model_facts import ModelFacts
+from contracts.model_facts import ModelFacts, TemplateFacts
 
 
 class ModelDetails(BaseModel):
@@ -24,6 +24,8 @@ class ModelDetails(BaseModel):
     """Names that `lora.target_modules` may contain; null for architectures whose files do not say."""
     chat_template: Literal["qwen2", "own", "plain"] | None
     """`qwen2`: Qwen2's stock template. `own`: another template of the model. `plain`: the model has no template."""
+    template: TemplateFacts | None
+    """What the chat template writes: roles, tools, tool calls, reasoning."""
     license: str | None
 
 

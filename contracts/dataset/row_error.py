@@ -12,6 +12,7 @@ class RowProblem(StrEnum):
 
     NOT_AN_OBJECT = "not_an_object"
     UNKNOWN_FORM = "unknown_form"
+    OTHER_FORM = "other_form"
     MISSING = "missing"
     EMPTY = "empty"
     WRONG_TYPE = "wrong_type"
@@ -19,12 +20,11 @@ class RowProblem(StrEnum):
     UNKNOWN_ROLE = "unknown_role"
     NO_PAIR = "no_pair"
     NOT_UNICODE = "not_unicode"
-    UNUSABLE = "unusable"
     NO_ANSWER = "no_answer"
     LATE_SYSTEM = "late_system"
-    PREFERENCE = "preference"
-    BOOLEAN_LABEL = "boolean_label"
     TURN_WEIGHT = "turn_weight"
+    NOT_TEXT = "not_text"
+    LABEL = "label"
     TOO_MANY_BYTES = "too_many_bytes"
     TOO_DEEP = "too_deep"
     NOT_JSON = "not_json"
@@ -72,9 +72,12 @@ def kind_of(value: Any) -> str:
 
 
 FORMS: dict[Language, str] = {
-    "en": "one of {instruction, output}, {prompt, completion} or {messages: [{role, content}]}, with an assistant "
-    "answer",
-    "zh": "每行应为 {instruction, output}、{prompt, completion} 或 {messages: [{role, content}]} 之一，并包含助手的回答",
+    "en": "one of {instruction, output}, {prompt, completion}, {messages: [{role, content}]}, "
+    "{conversations: [{from, value}]}, {text} or {prompt, chosen, rejected}. If the columns have other names, map them, "
+    "for example with ?columns[prompt]=question&columns[completion]=answer",
+    "zh": "每行应为 {instruction, output}、{prompt, completion}、{messages: [{role, content}]}、"
+    "{conversations: [{from, value}]}、{text} 或 {prompt, chosen, rejected} 之一。列名不同时可以映射，"
+    "例如 ?columns[prompt]=question&columns[completion]=answer",
 }
 """Descriptions of the accepted row formats, by language."""
 
@@ -95,6 +98,14 @@ _KINDS_EN = {
     "value": "a value of a different type",
     "string_or_null": "a string or null",
     "string_or_messages": "a string or a list of messages",
+    "text_not_json": "text that is not JSON",
+    "tools": "a list of tools {type, function: {name, description, parameters}}",
+    "tool": "an object {type, function: {name, description, parameters}}",
+    "tool_calls": "a list of tool calls {function: {name, arguments}}",
+    "tool_call": "a tool call {name, arguments}",
+    "arguments": "an object with the arguments",
+    "part": "a string or an object {type: text, text}",
+    "openai_input": "an object {messages}",
     "message": "an object {role, content}",
     "messages": "a list of messages {role, content}",
     "pairs": "a list of pairs [user, assistant]",
@@ -109,6 +120,14 @@ _KINDS_ZH = {
     "value": "其他类型的值",
     "string_or_null": "字符串或 null",
     "string_or_messages": "字符串或消息数组",
+    "text_not_json": "非 JSON 文本",
+    "tools": "工具 {type, function: {name, description, parameters}} 的数组",
+    "tool": "对象 {type, function: {name, description, parameters}}",
+    "tool_calls": "工具调用 {function: {name, arguments}} 的数组",
+    "tool_call": "工具调用 {name, arguments}",
+    "arguments": "参数对象",
+    "part": "字符串或对象 {type: text, text}",
+    "openai_input": "对象 {messages}",
     "message": "对象 {role, content}",
     "messages": "消息 {role, content} 的数组",
     "pairs": "[用户, 助手] 二元组的数组",
@@ -121,6 +140,10 @@ _WORDS: dict[RowProblem, _Words] = {
     RowProblem.UNKNOWN_FORM: _Words(
         "its keys ({keys}) match no known format", "键（{keys}）不符合任何已知格式"
     ),
+    RowProblem.OTHER_FORM: _Words(
+        "it has no row of the chosen format {form} in its columns ({keys})",
+        "其列（{keys}）不构成所选格式 {form} 的数据",
+    ),
     RowProblem.MISSING: _Words("{place} is missing", "缺少 {place}"),
     RowProblem.EMPTY: _Words("{place} is empty", "{place} 为空"),
     RowProblem.WRONG_TYPE: _Words(
@@ -130,8 +153,8 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} has more than {limit} characters", "{place} 超过 {limit} 个字符"
     ),
     RowProblem.UNKNOWN_ROLE: _Words(
-        "{place} is {found}; it must be 'system', 'user' or 'assistant'",
-        "{place} 是{found}，应为 'system'、'user' 或 'assistant'",
+        "{place} is {found}; it must be 'system', 'developer', 'user', 'assistant', 'tool' or a ShareGPT name of one of these",
+        "{place} 是{found}，应为 'system'、'developer'、'user'、'assistant'、'tool' 或 ShareGPT 中的对应名称",
     ),
     RowProblem.NO_PAIR: _Words(
         "{place} must be a pair [user, assistant]", "{place} 应为 [用户, 助手] 二元组"
@@ -140,26 +163,21 @@ _WORDS: dict[RowProblem, _Words] = {
         "{place} contains an unpaired surrogate, which is not a character; remove it",
         "{place} 含有不成对的代理字符（surrogate），请删除",
     ),
-    RowProblem.UNUSABLE: _Words("{place} cannot be used", "{place} 无法使用"),
     RowProblem.NO_ANSWER: _Words("it has no assistant answer", "没有助手的回答"),
     RowProblem.LATE_SYSTEM: _Words(
         "it has a system turn after another turn; only the first turn may be a system turn",
         "system 消息只能是第一条",
     ),
-    RowProblem.PREFERENCE: _Words(
-        "it has {column}, an answer that must not be trained on. Preference data is not supported yet. Keep the chosen "
-        "answer as the row's answer and remove {column}",
-        "含有 {column}（不应参与训练的回答），暂不支持偏好数据：请保留选中的回答，并删除 {column}",
-    ),
-    RowProblem.BOOLEAN_LABEL: _Words(
-        "its label is {value}. Labels that rate an answer are not supported yet. Remove the rows whose label is false, "
-        "and remove label from the other rows",
-        "label 为 {value}，暂不支持用布尔 label 标注回答好坏：请删除 label 为 false 的行，并去掉其余行的 label",
-    ),
     RowProblem.TURN_WEIGHT: _Words(
-        "it has {place}. Turn weights are not supported yet: all answers would be trained on. Remove weight, and "
-        "remove conversations with answers that must not be trained on",
-        "含有 {place}，暂不支持按轮设置权重（所有回答都会参与训练）：请删除 weight，并删除含有不应参与训练的回答的对话",
+        "{place} is {found}; it must be 0 (do not train on this turn) or 1",
+        "{place} 是{found}，应为 0（该轮不参与训练）或 1",
+    ),
+    RowProblem.NOT_TEXT: _Words(
+        "{place} is a part of type {kind}; only text parts can be trained on. Remove the part or the row",
+        "{place} 的类型是 {kind}，只支持文本（text）类型：请删除这一部分或整行",
+    ),
+    RowProblem.LABEL: _Words(
+        "{place} must be true (the answer is good) or false", "{place} 应为 true（回答好）或 false"
     ),
     RowProblem.TOO_MANY_BYTES: _Words("it has more than {limit} bytes", "超过 {limit} 字节"),
     RowProblem.TOO_DEEP: _Words("it is nested deeper than {limit} levels", "嵌套超过 {limit} 层"),

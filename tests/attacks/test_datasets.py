@@ -27,16 +27,18 @@ def both_shapes(row: str) -> tuple[str, str]:
 
 ATTACKS = {
     "deep_in_an_unused_column": (f'{{"instruction": "a", "output": "b", "x": {DEEP}}}', "nested"),
-    "answer_labelled_false": (json.dumps({**GOOD, "label": False}), "label is false"),
-    "rejected_answer": (json.dumps({**GOOD, "rejected": "c"}), "remove rejected"),
-    "turn_of_weight_0": (
-        json.dumps({"messages": [{"role": "assistant", "content": "a", "weight": 0}]}),
+    "weight_that_is_no_weight": (
+        json.dumps({"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}),
         "messages[0].weight",
     ),
 }
+RATED = {
+    "answer_labelled_false": {**GOOD, "label": False},
+    "rejected_answer": {**GOOD, "rejected": "c"},
+}
 
 
-def test_rows_that_must_not_be_trained_on_are_rejected_and_their_line_is_named(
+def test_rows_that_cannot_be_trained_on_are_rejected_and_their_line_is_named(
     server: Server,
 ) -> None:
     for row, reason in ATTACKS.values():
@@ -48,6 +50,16 @@ def test_rows_that_must_not_be_trained_on_are_rejected_and_their_line_is_named(
             assert "第 2 行" in upload(server, content, "zh")[1]["message"]
 
     assert upload(server, json.dumps(GOOD))[0] == 201
+
+
+def test_answers_that_must_not_be_trained_on_are_rejected_with_the_job(server: Server) -> None:
+    for row in RATED.values():
+        for content in both_shapes(json.dumps(row)):
+            status, dataset = upload(server, content)
+            assert status == 201
+            job = {"model": "m", "dataset": {"train": dataset["id"]}}
+            error = server.client.post("/v1/jobs", json=job).json()["error"]
+            assert (error["param"], error["code"]) == ("dataset.preference", "invalid_field")
 
 
 def test_a_job_spec_nested_too_deeply_is_rejected_on_every_interpreter(server: Server) -> None:

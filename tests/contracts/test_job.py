@@ -190,7 +190,11 @@ def test_eval_size_may_be_a_count_a_share_or_auto(size: Any, rows: int, expected
 def test_a_spec_without_newer_settings_is_written_as_earlier_versions_wrote_it() -> None:
     spec = JobSpec.model_validate(WHOLE)
     left_out = list_newer_defaults(spec)
-    assert left_out == {"resources": True, "engine": {"fused_lora"}}
+    assert left_out == {
+        "resources": True,
+        "engine": {"fused_lora"},
+        "dataset": {"preference"},
+    }
 
     written = spec.model_dump(mode="json", exclude=left_out)
     assert "resources" not in written
@@ -199,4 +203,4 @@ def test_a_spec_without_newer_settings_is_written_as_earlier_versions_wrote_it()
     changed = spec.model_copy(
         update={"engine": spec.engine.model_copy(update={"fused_lora": True})}
     )
-    assert list_newer_defaults(changed) == {"resources": True}
+    assert list_newer_defaults(changed) == {"resources": True, "dataset": {"preference"}}

@@ -319,7 +319,7 @@ def _announce(run: Run, plan: MemoryPlan) -> None:
         run.recorder.log(f"memory is scarce: {plan.choice.reason}", "warning")
     if plan.failed:
         run.recorder.log(f"no memory plan: {plan.reason}", "warning")
-    for warning in data_warnings(data.facts):
+    for warning in data_warnings(data.facts, data.unwritten):
         run.recorder.log(warning, "warning")
 
 

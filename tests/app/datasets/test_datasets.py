@@ -51,12 +51,11 @@ def test_a_json_array_and_jsonl_give_the_same_rows(player: Player, settings: Set
         assert dataset["bytes"] == len(content.encode())
         sha256 = hashlib.sha256(content.encode()).hexdigest()
         assert (dataset["sha256"], dataset["id"]) == (sha256, f"ds_{sha256[:24]}")
-        assert dataset["preview"][0] == {  # type: ignore[index]  # a list
-            "messages": [
-                {"role": "user", "content": "问"},
-                {"role": "assistant", "content": "答"},
-            ]
-        }
+        shown = dataset["preview"][0]["messages"]  # type: ignore[index]  # a list
+        assert [(turn["role"], turn["content"], turn["trained"]) for turn in shown] == [
+            ("user", "问", None),
+            ("assistant", "答", True),
+        ]
     stored = list((settings.data_dir / "datasets").iterdir())
     assert len(stored) == 6
     for path in stored:

@@ -14,6 +14,8 @@ import { say } from "../texts/say";
 import { SHARED } from "../texts/shared";
 
 const PAGE = 50;
+const FORMS = ["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"] as const;
+const isForm = (name: string): name is (typeof FORMS)[number] => (FORMS as readonly string[]).includes(name);
 
 export function DatasetsPage() {
   const search = query.value.get("search") ?? "";
@@ -83,9 +85,7 @@ export function DatasetsPage() {
 function DatasetCard({ dataset, afterDelete }: { dataset: Dataset; afterDelete: () => void }) {
   const [detail, setDetail] = useState<DatasetDetail | null>(null);
   const name = dataset.filename || dataset.id;
-  const forms = Object.keys(dataset.forms).map((form) =>
-    form === "alpaca" || form === "prompt" || form === "messages" ? say(DATASETS[`form_${form}`]) : form,
-  );
+  const forms = Object.keys(dataset.forms).map((form) => (isForm(form) ? say(DATASETS[`form_${form}`]) : form));
   const facts: [string, string][] = [
     [say(DATASETS.rows), count(dataset.rows)],
     [say(DATASETS.formats), forms.join(", ")],

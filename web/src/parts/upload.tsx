@@ -66,7 +66,7 @@ export function Conversation({ row }: { row: DatasetDetail["preview"][number] })
       {row.messages.map((turn, at) => (
         <div key={at}>
           <dt>{turn.role}</dt>
-          <dd>{turn.content}</dd>
+          <dd>{[turn.content, ...(turn.tool_calls ?? [])].filter(Boolean).join("\n")}</dd>
         </div>
       ))}
     </dl>

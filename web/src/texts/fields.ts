@@ -6,6 +6,7 @@ export const ENGLISH: Record<string, string> = {
   "dataset.train": "Training data",
   "dataset.eval": "Evaluation data",
   "dataset.eval_size": "Rows held out for evaluation",
+  "dataset.preference": "Rated answers",
   "quantization.type": "4-bit format",
   "quantization.double_quant": "Compress the scales too",
   "quantization.compute_dtype": "Precision of the computation",
@@ -51,6 +52,10 @@ export const CHINESE: Record<string, [name: string, help: string]> = {
   "dataset.eval_size": [
     "验证集大小",
     "从训练集中划分的条数、比例（小于 1），或 auto：min(2000, max(1, 总条数的 2%))。",
+  ],
+  "dataset.preference": [
+    "偏好数据",
+    "偏好对（chosen/rejected）和 KTO 标注的用法。chosen_only：只在好的回答上训练；留空则拒绝含这类数据的任务。",
   ],
   "quantization.type": ["量化类型", "4-bit NormalFloat，每 64 个权重为一块（QLoRA，arXiv:2305.14314）。"],
   "quantization.double_quant": [

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from contracts.model_facts import MOST_MODELS, ModelFacts, is_model_name
 from worker.supervisor.host.model_files import read_facts
+from worker.supervisor.host.template_trial import TemplateTrials
 
 State = tuple[tuple[str, int, int], ...]
 """Name, size and time of change of each file in a model's directory."""
@@ -21,12 +22,16 @@ def list_models(models_dir: Path | None) -> list[str]:
 class ModelCatalog:
     """The facts about the models in the root. Reads a model's files again only if they have changed."""
 
-    def __init__(self, models_dir: Path | None) -> None:
+    def __init__(self, models_dir: Path | None, trials: TemplateTrials | None = None) -> None:
         self._models_dir = models_dir
+        self._trials = trials or TemplateTrials()
         self._known: dict[str, tuple[State, ModelFacts]] = {}
 
     def read(self) -> list[ModelFacts]:
-        """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read."""
+        """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read.
+
+        What a new chat template writes is unknown until a later call.
+        """
         current: dict[str, tuple[State, ModelFacts]] = {}
         for name in list_models(self._models_dir)[:MOST_MODELS]:
             if self._models_dir is not None and is_model_name(name):
@@ -40,9 +45,10 @@ class ModelCatalog:
             state = _state_of(directory)
             if known is not None and known[0] == state:
                 return known
-            return state, read_facts(directory, name)
+            facts, is_final = self._trials.find(directory, read_facts(directory, name))
         except OSError:
             return (), ModelFacts(name=name)  # this user cannot read the directory
+        return state if is_final else (), facts
 
 
 def _state_of(directory: Path) -> State:

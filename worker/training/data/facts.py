@@ -3,15 +3,16 @@
 Takes time linear in the length of the text; stores each row as 16-byte hashes, never as text.
 """
 
+import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from contracts.dataset.conversation import Document, Parsed
 from contracts.dataset.facts import DataFacts, RowFacts
-from contracts.dataset.rows import Message
 from contracts.verdicts.rows import is_degenerate
 
 _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
@@ -35,9 +36,7 @@ class _Rows:
         )
 
 
-def measure_rows(
-    train: Iterable[Sequence[Message]], evaluation: Iterable[Sequence[Message]]
-) -> DataFacts:
+def measure_rows(train: Iterable[Parsed], evaluation: Iterable[Parsed]) -> DataFacts:
     """Return the facts about both splits."""
     trained, evaluated = _count(train), _count(evaluation)
     exact, normalized = set(trained.exact), set(trained.normalized)
@@ -49,9 +48,15 @@ def measure_rows(
     )
 
 
-def data_warnings(facts: DataFacts) -> list[str]:
-    """Return warnings about the rows for the log, so that users see them before hours of training."""
-    warnings = []
+def data_warnings(facts: DataFacts, unwritten: Mapping[str, int]) -> list[str]:
+    """Return warnings about the rows for the log, so that users see them before hours of training.
+
+    `unwritten` counts the rows by what the chat template leaves out of them.
+    """
+    warnings = [
+        f"the model's chat template does not write {name}, which {rows} rows have, so the model does not learn from it"
+        for name, rows in unwritten.items()
+    ]
     for name, rows in (("training", facts.train), ("evaluation", facts.evaluation)):
         if is_degenerate(rows):
             warnings.append(
@@ -73,15 +78,30 @@ def normalize(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _count(rows: Iterable[Sequence[Message]]) -> _Rows:
+def _count(rows: Iterable[Parsed]) -> _Rows:
     counted = _Rows()
     for row in rows:
-        turns = [(turn.role, turn.content) for turn in row]
+        turns = list(_texts(row))
         same = [(role, normalize(content)) for role, content in turns]
         counted.exact.append(_hash(turns))
         counted.normalized.append(_hash(same))
         counted.answers[_hash(turn for turn in same if turn[0] == "assistant")] += 1
     return counted
+
+
+def _texts(row: Parsed) -> Iterator[tuple[str, str]]:
+    """Yield what a row says, each text with the role that says it. A document is what the model is to say."""
+    if isinstance(row, Document):
+        yield "assistant", row.text
+        return
+    if row.tools:
+        yield "tools", json.dumps(row.tools, sort_keys=True)
+    for turn in row.turns:
+        if turn.reasoning_content:
+            yield "assistant", turn.reasoning_content
+        yield turn.role, turn.content
+        for call in turn.tool_calls:
+            yield turn.role, f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
 
 
 def _hash(turns: Iterable[tuple[str, str]]) -> bytes:

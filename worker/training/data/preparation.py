@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from contracts.dataset.conversation import Parsed
 from contracts.dataset.facts import DataFacts
-from contracts.dataset.rows import Message
+from contracts.dataset.features import FeatureCounter
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run_dir import RunDir
@@ -31,6 +32,8 @@ class Data:
     truncated_rows: int
     dropped_rows: int
     facts: DataFacts
+    unwritten: dict[str, int]
+    """Number of rows by what they contain and the chat template leaves out: `tools`, `tool_calls`, `reasoning_content`."""
     digest: str
     """SHA-256 over all tokens and masks, used to verify after a resume that the data is unchanged."""
 
@@ -59,9 +62,10 @@ def prepare(
     `bounds` limits the template; an error raised by its `check` ends the work within about a second.
     """
     bounds = bounds or Bounds()
-    rows = read_rows(run_dir.train_data, bounds)
+    preference = spec.dataset.preference
+    rows = read_rows(run_dir.train_data, bounds, preference)
     if run_dir.eval_data.exists():
-        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds)
+        train_rows, eval_rows = rows, read_rows(run_dir.eval_data, bounds, preference)
     else:
         train_rows, eval_rows = hold_out(rows, spec)
     total = len(train_rows) + len(eval_rows)
@@ -80,17 +84,35 @@ def prepare(
         evaluation=evaluation.samples,
         truncated_rows=train.truncated + evaluation.truncated,
         dropped_rows=train.dropped + evaluation.dropped,
-        facts=measure_rows(_turns(train_rows, bounds), _turns(eval_rows, bounds)),
+        facts=measure_rows(_contents(train_rows, bounds), _contents(eval_rows, bounds)),
+        unwritten=_find_unwritten((*train_rows, *eval_rows), template, bounds),
         digest=_digest((*train.samples, *evaluation.samples)),
     )
     _check_amounts(data, spec)
     return data
 
 
-def _turns(rows: Sequence[Row], bounds: Bounds) -> Iterator[list[Message]]:
+def _contents(rows: Sequence[Row], bounds: Bounds) -> Iterator[Parsed]:
     for row in rows:
         bounds.poll()
-        yield row.turns
+        yield row.content
+
+
+def _find_unwritten(rows: Sequence[Row], template: Template, bounds: Bounds) -> dict[str, int]:
+    counter = FeatureCounter()
+    for row in rows:
+        counter.add(row.content)
+    features = counter.features()
+    used = {
+        "tools": features.tools,
+        "tool_calls": features.tool_calls,
+        "reasoning_content": features.reasoning_content,
+    }
+    if not any(used.values()):
+        return {}
+    with bounds.prepared():
+        facts = bounds.call(lambda: template.facts)
+    return {name: count for name, count in used.items() if count and not getattr(facts, name)}
 
 
 def _digest(samples: Sequence[Sample]) -> str:

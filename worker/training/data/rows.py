@@ -1,12 +1,13 @@
-"""The rows of a dataset: conversations with their locations in a file, and the split into training and evaluation."""
+"""The rows of a dataset: conversations and documents with their locations in a file, and the split into training and evaluation."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.dataset.conversation import RATING_FORMS, Parsed
 from contracts.dataset.row_error import RowError
-from contracts.dataset.rows import Message, parse_row, read_jsonl
+from contracts.dataset.rows import parse_row, read_jsonl
 from contracts.failure import FailureReason
-from contracts.job import JobSpec
+from contracts.job import JobSpec, Preference
 from worker.training.data.bounds import Bounds
 from worker.training.data.order import held_out
 from worker.training.errors import TrainingError
@@ -14,11 +15,11 @@ from worker.training.errors import TrainingError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation and its location: the file name and the line number, from 1."""
+    """A conversation or document and its location: the file name and the line number, from 1."""
 
     file: str
     line: int
-    turns: list[Message]
+    content: Parsed
 
     @property
     def place(self) -> str:
@@ -26,13 +27,20 @@ class Row:
         return f"{self.file}: line {self.line}"
 
 
-def read_rows(path: Path, bounds: Bounds) -> list[Row]:
-    """Return the rows of a JSONL file. Raises TrainingError if the file is missing or unreadable."""
+def read_rows(path: Path, bounds: Bounds, preference: Preference | None = None) -> list[Row]:
+    """Return the rows of a JSONL file of which anything is trained.
+
+    Raises TrainingError if the file is missing or unreadable, or if it rates answers and the job does not say what to do with them.
+    """
     rows = []
     try:
         with path.open("rb") as lines:
             for line, value in read_jsonl(lines):
-                rows.append(Row(path.name, line, parse_row(value, line)))
+                row = Row(path.name, line, parse_row(value, line))
+                if preference is None:
+                    _reject_ratings(row)
+                if row.content.is_trained:
+                    rows.append(row)
                 bounds.poll()
     except FileNotFoundError as error:
         raise TrainingError(
@@ -45,6 +53,16 @@ def read_rows(path: Path, bounds: Bounds) -> list[Row]:
             evidence={"line": error.line},
         ) from error
     return rows
+
+
+def _reject_ratings(row: Row) -> None:
+    if row.content.form in RATING_FORMS:
+        raise TrainingError(
+            FailureReason.DATASET_INVALID,
+            f"{row.place}: the row rates answers (format {row.content.form}). Set dataset.preference to chosen_only to train on "
+            "the good answers only",
+            evidence={"line": row.line},
+        )
 
 
 def hold_out(rows: list[Row], spec: JobSpec) -> tuple[list[Row], list[Row]]:

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from contracts.dataset.conversation import Conversation, Document
 from contracts.failure import FailureReason
+from worker.training.data.answers import RenderingFailed, Span
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
+from worker.training.data.documents import Joiner
 from worker.training.data.rows import Row
-from worker.training.data.template import Rendered, RenderingFailed, Span, Template
+from worker.training.data.template import Rendered, Template
 from worker.training.errors import Evidence, TrainingError
 from worker.training.rundir.counter import Count
 
@@ -54,18 +57,28 @@ def tokenize(
     bounds: Bounds,
     count: Count,
 ) -> Tokenized:
-    """Render and encode rows, cut them to `max_length` tokens, and drop those with no answer left."""
+    """Render and encode rows.
+
+    Conversations are cut to `max_length` tokens, and dropped if no answer is left. Documents are joined and cut into samples of
+    `max_length` tokens.
+    """
     samples: list[Sample] = []
     truncated = dropped = 0
+    joiner = Joiner(max_length, tokenizer.eos_token_id)
     # Encode in a separate thread, without the interpreter's lock, so that a stop request does not have to wait for the encoding.
     encoder = ThreadPoolExecutor(1, "encoder")
     try:
         for batch in _batches(rows):
+            are_documents = isinstance(batch[0].content, Document)
             with bounds.prepared():
                 texts = [_render(row, template, bounds) for row in batch]
-            encode = partial(_encode, tokenizer, texts, template.adds_special_tokens)
+            adds_special_tokens = are_documents or template.adds_special_tokens
+            encode = partial(_encode, tokenizer, texts, adds_special_tokens)
             encoded = _wait_for(encoder.submit(encode), batch, bounds)
             for text, encoding in zip(texts, encoded.encodings, strict=True):
+                if are_documents:
+                    samples += map(_whole_sample, joiner.add(encoding.ids))
+                    continue
                 sample = _sample(text, encoding, max_length)
                 if not sample.supervised_tokens:
                     dropped += 1
@@ -76,15 +89,20 @@ def tokenize(
             bounds.poll()
     finally:
         encoder.shutdown(wait=False, cancel_futures=True)
+    samples += map(_whole_sample, joiner.finish())
     return Tokenized(samples, truncated, dropped)
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield rows in batches, each of conversations only or of documents only."""
     batch: list[Row] = []
     characters = 0
     for row in rows:
+        if batch and type(batch[0].content) is not type(row.content):
+            yield batch
+            batch, characters = [], 0
         batch.append(row)
-        characters += sum(len(turn.content) for turn in row.turns)
+        characters += _characters(row)
         if len(batch) == _ROWS_PER_BATCH or characters >= _CHARACTERS_PER_BATCH:
             yield batch
             batch, characters = [], 0
@@ -92,14 +110,29 @@ def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
+def _characters(row: Row) -> int:
+    if isinstance(row.content, Document):
+        return len(row.content.text)
+    return sum(len(turn.content) for turn in row.content.turns)
+
+
 def _render(row: Row, template: Template, bounds: Bounds) -> Rendered:
+    if isinstance(row.content, Document):
+        return Rendered(row.content.text, [])
+    return _render_conversation(row, row.content, template, bounds)
+
+
+def _render_conversation(
+    row: Row, conversation: Conversation, template: Template, bounds: Bounds
+) -> Rendered:
     """Render a row. An error names the row and says whether to change the row or the model."""
     evidence: Evidence = {"line": row.line}
+    turns = conversation.turns
     try:
-        return bounds.call(template.render, row.turns)
+        return bounds.call(template.render, turns, conversation.tools)
     except OutOfBounds as error:
         detail = (
-            f"{row.place}: the model's chat template {error} for this conversation of {len(row.turns)} turns. Use a "
+            f"{row.place}: the model's chat template {error} for this conversation of {len(turns)} turns. Use a "
             "model with another template, or split long conversations"
         )
         raise TrainingError(FailureReason.MODEL_REFUSED, detail, evidence=evidence) from error
@@ -146,6 +179,12 @@ def _wait_for(encoded: Future[Any], batch: Sequence[Row], bounds: Bounds) -> Any
             evidence={"line": batch[0].line},
         ) from error
     return encoded.result()
+
+
+def _whole_sample(ids: npt.NDArray[np.int32]) -> Sample:
+    supervised = np.ones(len(ids), dtype=np.bool_)
+    supervised[:1] = False
+    return Sample(ids, supervised)
 
 
 def _sample(text: Rendered, encoding: Any, max_length: int) -> Sample:

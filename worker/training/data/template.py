@@ -1,23 +1,29 @@
 """Renders conversations as text with the model's own chat template, byte for byte, and locates the answers in it.
 
 For Qwen2's stock template, a copy with marks around the answers is used. For any other template, the answers are
-located by rendering the conversation turn by turn. A model without a template is trained on plain text.
+located by rendering the conversation turn by turn (`answers`); if it marks its answers itself, the marks are used for conversations
+with tool calls. A model without a template is trained on plain text.
 """
 
-import os
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from functools import cached_property, partial
+from typing import Any, Literal
 
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from contracts.base import utc_now
-from contracts.dataset.rows import MAX_LINE_BYTES, Message
+from contracts.dataset.conversation import ROLES, Message
+from contracts.dataset.rows import MAX_LINE_BYTES
 from contracts.failure import FailureReason
+from contracts.model_facts import TemplateFacts
+from worker.training.data.answers import Locator, RenderingFailed, Span, Turns
 from worker.training.data.bounds import OutOfBounds
+from worker.training.data.trial import takes_arguments_as_text, try_template
 from worker.training.errors import StopRequested, TrainingError
 
 LONGEST_TEXT = 2 * MAX_LINE_BYTES
@@ -49,14 +55,8 @@ QWEN2_MARKED_TEMPLATE = (
 )
 """A template that writes the same text and marks the answers and their end-of-turn tokens; empty answers are not trained on."""
 
+_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
-
-
-class Span(NamedTuple):
-    """Characters from `start` up to but excluding `end`."""
-
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,6 @@ class Rendered:
 
     text: str
     answers: list[Span]
-
-
-class RenderingFailed(Exception):
-    """The template cannot render this conversation; the message gives the reason."""
 
 
 class Template:
@@ -107,12 +103,78 @@ class Template:
         """Whether the tokenizer must add the opening special tokens; a chat template writes them itself."""
         return self.kind == "plain"
 
-    def render(self, messages: Sequence[Message]) -> Rendered:
-        """Return the text of one conversation and the positions of its answers. Raises RenderingFailed, TrainingError."""
-        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Rendered:
+        """Return the text of one conversation and the positions of its trained answers. Raises RenderingFailed, TrainingError."""
+        if any(turn.tool_calls and turn.trained and not turn.content for turn in messages):
+            self._require_tool_calls()
+        turns = [self._turn(message) for message in messages]
+        trained = [turn.is_answer and turn.trained for turn in messages]
         if self.kind == "plain":
-            return self._plain(turns)
-        return self._marked(turns) if self.kind == "qwen2" else self._turn_by_turn(turns)
+            return self._plain(turns, trained)
+        if self.kind == "qwen2":
+            return self._marked(turns, trained)
+        offered = [dict(tool) for tool in tools]
+        if self._has_marks and any(turn.tool_calls for turn in messages):
+            found = self._by_its_marks(turns, trained, offered)
+            if found is not None:
+                return found
+        return self._turn_by_turn(turns, trained, offered)
+
+    @cached_property
+    def facts(self) -> TemplateFacts:
+        """What the template writes, found by rendering trials."""
+        if self.kind == "plain":
+            return TemplateFacts(
+                roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False
+            )
+        return try_template(self._apply)
+
+    @cached_property
+    def _takes_arguments_as_text(self) -> bool:
+        return self.kind == "own" and takes_arguments_as_text(self._apply)
+
+    @property
+    def _has_marks(self) -> bool:
+        return self._chat_template is not None and bool(_MARKS.search(self._chat_template))
+
+    @cached_property
+    def _knows_developer(self) -> bool:
+        return self.kind == "own" and "developer" in str(self._tokenizer.chat_template)
+
+    def _require_tool_calls(self) -> None:
+        if not self.facts.tool_calls:
+            raise RenderingFailed(
+                "the model's chat template does not write tool calls. Use a model whose template does, such as Qwen2.5 or Qwen3, "
+                "or remove the rows with tool calls"
+            )
+
+    def _turn(self, message: Message) -> dict[str, Any]:
+        """Return a turn as templates read it; optional keys only if they have a value."""
+        role = message.role
+        if role == "developer" and not self._knows_developer:
+            role = "system"
+        optional = {
+            "name": message.name,
+            "tool_call_id": message.tool_call_id,
+            "reasoning_content": message.reasoning_content,
+            "tool_calls": [
+                {
+                    **({"id": call.id} if call.id else {}),
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": self._arguments(call.arguments)},
+                }
+                for call in message.tool_calls
+            ],
+        }
+        filled = {key: value for key, value in optional.items() if value}
+        return {"role": role, "content": message.content, **filled}
+
+    def _arguments(self, arguments: Mapping[str, Any]) -> Any:
+        if self._takes_arguments_as_text:
+            return json.dumps(arguments, ensure_ascii=False)
+        return dict(arguments)
 
     def is_usable(self) -> bool:
         """Return whether the template renders a simple question and answer. If so, the conversation caused the failure."""
@@ -122,99 +184,107 @@ class Template:
             return False
         return True
 
-    def _marked(self, turns: list[dict[str, str]]) -> Rendered:
+    def _marked(self, turns: Turns, trained: list[bool]) -> Rendered:
         texts, spans = render_jinja_template(
             [turns], chat_template=QWEN2_MARKED_TEMPLATE, return_assistant_tokens_mask=True
         )
-        return Rendered(texts[0], [Span(start, end) for start, end in spans[0]])
-
-    def _turn_by_turn(self, turns: list[dict[str, str]]) -> Rendered:
-        text = self._apply(turns)
-        answers = [
-            self._answer(text, turns, place)
-            for place, turn in enumerate(turns)
+        marked = [
+            is_trained
+            for turn, is_trained in zip(turns, trained, strict=True)
             if turn["role"] == "assistant" and turn["content"]
+        ]
+        return Rendered(texts[0], _chosen(spans[0], marked))
+
+    def _by_its_marks(
+        self, turns: Turns, trained: list[bool], tools: list[dict[str, Any]]
+    ) -> Rendered | None:
+        """Return the text with the answers that the model's template marks; None if it does not mark each assistant turn once."""
+        try:
+            texts, spans = render_jinja_template(
+                [turns],
+                tools=tools or None,
+                chat_template=self._chat_template,
+                return_assistant_tokens_mask=True,
+                **self._tokenizer.special_tokens_map,
+            )
+        except (StopRequested, OutOfBounds, MemoryError):
+            raise
+        except Exception as error:  # the template is the model's own program and may raise anything
+            raise _failed(turns, error) from error
+        of_assistant = [
+            is_trained
+            for turn, is_trained in zip(turns, trained, strict=True)
+            if turn["role"] == "assistant"
+        ]
+        if len(spans[0]) != len(of_assistant) or len(texts[0]) > LONGEST_TEXT:
+            return None
+        return Rendered(texts[0], _chosen(spans[0], of_assistant))
+
+    def _turn_by_turn(
+        self, turns: Turns, trained: list[bool], tools: list[dict[str, Any]]
+    ) -> Rendered:
+        locator = Locator(partial(self._apply, tools=tools), self._ends, self._tokenizer.eos_token)
+        text = self._apply(turns, tools)
+        answers = [
+            locator.locate(text, turns, place)
+            for place, is_trained in enumerate(trained)
+            if is_trained
         ]
         return Rendered(text, answers)
 
-    def _answer(self, text: str, turns: list[dict[str, str]], place: int) -> Span:
-        """Return the span of turn `place`'s answer in the whole text."""
-        content = turns[place]["content"]
-        try:
-            before = self._apply(turns[:place], add_generation_prompt=True)
-            through = self._apply(turns[: place + 1])
-        except RenderingFailed:  # the template requires another turn before or after this one
-            start = self._start_by_comparison(text, turns, place)
-            return Span(start, self._end_of_answer(text, start, content))
-        end = self._end_of_answer(through, len(before), content)
-        if not (through.startswith(before) and text.startswith(through[:end])):
-            raise TrainingError(
-                FailureReason.MODEL_REFUSED,
-                "the model's chat template renders a turn differently once other turns follow, so the "
-                "training text would differ from what the model sees at inference. Put a template "
-                "that renders each turn independently into the model directory",
-            )
-        return Span(len(before), end)
-
-    def _start_by_comparison(self, text: str, turns: list[dict[str, str]], place: int) -> int:
-        """Return the first position where the text differs if the answer begins with another character."""
-        content = turns[place]["content"]
-        other = next(c for c in "abc" if c not in (content[0], content.strip()[:1]))
-        changed = [*turns[:place], turns[place] | {"content": other}, *turns[place + 1 :]]
-        start = len(os.path.commonprefix([text, self._apply(changed)]))  # noqa: RUF071  # compares characters, not path components
-        if not text.startswith((content, content.strip()), start):
-            raise RenderingFailed(
-                f"the model's chat template does not write the answer of turn {place + 1} unchanged"
-            )
-        return start
-
-    def _end_of_answer(self, through: str, start: int, content: str) -> int:
-        """Return the end of the answer's end-of-turn token, or of the answer if the template has none."""
-        after = through.find(content.strip(), start)
-        after = start if after < 0 else after + len(content.strip())
-        rest = through[after:]
-        gap = len(rest) - len(rest.lstrip())
-        for token in self._ends:
-            if rest.startswith(token, gap):
-                return after + gap + len(token)
-        return start + len(through[start:].rstrip())
-
-    def _plain(self, turns: list[dict[str, str]]) -> Rendered:
+    def _plain(self, turns: Turns, trained: list[bool]) -> Rendered:
         text, answers = "", []
-        for turn in turns:
+        for turn, is_trained in zip(turns, trained, strict=True):
             start = len(text)
             if turn["role"] == "assistant" and turn["content"]:
                 text += turn["content"] + self._tokenizer.eos_token
-                answers.append(Span(start, len(text)))
+                if is_trained:
+                    answers.append(Span(start, len(text)))
             else:
                 text += turn["content"] + "\n"
         return Rendered(text, answers)
 
-    def _apply(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+    def _apply(
+        self,
+        turns: Turns,
+        tools: list[dict[str, Any]] | None = None,
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        options: dict[str, Any] = {"tools": tools} if tools else {}
         try:
             text: str = self._tokenizer.apply_chat_template(
                 turns,
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 chat_template=self._chat_template,
+                **options,
             )
         except (StopRequested, OutOfBounds, MemoryError):
             raise
-        except TemplateError as error:
-            raise RenderingFailed(
-                f"the model's chat template rejects a conversation with the turns {_roles(turns)}: {error}"
-            ) from error
         except Exception as error:  # the template is the model's own program and may raise anything
-            raise RenderingFailed(
-                f"the model's chat template fails on a conversation with the turns {_roles(turns)}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            raise _failed(turns, error) from error
         if len(text) > LONGEST_TEXT:
             raise OutOfBounds(f"writes more than {LONGEST_TEXT:,} characters")
         return text
 
 
-def _roles(turns: list[dict[str, str]]) -> str:
+def _chosen(spans: Sequence[Sequence[int]], trained: Sequence[bool]) -> list[Span]:
+    return [Span(*span) for span, is_trained in zip(spans, trained, strict=True) if is_trained]
+
+
+def _failed(turns: Turns, error: Exception) -> RenderingFailed:
+    if isinstance(error, TemplateError):
+        return RenderingFailed(
+            f"the model's chat template rejects a conversation with the turns {_roles(turns)}: {error}"
+        )
+    return RenderingFailed(
+        f"the model's chat template fails on a conversation with the turns {_roles(turns)}: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _roles(turns: Turns) -> str:
     shown = ", ".join(turn["role"] for turn in turns[:SHOWN_ROLES]) or "(none)"
     return f"{shown}, … ({len(turns)} turns)" if len(turns) > SHOWN_ROLES else shown
 

@@ -1,15 +1,19 @@
 import pytest
 
-from contracts.dataset.rows import Message, parse_row
+from contracts.dataset.conversation import Conversation, Message, Parsed
+from contracts.dataset.rows import parse_row
 from worker.training.data.facts import measure_rows, normalize
 
 
-def chat(*turns: str) -> list[Message]:
+def chat(*turns: str) -> Conversation:
     """Return a conversation in which user and assistant alternate."""
-    return [
-        Message(role="assistant" if place % 2 else "user", content=text)
-        for place, text in enumerate(turns)
-    ]
+    return Conversation(
+        "messages",
+        [
+            Message(role="assistant" if place % 2 else "user", content=text)
+            for place, text in enumerate(turns)
+        ],
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,14 +43,17 @@ def test_a_copy_is_recognised_despite_different_spacing_case_or_width(
         chat("Sum!", "The answer: 12."),
         chat("Sum?", "Theanswer: 12."),
         chat("Sum?", "The answer: 12.", "And?", "No."),
-        [
-            Message(role="system", content="Sum?"),
-            Message(role="assistant", content="The answer: 12."),
-        ],
+        Conversation(
+            "messages",
+            [
+                Message(role="system", content="Sum?"),
+                Message(role="assistant", content="The answer: 12."),
+            ],
+        ),
         chat("", "Sum?The answer: 12."),
     ],
 )
-def test_a_different_row_is_not_a_copy(other: list[Message]) -> None:
+def test_a_different_row_is_not_a_copy(other: Parsed) -> None:
     facts = measure_rows([chat("Sum?", "The answer: 12.")], [other])
 
     assert (facts.overlapping_rows, facts.overlapping_rows_normalized) == (0, 0)
@@ -77,7 +84,7 @@ def test_the_answer_of_a_chat_consists_of_all_assistant_turns() -> None:
 
 
 def test_a_lone_surrogate_and_an_empty_split_are_accepted() -> None:
-    strange = [Message.model_construct(role="assistant", content="\ud800")]
+    strange = Conversation("messages", [Message(role="assistant", content="\ud800")])
 
     facts = measure_rows([strange], [])
 

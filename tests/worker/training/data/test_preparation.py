@@ -8,6 +8,7 @@ from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
 from worker.training.data.bounds import Bounds
+from worker.training.data.facts import data_warnings
 from worker.training.data.order import epoch_order, held_out
 from worker.training.data.preparation import Data, prepare
 from worker.training.data.samples import Sample
@@ -102,6 +103,72 @@ def test_the_last_supervised_token_is_the_end_of_turn_even_if_it_is_also_the_pad
 
     for sample in data.train:
         assert sample.ids[sample.supervised][-1] == tokenizer.eos_token_id
+
+
+def test_documents_are_joined_and_cut_to_the_length_and_every_token_is_trained(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    texts = ["one " * 30, "二。", "three " * 9]
+    rows = [{"text": text} for text in (texts[0], " \n", texts[1], "", texts[2])]
+
+    data = prepared(tmp_path, tokenizer, rows, rows, training={"max_length": 16})
+
+    joined = [
+        token for text in texts for token in [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    ]
+    assert len(joined) > 32
+    assert [sample.ids.tolist() for sample in data.train] == [
+        joined[start : start + 16] for start in range(0, len(joined), 16)
+    ]
+    assert all(sample.supervised_tokens == len(sample) - 1 for sample in data.train)
+    assert (data.truncated_rows, data.dropped_rows) == (0, 0)
+    assert data.facts.overlapping_rows == data.facts.train.rows == 3
+
+
+def test_documents_and_conversations_may_be_mixed(tmp_path: Path, tokenizer: Any) -> None:
+    chats = make_rows(2)
+    rows = [{"text": "one"}, chats[0], {"text": "two"}, chats[1]]
+
+    data = prepared(tmp_path, tokenizer, rows, chats)
+
+    assert [trained_text(sample, tokenizer) for sample in data.train[:2]] == [
+        chat["output"] + "<|im_end|>" for chat in chats
+    ]
+    assert tokenizer.decode(data.train[2].ids) == "one<|im_end|>two<|im_end|>"
+
+
+def test_rated_rows_need_a_preference_and_only_their_good_answers_are_trained(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    rows = [
+        {"prompt": "a", "chosen": "good", "rejected": "bad"},
+        {"prompt": "a", "completion": "fine", "label": True},
+        {"prompt": "a", "completion": "poor", "label": False},
+    ]
+
+    with pytest.raises(TrainingError, match=r"line 1.*dataset\.preference to chosen_only"):
+        prepared(tmp_path, tokenizer, rows, rows)
+    chosen = {"dataset": {"train": "ds_01234567", "preference": "chosen_only"}}
+    data = prepared(tmp_path, tokenizer, rows, rows, **chosen)
+
+    assert [trained_text(sample, tokenizer) for sample in data.train] == [
+        "good<|im_end|>",
+        "fine<|im_end|>",
+    ]
+    assert data.facts.train.rows == 2
+
+
+def test_what_the_template_leaves_out_is_counted_and_becomes_a_warning(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    answer = {"role": "assistant", "content": "b", "reasoning_content": "hm"}
+    row = {"messages": [{"role": "user", "content": "a"}, answer], "tools": [{"name": "f"}]}
+
+    data = prepared(tmp_path, tokenizer, [row, *make_rows(1)], [row])
+
+    assert data.unwritten == {"tools": 2, "reasoning_content": 2}
+    warnings = data_warnings(data.facts, data.unwritten)
+    assert "does not write tools, which 2 rows have" in warnings[0]
 
 
 def test_truncated_rows_and_rows_dropped_for_lack_of_an_answer_are_counted(

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from transformers import AddedToken
 
-from contracts.dataset.rows import Message
+from contracts.dataset.conversation import Message
 from contracts.failure import FailureReason
 from tests.tiny_model import make_tokenizer
-from worker.training.data.template import QWEN2_TEMPLATE, Rendered, RenderingFailed, Template
+from worker.training.data.answers import RenderingFailed
+from worker.training.data.template import QWEN2_TEMPLATE, Rendered, Template
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
 
@@ -33,6 +34,7 @@ class OtherTokenizer:
         self.eos_token = tokenizer.eos_token
         self.all_special_tokens = tokenizer.all_special_tokens
         self.added_tokens_decoder = tokenizer.added_tokens_decoder
+        self.special_tokens_map = tokenizer.special_tokens_map
 
     def apply_chat_template(self, turns: Any, **options: Any) -> Any:
         return self._tokenizer.apply_chat_template(turns, **options)
@@ -65,7 +67,9 @@ def test_the_marked_template_renders_the_same_text_as_the_stock_template(
     template = Template(tokenizer)
 
     for turns in dialogs():
-        stock = tokenizer.apply_chat_template([t.model_dump() for t in turns], tokenize=False)
+        stock = tokenizer.apply_chat_template(
+            [{"role": t.role, "content": t.content} for t in turns], tokenize=False
+        )
         assert template.render(turns).text == stock
 
 

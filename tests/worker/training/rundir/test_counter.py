@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from contracts.attempt import RowProgress
-from contracts.dataset.rows import Message
+from contracts.dataset.conversation import Message
 from contracts.job import Phase
 from contracts.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
@@ -108,12 +108,12 @@ def test_tokenizing_counts_every_row(tokenizer: Any, run_dir: RunDir) -> None:
     class Slow(Template):
         """Advances the clock by one second per row."""
 
-        def render(self, messages: Sequence[Message]) -> Rendered:
+        def render(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> Rendered:
             clock.now += 1
             progress = read(run_dir)
             assert (progress.phase, progress.rows_total) == (Phase.TOKENIZING, 600)
             seen.append(progress.rows_done)
-            return super().render(messages)
+            return super().render(messages, tools)
 
     counter = RowCounter(run_dir.progress, clock)
     prepare(run_dir, small_spec(), tokenizer, Slow(tokenizer), counter=counter)

@@ -1,0 +1,87 @@
+"""The parameters of an upload that choose the format and the columns: `?format=prompt&columns[prompt]=question`."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request
+
+from app.errors.base import FieldError
+from app.errors.field_hints import guess_hint
+from app.errors.field_words import field_message
+from app.errors.kinds import InvalidField
+from app.http.negotiation.language import LanguageDep
+from app.http.spelling import nearest_name
+from contracts.dataset.columns import ALL_KNOWN, KNOWN, Columns
+from contracts.dataset.conversation import Form
+from contracts.failure import Language
+from contracts.field_error import FieldProblem, OneOf
+
+MOST_CHARACTERS = 200
+"""Longest name of a column."""
+
+COLUMNS_PARAMETER: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "columns",
+            "in": "query",
+            "style": "deepObject",
+            "explode": True,
+            "description": "Names of the columns in the file by the names that the format knows, such as `columns[instruction]=question`.",
+            "schema": {
+                "type": "object",
+                "properties": {
+                    name: {"type": "string", "minLength": 1, "maxLength": MOST_CHARACTERS}
+                    for name in ALL_KNOWN
+                },
+                "additionalProperties": False,
+            },
+        }
+    ]
+}
+"""The parameter in the OpenAPI document, which FastAPI cannot derive."""
+
+
+async def read_columns(
+    request: Request,
+    language: LanguageDep,
+    form: Annotated[
+        Annotated[Form, OneOf()] | None,
+        Query(
+            alias="format",
+            description="Format of every row; by default, the columns of each row determine its format.",
+        ),
+    ] = None,
+) -> Columns:
+    """Return the choice in the query. Raises InvalidField."""
+    sources: dict[str, str] = {}
+    known = ALL_KNOWN if form is None else KNOWN[form]
+    for key, source in request.query_params.multi_items():
+        if not key.startswith("columns"):
+            continue
+        name = key.removeprefix("columns[").removesuffix("]")
+        if name not in known or key != f"columns[{name}]":
+            raise _unknown_column(name, key, known, language)
+        if not 0 < len(source) <= MOST_CHARACTERS:
+            kind = "string_too_long" if source else "string_too_short"
+            bounds = {"min_length": 1, "max_length": MOST_CHARACTERS}
+            raise InvalidField([_problem(key, kind, bounds, source, language)])
+        sources[name] = source
+    return Columns(form, sources)
+
+
+def _unknown_column(
+    name: str, key: str, known: tuple[str, ...], language: Language
+) -> InvalidField:
+    problem = _problem(
+        key[:100], FieldProblem.NOT_AN_OPTION, {"options": list(known)}, name, language
+    )
+    return InvalidField([problem], hint=guess_hint(nearest_name(name, known), language))
+
+
+def _problem(
+    param: str, kind: str, values: dict[str, Any], given: object, language: Language
+) -> FieldError:
+    code, message = field_message([{"type": kind, "ctx": values, "input": given}], language)
+    return FieldError(param=param, code=code, message=message)
+
+
+ColumnsDep = Annotated[Columns, Depends(read_columns)]

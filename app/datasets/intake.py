@@ -1,0 +1,88 @@
+"""Reads an uploaded file row by row, checks each row and writes it as JSONL."""
+
+import hashlib
+import json
+from collections import Counter
+from contextlib import closing
+from typing import Any, BinaryIO
+
+from app.datasets.found import Rejected, Row
+from app.datasets.upload import Upload
+from app.errors.kinds import DatasetEmpty, DatasetInvalid, DatasetUnreadable
+from app.storage.data_dir import Draft
+from contracts.dataset.columns import Columns
+from contracts.dataset.conversation import Parsed
+from contracts.dataset.features import FeatureCounter, RowFeatures
+from contracts.dataset.row_error import FORMS, RowError, RowProblem
+from contracts.dataset.rows import MAX_LINE_BYTES, parse_row
+from contracts.failure import Language
+
+SHOWN_ERRORS = 5
+"""Maximum number of invalid rows in an error response."""
+COUNTED_ERRORS = 100
+"""Number of invalid rows after which the rest of the file is not checked."""
+_BLOCK_BYTES = 1024 * 1024
+
+
+def hash_file(file: BinaryIO) -> tuple[str, int]:
+    """Return the SHA-256 of a file, in hexadecimal, and its length in bytes."""
+    digest, length = hashlib.sha256(), 0
+    file.seek(0)
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+        length += len(block)
+    return digest.hexdigest(), length
+
+
+def write_rows(
+    upload: Upload, draft: Draft, columns: Columns, language: Language
+) -> tuple[Counter[str], RowFeatures]:
+    """Write the rows as JSONL, and count them by format and what they need.
+
+    Raises DatasetInvalid with the first invalid rows, or DatasetUnreadable if the file as a whole is wrong.
+    """
+    forms: Counter[str] = Counter()
+    features = FeatureCounter()
+    wrong: list[Rejected] = []
+    with closing(upload.rows()) as rows:
+        for found in rows:
+            written = found if isinstance(found, Rejected) else _write_row(found, draft, columns)
+            if not isinstance(written, Rejected):
+                forms[written.form] += 1
+                features.add(written)
+                continue
+            wrong.append(written)
+            if len(wrong) >= COUNTED_ERRORS:
+                break
+    if len(wrong) == 1 and wrong[0].concerns_file:
+        raise DatasetUnreadable("file", problem=wrong[0].describe(language))
+    if wrong:
+        more = " …" if len(wrong) > SHOWN_ERRORS else ""
+        raise DatasetInvalid(
+            "file",
+            count=len(wrong),
+            problems="; ".join(each.describe(language) for each in wrong[:SHOWN_ERRORS]) + more,
+            expected=FORMS[language],
+        )
+    if not forms:
+        raise DatasetEmpty("file")
+    return forms, features.features()
+
+
+def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
+    try:
+        arranged = columns.arrange(row.value, row.line)
+        parsed = parse_row(arranged, row.line)
+    except RowError as error:
+        return Rejected(columns.explain(error), row.number, row.file)
+    content = _encode(arranged)
+    if len(content) > MAX_LINE_BYTES:  # training would reject it
+        too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
+        return Rejected(too_long, row.number, row.file)
+    draft.write(content + b"\n")
+    return parsed
+
+
+def _encode(value: Any) -> bytes:
+    # UTF-8 cannot encode an unpaired surrogate. parse_row accepts one only in columns that are not trained on.
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")

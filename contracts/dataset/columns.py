@@ -1,0 +1,112 @@
+"""Columns: the chosen format of a file and the names of its columns, and how a row gets the names that the formats know.
+
+Rows are stored with the arranged columns, so that everything after the upload recognises the format by the columns alone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.dataset import preference
+from contracts.dataset.conversation import Form
+from contracts.dataset.detect import ORDINARY, detect_form
+from contracts.dataset.row_error import RowError, RowProblem
+from contracts.dataset.values import BadValue
+
+_ORDINARY_NAMES = tuple(
+    dict.fromkeys(
+        name for module in ORDINARY.values() for name in (*module.REQUIRED, *module.OPTIONAL)
+    )
+)
+REQUIRED: Mapping[Form, tuple[str, ...]] = {
+    **{form: module.REQUIRED for form, module in ORDINARY.items()},
+    "preference": (),
+    "kto": ("label",),
+}
+"""Columns that every row of a format has. A preference pair has one of several sets."""
+KNOWN: Mapping[Form, tuple[str, ...]] = {
+    **{form: (*module.REQUIRED, *module.OPTIONAL) for form, module in ORDINARY.items()},
+    "preference": (
+        *preference.REQUIRED,
+        *preference.OPTIONAL,
+        *preference.REJECTED[1:3],
+        "output",
+        "completion",
+    ),
+    "kto": (*preference.LABELS, *(name for name in _ORDINARY_NAMES if name != "text")),
+}
+"""Columns that a format reads."""
+ALL_KNOWN = tuple(sorted({name for names in KNOWN.values() for name in names}))
+_TRUTHS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A choice made at upload. Without one, the columns of each row determine its format."""
+
+    form: Form | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Name of the column in the file by the name that the formats know: `{"instruction": "question"}`."""
+
+    @property
+    def are_chosen(self) -> bool:
+        """Whether anything was chosen."""
+        return self.form is not None or bool(self.sources)
+
+    @property
+    def key(self) -> str:
+        """The same text for the same choice."""
+        return json.dumps(self.stored, sort_keys=True)
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The choice as plain data."""
+        return {"format": self.form, "columns": dict(self.sources)}
+
+    def arrange(self, row: Any, line: int) -> Any:
+        """Return the row with the known names, and with the columns of the chosen format only. Raises RowError."""
+        if not self.are_chosen or not isinstance(row, dict):
+            return row
+        try:
+            return self._arrange(row)
+        except BadValue as error:
+            raise RowError(line, error.problem, **error.figures) from error
+
+    def explain(self, error: RowError) -> RowError:
+        """Return an error about an arranged row with the name of the column in the file."""
+        place = str(error.figures.get("place", ""))
+        name = place.partition("[")[0].partition(".")[0]
+        if name not in self.sources:
+            return error
+        shown = self.sources[name].encode(errors="backslashreplace").decode() + place[len(name) :]
+        return RowError(error.line, error.problem, **{**error.figures, "place": shown})
+
+    def _arrange(self, row: dict[Any, Any]) -> dict[Any, Any]:
+        arranged = dict(row)
+        for source in self.sources.values():
+            if source not in row:
+                raise BadValue(RowProblem.MISSING, place=source)
+            arranged.pop(source, None)
+        arranged |= {name: row[source] for name, source in self.sources.items()}
+        if self.form is None:
+            return arranged
+        arranged = {name: arranged[name] for name in KNOWN[self.form] if name in arranged}
+        for name in REQUIRED[self.form]:
+            if name not in arranged:
+                raise BadValue(RowProblem.MISSING, place=name)
+        if self.form == "kto":
+            arranged["label"] = _read_label(arranged["label"])
+        if detect_form(arranged) != self.form:
+            raise BadValue(
+                RowProblem.OTHER_FORM, form=self.form, keys=", ".join(arranged) or "none"
+            )
+        return arranged
+
+
+def _read_label(value: Any) -> bool:
+    """Return a label that may be text or a number, as in a CSV file."""
+    truth = _TRUTHS.get(str(value).strip().lower())
+    if truth is None:
+        raise BadValue(RowProblem.LABEL, place="label")
+    return truth

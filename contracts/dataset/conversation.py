@@ -1,0 +1,91 @@
+"""What a dataset row becomes, whatever its format: a conversation, or a document of plain text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = get_args(Role)
+Form = Literal["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"]
+RATING_FORMS: tuple[Form, ...] = ("preference", "kto")
+"""Formats whose rows rate answers. A job must say that only the good answers are trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the assistant."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str | None = None
+
+
+class Message(NamedTuple):
+    """One turn. `content` is empty if an assistant turn only calls tools.
+
+    A named tuple, because a frozen dataclass takes several times as long to create, and a file has millions of turns.
+    """
+
+    role: Role
+    content: str
+    trained: bool = True
+    """Whether the model learns this turn. Only assistant turns are ever learned."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning_content: str | None = None
+    """What the assistant thought before it answered."""
+    name: str | None = None
+    tool_call_id: str | None = None
+    """On a tool turn, the id of the call that it answers."""
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the turn is something that the assistant says or calls."""
+        return self.role == "assistant" and bool(self.content or self.tool_calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A row of turns."""
+
+    form: Form
+    turns: list[Message]
+    tools: list[Mapping[str, Any]] = field(default_factory=list)
+    """The tools that the assistant may call, in OpenAI's shape: `{"type": "function", "function": {"name": …}}`."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the model learns any turn of it. Other rows are skipped."""
+        return any(turn.trained and turn.is_answer for turn in self.turns)
+
+    def with_only_the_last_answer_trained(self) -> "Conversation":
+        """Return a copy in which the turns before the last user or tool turn are context."""
+        asked = max(
+            (place for place, turn in enumerate(self.turns) if turn.role != "assistant"), default=-1
+        )
+        return replace(
+            self,
+            turns=[
+                turn if place > asked or turn.role != "assistant" else turn._replace(trained=False)
+                for place, turn in enumerate(self.turns)
+            ],
+        )
+
+    def untrained(self) -> "Conversation":
+        """Return a copy in which no turn is trained."""
+        return replace(self, turns=[turn._replace(trained=False) for turn in self.turns])
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A row of plain text, of which every token is trained."""
+
+    text: str
+    form: Form = "text"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is any text. Rows without text are skipped; text corpora contain many."""
+        return bool(self.text.strip())
+
+
+Parsed = Conversation | Document

@@ -1,0 +1,57 @@
+"""Recognises the format of a row by its columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.dataset import alpaca, messages, preference, prompt, sharegpt, text
+from contracts.dataset.conversation import Form
+from contracts.dataset.row_error import RowProblem
+from contracts.dataset.values import BadValue
+
+ORDINARY: Mapping[Form, Any] = {
+    "messages": messages,
+    "prompt": prompt,
+    "alpaca": alpaca,
+    "sharegpt": sharegpt,
+    "text": text,
+}
+"""The modules of the formats that do not rate answers, in order of precedence."""
+
+
+def detect_form(row: Mapping[Any, Any]) -> Form:
+    """Return the format of a row. Raises BadValue if no format has its columns."""
+    if preference.has_rejected(row):
+        return "preference"
+    ordinary = _find_ordinary(row)
+    if preference.has_chosen(row) and (ordinary is None or not _is_complete(row, ordinary)):
+        return "preference"
+    if ordinary is None:
+        raise _unknown(row)
+    return "kto" if preference.has_label(row) and ordinary != "text" else ordinary
+
+
+def detect_ordinary(row: Mapping[Any, Any]) -> Form:
+    """Return the format of a row without regard to columns that rate its answer. Raises BadValue."""
+    found = _find_ordinary(row)
+    if found is None:
+        raise _unknown(row)
+    return found
+
+
+def _find_ordinary(row: Mapping[Any, Any]) -> Form | None:
+    """Return the first format of which the row has every required column, otherwise the first of which it has any."""
+    for form in ORDINARY:
+        if _is_complete(row, form):
+            return form
+    return next((form for form, module in ORDINARY.items() if module.REQUIRED[0] in row), None)
+
+
+def _is_complete(row: Mapping[Any, Any], form: Form) -> bool:
+    return all(row.get(column) is not None for column in ORDINARY[form].REQUIRED)
+
+
+def _unknown(row: Mapping[Any, Any]) -> BadValue:
+    keys = ", ".join(sorted(str(key)[:100] for key in row)[:8]) or "none"
+    # A key may contain an unpaired surrogate.
+    shown = keys.encode(errors="backslashreplace").decode()
+    return BadValue(RowProblem.UNKNOWN_FORM, keys=shown)

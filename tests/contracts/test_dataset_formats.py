@@ -1,0 +1,283 @@
+"""Rows in the shapes of public datasets, and what becomes of them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contracts.dataset.conversation import Conversation, Document, Message, ToolCall
+from contracts.dataset.rows import parse_row
+
+WEATHER = {
+    "name": "get_weather",
+    "description": "Current weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+TOOL = {"type": "function", "function": WEATHER}
+CALL = ToolCall("get_weather", {"city": "北京"})
+ASK = {"role": "user", "content": "北京天气？"}
+ANSWER = {"role": "assistant", "content": "晴。"}
+
+
+def parse(row: dict[str, Any]) -> Conversation:
+    found = parse_row(row, 1)
+    assert isinstance(found, Conversation)
+    return found
+
+
+def marks(row: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Return role, content and whether the turn is trained, without turns that cannot be."""
+    return [
+        (turn.role, turn.content, turn.trained and turn.role == "assistant")
+        for turn in parse(row).turns
+    ]
+
+
+def test_the_turns_of_a_tool_conversation_in_openais_shape() -> None:
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "北京"}'},
+    }
+    row = {
+        "messages": [
+            {"role": "developer", "content": "Be brief."},
+            ASK | {"name": "lin"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "晴"},
+            ANSWER | {"reasoning_content": "It is sunny."},
+        ],
+        "tools": [TOOL],
+        "parallel_tool_calls": False,
+    }
+
+    assert parse(row) == Conversation(
+        "messages",
+        [
+            Message("developer", "Be brief."),
+            Message("user", "北京天气？", name="lin"),
+            Message(
+                "assistant", "", tool_calls=(ToolCall("get_weather", {"city": "北京"}, "call_1"),)
+            ),
+            Message("tool", "晴", tool_call_id="call_1"),
+            Message("assistant", "晴。", reasoning_content="It is sunny."),
+        ],
+        [TOOL],
+    )
+
+
+SHAREGPT = [
+    {"from": "human", "value": "北京天气？"},
+    {"from": "function_call", "value": '{"name": "get_weather", "arguments": {"city": "北京"}}'},
+    {"from": "observation", "value": '{"sky": "clear"}'},
+    {"from": "gpt", "value": "晴。"},
+]
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [json.dumps([WEATHER]), [WEATHER], [TOOL], json.dumps([TOOL]), WEATHER, [json.dumps(TOOL)]],
+)
+def test_a_sharegpt_row_with_tools_equals_the_chat_with_tool_calls(tools: object) -> None:
+    row = {"conversations": SHAREGPT, "system": "Be brief.", "tools": tools}
+
+    assert parse(row) == Conversation(
+        "sharegpt",
+        [
+            Message("system", "Be brief."),
+            Message("user", "北京天气？"),
+            Message("assistant", "", tool_calls=(CALL,)),
+            Message("tool", '{"sky": "clear"}'),
+            Message("assistant", "晴。"),
+        ],
+        [TOOL],
+    )
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  ", [], "[]", "null"])
+def test_a_row_without_tools_may_have_the_column(nothing: object) -> None:
+    row = {"conversations": SHAREGPT[:1] + SHAREGPT[3:], "tools": nothing, "system": nothing or ""}
+    row["system"] = None
+
+    assert parse(row).tools == []
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("human", "user"),
+        ("user", "user"),
+        ("gpt", "assistant"),
+        ("chatgpt", "assistant"),
+        ("bot", "assistant"),
+        ("model", "assistant"),
+        ("observation", "tool"),
+        ("tool", "tool"),
+        ("function_response", "tool"),
+        ("tool_response", "tool"),
+        ("developer", "developer"),
+    ],
+)
+def test_the_names_of_roles_in_sharegpt_files(name: str, role: str) -> None:
+    answer = {"from": "gpt", "value": "b"}
+
+    assert parse({"conversations": [{"from": name, "value": "a"}, answer]}).turns[0].role == role
+
+
+def test_a_conversation_may_use_the_keys_of_the_other_format() -> None:
+    expected = [("user", "北京天气？", False), ("assistant", "晴。", True)]
+
+    assert marks({"conversations": [ASK, ANSWER]}) == expected
+    assert marks({"messages": [SHAREGPT[0], SHAREGPT[3]]}) == expected
+    assert marks({"messages": json.dumps([ASK, ANSWER])}) == expected
+
+
+def test_calls_in_turns_of_their_own_join_the_assistant_turn_before_them() -> None:
+    says = {"role": "assistant", "content": "I look."}
+    call = {
+        "role": "tool_call",
+        "content": '{"name": "get_weather", "arguments": "{\\"city\\": \\"北京\\"}"}',
+    }
+
+    assert parse({"messages": [ASK, says, call, call]}).turns[1:] == [
+        Message("assistant", "I look.", tool_calls=(CALL, CALL))
+    ]
+    both = {
+        "from": "function_call",
+        "value": json.dumps([{"name": "get_weather", "arguments": {"city": "北京"}}] * 2),
+    }
+    assert parse({"conversations": [SHAREGPT[0], both]}).turns[1].tool_calls == (CALL, CALL)
+
+
+def test_openais_older_function_calls_are_tool_calls() -> None:
+    row = {
+        "messages": [
+            ASK,
+            {
+                "role": "assistant",
+                "content": None,
+                "function_call": {"name": "get_weather", "arguments": '{"city": "北京"}'},
+            },
+            {"role": "function", "name": "get_weather", "content": "晴"},
+        ],
+        "functions": [WEATHER],
+    }
+
+    found = parse(row)
+
+    assert (found.turns[1].tool_calls, found.tools) == ((CALL,), [TOOL])
+    assert found.turns[2] == Message("tool", "晴", name="get_weather")
+
+
+def test_content_may_be_a_list_of_text_parts() -> None:
+    parts = [{"type": "text", "text": "北京"}, {"type": "text", "value": "天气"}, "？"]
+
+    assert marks(
+        {"messages": [ASK | {"content": parts}, ANSWER | {"content": [{"text": "晴。"}]}]}
+    ) == [
+        ("user", "北京天气？", False),
+        ("assistant", "晴。", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"weight": 0},
+        {"loss_weight": 0.0},
+        {"weight": False},
+        {"train": False},
+        {"training": False},
+        {"loss": False},
+    ],
+)
+def test_a_turn_marked_as_not_trained_is_context(mark: dict[str, Any]) -> None:
+    no_mark = {"weight": None, "loss_weight": 1.0, "train": True, "loss": 0.25}
+
+    assert marks({"messages": [ASK, ANSWER | mark, ASK, ANSWER | no_mark]}) == [
+        ("user", "北京天气？", False),
+        ("assistant", "晴。", False),
+        ("user", "北京天气？", False),
+        ("assistant", "晴。", True),
+    ]
+    assert not parse({"messages": [ASK, ANSWER | mark]}).is_trained
+
+
+def test_a_row_of_plain_text_is_a_document_and_may_be_empty() -> None:
+    assert parse_row({"text": "从前有座山。", "id": 1, "label": True}, 1) == Document(
+        "从前有座山。"
+    )
+    assert not Document(" \n").is_trained
+    assert parse({"text": "x", "instruction": "a", "output": "b"}).form == "alpaca"
+
+
+BAD = {"role": "assistant", "content": "雨。"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "input": {"messages": [ASK], "tools": []},
+            "preferred_output": [ANSWER],
+            "non_preferred_output": [BAD],
+        },
+        {"prompt": "北京天气？", "chosen": "晴。", "rejected": "雨。"},
+        {"prompt": [ASK], "chosen": [ANSWER], "rejected": [BAD]},
+        {"prompt": "北京天气？", "chosen": [ASK, ANSWER], "rejected": [ASK, BAD], "messages": None},
+        {"chosen": [ASK, ANSWER], "rejected": [ASK, BAD], "score_chosen": 8.0},
+        {
+            "conversations": SHAREGPT[:1],
+            "chosen": SHAREGPT[3],
+            "rejected": {"from": "gpt", "value": "雨。"},
+        },
+        {"instruction": "北京天气？", "input": "", "chosen": "晴。", "rejected": "雨。"},
+        {"instruction": "北京天气？", "output": "晴。", "rejected": "雨。"},
+        {"messages": [ASK, ANSWER], "rejected_response": "雨。"},
+        {"messages": [ASK, ANSWER], "rejected_messages": [ASK, BAD]},
+    ],
+)
+def test_a_preference_pair_is_recognised_and_gives_the_chosen_answer(row: dict[str, Any]) -> None:
+    assert parse(row).form == "preference"
+    assert marks(row) == [("user", "北京天气？", False), ("assistant", "晴。", True)]
+
+
+def test_only_the_chosen_answer_of_a_preference_pair_is_trained() -> None:
+    first = [("user", "北京天气？", False), ("assistant", "晴。", False)]
+    for row in (
+        {"prompt": [ASK, ANSWER, ASK], "chosen": [ANSWER], "rejected": [BAD]},
+        {"chosen": [ASK, ANSWER, ASK, ANSWER], "rejected": [ASK, ANSWER, ASK, BAD]},
+        {"messages": [ASK, ANSWER, ASK, ANSWER], "rejected_response": "雨。"},
+    ):
+        assert marks(row) == [*first, first[0], ("assistant", "晴。", True)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "北京天气？", "completion": "晴。"},
+        {"messages": [ASK, ANSWER]},
+        {"instruction": "北京天气？", "output": "晴。"},
+        {"conversations": [SHAREGPT[0], SHAREGPT[3]]},
+    ],
+)
+@pytest.mark.parametrize("column", ["label", "kto_tag"])
+def test_a_labelled_row_is_trained_only_if_its_label_is_true(
+    row: dict[str, Any], column: str
+) -> None:
+    for label in (True, False):
+        found = parse(row | {column: label})
+        assert (found.form, found.is_trained) == ("kto", label)
+
+
+def test_a_row_with_the_columns_of_several_formats_uses_the_first_complete_one() -> None:
+    both = {"prompt": "p", "prompt_id": "1", "messages": [ASK, ANSWER]}
+    assert parse(both).form == "messages"
+    assert (
+        parse({"messages": None, "prompt": "p", "completion": "c", "conversations": None}).form
+        == "prompt"
+    )
+    assert (
+        parse({"instruction": None, "output": None, "conversations": [ASK, ANSWER]}).form
+        == "sharegpt"
+    )

@@ -1,0 +1,88 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contracts.dataset.conversation import ROLES
+from contracts.model_facts import TemplateFacts
+from tests.chat_templates import QWEN3_LIKE, QWEN25_LIKE
+from tests.tiny_model import make_tokenizer
+from worker.supervisor.host.models_root import ModelCatalog
+from worker.supervisor.host.template_trial import (
+    WRITES_CONTENT_ONLY,
+    TemplateTrials,
+    describe_template,
+)
+from worker.training.data.describe import describe
+from worker.training.data.template import QWEN2_TEMPLATE, Template
+
+ALL = TemplateFacts(roles=list(ROLES), tools=True, tool_calls=True, reasoning_content=True)
+
+
+def run_now(work: Callable[[], None]) -> None:
+    work()
+
+
+def write_model(directory: Path, chat_template: Any, *, as_file: bool = False) -> Path:
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text("{}")
+    config = {"eos_token": {"content": "<|im_end|>"}, "bos_token": None}
+    if as_file:
+        (directory / "chat_template.jinja").write_text(chat_template)
+    elif chat_template:
+        config["chat_template"] = chat_template
+    (directory / "tokenizer_config.json").write_text(json.dumps(config))
+    return directory
+
+
+def test_a_process_finds_out_what_a_template_writes(tmp_path: Path) -> None:
+    assert describe_template(write_model(tmp_path / "a", QWEN3_LIKE, as_file=True)) == ALL
+    named = [
+        {"name": "default", "template": "{{ eos_token[5] }}"},
+        {"name": "tool_use", "template": QWEN25_LIKE},
+    ]
+    two = describe(write_model(tmp_path / "b", named))
+    assert two == TemplateFacts(roles=[], tools=True, tool_calls=False, reasoning_content=False)
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    assert describe_template(write_model(tmp_path / "c", endless)) is None
+
+
+def test_the_facts_of_templates_that_are_not_tried_equal_those_of_the_training_program(
+    tmp_path: Path,
+) -> None:
+    catalog = ModelCatalog(tmp_path / "models", TemplateTrials(lambda _: ALL, run_now))
+    tokenizer = make_tokenizer(["a"], vocabulary=300)
+    for name, chat_template in (("qwen2", QWEN2_TEMPLATE), ("plain", None), ("own", QWEN25_LIKE)):
+        write_model(tmp_path / "models" / name, chat_template)
+    tokenizer.chat_template = QWEN2_TEMPLATE
+    assert Template(tokenizer).facts == WRITES_CONTENT_ONLY
+    tokenizer.chat_template = None
+    assert Template(tokenizer).facts == WRITES_CONTENT_ONLY
+
+    assert {facts.name: facts.template for facts in catalog.read()} == {
+        "qwen2": WRITES_CONTENT_ONLY,
+        "plain": WRITES_CONTENT_ONLY,
+        "own": ALL,
+    }
+
+
+def test_the_same_template_is_tried_once_and_the_facts_come_with_a_later_read(
+    tmp_path: Path,
+) -> None:
+    tried: list[str] = []
+    waiting: list[Callable[[], None]] = []
+
+    def note(directory: Path) -> TemplateFacts:
+        tried.append(directory.name)
+        return ALL
+
+    for name, chat_template in (("a", "{{ 1 }}"), ("b", "{{ 2 }}"), ("c", "{{ 1 }}")):
+        write_model(tmp_path / name, chat_template)
+    catalog = ModelCatalog(tmp_path, TemplateTrials(note, waiting.append))
+
+    assert [facts.template for facts in catalog.read()] == [None] * 3
+    waiting.pop()()
+    assert [facts.template for facts in catalog.read()] == [ALL, None, ALL]
+    waiting.pop()()
+    assert [facts.template for facts in catalog.read()] == [ALL] * 3
+    assert (tried, waiting) == (["a", "b"], [])

@@ -1,0 +1,69 @@
+"""A program that prints what a model's chat template writes: `python -m worker.training.data.describe DIRECTORY`.
+
+It prints TemplateFacts as JSON, or nothing if the directory has no template that it can read. It loads neither torch nor the
+tokenizer. The template is foreign code, so the worker runs this program in a process of its own, with limits.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from contracts.model_facts import TemplateFacts
+from worker.training.data.answers import RenderingFailed
+from worker.training.data.bounds import Bounds, OutOfBounds
+from worker.training.data.trial import try_template
+
+SECONDS = 1.0
+"""CPU time per trial. A trial takes about a millisecond."""
+
+
+def describe(directory: Path) -> TemplateFacts | None:
+    """Return what the template in a model's directory writes; None if it has none. Raises OSError, ValueError, OutOfBounds."""
+    config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+    chosen = _read_template(directory, config)
+    if chosen is None:
+        return None
+    special = {
+        name: value["content"] if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name.endswith("_token") and isinstance(value, str | dict)
+    }
+    bounds = Bounds(seconds=SECONDS, runaway_seconds=2 * SECONDS)
+
+    def render(turns: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
+        template = chosen.get("tool_use", chosen["default"]) if tools else chosen["default"]
+        try:
+            texts, _ = bounds.call(
+                render_jinja_template,
+                [turns],
+                tools=tools or None,
+                chat_template=template,
+                **special,
+            )
+        except (OutOfBounds, MemoryError):
+            raise
+        except Exception as error:  # the template is the model's own program and may raise anything
+            raise RenderingFailed(str(error)) from error
+        return str(texts[0])
+
+    with bounds.prepared():
+        return try_template(render)
+
+
+def _read_template(directory: Path, config: dict[str, Any]) -> dict[str, str] | None:
+    """Return the templates by name, among them `default`."""
+    file = directory / "chat_template.jinja"
+    found = file.read_text(encoding="utf-8") if file.is_file() else config.get("chat_template")
+    if isinstance(found, list):
+        named = {each["name"]: each["template"] for each in found}
+        return named if "default" in named else None
+    return {"default": found} if isinstance(found, str) and found else None
+
+
+if __name__ == "__main__":
+    facts = describe(Path(sys.argv[1]))
+    if facts is not None:
+        print(facts.model_dump_json())

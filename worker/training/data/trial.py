@@ -1,0 +1,86 @@
+"""Finds out what a chat template writes, by rendering small conversations and looking for their words in the text."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from contracts.dataset.conversation import ROLES, Role
+from contracts.model_facts import TemplateFacts
+from worker.training.data.answers import RenderingFailed
+
+_WORD = "steplinetrial"
+_ARGUMENTS = {"city": _WORD}
+_CALL_ID = "call00001"
+"""Mistral's templates require nine characters."""
+_ASK = {"role": "user", "content": "1"}
+_SAY = {"role": "assistant", "content": "2"}
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "lookup",
+        "description": _WORD,
+        "parameters": {"type": "object", "properties": {}},
+    },
+}
+
+Render = Callable[[list[dict[str, Any]], list[dict[str, Any]]], str]
+"""Renders turns and tools. Raises RenderingFailed if the template cannot."""
+
+
+def try_template(render: Render) -> TemplateFacts:
+    """Return what a template writes. A template that fails on a trial is taken to not support what the trial contains."""
+    as_text = takes_arguments_as_text(render)
+    called = _calling(as_text=as_text)
+    answered = {
+        "role": "tool",
+        "content": _WORD,
+        "name": "lookup",
+        "tool_call_id": _CALL_ID,
+    }
+    trials: dict[Role, list[dict[str, Any]]] = {
+        "system": [{"role": "system", "content": _WORD}, _ASK, _SAY],
+        "developer": [{"role": "developer", "content": _WORD}, _ASK, _SAY],
+        "user": [_ASK | {"content": _WORD}, _SAY],
+        "assistant": [_ASK, _SAY | {"content": _WORD}],
+        "tool": [_ASK, called, answered, _SAY],
+    }
+    plain_call = [_ASK, _SAY, answered, _SAY]
+    return TemplateFacts(
+        roles=[
+            role
+            for role in ROLES
+            if _writes(render, trials[role])
+            or (role == "tool" and _writes(render, plain_call))
+            or (role == "developer" and _writes(render, trials["system"]))
+        ],
+        tools=_writes(render, [_ASK, _SAY], [_TOOL]),
+        tool_calls=_writes(render, [_ASK, called]),
+        reasoning_content=_writes(render, [_ASK, _SAY | {"reasoning_content": _WORD}]),
+    )
+
+
+def takes_arguments_as_text(render: Render) -> bool:
+    """Return whether the template writes the arguments of a tool call as JSON only if they are given as JSON text."""
+    turns = [_ASK, _calling(as_text=False)]
+    try:
+        text = render(turns, [])
+    except RenderingFailed:
+        return _writes(render, [_ASK, _calling(as_text=True)])
+    # Without a filter, jinja writes an object as Python does.
+    return str(_ARGUMENTS) in text
+
+
+def _calling(*, as_text: bool) -> dict[str, Any]:
+    arguments = json.dumps(_ARGUMENTS) if as_text else _ARGUMENTS
+    function = {"name": "lookup", "arguments": arguments}
+    call = {"id": _CALL_ID, "type": "function", "function": function}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+
+def _writes(
+    render: Render, turns: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None
+) -> bool:
+    try:
+        return _WORD in render(turns, tools or [])
+    except RenderingFailed:
+        return False
