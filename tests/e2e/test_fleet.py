@@ -197,7 +197,11 @@ def test_without_a_gpu_stepline_worker_is_itself_the_only_worker_and_keeps_its_n
     wait_for(lambda: len(children_of(part.pid)) == 1, 60, lambda: fleets.log("none"))
     os.kill(part.pid, signal.SIGKILL)
     again = fleets.start("none", STUB_GPUS="")
-    wait_for(lambda: bool(fleets.workers("none")), 60, lambda: fleets.log("none"))
+    wait_for(
+        lambda: [each["pid"] for each in fleets.workers("none").values()] == [again.pid],
+        60,
+        lambda: fleets.log("none"),
+    )
     assert [each["id"] for each in fleets.workers("none").values()] == [worker["id"]]
     for each in (part, again):
         each.stop(lambda: True)

@@ -180,7 +180,7 @@ def test_a_killed_supervisor_takes_every_rank_with_it_and_all_cards_become_free(
     worker.ring()
     host.wait_for_start("GPU-3", "job-4")
     place = host.run_dir("GPU-3", "job-4").path
-    assert len(find_processes("no mark", place)) == 4
+    wait_for(lambda: len(find_processes("no mark", place)) == 4, host.logs)
 
     worker.kill()
     # The small training program asks for no parent-death signal, so it is an orphan. The next worker kills it.
@@ -219,7 +219,8 @@ def test_a_cpu_worker_trains_a_job_on_as_many_ranks_as_it_offers(
 
     host.wait_for_start("", "job-3")
 
-    assert len(find_processes("no mark", host.run_dir("", "job-3").path)) == 3
+    place = host.run_dir("", "job-3").path
+    wait_for(lambda: len(find_processes("no mark", place)) == 3, host.logs)
     [claim] = host.server.claims
     assert (claim.free_cards, claim.worker.cards) == (3, 3)
     host.finish("")
