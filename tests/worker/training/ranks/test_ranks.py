@@ -204,7 +204,7 @@ def test_a_killed_rank_ends_the_run_with_its_number_and_a_checkpoint_to_resume_f
 def test_a_suspended_rank_is_reported_as_hung_with_its_number(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    run_dir = prepare(tmp_path / "run", tiny_model, 2, spec_with() | ENDLESS, hang_seconds=15)
+    run_dir = prepare(tmp_path / "run", tiny_model, 2, spec_with() | ENDLESS, hang_seconds=25)
     process = run_until(run_dir, 1)
     rank_1 = rank_1_of(process)
 
@@ -288,7 +288,7 @@ def test_a_rank_that_runs_out_of_memory_retries_alone_and_the_losses_stay_the_sa
 def test_the_failure_of_a_rank_is_reported_with_its_number_and_its_stack(
     tiny_model: Path, tmp_path: Path, what: str, reason: FailureReason, detail: str
 ) -> None:
-    run_dir = prepare(tmp_path / "run", tiny_model, 2, spec_with() | ENDLESS, hang_seconds=15)
+    run_dir = prepare(tmp_path / "run", tiny_model, 2, spec_with() | ENDLESS, hang_seconds=25)
 
     process = start(run_dir, PYTHONPATH=inject(tmp_path / "inject", what))
     assert process.wait(DEADLINE_SECONDS) == 0
