@@ -161,7 +161,7 @@ class Job(Base):
             postgresql_where=_QUEUED,
             sqlite_where=_QUEUED,
         ),
-        # List orders of all jobs, and of the jobs with one status.
+        # Sort orders for listing all jobs, and for listing jobs with a given status.
         Index("ix_jobs_archived_created_at_number", "archived", "created_at", "number"),
         Index("ix_jobs_archived_ended_at_number", "archived", "ended_at", "number"),
         Index("ix_jobs_archived_eval_loss_number", "archived", "eval_loss", "number"),
@@ -172,7 +172,7 @@ class Job(Base):
             "created_at",
             "number",
         ),
-        # List order of the queued jobs of all queues.
+        # Sort order for listing queued jobs across all queues.
         Index(
             "ix_jobs_queued_list_order",
             "status",
@@ -199,7 +199,7 @@ class Job(Base):
     spec: Mapped[dict[str, Any]]
     """As submitted. Edits do not change it."""
     edited: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """`name` and `labels` after a user has edited one of them; null: those of the spec."""
+    """`name` and `labels` once a user has edited either; null while the spec's values apply."""
     notes: Mapped[str | None] = mapped_column(Text)
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Lists omit the job unless the request asks for archived jobs."""
@@ -208,7 +208,7 @@ class Job(Base):
     priority: Mapped[int]
     """The priority in the spec, until a user changes it."""
     gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
-    """Number of GPUs that the job needs on one host; 0: all GPUs of the host, at most `most_gpus`."""
+    """Number of GPUs that the job needs on one host; 0 means all of the host's GPUs, up to `most_gpus`."""
     most_gpus: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     """Maximum number of GPUs that the job uses."""
     reserved_host: Mapped[str | None] = mapped_column(String(100))
@@ -250,7 +250,7 @@ class Job(Base):
     epoch: Mapped[float | None]
     last_loss: Mapped[float | None]
     eval_loss: Mapped[float | None]
-    """Of the last evaluation after step 0."""
+    """Loss of the last evaluation after step 0."""
     seconds_per_step: Mapped[float | None]
     """Moving average of the recent steps' durations."""
     eval_seconds: Mapped[float | None]
@@ -274,7 +274,7 @@ class JobLabel(Base):
 
     __tablename__ = "job_labels"
     __table_args__ = (
-        # List order of the jobs with one label.
+        # Sort order for listing jobs with a given label.
         Index("ix_job_labels_list_order", "key", "value", "archived", "created_at", "number"),
     )
 
@@ -285,7 +285,7 @@ class JobLabel(Base):
     """Copy of the job's `created_at`."""
     number: Mapped[int | None] = mapped_column(BigInteger)
     """Copy of the job's `number`. Together with `created_at`, it determines the job's place in a list. Both are null only if a
-    server of an earlier version stored the label after the migration; the label filter does not find such a job."""
+    server of an earlier version stored the label after the migration; the label filter misses such a job."""
     archived: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Copy of the job's `archived`."""
 
@@ -301,7 +301,7 @@ class JobTrace(Base):
     attempt: Mapped[int]
     """Number of the attempt that was judged last."""
     stepped_at: Mapped[datetime | None]
-    """When the server received the newest step, or when the attempt began to train; null while it does not train."""
+    """When the server received the newest step, or when the attempt began to train; null while it is not training."""
 
 
 class JobText(Base):
@@ -492,7 +492,7 @@ class Sample(Base):
         ForeignKey("attempts.id", ondelete="CASCADE"), primary_key=True
     )
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Number among the attempt's samples, from 1; independent of the records' numbers."""
+    """Sequence number within the attempt's samples, from 1; independent of the records' numbering."""
     step: Mapped[int | None] = mapped_column(BigInteger)
     """Last known step when the sample arrived; null before the first step."""
     at: Mapped[datetime]
@@ -610,7 +610,7 @@ class WorkerModel(Base):
         primary_key=True,
         index=True,
     )
-    """Lists are sorted by it as Python sorts texts."""
+    """Lists are sorted by it, in Python's string order."""
     facts: Mapped[dict[str, Any]]
     """The model's ModelFacts."""
     first_seen_at: Mapped[datetime]

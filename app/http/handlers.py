@@ -49,7 +49,7 @@ def install(app: FastAPI) -> None:
 
 async def _on_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)  # noqa: S101  # the only type registered
-    # A worker of an earlier version does not send this header and would not understand a renamed code.
+    # A worker running an earlier version does not send this header and would not understand a renamed code.
     is_old = error.former_code is not None and CODES_HEADER not in request.headers
     code = error.former_code if is_old else None
     return error_response(error, get_language(request), code=code)

@@ -97,7 +97,7 @@ def test_submit_moves_the_focus_to_the_first_invalid_field_of_the_page(
     page.get_by_role("button", name="Submit").click()
 
     expect(page.locator("#field-training-epochs")).to_be_focused()
-    # What only the server can check is shown as well.
+    # Problems that only the server can detect are shown too.
     expect(share.get_by_role("alert")).to_contain_text("share")
     expect(page.locator(".submit-bar").get_by_role("status")).to_contain_text("4 problems")
     expect(page.locator(".fresh")).to_have_count(0)
@@ -125,7 +125,7 @@ def test_submit_says_so_if_the_server_does_not_answer(visit: Visit, site: Site) 
 
 
 def answer_with(page: Page, *models: ModelFacts, accepts_other_ids: bool) -> None:
-    """Let the server list other models than those of its worker."""
+    """Make the server list models other than its worker's."""
 
     def fulfill(route: Route) -> None:
         content = [

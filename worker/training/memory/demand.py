@@ -20,9 +20,9 @@ class Shape:
     """The sizes of a job's micro-batches, in tokens."""
 
     longest: int
-    """Of the longest sample."""
+    """Length of the longest sample."""
     window: int
-    """Of the largest possible update; no micro-batch is larger."""
+    """Tokens in the largest possible update; no micro-batch is larger."""
     supervised: float
     """The largest share of supervised tokens in a sample."""
     longest_supervised: int
@@ -50,7 +50,7 @@ class Shape:
         return min(max(token_budget, self.longest), self.window) if packs else self.longest
 
     def fill(self, tokens: int) -> list[Sample]:
-        """Return samples that make up a micro-batch of this size, none of them longer than the longest."""
+        """Return samples that make up a micro-batch of this size, none longer than the job's longest sample."""
         count = math.ceil(tokens / self.longest)
         lengths = [tokens // count + (number < tokens % count) for number in range(count)]
         most = self.longest_supervised if tokens == self.longest else self.most_supervised
@@ -99,7 +99,7 @@ class Demand:
         self._curves: dict[bool, Curve] = {}
 
     def step_bytes(self, tokens: int, *, recomputes: bool) -> int:
-        """Return the traced bytes of a step above the resident ones."""
+        """Return the bytes traced for a step, on top of the resident bytes."""
         points = self._points[recomputes]
         if tokens not in points:
             if self._trace is None:

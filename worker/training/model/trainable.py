@@ -41,7 +41,7 @@ class TrainableModel:
     shares_unpacking: bool
     """Whether the 4-bit layers unpack into one buffer (see compute/cpu_linear.py)."""
     packs: bool
-    """Whether samples packed into one row do not influence each other."""
+    """Whether samples packed into one row stay independent of each other."""
     plain_head: bool
     """Whether the logits are exactly head(hidden): no soft-capping, no scaling."""
     copies: AdapterCopies | None

@@ -16,7 +16,7 @@ from tests.app.player import Player
 
 
 def move_back(database: Database, job: str, minutes: int) -> None:
-    """Move the times until which a job waits for certain hosts this far into the past."""
+    """Move back, by this many minutes, the deadlines for a job's waits for particular hosts."""
     with database.writing() as session:
         stored = session.scalars(select(Job).where(Job.id == job)).one()
         for name in ("larger_until", "reserved_until"):
@@ -34,7 +34,9 @@ def test_a_small_host_leaves_a_job_for_all_gpus_to_a_larger_one_and_takes_the_ne
 
     assert take(player, card("one", 1, 1), 1).job_id == small
 
-    assert bell.rung == ["default"], "the small host may have taken the ring of the large one"
+    assert bell.rung == ["default"], (
+        "the small host may have consumed the ring meant for the large one"
+    )
     claim = take(player, card("big", 1, 4), 4)
     assert (claim.job_id, claim.gpus) == (job, 4)
 

@@ -72,7 +72,7 @@ def bfloat16_spec() -> JobSpec:
 
 @pytest.fixture
 def model(tiny_model: Any) -> TrainableModel:
-    """Return a model in bfloat16, under SDPA's mask."""
+    """Return a bfloat16 model that uses SDPA with a mask."""
     model = load_model(tiny_model, bfloat16_spec(), choose_device("bfloat16", None))
     model.peft_model.get_base_model().set_attn_implementation("sdpa")
     return give_weight(model)

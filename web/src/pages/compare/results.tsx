@@ -170,7 +170,7 @@ function Cell({ side, baseline, differs, children }: CellProps) {
   return <td class={side === baseline ? "baseline" : differs ? "differs" : ""}>{children}</td>;
 }
 
-/** Return the evaluations without that of the untrained base at step 0. */
+/** Return the evaluations, excluding the untrained base's at step 0. */
 function trainedEvals({ curve }: Side): Series {
   const { step, value } = curve.of("eval_loss");
   const from = step.findIndex((one) => one > 0);
