@@ -76,7 +76,7 @@ def _write_row(row: Row, draft: Draft, columns: Columns) -> Parsed | Rejected:
     except RowError as error:
         return Rejected(columns.explain(error), row.number, row.file)
     content = _encode(arranged)
-    if len(content) > MAX_LINE_BYTES:  # training would reject it
+    if len(content) >= MAX_LINE_BYTES:  # with its line end, training would reject it
         too_long = RowError(row.line, RowProblem.TOO_MANY_BYTES, limit=MAX_LINE_BYTES)
         return Rejected(too_long, row.number, row.file)
     draft.write(content + b"\n")

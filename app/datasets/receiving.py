@@ -97,7 +97,10 @@ def _disposition_name(request: Request) -> str:
     """Return the file name of the Content-Disposition header, in either of its forms (RFC 6266); "" without one."""
     header = Message()
     header["Content-Disposition"] = request.headers.get("content-disposition", "")
-    return header.get_filename("")
+    try:
+        return header.get_filename("")
+    except UnicodeError:  # the header names an encoding that its bytes do not have
+        return ""
 
 
 UploadDep = Annotated[Upload, Depends(receive_upload)]

@@ -89,6 +89,10 @@ class Columns:
                 raise BadValue(RowProblem.MISSING, place=source)
             arranged.pop(source, None)
         arranged |= {name: row[source] for name, source in self.sources.items()}
+        for name in preference.LABELS:
+            # The user says that the column is a label, so its text is not a class.
+            if name in self.sources:
+                arranged[name] = _read_label(arranged[name])
         if self.form is None:
             return arranged
         arranged = {name: arranged[name] for name in KNOWN[self.form] if name in arranged}

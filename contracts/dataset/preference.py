@@ -20,6 +20,7 @@ from contracts.dataset.values import read_answer, require, wrong_type
 REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 """Columns with an answer that must not be trained on."""
 CHOSEN = ("chosen", "preferred_output")
+_LEADING = ("system", "developer")
 LABELS = ("label", "kto_tag")
 """Columns that say whether the answer is good, if they are true or false."""
 REQUIRED = ("chosen", "rejected")
@@ -82,6 +83,9 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
     if chosen[0].role == "assistant":
         answered = Conversation("preference", turns).untrained().turns + chosen
         return Conversation("preference", answered, tools)
+    # The better answer comes with its own question; only the system prompt may be in another column.
+    if chosen[0].role not in _LEADING:
+        chosen = [turn for turn in turns[:1] if turn.role in _LEADING] + chosen
     return Conversation("preference", chosen, tools).with_only_the_last_answer_trained()
 
 

@@ -41,6 +41,7 @@ def read_tools(row: dict[Any, Any]) -> list[Mapping[str, Any]]:
 
 def _read_tool(value: Any, place: str) -> Mapping[str, Any]:
     tool = read_json(value, place, "tool")
+    check_strings(tool, place)  # again: in JSON text, an unpaired surrogate is escaped
     if not isinstance(tool, dict):
         raise wrong_type(tool, place, "tool")
     function = tool.get("function")

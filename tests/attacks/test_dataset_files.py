@@ -227,6 +227,13 @@ RAW_BODIES: list[tuple[str, bytes, dict[str, str], dict[str, str], str]] = [
         "表.csv",
     ),
     (
+        "text/csv",
+        b"instruction,output\na,c\n",
+        {"Content-Disposition": "attachment; filename*=idna''abc%2e.csv"},
+        {},
+        "upload.csv",
+    ),
+    (
         "application/octet-stream",
         "instruction,output\n问,答\n".encode("gb18030"),
         {"Content-Disposition": 'attachment; filename="b.csv"'},

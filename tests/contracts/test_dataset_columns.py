@@ -53,6 +53,15 @@ def test_columns_may_swap_their_names() -> None:
     }
 
 
+@pytest.mark.parametrize(("good", "trained"), [("True", True), ("false", False), (0, False)])
+def test_a_column_that_is_chosen_as_the_label_rates_the_answer(good: object, trained: bool) -> None:
+    columns = Columns(None, {"label": "good"})
+
+    parsed = parse_row(columns.arrange({"prompt": "a", "completion": "b", "good": good}, 1), 1)
+
+    assert (parsed.form, parsed.is_trained) == ("kto", trained)
+
+
 def test_an_error_names_the_column_of_the_file() -> None:
     columns = Columns(None, {"messages": "dialog \ud800"})
     row = {"dialog \ud800": [{"role": "user"}]}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from contracts.dataset.conversation import Conversation, Document, Message, ToolCall
+from contracts.dataset.row_error import RowError
 from contracts.dataset.rows import parse_row
 
 WEATHER = {
@@ -92,6 +93,13 @@ def test_a_sharegpt_row_with_tools_equals_the_chat_with_tool_calls(tools: object
         ],
         [TOOL],
     )
+
+
+def test_an_unpaired_surrogate_that_is_escaped_in_a_tool_is_rejected() -> None:
+    tool = json.dumps(WEATHER | {"description": "\ud800"})
+
+    with pytest.raises(RowError, match="unpaired surrogate"):
+        parse({"conversations": SHAREGPT, "tools": [tool]})
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", [], "[]", "null"])
@@ -281,3 +289,15 @@ def test_a_row_with_the_columns_of_several_formats_uses_the_first_complete_one()
         parse({"instruction": None, "output": None, "conversations": [ASK, ANSWER]}).form
         == "sharegpt"
     )
+
+
+def test_a_chosen_chat_keeps_the_system_prompt_of_another_column() -> None:
+    chosen = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+
+    found = parse({"system": "S", "prompt": "q", "chosen": chosen, "rejected": chosen})
+
+    assert [(turn.role, turn.content) for turn in found.turns] == [
+        ("system", "S"),
+        ("user", "q"),
+        ("assistant", "a"),
+    ]

@@ -1,6 +1,7 @@
 """Opens the data files of a zip archive, one after another. No file is written under a name from the archive."""
 
 import io
+import lzma
 import os
 import zipfile
 import zlib
@@ -24,7 +25,15 @@ _END = b"PK\x05\x06"
 _END_BYTES = 22
 _MAX_COMMENT_BYTES = 0xFFFF
 _ENCRYPTED = 0x1
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    OSError,
+)
 
 
 def data_files(file: BinaryIO, budget: Budget) -> Iterator[tuple[str, BinaryIO]]:

@@ -91,21 +91,21 @@ def _read_batches(kind: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Foun
             part = batch.slice(start, rows)
             try:
                 values = part.to_pylist()
-            except UnicodeDecodeError:
+            except _DAMAGE:
                 values = [None] * part.num_rows
-                is_text = False
+                is_readable = False
             else:
-                is_text = True
+                is_readable = True
             for offset, value in enumerate(values):
                 number += 1
-                if is_text:
+                if is_readable:
                     yield Row(number, 0, _plain(value))
                 else:
                     yield _read_row(part, offset, number)
 
 
 def _read_row(batch: pa.RecordBatch, offset: int, number: int) -> Found:
-    """Return one row of a batch in which some text is not UTF-8."""
+    """Return one row of a batch in which some value cannot be read."""
     row = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
@@ -113,6 +113,9 @@ def _read_row(batch: pa.RecordBatch, offset: int, number: int) -> Found:
         except UnicodeDecodeError as error:
             problem = FileError(FileProblem.CELL_NOT_UTF8, column=name, said=error.reason)
             return Rejected(problem, number)
+        except _DAMAGE:
+            # Not text, so nothing to train on: for example a time beyond the year 9999, or in nanoseconds.
+            row[name] = None
     return Row(number, 0, _plain(row))
 
 

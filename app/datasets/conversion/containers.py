@@ -133,10 +133,9 @@ class Prefixed(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes."""
-        if not self._head:
-            return self._rest.read(size)
+        """Return `size` bytes, and fewer only at the end: Arrow takes a short read for the end of the file."""
         if size < 0:
-            size = len(self._head)
+            taken, self._head = self._head + self._rest.read(), b""
+            return taken
         taken, self._head = self._head[:size], self._head[size:]
-        return taken
+        return taken + self._rest.read(size - len(taken)) if len(taken) < size else taken

@@ -16,7 +16,7 @@ from contracts.nesting import TooDeep, loads
 MAX_COLUMNS = 256
 JSON_COLUMNS = ("messages", "conversations", "tools", "history")
 """Columns whose values are lists, which a table can only hold as JSON."""
-BOOLEAN_COLUMN = "label"
+BOOLEAN_COLUMNS = ("label", "kto_tag")
 """A label that rates the answer is a boolean in the other formats."""
 
 
@@ -90,7 +90,7 @@ def _row(names: list[str], cells: list[str], number: int, line: int) -> Found:
                     said = type(error).__name__
                 problem = FileError(FileProblem.CELL_NOT_JSON, line, column=name, said=said)
                 return Rejected(problem, number)
-        elif name == BOOLEAN_COLUMN and cell.strip().lower() in ("true", "false"):
+        elif name in BOOLEAN_COLUMNS and cell.strip().lower() in ("true", "false"):
             value[name] = cell.strip().lower() == "true"
         else:
             value[name] = cell

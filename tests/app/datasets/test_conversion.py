@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from app.datasets.conversion.budget import Budget
 from app.datasets.conversion.containers import read_file
@@ -65,6 +66,24 @@ def test_every_container_gives_the_same_rows() -> None:
     names = sorted(f"data/{name}" for name in tables)
     assert [row.file for row in found] == [name for name in names for _ in ROWS]
     assert [row.value for row in found if isinstance(row, Row)] == ROWS * 4
+
+
+def test_a_compressed_arrow_stream_may_have_messages_of_any_size() -> None:
+    rows = [{"text": f"{n} " * 50} for n in range(3000)]
+    stream = make_arrow(rows, is_stream=True)
+
+    for content in (gzip.compress(stream), zstd(stream), make_zip({"a.arrow": stream})):
+        assert read_values(content) == rows
+
+
+def test_a_column_whose_values_cannot_be_read_does_not_affect_the_others() -> None:
+    table = pa.table({"text": ["a", "b"], "at": pa.array([10**14, 0], pa.timestamp("s"))})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+
+    first, second = read_values(file.getvalue())
+
+    assert (first, second["text"]) == ({"text": "a"}, "b")
 
 
 def test_a_null_in_a_table_is_an_absent_key_and_other_types_become_text() -> None:

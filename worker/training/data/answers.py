@@ -75,7 +75,7 @@ class Locator:
         end = (
             self._end_of_calls(text, turns, place)
             if has_calls
-            else self._end_of_answer(text, first or 0, content)
+            else self._end_of_answer(text, first or 0, content, is_last=place + 1 == len(turns))
         )
         if before is not None and text.startswith(before) and len(before) <= (first or end):
             return Span(len(before), end)
@@ -103,8 +103,13 @@ class Locator:
             )
         return start
 
-    def _end_of_answer(self, through: str, start: int, content: str) -> int:
-        """Return the end of the answer's end-of-turn token, or of the answer if the template has none."""
+    def _end_of_answer(
+        self, through: str, start: int, content: str, *, is_last: bool = True
+    ) -> int:
+        """Return the end of the answer's end-of-turn token, or of the answer if the template has none.
+
+        `is_last`: whether `through` ends with this turn. If not, what follows the answer may belong to the next turn.
+        """
         after = through.find(content.strip(), start)
         after = start if after < 0 else after + len(content.strip())
         rest = through[after:]
@@ -112,7 +117,7 @@ class Locator:
         for token in self.ends:
             if rest.startswith(token, gap):
                 return after + gap + len(token)
-        return start + len(through[start:].rstrip())
+        return start + len(through[start:].rstrip()) if is_last else after
 
     def _end_of_calls(self, text: str, turns: Turns, place: int) -> int:
         """Return the end of the end-of-turn token after the tool calls, or of their line if the template has none."""

@@ -175,6 +175,17 @@ def test_each_turn_is_trained_if_the_template_leaves_out_earlier_reasoning(token
     ]
 
 
+def test_no_later_turn_is_trained_if_the_end_of_a_turn_is_no_special_token(tokenizer: Any) -> None:
+    template = Template(OtherTokenizer(tokenizer, QWEN3_LIKE.replace("<|im_end|>", "<END>")))
+    two = chat(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"), tools=())
+
+    first, last = trained_answers(two, template)
+
+    assert first in ("b", "b<END>")
+    assert last.removesuffix("<END>").endswith("d")
+    assert "c" not in first + last
+
+
 def test_arguments_are_given_as_text_to_a_template_that_needs_text(tokenizer: Any) -> None:
     template = Template(OtherTokenizer(tokenizer, ARGUMENTS_AS_TEXT))
 
