@@ -1,6 +1,6 @@
 """Paths of the linear modules of a model, written briefly, and whether a target names one of them.
 
-A path has a range in place of the number of a layer: `model.layers.0-23.self_attn.q_proj` stands for 24 modules.
+A path has a range in place of the number of a layer: `model.layers.0-23.self_attn.q_proj` names 24 modules.
 """
 
 import re

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import uvicorn
 
 from app.db.engine import Database
 from app.migrate import migrate
@@ -104,3 +106,27 @@ def running(directory: Path, database_url: str, **settings: object) -> Iterator[
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def serving(app: Any, **options: Any) -> Iterator[int]:
+    """Serve an application from this process, with uvicorn's options; yield its port."""
+    port = find_free_port()
+    config = uvicorn.Config(app, port=port, lifespan="off", log_config=None, **options)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait until the condition is met; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not is_met():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -29,7 +29,7 @@ FileKind = Literal[
 
 HEAD_BYTES = 64 * 1024
 COMPRESSED: tuple[FileKind, ...] = ("gzip", "zstd", "zip", "bzip2", "xz", "7z", "rar", "tar")
-DELIMITERS = {",": "csv", ";": "csv", "\t": "tsv"}
+DELIMITERS: dict[str, FileKind] = {",": "csv", ";": "csv", "\t": "tsv"}
 _TAR_MAGIC_AT = 257
 _SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
     (b"PAR1", "parquet"),
@@ -70,7 +70,7 @@ def find_text_kind(text: str, filename: str = "") -> FileKind:
     delimiter = find_delimiter(first_line)
     if delimiter is None:
         return "csv" if name.endswith(".csv") else "plain_text"
-    return "tsv" if delimiter == "\t" else "csv"
+    return DELIMITERS[delimiter]
 
 
 def find_delimiter(first_line: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO
 
@@ -25,11 +26,11 @@ class Upload:
 
     def needs_conversion(self) -> bool:
         """Return whether a child process must read the file. Starting one takes longer than reading a small JSON file."""
-        return self._plain_kind() not in ("json", "plain_text")
+        return self._plain_kind not in ("json", "plain_text")
 
     def rows(self) -> Generator[Found, None, None]:
         """Yield each row or its error. Close the iterator. Raises OSError if a temporary file cannot be written."""
-        kind = self._plain_kind()
+        kind = self._plain_kind
         self.file.seek(0)
         if kind == "json":
             try:
@@ -42,6 +43,7 @@ class Upload:
             request = Request(self.filename, self.encoding, self.limits)
             yield from convert(_on_disk(self.file), request)
 
+    @cached_property
     def _plain_kind(self) -> FileKind | None:
         if self.encoding not in (None, "utf-8"):
             return None

@@ -89,10 +89,10 @@ def get_model(session: Session, name: str) -> ModelView:
 def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | None]:
     """Return the facts about a model for each live worker of a queue that can run its jobs.
 
-    None stands for a worker whose copy is unknown: it would have to download the model, or it runs an earlier version.
+    An entry is None if the copy is unknown: the worker would have to download the model, or it runs an earlier version.
     """
     now = database_now(session)
-    live = store.list_workers(session, queue, now - timedelta(seconds=LIVE_SECONDS))
+    live = store.list_workers(session, queue, _live_since(now))
     reported = store.list_reported(session, [name])
     copies = [copy for copy in _copies(live, reported, now) if copy.name == name]
     having = {copy.worker.id for copy in copies}
@@ -102,9 +102,7 @@ def list_copies(session: Session, queue: str, name: str) -> list[ModelFacts | No
 
 def list_names(session: Session, queue: str) -> set[str]:
     """Return the names of the models on the live workers of a queue."""
-    live = store.list_workers(
-        session, queue, database_now(session) - timedelta(seconds=LIVE_SECONDS)
-    )
+    live = store.list_workers(session, queue, _live_since(database_now(session)))
     named = {name for worker in live for name in _named(worker) or ()}
     return named | store.list_reported_names(session, [worker.id for worker in live])
 
@@ -145,7 +143,11 @@ def _precedence(copy: Copy) -> tuple[bool, bool, float]:
 
 
 def _is_live(worker: Worker, now: datetime) -> bool:
-    return worker.last_seen_at >= now - timedelta(seconds=LIVE_SECONDS)
+    return worker.last_seen_at >= _live_since(now)
+
+
+def _live_since(now: datetime) -> datetime:
+    return now - timedelta(seconds=LIVE_SECONDS)
 
 
 def _has_hub(worker: Worker) -> bool:

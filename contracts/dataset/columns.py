@@ -89,19 +89,16 @@ class Columns:
                 raise BadValue(RowProblem.MISSING, place=source)
             arranged.pop(source, None)
         arranged |= {name: row[source] for name, source in self.sources.items()}
+        if self.form is not None:
+            arranged = {name: arranged[name] for name in KNOWN[self.form] if name in arranged}
+            for name in REQUIRED[self.form]:
+                if name not in arranged:
+                    raise BadValue(RowProblem.MISSING, place=name)
         for name in preference.LABELS:
             # The user says that the column is a label, so its text is not a class.
-            if name in self.sources:
+            if name in self.sources or (self.form == "kto" and name == "label"):
                 arranged[name] = _read_label(arranged[name])
-        if self.form is None:
-            return arranged
-        arranged = {name: arranged[name] for name in KNOWN[self.form] if name in arranged}
-        for name in REQUIRED[self.form]:
-            if name not in arranged:
-                raise BadValue(RowProblem.MISSING, place=name)
-        if self.form == "kto":
-            arranged["label"] = _read_label(arranged["label"])
-        if detect_form(arranged) != self.form:
+        if self.form is not None and detect_form(arranged) != self.form:
             raise BadValue(
                 RowProblem.OTHER_FORM, form=self.form, keys=", ".join(arranged) or "none"
             )

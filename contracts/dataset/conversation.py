@@ -6,6 +6,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
+SYSTEM_ROLES: tuple[Role, ...] = ("system", "developer")
+"""Roles that only the first turn may have."""
 Form = Literal["alpaca", "prompt", "messages", "sharegpt", "text", "preference", "kto"]
 RATING_FORMS: tuple[Form, ...] = ("preference", "kto")
 """Formats whose rows rate answers. A job must say that only the good answers are trained."""
@@ -41,6 +43,11 @@ class Message(NamedTuple):
     def is_answer(self) -> bool:
         """Whether the turn is something that the assistant says or calls."""
         return self.role == "assistant" and bool(self.content or self.tool_calls)
+
+
+def begin_with(system: list[Message], turns: list[Message]) -> list[Message]:
+    """Return the turns after a system prompt from another column, unless they begin with their own."""
+    return turns if turns and turns[0].role in SYSTEM_ROLES else [*system, *turns]
 
 
 @dataclass(frozen=True, slots=True)

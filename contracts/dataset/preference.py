@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from contracts.dataset import alpaca, prompt
-from contracts.dataset.conversation import Conversation, Message
+from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Message, begin_with
 from contracts.dataset.tools import read_tools
 from contracts.dataset.turns import read_turns
 from contracts.dataset.values import read_answer, require, wrong_type
@@ -20,7 +20,6 @@ from contracts.dataset.values import read_answer, require, wrong_type
 REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 """Columns with an answer that must not be trained on."""
 CHOSEN = ("chosen", "preferred_output")
-_LEADING = ("system", "developer")
 LABELS = ("label", "kto_tag")
 """Columns that say whether the answer is good, if they are true or false."""
 REQUIRED = ("chosen", "rejected")
@@ -84,9 +83,10 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
         answered = Conversation("preference", turns).untrained().turns + chosen
         return Conversation("preference", answered, tools)
     # The better answer comes with its own question; only the system prompt may be in another column.
-    if chosen[0].role not in _LEADING:
-        chosen = [turn for turn in turns[:1] if turn.role in _LEADING] + chosen
-    return Conversation("preference", chosen, tools).with_only_the_last_answer_trained()
+    system = [turn for turn in turns[:1] if turn.role in SYSTEM_ROLES]
+    return Conversation(
+        "preference", begin_with(system, chosen), tools
+    ).with_only_the_last_answer_trained()
 
 
 def read_labelled(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
@@ -111,8 +111,7 @@ def _read_context(row: dict[Any, Any]) -> list[Message]:
     for column in ("conversations", "messages"):
         if row.get(column) not in _EMPTY:
             system = alpaca.read_context({"system": row.get("system")})
-            turns = read_turns(row[column], column)
-            return turns if turns[0].role == "system" else [*system, *turns]
+            return begin_with(system, read_turns(row[column], column))
     if row.get("prompt") not in _EMPTY:
         return [
             *alpaca.read_context({"system": row.get("system")}),

@@ -9,7 +9,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from contracts.dataset import preference
-from contracts.dataset.conversation import Conversation, Document, Parsed
+from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Document, Parsed
 from contracts.dataset.detect import ORDINARY, detect_form, detect_ordinary
 from contracts.dataset.row_error import RowError, RowProblem, kind_of
 from contracts.dataset.values import BadValue
@@ -41,7 +41,7 @@ def _parse(row: dict[Any, Any]) -> Parsed:
         return found
     if not any(turn.is_answer for turn in found.turns):
         raise BadValue(RowProblem.NO_ANSWER)
-    if any(turn.role in ("system", "developer") for turn in found.turns[1:]):
+    if any(turn.role in SYSTEM_ROLES for turn in found.turns[1:]):
         raise BadValue(RowProblem.LATE_SYSTEM)
     return found
 

@@ -105,20 +105,15 @@ def _read_table(stream: BinaryIO, kind: FileKind, *, is_plain: bool) -> Iterator
     if kind == "arrow_stream":
         yield from arrow_rows.read_arrow(stream, is_stream=True)
         return
+    read = arrow_rows.read_parquet if kind == "parquet" else arrow_rows.read_arrow
     if is_plain:
-        yield from (
-            arrow_rows.read_parquet(stream) if kind == "parquet" else arrow_rows.read_arrow(stream)
-        )
+        yield from read(stream)
         return
     # These formats have their table of contents at the end.
     with tempfile.TemporaryFile() as unpacked:
         shutil.copyfileobj(stream, unpacked)
         unpacked.seek(0)
-        yield from (
-            arrow_rows.read_parquet(unpacked)
-            if kind == "parquet"
-            else arrow_rows.read_arrow(unpacked)
-        )
+        yield from read(unpacked)
 
 
 class Prefixed(io.RawIOBase):

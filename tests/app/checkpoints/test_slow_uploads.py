@@ -10,7 +10,7 @@ from contracts.base import utc_now
 from contracts.record import CheckpointRecord
 from contracts.run_dir import RunDir
 from tests.app.player import Player
-from tests.app.stream.test_stream import serving
+from tests.server_process import serving
 from tests.worker.supervisor.builders import make_checkpoint, place
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.results.checkpoints import Uploads

@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -24,8 +22,7 @@ from contracts.record import MetricRecord, PhaseRecord
 from tests.app.player import Player
 from tests.app.stream.sse import Reader, series_after
 from tests.factories import make_metric
-from tests.ports import find_free_port
-from tests.server_process import Server, running
+from tests.server_process import Server, running, serving, wait_until
 
 
 @pytest.fixture
@@ -43,28 +40,6 @@ def player(server: Server) -> Player:
 @pytest.fixture
 def app_player(client: TestClient) -> Player:
     return Player(client)
-
-
-@contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[int]:
-    """Serve the application from this process; yield its port."""
-    port = find_free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="off", log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started)
-        yield port
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
-def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 async def read_until(stream: AsyncIterator[bytes], text: bytes) -> None:

@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from tests.server_process import Server
@@ -51,13 +51,6 @@ def post(body_bytes: int, *, headers: str = "") -> bytes:
         f"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {body_bytes}\r\n{headers}\r\n"
     ).encode()
-
-
-def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def trickle(client: socket.socket, chunk: bytes, seconds: float) -> threading.Thread:

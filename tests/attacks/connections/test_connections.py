@@ -1,6 +1,5 @@
 """Clients that occupy connections: they stay silent, send too slowly, do not read the response, or open too many."""
 
-import contextlib
 import json
 import socket
 import threading
@@ -10,10 +9,9 @@ from typing import cast
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
-import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.db.engine import Database
 from app.edge.connections import connection_class
@@ -29,10 +27,8 @@ from tests.attacks.connections.sockets import (
     read_all,
     read_response,
     trickle,
-    wait_until,
 )
-from tests.ports import find_free_port
-from tests.server_process import Server, running
+from tests.server_process import Server, running, serving, wait_until
 
 TINY = 0.7
 """A limit in seconds that is short enough for a test to reach."""
@@ -159,7 +155,9 @@ def test_a_client_is_not_timed_out_while_the_application_does_not_read() -> None
         return post(200_000, headers=headers).replace(b"/v1/jobs", path)
 
     with (
-        serving(application, ConnectionLimits(FAR, FAR, TINY, 65_536, 0)) as port,
+        serving(
+            application, http=connection_class(ConnectionLimits(FAR, FAR, TINY, 65_536, 0))
+        ) as port,
         open_socket(port, request(b"/busy", "Expect: 100-continue\r\n")) as expecting,
         open_socket(port, request(b"/busy") + b" " * 100_000) as blocked,
         open_socket(port, request(b"/quick") + b" ") as slow,
@@ -175,24 +173,6 @@ def test_a_client_is_not_timed_out_while_the_application_does_not_read() -> None
 
         assert expecting.recv(65_536).startswith(b"HTTP/1.1 204")
         assert blocked.recv(65_536).startswith(b"HTTP/1.1 204")
-
-
-@contextlib.contextmanager
-def serving(application: ASGIApp, limits: ConnectionLimits) -> Iterator[int]:
-    """Serve the application from this process; yield its port."""
-    port = find_free_port()
-    config = uvicorn.Config(
-        application, port=port, lifespan="off", log_config=None, http=connection_class(limits)
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started)
-        yield port
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,8 @@ from tests.attacks.connections.sockets import (
     open_socket,
     read_all,
     read_response,
-    wait_until,
 )
-from tests.server_process import Server, running
+from tests.server_process import Server, running, wait_until
 
 
 def test_connections_per_peer_are_capped_and_other_peers_are_still_served(

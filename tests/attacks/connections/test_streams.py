@@ -4,16 +4,13 @@ import contextlib
 import select
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from app.db.engine import Database
-from app.migrate import migrate
-from tests.server_process import Server, running
+from tests.server_process import Server, migrated, running, wait_until
 
 OTHER = "127.0.0.2"
 PER_PEER = 3
@@ -34,14 +31,6 @@ def job(server: Server) -> str:
     return str(server.post().json()["id"])
 
 
-def migrated(directory: Path) -> str:
-    url = f"sqlite:///{directory}/stepline.db"
-    database = Database(url)
-    migrate(database)
-    database.close()
-    return url
-
-
 @contextlib.contextmanager
 def open_request(
     server: Server, path: str, address: str = "127.0.0.1", headers: str = ""
@@ -60,13 +49,6 @@ def read_until(client: socket.socket, text: bytes) -> bytes:
         assert chunk, received
         received += chunk
     return received
-
-
-def wait_until(is_met: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_met():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_streamed(server: Server, job: str, address: str = "127.0.0.1", headers: str = "") -> bool:

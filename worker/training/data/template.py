@@ -135,7 +135,7 @@ class Template:
     def _takes_arguments_as_text(self) -> bool:
         return self.kind == "own" and takes_arguments_as_text(self._apply)
 
-    @property
+    @cached_property
     def _has_marks(self) -> bool:
         return self._chat_template is not None and bool(_MARKS.search(self._chat_template))
 
