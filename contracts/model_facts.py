@@ -1,4 +1,4 @@
-"""What a worker knows about the models in its models root, and the message that reports it."""
+"""What a worker knows about the models in its models root and its hub cache, and the message that reports it."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -64,7 +64,9 @@ class ModelFacts(Tolerant):
     """Facts about one model, read from its files without loading it. Facts that the files do not contain are null."""
 
     name: str
-    """The model's directory under the models root, as `name` or `owner/name`."""
+    """The model's directory under the models root, as `name` or `owner/name`, or its id on the hub."""
+    revision: Annotated[Name | None, IfReadable] = None
+    """The hub's commit of a snapshot in the worker's hub cache; null for a model in the models root."""
     architecture: Annotated[Name | None, IfReadable] = None
     """The class that loads the model, such as `Qwen2ForCausalLM` (config.json)."""
     parameters: Annotated[Count | None, IfReadable] = None
@@ -92,7 +94,7 @@ class ModelFacts(Tolerant):
 
 
 class ModelReport(Tolerant):
-    """All models in the models root of a worker. A report replaces the worker's earlier ones."""
+    """All models on a worker's disk. A report replaces the worker's earlier ones."""
 
     worker_id: str = Field(min_length=1, max_length=200)
     models: Annotated[list[ModelFacts], Field(max_length=MOST_MODELS)]

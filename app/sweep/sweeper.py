@@ -1,4 +1,4 @@
-"""The sweep: work that no request triggers. It ends silent attempts and unusable reservations, repeats rings, and deletes orphaned files.
+"""The sweep: work that no request triggers. It ends silent attempts, expired errands and unusable reservations, repeats rings, and deletes orphaned files.
 
 The sweep is a task in the server's lifespan. Its work runs in a thread, and in only one process at a time. Together with
 the orphaned files, it deletes the workers that have been silent for a week.
@@ -18,6 +18,7 @@ from app.config.settings import Settings
 from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
+from app.errands import service as errands
 from app.jobs import idempotency
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
@@ -81,6 +82,10 @@ class Sweeper:
             rings.update(to_ring)
         with self._database.writing() as session:
             rings.update(reservations.end_unusable(session, database_now(session)))
+        with self._database.writing() as session:
+            ended = errands.end_expired(session)
+        if ended:
+            log.warning("errands expired", errands=ended)
         # A queue that is in both counters gets the larger count.
         for name, times in (rings | self._queues_to_ring()).items():
             self._doorbell.ring(name, times)
