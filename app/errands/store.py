@@ -47,7 +47,7 @@ def count_open(session: Session) -> int:
 def list_open(session: Session) -> dict[str, ErrandStatus]:
     """Return the status of each errand that has not ended, by its id, in the order of creation."""
     query = select(Errand.id, Errand.status).where(Errand.status.in_(OPEN)).order_by(Errand.number)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def list_queued(session: Session, kinds: Sequence[str], now: datetime) -> Sequence[Errand]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import make_job, place_model
+from tests.e2e.conftest import make_job, place_model, tiny_rows
 from tests.e2e.service import FINAL, Service, wait_for
 
 ENDLESS = 1_000_000
@@ -65,9 +65,22 @@ def test_each_loss_can_be_read_within_two_seconds_of_its_step(service: Service) 
     assert max(seen.values()) < 2
 
 
-def test_a_cancelled_job_stops_training_and_the_worker_runs_the_next_job(service: Service) -> None:
+def test_rows_are_previewed_while_a_cancelled_job_stops_and_the_worker_runs_the_next_one(
+    service: Service,
+) -> None:
     job_id = service.post_job(**make_job(service, steps=ENDLESS))
     service.wait_for_step(job_id, 3)
+    dataset = service.job(job_id)["spec"]["dataset"]["train"]
+    preview = service.client.get(
+        f"/v1/datasets/{dataset}/preview",
+        params={"model": "tiny-qwen2", "first": 1},
+        headers={"Prefer": "wait=30"},
+    )
+    assert preview.status_code == 200, preview.text + service.logs()
+    (row,) = preview.json()["rows"]
+    trained = "".join(token["text"] for token in row["tokens"] if token["trained"])
+    assert trained == json.loads(tiny_rows(1))["output"] + "<|im_end|>"
+    service.wait_for_step(job_id, len(service.losses(job_id)) + 1)  # the training goes on
     follower = service.post_job(**make_job(service, steps=1))
 
     job = service.cancel(job_id)
