@@ -1,6 +1,6 @@
 """Finds the checkpoint that an attempt resumes from: on this worker's disk, or in the server's storage.
 
-Earlier attempts may have left records on this disk that the server lacks; these are uploaded before anything else. The
+Earlier attempts may have left records on this disk that the server lacks; these are uploaded first. The
 newest checkpoint is tried first. A checkpoint that is damaged or beyond the server's records is skipped with a note.
 """
 

@@ -1,7 +1,7 @@
 """Decides when to sync.
 
 A worker that cannot reach the server keeps training: its records stay on disk, and the server rejects its token once
-another attempt has taken over. So this module only paces the calls and never stops an attempt.
+another attempt has taken over. This module therefore only paces the calls and never stops an attempt.
 """
 
 import random

@@ -1,7 +1,7 @@
 """Reads records.jsonl in batches, in order of seq, starting after the last acknowledged record.
 
 The training program appends to the file, so the last line may be incomplete; it is left for the next read. Reading
-ends at a complete line that is damaged or out of sequence, and an attempt with such a line cannot succeed.
+stops at a complete line that is damaged or out of sequence, and an attempt with such a line cannot succeed.
 """
 
 from collections import deque
