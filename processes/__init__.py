@@ -1,1 +1,1 @@
-"""Helpers for all Stepline processes: filtering environment variables, preventing inspection, exiting with the parent."""
+"""Helpers for all Stepline processes: filter environment variables, prevent inspection, exit with the parent."""

@@ -1,4 +1,4 @@
-"""Groups of environment variables. Each process gets only the groups that it needs, which keeps secrets out of the others.
+"""Groups of environment variables. Each process gets only the groups that it needs, so secrets stay out of the others.
 
 A name that ends in `*` matches every name with that prefix. A variable whose name looks like a secret never matches a
 prefix; its full name must be listed.

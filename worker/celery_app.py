@@ -102,8 +102,8 @@ def send_hellos(
 ) -> None:
     """Send hellos to the server at regular intervals until `stop` is set.
 
-    Also call `ring` whenever a check of a failed GPU or the report of a restart is due, because the doorbell might otherwise
-    never ring for this worker.
+    Also call `ring` whenever a check of a failed GPU or the report of a restart is due, because the doorbell might
+    otherwise never ring for this worker.
     """
     token = settings.worker_token.get_secret_value()
     last = ""

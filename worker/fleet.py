@@ -1,9 +1,9 @@
 """`stepline worker`: runs one worker for each card of this host. Runs as `python -m worker.fleet`.
 
-This process locks each of its cards until it exits, which keeps any other `stepline worker` from starting a worker for the
-same card. It retries every few seconds to lock the cards that other processes hold. It writes a list of its cards for its
-workers, which can borrow them from each other. It restarts workers that exit. On a host without a GPU, a single worker
-runs without this parent process.
+This process locks each of its cards until it exits, which keeps any other `stepline worker` from starting a worker for
+the same card. It retries every few seconds to lock the cards that other processes hold. It writes a list of its cards
+for its workers, which can borrow them from each other. It restarts workers that exit. On a host without a GPU, a single
+worker runs without this parent process.
 """
 
 import os
@@ -88,7 +88,10 @@ class Worker:
         return self._process is not None
 
     def start_if_due(self, now: float) -> None:
-        """Start the worker unless it is running or its restart delay has not elapsed. Only the main thread may call this."""
+        """Start the worker unless it is running or its restart delay has not elapsed.
+
+        Only the main thread may call this.
+        """
         if self._process is None and now >= self._start_at:
             self._process = subprocess.Popen(
                 [*PYTHON, "processes.parent", str(os.getpid()), *PROGRAM],
@@ -235,7 +238,7 @@ class Fleet:
             )
 
     def _end_stuck_claim(self, now: float) -> None:
-        """Kill a worker that has held its turn to claim for too long; it also holds the cards borrowed for that claim."""
+        """Kill a worker that has held its turn to claim, and the cards borrowed for it, for too long."""
         if now < self._look_at_turn_at:
             return
         self._look_at_turn_at = now + CARD_SECONDS

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     queue: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,49}$")
     """The job queue this worker listens to."""
     worker_name: str | None = Field(None, max_length=200)
-    """Name that is stable across restarts and unique among workers; by default derived from the GPU and the work directory."""
+    """Name that is stable across restarts and unique; by default derived from the GPU and the work directory."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """Device to train on; `auto` uses the GPUs if there are any."""
     gpus: str | None = None

@@ -106,7 +106,7 @@ def main(kind: str, plan_path: Path, result_path: Path) -> None:
 
 
 def build_model(plan: Plan, on_cpu: bool) -> Any:
-    """Load the base in NF4 and add a fresh LoRA."""
+    """Load the base in NF4 and add a new LoRA adapter."""
     dtype = getattr(torch, plan.compute_dtype)
     quantization = BitsAndBytesConfig(
         load_in_4bit=True,

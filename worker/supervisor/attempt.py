@@ -168,8 +168,8 @@ def _store_last_checkpoint(
 ) -> None:
     """Upload the newest checkpoint to the server's storage before the attempt ends, if the spec requests it.
 
-    A paused attempt waits until the checkpoint is stored or the time limit for results is reached. Other attempts wait up
-    to a minute. If the worker is stopping, the wait ends early enough to hand the job back within the grace period.
+    A paused attempt waits until the checkpoint is stored or the time limit for results is reached. Other attempts wait
+    up to a minute. If the worker is stopping, the wait ends early enough to hand the job back within the grace period.
     """
     upload = claim.spec.checkpoint.upload
     statuses = {

@@ -217,7 +217,7 @@ def _broker(settings: Settings) -> Finding:
 
 
 def _unreachable(what: str, setting: str, *, on_this_machine: bool) -> Finding:
-    """Return a note for a service on this machine, which may not have been started yet, or a problem for a remote one."""
+    """Return a note for a service on this machine, which may not be running yet, or a problem for a remote one."""
     if on_this_machine:
         advice = f"the worker needs it: run `stepline up` or `docker compose up`, or set {setting}"
         return Finding("note", f"{what}; {advice}")

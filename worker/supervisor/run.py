@@ -45,7 +45,8 @@ def run_next(
 ) -> int:
     """Run jobs until none is left, the device fails or this worker must stop; return the number of attempts run.
 
-    While a sibling has borrowed this worker's card, wait until it is free, and call `pass_on` once to ring for another worker.
+    While a sibling has borrowed this worker's card, wait until it is free, and call `pass_on` once to ring for another
+    worker.
     """
     home = worker_home(settings.work_dir, worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)

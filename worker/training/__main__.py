@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         except OSError as error:
             start_error = error
 
-    # Import only now: importing torch takes seconds, and the parent may die during that time.
+    # Import late: importing torch takes seconds, and the parent may die during that time.
     import worker.training.compute  # noqa: F401, PLC0415 - before transformers: this package imports bitsandbytes without the compiler
     from worker.training.run import Place, run_to_outcome  # noqa: PLC0415
 

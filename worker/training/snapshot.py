@@ -108,7 +108,7 @@ def identity(run: Run) -> dict[str, str]:
 
 
 def checksum(run: Run) -> int:
-    """Return a number by which ranks verify that they train the same run from the same step."""
+    """Return a number with which ranks verify that they train the same run from the same step."""
     model = run.model
     proven = (
         model.attention,
@@ -168,7 +168,8 @@ def _adopt_circumstances(run: Run, state: CheckpointState) -> list[str]:
     if is_alike and all(theirs.get(name, own[name]) == own[name] for name in _DEVICE):
         # The same processor may have less memory than in the previous attempt.
         run.token_budget = min(state.token_budget, run.most_tokens or state.token_budget)
-        # Recomputing activations does not change the result, so this attempt's plan decides, unless it has no answer.
+        # Recomputing activations does not change the result, so this attempt's plan decides, unless it does not cover
+        # this budget.
         needed = run.needs_recomputation(run.token_budget) is not False
         if needed and state.activation_checkpointing and not run.checkpointing_activations:
             run.checkpoint_activations()

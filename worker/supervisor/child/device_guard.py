@@ -54,7 +54,7 @@ class DeviceGuard:
         self._checks = CardChecks(settings, environ, program, check_seconds, clock)
         self._is_usable = worker.device.kind == "cpu"
         self._unstored: DeviceCheck | None = None
-        """The newest state if the disk is full. Otherwise the stored state is the newest, because siblings store it too."""
+        """The newest state if the disk is full. Otherwise the file has it, because siblings write it too."""
         self._failed_at: float | None = None
         """Time of the last failed check; None if a check is due immediately."""
         if self._is_usable:
@@ -100,8 +100,8 @@ class DeviceGuard:
     ) -> Outcome:
         """Return the outcome, changed to `device_failed` if a card may have caused the failure and now fails its check.
 
-        If the attempt used several cards and one of them failed, the evidence `card` contains its UUID. Calls `pulse` regularly
-        during the checks. `cards`: those of the attempt, this worker's own first.
+        If the attempt used several cards and one of them failed, the evidence `card` contains its UUID. Calls `pulse`
+        regularly during the checks. `cards`: those of the attempt, this worker's own first.
         """
         failure = outcome.failure
         if self._device.kind == "cpu" or failure is None:
@@ -153,7 +153,10 @@ class DeviceGuard:
     def _check_and_store(
         self, cards: Sequence[HeldCard], stop: StopFlag, pulse: Callable[[], object]
     ) -> list[str | None]:
-        """Check cards, this worker's own first, and store the states that changed; return why each card failed. Raises OSError and Stopped."""
+        """Check cards, this worker's own first, and store the states that changed; return why each card failed.
+
+        Raises OSError and Stopped.
+        """
         own, *others = self._checks.run(cards, stop, pulse)
         self._is_usable = own is None
         if own is None:

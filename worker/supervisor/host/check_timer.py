@@ -12,8 +12,8 @@ from worker.supervisor.host.identity import worker_home
 class CheckTimer:
     """Reports a check as due at most once per `device_check_seconds`, and only while the GPU is stored as failed.
 
-    A GPU that failed during an attempt is checked immediately: a sibling may have stored the failure, and the server may not
-    ring.
+    A GPU that failed during an attempt is checked immediately: a sibling may have stored the failure, and the server
+    may not ring.
     """
 
     def __init__(

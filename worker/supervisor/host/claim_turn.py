@@ -1,7 +1,8 @@
 """The turn to borrow cards and claim. Only one worker of a host has it at a time.
 
-The lock file contains the holder's name. A worker that holds its turn for too long, for example because it is suspended, does
-not block the others: each claims with only its own card, and the parent process (worker/fleet.py) restarts the holder.
+The lock file contains the holder's name. A worker that holds its turn for too long, for example because it is
+suspended, does not block the others: each claims with only its own card, and the parent process (worker/fleet.py)
+restarts the holder.
 """
 
 import os
@@ -37,9 +38,10 @@ class TurnHolder(Tolerant):
 
 
 class ClaimTurn:
-    """Lets only one worker of a host borrow and claim at a time. Two at once might each hold half of the cards that a job needs.
+    """Lets only one worker of a host borrow and claim at a time.
 
-    A worker ends its turn only after it has released its own card, so the last of several claims sees every idle card.
+    Otherwise, two workers might each hold half of the cards that a job needs. A worker ends its turn only after it has
+    released its own card, so the last of several claims sees every idle card.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class ClaimTurn:
         wait: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`path`: the host's lock file; None if nothing can be borrowed. `wait` may raise an exception to stop waiting."""
+        """`path`: the host's lock file; None if nothing can be borrowed. `wait` may raise to stop waiting."""
         self._path = path
         self._worker = worker
         self._longest_seconds = longest_seconds
@@ -61,7 +63,8 @@ class ClaimTurn:
     def take(self) -> bool:
         """Wait for this worker's turn to borrow; return whether it has the turn.
 
-        Returns False if nothing can be borrowed, or if another worker has held its turn for longer than `longest_seconds`.
+        Returns False if nothing can be borrowed, or if another worker has held its turn for longer than
+        `longest_seconds`.
         """
         pause = SHORTEST_PAUSE_SECONDS
         seen, seen_at = None, self._clock()
@@ -77,7 +80,7 @@ class ClaimTurn:
             since = seen_at if holder is None or holder.since > now else holder.since
             if now - seen_at >= SURE_SECONDS and now - since >= self._longest_seconds:
                 log.warning(
-                    "claiming without the cards of other workers, because one of them has held its turn to claim for too long",
+                    "claiming without other workers' cards, because one of them has held its turn for too long",
                     holder=None if holder is None else holder.worker,
                     holder_pid=None if holder is None else holder.pid,
                     seconds=round(now - since),
@@ -133,7 +136,7 @@ def find_holder(path: Path) -> TurnHolder | None:
 
 
 def find_stuck(path: Path, longest_seconds: float, now: float) -> TurnHolder | None:
-    """Return the worker that has the turn if it has held it for longer than `longest_seconds`. `now`: monotonic time."""
+    """Return the worker that has held the turn for longer than `longest_seconds`. `now`: monotonic time."""
     holder = find_holder(path)
     if holder is None or now - holder.since < longest_seconds:
         return None

@@ -1,6 +1,7 @@
 """The cards whose device locks this process holds: the worker's own card, and those borrowed from siblings for one claim.
 
-A training process inherits the locks of all its cards, so each card stays locked until the last process that uses it has ended.
+A training process inherits the locks of all its cards, so each card stays locked until the last process that uses it
+has ended.
 """
 
 import os
@@ -53,7 +54,7 @@ class Loan:
     def keep(self, count: int) -> None:
         """Release all but the first `count` cards."""
         while len(self._cards) > count:
-            # Close the file without unlocking it: unlocking would release the lock while a training process still holds it.
+            # Close the file without unlocking it: unlocking would release the lock that a training process still holds.
             os.close(self._cards.pop().lock_fd)
 
     def keep_only(self, uuids: Collection[str]) -> None:

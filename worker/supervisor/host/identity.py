@@ -1,7 +1,8 @@
 """This worker's identity: its stable name, its device, its models and the package versions.
 
 The server uses the name to find a worker's earlier attempts, and the worker uses it to find its local checkpoints. The
-name must therefore survive restarts and a move to a new container with the same work directory but a different host name.
+name must therefore survive restarts and a move to a new container with the same work directory but a different host
+name.
 """
 
 import hashlib
@@ -121,7 +122,8 @@ def slug(name: str) -> str:
 def _default_name(work_dir: Path, device: Device) -> str:
     """Return a name built from the device and the id of the work directory.
 
-    Earlier versions used the host name instead of that id. A worker that has run directories under an old name keeps that name.
+    Earlier versions used the host name instead of that id. A worker that has run directories under an old name keeps
+    that name.
     """
     former = f"{socket.gethostname()}-{device.uuid or 'cpu'}"
     has_former = worker_home(work_dir, former).exists()

@@ -1,4 +1,4 @@
-"""Reads facts about a model from its files, without torch: config.json, the headers of the weights, the tokenizer, the licence.
+"""Reads facts about a model without torch: from config.json, the weights' headers, the tokenizer and the licence.
 
 If a file is missing, damaged or in an unexpected format, its facts remain unknown. The training program decides whether a
 model can be loaded.

@@ -24,7 +24,7 @@ class Sibling(Tolerant):
 
     uuid: str
     model: str
-    """Name of the card's model. Ranks on different models might compute in different dtypes and wait for the slowest."""
+    """The card's model. Ranks on different models might compute in different dtypes and wait for the slowest."""
     lock: str
     """Name of the device lock."""
     home: Path
@@ -66,7 +66,7 @@ def write_cards(lock_dir: Path, host_id: str, cards: Sequence[Sibling]) -> None:
 
 
 def list_siblings(lock_dir: Path, worker: WorkerInfo, lock: str) -> list[Sibling]:
-    """Return the parent process's other cards of the same model as the worker's own, including those that have failed."""
+    """Return the parent's other cards of the same model as the worker's own, including those that have failed."""
     uuid = worker.device.uuid
     if uuid is None or not can_be_lent(uuid):
         return []

@@ -22,8 +22,8 @@ PROC = Path("/proc")
 class System:
     """Measures the load at regular intervals while it is open.
 
-    `directory` is on the disk whose free space is measured. Series of the first GPU have no suffix; those of the other GPUs
-    end in `.1`, `.2`, …
+    `directory` is on the disk whose free space is measured. Series of the first GPU have no suffix; those of the other
+    GPUs end in `.1`, `.2`, …
     """
 
     def __init__(

@@ -1,4 +1,7 @@
-"""Determines what a model's chat template writes. A separate process with limits renders it, because it is untrusted code."""
+"""Determines what a model's chat template writes.
+
+A separate process with limits renders it, because it is untrusted code.
+"""
 
 import hashlib
 import os

@@ -22,7 +22,7 @@ class ModelReporter:
         self._last_problem = ""
 
     def report(self, server: Server) -> None:
-        """Report the models. If that fails, the next call tries again; servers of earlier versions reject every report."""
+        """Report the models. If that fails, the next call tries again; older servers reject every report."""
         try:
             models = self._catalog.read()
             if models != self._accepted:

@@ -1,9 +1,9 @@
-"""RestartReport: a starting worker reports that its earlier attempts have ended, and the server requeues their jobs immediately.
+"""RestartReport: a starting worker reports that its earlier attempts have ended; the server requeues their jobs.
 
-Only the holder of the device lock may send this report. Another process may hold the lock: a process of an earlier attempt
-that has not ended yet, or a sibling that has borrowed the card. In that case, or if the server is unreachable, the report
-remains due until the pool process has sent it with a claim. The worker rings for itself to trigger that claim: the server may
-not ring, because the jobs of dead attempts are not queued.
+Only the holder of the device lock may send this report. Another process may hold the lock: a process of an earlier
+attempt that has not ended yet, or a sibling that has borrowed the card. In that case, or if the server is unreachable,
+the report remains due until the pool process has sent it with a claim. The worker rings for itself to trigger that
+claim: the server may not ring, because the jobs of dead attempts are not queued.
 """
 
 import time
@@ -55,7 +55,10 @@ class RestartReport:
         self._due_until = 0.0
 
     def try_now(self) -> None:
-        """Send the report if the device lock is free. Call this before the pool forks; the pool process would inherit the lock."""
+        """Send the report if the device lock is free.
+
+        Call this before the pool forks; the pool process would inherit the lock.
+        """
         name, token = slot_name(self._worker), self._settings.worker_token.get_secret_value()
         try:
             with (
@@ -75,7 +78,10 @@ class RestartReport:
             self._is_made = True
 
     def is_due(self) -> bool:
-        """Return whether to ring now, because the report is due. Each claim sends it, and increments the lock's turn."""
+        """Return whether to ring now, because the report is due.
+
+        Each claim sends it, and increments the lock's turn.
+        """
         if not self._is_made:
             self._is_made = self._clock() >= self._due_until or self._find_turn() != self._turn
         return not self._is_made

@@ -187,7 +187,7 @@ class Server:
 
     def persist(self, claim: Claim, action: Callable[[], T]) -> T:
         """Retry an action for the claim until the server responds, within the time limit for results."""
-        # The pauses are shorter than the lease: once the server recovers, this worker must reach it before the lease expires.
+        # Shorter than the lease: after the server recovers, this worker must reach it before the lease expires.
         longest = min(LONGEST_PAUSE_SECONDS, claim.lease_seconds / 3)
         return retry(action, Policy(self._patience_seconds, longest, self._wait))
 

@@ -1,8 +1,8 @@
 """Renders conversations as text with the model's own chat template, byte for byte, and locates the answers in it.
 
 For Qwen2's stock template, a copy with marks around the answers is used. For any other template, the answers are
-located by rendering the conversation turn by turn (`answers`); if it marks its answers itself, the marks are used for conversations
-with tool calls. A model without a template is trained on plain text.
+located by rendering the conversation turn by turn (`answers`). If the template marks its answers itself, the marks are
+used for conversations with tool calls. A model without a template is trained on plain text.
 """
 
 import json
@@ -198,7 +198,7 @@ class Template:
     def _by_its_marks(
         self, turns: Turns, trained: list[bool], tools: list[dict[str, Any]]
     ) -> Rendered | None:
-        """Return the text with the answers that the model's template marks; None if it does not mark each assistant turn once."""
+        """Return the text and the answers that the template marks; None unless it marks each assistant turn once."""
         try:
             texts, spans = render_jinja_template(
                 [turns],
@@ -291,7 +291,7 @@ def _roles(turns: Turns) -> str:
 
 def _with_date(chat_template: Any, now: datetime) -> str | None:
     """Replace each `strftime_now("…")` with a fixed time, because transformers would use the current time."""
-    # If it is not a string, there is no template, or there are several named ones, from which transformers chooses.
+    # A value that is not a string is None, or several named templates, from which transformers chooses.
     if not isinstance(chat_template, str):
         return None
     return _DATE.sub(lambda call: call[1] + now.strftime(call[2]) + call[1], chat_template)
