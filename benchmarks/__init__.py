@@ -1,4 +1,7 @@
-"""Benchmarks. Each measures both sides of a comparison in one run, and prints the ratio on the last line."""
+"""Benchmarks. Each measures both sides of a comparison in one run, and prints the ratio on the last line.
+
+docs/benchmarks.md contains the results.
+"""
 
 from benchmarks.extra import require_dev_extra
 

@@ -6,8 +6,8 @@
 
 Each side runs in its own process. The sides alternate, and the benchmark reports medians. The last line is JSON. Loading and
 evaluation are excluded on both sides: tokens per second are real tokens (prompts included, padding excluded) of the
-measured updates ÷ the seconds from an update's first row to its end. Memory is the process's peak, or the device's on a GPU;
-with several ranks, that of rank 0.
+measured updates ÷ the seconds from an update's first row to its end. Memory is the peak of the process or, on a GPU, of
+the device; with several ranks, that of rank 0.
 """
 
 import argparse

@@ -80,7 +80,7 @@ FIRST_NAME = "(one('td.name a')?.textContent ?? '')"
 
 @dataclass
 class Figures:
-    """The milliseconds of each interaction, by name."""
+    """The duration of each interaction in milliseconds, by name."""
 
     found: dict[str, list[float]] = field(default_factory=dict)
 

@@ -43,7 +43,7 @@ class Rows(Dataset[dict[str, list[int]]]):
 
 
 class Watch(TrainerCallback):
-    """Times each update and keeps its logged loss."""
+    """Measures the time of each update and records its logged loss."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -61,7 +61,7 @@ class Watch(TrainerCallback):
         self.seconds.append(time.perf_counter() - self._began)
 
     def on_log(self, *_: Any, logs: dict[str, float] | None = None, **__: Any) -> None:
-        """Keep the loss of the update."""
+        """Record the loss of the update."""
         if logs and "loss" in logs:
             self.losses.append(float(logs["loss"]))
 

@@ -91,7 +91,7 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
             state["idle"] = take_turn(own.lock_fd)
         current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
-            slot.server.hello(current)  # tells the server that this worker's device has failed
+            slot.server.hello(current)  # reports that this worker's device has failed
             break
         # A worker that had no siblings when its ring arrived cannot borrow cards until the next ring.
         may_borrow = turn.take()

@@ -1,6 +1,6 @@
 """Saves a run as a snapshot and restores it: adapter, optimizer, generators, progress, and the sums from which all means are computed.
 
-The learning rate needs no state: it is a function of the step. After the adapter is created, a run does not draw anything from
+The learning rate needs no state: it is a function of the step. After the adapter is created, a run does not use
 Python's or NumPy's global random generators, so only torch's generators are saved.
 """
 
@@ -21,7 +21,7 @@ from worker.training.rundir.checkpoint import CheckpointState, Snapshot
 from worker.training.state import BestAdapter, Run
 
 _DEVICE = ("device", "processor", "device_memory_gib")
-"""Circumstances that identify the device."""
+"""Conditions that identify the device."""
 
 
 def take(run: Run) -> Snapshot:
@@ -55,7 +55,10 @@ def take(run: Run) -> Snapshot:
 
 
 def restore(run: Run, snapshot: Snapshot) -> list[str]:
-    """Restore the run from a snapshot. Return the changed circumstances, which may cause rounding differences."""
+    """Restore the run from a snapshot.
+
+    Return the conditions that have changed, which may cause rounding differences.
+    """
     _check_identity(identity(run), snapshot.state.identity)
     changed = _adopt_circumstances(run, snapshot.state)
     state, tensors, progress = snapshot.state, snapshot.tensors, run.progress
@@ -92,7 +95,7 @@ def put_adapter(run: Run, weights: dict[str, Tensor]) -> None:
 
 
 def identity(run: Run) -> dict[str, str]:
-    """Return the values that identify the run, by name. All its attempts have the same values."""
+    """Return the values that identify the run, by name. They are the same for all its attempts."""
     spec = run.spec
     return {
         "model": spec.model,
@@ -122,7 +125,7 @@ def checksum(run: Run) -> int:
 
 
 def circumstances(run: Run) -> dict[str, str | int]:
-    """Return the circumstances, other than the run itself, on which bit-identical results depend."""
+    """Return the conditions, other than the run itself, on which bit-identical results depend."""
     device, versions = run.model.device, library_versions()
     return {
         "packing_version": PACKING_VERSION,

@@ -54,7 +54,7 @@ class DeviceGuard:
         self._checks = CardChecks(settings, environ, program, check_seconds, clock)
         self._is_usable = worker.device.kind == "cpu"
         self._unstored: DeviceCheck | None = None
-        """The newest state if the disk is full. Otherwise the file has it, because siblings write it too."""
+        """The newest state if the disk is full. Otherwise the file contains it; siblings also write the file."""
         self._failed_at: float | None = None
         """Time of the last failed check; None if a check is due immediately."""
         if self._is_usable:

@@ -18,7 +18,7 @@ from worker.training.errors import Evidence, TrainingError
 
 _PROBE_SIZE = 128
 _PROBE_TOLERANCE = 0.2
-"""NF4 rounding of random weights causes a relative error of about 0.1, a broken kernel one of 1 or more."""
+"""NF4 rounding of random weights causes a relative error of about 0.1; a broken kernel causes 1 or more."""
 
 
 @dataclass(frozen=True)

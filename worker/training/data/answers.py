@@ -108,7 +108,7 @@ class Locator:
     ) -> int:
         """Return the end of the answer's end-of-turn token, or of the answer if the template has none.
 
-        `is_last`: whether `through` ends with this turn. If not, what follows the answer may belong to the next turn.
+        `is_last`: whether `through` ends with this turn. If not, the text after the answer may belong to the next turn.
         """
         after = through.find(content.strip(), start)
         after = start if after < 0 else after + len(content.strip())

@@ -53,7 +53,7 @@ QWEN2_MARKED_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-"""A template that writes the same text and marks the answers and their end-of-turn tokens; empty answers are not trained on."""
+"""A template that renders the same text and marks the answers with their end-of-turn tokens, except empty answers."""
 
 _MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
@@ -71,7 +71,7 @@ class Template:
     """Renders conversations for one tokenizer. Rendering runs the model's own code, so call it under Bounds."""
 
     def __init__(self, tokenizer: Any, now: datetime | None = None) -> None:
-        """`now` is the date that a template may write into the text. All attempts of a job pass the same one. None means today."""
+        """`now`: the date that a template may insert, the same in all attempts of a job. None means today."""
         self._tokenizer = tokenizer
         self._chat_template = _with_date(tokenizer.chat_template, now or utc_now())
         self.kind: Literal["qwen2", "own", "plain"] = "own"
@@ -124,7 +124,7 @@ class Template:
 
     @cached_property
     def facts(self) -> TemplateFacts:
-        """What the template writes, found by rendering trials."""
+        """The facts about the template, determined by rendering trial conversations."""
         if self.kind == "plain":
             return TemplateFacts(
                 roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False

@@ -44,7 +44,7 @@ def gpu_room(free: int) -> int:
 def choose_for_gpu(
     demand: Demand, spec: JobSpec, free: int, *, total: int | None = None, loaded: bool = False
 ) -> Choice:
-    """Return the choice for a GPU with `free` bytes, into which the model must fit too unless it is `loaded`.
+    """Return the choice for a GPU with `free` bytes, which must also hold the model unless it is `loaded`.
 
     Activations are recomputed only if the longest sample, or the requested budget, does not fit otherwise. Raises SPEC_REFUSED
     before the model is loaded if the longest sample would not fit even into all of the GPU's `total` bytes (by default `free`).
@@ -136,7 +136,7 @@ def largest_tokens(demand: Demand, room: int, most: int, *, recomputes: bool) ->
 
 
 def raised_tokens(demand: Demand, choice: Choice, measured: int) -> int:
-    """Return the budget that fits if all predictions are as much too high as that of the step with `measured` bytes.
+    """Return the budget that fits if all predictions are too high by the same factor as that of the `measured` bytes.
 
     Never less than the chosen budget.
     """

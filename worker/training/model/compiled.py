@@ -26,8 +26,8 @@ def compile_if_proven(
 ) -> tuple[bool, str]:
     """Compile the layers of the decoder, unless a proof fails; return whether they are compiled, and the reason.
 
-    The proof compiles the graphs for training and evaluation, with packed samples and with one, so training itself
-    rarely compiles.
+    The proof compiles the graphs for training and evaluation, with packed samples and with one, so training
+    rarely has to compile.
     """
     layers = getattr(body, "layers", None)
     if layers is None:

@@ -1,7 +1,7 @@
 """Verifies the engine's assumptions about a model when it is loaded, with a few random tokens.
 
 The assumptions: the model's attention is causal; samples packed into one row do not mix; the logits are head(hidden); and
-computing attention sample by sample gives the same result.
+computing attention sample by sample does not change the result.
 """
 
 import re
