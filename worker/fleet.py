@@ -1,7 +1,7 @@
 """`stepline worker`: runs one worker for each card of this host. Runs as `python -m worker.fleet`.
 
 This process locks each of its cards until it exits, which keeps any other `stepline worker` from starting a worker for
-the same card. It retries every few seconds to lock the cards that other processes hold. It writes a list of its cards
+the same card. Every few seconds, it tries to lock the cards that other processes hold. It writes a list of its cards
 for its workers, which can borrow them from each other. It restarts workers that exit. On a host without a GPU, a single
 worker runs without this parent process.
 """

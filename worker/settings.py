@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     gpus: str | None = None
     """GPUs to use, as comma-separated indexes, UUIDs or UUID prefixes; by default all GPUs that CUDA makes visible."""
     cpu_ranks: int = Field(1, ge=1, le=64)
-    """Number of processes that may train one job together if the device is the CPU; a job that needs that many GPUs runs on them."""
+    """On a CPU, the number of processes that can train one job; each replaces one GPU that the job requests."""
     hub: bool = True
     """Whether this worker may download models and datasets from the hub."""
 

@@ -46,8 +46,8 @@ PLAIN_NAMES = frozenset(
         "starcoder2",
     }
 )
-"""Values of `model_type` whose weight files name each module as the loaded model does. For others, transformers may rename, split or
-merge weights while it loads them."""
+"""Values of `model_type` whose weight files use the module names of the loaded model. For others, transformers may
+rename, split or merge weights while loading them."""
 _WEIGHT = re.compile(r"((?:.*\.)?([^.]+))\.weight")
 _LICENSE = re.compile(r"^license(_name)?:[ \t]*['\"]?([^'\"\n]+)", re.MULTILINE)
 

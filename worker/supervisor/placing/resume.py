@@ -98,7 +98,10 @@ class Resumer:
         self._notes = notes
 
     def resume(self, run_dir: RunDir) -> Checkpoint | None:
-        """Fill `resume/` with the newest intact checkpoint and return it; if there is none, return None: training starts at step 1."""
+        """Fill `resume/` with the newest intact checkpoint and return it.
+
+        Return None if there is none; training then starts at step 1.
+        """
         local = dict(self._local_attempts())
         recorded = {name: self._upload_records(*pair) for name, pair in local.items()}
         found: list[Checkpoint] = [*_local(local, recorded), *map(_stored, self._claim.resume)]

@@ -38,7 +38,7 @@ class Follow:
         return [record for record, _ in zip(self._pending, range(BATCH), strict=False)]
 
     def acknowledge(self, seq: int) -> None:
-        """Drop the records that the server has: those up to seq. If later records were already dropped, reread the file."""
+        """Drop the records up to seq, which the server has. If later records were already dropped, reread the file."""
         first_kept = self._read_seq - len(self._pending) + 1
         if seq + 1 < first_kept:
             self._offset, self._read_seq = 0, 0

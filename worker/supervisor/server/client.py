@@ -147,7 +147,10 @@ class Server:
         self._download(claim, url, sha256, path, pulse)
 
     def offer_checkpoint(self, claim: Claim, offer: CheckpointOffer) -> CheckpointReply:
-        """Offer a checkpoint; the reply names missing files. One try; raises RecordsMissing if its record is missing."""
+        """Offer a checkpoint; the reply lists missing files.
+
+        One try; raises RecordsMissing if its record is missing.
+        """
         url = CHECKPOINT_PATH.format(attempt_id=claim.attempt_id)
         return self._call(claim, url, offer, CheckpointReply)
 

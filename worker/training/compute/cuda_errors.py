@@ -45,7 +45,7 @@ def may_be_out_of_memory(error: BaseException) -> bool:
 
 
 def is_device_failure(error: BaseException) -> bool:
-    """Return whether this error, or one that led to it, means that the device failed. Running out of memory does not."""
+    """Return whether this error or one of its causes means that the device failed. Running out of memory does not."""
     return any(_is_device_failure(each) for each in _with_causes(error))
 
 

@@ -61,7 +61,7 @@ _DATE = re.compile(r"""\bstrftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 @dataclass(frozen=True)
 class Rendered:
-    """The text of a conversation as the model reads it, and where its answers are, including their end-of-turn tokens."""
+    """The text of a conversation as the model reads it, and the spans of its answers with their end-of-turn tokens."""
 
     text: str
     answers: list[Span]

@@ -42,7 +42,7 @@ class MemoryGroup:
 
 
 def memory_groups(root: Path = ROOT, proc: Path = Path("/proc")) -> list[MemoryGroup]:
-    """Return the cgroups with a memory limit: this process's own and its ancestors, each of which may have the smallest limit."""
+    """Return this process's cgroups that have a memory limit: any of them, own or ancestor, may have the smallest."""
     directories = dict.fromkeys(_directories(root, proc))  # in order, each once
     found = (_read(directory, files) for directory, files in directories)
     return [group for group in found if group is not None]

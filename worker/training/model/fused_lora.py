@@ -29,7 +29,7 @@ class AdapterCopies:
     def __init__(self, weights: Sequence[nn.Parameter], dtype: torch.dtype) -> None:
         self._weights: list[Tensor] = list(weights)
         self.tensors = [weight.detach().to(dtype) for weight in weights]
-        """The copies, in the order of the weights. Their content changes, their memory does not."""
+        """The copies, in the order of the weights. Their content changes, but not their memory."""
         self._needed = any(weight.dtype is not dtype for weight in weights)
 
     @torch.no_grad()
@@ -37,7 +37,7 @@ class AdapterCopies:
         """Cast the weights again, without waiting for the device.
 
         Call this before each update and each evaluation: torch does not report whether a weight has changed, because fused optimizers
-        do not count their changes.
+        do not increment its version counter.
         """
         if self._needed:
             torch._foreach_copy_(self.tensors, self._weights)  # torch's own optimizers use it
