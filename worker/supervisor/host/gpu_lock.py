@@ -2,8 +2,8 @@
 
 The kernel releases the lock when the last holder exits, so no other training starts on a GPU that an orphan still uses.
 When a worker acquires the lock, all earlier training under it has ended, and the worker may report that to the server.
-The file contains the lock's name and a counter of these reports. All services of this user
-on this host share a GPU's lock.
+The file contains the lock's name and a counter of these reports. All services of this user on this host
+share a GPU's lock.
 
 A worker needs this lock for each attempt. Another lock, the card lock (worker/fleet.py), decides which `stepline
 worker` may start a worker for a card.

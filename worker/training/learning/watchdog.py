@@ -18,7 +18,7 @@ from worker.training.ranks.signs import Signs
 ZERO_STEPS = 10
 """A run ends after this many consecutive steps with a loss of exactly zero: no model predicts real text with certainty."""
 FROZEN_STEPS = 20
-"""A run ends if the adapter has not changed, or has had no gradient, for this many consecutive steps."""
+"""A run ends if the adapter does not change within this many steps, or has no gradient in this many consecutive steps."""
 
 
 class Watchdog:

@@ -88,7 +88,7 @@ class Demand:
         self.program_bytes = program_bytes
         """Everything else in `peak_memory_bytes`: on a CPU, the program and its mapped weight files."""
         self.mapped_bytes = mapped_bytes
-        """The part of this that is mapped weight files. The kernel drops their pages when memory is needed."""
+        """The mapped weight files within `program_bytes`. The kernel drops their pages when memory is needed."""
         self.loading_bytes = loading_bytes
         """The peak while the model is loaded, on a CPU."""
         self.growth = 1.0 if trace.model.device.is_cuda else CPU_GROWTH
