@@ -221,7 +221,7 @@ BAD_ROWS: list[tuple[object, str, str]] = [
                 },
             ]
         },
-        "messages[1].tool_calls[0].function.arguments is a list; it must be an object with the arguments",
+        "messages[1].tool_calls[0].function.arguments is a list; it must be an object that contains the arguments",
         "参数对象",
     ),
     (
