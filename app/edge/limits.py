@@ -15,7 +15,7 @@ class ConnectionLimits:
     idle_seconds: float
     """Time from the end of a response to the first byte of the next request."""
     progress_seconds: float
-    """Length of a window in which the client must send or read at least `progress_bytes`."""
+    """Length of the window in which the client must send or read at least `progress_bytes`."""
     progress_bytes: int
     """At most 64 KiB, the size of uvicorn's buffer, so that a client that fills the buffer while the application is not reading
     has sent enough."""
