@@ -333,7 +333,7 @@ class BodyTimeout(AppError):
 
 
 class EditConflict(AppError):
-    """The job has been edited since the version that If-Match names."""
+    """The job has been edited since the version in If-Match."""
 
     code, status = "edit_conflict", 412
 

@@ -29,7 +29,7 @@ def list_unchecked(session: Session, worker_id: str) -> Sequence[DeviceFailure]:
 
 
 def list_against_job(session: Session, job_id: str) -> Sequence[DeviceFailure]:
-    """Return a job's failures since a user last retried it, oldest first, for devices that have since passed a check."""
+    """Return a job's failures since its last retry by a user, oldest first. The devices have since passed a check."""
     return session.scalars(
         select(DeviceFailure)
         .where(
