@@ -62,7 +62,7 @@ def test_an_errand_of_a_silent_worker_goes_to_another_one_and_then_fails_with_th
     answer = ask(player, dataset)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (
-        503,
+        409,
         "preview_unavailable",
         "model",
     )
