@@ -18,7 +18,7 @@ from tests.app.errands.errand_worker import MODEL, ErrandWorker, result_of
 from tests.app.player import Player
 
 
-def ask(player: Player, dataset: str, wait: int = 0, **query: object) -> Response:
+def ask(player: Player, dataset: str, wait: int = 0, **query: str) -> Response:
     return player.client.get(
         f"/v1/datasets/{dataset}/preview",
         params={"model": MODEL} | query,

@@ -20,7 +20,7 @@ def error_of(player: Player, dataset: str, **query: Any) -> tuple[int, Any]:
 def test_a_preview_is_rendered_once_and_then_answered_as_json_or_text(player: Player) -> None:
     worker = ErrandWorker(player)
     url = url_of(player.upload())
-    query = {"model": MODEL, "rows": "5,0", "max_length": 16}
+    query = {"model": MODEL, "rows": "5,0", "max_length": "16"}
 
     pending = player.client.get(url, params=query, headers=NO_WAIT)
     same = player.client.get(url, params=query, headers=NO_WAIT)
