@@ -170,12 +170,17 @@ def main() -> None:
         outcome = _failure(
             ErrandReason.MEMORY_LIMIT, f"more than {task.memory_bytes:,} bytes are needed"
         )
-    content = outcome.model_dump_json(exclude_defaults=True).encode()
-    if len(content) > task.output_bytes:
-        detail = f"{len(content):,} bytes; at most {task.output_bytes:,} are allowed"
-        content = _failure(ErrandReason.RESULT_TOO_LARGE, detail).model_dump_json().encode()
     with os.fdopen(stdout, "wb") as out:
-        out.write(content)
+        out.write(pack(outcome, task.output_bytes))
+
+
+def pack(outcome: ErrandOutcome, most_bytes: int) -> bytes:
+    """Return an outcome as JSON; a failure if it is larger than allowed."""
+    content = outcome.model_dump_json(exclude_defaults=True).encode()
+    if len(content) <= most_bytes:
+        return content
+    detail = f"{len(content):,} bytes; at most {most_bytes:,} are allowed"
+    return _failure(ErrandReason.RESULT_TOO_LARGE, detail).model_dump_json().encode()
 
 
 def _failure(reason: ErrandReason, detail: str) -> ErrandOutcome:

@@ -10,7 +10,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from contracts.dataset.conversation import Form
-from contracts.errand import PreviewedLine, PreviewResult, PreviewRow, PreviewTask
+from contracts.errand import (
+    ErrandOutcome,
+    ErrandReason,
+    PreviewedLine,
+    PreviewResult,
+    PreviewRow,
+    PreviewTask,
+)
 from tests.chat_templates import QWEN25_LIKE
 from tests.tiny_model import make_tokenizer, write_rows
 from worker.training.data.bounds import Bounds
@@ -19,7 +26,7 @@ from worker.training.data.samples import tokenize
 from worker.training.data.template import Template
 from worker.training.errors import TrainingError
 from worker.training.model.tokenizer import load_tokenizer
-from worker.training.preview import preview
+from worker.training.preview import pack, preview
 
 PAIR = [{"role": "user", "content": "一加一？ 👩‍👩‍👧"}]
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "北京"}}}
@@ -160,6 +167,17 @@ def test_a_row_that_cannot_be_trained_does_not_hide_the_others(model: Path) -> N
     assert [row.error is None for row in result.rows] == [False, True, False]
     assert "line 1" in str(result.rows[0].error)
     assert result.rows[1].trained_tokens > 0
+
+
+def test_a_result_that_is_too_large_becomes_a_failure(model: Path) -> None:
+    outcome = ErrandOutcome(result=previewed(model, [ROWS["alpaca"]]))
+
+    read = ErrandOutcome.model_validate_json(pack(outcome, 10_000))
+    refused = ErrandOutcome.model_validate_json(pack(outcome, 500))
+
+    assert read == outcome
+    assert refused.failure is not None
+    assert refused.failure.reason is ErrandReason.RESULT_TOO_LARGE
 
 
 def test_a_model_without_a_usable_tokenizer_is_refused(tmp_path: Path) -> None:

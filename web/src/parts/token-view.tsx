@@ -134,7 +134,7 @@ function TokenRow({ row }: { row: Row }) {
               </span>
             ),
           )}
-          {row.truncated && <b class="cut">{say(TOKENS.cut, { n: count(cut) })}</b>}
+          {row.truncated && <b class="beyond">{say(TOKENS.cut, { n: count(cut) })}</b>}
         </p>
       )}
     </article>

@@ -25,5 +25,5 @@ export const TOKENS = texts({
     "A job skips this row, because none of its tokens would be trained.",
     "训练时会跳过此行：没有可训练的 token。",
   ],
-  cut: ["✂ {n} more tokens are cut off", "✂ 其余 {n} 个 token 已被截断"],
+  cut: ["✂ {n} more {n:token|tokens} cut off", "✂ 其余 {n} 个 token 已被截断"],
 });
