@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from contracts.errand import ErrandProgress, PrefetchRequest, PrefetchResult
 from contracts.failure import FailureReason
 from contracts.job import HubDataset
 from tests.hub_server import COMMIT, Hub
 from tests.processes import children_of, environment_of
+from worker.settings import Settings
+from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch
+from worker.supervisor.placing.hub_process import run
 
 MODEL_FILES = {
     "config.json": b'{"model_type": "qwen2"}',
@@ -52,23 +56,43 @@ def test_a_model_is_downloaded_without_code_or_pickles_and_its_commit_is_returne
     assert sorted(hub.downloaded) == ["config.json", "model.safetensors", "tokenizer.json"]
 
 
-def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment(
+def test_the_token_is_sent_to_the_hub_but_is_in_no_process_environment_and_the_size_is_known(
     hub: Hub, tmp_path: Path
 ) -> None:
     seen: list[str] = []
+    progress: list[ErrandProgress] = []
 
-    def pulse() -> None:
+    def pulse(reached: ErrandProgress | None) -> None:
+        if reached is not None:
+            progress.append(reached)
         for pid in children_of(os.getpid()):
             with contextlib.suppress(OSError):  # the process has ended or must not be inspected
                 seen.extend(environment_of(pid).values())
 
     environ = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": "hf_secret"}
     environ |= {"PATH": os.environ["PATH"], "STEPLINE_WORKER_TOKEN": "secret", "AWS_TOKEN": "aws"}
-    answer = fetch(ModelRequest(name="team/tiny"), environ, os.getpid(), pulse)
+    request = PrefetchRequest(kind="prefetch", model="team/tiny")
+    outcome = run_prefetch(request, Settings(), environ, pulse)
 
-    assert answer.failure is None, answer.failure
+    size = sum(len(MODEL_FILES[name]) for name in hub.downloaded)
+    assert outcome.result == PrefetchResult(kind="prefetch", revision=COMMIT, bytes=size)
+    assert progress[0] == ErrandProgress(bytes_done=0)
+    assert all(one.bytes_done <= (one.bytes_total or 0) for one in progress)
+    assert {one.bytes_total for one in progress} <= {None, size}
     assert hub.tokens == {"Bearer hf_secret"}
     assert not {"hf_secret", "secret", "aws"} & set(seen)
+
+
+def test_an_error_of_a_download_does_not_repeat_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+
+    failure = run(
+        ModelRequest(name="hf_secret/../x")
+    ).failure  # the libraries' error repeats the name
+
+    assert failure is not None
+    assert "hf_secret" not in failure.detail.partition(":")[2]
+    assert "***" in failure.detail
 
 
 def test_a_model_without_safetensors_is_rejected(tmp_path: Path) -> None:
