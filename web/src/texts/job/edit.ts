@@ -1,5 +1,5 @@
 // Text for editing a job.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const EDIT = texts({
   edit: ["Edit", "编辑"],

@@ -1,10 +1,10 @@
 // What happened to a job, as marks on its charts: attempts that resumed, and checkpoints.
-import type { Attempt, Event } from "../../api";
-import type { Mark } from "../../chart/line";
-import type { XAxis } from "../../chart/x-axis";
-import { count } from "../../format";
-import { CHART } from "../../texts/chart";
-import { say, type Text } from "../../texts/say";
+import type { Attempt, Event } from "../../../api";
+import type { Mark } from "../../../chart/line";
+import type { XAxis } from "../../../chart/scales/x-axis";
+import { count } from "../../../format";
+import { CHART } from "../../../texts/job/chart";
+import { say, type Text } from "../../../texts/say";
 
 const ENDS: Record<string, Text> = {
   lost: CHART.was_lost,

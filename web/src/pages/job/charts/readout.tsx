@@ -1,14 +1,14 @@
 // The legend of the job's main chart: each line with its value at the cursor, or the newest value.
 import type { Signal } from "@preact/signals";
-import { LegendEntry, LineEntry } from "../../chart/legend";
-import { type Line, type Mark, pointAt, type Range } from "../../chart/line";
-import type { Cursor } from "../../chart/plot";
-import { exactX, type XAxis } from "../../chart/x-axis";
-import type { Curve } from "../../curve";
-import { count, figure, NONE, rate, shortStep } from "../../format";
-import { CHART } from "../../texts/chart";
-import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
+import { LegendEntry, LineEntry } from "../../../chart/legend";
+import { type Line, type Mark, pointAt, type Range } from "../../../chart/line";
+import type { Cursor } from "../../../chart/plot";
+import { exactX, type XAxis } from "../../../chart/scales/x-axis";
+import type { Curve } from "../../../curve";
+import { count, figure, NONE, rate, shortStep } from "../../../format";
+import { CHART } from "../../../texts/job/chart";
+import { say } from "../../../texts/say";
+import { JOB } from "../../../texts/job/job";
 import { REWOUND } from "./chart-lines";
 
 interface Props {

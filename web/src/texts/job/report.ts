@@ -1,5 +1,5 @@
 // Text for the outcome and the report of a succeeded job.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const REPORT = texts({
   outcome: ["Outcome", "训练结果"],

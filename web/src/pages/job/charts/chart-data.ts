@@ -1,16 +1,16 @@
 // The data of a job's charts: the curve in enough detail for the zoom, the horizontal axis, and the range that all charts show.
 import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { isFinal, type Job } from "../../api";
-import { areOld, axisOf } from "../../chart/axes";
-import type { PlotProps } from "../../chart/plot";
-import type { ChartView } from "../../chart/view";
-import type { XAxis, XKind } from "../../chart/x-axis";
-import type { Curve } from "../../curve";
-import { duration } from "../../format";
-import { type Range, readCurve, readTimes, type Times } from "../../history";
-import { CHART } from "../../texts/chart";
-import { say } from "../../texts/say";
+import { isFinal, type Job } from "../../../api";
+import { areOld, axisOf } from "../../../chart/scales/axes";
+import type { PlotProps } from "../../../chart/plot";
+import type { ChartView } from "../../../chart/view";
+import type { XAxis, XKind } from "../../../chart/scales/x-axis";
+import type { Curve } from "../../../curve";
+import { duration } from "../../../format";
+import { type Range, readCurve, readTimes, type Times } from "../../../history";
+import { CHART } from "../../../texts/job/chart";
+import { say } from "../../../texts/say";
 
 /** The share of the steps from which the axis extends to the last step; before, the curve would be too narrow to read. */
 const SHARE = 0.05;

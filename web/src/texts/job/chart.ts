@@ -1,5 +1,5 @@
 // Text for the charts of the job page and of the comparison.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const CHART = texts({
   x_axis: ["Horizontal axis", "横轴"],

@@ -1,6 +1,6 @@
 // The horizontal axis of charts: steps, or what corresponds to them in epochs, tokens or training time.
-import { count, duration, shortStep } from "../format";
-import type { Series } from "../curve";
+import { count, duration, shortStep } from "../../format";
+import type { Series } from "../../curve";
 import { clockTicks, linearTicks, type Ticks } from "./ticks";
 
 export const X_KINDS = ["step", "epoch", "tokens", "time"] as const;

@@ -1,11 +1,11 @@
 // Builds the lines of a job's charts from its curve, and formats the values on their axes.
-import { type Line, points } from "../../chart/line";
-import type { XAxis } from "../../chart/x-axis";
-import { type Curve, Series, smooth } from "../../curve";
-import { bytes, figure, rate, roundBytes } from "../../format";
-import { say } from "../../texts/say";
-import { JOB } from "../../texts/job";
-import { SHARED } from "../../texts/shared";
+import { type Line, points } from "../../../chart/line";
+import type { XAxis } from "../../../chart/scales/x-axis";
+import { type Curve, Series, smooth } from "../../../curve";
+import { bytes, figure, rate, roundBytes } from "../../../format";
+import { say } from "../../../texts/say";
+import { JOB } from "../../../texts/job/job";
+import { SHARED } from "../../../texts/shared";
 
 /** The key of the points that a later attempt has replaced. */
 export const REWOUND = "rewound";

@@ -1,8 +1,8 @@
 // The findings on a job's health in words, and as marks on its charts.
-import type { components } from "../../api";
-import { bytes, count, figure } from "../../format";
-import { HEALTH, sayFinding, SENTENCES } from "../../texts/health";
-import { say, type Text } from "../../texts/say";
+import type { components } from "../../../api";
+import { bytes, count, figure } from "../../../format";
+import { HEALTH, sayFinding, SENTENCES } from "../../../texts/job/health";
+import { say, type Text } from "../../../texts/say";
 
 export type Finding = components["schemas"]["HealthView"];
 

@@ -1,5 +1,5 @@
 // Text for the health of a job: for each finding its name, its figures in one sentence, and what to do.
-import { say, texts } from "./say";
+import { say, texts } from "../say";
 
 export const HEALTH = texts({
   health: ["Health", "健康状况"],

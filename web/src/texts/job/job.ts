@@ -1,5 +1,5 @@
 // Text for the job page.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const JOB = texts({
   pause: ["Pause", "暂停"],

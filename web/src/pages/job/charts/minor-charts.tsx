@@ -1,8 +1,8 @@
 // The smaller charts below the job's losses. Each has its values at the cursor in its caption.
-import { type Line, pointAt } from "../../chart/line";
-import { type Cursor, Plot, type PlotProps } from "../../chart/plot";
-import { LineEntry } from "../../chart/legend";
-import type { XAxis } from "../../chart/x-axis";
+import { type Line, pointAt } from "../../../chart/line";
+import { type Cursor, Plot, type PlotProps } from "../../../chart/plot";
+import { LineEntry } from "../../../chart/legend";
+import type { XAxis } from "../../../chart/scales/x-axis";
 import type { Minor } from "./chart-lines";
 
 interface Props {

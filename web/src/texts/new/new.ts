@@ -1,5 +1,5 @@
 // Text for the new-job form. The names and help of its fields are in fields.ts.
-import { texts } from "./say";
+import { texts } from "../say";
 
 export const NEW = texts({
   or: [" or ", " 或 "],
