@@ -15,7 +15,7 @@ from pydantic import (
 from contracts.base import Tolerant
 from contracts.job import ModelName
 from contracts.record import Count
-from contracts.text import find_unsafe
+from contracts.values.text import find_unsafe
 
 MOST_MODELS = 1000
 """Maximum number of models in one report."""
@@ -81,7 +81,7 @@ class ModelFacts(Tolerant):
     module_paths: Annotated[
         Annotated[list[Name], Field(max_length=MOST_MODULES)] | None, IfReadable
     ] = None
-    """The whole paths of these modules, with ranges of layers (contracts/module_paths.py). Null if there are too many, and from
+    """The whole paths of these modules, with ranges of layers (contracts/values/module_paths.py). Null if there are too many, and from
     workers of earlier versions."""
     chat_template: Annotated[Literal["qwen2", "own", "plain"] | None, IfReadable] = None
     """Qwen2's stock template, a different template of the model's own, or none (each turn is on its own line)."""

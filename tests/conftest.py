@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.postgres import Postgres, running_postgres
-from tests.server_process import migrated
+from tests.programs.postgres import Postgres, running_postgres
+from tests.programs.server_process import migrated
 from tests.units import UnitScheduling, slowest_first
 
 

@@ -31,9 +31,9 @@ from worker.settings import Settings, load_settings
 from worker.supervisor import alive
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
+from worker.supervisor.host.cards.device import DeviceMissing
+from worker.supervisor.host.cards.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.check_timer import CheckTimer
-from worker.supervisor.host.device import DeviceMissing
-from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,

@@ -6,8 +6,8 @@ The `{names}` are placeholders for values stored with the event. Failure codes a
 from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
-from contracts.sizes import format_bytes
-from contracts.text import escape_lines
+from contracts.values.sizes import format_bytes
+from contracts.values.text import escape_lines
 from contracts.verdicts.finding import HealthCode
 
 

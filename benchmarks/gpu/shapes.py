@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.qwen2_sizes import SIZES, Size
+from benchmarks.fake_cuda.qwen2_sizes import SIZES, Size
 
 VOCABULARY = 20_000
 """Tokens of the tokenizer; the model's own vocabulary is larger, as in Qwen2, whose embeddings have unused entries."""

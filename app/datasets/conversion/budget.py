@@ -4,7 +4,7 @@ import io
 import os
 from typing import BinaryIO, Self
 
-from app.datasets.file_error import FileError, FileProblem
+from app.datasets.files.file_error import FileError, FileProblem
 
 MAX_RATIO = 200
 """Text compresses to a third or a tenth, and very repetitive text to a fiftieth."""

@@ -1,8 +1,8 @@
 """Chooses the encoding of a text: from a byte order mark, as requested, or from the text itself."""
 
 from app.datasets.conversion.request import Encoding
-from app.datasets.file_kind import HEAD_BYTES, decode_utf8
-from app.datasets.json_rows import UTF8
+from app.datasets.files.file_kind import HEAD_BYTES, decode_utf8
+from app.datasets.files.json_rows import UTF8
 
 MIN_CHINESE_CHARACTERS = 40
 """Fewer characters are not enough to tell GB18030 from other encodings."""
