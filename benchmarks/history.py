@@ -293,7 +293,7 @@ def measure_large(server: Server, steps: int) -> dict[str, Any]:
 async def measure_streams(
     server: Server, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Open many streams of a job that runs two steps per second; measure which steps each client receives, and how late.
+    """Open many streams of a job that runs two steps per second; measure which steps each client gets, and when.
 
     The clock starts when the training process records a step, and stops when a client has read it.
     """

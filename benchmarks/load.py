@@ -125,7 +125,7 @@ def measure(stack: ExitStack, kind: str, jobs: int) -> Figures:
     stack.callback(service.__exit__)
     service.migrate()
     service.start_api()
-    enqueue(service, 40)  # warm-up: the first requests meet cold caches
+    enqueue(service, 40)  # warm-up, because the first requests run with cold caches
     claim_all(service)
     began = time.perf_counter()
     stored = enqueue(service, jobs)

@@ -1,7 +1,8 @@
 """Measures each kind of request with 1,000, 100,000 and 1,000,000 jobs. Run it as `python -m benchmarks.load --table`.
 
-Each size has its own server process, and all of them run at the same time. Each request is sent to the servers in turn, so that
-other load on the machine slows all sizes equally. The rows are written directly into the database; the requests go over HTTP.
+Each size has its own server process, and all of them run at the same time. Each request is sent to the servers in turn,
+so other load on the machine slows all sizes equally. The rows are written directly into the database; the requests go
+over HTTP.
 """
 
 import argparse

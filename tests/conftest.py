@@ -5,10 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.programs.postgres import Postgres, running_postgres
 from tests.programs.server_process import migrated
 from tests.units import UnitScheduling, slowest_first
+
+# No test depends on a duration: on a loaded machine, Hypothesis takes seconds to prepare its first example.
+settings.register_profile("stepline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("stepline")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduling:

@@ -1,4 +1,4 @@
-"""Public routes of jobs."""
+"""Public routes for jobs."""
 
 from typing import Annotated, Literal
 
@@ -61,7 +61,7 @@ def create_job(
     dry_run: bool = False,
     key: IdempotencyKey = None,
 ) -> Response:
-    """Submit a job. A repeated request with the same Idempotency-Key returns the same job. dry_run only checks the spec."""
+    """Submit a job. Requests with the same Idempotency-Key return the same job. dry_run only checks the spec."""
     if dry_run:
         with database.reading() as session:
             plan = planning.plan_job(session, spec, language)
@@ -143,7 +143,7 @@ async def get_job(
         200: tagged()[200],
         412: {
             "model": ErrorBody,
-            "description": "The job has been edited since the version that If-Match names.",
+            "description": "The job has been edited since the version in If-Match.",
         },
     },
 )
@@ -157,7 +157,7 @@ def edit_job(
     doorbell: DoorbellDep,
     if_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Change a job's name, labels, notes, archived or priority. The submitted spec does not change.
+    """Change a job's name, labels, notes, archived flag or priority. The submitted spec does not change.
 
     With If-Match, the edit is rejected if one of these fields has changed since the job was read.
     """
@@ -257,7 +257,7 @@ def delete_job(
 
 
 def _filter(search: str, label: list[str], archived: str) -> JobFilter:
-    """Return the filter that the query specifies, for any status and time. Raises BadLabelFilter."""
+    """Return the query's filter, without its status and times. Raises BadLabelFilter."""
     pairs = [text.partition(":") for text in label]
     if any(not key or "\0" in key + value for key, _, value in pairs):
         raise BadLabelFilter("label")
@@ -273,5 +273,5 @@ def _filter(search: str, label: list[str], archived: str) -> JobFilter:
 
 
 def _is_known(job: JobView, if_none_match: str | None) -> bool:
-    """Return whether to wait for the next change: the caller already has this state of the job, or sent no ETag."""
+    """Return whether to wait for the next change, because the caller has the current state or sent no ETag."""
     return if_none_match is None or holds(if_none_match, etags.tag_of(job))

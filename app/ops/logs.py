@@ -10,7 +10,7 @@ from contracts.values.text import escape_json
 
 
 def configure_logging() -> None:
-    """Send structlog's and the standard library's records through one renderer."""
+    """Send log records of structlog and the standard library through one renderer."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -19,7 +19,7 @@ class Size:
     vocabulary: int = 151_936
     tied: bool = True
     double_quant: bool = False
-    """What `auto` chooses: on for at least 3 billion parameters."""
+    """The choice of `auto`: on for at least 3 billion parameters."""
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of Qwen2Config."""

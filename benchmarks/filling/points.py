@@ -1,4 +1,4 @@
-"""The points that the history benchmark writes to Stepline and to MLflow, and the functions with which it measures times."""
+"""The points that the history benchmark writes to Stepline and to MLflow, and its timing functions."""
 
 import contextlib
 import random

@@ -1,6 +1,6 @@
 """Fills a database with the rows of a service that has run for a long time, as fast as the database accepts them.
 
-About 90 % of the jobs have ended, a few are running, and the newest 10 % wait, in three queues and with several
+About 90 % of the jobs have ended, a few are running, and the newest 10 % are queued, in three queues and with several
 priorities. Most jobs have a name and labels.
 """
 
@@ -78,7 +78,7 @@ def write(database: Database, size: int) -> None:
 
 
 def add_archived_and_models(database: Database) -> None:
-    """Archive some of the jobs that have ended, and let every worker have the same models."""
+    """Archive some of the jobs that have ended, and give all workers the same models."""
     archived = update(Job).where(Job.number % ARCHIVED_EVERY == 0, Job.ended_at.is_not(None))
     among = select(Job.number).where(Job.archived)
     names = [f"team/model-{number}" for number in range(MODELS)]
@@ -97,7 +97,7 @@ def add_archived_and_models(database: Database) -> None:
 
 
 def analyze(database: Database) -> None:
-    """Analyze PostgreSQL's tables, as autovacuum does after a while. On SQLite the service never runs ANALYZE."""
+    """Analyze PostgreSQL's tables, as autovacuum eventually does. On SQLite the service never runs ANALYZE."""
     if not database.is_sqlite:
         with psycopg.connect(**_dsn(database), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

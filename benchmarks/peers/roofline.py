@@ -1,4 +1,4 @@
-"""The speed that a machine would reach if training consisted of nothing but matrix multiplications at their peak speed."""
+"""The speed that a machine would reach if training consisted only of matrix multiplications at peak speed."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Why a training process, or one of its ranks, ended without writing an outcome."""
+"""Determines why a training process or one of its ranks ended without writing an outcome."""
 
 import re
 import signal
@@ -8,21 +8,22 @@ from contracts.failure import Failure, FailureReason
 from contracts.run.run_dir import RUNAWAY_SIGNAL
 
 NATIVE_ERROR_BYTES = 1024**2
-"""How many bytes at the end of the output are searched for an error from native code."""
+"""Number of bytes at the end of the output that are searched for an error from native code."""
 _NATIVE_ERROR = re.compile(
     r"^Error (.+) at line \d+ in file \S"  # bitsandbytes, before exit(1): CUDA_CHECK_RETURN in its csrc, version 0.50
-    r"|^\s*what\(\):\s+CUDA error: (.+)",  # the C++ runtime, before it aborts because of a torch error
+    r"|^\s*what\(\):\s+CUDA error: (.+)",  # the C++ runtime, before it aborts on a torch error
     re.MULTILINE,
 )
-"""CUDA's message in an error that native code prints because Python cannot catch it."""
+"""CUDA's message in an error printed by native code, which Python cannot catch."""
 _OUT_OF_MEMORY = "out of memory"
 """CUDA's message for cudaErrorMemoryAllocation."""
 
 
 def explain_exit(code: int, output: Path, *, ran_out_of_memory: bool) -> Failure:
-    """Return why a training process ended, given its exit code and its output.
+    """Return why a training process ended, given its exit code and output.
 
-    `ran_out_of_memory` says whether the kernel has killed a process of this cgroup because memory ran out since it started.
+    `ran_out_of_memory`: whether the kernel's OOM killer has killed a process of this cgroup since the training process
+    started.
     """
     evidence: dict[str, str | int | float | bool | None] = {"exit_code": code}
     if code == -signal.SIGKILL and ran_out_of_memory:
@@ -41,7 +42,7 @@ def explain_exit(code: int, output: Path, *, ran_out_of_memory: bool) -> Failure
         return Failure(
             reason=FailureReason.MODEL_REFUSED,
             detail="The model's chat template exceeded the CPU time limit for one row, in an operation that could not "
-            "be interrupted. Use a model with another template.",
+            "be interrupted. Use a model with a different template.",
             evidence=evidence,
         )
     ended = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
@@ -56,9 +57,9 @@ def explain_exit(code: int, output: Path, *, ran_out_of_memory: bool) -> Failure
 
 
 def _find_native_error(output: Path) -> str | None:
-    """Return CUDA's message in the last error that native code printed; None if there is none.
+    """Return CUDA's message from the last error printed by native code, or None.
 
-    A long part of the output is searched, because torch and faulthandler may print long stacks after the error.
+    A large part of the output is searched, because torch and faulthandler may print long stack traces after the error.
     """
     found = list(_NATIVE_ERROR.finditer(_read_end(output, NATIVE_ERROR_BYTES)))
     return (found[-1].group(1) or found[-1].group(2)).strip() if found else None

@@ -1,4 +1,4 @@
-"""Estimates the cost of a job before it runs: its evaluations, and how often rows pass through the model."""
+"""Estimates a job's cost before it runs: the number of evaluations and of row passes through the model."""
 
 from contracts.base import Tolerant
 from contracts.job import JobSpec
@@ -10,7 +10,7 @@ class EvaluationCost(Tolerant):
     rows: int
     """Rows per evaluation."""
     evaluations: int
-    """Number of evaluations: before, during and after training. Early stopping adds one, of the best adapter."""
+    """Number of evaluations: before, during and after training. Early stopping adds one for the best adapter."""
     row_passes: int
     """Rows processed by all evaluations. Each needs a forward pass; a training row also needs a backward pass."""
     training_row_passes: int
@@ -20,7 +20,7 @@ class EvaluationCost(Tolerant):
 
 
 def evaluation_cost(spec: JobSpec, train_rows: int, eval_rows: int) -> EvaluationCost:
-    """Return the cost of evaluation in a job with these numbers of rows."""
+    """Return the cost of evaluations in a job with these row counts."""
     steps = spec.total_steps(train_rows)
     evaluations = 1 + count_evaluations_after(0, steps, spec.evaluation.every_steps)
     if spec.training.early_stopping is not None:
@@ -37,7 +37,7 @@ def evaluation_cost(spec: JobSpec, train_rows: int, eval_rows: int) -> Evaluatio
 
 
 def count_evaluations_after(step: int, total_steps: int, every_steps: int) -> int:
-    """Return the number of evaluations after a step: one every `every_steps` steps, and one at the end."""
+    """Return the number of evaluations after `step`: one every `every_steps` steps, and one at the end."""
     if step >= total_steps:
         return 0
     return (total_steps - 1) // every_steps - step // every_steps + 1

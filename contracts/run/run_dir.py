@@ -1,7 +1,8 @@
-"""RunDir: the run directory of one attempt. Its file names are defined only here.
+"""RunDir: the run directory of an attempt. Its file names are defined only here.
 
 The supervisor writes `spec.json`, `placed.json`, `model`, `data/` and, to resume, `resume/`. The training program
-writes the rest, `outcome.json` last. You can also create one by hand and run `python -m worker.training DIR`.
+writes the rest, `outcome.json` last. A run directory can also be created by hand and run with `python -m
+worker.training DIR`.
 """
 
 import os
@@ -17,12 +18,12 @@ from contracts.base import Tolerant, UtcDatetime
 from contracts.checkpoint import Origin
 
 RUNAWAY_SIGNAL = signal.SIGPROF
-"""Signal that ends a training program if nothing else can interrupt the model's chat template. No outcome is written."""
+"""Signal that kills a training program if the model's chat template cannot be interrupted. No outcome is written."""
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """Paths under one run directory."""
+    """Paths in a run directory."""
 
     path: Path
 
@@ -33,22 +34,22 @@ class RunDir:
 
     @property
     def placed(self) -> Path:
-        """The placed inputs and their origin (Placed). Optional for a manual run."""
+        """Describes the placed inputs and their origin (Placed). Optional for a manual run."""
         return self.path / "placed.json"
 
     @property
     def model(self) -> Path:
-        """The model's directory, usually a link. Read-only."""
+        """The model directory, usually a symlink. Read-only."""
         return self.path / "model"
 
     @property
     def train_data(self) -> Path:
-        """Training rows, JSONL."""
+        """Training rows as JSONL."""
         return self.path / "data" / "train.jsonl"
 
     @property
     def eval_data(self) -> Path:
-        """Evaluation rows, JSONL; absent if rows of the training data are held out."""
+        """Evaluation rows as JSONL; absent if rows are held out from the training data."""
         return self.path / "data" / "eval.jsonl"
 
     @property
@@ -58,7 +59,7 @@ class RunDir:
 
     @property
     def control(self) -> Path:
-        """The action requested from the running program (Control); absent means continue."""
+        """The action requested of the running program (Control); absent means continue."""
         return self.path / "control.json"
 
     @property
@@ -68,12 +69,12 @@ class RunDir:
 
     @property
     def progress(self) -> Path:
-        """Rows processed in the current phase (RowProgress), replaced often; absent while none are counted."""
+        """Rows processed in the current phase (RowProgress), updated frequently; absent while no rows are counted."""
         return self.path / "progress.json"
 
     @property
     def output(self) -> Path:
-        """The program's printed output."""
+        """The program's output."""
         return self.path / "output.log"
 
     @property
@@ -83,7 +84,7 @@ class RunDir:
 
     @property
     def outbox(self) -> Path:
-        """Links to checkpoints that are being uploaded, so that the program may prune its checkpoints in the meantime."""
+        """Hard links to checkpoints that are being uploaded, so that the program can prune its own in the meantime."""
         return self.path / "outbox"
 
     @property
@@ -93,7 +94,7 @@ class RunDir:
 
     @property
     def adapter_archive(self) -> Path:
-        """The adapter packed into one file for download."""
+        """The adapter packed into a single file for download."""
         return self.path / "adapter.zip"
 
     @property
@@ -108,7 +109,7 @@ class RunDir:
 
     @property
     def outcome(self) -> Path:
-        """The Outcome, written last. A program that ended without writing one was killed."""
+        """The Outcome, written last. If it is missing, the program was killed."""
         return self.path / "outcome.json"
 
 
@@ -119,11 +120,13 @@ class Placed(Tolerant):
     job_id: str = ""
     attempt_number: int = Field(1, ge=1)
     submitted_at: UtcDatetime | None = None
-    """When the job was submitted. A chat template that writes a date uses this date in every attempt. Null: today."""
+    """When the job was submitted. Chat templates that insert the current date use this one in every attempt. Null:
+    today."""
     model_revision: str | None = None
     """Hub commit of `model`."""
     model_roots: list[Path] | None = None
-    """Resolved directories. Each of the model's links must resolve to a file in one of them. Null (manual run): not checked."""
+    """Resolved directories. Every symlink in the model must resolve to a file in one of them. Null (manual run): not
+    checked."""
     train_revision: str | None = None
     """Hub commit of the training rows."""
     eval_revision: str | None = None
@@ -134,7 +137,7 @@ class Placed(Tolerant):
     ranks: int = Field(1, ge=1)
     """Number of processes that train together. On GPUs, rank r uses the r-th entry of CUDA_VISIBLE_DEVICES."""
     hang_seconds: float = 1800.0
-    """Maximum time between two micro-batches; after that the program counts as hung."""
+    """Maximum time between two micro-batches, after which the program counts as hung."""
 
     @property
     def origin(self) -> Origin:
@@ -147,15 +150,15 @@ class Placed(Tolerant):
 
 
 class Control(Tolerant):
-    """The action requested from the running program."""
+    """The action requested of the running program."""
 
     wanted: Wanted = Wanted.CONTINUE
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
-    """Write a temporary file, fsync it and rename it: a reader sees the old file or the new one, never a partial one.
+    """Write a temporary file, fsync it and rename it. Readers see either the old or the new file, never a partial one.
 
-    Without `sync`, the file may be empty after a power failure.
+    Without `sync`, the file may be empty after a power loss.
     """
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:

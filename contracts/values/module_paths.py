@@ -1,6 +1,6 @@
-"""Paths of the linear modules of a model, written briefly, and whether a target names one of them.
+"""Compact paths of a model's linear modules, and matching of adapter targets against them.
 
-A path has a range in place of the number of a layer: `model.layers.0-23.self_attn.q_proj` names 24 modules.
+A path contains a range instead of a layer number: `model.layers.0-23.self_attn.q_proj` stands for 24 modules.
 """
 
 import re
@@ -11,7 +11,7 @@ _RANGE = re.compile(r"(0|[1-9][0-9]{0,8})-(0|[1-9][0-9]{0,8})")
 
 
 def compress_paths(paths: Iterable[str]) -> list[str]:
-    """Return the paths, sorted, with ranges in place of the first numbers."""
+    """Return the sorted paths, with ranges instead of the first numbers."""
     numbers: dict[tuple[str, str], set[int]] = {}
     plain = []
     for path in paths:
@@ -28,14 +28,14 @@ def compress_paths(paths: Iterable[str]) -> list[str]:
 
 
 def is_target(path: str, target: str) -> bool:
-    """Return whether a target names a module with this path: the whole path, or its end from a dot on, as in peft."""
+    """Return whether a target matches a module path: the full path, or a suffix that follows a dot, as in peft."""
     wanted = target.split(".")
     parts = path.split(".")[-len(wanted) :]
     return len(parts) == len(wanted) and all(map(_fits, parts, wanted))
 
 
 def example_target(path: str, target: str) -> str:
-    """Return the end of a path with as many parts as a target, and with the target's number if a module has it."""
+    """Return the last parts of a path, as many as the target has, with the target's number if it is in the range."""
     wanted = target.split(".")
     parts = path.split(".")[-len(wanted) :]
     return ".".join(map(_example, parts, wanted[-len(parts) :]))

@@ -1,4 +1,4 @@
-"""A limit on how deeply JSON may be nested. JSON parsers have their own limits, which differ."""
+"""Limits how deeply JSON may be nested. JSON parsers have different limits."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _BRACKETS = re.compile(r"[\[\]{}]")
 
 
 class TooDeep(ValueError):
-    """JSON that is nested deeper than MAX_DEPTH levels."""
+    """JSON nested deeper than MAX_DEPTH levels."""
 
     def __init__(self) -> None:
         super().__init__(f"nested deeper than {MAX_DEPTH} levels")
@@ -48,7 +48,7 @@ def check_value(value: Any) -> None:
 
 
 def check_text(text: str, start: int = 0, end: int | None = None) -> None:
-    """Raise TooDeep if a slice of JSON text, which may be incomplete JSON, is nested too deeply."""
+    """Raise TooDeep if a piece of JSON text, which may be incomplete, is nested too deeply."""
     depth = 0
     for bracket in _BRACKETS.finditer(_STRINGS.sub("", text[start:end])):
         depth += 1 if bracket[0] in "[{" else -1

@@ -1,4 +1,4 @@
-"""Formats numbers of bytes, in the same binary units as the page (`bytes` in web/src/format.ts)."""
+"""Formats byte counts in the same binary units as the page (`bytes` in web/src/format.ts)."""
 
 
 def format_bytes(count: int) -> str:

@@ -1,8 +1,8 @@
-"""Escapes characters in untrusted text that must not reach a terminal, a page or a spreadsheet unchanged.
+"""Escapes characters in untrusted text that are unsafe to show in a terminal, a page or a spreadsheet.
 
-Four kinds are unsafe: control characters (C0, C1, DEL), because terminals interpret them; bidi characters, because they
-can make `gpj.exe` read as `exe.jpg`; line and paragraph separators; and unpaired surrogates. Letters of every script,
-emoji, their joiner (U+200D) and variation selectors are safe.
+Unsafe characters are control characters (C0, C1, DEL), which terminals interpret; bidi characters, which can make
+`gpj.exe` read as `exe.jpg`; line and paragraph separators; and unpaired surrogates. Letters of all scripts, emoji,
+their joiner (U+200D) and variation selectors are safe.
 """
 
 import re
@@ -11,11 +11,11 @@ UNSAFE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]"
 )
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r")
-"""First characters of a cell that a spreadsheet evaluates as a formula."""
+"""Characters that make a spreadsheet treat a cell as a formula if the cell begins with one."""
 
 
 def find_unsafe(text: str) -> str | None:
-    """Return the first unsafe character in the form `U+202E`, or None. Newline and tab count as unsafe."""
+    """Return the first unsafe character, formatted as `U+202E`, or None. Newline and tab count as unsafe."""
     found = UNSAFE.search(text)
     return None if found is None else f"U+{ord(found[0]):04X}"
 
@@ -31,7 +31,7 @@ def escape_lines(text: str) -> str:
 
 
 def escape_json(text: str) -> str:
-    r"""Return equivalent JSON that is safe to show: `\u202e` instead of the character."""
+    r"""Return equivalent JSON that is safe to show: unsafe characters are written as escapes such as `\u202e`."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -202,7 +202,7 @@ def test_a_second_server_cannot_use_the_same_sqlite_file(tmp_path: Path, sqlite_
         )
 
     assert result.returncode == 2
-    assert "another server already uses this SQLite database" in result.stderr
+    assert "another server is already using this SQLite database" in result.stderr
 
 
 def test_the_server_handles_more_simultaneous_requests_than_it_has_database_connections(

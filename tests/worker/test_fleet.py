@@ -207,7 +207,7 @@ def test_a_worker_that_keeps_its_turn_to_claim_is_killed_and_restarted(tmp_path:
         )
     try:
         wait_for_count(printed, "GPU-1 is up again", 1)
-        assert "killing a worker that keeps its turn to claim" in printed.read_text()
+        assert "killing a worker that has held its turn to claim" in printed.read_text()
         assert printed.read_text().count("started a worker") == 3, "the other goes on"
     finally:
         parent.terminate()

@@ -45,7 +45,8 @@ def run_next(
 ) -> int:
     """Run jobs until none is left, the device fails or this worker must stop; return the number of attempts run.
 
-    While a sibling has borrowed this worker's card, wait until it is free. `pass_on` then rings for another worker once.
+    While a sibling has borrowed this worker's card, wait until it is free, and call `pass_on` once to ring for another
+    worker.
     """
     home = worker_home(settings.work_dir, worker.worker_id)
     home.mkdir(parents=True, exist_ok=True)
@@ -90,9 +91,9 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
             state["idle"] = take_turn(own.lock_fd)
         current = with_current_state(slot.worker, slot.settings).model_copy(update=state)
         if not is_usable:
-            slot.server.hello(current)  # tells the server that this worker's device has failed
+            slot.server.hello(current)  # reports that this worker's device has failed
             break
-        # A worker that was alone when its ring arrived takes no turns. It may borrow from the next ring on.
+        # A worker that had no siblings when its ring arrived cannot borrow cards until the next ring.
         may_borrow = turn.take()
         siblings = (
             list_siblings(lock_dir, slot.worker, slot_name(slot.worker)) if may_borrow else []
@@ -107,7 +108,7 @@ def _run_all(slot: Slot, lock_dir: Path, turn: ClaimTurn) -> int:
                 break  # the turn ends after this worker's own card is free again
             if claim.cards:
                 loan.keep_only(claim.cards)
-            else:  # the server has an earlier version
+            else:  # the server runs an earlier version
                 loan.keep(claim.gpus - 1)
             turn.give_back()
             with structlog.contextvars.bound_contextvars(

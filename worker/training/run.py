@@ -59,9 +59,9 @@ from worker.training.rundir.stop import Stop
 from worker.training.state import Progress, Run
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors that mean that space has run out: a full disk, an exhausted quota, or the file size limit."""
+"""Errors raised when space runs out: a full disk, an exhausted quota, or the file size limit."""
 RANK_SPOOL_BYTES = 2**20
-"""Maximum size of the records of a rank above 0, which only help to find an error."""
+"""Maximum size of the records of a rank above 0, which are used only for debugging."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""FileError: the problem with an uploaded file or with a row of a table, as a code and values. Problems of a row's content are RowErrors."""
+"""FileError: a problem with an uploaded file or a table row, as a code and values. RowError covers a row's content."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ MAX_FIGURE_CHARACTERS = 300
 
 
 class FileProblem(StrEnum):
-    """Every reason for rejecting a file, besides its rows' content."""
+    """Reasons for rejecting a file, other than the content of its rows."""
 
     OTHER_KIND = "other_kind"
     NOT_ENCODED = "not_encoded"
@@ -41,9 +41,10 @@ class FileProblem(StrEnum):
 
 
 class FileError(ValueError):
-    """A file that cannot be read, or a row of a table. `line` counts from 1; 0 means the whole file, or a file without lines.
+    """A file or table row that cannot be read.
 
-    `file` is the name within an archive, if the problem belongs to one of its files.
+    `line` counts from 1; 0 means the whole file, or a file without lines. `file` is the name within an archive, if the
+    problem concerns one of its files.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class FileError(ValueError):
         super().__init__(self.sentence())
 
     def sentence(self, language: Language = "en") -> str:
-        """Return a sentence that describes the problem and the fix."""
+        """Return a sentence that describes the problem and how to fix it."""
         words = _WORDS[self.problem]
         figures = dict(self.figures)
         if "kind" in figures:
@@ -192,5 +193,5 @@ _WORDS: dict[FileProblem, _Words] = {
 
 
 def other_kind(kind: FileKind) -> FileError:
-    """Return the error for a file of a kind that is not read."""
+    """Return the error for an unsupported file type."""
     return FileError(FileProblem.OTHER_KIND, kind=kind)

@@ -1,4 +1,4 @@
-"""Recognises what an uploaded file is from its first bytes: text, a table, or a compressed file."""
+"""Detects the type of an uploaded file from its first bytes: text, a table, or a compressed file."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ _SIGNATURES: tuple[tuple[bytes, FileKind], ...] = (
 
 
 def find_binary_kind(head: bytes) -> FileKind | None:
-    """Return the kind of a file that is not text; None if it may be text."""
+    """Return the kind of a non-text file; None if it may be text."""
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
@@ -60,7 +60,7 @@ def find_binary_kind(head: bytes) -> FileKind | None:
 
 
 def find_text_kind(text: str, filename: str = "") -> FileKind:
-    """Return the kind of a text that begins like this. Only the file's name tells a CSV file with one column from plain text."""
+    """Return the kind of a text that begins with `head`. A one-column CSV file is recognised only by its name."""
     first_line = text.lstrip().partition("\n")[0].strip()
     if not first_line or first_line[0] in "{[" or _is_json(first_line):
         return "json"
@@ -74,14 +74,14 @@ def find_text_kind(text: str, filename: str = "") -> FileKind:
 
 
 def find_delimiter(first_line: str) -> str | None:
-    """Return the character that separates the cells of a table's first line; None if it has one cell."""
+    """Return the delimiter of a table's first line; None if the line has a single cell."""
     cells = {delimiter: len(_split(first_line, delimiter)) for delimiter in DELIMITERS}
     best = max(cells, key=lambda delimiter: cells[delimiter])
     return best if cells[best] > 1 else None
 
 
 def find_plain_kind(head: bytes, filename: str = "") -> FileKind | None:
-    """Return the kind of a file that is UTF-8 text, even if it is empty; None for any other file."""
+    """Return the kind of a UTF-8 text file, which may be empty; None for other files."""
     if find_binary_kind(head) is not None or b"\0" in head:
         return None
     text = decode_utf8(head)
@@ -89,7 +89,7 @@ def find_plain_kind(head: bytes, filename: str = "") -> FileKind | None:
 
 
 def decode_utf8(head: bytes) -> str | None:
-    """Return the text that the file begins with; None if it is not UTF-8. A character may be cut at the end of `head`."""
+    """Return the decoded beginning of a file; None if it is not UTF-8. `head` may end within a character."""
     try:
         return head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -100,7 +100,7 @@ def decode_utf8(head: bytes) -> str | None:
 def _split(line: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:  # a cell above the module's limit
+    except csv.Error:  # a cell exceeds the module's limit
         return line.split(delimiter)
 
 

@@ -1,4 +1,4 @@
-"""What reading an uploaded file yields: a Row, or a Rejected with the place and the problem."""
+"""The results of reading an uploaded file: a Row, or a Rejected with the place and the problem."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from contracts.values.text import escape
 
 @dataclass(frozen=True)
 class Row:
-    """One value of the file. `number` and `line` (the row's first) count from 1; `line` is 0 if the file has no lines."""
+    """A value in the file. `number` and `line` (its first line) count from 1; `line` is 0 if the file has no lines."""
 
     number: int
     line: int
@@ -22,17 +22,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A problem of one row, or of the whole file."""
+    """A problem with a row or with the whole file."""
 
     error: RowError | FileError
     number: int | None = None
-    """The row's position, from 1, if it is known."""
+    """The row's position from 1, if known."""
     file: str = ""
     """As in Row."""
 
     @property
     def concerns_file(self) -> bool:
-        """Whether the problem belongs to no row and to no line."""
+        """Whether the problem concerns the whole file."""
         return not self.error.line and self.number is None
 
     def describe(self, language: Language) -> str:

@@ -17,21 +17,21 @@ from contracts.values.nesting import TooDeep, check_text, check_value
 BLOCK_BYTES = 256 * 1024
 UTF8 = "utf-8-sig"
 ENCODING_NAMES = {UTF8: "UTF-8", "utf-16": "UTF-16", "gb18030": "GB18030"}
-"""The names of the encodings, by the names of Python's decoders."""
+"""Display names of encodings by Python codec name."""
 _SPACE = " \t\r\n"
 
 
 class Readable(Protocol):
-    """A file whose bytes are read once, from beginning to end."""
+    """A file that is read once, from beginning to end."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes; none at the end."""
+        """Return up to `size` bytes; empty at the end."""
 
 
 def read_json(file: Readable, encoding: str = UTF8) -> Generator[Found, None, None]:
-    """Yield each row, or its error. Stop after an error that makes it unclear where the next row begins.
+    """Yield each row, or its error. Stop if an error makes it unclear where the next row begins.
 
-    Raises FileError if the text is not in this encoding.
+    Raises FileError if the text does not use this encoding.
     """
     text = Text(file, encoding)
     if text.peek() == "[":
@@ -90,7 +90,7 @@ def _read_array(text: "Text") -> Iterator[Found]:
 
 
 class Text:
-    """A moving window over the text of the file, and the line number of its position."""
+    """A sliding window over the file's text, with the current line number."""
 
     def __init__(self, file: Readable, encoding: str) -> None:
         self._file = file
@@ -145,7 +145,7 @@ class Text:
             except ValueError as error:
                 return json_error(self.line, error)
             if end == len(self._window) and self._fill():
-                continue  # a number may continue in the next block
+                continue  # the number may continue in the next block
             self.skip(end - self._at)
             return (value,)
 

@@ -1,7 +1,7 @@
-"""ETags of a job. A tag has two parts: one for the fields that users edit, and one for the whole job as users see it.
+"""Job ETags. A tag has two parts: one for the editable fields, and one for the whole job as users see it.
 
-A running job changes every second. If-Match compares only the first part, so that an edit is rejected if another user has
-edited the job, but not because the job has made progress. If-None-Match compares the whole tag.
+A running job changes every second. If-Match compares only the first part: an edit is rejected if another user has
+edited the job, but not if the job has only made progress. If-None-Match compares the whole tag.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ def tag_of(job: JobView) -> str:
 
 
 def allows_edit(if_match: str, tag: str) -> bool:
-    """Return whether the header lists a tag with the same edited fields, or is `*`.
+    """Return whether the header contains a tag with the same editable fields, or is `*`.
 
-    Weak tags count too, because a proxy that compresses a response makes its tag weak.
+    Weak tags match too, because proxies that compress a response weaken its tag.
     """
     tags = [each.strip().removeprefix("W/").strip('"') for each in if_match.split(",")]
     return "*" in tags or _edited_part(tag.strip('"')) in map(_edited_part, tags)

@@ -1,4 +1,4 @@
-"""Idempotency keys: repeating a POST with the same key creates only one job."""
+"""Idempotency keys: repeated POST requests with the same key create only one job."""
 
 from datetime import datetime, timedelta
 
@@ -16,8 +16,8 @@ KEPT = timedelta(hours=24)
 def reserve_key(session: Session, key: str, fingerprint: str, now: datetime) -> StoredAnswer | None:
     """Reserve a key for the current transaction, or return the response stored under it.
 
-    Raises IdempotencyConflict if the stored response was for a different body. A concurrent request with the same key
-    waits until this transaction ends.
+    Raises IdempotencyConflict if the stored response was for a different body. Concurrent requests with the same key
+    wait until this transaction ends.
     """
     session.execute(
         delete(IdempotencyKey).where(

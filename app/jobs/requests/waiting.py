@@ -1,7 +1,7 @@
 """Long polls, which wait for a job to change. One database query serves all of them.
 
-A long poll holds neither a thread nor a database connection. A single task reads the versions of all awaited jobs a few
-times a second, and wakes the polls whose job has a new version.
+A long poll uses neither a thread nor a database connection. A single task reads the versions of all awaited jobs a few
+times per second and wakes the polls whose jobs have changed.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ from app.jobs import store
 log = structlog.get_logger(__name__)
 
 QUERY_SECONDS = 0.25
-"""Time between two queries."""
+"""Time between queries."""
 
 
 class Waits:
-    """All long polls that this process serves."""
+    """All long polls in this process."""
 
     def __init__(self, database: Database, stopping: threading.Event) -> None:
         self._database = database
         self._stopping = stopping
         self._limiter = CapacityLimiter(1)
         self._waiting: dict[asyncio.Event, tuple[str, int]] = {}
-        """For each poll: the event that wakes it, its job, and the version that its client has."""
+        """For each poll: the event that wakes it, its job, and the version known to its client."""
         self._watching: asyncio.Task[None] | None = None
 
     async def wait_for_change(
         self, request: Request, job_id: str, version: int, seconds: float
     ) -> None:
-        """Return when the job no longer has this version, the time has elapsed, the client has disconnected, or the server stops."""
+        """Return when the job's version changes, the time elapses, the client disconnects, or the server stops."""
         changed = asyncio.Event()
         self._waiting[changed] = (job_id, version)
         if self._watching is None or self._watching.done():
@@ -53,7 +53,7 @@ class Waits:
             del self._waiting[changed]
 
     async def _watch(self) -> None:
-        """Query until no poll is waiting."""
+        """Query until no polls are waiting."""
         while self._waiting:
             try:
                 await self._query()

@@ -1,4 +1,4 @@
-"""Chat messages: `{"messages": [{"role": …, "content": …}, …]}`, with optional `tools`, as OpenAI's fine-tuning files."""
+"""Chat messages: `{"messages": [{"role": …, "content": …}, …]}`, with optional `tools`; OpenAI's format."""
 
 from typing import Any
 

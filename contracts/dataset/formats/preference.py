@@ -1,9 +1,10 @@
 """Rows that rate answers: preference pairs, and KTO labels. Only the good answers can be trained on.
 
 - OpenAI: `{"input": {"messages": […], "tools": […]}, "preferred_output": […], "non_preferred_output": […]}`
-- `{"prompt": …, "chosen": …, "rejected": …}`; in place of `prompt` also `conversations`, `messages`, or `instruction` and `input`;
-  `chosen` is a string, a turn, a list of turns, or the whole conversation
-- an ordinary row with another, worse answer in `rejected`, `rejected_response`, `rejected_messages` or `non_preferred_output`
+- `{"prompt": …, "chosen": …, "rejected": …}`; `prompt` may be replaced by `conversations`, `messages`, or `instruction`
+  and `input`; `chosen` is a string, a turn, a list of turns, or the whole conversation
+- an ordinary row with an additional, worse answer in `rejected`, `rejected_response`, `rejected_messages` or
+  `non_preferred_output`
 - KTO: an ordinary row with `label` (or `kto_tag`), true if the answer is good
 """
 
@@ -18,10 +19,10 @@ from contracts.dataset.turns import read_turns
 from contracts.dataset.values import read_answer, require, wrong_type
 
 REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
-"""Columns with an answer that must not be trained on."""
+"""Columns that contain an answer not to train on."""
 CHOSEN = ("chosen", "preferred_output")
 LABELS = ("label", "kto_tag")
-"""Columns that say whether the answer is good, if they are true or false."""
+"""Columns that rate the answer if their value is true or false."""
 REQUIRED = ("chosen", "rejected")
 OPTIONAL = (
     "prompt",
@@ -42,28 +43,28 @@ ReadOrdinary = Callable[[dict[Any, Any]], Conversation]
 
 
 def has_rejected(row: Mapping[Any, Any]) -> bool:
-    """Return whether a row has a worse answer. A table merged from several sources has the columns of all, null or empty."""
+    """Return whether a row has a worse answer. In a table merged from several sources, the column may be empty."""
     return not row.keys().isdisjoint(REJECTED) and any(
         row.get(column) not in _EMPTY for column in REJECTED
     )
 
 
 def has_chosen(row: Mapping[Any, Any]) -> bool:
-    """Return whether a row has a better answer in a column of its own."""
+    """Return whether a row has its better answer in a separate column."""
     return not row.keys().isdisjoint(CHOSEN) and any(
         row.get(column) not in _EMPTY for column in CHOSEN
     )
 
 
 def has_label(row: Mapping[Any, Any]) -> bool:
-    """Return whether a row rates its answer. A label that is text or a number is the row's class."""
+    """Return whether a row rates its answer. A label that is text or a number is a class, not a rating."""
     return not row.keys().isdisjoint(LABELS) and any(
         isinstance(row.get(column), bool) for column in LABELS
     )
 
 
 def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
-    """Return the conversation with the better answer. What precedes this answer is not trained."""
+    """Return the conversation with the better answer. The turns before this answer are not trained on."""
     if not has_chosen(row):
         found = read_ordinary({key: row[key] for key in row if key not in REJECTED})
         return replace(found.with_only_the_last_answer_trained(), form="preference")
@@ -82,7 +83,7 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
     if chosen[0].role == "assistant":
         answered = Conversation("preference", turns).untrained().turns + chosen
         return Conversation("preference", answered, tools)
-    # The better answer comes with its own question; only the system prompt may be in another column.
+    # The chosen turns include the question; only the system prompt may be in another column.
     system = [turn for turn in turns[:1] if turn.role in SYSTEM_ROLES]
     return Conversation(
         "preference", begin_with(system, chosen), tools
@@ -90,7 +91,7 @@ def read_pair(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
 
 
 def read_labelled(row: dict[Any, Any], read_ordinary: ReadOrdinary) -> Conversation:
-    """Return a row with a KTO label. If the label is false, nothing of it is trained."""
+    """Return a row with a KTO label. If the label is false, no part of the row is trained on."""
     found = replace(read_ordinary(row).with_only_the_last_answer_trained(), form="kto")
     is_good = all(row[column] for column in LABELS if isinstance(row.get(column), bool))
     return found if is_good else found.untrained()

@@ -12,7 +12,7 @@ from processes.oom import count_oom_kills
 from worker.supervisor.child.process import Child
 
 EndedAs = Literal["cancelled", "paused", "interrupted"]
-"""The status of an attempt that ends because of a request to stop."""
+"""The status of an attempt that ends because of a stop request."""
 
 
 def read_outcome(child: Child, run_dir: RunDir, requested: EndedAs | None) -> Outcome:

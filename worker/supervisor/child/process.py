@@ -21,7 +21,7 @@ from processes.oom import count_oom_kills
 from worker.supervisor.host.cards.held_cards import HeldCard
 
 LOCK_FDS = "STEPLINE_LOCK_FDS"
-"""Variable with the descriptors of the inherited locks, comma-separated. The training program passes them on to its ranks."""
+"""Environment variable with the descriptors of the inherited locks. The training program passes them to its ranks."""
 PROGRAM = ("-m", "worker.training")
 
 

@@ -1,4 +1,4 @@
-"""Keeps the state of a worker's GPU in a file in the worker's home, so that the state survives restarts.
+"""Stores the state of a worker's GPU in a file in the worker's home, where it survives restarts.
 
 The pool process writes the file. The main process sends the state in hellos, and the health check reads the file. A worker
 without a GPU has no such file.

@@ -140,7 +140,7 @@ class Placer:
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:
-    """Delete the run directory unless `keep_run`, and then this worker's surplus run directories.
+    """Delete the run directory unless `keep_run`, then delete this worker's surplus run directories.
 
     Keeps `kept_runs` run directories. Those with checkpoints take precedence, then the newest.
     """

@@ -96,7 +96,7 @@ class TrainableModel:
     def checkpoint_activations(self, contexts: Contexts | None = None) -> None:
         """Keep one activation per layer and recompute the others in the backward pass.
 
-        `contexts` returns the contexts in which a layer runs first and in which it runs again.
+        `contexts` returns two contexts: one for the first run of a layer, and one for its recomputation.
         """
         options: dict[str, Any] = {"use_reentrant": False}
         if contexts is not None:  # torch's compiler rejects even the contexts that do nothing

@@ -1,6 +1,6 @@
 """Checkpoints on disk: written to a temporary directory, synced and renamed; valid only if the manifest matches.
 
-contracts/checkpoint.py defines their file names. No pickle is read or written, so that an untrusted checkpoint cannot run code.
+contracts/checkpoint.py defines their file names. Pickle is never used, so an untrusted checkpoint cannot run code.
 """
 
 import os

@@ -1,7 +1,7 @@
 """RowCounter: writes the number of rows processed in the current phase, and the time remaining, to progress.json.
 
 The file is replaced at most a few times a second and exists only while rows are counted. It is removed before the next
-phase is recorded, so that a reader that reads the records first never combines the rows of one phase with another phase.
+phase is recorded, so a reader that reads the records first never attributes the rows of one phase to another.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Stop: checks between micro-batches whether control.json or SIGTERM has requested that the run stop."""
+"""Stop: checks between micro-batches whether control.json or SIGTERM has requested a stop."""
 
 import signal
 from pathlib import Path

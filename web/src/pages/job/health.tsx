@@ -1,4 +1,4 @@
-// The findings on a job's health: what is wrong since when, what to do, and a button to acknowledge each.
+// The findings on a job's health: the problem, when it began, what to do, and a button to acknowledge it.
 import { call, isFinal, type Job } from "../../api";
 import type { LiveJob } from "../../live/job";
 import { setQuery } from "../../router";

@@ -33,7 +33,7 @@ export function ModelChooser({ value, choose, models, attributes }: Props) {
   useEffect(() => {
     if (isTyping) input.current?.focus();
   }, [isTyping]);
-  // The control that holds the value has the field's id, so that its label, a problem and the focus lead to it.
+  // The control that holds the value has the field's id, because the label, error messages and the focus refer to that id.
   const { id, ...rest } = attributes;
   return (
     <div class="chooser">

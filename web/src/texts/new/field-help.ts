@@ -1,4 +1,4 @@
-// Help for fields of the form whose description in the API's schema speaks about JSON. All other English help comes from the schema.
+// Help for form fields whose description in the API's schema refers to JSON. All other English help comes from the schema.
 export const ENGLISH_HELP: Record<string, string> = {
   model: "The model to fine-tune. A model on the workers takes precedence over one with the same id on the Hub.",
   model_revision: "Commit, tag or branch on the Hub. Empty: the newest commit, which the report names.",

@@ -1,9 +1,9 @@
 """Allows one training process at a time per device, through a flock that the training process inherits.
 
 The kernel releases the lock when the last holder exits, so no other training starts on a GPU that an orphan still uses.
-A worker that has just acquired the lock therefore knows that all earlier training under it has ended, and may report
-that to the server. The file holds the lock's name and a counter of those reports. All services of this user
-on this host share a GPU's lock.
+When a worker acquires the lock, all earlier training under it has ended, and the worker may report that to the server.
+The file contains the lock's name and a counter of these reports. All services of this user on this host
+share a GPU's lock.
 
 A worker needs this lock for each attempt. Another lock, the card lock (worker/fleet.py), decides which `stepline
 worker` may start a worker for a card.
@@ -24,7 +24,7 @@ from worker.settings import Settings
 
 SHORTEST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.5
-"""Pauses between two tries grow: a sibling's claim takes milliseconds, its attempt may take days."""
+"""Pauses between tries grow, because a sibling's claim takes milliseconds, but its attempt may take days."""
 
 
 class DeviceBusy(Exception):

@@ -1,6 +1,6 @@
 """Lists the cards of this host through NVML, and selects those that STEPLINE_GPUS or CUDA_VISIBLE_DEVICES names.
 
-A card is what one worker trains on: a GPU or, if MIG is enabled on the GPU, one of its MIG instances.
+A card is a GPU or, if MIG is enabled on the GPU, one of its MIG instances. Each worker has one card.
 """
 
 import itertools
@@ -73,7 +73,7 @@ def list_cards() -> list[Card]:
 def select_cards(cards: Sequence[Card], environ: Mapping[str, str], gpus: str | None) -> list[Card]:
     """Return the cards that STEPLINE_GPUS names, else those that CUDA_VISIBLE_DEVICES names, else all.
 
-    An empty value and `-1` select none. Raises CardNotFound if an entry does not match exactly one card.
+    An empty value and `-1` select no card. Raises CardNotFound if an entry does not match exactly one card.
     """
     setting, entries = _read(environ, gpus)
     if entries is None:

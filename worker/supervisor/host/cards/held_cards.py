@@ -1,6 +1,7 @@
 """The cards whose device locks this process holds: the worker's own card, and those borrowed from siblings for one claim.
 
-A training process inherits the locks of all its cards, so each stays locked until the last of its processes has ended.
+A training process inherits the locks of all its cards, so each card stays locked until the last process that uses it
+has ended.
 """
 
 import os
@@ -17,7 +18,7 @@ from worker.supervisor.host.siblings import Sibling
 
 @dataclass(frozen=True)
 class HeldCard:
-    """A card, or the CPU, that no other process uses while this one holds its lock."""
+    """A card, or the CPU, whose lock this process holds."""
 
     device: Device
     lock_fd: int
@@ -26,14 +27,14 @@ class HeldCard:
 
 
 class Loan:
-    """Cards borrowed from siblings, until the block ends."""
+    """Cards borrowed from siblings; leaving the block releases them."""
 
     def __init__(self, cards: Sequence[HeldCard] = ()) -> None:
         self._cards = list(cards)
 
     @classmethod
     def borrow(cls, lock_dir: Path, siblings: Sequence[Sibling]) -> "Loan":
-        """Borrow the siblings that are idle and have not failed, without waiting for the others."""
+        """Borrow the siblings' cards that are idle and have not failed, without waiting for the others."""
         cards = []
         for sibling in siblings:
             lock_fd = try_lock(lock_dir / f"{sibling.lock}.lock")
@@ -51,13 +52,13 @@ class Loan:
         return tuple(self._cards)
 
     def keep(self, count: int) -> None:
-        """Return all but the first `count` cards."""
+        """Release all but the first `count` cards."""
         while len(self._cards) > count:
-            # Close, do not unlock: unlocking would release it while a training process still holds it.
+            # Close the file without unlocking it: unlocking would release the lock that a training process still holds.
             os.close(self._cards.pop().lock_fd)
 
     def keep_only(self, uuids: Collection[str]) -> None:
-        """Return all cards except these."""
+        """Release all cards except these."""
         self._cards.sort(key=lambda card: card.device.uuid not in uuids)
         self.keep(sum(card.device.uuid in uuids for card in self._cards))
 

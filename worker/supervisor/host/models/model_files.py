@@ -1,4 +1,4 @@
-"""Reads the facts about a model from its files, without torch: config.json, the headers of the weights, the tokenizer, the licence.
+"""Reads facts about a model without torch: from config.json, the weights' headers, the tokenizer and the licence.
 
 If a file is missing, damaged or in an unexpected format, its facts remain unknown. The training program decides whether a
 model can be loaded.
@@ -21,7 +21,7 @@ LONGEST_HEADER_BYTES = 100_000_000
 LONGEST_TEXT_BYTES = 10_000_000
 """A larger JSON or template file is not read. The tokenizer's vocabulary is in another file."""
 README_BYTES = 10_000
-"""A README states the licence in its front matter."""
+"""How much of a README is read; its front matter states the licence."""
 QWEN2_TEMPLATE_SHA256 = "793202280c0910ab26bc6eb57c8212c2417324c6d8c4efd0d10d59092ab3e3eb"
 """SHA-256 of Qwen2's stock chat template."""
 PLAIN_NAMES = frozenset(
@@ -46,8 +46,8 @@ PLAIN_NAMES = frozenset(
         "starcoder2",
     }
 )
-"""Values of `model_type` whose weight files name each module as the loaded model does. For others, transformers may rename, split or
-merge weights while it loads them."""
+"""Values of `model_type` whose weight files use the module names of the loaded model. For others, transformers may
+rename, split or merge weights while loading them."""
 _WEIGHT = re.compile(r"((?:.*\.)?([^.]+))\.weight")
 _LICENSE = re.compile(r"^license(_name)?:[ \t]*['\"]?([^'\"\n]+)", re.MULTILINE)
 
@@ -142,7 +142,7 @@ def _license(directory: Path) -> str | None:
         found = {bool(entry[1]): entry[2].strip() for entry in _LICENSE.finditer(head[1])}
         named = (
             found.get(True) if found.get(False) == "other" else found.get(False)
-        )  # keys, not flags
+        )  # True and False are keys here
         if named:
             return _name(named)
     for file in ("LICENSE", "LICENSE.txt", "LICENSE.md"):

@@ -8,7 +8,7 @@ from worker.supervisor.host.models.model_files import read_facts
 from worker.supervisor.host.models.template_trial import TemplateTrials
 
 State = tuple[tuple[str, int, int], ...]
-"""Name, size and time of change of each file in a model's directory."""
+"""Name, size and modification time of each file in a model's directory."""
 
 
 def list_models(models_dir: Path | None) -> list[str]:
@@ -30,7 +30,7 @@ class ModelCatalog:
     def read(self) -> list[ModelFacts]:
         """Return the facts about every model in the root that a job can name. Raises OSError if the root cannot be read.
 
-        What a new chat template writes is unknown until a later call.
+        The output of a new chat template is unknown until a later call.
         """
         current: dict[str, tuple[State, ModelFacts]] = {}
         for name in list_models(self._models_dir)[:MOST_MODELS]:

@@ -1,4 +1,7 @@
-"""Finds out what a model's chat template writes. The template is foreign code, so a separate process with limits renders it."""
+"""Determines what a model's chat template writes.
+
+A separate process with limits renders it, because it is untrusted code.
+"""
 
 import hashlib
 import os
@@ -17,7 +20,7 @@ from contracts.model_facts import ModelFacts, TemplateFacts
 from processes.environment import BASIC, choose
 
 TRIAL_SECONDS = 120
-"""Time limit of the process, most of whose time goes to imports."""
+"""Time limit of the process, which spends most of its time on imports."""
 _PROGRAM = ("-m", "worker.training.data.describe")
 _FILES = ("chat_template.jinja", "tokenizer_config.json")
 
@@ -28,13 +31,13 @@ Start = Callable[[Callable[[], None]], None]
 WRITES_CONTENT_ONLY = TemplateFacts(
     roles=list(ROLES), tools=False, tool_calls=False, reasoning_content=False
 )
-"""What Qwen2's stock template writes, and what the training program writes for a model without a template."""
+"""The facts about Qwen2's stock template, which also apply to a model without a template."""
 
 
 class TemplateTrials:
-    """Remembers the results by the content of the template's files, because many models have the same template.
+    """Caches results by the content of the template's files, because many models have the same template.
 
-    The trials run one at a time in a thread, because a worker that waited for them would miss its hellos.
+    The trials run one at a time in a thread, because waiting for them would delay the worker's hellos.
     """
 
     def __init__(self, describe: Describe | None = None, start: Start | None = None) -> None:
@@ -44,7 +47,7 @@ class TemplateTrials:
         self._running: str | None = None
 
     def find(self, directory: Path, facts: ModelFacts) -> tuple[ModelFacts, bool]:
-        """Return the facts with what the model's template writes, and whether this is final. Raises OSError."""
+        """Return the facts, including those about the template's output, and whether they are final. Raises OSError."""
         if facts.chat_template != "own":
             known = WRITES_CONTENT_ONLY if facts.chat_template else None
             return facts.model_copy(update={"template": known}), True

@@ -1,6 +1,7 @@
-"""Attention on fake tensors: allocates what the real kernels allocate, on any build of torch.
+"""Attention on fake tensors: allocates the same memory as the real kernels, on any build of torch.
 
-Not every build can report which kernel SDPA would choose for fake tensors on a GPU, so this module makes the same choice.
+Not every build can report which kernel SDPA would choose for fake tensors on a GPU, so this module reproduces the
+choice.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 UNMASKED = "stepline_planned"
-"""Name registered in transformers, which builds no mask because no mask function has that name."""
+"""Name registered in transformers, which builds no mask because no mask function is registered under it."""
 _BIAS_MULTIPLE = 8
-"""The kernel needs rows of a multiple of this number of elements; SDPA pads a bias to it."""
+"""The kernel needs rows whose length is a multiple of this number; SDPA pads a bias accordingly."""
 _segments: list[int] = []
 """Lengths of the samples in the traced micro-batch, in tokens."""
 
@@ -48,7 +49,7 @@ def _attend_on_gpu(
     scale: float | None = None,
     **_options: Any,
 ) -> Tensor:
-    """Return attention [1, heads, T, size]; a mask becomes a bias of the compute type, which the backward pass keeps."""
+    """Return attention [1, heads, T, size]; a mask becomes a bias of the compute type, kept for the backward pass."""
     if attn_mask is None:
         return _flash(query, key, value, dropout=dropout_p, scale=scale, is_causal=is_causal)
     bias = attn_mask

@@ -1,4 +1,4 @@
-"""The model that will be trained, on fake tensors: real classes and shapes, but neither weights nor memory."""
+"""The model that will be trained, on fake tensors: real classes and shapes, but no weights and no allocated memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class FakeLinear4bit(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]  # bitsa
 
 
 class _Product(torch.autograd.Function):
-    """Unpacks again for the gradient of the inputs, as bitsandbytes does."""
+    """Unpacks the weights again to compute the gradient of the inputs, as bitsandbytes does."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, layer: FakeLinear4bit) -> Tensor:
@@ -88,7 +88,7 @@ class _Product(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Traits:
-    """What the proofs find when a model is loaded, insofar as it affects the memory of a step."""
+    """The properties found by the proofs that affect the memory of a step."""
 
     attention: str
     """sdpa (a dense mask), eager, or UNMASKED."""
@@ -98,7 +98,7 @@ class Traits:
 
     @classmethod
     def expected(cls, directory: Path, spec: JobSpec, device: Device) -> "Traits":
-        """Return the traits that are expected before the model is loaded."""
+        """Return the expected traits of a model that is not loaded yet."""
         config = _read_config(directory)
         text = config.get_text_config()
         return cls(

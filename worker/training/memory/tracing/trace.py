@@ -73,9 +73,9 @@ class Trace:
         base = self.model.peft_model.get_base_model()
         base.set_attn_implementation(attention)
         base.activation_checkpointing_disable()
-        base.disable_input_require_grads()  # activation checkpointing switches this on, but not off again
+        base.disable_input_require_grads()  # activation checkpointing enables this, but never disables it
         if recomputes:
-            # The backward pass, in which layers run again, does not inherit the step's FakeAttention.
+            # Layers that run again in the backward pass do not inherit the step's FakeAttention.
             self.model.checkpoint_activations(lambda: (contextlib.nullcontext(), FakeAttention()))
 
     def _run(self, samples: Sequence[Sample], traits: Traits) -> int:

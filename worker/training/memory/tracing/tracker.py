@@ -17,7 +17,8 @@ _PRODUCTS = (torch.ops.aten.mm, torch.ops.aten.addmm)
 class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped in torch
     """While active, tracks every storage that an operation creates on the device, until it is freed.
 
-    It sees the results of operations, but not what a kernel allocates internally; `_hidden_bytes` adds the large cases.
+    It tracks the results of operations, but not the internal allocations of kernels; `_hidden_bytes` adds the large
+    ones.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -45,7 +46,7 @@ class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # unty
     def follow(self, tensor: Tensor) -> None:
         """Count a tensor's storage until it is freed, if it is not counted yet."""
         storage = tensor.untyped_storage()
-        key = storage._cdata  # noqa: SLF001  # torch has no public identity of a storage
+        key = storage._cdata  # noqa: SLF001  # torch has no public id for a storage
         if key in self._live:
             return
         size = -(-storage.nbytes() // _ALLOCATION) * _ALLOCATION

@@ -1,9 +1,9 @@
 """One autograd function for a linear layer with a LoRA adapter: y = base(x) + scale · dropout(x) Aᵀ Bᵀ.
 
-peft computes the same with five operations per layer, casts A and B to the compute dtype in each micro-batch, and keeps dropped
-inputs until the backward pass. Here, A and B are cast once per update, the low-rank product is added into the base's
-output, and the backward pass recomputes dropped inputs from their mask. The base's weights are unpacked again in the backward
-pass, so they are not kept. lora_proof.py compares the function with peft on random tokens.
+peft needs five operations per layer, casts A and B to the compute dtype in each micro-batch, and keeps the inputs after
+dropout until the backward pass. Here, A and B are cast once per update, the low-rank product is added to the base's
+output in place, and the backward pass recomputes the inputs after dropout from the mask. The base's weights are not
+kept; the backward pass unpacks them again. lora_proof.py compares the function with peft on random tokens.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from torch.nn import functional
 from worker.training.compute.four_bit import unpack
 
 _KINDS = (Linear, Linear4bit)
-"""peft's layers that compute y as above. Its subclasses and its other layers, such as experts, do not."""
+"""peft's layers that compute y as above. Their subclasses and peft's other layers, such as experts, do not."""
 
 
 class AdapterCopies:
@@ -29,7 +29,7 @@ class AdapterCopies:
     def __init__(self, weights: Sequence[nn.Parameter], dtype: torch.dtype) -> None:
         self._weights: list[Tensor] = list(weights)
         self.tensors = [weight.detach().to(dtype) for weight in weights]
-        """The copies, in the order of the weights. Their content changes, their memory does not."""
+        """The copies, in the order of the weights. Their content changes, but not their memory."""
         self._needed = any(weight.dtype is not dtype for weight in weights)
 
     @torch.no_grad()
@@ -37,7 +37,7 @@ class AdapterCopies:
         """Cast the weights again, without waiting for the device.
 
         Call this before each update and each evaluation: torch does not report whether a weight has changed, because fused optimizers
-        do not count their changes.
+        do not increment its version counter.
         """
         if self._needed:
             torch._foreach_copy_(self.tensors, self._weights)  # torch's own optimizers use it
@@ -45,7 +45,7 @@ class AdapterCopies:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the function needs to know about one layer."""
+    """The function's parameters for one layer."""
 
     base: Any
     """The frozen layer, without its adapter."""
@@ -83,7 +83,8 @@ class _Product(torch.autograd.Function):
         outputs.view(-1, outputs.shape[-1]).addmm_(low, plan.second.t(), alpha=plan.scale)
         ctx.plan, ctx.keep = plan, 1 / (1 - dropout)
         ctx.shape, ctx.types = inputs.shape, (first.dtype, second.dtype)
-        # Saved by torch, so that activation checkpointing can drop them, and so that a later change of the copies is an error.
+        # Let torch save them: activation checkpointing can then drop them, and a later change of the copies raises an
+        # error.
         ctx.save_for_backward(flat, mask, low, plan.first, plan.second)
         return outputs
 
@@ -96,7 +97,7 @@ class _Product(torch.autograd.Function):
         plan, scale = ctx.plan, ctx.plan.scale
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
         for_inputs = for_first = for_second = None
-        # beta=0 ignores the first operand, so the scale does not cost a separate operation.
+        # beta=0 ignores the first operand, so the scale does not need a separate operation.
         if needs_second:
             for_second = torch.addmm(second, gradient.t(), low, beta=0, alpha=scale)
             for_second = for_second.to(ctx.types[1])
@@ -122,12 +123,12 @@ def _drop(values: Tensor, mask: Tensor, keep: float) -> Tensor:
 
 
 def find_layers(body: Any) -> list[Any]:
-    """Return the layers of the decoder that the function can compute."""
+    """Return the layers of the decoder for which the function can be used."""
     return [module for module in body.modules() if type(module) in _KINDS and _is_plain(module)]
 
 
 def fuse(layers: Sequence[Any], dtype: torch.dtype) -> AdapterCopies:
-    """Make the layers use the function; return the copies of their adapters, which the caller refreshes."""
+    """Make the layers use the function; return the copies of their adapters, which the caller must refresh."""
     copies = AdapterCopies([weight for layer in layers for weight in weights_of(layer)], dtype)
     firsts, seconds = copies.tensors[::2], copies.tensors[1::2]
     for layer, first, second in zip(layers, firsts, seconds, strict=True):

@@ -1,4 +1,4 @@
-"""Proves when a model is loaded that the fused LoRA function gives peft's results, for each layer, on random tokens."""
+"""Verifies with random tokens that each layer's fused LoRA function returns the same results as peft."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,7 +20,8 @@ from worker.training.model.lora.fused_lora import (
 
 _TOKENS = 16
 _TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Relative differences. In bfloat16, peft rounds the base's outputs before it adds the adapter's; the function rounds once."""
+"""Accepted relative differences. In bfloat16, peft rounds the base's outputs before it adds the adapter's; the function
+rounds once."""
 _COMPARED = ("outputs", "gradient of the inputs", "gradient of A", "gradient of B")
 
 
@@ -36,7 +37,7 @@ def fuse_if_proven(body: Any, device: Device) -> tuple[AdapterCopies | None, str
         problem = _find_difference(layer, device)
         if problem is not None:
             return None, problem
-    reason = f"on all {len(layers)} layers, random tokens gave the same outputs and gradients as with peft"
+    reason = f"on all {len(layers)} layers, outputs and gradients for random tokens were the same as with peft"
     return fuse(layers, device.compute_dtype), reason
 
 
@@ -60,7 +61,7 @@ def _find_difference(layer: Any, device: Device) -> str | None:
     for what, own, peft in zip(_COMPARED, found, expected, strict=True):
         wrong = float((own.float() - peft.float()).norm() / peft.float().norm())
         if not wrong <= _TOLERANCES[device.compute_dtype]:
-            return f"the fused function gave a different result ({what}: relative difference {wrong:.2g})"
+            return f"the fused function returned a different result ({what}: relative difference {wrong:.2g})"
     return None
 
 

@@ -64,7 +64,7 @@ function positive(series: Series, isLog: boolean): Series {
 
 function joinGhosts(ghosts: Series[], isLog: boolean): Series {
   const joined = new Series();
-  // Oldest first, so that the newer ghost wins if two have a point at the same step.
+  // Oldest first: if two ghosts have a point at the same step, the newer one is used.
   for (const ghost of ghosts) {
     const shown = positive(ghost, isLog);
     shown.step.forEach((step, at) => joined.add(step, shown.value[at] ?? null));

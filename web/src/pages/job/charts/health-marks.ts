@@ -1,4 +1,4 @@
-// The findings on a job's health in words, and as marks on its charts.
+// Formats the findings on a job's health as text, and as marks on its charts.
 import type { components } from "../../../api";
 import { bytes, count, figure } from "../../../format";
 import { HEALTH, sayFinding, SENTENCES } from "../../../texts/job/health";
@@ -33,7 +33,7 @@ export function withHealthMarks<Drawn extends { marks: object[] }>(
 /** Whether something happened at the finding's step. The load of the host has no step. */
 export const hasStep = (finding: Finding): boolean => finding.step > 0 && !/^(gpu|disk)_/.test(finding.code);
 
-/** Return the finding's figures as a sentence; the name if it has none, because the loss is not a number. */
+/** Return the finding's figures as a sentence; if it has none, because the loss is not a number, return its name. */
 export function sentenceOf(finding: Finding): string {
   const text: Text = SENTENCES[finding.code];
   const figures = Object.fromEntries(Object.entries(finding.values).map(([name, value]) => [name, write(name, value)]));
