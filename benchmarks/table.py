@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from alembic import command
-from app.jobs.cursors import encode_place
-from app.jobs.walks import QUEUED_SECTION, Place
 
 from app.db.engine import Database, database_now
+from app.jobs.listing.cursors import encode_place
+from app.jobs.listing.walks import QUEUED_SECTION, Place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobSort
 from app.migrate import alembic_config, migrate
