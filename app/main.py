@@ -48,7 +48,7 @@ from app.history import routes as history
 from app.http import handlers
 from app.http.document import DocumentedApp
 from app.jobs import routes as jobs
-from app.jobs.waiting import Waits
+from app.jobs.requests.waiting import Waits
 from app.leases.gate import KnownTokens
 from app.migrate import missing_migrations
 from app.models import routes as models

@@ -29,8 +29,8 @@ from benchmarks.faults.checker import Verdict, check
 from benchmarks.faults.history import History
 from benchmarks.faults.nemesis import Nemesis
 from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
-from tests.faults.cluster import Cluster
-from tests.postgres import running_postgres
+from tests.faults.harness.cluster import Cluster
+from tests.programs.postgres import running_postgres
 from tests.tiny_model import make_tiny_qwen2
 
 QUIET_SECONDS = 240

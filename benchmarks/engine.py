@@ -27,11 +27,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.peers.roofline import tokens_per_second_limit
 from benchmarks.peers.windows import Plan
-from benchmarks.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
 from contracts.record import MetricRecord, decode_line
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from contracts.summary import Summary
 
 PEERS_ENVIRONMENT = Path.home() / ".cache" / "stepline" / "benchmark-peers"

@@ -29,7 +29,7 @@ import httpx2
 from benchmarks import table
 from contracts.wire import CLAIM_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
-from tests.postgres import running_postgres
+from tests.programs.postgres import running_postgres
 
 CLIENTS = 4
 TARGETS = {"sqlite": 150.0, "postgresql": 200.0}

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import fake_cuda
 from benchmarks.fake_cuda.qwen2 import demand_of, prepare
-from benchmarks.qwen2_sizes import POSITIONS, SIZES, Size
+from benchmarks.fake_cuda.qwen2_sizes import POSITIONS, SIZES, Size
 
 GIB = 2**30
 CARDS = (12, 16, 24, 48, 80)

@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks import fake_cuda
 from benchmarks.fake_cuda.qwen2 import demand_of
 from benchmarks.fake_cuda.qwen2 import prepare as prepare_fake
-from benchmarks.qwen2_sizes import SIZES
+from benchmarks.fake_cuda.qwen2_sizes import SIZES
 
 GIB = 2**30
 _SIDES = ("predict", "measure")

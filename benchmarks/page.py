@@ -21,16 +21,16 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from app.db.engine import Database
-from benchmarks import rows
+from benchmarks.filling import rows
 from benchmarks.history import steps_body
 from contracts.attempt import Claim
 from contracts.base import utc_now
 from contracts.record import EvalRecord, Record
 from contracts.wire import SYNC_PATH
 from tests.app.player import Player
-from tests.chromium import running_chromium
 from tests.e2e.service import Service
 from tests.factories import make_metric
+from tests.programs.chromium import running_chromium
 
 GOAL = 100.0
 """Milliseconds."""

@@ -21,9 +21,9 @@ from typing import Any
 
 from app.config.settings import Settings as ServerSettings
 from tests.e2e.conftest import place_model, spec_of_job, tiny_rows
-from tests.faults.cluster import TWENTIETH, Cluster
-from tests.postgres import running_postgres
-from tests.processes import children_of
+from tests.faults.harness.cluster import TWENTIETH, Cluster
+from tests.programs.postgres import running_postgres
+from tests.programs.processes import children_of
 from tests.tiny_model import make_tiny_qwen2
 from worker.settings import Settings as WorkerSettings
 

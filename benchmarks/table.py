@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from alembic import command
-from app.jobs.cursors import encode_place
-from app.jobs.walks import QUEUED_SECTION, Place
 
 from app.db.engine import Database, database_now
+from app.jobs.listing.cursors import encode_place
+from app.jobs.listing.walks import QUEUED_SECTION, Place
 from app.jobs.queue import order as queue
 from app.jobs.schemas import JobSort
 from app.migrate import alembic_config, migrate
-from benchmarks import rows
+from benchmarks.filling import rows
 from contracts.wire import CLAIM_PATH, HELLO_PATH
 from tests.e2e.service import WORKER_TOKEN, Service
-from tests.postgres import Postgres, running_postgres
+from tests.programs.postgres import Postgres, running_postgres
 
 WARM_UP = 6
 """Number of warm-up requests of each kind; after them, every statement is prepared and cached."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.models_dir import ModelsDir
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 SHOWN_MODELS = 5
 REPORT_SECONDS = 3.0

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 LOG_BYTES = 16 * 1024 * 1024
 """If a part's log is larger than this when the part starts, it is rotated. One old file is kept."""

@@ -15,7 +15,7 @@ from pydantic import (
 from contracts.base import Tolerant
 from contracts.job import ModelName
 from contracts.record import Count
-from contracts.text import find_unsafe
+from contracts.values.text import find_unsafe
 
 MOST_MODELS = 1000
 """Maximum number of models in one report."""
@@ -85,7 +85,7 @@ class ModelFacts(Tolerant):
     module_paths: Annotated[
         Annotated[list[Name], Field(max_length=MOST_MODULES)] | None, IfReadable
     ] = None
-    """Full paths of these modules, with layer ranges (contracts/module_paths.py). Null if there are too many, and from
+    """Full paths of these modules, with layer ranges (contracts/values/module_paths.py). Null if there are too many, and from
     workers running earlier versions."""
     chat_template: Annotated[Literal["qwen2", "own", "plain"] | None, IfReadable] = None
     """Qwen2's stock template, the model's own template, or none (each turn is on a separate line)."""

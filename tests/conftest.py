@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.postgres import Postgres, running_postgres
-from tests.server_process import migrated
+from tests.programs.postgres import Postgres, running_postgres
+from tests.programs.server_process import migrated
 from tests.units import UnitScheduling, slowest_first
 
 # No test depends on a duration: on a loaded machine, Hypothesis takes seconds to prepare its first example.

@@ -33,16 +33,16 @@ from worker.supervisor import alive
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.strays import reap_strays
 from worker.supervisor.errands.lane import Lane
+from worker.supervisor.host.cards.device import DeviceMissing
+from worker.supervisor.host.cards.gpu_lock import LockDirRefused, find_lock_dir
 from worker.supervisor.host.check_timer import CheckTimer
-from worker.supervisor.host.device import DeviceMissing
-from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir
-from worker.supervisor.host.hub_cache import cache_dir, list_snapshots
 from worker.supervisor.host.identity import (
     describe_device,
     describe_worker,
     slug,
     with_current_state,
 )
+from worker.supervisor.host.models.hub_cache import cache_dir, list_snapshots
 from worker.supervisor.reporting.models import ModelReporter
 from worker.supervisor.reporting.restart import RestartReport
 from worker.supervisor.run import run_next

@@ -30,11 +30,11 @@ from contracts.attempt import Device
 from worker.logs import configure_logging
 from worker.settings import Settings, load_settings
 from worker.supervisor import alive
+from worker.supervisor.host.cards.device import DeviceMissing, find_devices
+from worker.supervisor.host.cards.driver import DriverTooOld, check_driver
+from worker.supervisor.host.cards.gpu_lock import LockDirRefused, find_lock_dir, try_lock
+from worker.supervisor.host.cards.gpus import GPUS, VISIBLE
 from worker.supervisor.host.claim_turn import find_stuck, longest_turn_seconds, turn_path
-from worker.supervisor.host.device import DeviceMissing, find_devices
-from worker.supervisor.host.driver import DriverTooOld, check_driver
-from worker.supervisor.host.gpu_lock import LockDirRefused, find_lock_dir, try_lock
-from worker.supervisor.host.gpus import GPUS, VISIBLE
 from worker.supervisor.host.identity import (
     describe_device,
     host_id,

@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import closing
 from typing import Any, BinaryIO
 
-from app.datasets.found import Rejected, Row
+from app.datasets.files.found import Rejected, Row
 from app.datasets.upload import Upload
 from app.errors.kinds import DatasetEmpty, DatasetInvalid, DatasetUnreadable
 from app.storage.data_dir import Draft

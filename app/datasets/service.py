@@ -20,7 +20,7 @@ from app.http.paging import Page, decode_cursor, encode_cursor
 from app.storage.data_dir import Storage
 from contracts.dataset.columns import Columns
 from contracts.failure import Language
-from contracts.text import escape
+from contracts.values.text import escape
 
 
 def add_dataset(

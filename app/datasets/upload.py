@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 from app.datasets.conversion.process import convert
 from app.datasets.conversion.request import Encoding, Limits, Request
-from app.datasets.file_error import FileError, other_kind
-from app.datasets.file_kind import HEAD_BYTES, FileKind, find_plain_kind
-from app.datasets.found import Found, Rejected
-from app.datasets.json_rows import read_json
+from app.datasets.files.file_error import FileError, other_kind
+from app.datasets.files.file_kind import HEAD_BYTES, FileKind, find_plain_kind
+from app.datasets.files.found import Found, Rejected
+from app.datasets.files.json_rows import read_json
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def get_errand(errand_id: str, database: DatabaseDep, language: LanguageDep) -> 
 
 
 @internal.post(ERRAND_CLAIM_PATH, response_model=ErrandClaim)
+@takes(BodyKind.WORKER_MESSAGE)
 async def claim_errand(
     claim: ErrandClaimRequest, request: Request, database: DatabaseDep, waits: ErrandWaitsDep
 ) -> Response:
@@ -96,6 +97,7 @@ def download_rows(
 
 
 @internal.post(ERRAND_BEAT_PATH, status_code=204)
+@takes(BodyKind.WORKER_MESSAGE)
 def renew_errand(
     errand_id: str, beat: ErrandBeat, token: ErrandToken, database: DatabaseDep
 ) -> None:

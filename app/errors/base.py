@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.errors import words as messages
 from contracts.failure import Language
-from contracts.text import escape
+from contracts.values.text import escape
 from contracts.wire import SHOULD_RETRY_HEADER
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.failure import Language
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ display.
 from collections.abc import Mapping
 
 from contracts.failure import FailureReason, Language
-from contracts.sizes import format_bytes
-from contracts.text import escape_lines
+from contracts.values.sizes import format_bytes
+from contracts.values.text import escape_lines
 from contracts.verdicts.finding import HealthCode
 
 

@@ -11,7 +11,7 @@ from app.db.engine import Database
 from app.leases.store import list_attempts
 from app.series.line import Bounds, Place
 from app.series.news import News, NewsRow, read_news
-from contracts.text import escape_cell
+from contracts.values.text import escape_cell
 
 PAGE = 5000
 """Records per read. No transaction is open while they are sent."""

@@ -11,7 +11,7 @@ from app.history import store
 from app.history.schemas import LogLine
 from app.http.paging import Page, decode_cursor, encode_cursor
 from app.leases.store import list_attempts
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from app.series.reader import Reader
 from app.series.store import list_last_samples
 from contracts.attempt import AttemptStatus, Outcome, WorkerInfo
 from contracts.failure import Language
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 
 CSV_COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "epoch", "attempt", "at")
 

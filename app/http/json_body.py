@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from app.errors.kinds import BodyTooDeep
-from contracts.nesting import MAX_DEPTH, TooDeep, check_text
+from contracts.values.nesting import MAX_DEPTH, TooDeep, check_text
 
 
 class JsonRoute(APIRoute):

@@ -14,13 +14,14 @@ from app.errors.kinds import (
     UnsafeCharacter,
 )
 from app.events import store as events
-from app.jobs import etags, service, store
+from app.jobs import service, store
 from app.jobs.queue import reservations
+from app.jobs.requests import etags
 from app.jobs.schemas import JobEdit, JobView
 from app.jobs.views import name_and_labels
 from contracts.failure import Language
 from contracts.job import JobStatus, load_stored_spec
-from contracts.text import find_unsafe
+from contracts.values.text import find_unsafe
 
 MOST_LABELS = 16
 

@@ -2,7 +2,7 @@
 
 from app.db.tables import Job
 from contracts.job import JobSpec, Phase
-from contracts.plan import count_evaluations_after
+from contracts.run.plan import count_evaluations_after
 
 
 def eta_seconds(job: Job, spec: JobSpec) -> float | None:

@@ -26,8 +26,8 @@ from contracts.dataset.features import RowFeatures
 from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import DatasetSource, JobSpec
-from contracts.plan import evaluation_cost
-from contracts.text import UNSAFE, find_unsafe
+from contracts.run.plan import evaluation_cost
+from contracts.values.text import UNSAFE, find_unsafe
 
 
 def plan_job(session: Session, spec: JobSpec, language: Language) -> Plan:

@@ -16,8 +16,10 @@ from app.http.etags import holds
 from app.http.json_body import JsonRoute
 from app.http.negotiation.language import LanguageDep
 from app.http.times import Moment
-from app.jobs import edits, etags, planning, service
+from app.jobs import edits, planning, service
 from app.jobs.listing.cursors import MOST_CHARACTERS
+from app.jobs.requests import etags
+from app.jobs.requests.waiting import Waits
 from app.jobs.schemas import (
     DeletedJob,
     JobEdit,
@@ -27,7 +29,6 @@ from app.jobs.schemas import (
     JobView,
     Plan,
 )
-from app.jobs.waiting import Waits
 from app.storage.data_dir import StorageDep
 from contracts.field_error import OneOf
 from contracts.job import JobSpec, JobStatus

@@ -11,7 +11,7 @@ from app.http.paging import Page
 from app.models.schemas import ModelCheck
 from contracts.base import Strict
 from contracts.job import JobSpec, JobStatus, Label, LabelValue, Phase
-from contracts.plan import EvaluationCost
+from contracts.run.plan import EvaluationCost
 from contracts.verdicts.finding import HealthCode, Level
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{24}")

@@ -22,13 +22,14 @@ from app.errors.kinds import (
     UnknownDataset,
 )
 from app.events import store as events
-from app.jobs import idempotency, planning, store, transitions
+from app.jobs import planning, store, transitions
 from app.jobs.endings import device_failures
 from app.jobs.listing import lists
 from app.jobs.listing.cursors import decode_place, encode_place
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations, waits
 from app.jobs.queue.gpu_need import find_need
+from app.jobs.requests import idempotency
 from app.jobs.schemas import (
     JobCounts,
     JobFilter,

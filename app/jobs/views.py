@@ -8,7 +8,7 @@ from app.jobs.queue import order as queue
 from app.jobs.schemas import HealthView, JobError, JobView, JobWait, Progress, RowsDone
 from contracts.failure import Failure, Language
 from contracts.job import JobSpec, JobStatus, load_stored_spec
-from contracts.text import escape_lines
+from contracts.values.text import escape_lines
 from contracts.verdicts.finding import HealthCode
 
 

@@ -22,7 +22,7 @@ from contracts.failure import Language
 from contracts.field_error import FieldProblem
 from contracts.job import JobSpec
 from contracts.model_facts import ModelFacts, TemplateFacts
-from contracts.module_paths import example_target, is_target
+from contracts.values.module_paths import example_target, is_target
 
 MOST_NAMED = 20
 """Maximum number of models named in an error."""

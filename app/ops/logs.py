@@ -6,7 +6,7 @@ import sys
 
 import structlog
 
-from contracts.text import escape_json
+from contracts.values.text import escape_json
 
 
 def configure_logging() -> None:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from contracts.errand import PreviewResult, PreviewRow, PreviewToken
 from contracts.failure import Language
-from contracts.text import escape
+from contracts.values.text import escape
 
 _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"

@@ -12,9 +12,9 @@ from wcwidth import center, ljust, width, wrap
 from app.reports.figures import perplexity_text
 from app.reports.verdict_words import verdict_message
 from contracts.failure import Language
-from contracts.sizes import format_bytes
 from contracts.summary import Summary
-from contracts.text import escape
+from contracts.values.sizes import format_bytes
+from contracts.values.text import escape
 
 COLUMNS = 64
 """Width of the box in terminal columns (wcwidth), including its borders."""

@@ -19,9 +19,9 @@ from app.db.engine import Database, database_now
 from app.db.ids import new_id
 from app.doorbell import Doorbell, is_ring_due
 from app.errands import service as errands
-from app.jobs import idempotency
 from app.jobs.queue import order as queue
 from app.jobs.queue import reservations
+from app.jobs.requests import idempotency
 from app.leases.lease import Times
 from app.ops.process import return_memory
 from app.storage.data_dir import Storage

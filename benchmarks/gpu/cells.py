@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.engine import Run, run_ours, run_peer
 from benchmarks.gpu.shapes import make_model
-from benchmarks.roofline import tokens_per_second_limit
+from benchmarks.peers.roofline import tokens_per_second_limit
 from contracts.job import JobSpec
 
 SETTINGS: Mapping[str, dict[str, Any]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.qwen2_sizes import SIZES, Size
+from benchmarks.fake_cuda.qwen2_sizes import SIZES, Size
 
 VOCABULARY = 20_000
 """Vocabulary size of the tokenizer; that of the model is larger, as in Qwen2, whose embeddings have unused entries."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.dataset import preference
 from contracts.dataset.conversation import Form
 from contracts.dataset.detect import ORDINARY, detect_form
+from contracts.dataset.formats import preference
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.values import BadValue
 

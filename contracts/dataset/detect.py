@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from contracts.dataset import alpaca, messages, preference, prompt, sharegpt, text
 from contracts.dataset.conversation import Form
+from contracts.dataset.formats import alpaca, messages, preference, prompt, sharegpt, text
 from contracts.dataset.row_error import RowProblem
 from contracts.dataset.values import BadValue
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
 
-from contracts.dataset import preference
 from contracts.dataset.conversation import SYSTEM_ROLES, Conversation, Document, Parsed
 from contracts.dataset.detect import ORDINARY, detect_form, detect_ordinary
+from contracts.dataset.formats import preference
 from contracts.dataset.row_error import RowError, RowProblem, kind_of
 from contracts.dataset.values import BadValue
-from contracts.nesting import MAX_DEPTH, TooDeep, loads
+from contracts.values.nesting import MAX_DEPTH, TooDeep, loads
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from contracts.dataset.row_error import RowProblem, kind_of
-from contracts.nesting import MAX_DEPTH, TooDeep, loads
+from contracts.values.nesting import MAX_DEPTH, TooDeep, loads
 
 MAX_CHARACTERS = 2_000_000
 

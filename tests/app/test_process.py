@@ -16,8 +16,8 @@ import httpx2
 import psutil  # type: ignore[import-untyped]  # it ships no types
 
 from tests.app.player import TOKEN
-from tests.postgres import Postgres
-from tests.server_process import Server, running
+from tests.programs.postgres import Postgres
+from tests.programs.server_process import Server, running
 
 FORBIDDEN = (
     "torch",

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.cli.up import STOP_SECONDS, running_up
-from tests.processes import environment_of, find_processes
+from tests.programs.processes import environment_of, find_processes
 
 SECRETS = {"STEPLINE_WORKER_TOKEN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"}
 

@@ -5,7 +5,7 @@ import pytest
 from contracts.dataset.conversation import Conversation, Message
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import parse_json, parse_row, read_jsonl
-from contracts.nesting import MAX_DEPTH
+from contracts.values.nesting import MAX_DEPTH
 
 
 def parse(row: dict[str, Any]) -> Conversation:

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import HUB_TOKEN, make_job, place_model, tiny_rows
 from tests.e2e.service import FINAL, Service, wait_for
 from tests.hub_server import COMMIT, Hub
-from tests.processes import environment_of
+from tests.programs.processes import environment_of
 
 ENDLESS = 1_000_000
 

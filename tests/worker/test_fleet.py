@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from contracts.attempt import Device
-from tests.processes import marked, wait_until_gone
+from tests.programs.processes import marked, wait_until_gone
 from worker import fleet
 from worker.fleet import LONGEST_BACKOFF_SECONDS, Worker
-from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.cards.gpu_lock import try_lock
 
 RUN = """
 import sys

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 from worker.settings import Settings
 from worker.supervisor.host.device_check import read_check
 from worker.supervisor.host.identity import slug, worker_home

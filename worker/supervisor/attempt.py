@@ -15,14 +15,14 @@ from contracts.attempt import Claim, Outcome, Wanted, WorkerInfo
 from contracts.base import utc_now
 from contracts.failure import FailureReason
 from contracts.job import Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.outcome import read_outcome
 from worker.supervisor.child.process import start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped, Stopping, ended_as
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
-from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.system import System
 from worker.supervisor.placing.models import PlacingFailed
 from worker.supervisor.placing.place import Placer, tidy

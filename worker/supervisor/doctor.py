@@ -29,10 +29,10 @@ from kombu.exceptions import KombuError, OperationalError
 from contracts.attempt import Device
 from worker.settings import Settings
 from worker.supervisor.child.process import child_environment
-from worker.supervisor.host.device import DeviceMissing, find_devices
-from worker.supervisor.host.driver import DriverTooOld, check_driver
+from worker.supervisor.host.cards.device import DeviceMissing, find_devices
+from worker.supervisor.host.cards.driver import DriverTooOld, check_driver
 from worker.supervisor.host.identity import describe_device, installed_versions
-from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.models.models_root import list_models
 from worker.supervisor.host.siblings import can_be_lent
 from worker.supervisor.server.answers import MISDIRECTED
 from worker.supervisor.server.client import is_loopback

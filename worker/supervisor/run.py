@@ -16,15 +16,15 @@ from worker.supervisor.attempt import Slot, run_attempt
 from worker.supervisor.child.device_guard import DeviceGuard
 from worker.supervisor.child.stopping import StopFlag, Stopped, stop_on_sigterm
 from worker.supervisor.child.strays import reap_strays
-from worker.supervisor.host.claim_turn import ClaimTurn, longest_turn_seconds, turn_path
-from worker.supervisor.host.gpu_lock import (
+from worker.supervisor.host.cards.gpu_lock import (
     DeviceBusy,
     LockDirRefused,
     find_lock_dir,
     hold_device,
     take_turn,
 )
-from worker.supervisor.host.held_cards import HeldCard, Loan
+from worker.supervisor.host.cards.held_cards import HeldCard, Loan
+from worker.supervisor.host.claim_turn import ClaimTurn, longest_turn_seconds, turn_path
 from worker.supervisor.host.identity import slot_name, slug, with_current_state, worker_home
 from worker.supervisor.host.siblings import list_siblings
 from worker.supervisor.server.answers import Refused, ServerUnavailable

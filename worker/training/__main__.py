@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from processes.parent import die_with_parent
 from worker.training.ranks.others import STACK_SIGNAL, Others, count_ranks, stack_path
 from worker.training.rundir.stop import Stop

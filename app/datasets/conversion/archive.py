@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from app.datasets.conversion.budget import Budget, Unpacked
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.file_kind import HEAD_BYTES
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.file_kind import HEAD_BYTES
 
 MAX_ENTRIES = 1000
 MAX_DIRECTORY_BYTES = 1024 * 1024

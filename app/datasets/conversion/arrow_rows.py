@@ -7,9 +7,9 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from app.datasets.conversion.csv_rows import MAX_COLUMNS
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Found, Rejected, Row
-from contracts.nesting import MAX_DEPTH
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Found, Rejected, Row
+from contracts.values.nesting import MAX_DEPTH
 
 MAX_ROWS = 100_000_000
 MAX_BATCH_ROWS = 256

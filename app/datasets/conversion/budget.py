@@ -4,7 +4,7 @@ import io
 import os
 from typing import BinaryIO, Self
 
-from app.datasets.file_error import FileError, FileProblem
+from app.datasets.files.file_error import FileError, FileProblem
 
 MAX_RATIO = 200
 """Text is typically compressed 3 to 10 times, and very repetitive text up to 50 times."""

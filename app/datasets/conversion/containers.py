@@ -14,16 +14,16 @@ from app.datasets.conversion.budget import Budget, Unpacked
 from app.datasets.conversion.csv_rows import read_csv
 from app.datasets.conversion.encoding import find_encoding
 from app.datasets.conversion.request import Encoding, Request
-from app.datasets.file_error import FileError, FileProblem, other_kind
-from app.datasets.file_kind import (
+from app.datasets.files.file_error import FileError, FileProblem, other_kind
+from app.datasets.files.file_kind import (
     COMPRESSED,
     HEAD_BYTES,
     FileKind,
     find_binary_kind,
     find_text_kind,
 )
-from app.datasets.found import Found, Rejected
-from app.datasets.json_rows import Text, read_json
+from app.datasets.files.found import Found, Rejected
+from app.datasets.files.json_rows import Text, read_json
 
 
 def read_file(file: BinaryIO, request: Request, budget: Budget) -> Iterator[Found]:

@@ -5,13 +5,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.file_kind import find_delimiter
-from app.datasets.found import Found, Rejected, Row
-from app.datasets.json_rows import Text
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.file_kind import find_delimiter
+from app.datasets.files.found import Found, Rejected, Row
+from app.datasets.files.json_rows import Text
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES
-from contracts.nesting import TooDeep, loads
+from contracts.values.nesting import TooDeep, loads
 
 MAX_COLUMNS = 256
 JSON_COLUMNS = ("messages", "conversations", "tools", "history")

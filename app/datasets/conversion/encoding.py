@@ -1,8 +1,8 @@
 """Chooses a text's encoding: from a byte order mark, the request, or the text itself."""
 
 from app.datasets.conversion.request import Encoding
-from app.datasets.file_kind import HEAD_BYTES, decode_utf8
-from app.datasets.json_rows import UTF8
+from app.datasets.files.file_kind import HEAD_BYTES, decode_utf8
+from app.datasets.files.json_rows import UTF8
 
 MIN_CHINESE_CHARACTERS = 40
 """With fewer characters, GB18030 cannot be distinguished from other encodings."""

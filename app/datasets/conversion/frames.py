@@ -9,11 +9,11 @@
 import json
 from typing import Any
 
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Found, Rejected, Row
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Found, Rejected, Row
 from contracts.dataset.row_error import RowError, RowProblem
 from contracts.dataset.rows import MAX_LINE_BYTES, json_error
-from contracts.nesting import TooDeep, check_value
+from contracts.values.nesting import TooDeep, check_value
 
 MAX_FRAME_BYTES = MAX_LINE_BYTES + 64 * 1024
 """Maximum length of a row with its place."""

@@ -6,8 +6,8 @@ from app.datasets.conversion import frames
 from app.datasets.conversion.budget import Budget
 from app.datasets.conversion.containers import read_file
 from app.datasets.conversion.request import Request
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Rejected
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Rejected
 
 
 def write_frames(file: BinaryIO, request: Request, output: BinaryIO) -> None:

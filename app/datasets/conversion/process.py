@@ -14,8 +14,8 @@ import structlog
 
 from app.datasets.conversion.frames import MAX_FRAME_BYTES, BrokenFrame, decode
 from app.datasets.conversion.request import Request
-from app.datasets.file_error import FileError, FileProblem
-from app.datasets.found import Found, Rejected
+from app.datasets.files.file_error import FileError, FileProblem
+from app.datasets.files.found import Found, Rejected
 from processes.environment import BASIC, choose
 
 log = structlog.get_logger(__name__)

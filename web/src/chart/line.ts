@@ -1,7 +1,7 @@
 // The lines of a chart: their points, the range of their values, and the value nearest to a position.
 import { Series, type Value } from "../curve";
-import { padded } from "./ticks";
-import type { XAxis } from "./x-axis";
+import { padded } from "./scales/ticks";
+import type { XAxis } from "./scales/x-axis";
 
 export interface Line {
   /** Identifies the line in the URL. */

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { ApiError, get, isFinal, type Job } from "../api";
 import { go } from "../router";
-import { sayFinding } from "../texts/health";
+import { sayFinding } from "../texts/job/health";
 import { sayState } from "../texts/states";
 import { say } from "../texts/say";
 import { WATCH } from "../texts/watch";

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from contracts.exits import tail
-from contracts.run_dir import RunDir
+from contracts.run.exits import tail
+from contracts.run.run_dir import RunDir
 from worker.settings import Settings
 from worker.supervisor.child.process import PROGRAM, Child, start_child
 from worker.supervisor.child.stopping import StopFlag, Stopped
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
-from worker.supervisor.host.held_cards import HeldCard
 
 log = structlog.get_logger(__name__)
 

@@ -16,6 +16,7 @@ from contracts.failure import Failure, FailureReason
 from worker.settings import Settings
 from worker.supervisor.child.card_checks import CHECK_PROGRAM, CHECK_SECONDS, CardChecks
 from worker.supervisor.child.stopping import StopFlag, Stopped
+from worker.supervisor.host.cards.held_cards import HeldCard
 from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.device_check import (
     forget_check,
@@ -25,7 +26,6 @@ from worker.supervisor.host.device_check import (
     read_check,
     write_check,
 )
-from worker.supervisor.host.held_cards import HeldCard
 from worker.supervisor.host.identity import worker_home
 
 log = structlog.get_logger(__name__)

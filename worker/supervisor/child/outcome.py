@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from contracts.attempt import Outcome
-from contracts.exits import explain_exit
 from contracts.failure import Failure, FailureReason
-from contracts.run_dir import RunDir
+from contracts.run.exits import explain_exit
+from contracts.run.run_dir import RunDir
 from processes.oom import count_oom_kills
 from worker.supervisor.child.process import Child
 

@@ -15,10 +15,10 @@ import time
 from collections.abc import Mapping, Sequence
 
 from contracts.attempt import Device
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from processes.environment import BASIC, COMPUTE, choose
 from processes.oom import count_oom_kills
-from worker.supervisor.host.held_cards import HeldCard
+from worker.supervisor.host.cards.held_cards import HeldCard
 
 LOCK_FDS = "STEPLINE_LOCK_FDS"
 """Environment variable with the descriptors of the inherited locks. The training program passes them to its ranks."""

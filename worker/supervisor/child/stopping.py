@@ -12,7 +12,7 @@ from types import FrameType
 import structlog
 
 from contracts.attempt import Wanted
-from contracts.run_dir import Control, RunDir, write_model
+from contracts.run.run_dir import Control, RunDir, write_model
 from worker.supervisor.child.outcome import EndedAs
 from worker.supervisor.child.process import Child
 from worker.supervisor.host.clock import boottime

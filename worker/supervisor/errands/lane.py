@@ -23,7 +23,7 @@ from contracts.errand import (
 from worker.settings import Settings
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.errands.preview import run_preview
-from worker.supervisor.host.hub_cache import list_installed
+from worker.supervisor.host.models.hub_cache import list_installed
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.errands import ErrandServer
 

@@ -17,7 +17,7 @@ from contracts.errand import (
 )
 from contracts.failure import FailureReason
 from worker.settings import Settings
-from worker.supervisor.host.hub_cache import cache_dir, model_dir
+from worker.supervisor.host.models.hub_cache import cache_dir, model_dir
 from worker.supervisor.placing.hub import DownloadSize, ModelRequest, fetch
 
 _REASONS = {

@@ -21,10 +21,10 @@ from contracts.errand import (
     PreviewRequest,
     PreviewTask,
 )
-from contracts.run_dir import RUNAWAY_SIGNAL
+from contracts.run.run_dir import RUNAWAY_SIGNAL
 from processes.environment import BASIC, choose
 from worker.settings import Settings
-from worker.supervisor.host.hub_cache import list_installed
+from worker.supervisor.host.models.hub_cache import list_installed
 from worker.supervisor.placing.models import PlacedModel, PlacingFailed, find_local, placed_snapshot
 
 SECONDS = 120

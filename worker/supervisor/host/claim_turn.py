@@ -16,7 +16,7 @@ import structlog
 from pydantic import ValidationError
 
 from contracts.base import Tolerant
-from worker.supervisor.host.gpu_lock import try_lock
+from worker.supervisor.host.cards.gpu_lock import try_lock
 
 log = structlog.get_logger(__name__)
 

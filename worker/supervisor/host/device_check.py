@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import DeviceCheck
 from contracts.base import utc_now
-from contracts.run_dir import write_model
+from contracts.run.run_dir import write_model
 
 FILE = "device_check.json"
 REASON_CHARACTERS = 2000

@@ -19,10 +19,10 @@ from contracts.attempt import Device, WorkerInfo
 from contracts.base import utc_now
 from contracts.errand import ErrandKind
 from worker.settings import Settings
-from worker.supervisor.host.device import DeviceMissing, find_device
+from worker.supervisor.host.cards.device import DeviceMissing, find_device
+from worker.supervisor.host.cards.gpu_lock import try_lock
 from worker.supervisor.host.device_check import has_used_gpu, read_check
-from worker.supervisor.host.gpu_lock import try_lock
-from worker.supervisor.host.models_root import list_models
+from worker.supervisor.host.models.models_root import list_models
 from worker.supervisor.host.siblings import FLEET, list_siblings
 
 PACKAGES = ("stepline", "torch", "transformers", "peft", "bitsandbytes", "datasets")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import Device, WorkerInfo
 from contracts.base import Tolerant
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 from worker.supervisor.host.device_check import read_check
 
 FLEET = "STEPLINE_FLEET"

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from contracts.failure import Failure, FailureReason
-from contracts.run_dir import write_model
+from contracts.run.run_dir import write_model
 from processes.parent import die_with_parent
 from processes.privacy import keep_private
 from worker.supervisor.placing.hub import (

@@ -10,7 +10,7 @@ from contracts.attempt import Claim, DatasetFile
 from contracts.checkpoint import Origin
 from contracts.failure import Failure, FailureReason
 from contracts.job import HubDataset
-from contracts.run_dir import Placed, RunDir, write_model
+from contracts.run.run_dir import Placed, RunDir, write_model
 from worker.settings import Settings
 from worker.supervisor.placing.hub import DatasetRequest, ModelRequest, fetch
 from worker.supervisor.placing.models import (

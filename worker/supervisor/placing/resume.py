@@ -24,7 +24,7 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.record import CheckpointRecord, EvalRecord, GapRecord, MetricRecord, Record
-from contracts.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.reporting.records import Follow
 from worker.supervisor.server.answers import Refused, Superseded

@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from contracts.model_facts import ModelFacts, ModelReport
-from worker.supervisor.host.models_root import ModelCatalog
+from worker.supervisor.host.models.models_root import ModelCatalog
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server
 

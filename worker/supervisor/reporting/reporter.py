@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contracts.attempt import Claim, RowProgress, SyncRequest, SystemSample, Wanted
 from contracts.job import Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.supervisor.reporting.lease import Lease
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.reporting.output import Output

@@ -13,14 +13,14 @@ import structlog
 
 from contracts.attempt import Idle, WorkerInfo
 from worker.settings import Settings
-from worker.supervisor.host.clock import boottime
-from worker.supervisor.host.gpu_lock import (
+from worker.supervisor.host.cards.gpu_lock import (
     DeviceBusy,
     find_lock_dir,
     find_turn,
     hold_device,
     take_turn,
 )
+from worker.supervisor.host.clock import boottime
 from worker.supervisor.host.identity import slot_name, with_current_state
 from worker.supervisor.server.answers import Refused, ServerUnavailable
 from worker.supervisor.server.client import Server

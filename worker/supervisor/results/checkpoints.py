@@ -21,7 +21,7 @@ from contracts.checkpoint import (
     describe_files,
     list_checkpoints,
 )
-from contracts.run_dir import Placed, RunDir
+from contracts.run.run_dir import Placed, RunDir
 from worker.supervisor.reporting.notes import Notes
 from worker.supervisor.server.answers import (
     FileNotOffered,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
-from contracts.run_dir import RUNAWAY_SIGNAL
+from contracts.run.run_dir import RUNAWAY_SIGNAL
 
 RENDER_SECONDS = 10.0
 """CPU time limit per row. A row takes about 50 microseconds, and a conversation of 1,000 exchanges about 8 seconds."""

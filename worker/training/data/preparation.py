@@ -11,7 +11,7 @@ from contracts.dataset.facts import DataFacts
 from contracts.dataset.features import FeatureCounter
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.training.data.bounds import Bounds
 from worker.training.data.facts import measure_rows
 from worker.training.data.rows import Row, hold_out, read_rows

@@ -8,8 +8,8 @@ import numpy as np
 
 from worker.training.data.samples import Sample
 from worker.training.memory.curve import Curve
-from worker.training.memory.fake_model import Traits
-from worker.training.memory.trace import Trace
+from worker.training.memory.tracing.fake_model import Traits
+from worker.training.memory.tracing.trace import Trace
 
 CPU_GROWTH = 1.5
 """On a CPU, aligned blocks of many sizes fragment glibc's heap: measured 1.0 in a first update, 1.4 to 1.7 in later ones."""

@@ -16,7 +16,6 @@ from worker.training.compute.device import Device
 from worker.training.data.samples import Sample
 from worker.training.memory.budget import TokenBudget, choose_token_budget
 from worker.training.memory.demand import Demand, Shape
-from worker.training.memory.fake_model import Traits
 from worker.training.memory.fit import (
     Choice,
     choose_for_cpu,
@@ -32,7 +31,8 @@ from worker.training.memory.host import (
     resident_bytes,
     total_host_bytes,
 )
-from worker.training.memory.trace import Trace
+from worker.training.memory.tracing.fake_model import Traits
+from worker.training.memory.tracing.trace import Trace
 from worker.training.model.files import count_parameters
 from worker.training.model.trainable import TrainableModel
 

@@ -22,12 +22,12 @@ from contracts.job import JobSpec
 from worker.training.compute.cpu_linear import share_weights
 from worker.training.compute.device import Device
 from worker.training.errors import TrainingError
-from worker.training.model.adapter import add_adapter, check_targets
 from worker.training.model.compiled import compile_if_proven
 from worker.training.model.files import count_parameters
-from worker.training.model.fused_lora import AdapterCopies
 from worker.training.model.length import longest_packed
-from worker.training.model.lora_proof import fuse_if_proven
+from worker.training.model.lora.adapter import add_adapter, check_targets
+from worker.training.model.lora.fused_lora import AdapterCopies
+from worker.training.model.lora.lora_proof import fuse_if_proven
 from worker.training.model.proofs import (
     attention_of,
     check_causal,

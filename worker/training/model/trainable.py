@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from worker.training.compute.device import Device
 from worker.training.data.batches import MicroBatch
-from worker.training.model.fused_lora import AdapterCopies
+from worker.training.model.lora.fused_lora import AdapterCopies
 from worker.training.model.proofs import attention_options, hidden_states
 
 Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]]

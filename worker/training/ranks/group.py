@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from contracts.failure import FailureReason
-from contracts.run_dir import RunDir
+from contracts.run.run_dir import RunDir
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError

@@ -19,9 +19,9 @@ from typing import IO
 from pydantic import ValidationError
 
 from contracts.attempt import Outcome
-from contracts.exits import explain_exit
 from contracts.failure import Failure
-from contracts.run_dir import Placed, RunDir
+from contracts.run.exits import explain_exit
+from contracts.run.run_dir import Placed, RunDir
 from processes.oom import count_oom_kills
 from worker.training.ranks.signs import Signs
 

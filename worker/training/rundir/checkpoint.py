@@ -26,7 +26,7 @@ from contracts.checkpoint import (
     list_checkpoints,
 )
 from contracts.failure import FailureReason
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 from contracts.summary import EvalPoint
 from worker.training.errors import TrainingError
 

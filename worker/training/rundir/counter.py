@@ -11,7 +11,7 @@ from pathlib import Path
 
 from contracts.attempt import RowProgress
 from contracts.job import Phase
-from contracts.run_dir import write_atomically
+from contracts.run.run_dir import write_atomically
 
 WRITE_SECONDS = 0.5
 """Minimum time between two writes of the file."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from contracts.attempt import Wanted
-from contracts.run_dir import Control
+from contracts.run.run_dir import Control
 from worker.training.errors import StopRequested
 
 

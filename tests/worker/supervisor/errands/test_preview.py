@@ -16,7 +16,7 @@ from contracts.errand import (
     PreviewRequest,
     PreviewTask,
 )
-from tests.processes import children_of, environment_of
+from tests.programs.processes import children_of, environment_of
 from tests.tiny_model import make_tokenizer
 from worker.settings import Settings
 from worker.supervisor.errands.preview import MEMORY_BYTES, render, run_preview

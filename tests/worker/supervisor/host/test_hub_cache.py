@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from worker.settings import Settings
-from worker.supervisor.host.hub_cache import cache_dir, list_installed, list_snapshots
-from worker.supervisor.host.models_root import ModelCatalog
+from worker.supervisor.host.models.hub_cache import cache_dir, list_installed, list_snapshots
+from worker.supervisor.host.models.models_root import ModelCatalog
 
 WHOLE = {"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": ""}
 INDEX = json.dumps(

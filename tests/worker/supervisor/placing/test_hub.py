@@ -12,7 +12,7 @@ from contracts.errand import ErrandProgress, PrefetchRequest, PrefetchResult
 from contracts.failure import FailureReason
 from contracts.job import HubDataset
 from tests.hub_server import COMMIT, Hub
-from tests.processes import children_of, environment_of
+from tests.programs.processes import children_of, environment_of
 from worker.settings import Settings
 from worker.supervisor.errands.prefetch import run_prefetch
 from worker.supervisor.placing.hub import DatasetRequest, HubAnswer, ModelRequest, fetch

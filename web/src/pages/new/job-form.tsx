@@ -4,7 +4,7 @@ import { ApiError, call, getWithRetries, type Job } from "../../api";
 import { Card, CopyButton, useKeys } from "../../parts/controls";
 import { go, query, setQuery } from "../../router";
 import { asCurl, openapi } from "../../spec";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { SHARED } from "../../texts/shared";
 import { useDryRun } from "./dry-run";

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { onText } from "../../parts/controls";
 import { compact, count } from "../../format";
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import type { Attributes, ModelPage } from "./field-row";
 

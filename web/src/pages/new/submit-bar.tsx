@@ -1,5 +1,5 @@
 // The bar at the bottom of the window: the problems that prevent submission, with links to their fields, and the buttons.
-import { NEW } from "../../texts/new";
+import { NEW } from "../../texts/new/new";
 import { say } from "../../texts/say";
 import { type Field } from "./form";
 import { idOf, labelOf } from "./field-row";
