@@ -105,9 +105,12 @@ export function TokenView({ dataset, rows: total }: { dataset: string; rows: num
 }
 
 function Field({ label, value, set }: { label: string; value: string; set: (text: string) => void }) {
+  // What is typed survives a render, which would otherwise put the old value back.
+  const [draft, setDraft] = useState(value);
+  useEffect(() => setDraft(value), [value]);
   return (
     <label>
-      {label} <input value={value} size={8} onChange={onText(set)} />
+      {label} <input value={draft} size={8} onInput={onText(setDraft)} onChange={onText(set)} />
     </label>
   );
 }
