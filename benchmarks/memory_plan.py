@@ -200,7 +200,7 @@ def samples(tokens: int) -> list[Any]:
     """Return samples of random tokens that fill a micro-batch; all but the first token of each is supervised."""
     import numpy as np  # noqa: PLC0415 - after the environment
 
-    from worker.training.data.samples import Sample  # noqa: PLC0415
+    from worker.training.data.arrays import Sample  # noqa: PLC0415
 
     length, random = tokens // _SAMPLES, np.random.default_rng(0)
     supervised = np.arange(length) > 0

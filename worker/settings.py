@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """How long the worker retries delivering an attempt's results while the server is unreachable."""
     spool_bytes: int = Field(1024**3, ge=10_000)
     """Maximum size of an attempt's records on disk. Near the limit, metrics are thinned out and the gaps are recorded."""
+    token_cache_bytes: int = Field(10 * 1024**3, ge=0)
+    """Maximum size of the token cache in `work_dir`, which later attempts and jobs read. 0 turns it off."""
     hang_seconds: float = Field(1800, ge=1)
     """Maximum time between two micro-batches. If it is exceeded, the attempt fails with no_progress."""
     device_check_seconds: float = Field(60, gt=0)

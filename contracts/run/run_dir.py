@@ -136,6 +136,10 @@ class Placed(Tolerant):
     """Maximum size of records.jsonl; near the limit, metrics are thinned out. Null: no limit."""
     ranks: int = Field(1, ge=1)
     """Number of processes that train together. On GPUs, rank r uses the r-th entry of CUDA_VISIBLE_DEVICES."""
+    token_cache: Path | None = None
+    """Directory of the worker's token cache, shared by its runs. Null: tokens are kept in memory."""
+    token_cache_bytes: int = Field(0, ge=0)
+    """Maximum size of the token cache."""
     hang_seconds: float = 1800.0
     """Maximum time between two micro-batches, after which the program counts as hung."""
 

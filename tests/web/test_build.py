@@ -97,7 +97,7 @@ def luminance(color: str) -> float:
 def test_every_job_field_has_a_name_in_both_languages(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path}/unused.db", data_dir=tmp_path)
     schemas = create_app(settings).openapi()["components"]["schemas"]
-    text = (WEB / "src" / "texts" / "fields.ts").read_text()
+    text = (WEB / "src" / "texts" / "new" / "fields.ts").read_text()
     named = set(re.findall(r'^  "?([\w.]+)"?: \[', text, re.MULTILINE))
 
     in_english = set(re.findall(r'^  "?([\w.]+)"?: "', text, re.MULTILINE))

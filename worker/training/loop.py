@@ -9,8 +9,8 @@ from torch import Tensor
 from contracts.job import JobSpec, Phase
 from contracts.summary import EvalPoint
 from worker.training import snapshot
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack, supervised_tokens
-from worker.training.data.samples import Sample
 from worker.training.learning.early_stopping import is_stale
 from worker.training.learning.evaluate import Evaluation, evaluate
 from worker.training.learning.loss import sum_nll

@@ -26,6 +26,7 @@ from worker.training.compute.device import (
 )
 from worker.training.data.batches import Windows
 from worker.training.data.bounds import Bounds
+from worker.training.data.cache.cache import Cache
 from worker.training.data.facts import data_warnings
 from worker.training.data.preparation import prepare
 from worker.training.data.template import Template
@@ -157,7 +158,8 @@ def _run(
     template = Template(tokenizer, placed.submitted_at)
     counter = RowCounter(run_dir.progress)
     bounds = Bounds(stop.check)
-    data = prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds)
+    cache = Cache.of(placed)
+    data = prepare(run_dir, spec, tokenizer, template, counter=counter, bounds=bounds, cache=cache)
     stop.check()
 
     recorder.phase(Phase.LOADING)
@@ -311,7 +313,7 @@ def _announce(run: Run, plan: MemoryPlan) -> None:
     data, model = run.data, run.model
     run.recorder.log(
         f"{len(data.train)} training and {len(data.evaluation)} evaluation rows "
-        f"({data.truncated_rows} of them truncated, {data.dropped_rows} more dropped); {run.total_steps} steps on {run.devices_name}; "
+        f"({data.truncated_rows} of them truncated, {data.dropped_rows} more dropped), {data.source}; {run.total_steps} steps on {run.devices_name}; "
         f"{model.trainable_parameters:,} of {model.all_parameters:,} parameters are trainable, "
         f"{model.quantized_layers} layers are stored in 4 bits, {run.token_budget} tokens per micro-batch"
     )

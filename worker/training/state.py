@@ -10,7 +10,7 @@ from torch import Tensor
 from contracts.job import JobSpec
 from contracts.summary import EvalPoint
 from worker.training.data.batches import Windows
-from worker.training.data.preparation import Data
+from worker.training.data.prepared import Data
 from worker.training.learning.evaluate import Evaluation
 from worker.training.learning.watchdog import Watchdog
 from worker.training.model.trainable import TrainableModel

@@ -20,6 +20,7 @@ from contracts.errand import (
 )
 from tests.chat_templates import QWEN25_LIKE
 from tests.tiny_model import make_tokenizer, write_rows
+from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
 from worker.training.data.rows import read_rows
 from worker.training.data.samples import tokenize
@@ -92,6 +93,7 @@ def engine_tokens(tokenizer: Any, path: Path, row: Any, max_length: int) -> list
         max_length=max_length,
         bounds=Bounds(),
         count=lambda *_: None,
+        writer=Writer(),
     )
     return [
         (int(token), bool(trained))

@@ -86,6 +86,8 @@ class Placer:
                 resumed_from=resumed.attempt if resumed else None,
                 spool_bytes=self._settings.spool_bytes,
                 ranks=claim.gpus,
+                token_cache=token_cache_dir(self._settings),
+                token_cache_bytes=self._settings.token_cache_bytes,
                 hang_seconds=self._settings.hang_seconds,
             ),
         )
@@ -137,6 +139,11 @@ class Placer:
         if result.failure is not None:
             raise PlacingFailed(result.failure)
         return result.commit
+
+
+def token_cache_dir(settings: Settings) -> Path | None:
+    """Return the directory of the token cache, which all workers with this work directory share; None if it is turned off."""
+    return settings.work_dir.absolute() / "token_cache" if settings.token_cache_bytes else None
 
 
 def tidy(run_dir: RunDir, keep_run: bool, kept_runs: int) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worker.training.data.arrays import Sample
 from worker.training.data.order import epoch_order
-from worker.training.data.samples import Sample
 
 PACKING_VERSION = 3
 """Increment this whenever packing or the order of summing gradients changes; runs resumed across the change are not

@@ -1,51 +1,30 @@
 """Data: the training and evaluation samples of a run, prepared from the files of its run directory."""
 
-import hashlib
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from contracts.dataset.conversation import Parsed
-from contracts.dataset.facts import DataFacts
 from contracts.dataset.features import FeatureCounter
 from contracts.failure import FailureReason
 from contracts.job import JobSpec, Phase
 from contracts.run.run_dir import RunDir
+from worker.training.data.arrays import Writer
 from worker.training.data.bounds import Bounds
+from worker.training.data.cache.cache import Cache
+from worker.training.data.cache.key import find_key
 from worker.training.data.facts import measure_rows
+from worker.training.data.prepared import EVALUATION, TRAIN, Data, digest
 from worker.training.data.rows import Row, hold_out, read_rows
-from worker.training.data.samples import Sample, tokenize
+from worker.training.data.samples import tokenize
 from worker.training.data.template import Template
 from worker.training.errors import TrainingError
 from worker.training.rundir.counter import RowCounter
 
 _NO_COUNTER = RowCounter()
-
-
-@dataclass(frozen=True)
-class Data:
-    """The training and evaluation samples of a run, and how many rows were cut or dropped."""
-
-    train: list[Sample]
-    evaluation: list[Sample]
-    truncated_rows: int
-    dropped_rows: int
-    facts: DataFacts
-    unwritten: dict[str, int]
-    """Number of rows by the part that the chat template omits: `tools`, `tool_calls`, `reasoning_content`."""
-    digest: str
-    """SHA-256 over all tokens and masks, used to verify after a resume that the data is unchanged."""
-
-    @property
-    def longest(self) -> int:
-        """Number of tokens of the longest sample."""
-        return max(len(sample) for sample in (*self.train, *self.evaluation))
-
-    @property
-    def largest_token(self) -> int:
-        """Highest token id in all samples."""
-        return max(int(sample.ids.max()) for sample in (*self.train, *self.evaluation))
 
 
 def prepare(
@@ -56,12 +35,47 @@ def prepare(
     *,
     counter: RowCounter = _NO_COUNTER,
     bounds: Bounds | None = None,
+    cache: Cache | None = None,
 ) -> Data:
-    """Read, split, render and tokenize the rows. Raises TrainingError for unusable rows or too few of them.
+    """Read, split, render and tokenize the rows, or read their tokens from the cache.
 
-    `bounds` limits the template; an error raised by its `check` stops the preparation within about a second.
+    Raises TrainingError for unusable rows or too few of them. `bounds` limits the template; an error raised by its `check`
+    stops the preparation within about a second.
     """
     bounds = bounds or Bounds()
+    begun = time.monotonic()
+
+    def make(directory: Path | None) -> Data:
+        return _make(
+            run_dir,
+            spec,
+            tokenizer,
+            template,
+            counter=counter,
+            bounds=bounds,
+            directory=directory,
+        )
+
+    if cache is None:
+        data, source = make(None), "tokenized"
+    else:
+        key = partial(find_key, run_dir, spec, tokenizer, template, bounds)
+        data, source = cache.find_or_make(key, make, bounds)
+    _check_amounts(data, spec)
+    return replace(data, source=f"{source} in {time.monotonic() - begun:.1f} s")
+
+
+def _make(
+    run_dir: RunDir,
+    spec: JobSpec,
+    tokenizer: Any,
+    template: Template,
+    *,
+    counter: RowCounter,
+    bounds: Bounds,
+    directory: Path | None,
+) -> Data:
+    """Make the samples, in files of `directory` if there is one."""
     preference = spec.dataset.preference
     rows = read_rows(run_dir.train_data, bounds, preference)
     if run_dir.eval_data.exists():
@@ -78,18 +92,17 @@ def prepare(
             bounds=bounds,
             count=count,
         )
-        train, evaluation = tokenize_rows(train_rows), tokenize_rows(eval_rows)
-    data = Data(
+        train = tokenize_rows(train_rows, writer=Writer(directory and directory / TRAIN))
+        evaluation = tokenize_rows(eval_rows, writer=Writer(directory and directory / EVALUATION))
+    return Data(
         train=train.samples,
         evaluation=evaluation.samples,
         truncated_rows=train.truncated + evaluation.truncated,
         dropped_rows=train.dropped + evaluation.dropped,
         facts=measure_rows(_contents(train_rows, bounds), _contents(eval_rows, bounds)),
         unwritten=_find_unwritten((*train_rows, *eval_rows), template, bounds),
-        digest=_digest((*train.samples, *evaluation.samples)),
+        digest=digest((*train.samples, *evaluation.samples)),
     )
-    _check_amounts(data, spec)
-    return data
 
 
 def _contents(rows: Sequence[Row], bounds: Bounds) -> Iterator[Parsed]:
@@ -113,14 +126,6 @@ def _find_unwritten(rows: Sequence[Row], template: Template, bounds: Bounds) -> 
     with bounds.prepared():
         facts = bounds.call(lambda: template.facts)
     return {name: count for name, count in used.items() if count and not getattr(facts, name)}
-
-
-def _digest(samples: Sequence[Sample]) -> str:
-    digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(len(sample).to_bytes(4, "big") + sample.ids.tobytes())
-        digest.update(sample.supervised.tobytes())
-    return digest.hexdigest()
 
 
 def _check_amounts(data: Data, spec: JobSpec) -> None:

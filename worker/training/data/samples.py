@@ -1,4 +1,4 @@
-"""Samples: rows as token ids, with a mask of the supervised tokens."""
+"""Makes samples of rows: renders them, encodes them, and marks the supervised tokens."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from contracts.dataset.conversation import Conversation, Document
 from contracts.failure import FailureReason
 from worker.training.data.answers import RenderingFailed, Span
+from worker.training.data.arrays import Sample, Samples, Writer
 from worker.training.data.bounds import POLL_SECONDS, Bounds, OutOfBounds
 from worker.training.data.documents import Joiner
 from worker.training.data.rows import Row
@@ -24,26 +25,10 @@ _CHARACTERS_PER_BATCH = 1_000_000
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One row as tokens. A token is supervised if the model is trained to predict it; the first token never is."""
-
-    ids: npt.NDArray[np.int32]
-    supervised: npt.NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def supervised_tokens(self) -> int:
-        """Number of tokens that the model is trained to predict."""
-        return int(self.supervised.sum())
-
-
-@dataclass(frozen=True)
 class Tokenized:
     """The samples of some rows, and how many rows were cut or dropped."""
 
-    samples: list[Sample]
+    samples: Samples
     truncated: int
     dropped: int
 
@@ -56,13 +41,13 @@ def tokenize(
     max_length: int,
     bounds: Bounds,
     count: Count,
+    writer: Writer,
 ) -> Tokenized:
     """Render and encode rows.
 
     Conversations are truncated to `max_length` tokens, and dropped if no answer is left. Documents are joined and split
-    into samples of `max_length` tokens.
+    into samples of `max_length` tokens. `writer` collects the samples.
     """
-    samples: list[Sample] = []
     truncated = dropped = 0
     joiner = Joiner(max_length, tokenizer.eos_token_id)
     # Encode in a separate thread, which releases the interpreter's lock: a stop request must not wait for the encoding.
@@ -73,20 +58,23 @@ def tokenize(
             texts = _encode_batch(batch, tokenizer, template, bounds, encoder)
             for text, encoding in texts:
                 if are_documents:
-                    samples += map(whole_sample, joiner.add(encoding.ids))
+                    for ids in joiner.add(encoding.ids):
+                        writer.add(whole_sample(ids))
                     continue
                 sample = build_sample(text, encoding, max_length)
                 if not sample.supervised_tokens:
                     dropped += 1
                     continue
                 truncated += len(encoding.ids) > max_length
-                samples.append(sample)
+                writer.add(sample)
+            writer.flush()
             count(len(texts), len(texts))
             bounds.poll()
     finally:
         encoder.shutdown(wait=False, cancel_futures=True)
-    samples += map(whole_sample, joiner.finish())
-    return Tokenized(samples, truncated, dropped)
+    for ids in joiner.finish():
+        writer.add(whole_sample(ids))
+    return Tokenized(writer.finish(), truncated, dropped)
 
 
 def encode_row(

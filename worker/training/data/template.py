@@ -99,6 +99,11 @@ class Template:
         }[self.kind]
 
     @property
+    def effective_text(self) -> str | None:
+        """The chat template with the date that it inserts; None if transformers chooses among several, or there is none."""
+        return self._chat_template
+
+    @property
     def adds_special_tokens(self) -> bool:
         """Whether the tokenizer must add the opening special tokens; a chat template writes them itself."""
         return self.kind == "plain"

@@ -11,8 +11,8 @@ import torch
 
 from contracts.failure import FailureReason
 from contracts.summary import Interval
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack
-from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
 from worker.training.learning.loss import token_nll
 from worker.training.model.trainable import TrainableModel

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.training.data.samples import Sample
+from worker.training.data.arrays import Sample
 from worker.training.memory.curve import Curve
 from worker.training.memory.tracing.fake_model import Traits
 from worker.training.memory.tracing.trace import Trace

@@ -13,7 +13,7 @@ from pathlib import Path
 from contracts.job import JobSpec
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
 from worker.training.compute.device import Device
-from worker.training.data.samples import Sample
+from worker.training.data.arrays import Sample
 from worker.training.memory.budget import TokenBudget, choose_token_budget
 from worker.training.memory.demand import Demand, Shape
 from worker.training.memory.fit import (

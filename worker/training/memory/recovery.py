@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 
 from worker.training.compute.cuda_errors import may_be_out_of_memory
-from worker.training.data.samples import Sample
+from worker.training.data.arrays import Sample
 from worker.training.state import Run
 
 T = TypeVar("T")

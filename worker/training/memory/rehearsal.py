@@ -2,8 +2,8 @@
 
 import torch
 
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack
-from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.memory.plan import MemoryPlan
 from worker.training.memory.recovery import within_memory

@@ -18,7 +18,7 @@ from torch import Tensor, distributed
 from contracts.failure import FailureReason
 from contracts.run.run_dir import RunDir
 from worker.training.compute.cuda_errors import is_device_failure, is_out_of_memory
-from worker.training.data.samples import Sample
+from worker.training.data.arrays import Sample
 from worker.training.errors import TrainingError
 from worker.training.ranks.others import BLAME_SECONDS, Others, store_path
 from worker.training.ranks.shares import divide

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import Windows, pack, supervised_tokens
 from worker.training.data.order import epoch_order
-from worker.training.data.samples import Sample
 
 
 def samples(*lengths: int) -> list[Sample]:

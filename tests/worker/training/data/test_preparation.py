@@ -7,11 +7,12 @@ from contracts.failure import FailureReason
 from contracts.run.run_dir import RunDir
 from tests.tiny_model import make_rows, write_rows
 from tests.worker.training.conftest import small_spec
+from worker.training.data.arrays import Sample
 from worker.training.data.bounds import Bounds
 from worker.training.data.facts import data_warnings
 from worker.training.data.order import epoch_order, held_out
-from worker.training.data.preparation import Data, prepare
-from worker.training.data.samples import Sample
+from worker.training.data.preparation import prepare
+from worker.training.data.prepared import Data
 from worker.training.data.template import Template
 from worker.training.errors import TrainingError
 

@@ -13,9 +13,9 @@ from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import make_run_dir, records, run_here
 from worker.training.compute.device import choose_device
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import Windows, pack, supervised_tokens
 from worker.training.data.preparation import prepare
-from worker.training.data.samples import Sample
 from worker.training.data.template import Template
 from worker.training.learning import loss
 from worker.training.learning.loss import chunked_nll, sum_nll, token_nll

@@ -10,7 +10,7 @@ from contracts.failure import FailureReason
 from contracts.job import JobSpec
 from tests.worker.training.conftest import small_spec
 from worker.training.compute.device import choose_device
-from worker.training.data.samples import Sample
+from worker.training.data.arrays import Sample
 from worker.training.errors import TrainingError
 from worker.training.memory import plan as plans
 from worker.training.memory.curve import Curve

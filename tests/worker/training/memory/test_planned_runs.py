@@ -13,7 +13,7 @@ from contracts.run.run_dir import RunDir
 from tests.worker.training.conftest import small_spec
 from tests.worker.training.run_directory import losses, make_run_dir, records, run_here, summary_of
 from worker.training.compute.device import choose_device
-from worker.training.data.samples import Sample
+from worker.training.data.arrays import Sample
 from worker.training.memory import plan as plans
 from worker.training.memory.plan import Planner
 from worker.training.memory.tracing import trace as traces

@@ -15,8 +15,8 @@ from torch.nn import functional
 from contracts.job import JobSpec
 from tests.worker.training.conftest import small_spec
 from worker.training.compute.device import choose_device
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack
-from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
 from worker.training.memory.tracing.fake_attention import UNMASKED

@@ -9,8 +9,8 @@ import torch
 
 from contracts.job import TrainingSpec
 from tests.worker.training.learning.test_loss import give_weight, ragged_samples
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack, supervised_tokens
-from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
 from worker.training.model.trainable import TrainableModel

@@ -21,8 +21,8 @@ from contracts.failure import FailureReason
 from tests.tiny_model import make_other
 from tests.worker.training.conftest import small_spec
 from worker.training.compute.device import choose_device
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack
-from worker.training.data.samples import Sample
 from worker.training.errors import TrainingError
 from worker.training.learning.evaluate import evaluate
 from worker.training.learning.loss import sum_nll

@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.job import Phase
 from contracts.record import PhaseRecord
-from contracts.run.run_dir import RunDir
+from contracts.run.run_dir import Placed, RunDir, write_model
 from tests.tiny_model import make_rows
 from tests.worker.training.run_directory import make_run_dir, records, run_here
 from worker.training.errors import StopRequested
@@ -25,6 +25,12 @@ def spec_with(dropout: float, every_steps: int = 2) -> dict[str, Any]:
     }
 
 
+def share_tokens(run_dir: RunDir) -> None:
+    """Let a run use the token cache that the other runs of the same test use."""
+    cache = run_dir.path.parent / "token_cache"
+    write_model(run_dir.placed, Placed(token_cache=cache, token_cache_bytes=2**30))
+
+
 def resumed_from(
     killed: RunDir, path: Path, model: Path, dropout: float, every_steps: int = 2
 ) -> RunDir:
@@ -32,6 +38,7 @@ def resumed_from(
     path.mkdir()
     run_dir = make_run_dir(path, model, ROWS, spec_with(dropout, every_steps))
     run_dir.resume.symlink_to(killed.checkpoints)
+    share_tokens(run_dir)
     return run_dir
 
 
@@ -59,5 +66,6 @@ class StopAt(Stop):
 def interrupted(path: Path, model: Path, dropout: float, looks: int = 23) -> RunDir:
     path.mkdir()
     run_dir = make_run_dir(path, model, ROWS, spec_with(dropout))
+    share_tokens(run_dir)
     assert run_here(run_dir, StopAt(run_dir, looks)).status == "interrupted"
     return run_dir

@@ -14,7 +14,14 @@ from contracts.job import Phase
 from contracts.record import CheckpointRecord, EvalRecord, LogRecord, MetricRecord, PhaseRecord
 from contracts.run.run_dir import Control, RunDir, write_model
 from tests.worker.training.forked import fork
-from tests.worker.training.resume.resuming import ROWS, StopAt, interrupted, resumed_from, spec_with
+from tests.worker.training.resume.resuming import (
+    ROWS,
+    StopAt,
+    interrupted,
+    resumed_from,
+    share_tokens,
+    spec_with,
+)
 from tests.worker.training.run_directory import (
     DEADLINE_SECONDS,
     losses,
@@ -113,6 +120,7 @@ def test_a_killed_run_resumes_bit_exactly(
     killed = make_run_dir(
         tmp_path / "killed", tiny_model, ROWS, spec_with(dropout, moment.every_steps)
     )
+    share_tokens(killed)
     process = fork(killed)
     wait_for(lambda: max(losses(killed), default=0) >= moment.kill_at, process)
     process.send_signal(signal.SIGKILL)
@@ -123,6 +131,8 @@ def test_a_killed_run_resumes_bit_exactly(
     assert run_here(resumed).status == "succeeded"
 
     assert 1 < min(losses(resumed)) <= max(losses(killed)) + 1
+    messages = [r.message for r in records(resumed) if isinstance(r, LogRecord)]
+    assert any("read from the cache" in message for message in messages)
     assert_same_run([killed, resumed], straight(dropout))
 
 

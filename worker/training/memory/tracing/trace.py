@@ -11,8 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from contracts.job import JobSpec
 from worker.training.compute.device import Device
+from worker.training.data.arrays import Sample
 from worker.training.data.batches import pack
-from worker.training.data.samples import Sample
 from worker.training.learning.loss import sum_nll
 from worker.training.learning.optim import build_optimizer
 from worker.training.memory.tracing.fake_attention import UNMASKED, FakeAttention, set_segments

@@ -1,0 +1,78 @@
+"""The key of a cache entry: a hash of everything that determines the tokens and masks of a run."""
+
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import contracts.dataset
+import worker.training.data
+from contracts.job import JobSpec
+from contracts.run.run_dir import RunDir
+from worker.training.data.bounds import Bounds
+from worker.training.data.template import Template
+
+_LIBRARIES = ("jinja2", "tokenizers", "transformers")
+_WEIGHTS = {".bin", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors"}
+"""Files of a model that hold weights. Any other file may be read by the tokenizer."""
+_BLOCK_BYTES = 2**20
+
+
+def find_key(
+    run_dir: RunDir, spec: JobSpec, tokenizer: Any, template: Template, bounds: Bounds
+) -> str | None:
+    """Return the key, 64 hexadecimal characters, or None if the template's output depends on the time.
+
+    The key covers this code and its libraries, the rows and their split, the settings, the tokenizer's files and the
+    template with the date that it inserts. Reads all of these files; raises OSError.
+    """
+    text = template.effective_text
+    if "strftime_now" in (text if text is not None else str(tokenizer.chat_template)):
+        return None
+    rows = [run_dir.train_data]
+    if run_dir.eval_data.exists():
+        rows.append(run_dir.eval_data)
+        split = ""
+    else:
+        split = f"{spec.dataset.eval_size} of seed {spec.training.seed}"
+    parts = [
+        _code(),
+        *(_hash_file(path, bounds) for path in rows),
+        split,
+        str(spec.dataset.preference),
+        str(spec.training.max_length),
+        _hash_directory(run_dir.model, bounds),
+        str(text),
+    ]
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Return a hash of the modules that make tokens of rows, and the versions of the libraries that they call."""
+    digest = hashlib.sha256()
+    for package in (contracts.dataset, worker.training.data):
+        for directory in package.__path__:
+            for path in sorted(Path(directory).rglob("*.py")):
+                digest.update(path.read_bytes())
+    return " ".join([digest.hexdigest(), *(f"{name} {version(name)}" for name in _LIBRARIES)])
+
+
+def _hash_file(path: Path, bounds: Bounds) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            bounds.poll()
+    return digest.hexdigest()
+
+
+def _hash_directory(directory: Path, bounds: Bounds) -> str:
+    """Return a hash of the names and contents of a model's files except weights."""
+    # Resolve first: the directory is usually a link, which rglob does not follow.
+    root = directory.resolve()
+    paths = (path for path in sorted(root.rglob("*")) if path.suffix not in _WEIGHTS)
+    return "\n".join(
+        f"{path.relative_to(root)} {_hash_file(path, bounds)}" for path in paths if path.is_file()
+    )

@@ -1,0 +1,78 @@
+"""Data: the samples of a run with what the summary reports of them, and its files in a directory of the cache."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from contracts.base import Tolerant
+from contracts.dataset.facts import DataFacts
+from contracts.run.run_dir import write_model
+from worker.training.data.arrays import Sample, Samples
+
+TRAIN, EVALUATION = "train", "evaluation"
+"""Directories with the samples of each split."""
+_FIGURES = "figures.json"
+
+
+@dataclass(frozen=True)
+class Data:
+    """The training and evaluation samples of a run, and how many rows were cut or dropped."""
+
+    train: Samples
+    evaluation: Samples
+    truncated_rows: int
+    dropped_rows: int
+    facts: DataFacts
+    unwritten: dict[str, int]
+    """Number of rows by the part that the chat template omits: `tools`, `tool_calls`, `reasoning_content`."""
+    digest: str
+    """SHA-256 over all tokens and masks, used to verify after a resume that the data is unchanged."""
+    source: str = ""
+    """Where the tokens are from and how long that took, for the log."""
+
+    def write_figures(self, directory: Path) -> None:
+        """Write all but the samples to a directory in which the samples already are. Raises OSError."""
+        figures = _Figures.model_validate(vars(self), from_attributes=True)
+        write_model(directory / _FIGURES, figures)
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read a directory that `write_figures` has completed.
+
+        Raises OSError, or ValueError if anything differs from what was written.
+        """
+        figures = _Figures.model_validate_json((directory / _FIGURES).read_bytes())
+        train = Samples.mapped(directory / TRAIN)
+        evaluation = Samples.mapped(directory / EVALUATION)
+        if digest((*train, *evaluation)) != figures.digest:
+            raise ValueError(f"{directory}: the tokens differ from those that were written")
+        return cls(train=train, evaluation=evaluation, **dict(figures))
+
+    @property
+    def longest(self) -> int:
+        """Number of tokens of the longest sample."""
+        return max(self.train.longest, self.evaluation.longest)
+
+    @property
+    def largest_token(self) -> int:
+        """Highest token id in all samples."""
+        return max(self.train.largest_token, self.evaluation.largest_token)
+
+
+class _Figures(Tolerant):
+    truncated_rows: int
+    dropped_rows: int
+    facts: DataFacts
+    unwritten: dict[str, int]
+    digest: str
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """Return the SHA-256 over all tokens and masks, as hexadecimal digits."""
+    found = hashlib.sha256()
+    for sample in samples:
+        found.update(len(sample).to_bytes(4, "big") + sample.ids.tobytes())
+        found.update(sample.supervised.tobytes())
+    return found.hexdigest()
