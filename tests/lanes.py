@@ -10,7 +10,7 @@ import gc
 import multiprocessing
 import os
 import random
-import tempfile
+import signal
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -33,7 +33,7 @@ def run_in_lanes(session: pytest.Session, count: int) -> None:
     gc.collect()
     gc.freeze()
     queue = Queue([item.nodeid for item in session.items])
-    directory = config._tmp_path_factory.mktemp("lanes")
+    directory = config._tmp_path_factory.getbasetemp()
     lanes = [_Lane(session, queue, directory, number) for number in range(count)]
     try:
         while running := {lane.connection: lane for lane in lanes if lane.is_running}:
@@ -71,7 +71,9 @@ class _Lane:
         """Indexes of the tests that the lane has received and has not finished; the first one is running."""
         self.connection, other = _context.Pipe()
         _connections.append(self.connection)
-        directory = Path(tempfile.mkdtemp(prefix=f"{self._number}-", dir=self._directory))
+        # A short name, because the path of a socket has at most 107 characters.
+        directory = self._directory / str(len(_connections))
+        directory.mkdir()
         self._process = _context.Process(target=_run, args=(self._session, other, directory))
         self._process.start()
         self.is_running = True
@@ -124,8 +126,11 @@ class _Lane:
             self._start()
 
     def close(self) -> None:
-        """Wait until the process has ended: it finishes its current test, and none follows."""
+        """Wait until the process has ended. It may finish its current test if that takes less than ten seconds."""
         self.connection.close()
+        self._process.join(10)
+        if self._process.pid is not None and self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGINT)
         self._process.join()
 
 
